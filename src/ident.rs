@@ -1,0 +1,331 @@
+//! Names. A [`ColumnName`] cannot stand in for a [`TableName`], and no name is longer than
+//! PostgreSQL keeps (63 bytes; the server cuts longer ones with only a NOTICE).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The longest identifier PostgreSQL keeps, in bytes (`NAMEDATALEN - 1`).
+pub const MAX_IDENT_BYTES: usize = 63;
+
+/// Why a string cannot be a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentError {
+    /// The name is empty.
+    #[error("a name cannot be empty")]
+    Empty,
+    /// The name is longer than PostgreSQL keeps.
+    #[error("the name is {bytes} bytes long; PostgreSQL keeps {MAX_IDENT_BYTES} and would cut it silently")]
+    TooLong {
+        /// Length in bytes.
+        bytes: usize,
+    },
+    /// The name holds a zero byte, which no PostgreSQL identifier can.
+    #[error("a name cannot hold a zero byte")]
+    Nul,
+    /// The text is not `table`, `schema.table` or the same with double quotes.
+    #[error("expected schema.table, with double quotes around parts that hold a dot")]
+    BadQualifiedName,
+    /// A plan name has a character that a file name or a shell would trip over.
+    #[error("expected lower-case letters, digits, `-` and `_`, starting with a letter or digit")]
+    BadPlanName,
+}
+
+fn checked(name: &str) -> Result<&str, IdentError> {
+    if name.is_empty() {
+        Err(IdentError::Empty)
+    } else if name.len() > MAX_IDENT_BYTES {
+        Err(IdentError::TooLong { bytes: name.len() })
+    } else if name.contains('\0') {
+        Err(IdentError::Nul)
+    } else {
+        Ok(name)
+    }
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Returns the name, exactly as the catalog spells it (never case-folded).
+            ///
+            /// # Errors
+            /// [`IdentError`] when the name is empty, too long or holds a zero byte.
+            pub fn new(name: &str) -> Result<Self, IdentError> {
+                checked(name).map(|name| Self(name.to_owned()))
+            }
+
+            /// Returns the name without quotes.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// Returns the name quoted for SQL.
+            pub fn sql(&self) -> String {
+                crate::sql::quote_ident(&self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdentError;
+            fn try_from(name: String) -> Result<Self, IdentError> {
+                Self::new(&name)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+    };
+}
+
+name_type! {
+    /// A column's name.
+    ///
+    /// ```compile_fail
+    /// # use crossfade::ident::{ColumnName, TableName};
+    /// let table: TableName = ColumnName::new("status").unwrap();
+    /// ```
+    ColumnName
+}
+name_type! {
+    /// The name of an index or of a constraint, without its schema.
+    RelationName
+}
+
+/// A table's name with its schema.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TableName {
+    /// The schema.
+    pub schema: String,
+    /// The table, without its schema.
+    pub name: String,
+}
+
+impl TableName {
+    /// Returns the name of `name` in `schema`.
+    ///
+    /// # Errors
+    /// [`IdentError`] when either part cannot be a name.
+    pub fn new(schema: &str, name: &str) -> Result<Self, IdentError> {
+        Ok(Self { schema: checked(schema)?.to_owned(), name: checked(name)?.to_owned() })
+    }
+
+    /// Returns the table that a plan file means: `table` (in schema `public`), `schema.table`,
+    /// or either part in double quotes when it holds a dot. Case is kept as written.
+    ///
+    /// # Errors
+    /// [`IdentError`] when a part cannot be a name, or there are more than two parts.
+    pub fn parse(text: &str) -> Result<Self, IdentError> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        loop {
+            let part = if let Some(quoted) = rest.strip_prefix('"') {
+                let (part, after) = unquote(quoted)?;
+                rest = after;
+                part
+            } else {
+                let end = rest.find('.').unwrap_or(rest.len());
+                let part = rest[..end].to_owned();
+                rest = &rest[end..];
+                part
+            };
+            parts.push(part);
+            match rest.strip_prefix('.') {
+                Some(after) => rest = after,
+                None if rest.is_empty() => break,
+                None => return Err(IdentError::BadQualifiedName),
+            }
+        }
+        match parts.as_slice() {
+            [name] => Self::new("public", name),
+            [schema, name] => Self::new(schema, name),
+            _ => Err(IdentError::BadQualifiedName),
+        }
+    }
+
+    /// Returns the qualified name, quoted for SQL.
+    pub fn sql(&self) -> String {
+        format!("{}.{}", crate::sql::quote_ident(&self.schema), crate::sql::quote_ident(&self.name))
+    }
+}
+
+/// Splits `abc""d"rest` into `abc"d` and `rest`.
+fn unquote(text: &str) -> Result<(String, &str), IdentError> {
+    let mut part = String::new();
+    let mut rest = text;
+    loop {
+        let end = rest.find('"').ok_or(IdentError::BadQualifiedName)?;
+        part.push_str(&rest[..end]);
+        rest = &rest[end + 1..];
+        match rest.strip_prefix('"') {
+            Some(after) => {
+                part.push('"');
+                rest = after;
+            }
+            None => return Ok((part, rest)),
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |part: &str| {
+            if part.contains(['.', '"']) { crate::sql::quote_ident(part) } else { part.to_owned() }
+        };
+        write!(f, "{}.{}", part(&self.schema), part(&self.name))
+    }
+}
+
+/// The name of a plan, and so of its run: unique in a database.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PlanName(String);
+
+impl PlanName {
+    /// Returns the plan's name.
+    ///
+    /// # Errors
+    /// [`IdentError`] unless it is 1 to 63 lower-case letters, digits, `-` or `_` and starts with a letter or digit.
+    pub fn new(name: &str) -> Result<Self, IdentError> {
+        let name = checked(name)?;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if name.starts_with(plain) && name.chars().all(|c| plain(c) || c == '-' || c == '_') {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(IdentError::BadPlanName)
+        }
+    }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PlanName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for PlanName {
+    type Error = IdentError;
+    fn try_from(name: String) -> Result<Self, IdentError> {
+        Self::new(&name)
+    }
+}
+
+impl From<PlanName> for String {
+    fn from(name: PlanName) -> String {
+        name.0
+    }
+}
+
+/// Eight hex digits in the name of every object that a run creates, the same for a plan in every database.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RunTag(String);
+
+impl RunTag {
+    /// Returns the tag of `plan` on `table`.
+    pub fn new(plan: &PlanName, table: &TableName) -> Self {
+        Self(sha256_hex(&format!("{plan}\n{}", table.sql()))[..8].to_owned())
+    }
+
+    /// Returns the eight digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns `cf_<tag>_<rest>`, with `rest` shortened (on a character) so that the name keeps all its bytes.
+    pub fn name(&self, rest: &str) -> String {
+        let mut name = format!("cf_{}_{rest}", self.0);
+        if name.len() > MAX_IDENT_BYTES {
+            let hash = &sha256_hex(rest)[..6];
+            let mut end = MAX_IDENT_BYTES - hash.len() - 1;
+            while !name.is_char_boundary(end) {
+                end -= 1;
+            }
+            name.truncate(end);
+            name = format!("{name}_{hash}");
+        }
+        name
+    }
+}
+
+impl fmt::Display for RunTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The number of a run in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RunId(pub i64);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A step's name inside its run, `<phase>.<what>`: `index.idx_vehicles_status`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StepId(pub String);
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Returns the SHA-256 of `text` as 64 hex digits.
+pub fn sha256_hex(text: &str) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_names_are_read_as_written() {
+        let parse = |text| TableName::parse(text).unwrap();
+        assert_eq!(parse("vehicles"), TableName::new("public", "vehicles").unwrap());
+        assert_eq!(parse("Fleet.Vehicles"), TableName::new("Fleet", "Vehicles").unwrap());
+        assert_eq!(parse(r#""a.b"."c""d""#), TableName::new("a.b", "c\"d").unwrap());
+        assert_eq!(TableName::parse("a.b.c"), Err(IdentError::BadQualifiedName));
+        assert_eq!(TableName::parse("\"a"), Err(IdentError::BadQualifiedName));
+        assert_eq!(TableName::parse("a."), Err(IdentError::Empty));
+        for name in [r#""a.b"."c""d""#, "public.vehicles"] {
+            assert_eq!(parse(name).to_string(), name);
+        }
+    }
+
+    #[test]
+    fn generated_names_never_exceed_the_limit_and_stay_distinct() {
+        let tag = RunTag::new(&PlanName::new("p").unwrap(), &TableName::parse("t").unwrap());
+        let long = "é".repeat(40);
+        let (a, b) = (tag.name(&format!("{long}a")), tag.name(&format!("{long}b")));
+        assert!(a.len() <= MAX_IDENT_BYTES && b.len() <= MAX_IDENT_BYTES);
+        assert_ne!(a, b);
+        assert_eq!(tag.name("status"), format!("cf_{tag}_status"));
+    }
+}

@@ -1,0 +1,8 @@
+//! Changes a column of a live PostgreSQL table, in phases, under traffic, with proof.
+//!
+//! The modules in reading order: a plan file becomes a [`plan::Plan`].
+
+pub mod ident;
+pub mod phase;
+pub mod plan;
+pub mod sql;

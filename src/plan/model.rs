@@ -1,0 +1,255 @@
+//! A plan that may be relied on: what [`crate::plan::PlanFile`] becomes once every problem has been ruled out.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
+use crate::phase::Phase;
+
+/// A validated plan. Only this type goes further than the parser.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The plan's name, unique in a database.
+    pub name: PlanName,
+    /// The table whose columns change.
+    pub table: TableName,
+    /// At least one change; no column is named twice.
+    pub changes: Vec<Change>,
+    /// Which indexes are built, and when.
+    pub indexes: Indexes,
+    /// Pace of the backfill.
+    pub backfill: Backfill,
+    /// What makes the backfill slow down or hold.
+    pub throttle: Throttle,
+    /// How the check is done and how long its result counts.
+    pub verify: Verify,
+    /// How the old column goes.
+    pub contract: Contract,
+    /// When each phase may run; not acted on yet.
+    pub schedule: Option<Schedule>,
+    /// Phases that wait for a person; not acted on yet.
+    pub approve: Vec<Phase>,
+    /// What the database must offer.
+    pub requires: Requires,
+}
+
+impl Plan {
+    /// Returns the tag that names every object of this plan's run.
+    pub fn tag(&self) -> RunTag {
+        RunTag::new(&self.name, &self.table)
+    }
+}
+
+/// One column operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The old column.
+    pub old: ColumnName,
+    /// The new column's name until `switch` swaps the names (or for good, without `keep_name`).
+    pub new: ColumnName,
+    /// Rename or type change.
+    pub kind: ChangeKind,
+    /// Which side wins when a statement sets both to values that do not agree.
+    pub on_conflict: OnConflict,
+    /// What a value that will not convert does to the application's write; `None` where the plan is silent:
+    /// then it is left empty, and rows that already do not convert are refused before anything changes.
+    pub on_error: Option<OnError>,
+}
+
+/// The two kinds of change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ChangeKind {
+    /// The column gets another name; values are the same on both sides.
+    Rename,
+    /// The column gets another type.
+    Retype {
+        /// The new type as the plan wrote it: `varchar(10)`.
+        to: String,
+        /// Forward expression over the old column's name; `None` is a plain cast.
+        using: Option<String>,
+        /// Reverse expression over the new column's name ([`Change::new`]); `None` makes the change one-way.
+        reverse: Option<String>,
+        /// Whether the new column ends up with the old column's name.
+        keep_name: bool,
+    },
+}
+
+impl Change {
+    /// Returns whether `switch` swaps the two names, so that the new column ends up under the old name.
+    pub fn keeps_name(&self) -> bool {
+        matches!(self.kind, ChangeKind::Retype { keep_name: true, .. })
+    }
+
+    /// Returns the name the column has when the run is done.
+    pub fn final_name(&self) -> &ColumnName {
+        if self.keeps_name() { &self.old } else { &self.new }
+    }
+}
+
+/// Who wins an inconsistent pair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// The value written to the new column.
+    #[default]
+    NewWins,
+    /// The value written to the old column.
+    OldWins,
+    /// Nobody: the statement fails.
+    Error,
+}
+
+/// What a conversion that raises does to the application's write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// The other side is left empty and the row counts as unconverted.
+    Leave,
+    /// The statement fails with the conversion's own error.
+    Reject,
+}
+
+/// Which indexes the new column gets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Indexes {
+    /// Before the backfill (default) or after it.
+    pub build: BuildIndexes,
+    /// Whether every index that mentions an old column gets a twin.
+    pub copy: CopyIndexes,
+    /// Further indexes, under their own names.
+    pub add: Vec<AddIndex>,
+}
+
+/// When indexes are built. Unique ones always come late, in `verify`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildIndexes {
+    /// Before the backfill.
+    #[default]
+    BeforeBackfill,
+    /// After the backfill: faster, see ARCHITECTURE.md.
+    AfterBackfill,
+}
+
+/// Which of the old column's indexes get a twin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyIndexes {
+    /// Every one.
+    #[default]
+    All,
+    /// None; they go with the old column.
+    None,
+}
+
+/// An index to be built on the table besides the twins: a plain btree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddIndex {
+    /// The index's own name.
+    pub name: RelationName,
+    /// Its columns, in order; at least one.
+    pub columns: Vec<ColumnName>,
+    /// Whether it is unique (then it is built late, in `verify`).
+    pub unique: bool,
+}
+
+/// Pace of the backfill.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Backfill {
+    /// How long the UPDATE of one batch should take. Default 100 ms.
+    pub batch_target: Duration,
+    /// Rows a second at the most; `None` for no bound. Default none.
+    pub max_rows_per_second: Option<u32>,
+    /// Workers in one process. Default 1.
+    pub workers: u16,
+}
+
+/// Limits beyond which the backfill holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Throttle {
+    /// Replay lag of any streaming replica. Default 10 s; `None` switches the signal off.
+    pub replica_lag: Option<Duration>,
+    /// How long a session may wait on a lock of ours. Default 100 ms; `None` switches the signal off.
+    pub lock_wait: Option<Duration>,
+    /// WAL segments waiting to be archived; not acted on yet.
+    pub wal_archive_backlog: Option<u32>,
+}
+
+/// How the check is done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verify {
+    /// How long a clean result counts. Default 24 h.
+    pub max_age: Duration,
+}
+
+/// How the old column goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contract {
+    /// How long the old column is kept, renamed away and still in sync, before it is dropped. Default 0 s.
+    pub grace: Duration,
+    /// How long nobody may have written through the old column before it is retired. Default 1 min.
+    pub quiet: Duration,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// When each phase may run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The time zone of all dates and times below.
+    pub timezone: chrono_tz::Tz,
+    /// The first day of week 1.
+    pub start: chrono::NaiveDate,
+    /// The time of day in which work may be done; `None` is always.
+    pub window: Option<Window>,
+    /// The week, from 1, in which a phase becomes due; phases not named are due with the one before.
+    pub weekly: Vec<(Phase, u16)>,
+    /// Days on which nothing starts.
+    pub freeze: Vec<Freeze>,
+}
+
+/// The days and hours in which work may be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// At least one day.
+    pub days: Vec<Day>,
+    /// From this time of day.
+    pub from: chrono::NaiveTime,
+    /// Until this time of day; before `from`, it means the next day.
+    pub to: chrono::NaiveTime,
+}
+
+/// Days on which nothing starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// The first day.
+    pub from: chrono::NaiveDate,
+    /// The last day, included.
+    pub to: chrono::NaiveDate,
+    /// The reason, for reports.
+    pub why: String,
+}
+
+/// What the database must offer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Requires {
+    /// The lowest PostgreSQL major version.
+    pub postgres: Option<u32>,
+    /// Extensions that must be installed.
+    pub extensions: Vec<String>,
+    /// Plans whose runs must be done.
+    pub plans: Vec<PlanName>,
+}
