@@ -2,7 +2,12 @@
 //!
 //! The modules in reading order: a plan file becomes a [`plan::Plan`].
 
+pub mod backfill;
+pub mod catalog;
+pub mod compile;
 pub mod ident;
 pub mod phase;
 pub mod plan;
 pub mod sql;
+pub mod step;
+pub mod verify;

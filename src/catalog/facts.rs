@@ -1,0 +1,170 @@
+//! What the catalog says about a plan's table: everything the compiler needs, and nothing it has to ask for again.
+
+use serde::{Deserialize, Serialize};
+
+/// The facts that a plan is compiled from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// `server_version_num`, such as 150018.
+    pub server_version: u32,
+    /// The table.
+    pub table: TableFacts,
+    /// Columns of the primary key, in order; empty where there is none.
+    pub key: Vec<String>,
+    /// One entry for each change of the plan, in the plan's order.
+    pub changes: Vec<ChangeFacts>,
+    /// Every index that mentions an old column.
+    pub indexes: Vec<IndexFacts>,
+    /// Whether other row triggers fire BEFORE INSERT or UPDATE and may change the columns (traps T2).
+    pub other_before_triggers: bool,
+    /// PL/pgSQL functions that may have cached the column's type and must be touched in the swap (traps P2).
+    pub functions_to_touch: Vec<FunctionFacts>,
+}
+
+/// The table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableFacts {
+    /// `pg_class.oid`.
+    pub oid: i64,
+    /// Estimated rows (`reltuples`, or from pages where it was never analysed).
+    pub rows: i64,
+    /// Pages of 8 KiB in the main fork.
+    pub pages: i64,
+    /// Number of indexes on the table.
+    pub index_count: i64,
+    /// Bytes of all indexes on the table.
+    pub index_bytes: i64,
+}
+
+/// One change: the two sides and the way between them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChangeFacts {
+    /// The old column.
+    pub old: ColumnFacts,
+    /// The new column's type as `format_type` writes it, with its modifier: `character varying(10)`.
+    pub new_type: String,
+    /// The new column's type without its modifier: `character varying`.
+    pub new_base_type: String,
+    /// `COLLATE` clause of the new column, with a leading space, or empty.
+    pub new_collate: String,
+    /// The new column's default as plain ALTER would leave it.
+    pub new_default: Option<String>,
+    /// Whether `IS DISTINCT FROM` sees every difference between two values of the new type (traps S5).
+    pub new_plain_compare: bool,
+    /// From old to new.
+    pub forward: Conversion,
+    /// From new to old.
+    pub reverse: Conversion,
+    /// Whether plain ALTER would only touch the catalog, so that no new column is needed.
+    pub metadata_only: bool,
+}
+
+/// The old column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnFacts {
+    /// `pg_attribute.attnum`.
+    pub attnum: i16,
+    /// Type with modifier.
+    pub type_name: String,
+    /// Type without modifier.
+    pub base_type: String,
+    /// `COLLATE` clause with a leading space, or empty.
+    pub collate: String,
+    /// Whether it is NOT NULL.
+    pub not_null: bool,
+    /// Name of the NOT NULL constraint (PostgreSQL 18 and later).
+    pub not_null_constraint: Option<String>,
+    /// Default expression.
+    pub default: Option<String>,
+    /// Whether evaluating the default twice in a statement gives the same value.
+    pub default_is_stable: bool,
+    /// Whether `IS DISTINCT FROM` sees every difference between two values (traps S5).
+    pub plain_compare: bool,
+    /// `SET STORAGE` word where it is not the type's own.
+    pub storage: Option<String>,
+    /// `SET COMPRESSION` word where one is set.
+    pub compression: Option<String>,
+    /// Statistics target where one is set.
+    pub statistics: Option<i32>,
+    /// Options such as `n_distinct=100`.
+    pub options: Vec<String>,
+    /// Comment.
+    pub comment: Option<String>,
+    /// Column grants: grantee (quoted, or PUBLIC), privilege, grantable.
+    pub grants: Vec<(String, String, bool)>,
+}
+
+/// The way from one side to the other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conversion {
+    /// The values are the same.
+    Identity,
+    /// A plain cast that cannot raise, to a type without modifier.
+    InfallibleCast,
+    /// An expression over the column's name, as PostgreSQL deparses it with an empty `search_path`.
+    Expression {
+        /// The expression.
+        sql: String,
+        /// Whether it gives NULL for NULL.
+        null_to_null: bool,
+    },
+    /// There is no way back: the other side is left empty.
+    None,
+}
+
+impl Conversion {
+    /// Returns whether every value of the source has one of the target, so that no write can fail.
+    pub fn is_total(&self) -> bool {
+        matches!(self, Self::Identity | Self::InfallibleCast)
+    }
+
+    /// Returns whether NULL becomes NULL.
+    pub fn null_to_null(&self) -> bool {
+        !matches!(self, Self::Expression { null_to_null: false, .. })
+    }
+}
+
+/// An index that mentions an old column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IndexFacts {
+    /// Its name, without the table's schema.
+    pub name: String,
+    /// Whether it is unique.
+    pub unique: bool,
+    /// The unique constraint that it backs.
+    pub constraint: Option<ConstraintFacts>,
+    /// The twin's definition after `ON table `: `USING btree (vehicle_status) WHERE ...`, deparsed by PostgreSQL
+    /// after the change was made on an empty clone.
+    pub twin: String,
+    /// Its tablespace where it is not the database's default.
+    pub tablespace: Option<String>,
+    /// Comment on the index.
+    pub comment: Option<String>,
+    /// Statistics targets of expression columns: column number, target.
+    pub statistics: Vec<(i16, i32)>,
+    /// Whether CLUSTER ON names it.
+    pub clustered: bool,
+    /// The changes whose columns it mentions, as positions in [`Facts::changes`].
+    pub changes: Vec<usize>,
+}
+
+/// A unique constraint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConstraintFacts {
+    /// DEFERRABLE.
+    pub deferrable: bool,
+    /// INITIALLY DEFERRED.
+    pub deferred: bool,
+    /// Comment on the constraint.
+    pub comment: Option<String>,
+}
+
+/// A function to be touched by a no-op ALTER.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FunctionFacts {
+    /// `regprocedure` text, qualified and quoted.
+    pub signature: String,
+    /// `procost`, as text.
+    pub cost: String,
+}

@@ -1,0 +1,150 @@
+//! What is compared, and the SQL of one window.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ident::TableName;
+
+/// What the check compares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The table.
+    pub table: TableName,
+    /// The columns, quoted, whose values name a row in reports; `ctid` where there is no primary key.
+    pub key: Vec<String>,
+    /// One entry for each change.
+    pub pairs: Vec<Pair>,
+}
+
+/// One pair of columns. All texts are SQL over the row alias `t`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    /// The old column, quoted.
+    pub old: String,
+    /// The new column, quoted.
+    pub new: String,
+    /// `new` equals forward(old).
+    pub same_forward: String,
+    /// `old` equals reverse(new).
+    pub same_reverse: String,
+    /// Whether forward(old) raises; `None` when it cannot.
+    pub fails: Option<String>,
+    /// The value of forward(old).
+    pub forward: String,
+    /// The value of reverse(new).
+    pub reverse: String,
+}
+
+impl Pair {
+    /// Returns an expression that classes a row: 0 equal, 1 empty, 2 different, 3 unconverted.
+    fn class(&self) -> String {
+        let Self { old, new, same_forward, same_reverse, fails, .. } = self;
+        let unconverted = fails
+            .as_ref()
+            .map_or(String::new(), |fails| format!("WHEN t.{new} IS NULL AND t.{old} IS NOT NULL AND {fails} THEN 3 "));
+        format!(
+            "CASE {unconverted}WHEN {same_forward} THEN 0 WHEN {same_reverse} THEN 0 WHEN t.{new} IS NULL THEN 1 ELSE 2 END"
+        )
+    }
+}
+
+impl Spec {
+    /// Returns the query that counts the rows on pages `from..to` (to the end of the table for `None`) by class:
+    /// rows, equal, empty, different, unconverted, and rows whose value lives in the new column only.
+    pub fn count(&self, from: u32, to: Option<u32>) -> String {
+        let only_new: Vec<_> = self
+            .pairs
+            .iter()
+            .map(|p| format!("(t.{} IS NULL AND t.{} IS NOT NULL AND NOT ({}))", p.old, p.new, p.same_forward))
+            .collect();
+        format!(
+            "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE c = 0), pg_catalog.count(*) FILTER (WHERE c = 1), \
+             pg_catalog.count(*) FILTER (WHERE c = 2), pg_catalog.count(*) FILTER (WHERE c = 3), \
+             pg_catalog.count(*) FILTER (WHERE only_new) \
+             FROM (SELECT {} AS c, {} AS only_new FROM {} AS t WHERE {}) AS classed",
+            self.class(),
+            only_new.join(" OR "),
+            self.table.sql(),
+            range(from, to),
+        )
+    }
+
+    /// Returns the query for the keys (as a JSON object text) and classes of the first `limit` rows on pages `from..to`
+    /// that are not equal.
+    pub fn keys(&self, from: u32, to: Option<u32>, limit: usize) -> String {
+        let key: Vec<_> = self
+            .key
+            .iter()
+            .map(|column| format!("{}, t.{column}::pg_catalog.text", crate::sql::quote_literal(&plain(column))))
+            .collect();
+        format!(
+            "SELECT key, c FROM (SELECT pg_catalog.json_build_object({})::pg_catalog.text AS key, {} AS c FROM {} AS t WHERE {}) AS classed \
+             WHERE c <> 0 LIMIT {limit}",
+            key.join(", "),
+            self.class(),
+            self.table.sql(),
+            range(from, to),
+        )
+    }
+
+    /// Returns the UPDATE that repairs rows on pages `from..to` so that the named side wins; equal rows are left alone.
+    /// It sets the losing side only, so the sync trigger sees a consistent pair and changes nothing else.
+    pub fn repair(&self, from: u32, to: Option<u32>, winner: Side) -> String {
+        let set: Vec<_> = self
+            .pairs
+            .iter()
+            .map(|p| {
+                let (column, value) = match winner {
+                    Side::Old => (&p.new, &p.forward),
+                    Side::New => (&p.old, &p.reverse),
+                };
+                format!("{column} = CASE WHEN ({}) IN (1, 2) THEN {value} ELSE t.{column} END", p.class())
+            })
+            .collect();
+        format!(
+            "UPDATE {} AS t SET {} WHERE {} AND ({}) IN (1, 2)",
+            self.table.sql(),
+            set.join(", "),
+            range(from, to),
+            self.class()
+        )
+    }
+
+    /// Returns the count as a person reads it in the dry run.
+    pub fn template(&self) -> String {
+        self.count(0, None)
+    }
+
+    /// The worst class of all pairs; different outranks unconverted outranks empty only where a row has several.
+    fn class(&self) -> String {
+        match self.pairs.as_slice() {
+            [pair] => pair.class(),
+            pairs => {
+                let all: Vec<_> = pairs.iter().map(Pair::class).collect();
+                format!("GREATEST({})", all.join(", "))
+            }
+        }
+    }
+}
+
+/// The side that wins a repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The old column.
+    Old,
+    /// The new column.
+    New,
+}
+
+fn range(from: u32, to: Option<u32>) -> String {
+    let upper = to.map_or(String::new(), |to| format!(" AND t.ctid < '({to},0)'::pg_catalog.tid"));
+    format!("t.ctid >= '({from},0)'::pg_catalog.tid{upper}")
+}
+
+/// Takes the quotes off a quoted identifier.
+fn plain(quoted: &str) -> String {
+    quoted
+        .strip_prefix('"')
+        .and_then(|q| q.strip_suffix('"'))
+        .map_or_else(|| quoted.to_owned(), |q| q.replace("\"\"", "\""))
+}
