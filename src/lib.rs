@@ -5,9 +5,13 @@
 pub mod backfill;
 pub mod catalog;
 pub mod compile;
+pub mod event;
 pub mod ident;
+pub mod ledger;
+pub mod pg;
 pub mod phase;
 pub mod plan;
+pub mod runner;
 pub mod sql;
 pub mod step;
 pub mod verify;

@@ -1,0 +1,184 @@
+//! Everything a reporter can be told while a run goes on. Doing emits events; telling consumes them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::ident::StepId;
+use crate::phase::Phase;
+
+/// Takes events as they happen. It must return quickly: the runner waits for it.
+pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Returns a sink that drops everything.
+pub fn silent() -> EventSink {
+    Arc::new(|_| {})
+}
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A run was registered in the ledger.
+    Registered {
+        /// The plan's name.
+        name: String,
+    },
+    /// An existing run goes on.
+    Resumed {
+        /// The plan's name.
+        name: String,
+        /// The phase it goes on in.
+        phase: Phase,
+    },
+    /// Somebody else holds the lease; the runner waits for it to expire.
+    LeaseHeld {
+        /// Who: host, process, since when.
+        holder: String,
+        /// Seconds until it expires.
+        seconds: f64,
+    },
+    /// A phase begins.
+    PhaseStarted {
+        /// The phase.
+        phase: Phase,
+    },
+    /// A phase is over.
+    PhaseDone {
+        /// The phase.
+        phase: Phase,
+    },
+    /// A step begins.
+    StepStarted {
+        /// The step.
+        step: StepId,
+        /// What it does.
+        title: String,
+    },
+    /// A step is done.
+    StepDone {
+        /// The step.
+        step: StepId,
+        /// How long it took.
+        seconds: f64,
+        /// The catalog showed that it had been done before.
+        adopted: bool,
+    },
+    /// A lock could not be had; there will be another try.
+    LockWait {
+        /// The step.
+        step: StepId,
+        /// Which try this was, from 1.
+        attempt: u32,
+        /// Who stands in the way.
+        blockers: Vec<Blocker>,
+        /// The pause before the next try.
+        pause: Duration,
+    },
+    /// How far the backfill or a check is.
+    Progress {
+        /// The phase.
+        phase: Phase,
+        /// Rows done.
+        rows_done: i64,
+        /// Rows in all; an estimate until the phase is over.
+        rows_total: i64,
+        /// Rows a second over the last few seconds.
+        rows_per_second: f64,
+        /// Seconds to go at this rate; `None` while there is no rate.
+        eta_seconds: Option<f64>,
+    },
+    /// The backfill holds.
+    Hold {
+        /// The signal.
+        signal: String,
+        /// Its value, with unit.
+        value: String,
+        /// The limit, with unit.
+        limit: String,
+    },
+    /// The backfill goes on after a hold.
+    Released {
+        /// The signal that held it.
+        signal: String,
+        /// How long it held.
+        seconds: f64,
+    },
+    /// Somebody paused the run.
+    Paused,
+    /// Somebody resumed the run.
+    Unpaused,
+    /// The runner waits for something other than a lock.
+    Waiting {
+        /// What for, as a sentence part.
+        reason: String,
+        /// Seconds to go, where known.
+        seconds: Option<f64>,
+    },
+    /// A check of all rows has a result.
+    Verified(crate::verify::Outcome),
+    /// A step is taken back.
+    StepUndone {
+        /// The step.
+        step: StepId,
+    },
+    /// Something a person should know, although it goes on.
+    Warning {
+        /// The text.
+        message: String,
+    },
+    /// The connection was lost; the runner connects again.
+    Reconnecting {
+        /// What the connection said.
+        reason: String,
+        /// Which try this is, from 1.
+        attempt: u32,
+    },
+    /// The run is done.
+    Done,
+    /// The run was rolled back.
+    RolledBack,
+}
+
+/// A session that stands in the way of a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Blocker {
+    /// Its process, or 0 for a prepared transaction.
+    pub pid: i32,
+    /// Its role; `None` where we may not see it.
+    pub user: Option<String>,
+    /// Its `application_name`.
+    pub application: Option<String>,
+    /// Its state, such as `idle in transaction`.
+    pub state: Option<String>,
+    /// Age of its transaction in seconds.
+    pub transaction_seconds: Option<i64>,
+    /// What it runs or ran last, literals redacted; or the name of a prepared transaction.
+    pub query: Option<String>,
+}
+
+impl std::fmt::Display for Blocker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.pid == 0 {
+            return write!(f, "prepared transaction {}", self.query.as_deref().unwrap_or("(unknown)"));
+        }
+        write!(f, "pid {}", self.pid)?;
+        if let Some(user) = &self.user {
+            write!(f, " of {user}")?;
+        }
+        if let Some(application) = self.application.as_ref().filter(|name| !name.is_empty()) {
+            write!(f, " ({application})")?;
+        }
+        if let Some(state) = &self.state {
+            write!(f, ", {state}")?;
+        }
+        if let Some(seconds) = self.transaction_seconds {
+            write!(f, ", in a transaction for {seconds} s")?;
+        }
+        if let Some(query) = self.query.as_ref().filter(|query| !query.is_empty()) {
+            write!(f, ": {query}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! The ledger: our schema in the target database. An append-only log; the state of a run is derived from it by one pure
+//! function ([`State`]). [`Ledger`] is the only reader and writer of its tables.
+
+mod entry;
+mod lease;
+mod state;
+mod store;
+
+pub use entry::Entry;
+pub use lease::{LEASE_SECONDS, Lease, LeaseError};
+pub use state::{IllegalEntry, Mode, State};
+pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION, WriteCounts};

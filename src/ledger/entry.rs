@@ -1,0 +1,94 @@
+//! What the log can say. Entries are only ever appended; the state of a run is what they add up to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ident::StepId;
+use crate::phase::Phase;
+use crate::verify::Counts;
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Entry {
+    /// The run exists.
+    Registered,
+    /// A step is about to change something outside a transaction of ours: it may have run.
+    StepStarted {
+        /// The step.
+        step: StepId,
+    },
+    /// The step's effect is there. For a transactional step this entry committed with it.
+    StepDone {
+        /// The step.
+        step: StepId,
+        /// The catalog showed that it had been done before this entry was written.
+        adopted: bool,
+    },
+    /// The step ended with an error; the run waits for a person.
+    StepFailed {
+        /// The step.
+        step: StepId,
+        /// What went wrong.
+        error: String,
+    },
+    /// All steps of the phase are done.
+    PhaseDone {
+        /// The phase.
+        phase: Phase,
+    },
+    /// The run is being taken back, to the end of `to`, or to before it began.
+    UndoStarted {
+        /// The last phase that stays done.
+        to: Option<Phase>,
+    },
+    /// The step's effect is gone.
+    StepUndone {
+        /// The step.
+        step: StepId,
+    },
+    /// Everything that was to be taken back is.
+    UndoDone,
+    /// Somebody paused the run.
+    Paused,
+    /// Somebody resumed it.
+    Resumed,
+    /// The runner stopped between two units of work because it was told to.
+    Interrupted,
+    /// A live setting was changed.
+    Tuned {
+        /// The setting.
+        key: String,
+        /// Its new value.
+        value: String,
+    },
+    /// All rows were compared.
+    Verified {
+        /// What was found.
+        counts: Counts,
+    },
+    /// Rows were repaired.
+    Repaired {
+        /// Which side won.
+        winner: crate::verify::Side,
+        /// Rows changed.
+        rows: i64,
+    },
+    /// The catalog does not agree with the log.
+    Drifted {
+        /// In what.
+        facts: Vec<String>,
+    },
+}
+
+impl Entry {
+    /// Returns the step the entry is about.
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Self::StepStarted { step }
+            | Self::StepDone { step, .. }
+            | Self::StepFailed { step, .. }
+            | Self::StepUndone { step } => Some(step),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The lease: who works on a run. A row, not a session lock, so that poolers and lost connections do no harm.
+//!
+//! A transaction that is to commit on behalf of a runner first locks the lease row FOR KEY SHARE and compares epoch and
+//! expiry. Heartbeats do not conflict with that lock. Taking over locks the row FOR UPDATE, which waits for such a
+//! transaction and afterwards makes its successors fail: a runner whose lease is gone commits nothing.
+
+use sqlx::{PgConnection, Row};
+
+use super::Ledger;
+use crate::ident::RunId;
+use crate::pg;
+
+/// How long a lease lasts without a heartbeat, in seconds. Longer than [`pg::IDLE_IN_TRANSACTION`], so that a process
+/// that was stopped in the middle of a transaction has lost it before its lease is free.
+pub const LEASE_SECONDS: f64 = 15.0;
+
+/// A lease that we hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The run.
+    pub run: RunId,
+    /// Our epoch; whoever takes over has the next one.
+    pub epoch: i64,
+}
+
+/// Why a lease could not be had or is no longer ours.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Somebody else works on the run.
+    #[error("{holder} is working on this run; its lease runs for another {seconds:.0} s unless it is renewed")]
+    Held {
+        /// Host, process and time.
+        holder: String,
+        /// Seconds until it expires.
+        seconds: f64,
+    },
+    /// Our lease expired or was taken over.
+    #[error(
+        "the lease is lost: {holder} has taken over, or this process was stopped for longer than {LEASE_SECONDS} s"
+    )]
+    Lost {
+        /// Who has it now.
+        holder: String,
+    },
+    /// The server's error.
+    #[error("{}", pg::describe(.0))]
+    Database(#[from] sqlx::Error),
+}
+
+impl Ledger {
+    /// Takes the lease of `run` for `holder`, whose heartbeats come from `connection`. A lease that has expired is free,
+    /// and so is one whose holder's session is gone from the server.
+    ///
+    /// # Errors
+    /// [`LeaseError::Held`] when somebody else works on the run.
+    pub async fn take_lease(
+        &self,
+        connection: &mut PgConnection,
+        run: RunId,
+        holder: &str,
+    ) -> Result<Lease, LeaseError> {
+        let timeouts =
+            pg::Timeouts { lock: std::time::Duration::from_secs(10), statement: std::time::Duration::from_secs(12) };
+        pg::begin(connection, timeouts, true).await?;
+        let taken = self.take_lease_inside(connection, run, holder).await;
+        match &taken {
+            Ok(_) => pg::commit(connection).await?,
+            Err(_) => pg::rollback(connection).await,
+        }
+        taken
+    }
+
+    async fn take_lease_inside(
+        &self,
+        connection: &mut PgConnection,
+        run: RunId,
+        holder: &str,
+    ) -> Result<Lease, LeaseError> {
+        let insert = self.sql(
+            "INSERT INTO crossfade.lease (run_id, epoch, holder, backend_pid, taken_at, expires) \
+             VALUES ($1, 0, '', 0, '-infinity', '-infinity') ON CONFLICT DO NOTHING",
+        );
+        pg::query(&insert).bind(run.0).execute(&mut *connection).await?;
+        let lock = self.sql(
+            "SELECT holder, EXTRACT(EPOCH FROM expires - pg_catalog.clock_timestamp())::float8, \
+             EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = backend_pid \
+               AND (a.backend_start IS NULL OR lease.backend_start IS NULL OR a.backend_start = lease.backend_start)) \
+             FROM crossfade.lease WHERE run_id = $1 FOR UPDATE",
+        );
+        let row = pg::query(&lock).bind(run.0).fetch_one(&mut *connection).await?;
+        let (holder_now, seconds, alive): (String, f64, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        if seconds > 0.0 && alive {
+            return Err(LeaseError::Held { holder: holder_now, seconds });
+        }
+        let take = self.sql(
+            "UPDATE crossfade.lease SET epoch = epoch + 1, holder = $2, backend_pid = pg_catalog.pg_backend_pid(), \
+             backend_start = (SELECT a.backend_start FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = pg_catalog.pg_backend_pid()), \
+             taken_at = pg_catalog.clock_timestamp(), \
+             expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) WHERE run_id = $1 RETURNING epoch",
+        );
+        let epoch = self
+            .query(&take)
+            .bind(run.0)
+            .bind(holder)
+            .bind(LEASE_SECONDS)
+            .fetch_one(&mut *connection)
+            .await?
+            .try_get(0)?;
+        Ok(Lease { run, epoch })
+    }
+
+    /// Renews the lease: the heartbeat. It may not revive a lease that has expired.
+    ///
+    /// # Errors
+    /// [`LeaseError::Lost`] when it is no longer ours.
+    pub async fn renew_lease(&self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
+        // The pid follows the heartbeat's connection, which may have been opened anew.
+        let renew = self.sql(
+            "UPDATE crossfade.lease SET backend_pid = pg_catalog.pg_backend_pid(), \
+             backend_start = (SELECT a.backend_start FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = pg_catalog.pg_backend_pid()), \
+             expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) \
+             WHERE run_id = $1 AND epoch = $2 AND expires > pg_catalog.clock_timestamp()",
+        );
+        let done = self
+            .query(&renew)
+            .bind(lease.run.0)
+            .bind(lease.epoch)
+            .bind(LEASE_SECONDS)
+            .execute(&mut *connection)
+            .await?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(self.lost(connection, lease).await) }
+    }
+
+    /// Proves inside the open transaction that the lease is ours, and keeps it so until the transaction ends.
+    ///
+    /// # Errors
+    /// [`LeaseError::Lost`] when it is no longer ours: the transaction must be rolled back.
+    pub async fn fence(&self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
+        let fence = self.sql(
+            "SELECT 1 FROM crossfade.lease WHERE run_id = $1 AND epoch = $2 AND expires > pg_catalog.clock_timestamp() \
+             FOR KEY SHARE",
+        );
+        let row = pg::query(&fence).bind(lease.run.0).bind(lease.epoch).fetch_optional(&mut *connection).await?;
+        if row.is_some() { Ok(()) } else { Err(self.lost(connection, lease).await) }
+    }
+
+    /// Gives the lease back, so that the next runner need not wait.
+    ///
+    /// # Errors
+    /// The server's error; the lease then expires by itself.
+    pub async fn release_lease(&self, connection: &mut PgConnection, lease: Lease) -> Result<(), sqlx::Error> {
+        let release = self
+            .sql("UPDATE crossfade.lease SET expires = pg_catalog.clock_timestamp() WHERE run_id = $1 AND epoch = $2");
+        pg::query(&release).bind(lease.run.0).bind(lease.epoch).execute(connection).await.map(drop)
+    }
+
+    async fn lost(&self, connection: &mut PgConnection, lease: Lease) -> LeaseError {
+        let who = self.sql("SELECT holder FROM crossfade.lease WHERE run_id = $1 AND epoch <> $2");
+        match pg::query(&who).bind(lease.run.0).bind(lease.epoch).fetch_optional(connection).await {
+            Ok(row) => {
+                let holder = row.and_then(|row| row.try_get(0).ok()).unwrap_or_else(|| "nobody".to_owned());
+                LeaseError::Lost { holder }
+            }
+            Err(error) => LeaseError::Database(error),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The state of a run, derived from its log by one pure function. An entry that the table below does not allow is an
+//! error, never a guess.
+
+use serde::{Deserialize, Serialize};
+
+use super::Entry;
+use crate::ident::StepId;
+use crate::phase::Phase;
+use crate::step::Program;
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Entries seen so far; the next one has this number plus one.
+    pub seq: i64,
+    /// The phase it is in: the first that is not done, or the last.
+    pub phase: Phase,
+    /// What it is doing, as far as the log tells.
+    pub mode: Mode,
+    /// Whether somebody paused it.
+    pub paused: bool,
+    /// Steps whose effect is there, in the order in which they were done.
+    pub done: Vec<StepId>,
+    /// The step that may have run without having been recorded as done.
+    pub maybe_ran: Option<StepId>,
+    /// What went wrong last, if nothing has gone right since.
+    pub error: Option<String>,
+}
+
+/// What a run is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Nothing was registered.
+    New,
+    /// It goes forward.
+    Forward,
+    /// A step failed; it goes on when somebody runs it again.
+    Failed,
+    /// The catalog does not agree with the log.
+    Drifted,
+    /// It is being taken back, to the end of this phase or to before it began.
+    Undoing(Option<Phase>),
+    /// It was taken back whole.
+    RolledBack,
+    /// All phases are done.
+    Done,
+}
+
+/// An entry that cannot follow what the log says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger does not allow this after entry {seq}: {what}")]
+pub struct IllegalEntry {
+    /// The last entry before it.
+    pub seq: i64,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl State {
+    /// Returns the state of a run of `program` before its first entry.
+    pub fn new(program: &Program) -> Self {
+        Self {
+            seq: 0,
+            phase: program.phases[0],
+            mode: Mode::New,
+            paused: false,
+            done: vec![],
+            maybe_ran: None,
+            error: None,
+        }
+    }
+
+    /// Returns the state after all of `entries`.
+    ///
+    /// # Errors
+    /// [`IllegalEntry`] at the first entry that cannot stand where it does.
+    pub fn replay<'a>(program: &Program, entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, IllegalEntry> {
+        entries.into_iter().try_fold(Self::new(program), |state, entry| state.next(program, entry))
+    }
+
+    /// Returns whether the run has ended, so that its table and its name are free again.
+    pub fn is_over(&self) -> bool {
+        matches!(self.mode, Mode::Done | Mode::RolledBack)
+    }
+
+    /// Returns whether all steps of `phase` are done.
+    pub fn phase_steps_done(&self, program: &Program, phase: Phase) -> bool {
+        program.steps_of(phase).all(|step| self.done.contains(&step.id))
+    }
+
+    /// Returns the first step of the current phase that is not done.
+    pub fn next_step<'p>(&self, program: &'p Program) -> Option<&'p crate::step::Step> {
+        program.steps_of(self.phase).find(|step| !self.done.contains(&step.id))
+    }
+
+    /// Returns the next step to take back when going back to the end of `to`: the last one done, or the one that may
+    /// have run, of any later phase.
+    pub fn next_undo<'p>(&self, program: &'p Program, to: Option<Phase>) -> Option<&'p crate::step::Step> {
+        let position = |phase: Phase| program.phases.iter().position(|p| *p == phase);
+        let first_kept = |phase: Phase| to.is_some_and(|to| position(phase) <= position(to));
+        let candidate = |id: &StepId| program.step(id).filter(|step| !first_kept(step.phase));
+        self.maybe_ran.as_ref().and_then(candidate).or_else(|| self.done.last().and_then(candidate))
+    }
+
+    /// Returns the state after `entry`.
+    ///
+    /// # Errors
+    /// [`IllegalEntry`] when the entry cannot follow this state: a step out of order, two phases at once, anything
+    /// after the end.
+    pub fn next(&self, program: &Program, entry: &Entry) -> Result<Self, IllegalEntry> {
+        let illegal = |what: String| Err(IllegalEntry { seq: self.seq, what });
+        let mut state = self.clone();
+        state.seq += 1;
+        match (self.mode, entry) {
+            (Mode::New, Entry::Registered) => state.mode = Mode::Forward,
+            (Mode::New, other) => return illegal(format!("{other:?} before the run was registered")),
+            // A finished run may still be looked at and checked.
+            (Mode::Done | Mode::RolledBack, Entry::Verified { .. }) => {}
+            (Mode::Done | Mode::RolledBack, other) => return illegal(format!("{other:?} after the run ended")),
+            (_, Entry::Registered) => return illegal("the run is registered already".to_owned()),
+            (_, Entry::Paused) => state.paused = true,
+            (_, Entry::Resumed) => state.paused = false,
+            (_, Entry::Interrupted | Entry::Tuned { .. } | Entry::Verified { .. } | Entry::Repaired { .. }) => {}
+            (_, Entry::Drifted { facts }) => {
+                if !matches!(self.mode, Mode::Undoing(_)) {
+                    state.mode = Mode::Drifted;
+                }
+                state.error = Some(facts.join("; "));
+            }
+            (_, Entry::UndoStarted { to }) => {
+                state.mode = Mode::Undoing(*to);
+                state.error = None;
+            }
+            (Mode::Undoing(_), Entry::StepUndone { step }) => {
+                if self.maybe_ran.as_ref() == Some(step) {
+                    state.maybe_ran = None;
+                } else if self.done.last() == Some(step) {
+                    state.done.pop();
+                } else {
+                    return illegal(format!("step {step} is not the last one done"));
+                }
+                if let Some(step) = program.step(step) {
+                    state.phase = step.phase;
+                }
+                state.error = None;
+            }
+            (Mode::Undoing(to), Entry::UndoDone) => {
+                if let Some(step) = self.next_undo(program, to) {
+                    return illegal(format!("step {} has not been undone", step.id));
+                }
+                match to {
+                    None => state.mode = Mode::RolledBack,
+                    Some(to) => {
+                        state.mode = Mode::Forward;
+                        state.phase = program.phase_after(to).unwrap_or(to);
+                    }
+                }
+            }
+            (Mode::Undoing(_), Entry::StepFailed { error, .. }) => state.error = Some(error.clone()),
+            (Mode::Undoing(_), other) => return illegal(format!("{other:?} while the run is being taken back")),
+            (_, Entry::StepUndone { .. } | Entry::UndoDone) => {
+                return illegal("nothing is being taken back".to_owned());
+            }
+            (Mode::Forward | Mode::Failed | Mode::Drifted, Entry::StepStarted { step }) => {
+                self.expect_next(program, step)?;
+                state.maybe_ran = Some(step.clone());
+                state.mode = Mode::Forward;
+                state.error = None;
+            }
+            (Mode::Forward | Mode::Failed | Mode::Drifted, Entry::StepDone { step, .. }) => {
+                self.expect_next(program, step)?;
+                state.done.push(step.clone());
+                state.maybe_ran = None;
+                state.mode = Mode::Forward;
+                state.error = None;
+            }
+            (Mode::Forward | Mode::Failed | Mode::Drifted, Entry::StepFailed { step, error }) => {
+                self.expect_next(program, step)?;
+                state.mode = Mode::Failed;
+                state.error = Some(error.clone());
+            }
+            (Mode::Forward | Mode::Failed | Mode::Drifted, Entry::PhaseDone { phase }) => {
+                if *phase != self.phase {
+                    return illegal(format!("the run is in {}, not in {phase}", self.phase));
+                }
+                if let Some(step) = self.next_step(program) {
+                    return illegal(format!("step {} is not done", step.id));
+                }
+                state.mode = Mode::Forward;
+                match program.phase_after(*phase) {
+                    Some(next) => state.phase = next,
+                    None => state.mode = Mode::Done,
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    fn expect_next(&self, program: &Program, step: &StepId) -> Result<(), IllegalEntry> {
+        match self.next_step(program) {
+            Some(next) if next.id == *step => Ok(()),
+            Some(next) => Err(IllegalEntry { seq: self.seq, what: format!("step {step} before step {}", next.id) }),
+            None => Err(IllegalEntry { seq: self.seq, what: format!("step {step} is not in {}", self.phase) }),
+        }
+    }
+
+    /// Returns the word that reports and the `crossfade.status` view use.
+    pub fn word(&self) -> &'static str {
+        match self.mode {
+            Mode::Undoing(_) => "rolling_back",
+            Mode::RolledBack => "rolled_back",
+            Mode::Done => "done",
+            Mode::Drifted => "drifted",
+            _ if self.paused => "paused",
+            Mode::Failed => "failed",
+            Mode::New | Mode::Forward => "waiting",
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Connections, timeouts and SQLSTATE classes, and the one place that sends generated SQL.
+
+mod error;
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::event::Blocker;
+
+pub use error::{ErrorClass, class_of, describe, sqlstate};
+
+/// How long a transaction of ours may sit idle before the server ends it; below the lease, so that a stopped process
+/// cannot hold locks, nor commit, once somebody else has taken over.
+pub const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(8);
+
+/// Where to connect. Never printed whole: it holds the password.
+#[derive(Clone)]
+pub struct Connector {
+    options: PgConnectOptions,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").field("target", &self.target()).finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    /// Returns a connector to the database that `options` name.
+    pub fn new(options: PgConnectOptions) -> Self {
+        Self { options: options.statement_cache_capacity(0) }
+    }
+
+    /// Returns host, port and database, for people.
+    pub fn target(&self) -> String {
+        let host =
+            self.options.get_socket().map_or_else(|| self.options.get_host().to_owned(), |p| p.display().to_string());
+        let database = self.options.get_database().unwrap_or_else(|| self.options.get_username());
+        format!("{database} at {host}:{}", self.options.get_port())
+    }
+
+    /// Opens a connection whose `application_name` is `crossfade <purpose>`.
+    ///
+    /// # Errors
+    /// Whatever keeps the connection from being made.
+    pub async fn connect(&self, purpose: &str) -> Result<PgConnection, sqlx::Error> {
+        let options = self.options.clone().application_name(&format!("crossfade {purpose}"));
+        let mut connection = PgConnection::connect_with(&options).await?;
+        // A backend whose client is gone stops waiting for a lock, instead of blocking the table's queue (traps 2.7).
+        // Harmless if it leaks into a pooled server connection.
+        connection.execute("SET client_connection_check_interval = '1s'").await?;
+        Ok(connection)
+    }
+}
+
+/// The timeouts of one transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// `lock_timeout`.
+    pub lock: Duration,
+    /// `statement_timeout`.
+    pub statement: Duration,
+}
+
+/// Opens a READ COMMITTED transaction with these timeouts, an unambiguous `search_path`, and nothing left to settings
+/// of the role or the database. `durable: false` adds `synchronous_commit = off`: for work whose progress commits with
+/// it, so that a crash loses both or none.
+///
+/// # Errors
+/// The server's error.
+pub async fn begin(connection: &mut PgConnection, timeouts: Timeouts, durable: bool) -> Result<(), sqlx::Error> {
+    let commit = if durable { "" } else { "SET LOCAL synchronous_commit = off; " };
+    let text = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; \
+         SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL search_path = pg_catalog, pg_temp; \
+         SET LOCAL row_security = off; SET LOCAL jit = off; {commit}",
+        timeouts.lock.as_millis(),
+        timeouts.statement.as_millis(),
+        IDLE_IN_TRANSACTION.as_millis(),
+    );
+    batch(connection, &text).await
+}
+
+/// Commits the open transaction.
+///
+/// # Errors
+/// The server's error; whether the transaction committed is then unknown if the connection was lost.
+pub async fn commit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    batch(connection, "COMMIT").await
+}
+
+/// Rolls the open transaction back, if there is one. Errors are of no interest: a lost connection rolls back as well.
+pub async fn rollback(connection: &mut PgConnection) {
+    if let Err(error) = batch(connection, "ROLLBACK").await {
+        tracing::debug!(%error, "rollback");
+    }
+}
+
+/// Sends statements without results in one message of the simple protocol.
+///
+/// # Errors
+/// The server's error.
+pub async fn batch(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+}
+
+/// Sends one generated statement. Returns the number of rows it changed.
+///
+/// # Errors
+/// The server's error.
+pub async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
+    let done = connection.execute(sqlx::query(AssertSqlSafe(sql)).persistent(false)).await?;
+    Ok(done.rows_affected())
+}
+
+/// Sends one generated query. Returns its rows.
+///
+/// # Errors
+/// The server's error.
+pub async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+    connection.fetch_all(sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
+}
+
+/// Returns a query to bind values to; it leaves no prepared statement behind, so poolers do not mind it.
+pub(crate) fn query<'q>(sql: &str) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false)
+}
+
+/// Returns the backend's process id.
+///
+/// # Errors
+/// The server's error.
+pub async fn backend_pid(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()").persistent(false).fetch_one(connection).await
+}
+
+/// Returns who keeps the backend `pid` waiting; empty when nobody does. Roles without `pg_read_all_stats` see other
+/// roles' processes but not what they do.
+///
+/// # Errors
+/// The server's error.
+pub async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Blocker>, sqlx::Error> {
+    let rows: Vec<BlockerRow> =
+        sqlx::query_as(include_str!("pg/blockers.sql")).persistent(false).bind(pid).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(blocker).collect())
+}
+
+/// Returns the sessions other than ours that hold a lock on the table and have been in a transaction for longer than
+/// `older_than`: a strong lock would wait for them, and everybody else behind it.
+///
+/// # Errors
+/// The server's error.
+pub async fn old_holders(
+    connection: &mut PgConnection,
+    table_oid: i64,
+    older_than: Duration,
+) -> Result<Vec<Blocker>, sqlx::Error> {
+    let rows: Vec<BlockerRow> = sqlx::query_as(include_str!("pg/old_holders.sql"))
+        .persistent(false)
+        .bind(table_oid)
+        .bind(older_than.as_secs_f64())
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(blocker).collect())
+}
+
+type BlockerRow = (i32, Option<String>, Option<String>, Option<String>, Option<i64>, Option<String>);
+
+fn blocker((pid, user, application, state, transaction_seconds, query): BlockerRow) -> Blocker {
+    Blocker { pid, user, application, state, transaction_seconds, query: query.map(|query| redact(&query)) }
+}
+
+/// Replaces literals by `?`, so that no customer's data ends up in a log, and cuts long statements.
+fn redact(query: &str) -> String {
+    let mut text = String::new();
+    let mut characters = query.chars().peekable();
+    let mut after_word = false;
+    while let Some(c) = characters.next() {
+        if c == '\'' {
+            text.push('?');
+            while let Some(c) = characters.next() {
+                if c == '\'' && characters.next_if_eq(&'\'').is_none() {
+                    break;
+                }
+            }
+            after_word = true;
+        } else if c.is_ascii_digit() && !after_word {
+            text.push('?');
+            while characters.next_if(|c| c.is_ascii_alphanumeric() || *c == '.').is_some() {}
+            after_word = true;
+        } else {
+            after_word = c.is_alphanumeric() || c == '_' || c == '$' || c == '"';
+            text.push(if c.is_whitespace() { ' ' } else { c });
+        }
+    }
+    if text.chars().count() > 120 {
+        text = text.chars().take(119).chain(['…']).collect();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redact;
+
+    #[test]
+    fn literals_are_redacted() {
+        assert_eq!(
+            redact("UPDATE t1 SET a = 'O''Hara', b=12.5\nWHERE id2 = $1"),
+            "UPDATE t1 SET a = ?, b=? WHERE id2 = $1"
+        );
+        assert!(redact(&"x ".repeat(200)).chars().count() <= 120);
+    }
+}

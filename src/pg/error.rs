@@ -1,0 +1,56 @@
+//! Server errors by SQLSTATE class, never by text.
+
+use sqlx::postgres::PgDatabaseError;
+
+/// What an error means for what to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// A lock was not to be had in time, a deadlock was broken, or a concurrent change came first: try again.
+    Contention,
+    /// The connection is gone, or the server is going away or coming up: connect again.
+    Connection,
+    /// The server refuses: no privilege, read-only, wrong password, no such database.
+    Refused,
+    /// Anything else: the statement cannot work as it is.
+    Other,
+}
+
+/// Returns the SQLSTATE of a server error.
+pub fn sqlstate(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned))
+}
+
+/// Returns the class of an error.
+pub fn class_of(error: &sqlx::Error) -> ErrorClass {
+    let Some(code) = sqlstate(error) else {
+        return match error {
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => ErrorClass::Connection,
+            sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => ErrorClass::Refused,
+            _ => ErrorClass::Other,
+        };
+    };
+    match code.as_str() {
+        // lock_not_available, deadlock_detected, serialization_failure, query_canceled (a timeout)
+        "55P03" | "40P01" | "40001" | "57014" => ErrorClass::Contention,
+        // insufficient_privilege, read_only_sql_transaction, invalid_catalog_name, too_many_connections
+        "42501" | "25006" | "3D000" | "53300" => ErrorClass::Refused,
+        // admin_shutdown, crash_shutdown, cannot_connect_now; idle_in_transaction_session_timeout,
+        // idle_session_timeout and transaction_timeout, after which the server closes the session
+        "57P01" | "57P02" | "57P03" | "25P03" | "57P05" | "25P04" => ErrorClass::Connection,
+        _ if code.starts_with("08") => ErrorClass::Connection,
+        _ if code.starts_with("28") => ErrorClass::Refused,
+        _ => ErrorClass::Other,
+    }
+}
+
+/// Returns the error as one sentence for people: the server's message with its detail and SQLSTATE, and nothing of the
+/// connection string.
+pub fn describe(error: &sqlx::Error) -> String {
+    match error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
+        Some(server) => {
+            let detail = server.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+            format!("{}{detail} [SQLSTATE {}]", server.message(), server.code())
+        }
+        None => error.to_string(),
+    }
+}

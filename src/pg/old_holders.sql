@@ -1,0 +1,9 @@
+-- Sessions that hold a lock on table $1 in a transaction older than $2 seconds; not those of crossfade.
+SELECT DISTINCT a.pid, a.usename::text, a.application_name, a.state,
+       EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - a.xact_start)::bigint, a.query
+FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'relation' AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+  AND l.relation::bigint = $1 AND l.granted AND a.backend_type = 'client backend'
+  AND a.application_name NOT LIKE 'crossfade %'
+  AND a.xact_start < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $2)
