@@ -240,6 +240,22 @@ fn a_byte_order_mark_and_dos_line_ends_do_no_harm() {
 }
 
 #[test]
+fn expressions_arrive_as_they_were_written() {
+    let using = |using: &str| {
+        let head = "version: 1\nname: p\ntable: t\nchanges:\n- change_type:\n    column: a\n    to: text\n    using: ";
+        match good(&format!("{head}{using}\n")).changes.remove(0).kind {
+            ChangeKind::Retype { using, .. } => using.unwrap(),
+            ChangeKind::Rename => panic!("not a type change"),
+        }
+    };
+    assert_eq!(using("a::text # simple"), "a::text");
+    assert_eq!(using("\"a #>> '{b}'\" #> quoted"), "a #>> '{b}'");
+    assert_eq!(using("'lower(\"a\") || '': '''"), "lower(\"a\") || ': '");
+    assert_eq!(using("|\n      CASE a\n        WHEN '#' THEN 1 END"), "CASE a\n  WHEN '#' THEN 1 END\n");
+    assert_eq!(using(">-\n      left(a, 1) ||\n      'é'"), "left(a, 1) || 'é'");
+}
+
+#[test]
 fn the_fingerprint_is_of_what_the_plan_says() {
     let plan = "version: 1\nname: p\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n";
     let same = "# why\ntable: public.t\nname: 'p'\n\nversion: 1\nchanges:\n  - rename_column:\n      to: b\n      \
@@ -255,7 +271,7 @@ fn the_fingerprint_is_of_what_the_plan_says() {
 
 #[test]
 fn all_problems_are_told_at_once() {
-    let text = r#"version: 2
+    let text = r"version: 2
 nmae: fleet
 table: public.vehicles
 changes:
@@ -273,7 +289,7 @@ schedule:
   timezone: America/NewYork
   start: 2027-02-30
 aprove: [switch]
-"#;
+";
     assert_snapshot!(shown(text), @r"
     plan.yaml:1:10: error[plan::unsupported_version]: plan format 2 is not one this crossfade reads
       |

@@ -206,9 +206,10 @@ impl Validator<'_> {
             return;
         }
         // `payload #>> '{a}'`: for YAML everything from the # on is a comment.
+        let quoted = self.source[span.start..].starts_with(['"', '\'']);
         let rest = &self.source[span.end..];
         let comment = rest.trim_start_matches([' ', '\t']);
-        if !comment.starts_with(['"', '\'']) && ["#>", "#-", "##", "#="].iter().any(|op| comment.starts_with(op)) {
+        if !quoted && ["#>", "#-", "##", "#="].iter().any(|op| comment.starts_with(op)) {
             let line = comment.lines().next().unwrap_or_default().trim_end();
             let start = span.end + (rest.len() - comment.len());
             let message = format!("YAML takes the rest of `{key}` for a comment");
