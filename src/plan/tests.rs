@@ -62,6 +62,7 @@ fn shown(text: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "there are many keys")]
 fn every_key_arrives_in_the_plan() {
     assert_json_snapshot!(good(FULL), @r#"
     {
