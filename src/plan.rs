@@ -1,13 +1,54 @@
 //! Plan files: parsed with positions, validated into [`Plan`], all problems reported at once.
+//!
+//! Text becomes a tree of places (`yaml`), the tree a JSON value that is held against the schema (`structure`), that
+//! a `PlanFile` of optional parts, and those, where nothing contradicts anything, a [`Plan`] (`validate`).
 
+mod diagnostic;
+mod file;
 mod model;
+mod schema;
+mod structure;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod yaml;
 
+pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use model::{
     AddIndex, Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Day, Freeze, Indexes, OnConflict,
     OnError, Plan, Requires, Schedule, Throttle, Verify, Window,
 };
+pub use schema::json_schema;
 
-/// Returns the fingerprint of a plan.
+/// Returns the plan that `text` describes. `file_name` is only used in messages.
+///
+/// # Errors
+/// [`PlanErrors`] with every problem of the file, each with its place.
+pub fn parse(file_name: &str, text: &str) -> Result<Plan, PlanErrors> {
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut problems = Vec::new();
+    let plan = yaml::read(text, &mut problems).and_then(|root| {
+        let typed = structure::check(&root, &mut problems);
+        validate::validate(&typed.file, text, &typed.places, &mut problems)
+    });
+    match plan {
+        Some(plan) if problems.is_empty() => Ok(plan),
+        _ => Err(PlanErrors::new(file_name, text, problems)),
+    }
+}
+
+/// Returns 64 hex digits that stand for what the plan says: comments, white space, the order of keys and defaults
+/// that are written out do not change them.
+#[expect(clippy::missing_panics_doc, reason = "no plan can make it panic")]
 pub fn fingerprint(plan: &Plan) -> String {
-    crate::ident::sha256_hex(&serde_json::to_string(plan).unwrap_or_default())
+    // Structs keep the order of their fields and no part of a plan is a map, so this text is canonical.
+    let canonical = serde_json::to_string(plan).expect("a plan has no part that JSON cannot say");
+    crate::ident::sha256_hex(&canonical)
+}
+
+/// Returns the first 12 digits of a fingerprint, for people.
+pub fn short_fingerprint(fingerprint: &str) -> &str {
+    fingerprint.get(..12).unwrap_or(fingerprint)
 }

@@ -1,4 +1,4 @@
-//! A plan that may be relied on: what [`crate::plan::PlanFile`] becomes once every problem has been ruled out.
+//! A plan that may be relied on: what a plan file becomes once every problem has been ruled out.
 
 use std::time::Duration;
 

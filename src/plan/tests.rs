@@ -1,0 +1,599 @@
+//! Plan files as users write them, right and wrong.
+
+use std::path::Path;
+use std::time::Duration;
+
+use insta::{assert_json_snapshot, assert_snapshot};
+use proptest::prelude::*;
+
+use super::*;
+use crate::phase::Phase;
+
+/// Every kind of problem, by a plan that has just that one.
+mod problems;
+
+/// The plan of design notes and README, with every key there is.
+const FULL: &str = r#"
+version: 1
+name: vehicle-status                 # unique in a database
+table: public.vehicles
+changes:
+  - rename_column: { from: status, to: vehicle_status }
+  - change_type:
+      column: license_plate
+      to: varchar(10)
+      using: substring(license_plate, 1, 10)
+      reverse: license_plate_v2
+      via: license_plate_v2
+      keep_name: true
+      on_conflict: old_wins
+      on_error: leave
+indexes:
+  build: before_backfill
+  copy: all
+  add: [{ name: idx_vehicles_vehicle_status, columns: [vehicle_status, license_plate], unique: true }]
+backfill: { batch_target: 100ms, max_rows_per_second: 50000, workers: 1 }
+throttle: { replica_lag: 5s, lock_wait: off, wal_archive_backlog: 42 }
+verify:   { max_age: 24h, on_mismatch: stop }
+contract: { grace: 7d, quiet: 1h }
+schedule:
+  timezone: America/New_York
+  start: 2027-01-05
+  window: { days: [tue, wed, thu], from: "02:00", to: 05:00 }
+  weekly: { expand: 1, index: 1, backfill: 2, verify: 2, switch: 3, contract: 4 }
+  freeze: [{ from: 2027-01-18, to: 2027-01-20, why: release freeze }]
+approve: [switch, contract]
+requires: { postgres: ">=14", extensions: [postgis], plans: [earlier-plan] }
+"#;
+
+fn good(text: &str) -> Plan {
+    parse("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
+}
+
+fn bad(text: &str) -> PlanErrors {
+    match parse("plan.yaml", text) {
+        Err(errors) => errors,
+        Ok(plan) => panic!("this plan has no problem: {plan:?}"),
+    }
+}
+
+fn shown(text: &str) -> String {
+    bad(text).render(false)
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "there are many keys")]
+fn every_key_arrives_in_the_plan() {
+    assert_json_snapshot!(good(FULL), @r#"
+    {
+      "name": "vehicle-status",
+      "table": {
+        "schema": "public",
+        "name": "vehicles"
+      },
+      "changes": [
+        {
+          "old": "status",
+          "new": "vehicle_status",
+          "kind": "Rename",
+          "on_conflict": "new_wins",
+          "on_error": null
+        },
+        {
+          "old": "license_plate",
+          "new": "license_plate_v2",
+          "kind": {
+            "Retype": {
+              "to": "varchar(10)",
+              "using": "substring(license_plate, 1, 10)",
+              "reverse": "license_plate_v2",
+              "keep_name": true
+            }
+          },
+          "on_conflict": "old_wins",
+          "on_error": "leave"
+        }
+      ],
+      "indexes": {
+        "build": "before_backfill",
+        "copy": "all",
+        "add": [
+          {
+            "name": "idx_vehicles_vehicle_status",
+            "columns": [
+              "vehicle_status",
+              "license_plate_v2"
+            ],
+            "unique": true
+          }
+        ]
+      },
+      "backfill": {
+        "batch_target": {
+          "secs": 0,
+          "nanos": 100000000
+        },
+        "max_rows_per_second": 50000,
+        "workers": 1
+      },
+      "throttle": {
+        "replica_lag": {
+          "secs": 5,
+          "nanos": 0
+        },
+        "lock_wait": null,
+        "wal_archive_backlog": 42
+      },
+      "verify": {
+        "max_age": {
+          "secs": 86400,
+          "nanos": 0
+        }
+      },
+      "contract": {
+        "grace": {
+          "secs": 604800,
+          "nanos": 0
+        },
+        "quiet": {
+          "secs": 3600,
+          "nanos": 0
+        }
+      },
+      "schedule": {
+        "timezone": "America/New_York",
+        "start": "2027-01-05",
+        "window": {
+          "days": [
+            "tue",
+            "wed",
+            "thu"
+          ],
+          "from": "02:00:00",
+          "to": "05:00:00"
+        },
+        "weekly": [
+          [
+            "expand",
+            1
+          ],
+          [
+            "index",
+            1
+          ],
+          [
+            "backfill",
+            2
+          ],
+          [
+            "verify",
+            2
+          ],
+          [
+            "switch",
+            3
+          ],
+          [
+            "contract",
+            4
+          ]
+        ],
+        "freeze": [
+          {
+            "from": "2027-01-18",
+            "to": "2027-01-20",
+            "why": "release freeze"
+          }
+        ]
+      },
+      "approve": [
+        "switch",
+        "contract"
+      ],
+      "requires": {
+        "postgres": 14,
+        "extensions": [
+          "postgis"
+        ],
+        "plans": [
+          "earlier-plan"
+        ]
+      }
+    }
+    "#);
+}
+
+#[test]
+fn what_is_left_out_has_defaults() {
+    let plan = good("version: 1\nname: p\ntable: t\nchanges: [{ change_type: { column: a, to: bigint } }]");
+    let change = &plan.changes[0];
+    assert_eq!(change.new.as_str(), plan.tag().name("a"));
+    assert!(change.keeps_name());
+    assert_eq!(change.on_error, None);
+    assert_eq!(plan.backfill.batch_target, Duration::from_millis(100));
+    assert_eq!(plan.throttle.replica_lag, Some(Duration::from_secs(10)));
+    assert_eq!(plan.contract, Contract { grace: Duration::ZERO, quiet: Duration::from_mins(1) });
+    assert_eq!(plan.verify.max_age, Duration::from_hours(24));
+    assert_eq!(plan.approve, [] as [Phase; 0]);
+}
+
+#[test]
+fn plain_text_stays_what_it_looks_like() {
+    let plan = good("version: 0x1\nname: 007\ntable: \"1.2\"\nchanges:\n- rename_column: { from: 1e3, to: true }\n");
+    assert_eq!(plan.name.as_str(), "007");
+    assert_eq!(plan.table.to_string(), "1.2");
+    assert_eq!((plan.changes[0].old.as_str(), plan.changes[0].new.as_str()), ("1e3", "true"));
+}
+
+#[test]
+fn sections_with_everything_commented_out_are_as_good_as_absent() {
+    let plan = "version: 1\nname: p\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n";
+    let empty = format!("{plan}indexes:\n  # copy: none\nbackfill:\napprove:\nschedule:\n");
+    assert_eq!(good(&empty), good(plan));
+}
+
+#[test]
+fn a_byte_order_mark_and_dos_line_ends_do_no_harm() {
+    let text = format!("\u{feff}{}", FULL.replace('\n', "\r\n"));
+    assert_eq!(good(&text), good(FULL));
+    let errors = bad(&text.replace("copy: all", "copy: al"));
+    assert_eq!(errors.position(&errors.problems()[0]), (18, 9));
+}
+
+#[test]
+fn expressions_arrive_as_they_were_written() {
+    let using = |using: &str| {
+        let head = "version: 1\nname: p\ntable: t\nchanges:\n- change_type:\n    column: a\n    to: text\n    using: ";
+        match good(&format!("{head}{using}\n")).changes.remove(0).kind {
+            ChangeKind::Retype { using, .. } => using.unwrap(),
+            ChangeKind::Rename => panic!("not a type change"),
+        }
+    };
+    assert_eq!(using("a::text # simple"), "a::text");
+    assert_eq!(using("\"a #>> '{b}'\" #> quoted"), "a #>> '{b}'");
+    assert_eq!(using("'lower(\"a\") || '': '''"), "lower(\"a\") || ': '");
+    assert_eq!(using("|\n      CASE a\n        WHEN '#' THEN 1 END"), "CASE a\n  WHEN '#' THEN 1 END\n");
+    assert_eq!(using(">-\n      left(a, 1) ||\n      'é'"), "left(a, 1) || 'é'");
+}
+
+#[test]
+fn the_fingerprint_is_of_what_the_plan_says() {
+    let plan = "version: 1\nname: p\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n";
+    let same = "# why\ntable: public.t\nname: 'p'\n\nversion: 1\nchanges:\n  - rename_column:\n      to: b\n      \
+                from: a\n      on_conflict: new_wins\nverify: { max_age: 1day }\n";
+    let other = plan.replace("to: b", "to: c");
+    let of = |text: &str| fingerprint(&good(text));
+    assert_eq!(of(plan), of(same));
+    assert_ne!(of(plan), of(&other));
+    assert_eq!(short_fingerprint(&of(plan)), &of(plan)[..12]);
+    // A changed fingerprint makes running plans look edited: this must not happen unnoticed.
+    assert_snapshot!(short_fingerprint(&of(plan)), @"f03e42ccc340");
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let text = r"version: 2
+nmae: fleet
+table: public.vehicles
+changes:
+  - rename_column: { from: status, to: status, on_error: leave }
+  - change_type:
+      column: odometer
+      to: integer
+      keep_name: yes
+  - rename_column: { from: odometer, to: mileage }
+  - add_column: { name: x }
+backfill: { batch_target: 100, workers: 0 }
+verify: { max_age: 24h, on_mismatch: ignore }
+contract: { grace: 1 fortnight }
+schedule:
+  timezone: America/NewYork
+  start: 2027-02-30
+aprove: [switch]
+";
+    assert_snapshot!(shown(text), @r"
+    plan.yaml:1:10: error[plan::unsupported_version]: plan format 2 is not one this crossfade reads
+      |
+    1 | version: 2
+      |          ^ expected 1
+      = help: write `version: 1`, or use a newer crossfade
+
+    plan.yaml:2:1: error[plan::unknown_key]: unknown key `nmae` at the top of a plan
+      |
+    2 | nmae: fleet
+      | ^^^^ not known here
+      = help: did you mean `name`?
+
+    plan.yaml:5:40: error[plan::same_name]: `status` is renamed to itself
+      |
+    5 |   - rename_column: { from: status, to: status, on_error: leave }
+      |                                        ^^^^^^ the same name
+      = help: give it another name
+
+    plan.yaml:5:48: error[plan::not_for_rename]: `on_error` has no meaning for a rename
+      |
+    5 |   - rename_column: { from: status, to: status, on_error: leave }
+      |                                                ^^^^^^^^ not for a rename
+      = help: a rename changes no value; use `change_type` for another type
+
+    plan.yaml:9:18: error[plan::wrong_type]: `keep_name`: expected true or false, found `yes`
+      |
+    9 |       keep_name: yes
+      |                  ^^^ expected true or false
+      = help: write `true`, without quotes
+
+    plan.yaml:11:5: error[plan::unsupported_change]: `add_column` is not supported yet
+       |
+    11 |   - add_column: { name: x }
+       |     ^^^^^^^^^^ not in this version
+       = help: this version has `rename_column`, `change_type`
+
+    plan.yaml:12:27: error[plan::bad_duration]: `100` is not a duration
+       |
+    12 | backfill: { batch_target: 100, workers: 0 }
+       |                           ^^^ expected a duration
+       = help: a number needs a unit: `100ms`, `100s`, `100min`, `100h`, `100d`
+
+    plan.yaml:12:41: error[plan::out_of_range]: 0 is out of range for `workers`
+       |
+    12 | backfill: { batch_target: 100, workers: 0 }
+       |                                         ^ out of range
+       = help: expected 1 or more
+
+    plan.yaml:13:38: error[plan::unknown_value]: `ignore` is not known in `on_mismatch`
+       |
+    13 | verify: { max_age: 24h, on_mismatch: ignore }
+       |                                      ^^^^^^ not one of the choices
+       = help: expected `stop`
+
+    plan.yaml:14:20: error[plan::bad_duration]: `1 fortnight` is not a duration
+       |
+    14 | contract: { grace: 1 fortnight }
+       |                    ^^^^^^^^^^^ expected a duration
+       = help: expected a duration such as 100ms, 5s, 24h, 7d
+
+    plan.yaml:16:13: error[plan::unknown_timezone]: there is no time zone `America/NewYork`
+       |
+    16 |   timezone: America/NewYork
+       |             ^^^^^^^^^^^^^^^ expected a time zone
+       = help: did you mean `America/New_York`?
+
+    plan.yaml:17:10: error[plan::bad_date]: `2027-02-30` is not a date
+       |
+    17 |   start: 2027-02-30
+       |          ^^^^^^^^^^ expected a date
+       = help: expected year-month-day, as in 2027-01-05
+
+    plan.yaml:18:1: error[plan::unknown_key]: unknown key `aprove` at the top of a plan
+       |
+    18 | aprove: [switch]
+       | ^^^^^^ not known here
+       = help: did you mean `approve`?
+
+    plan.yaml: 13 problems
+    ");
+}
+
+#[test]
+fn carets_stand_below_wide_letters_and_behind_tabs() {
+    let text = "version: 1\nname: p\ntable: t\nchanges: [{ rename_column: { from: 車両\t, to: b, tö: \"\t\" } }]\n";
+    assert_snapshot!(shown(text), @r#"
+    plan.yaml:4:48: error[plan::unknown_key]: unknown key `tö` in `rename_column`
+      |
+    4 | changes: [{ rename_column: { from: 車両 , to: b, tö: "  " } }]
+      |                                                  ^^ not known here
+      = help: did you mean `to`?
+
+    plan.yaml: 1 problem
+    "#);
+}
+
+#[test]
+fn long_lines_are_cut_and_control_characters_never_printed() {
+    let long = "x".repeat(300);
+    let text = format!(
+        "version: 1\nname: p\ntable: t\nchanges: [{{ rename_column: {{ from: \"{long}\", to: b, \u{202e}c: d, e: \"{long}\" }} }}]\n"
+    );
+    let shown = shown(&text);
+    assert!(shown.lines().all(|line| line.chars().count() < 300), "{shown}");
+    assert!(!shown.contains('\u{202e}') && shown.contains('\u{fffd}'), "{shown}");
+    let escape = bad("version: 1\nname: \"\\e[2J\"\ntable: \x1b[2J").render(false);
+    assert!(!escape.contains('\x1b'), "{escape}");
+}
+
+#[test]
+fn colour_only_adds_colour() {
+    let errors = bad("version: 1\nname: P\n");
+    let mut plain = errors.render(true);
+    assert!(plain.contains("\x1b[1;31m"));
+    for sgr in ["\x1b[1;31m", "\x1b[1;34m", "\x1b[1m", "\x1b[0m"] {
+        plain = plain.replace(sgr, "");
+    }
+    assert_eq!(plain, errors.render(false));
+}
+
+#[test]
+fn problems_are_miette_diagnostics_and_json() {
+    use miette::Diagnostic as _;
+    let errors = bad("version: 1\nname: Fleet\ntable: t\nchanges: []\n");
+    assert_eq!(errors.to_string(), "plan.yaml is no valid plan");
+    let related: Vec<_> = errors.related().unwrap().collect();
+    assert_eq!(related[0].code().unwrap().to_string(), "plan::bad_name");
+    assert_eq!(related[0].labels().unwrap().next().unwrap().offset(), 17);
+    assert!(errors.source_code().is_some());
+    assert_json_snapshot!(errors, @r#"
+    [
+      {
+        "file": "plan.yaml",
+        "line": 2,
+        "column": 7,
+        "code": "plan::bad_name",
+        "message": "`name`: expected lower-case letters, digits, `-` and `_`, starting with a letter or digit",
+        "help": "for example `vehicle-status`"
+      },
+      {
+        "file": "plan.yaml",
+        "line": 4,
+        "column": 10,
+        "code": "plan::empty_value",
+        "message": "`changes` is an empty list",
+        "help": "expected at least one item"
+      }
+    ]
+    "#);
+}
+
+fn plans() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
+    let mut plans: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "yaml"))
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap()))
+        .collect();
+    plans.sort();
+    plans
+}
+
+#[test]
+fn every_ready_plan_is_valid_and_named_like_its_file() {
+    let plans = plans();
+    assert!(plans.len() >= 7);
+    for (file, text) in plans {
+        let plan = parse(&file, &text).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+        assert_eq!(format!("{}.yaml", plan.name.as_str()), file);
+        assert!(text.starts_with("# yaml-language-server: $schema=plan.schema.json\n"), "{file}");
+    }
+}
+
+#[test]
+fn the_schema_in_the_repository_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans/plan.schema.json");
+    let schema = serde_json::to_string_pretty(&json_schema()).unwrap() + "\n";
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(&path, &schema).unwrap();
+    }
+    let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(schema == checked_in, "refresh it with `cargo run -- schema > plans/plan.schema.json`");
+}
+
+#[test]
+fn every_key_has_a_description_for_editors() {
+    fn check(schema: &serde_json::Value, missing: &mut Vec<String>) {
+        let properties = schema.get("properties").and_then(serde_json::Value::as_object);
+        for (key, value) in properties.into_iter().flatten() {
+            let obvious = Phase::ALL.iter().any(|phase| phase.as_str() == key);
+            if value.get("description").is_none() && !obvious {
+                missing.push(key.clone());
+            }
+        }
+        let nested = schema.get("$defs").and_then(serde_json::Value::as_object);
+        nested.into_iter().flatten().for_each(|(_, schema)| check(schema, missing));
+    }
+    let mut missing = Vec::new();
+    check(&json_schema(), &mut missing);
+    assert_eq!(missing, [] as [String; 0]);
+}
+
+/// One edit of a text: a place (as a share of its length), how much goes, what comes instead.
+fn edit() -> impl Strategy<Value = (f64, usize, String)> {
+    let insert = prop_oneof![
+        "[ -~\\n\\t]{0,4}",
+        "\\PC{0,3}",
+        proptest::sample::select(vec![
+            "null",
+            "~",
+            "{",
+            "}",
+            "[",
+            "]",
+            ": ",
+            "- ",
+            "&a ",
+            "*a",
+            "!t ",
+            "0",
+            "-1",
+            "1e9",
+            "\"",
+            "'",
+            "|\n",
+            ">-\n",
+            "\n",
+            "\r\n",
+            "changes:",
+            "#> x",
+            "99999999999999999999",
+            "\u{feff}",
+            "\0",
+            "é",
+            "?",
+            "---\n",
+            "...\n",
+            "%Y\n",
+        ])
+        .prop_map(str::to_owned),
+    ];
+    (0.0..1.0, 0usize..12, insert)
+}
+
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// Parses `text` and looks at whatever comes out.
+fn survives(text: &str) -> Result<(), TestCaseError> {
+    let Err(errors) = parse("plan.yaml", text) else { return Ok(()) };
+    prop_assert!(!errors.problems().is_empty());
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for problem in errors.problems() {
+        prop_assert!(problem.span.start <= problem.span.end && problem.span.end <= text.len(), "{problem:?}");
+        prop_assert!(
+            text.is_char_boundary(problem.span.start) && text.is_char_boundary(problem.span.end),
+            "{problem:?}"
+        );
+        prop_assert!(problem.help.is_some() || problem.code == Code::Syntax || problem.code == Code::WrongType);
+    }
+    let rendered = errors.render(false);
+    prop_assert!(rendered.chars().all(|c| c == '\n' || !c.is_control()));
+    serde_json::to_string(&errors).unwrap();
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "(?s).{0,200}") {
+        survives(&text)?;
+    }
+
+    #[test]
+    fn no_yaml_like_text_makes_the_parser_panic(text in "([ a-z0-9:,{}\\[\\]&*!|>'\"%@`#?\\-\\n\\t]|: |\\n  |- ){0,80}") {
+        survives(&text)?;
+    }
+
+    #[test]
+    fn no_change_to_a_valid_plan_makes_the_parser_panic(edits in proptest::collection::vec(edit(), 1..6)) {
+        let mut text = FULL.to_owned();
+        for (place, gone, insert) in edits {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of a short text")]
+            let at = (text.len() as f64 * place) as usize;
+            let start = boundary(&text, at);
+            let end = boundary(&text, start + gone).max(start);
+            text.replace_range(start..end, &insert);
+        }
+        survives(&text)?;
+    }
+
+    #[test]
+    fn a_valid_plan_survives_json(workers in 1u16..64, grace in 0u64..100_000, name in "[a-z0-9][a-z0-9_-]{0,20}") {
+        let text = format!(
+            "version: 1\nname: {name:?}\ntable: t\nchanges: [{{ rename_column: {{ from: a, to: b }} }}]\n\
+             backfill: {{ workers: {workers} }}\ncontract: {{ grace: {grace}s }}\n"
+        );
+        let plan = good(&text);
+        let json = serde_json::to_string(&plan).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+    }
+}

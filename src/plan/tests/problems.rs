@@ -1,0 +1,360 @@
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use insta::assert_snapshot;
+
+use super::{bad, shown};
+use crate::plan::{CODES, Code};
+
+macro_rules! plan {
+    ($changes:literal $(, $more:expr)?) => {
+        concat!("version: 1\nname: p\ntable: t\nchanges:\n", $changes, "\n", $($more)?)
+    };
+}
+
+macro_rules! section {
+    ($more:expr) => {
+        plan!("- rename_column: { from: a, to: b }", $more)
+    };
+}
+
+macro_rules! schedule {
+    ($more:expr) => {
+        section!(concat!("schedule: { timezone: UTC, start: 2027-01-05, ", $more, " }"))
+    };
+}
+
+const CASES: &[(Code, &str)] = &[
+    (Code::Syntax, "version: 1\nname: [p\ntable: t\n"),
+    (Code::Syntax, "version: 1\n\tname: p\n"),
+    (Code::Syntax, "version: 1\nname: p\nrequires:\n  postgres: >=14\n"),
+    (Code::Syntax, plan!("- change_type:\n    column: a\n    to: int\n    using: \"a\"::int")),
+    (Code::Syntax, plan!("- change_type:\n    column: a\n    to: int\n    using: CASE a WHEN 'x: y' THEN 1: 2 END")),
+    (Code::Syntax, "version: 1\nname: p\0\n"),
+    (Code::Empty, "# nothing yet\n"),
+    (Code::SeveralDocuments, concat!(section!(""), "---\nversion: 1\n")),
+    (Code::DuplicateKey, section!("contract: { grace: 7d, grace: 8d }")),
+    (Code::YamlFeature, section!("contract: &c { grace: 7d }")),
+    (Code::YamlFeature, section!("contract: { grace: !!str 7d }")),
+    (Code::TooDeep, section!("contract: [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]")),
+    (Code::UnknownKey, section!("backfill: { batch-target: 100ms }")),
+    (Code::UnknownKey, section!("batch_target: 100ms")),
+    (Code::UnknownKey, plan!("- change_type: { column: a, to: int, colour: red }")),
+    (Code::UnknownKey, plan!("- change_type: { column: a, to: text, using: left(a, 5) }")),
+    (Code::MissingKey, "version: 1\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n"),
+    (Code::MissingKey, plan!("- change_type:\n    column: a")),
+    (Code::WrongType, "just some words\n"),
+    (Code::WrongType, section!("approve: switch")),
+    (Code::WrongType, section!("contract: 7d")),
+    (Code::WrongType, section!("backfill: { workers: \"2\" }")),
+    (Code::WrongType, section!("backfill: { max_rows_per_second: 50_000 }")),
+    (Code::WrongType, section!("contract:\n  grace:")),
+    (Code::WrongType, plan!("- change_type: { column: null, to: int }")),
+    (Code::WrongType, plan!("- change_type: { column: a, to: int, keep_name: yes }")),
+    (Code::WrongType, plan!("- rename status")),
+    (Code::UnknownValue, plan!("- rename_column: { from: a, to: b, on_conflict: new-win }")),
+    (Code::UnknownValue, section!("verify: { on_mismatch: repair }")),
+    (Code::OutOfRange, section!("backfill: { workers: 0 }")),
+    (Code::OutOfRange, section!("backfill: { max_rows_per_second: 0 }")),
+    (Code::OutOfRange, section!("throttle: { lock_wait: 0s }")),
+    (Code::OutOfRange, section!("backfill: { batch_target: 0ms }")),
+    (Code::OutOfRange, section!("contract: { grace: 100years }")),
+    (Code::EmptyValue, "version: 1\nname: p\ntable: t\nchanges: []\n"),
+    (Code::EmptyValue, plan!("- change_type: { column: a, to: int, using: \" \" }")),
+    (Code::EmptyValue, schedule!("window: { days: [], from: \"02:00\", to: \"05:00\" }")),
+    (Code::DuplicateValue, section!("approve: [switch, contract, switch]")),
+    (Code::DuplicateValue, section!("indexes: { add: [{ name: i, columns: [c, c] }] }")),
+    (Code::UnsupportedVersion, "version: 2\nname: p\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n"),
+    (Code::UnknownChange, plan!("- renamecolumn: { from: a, to: b }")),
+    (Code::UnsupportedChange, plan!("- add_column: { name: c, type: int }")),
+    (Code::OneChangeEach, plan!("- rename_column: { from: a, to: b }\n  change_type: { column: c, to: int }")),
+    (Code::OneChangeEach, plan!("- {}")),
+    (Code::NotForRename, plan!("- rename_column: { from: a, to: b, on_error: leave }")),
+    (Code::BadName, "version: 1\nname: Fleet Plan\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n"),
+    (Code::BadName, "version: 1\nname: p\ntable: a.b.c\nchanges: [{ rename_column: { from: a, to: b } }]\n"),
+    (Code::BadName, plan!("- rename_column: { from: a, to: ééééééééééééééééééééééééééééééééé }")),
+    (Code::BadName, plan!("- rename_column: { from: \"\", to: b }")),
+    (Code::BadName, plan!("- rename_column: { from: a, to: \"b\\0\" }")),
+    (Code::SystemColumn, plan!("- rename_column: { from: a, to: xmin }")),
+    (Code::SameName, plan!("- rename_column: { from: a, to: a }")),
+    (Code::SameName, plan!("- change_type: { column: a, to: int, via: a }")),
+    (
+        Code::ColumnChangedTwice,
+        plan!("- rename_column: { from: a, to: b }\n- change_type: { column: a, to: int, via: c }"),
+    ),
+    (Code::NameTaken, plan!("- rename_column: { from: a, to: b }\n- rename_column: { from: c, to: b }")),
+    (Code::NameTaken, plan!("- rename_column: { from: a, to: b }\n- rename_column: { from: b, to: c }")),
+    (Code::ViaRequired, plan!("- change_type: { column: a, to: int, keep_name: false }")),
+    (Code::ReverseColumn, plan!("- change_type: { column: a, to: int, reverse: \"a::text\" }")),
+    (Code::ReverseColumn, plan!("- change_type: { column: plate, to: int, via: number, reverse: \"plate::text\" }")),
+    (Code::CutByComment, plan!("- change_type:\n    column: a\n    to: text\n    using: a #>> '{b}'")),
+    (Code::IndexOnOldColumn, section!("indexes: { add: [{ name: i, columns: [a] }] }")),
+    (Code::DuplicateIndex, section!("indexes: { add: [{ name: i, columns: [b] }, { name: i, columns: [c] }] }")),
+    (Code::BadDuration, section!("contract: { grace: 7 }")),
+    (Code::BadDuration, section!("contract: { grace: 2 fortnights }")),
+    (Code::BadDate, section!("schedule: { timezone: UTC, start: 05.01.2027 }")),
+    (Code::BadDate, section!("schedule: { timezone: UTC, start: 2027-1-5 }")),
+    (Code::BadTime, schedule!("window: { days: [mon], from: \"2:00\", to: \"03:00\" }")),
+    (Code::BadTime, schedule!("window: { days: [mon], from: \"22:00\", to: \"24:00\" }")),
+    (Code::UnknownTimezone, section!("schedule: { timezone: America/NewYork, start: 2027-01-05 }")),
+    (Code::EmptyWindow, schedule!("window: { days: [mon], from: \"02:00\", to: \"02:00\" }")),
+    (Code::WeeksBackwards, schedule!("weekly: { index: 2, backfill: 1 }")),
+    (Code::FreezeBackwards, schedule!("freeze: [{ from: 2027-01-20, to: 2027-01-18, why: holidays }]")),
+    (Code::BadPostgresVersion, section!("requires: { postgres: 14 }")),
+    (Code::PostgresTooOld, section!("requires: { postgres: \">=12\" }")),
+    (Code::RequiresItself, section!("requires: { plans: [p] }")),
+];
+
+#[test]
+fn every_code_is_produced_and_listed() {
+    let produced: BTreeSet<Code> = CASES.iter().map(|(code, _)| *code).collect();
+    assert_eq!(produced, CODES.iter().copied().collect());
+    assert_eq!(CODES.len(), produced.len(), "a code is listed twice");
+    for (code, text) in CASES {
+        let codes: Vec<Code> = bad(text).problems().iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, [*code], "{}", shown(text));
+    }
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "there are many problems")]
+fn every_problem_is_told_well() {
+    let mut told = String::new();
+    for (_, text) in CASES {
+        let errors = bad(text);
+        for problem in errors.problems() {
+            let (line, column) = errors.position(problem);
+            let place = text[problem.span.clone()].escape_debug();
+            writeln!(told, "{line}:{column} {}: {problem}\n    `{place}` {}", problem.code, problem.label).unwrap();
+            if let Some(help) = &problem.help {
+                writeln!(told, "    {help}").unwrap();
+            }
+        }
+    }
+    assert_snapshot!(told, @r#"
+    3:6 plan::syntax: not valid YAML: illegal placement of ':' indicator
+        `:` here, or just before
+        is a bracket left open on line 2?
+    1:10 plan::syntax: not valid YAML: while scanning a plain scalar, found a tab
+        `1` here, or just before
+        indent with spaces; YAML does not allow tabs there
+    4:13 plan::syntax: not valid YAML: while scanning a block scalar, did not find expected comment or line break
+        `>` here, or just before
+        put quotes around the value: it starts with a character that means something else in YAML
+    8:15 plan::syntax: not valid YAML: while parsing a block mapping, did not find expected key
+        `:` here, or just before
+        put quotes around the whole value: one that starts with a quote ends at the next quote
+    8:26 plan::syntax: not valid YAML: mapping values are not allowed in this context
+        `:` here, or just before
+        put quotes around a value that holds a colon and a space
+    2:8 plan::syntax: not valid YAML: the file holds the control character U+0000
+        `\0` here, or just before
+        remove it; is this a text file in UTF-8?
+    1:14 plan::empty: there is no plan in this file
+        `` expected a plan
+        a plan has at least `version`, `name`, `table` and `changes`
+    6:1 plan::several_documents: a second document begins here
+        `---` only one can be in a file
+        a file holds one plan: put the other one into a file of its own
+    6:24 plan::duplicate_key: `grace` is given twice
+        `grace` for the second time
+        the first one is on line 6; keep one of them
+    6:11 plan::yaml_feature: anchors (`&x`) and tags (`!x`) are not used in plan files
+        `&c {` too clever for a plan
+        write the value out
+    6:20 plan::yaml_feature: anchors (`&x`) and tags (`!x`) are not used in plan files
+        `!!str 7d` too clever for a plan
+        write the value out
+    6:27 plan::too_deep: maps and lists are nested too deeply
+        `[` too deep
+        check the brackets and the indentation
+    6:13 plan::unknown_key: unknown key `batch-target` in `backfill`
+        `batch-target` not known here
+        did you mean `batch_target`?
+    6:1 plan::unknown_key: unknown key `batch_target` at the top of a plan
+        `batch_target` not known here
+        `batch_target` belongs in `backfill`
+    5:38 plan::unknown_key: unknown key `colour` in `change_type`
+        `colour` not known here
+        expected one of `column`, `to`, `using`, `reverse`, `via`, `keep_name`, `on_conflict`, `on_error`
+    5:54 plan::unknown_key: unknown key `5)` in `change_type`
+        `5)` not known here
+        inside { } a comma ends the value: put quotes around a value that holds commas
+    1:1 plan::missing_key: `name` is missing
+        `` something is missing here
+        for example `name: vehicle-status`
+    5:3 plan::missing_key: `to` is missing in `change_type`
+        `change_type` something is missing here
+        for example `to: varchar(10)`
+    1:1 plan::wrong_type: a plan: expected a map, found `just some words`
+        `just some words` expected a map
+        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `schedule`, `approve`, `requires`
+    6:10 plan::wrong_type: `approve`: expected a list, found `switch`
+        `switch` expected a list
+        write `[switch]`
+    6:11 plan::wrong_type: `contract`: expected a map, found `7d`
+        `7d` expected a map
+        expected the keys `grace`, `quiet`
+    6:22 plan::wrong_type: `workers`: expected a whole number, found `2`
+        `\"2\"` expected a whole number
+        remove the quotes
+    6:34 plan::wrong_type: `max_rows_per_second`: expected a whole number, found `50_000`
+        `50_000` expected a whole number
+        write `50000`
+    7:3 plan::wrong_type: `grace`: expected text, found nothing
+        `grace` expected text
+    5:26 plan::wrong_type: `column`: expected text, found `null`, which means nothing
+        `null` expected text
+        put quotes around it to mean the word
+    5:49 plan::wrong_type: `keep_name`: expected true or false, found `yes`
+        `yes` expected true or false
+        write `true`, without quotes
+    5:3 plan::wrong_type: an item of `changes`: expected a map, found `rename status`
+        `rename status` expected a map
+        expected the keys `rename_column`, `change_type`
+    5:49 plan::unknown_value: `new-win` is not known in `on_conflict`
+        `new-win` not one of the choices
+        did you mean `new_wins`?
+    6:24 plan::unknown_value: `repair` is not known in `on_mismatch`
+        `repair` not one of the choices
+        expected `stop`
+    6:22 plan::out_of_range: 0 is out of range for `workers`
+        `0` out of range
+        expected 1 or more
+    6:34 plan::out_of_range: 0 is out of range for `max_rows_per_second`
+        `0` out of range
+        leave the key out for no bound
+    6:24 plan::out_of_range: `0s` is out of range
+        `0s` out of range
+        write `off` to switch this signal off
+    6:27 plan::out_of_range: `0ms` is out of range
+        `0ms` out of range
+        expected more than nothing
+    6:20 plan::out_of_range: `100years` is out of range
+        `100years` out of range
+        expected ten years at the most
+    4:10 plan::empty_value: `changes` is an empty list
+        `[]` empty
+        expected at least one item
+    5:45 plan::empty_value: `using` is empty
+        `\" \"` empty
+        leave the key out, or say what is meant
+    6:63 plan::empty_value: `days` is an empty list
+        `[]` empty
+        expected at least one item
+    6:29 plan::duplicate_value: `switch` is given twice
+        `switch` for the second time
+        remove one of them
+    6:42 plan::duplicate_value: `c` is given twice
+        `c` for the second time
+        remove one of them
+    1:10 plan::unsupported_version: plan format 2 is not one this crossfade reads
+        `2` expected 1
+        write `version: 1`, or use a newer crossfade
+    5:3 plan::unknown_change: `renamecolumn` is no kind of change
+        `renamecolumn` expected a kind of change
+        did you mean `rename_column`?
+    5:3 plan::unsupported_change: `add_column` is not supported yet
+        `add_column` not in this version
+        this version has `rename_column`, `change_type`
+    5:3 plan::one_change_each: this item of `changes` holds several changes
+        `rename_column: { from: a, to: b }\n  change_type: { column: c, to: int }` expected exactly one
+        begin each change with a dash of its own: `- rename_column: { from: a, to: b }`
+    5:3 plan::one_change_each: this item of `changes` holds no change
+        `{}` expected exactly one
+        begin each change with a dash of its own: `- rename_column: { from: a, to: b }`
+    5:36 plan::not_for_rename: `on_error` has no meaning for a rename
+        `on_error` not for a rename
+        a rename changes no value; use `change_type` for another type
+    2:7 plan::bad_name: `name`: expected lower-case letters, digits, `-` and `_`, starting with a letter or digit
+        `Fleet Plan` not a name
+        for example `vehicle-status`
+    3:8 plan::bad_name: `table`: expected schema.table, with double quotes around parts that hold a dot
+        `a.b.c` not a name
+        for example `public.vehicles`
+    5:33 plan::bad_name: `to`: the name is 66 bytes long; PostgreSQL keeps 63 and would cut it silently
+        `ééééééééééééééééééééééééééééééééé` not a name
+        choose a shorter name
+    5:26 plan::bad_name: `from`: a name cannot be empty
+        `\"\"` not a name
+        give it a name
+    5:33 plan::bad_name: `to`: a name cannot hold a zero byte
+        `\"b\\0\"` not a name
+        give it a name
+    5:33 plan::system_column: `xmin` is a system column
+        `xmin` not an ordinary column
+        every table has it, and PostgreSQL keeps it
+    5:33 plan::same_name: `a` is renamed to itself
+        `a` the same name
+        give it another name
+    5:43 plan::same_name: `via` is the name of the old column, `a`
+        `a` the same name
+        old and new column exist side by side: give the new one another name
+    6:26 plan::column_changed_twice: `a` is changed twice
+        `a` for the second time
+        a plan can change a column once; use a second plan after this one
+    6:33 plan::name_taken: `b` is also the new name of another change's column
+        `b` taken
+        all columns exist side by side: use another name
+    5:33 plan::name_taken: `b` is the old name of another change's column
+        `b` taken
+        all columns exist side by side: use another name
+    5:38 plan::via_required: without the old name, the new column needs one of its own
+        `keep_name` needs `via`
+        add `via: ` and the new column's name
+    5:47 plan::reverse_column: `reverse` is an expression over the new column, which has no name of your choice
+        `\"a::text\"` over which column?
+        add `via: a_new`, say, and use that name in `reverse`
+    5:64 plan::reverse_column: `reverse` reads `plate`, but only the new column can be seen there
+        `\"plate::text\"` over which column?
+        use `number`
+    8:14 plan::cut_by_comment: YAML takes the rest of `using` for a comment
+        `#>> \'{b}\'` lost
+        put quotes around the whole expression
+    6:39 plan::index_on_old_column: `a` is the old column: this index would go when it goes
+        `a` dropped by this plan
+        use `b`
+    6:53 plan::duplicate_index: index `i` is added twice
+        `i` for the second time
+        give it another name
+    6:20 plan::bad_duration: `7` is not a duration
+        `7` expected a duration
+        a number needs a unit: `7ms`, `7s`, `7min`, `7h`, `7d`
+    6:20 plan::bad_duration: `2 fortnights` is not a duration
+        `2 fortnights` expected a duration
+        expected a duration such as 100ms, 5s, 24h, 7d
+    6:35 plan::bad_date: `05.01.2027` is not a date
+        `05.01.2027` expected a date
+        expected year-month-day, as in 2027-01-05
+    6:35 plan::bad_date: `2027-1-5` is not a date
+        `2027-1-5` expected a date
+        write `2027-01-05`
+    6:76 plan::bad_time: `2:00` is not a time of day
+        `\"2:00\"` expected a time of day
+        write `"02:00"`
+    6:89 plan::bad_time: `24:00` is not a time of day
+        `\"24:00\"` expected a time of day
+        write `"00:00"` for midnight
+    6:23 plan::unknown_timezone: there is no time zone `America/NewYork`
+        `America/NewYork` expected a time zone
+        did you mean `America/New_York`?
+    6:89 plan::empty_window: a window from 02:00 to 02:00 has no time in it
+        `\"02:00\"` same as `from`
+        leave `window` out for no restriction
+    6:77 plan::weeks_backwards: `backfill` is due in week 1, before `index` in week 2
+        `1` too early
+        `backfill` comes after `index`
+    6:80 plan::freeze_backwards: the freeze ends on 2027-01-18, before it begins
+        `2027-01-18` before `from`
+        exchange the two dates
+    6:23 plan::bad_postgres_version: `14` is not a lowest major version
+        `14` expected `>=` and a number
+        write `">=14"`
+    6:23 plan::postgres_too_old: PostgreSQL 12 is older than crossfade supports
+        `\">=12\"` too old
+        write `">=14"` or higher
+    6:21 plan::requires_itself: this plan waits for itself
+        `p` this very plan
+        remove it
+    "#);
+}
