@@ -2,6 +2,8 @@
 //!
 //! The modules in reading order: a plan file becomes a [`plan::Plan`].
 
+#[cfg(feature = "cli")]
+pub mod demo;
 pub mod ident;
 pub mod phase;
 pub mod plan;
