@@ -36,10 +36,11 @@ const MAX_SOCKET_PATH: usize = 103;
 const WATCHDOG: &str = r#"
 trap '' HUP INT TERM
 read -r word && exit 0
-pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+file=$1/data/postmaster.pid
+pid=$(head -n 1 "$file" 2>/dev/null)
 if [ -n "$pid" ]; then
   kill -QUIT "$pid" 2>/dev/null
-  while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+  while [ -e "$file" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 fi
 rm -rf -- "$1"
 "#;
