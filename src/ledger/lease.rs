@@ -98,8 +98,7 @@ impl Ledger {
              taken_at = pg_catalog.clock_timestamp(), \
              expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) WHERE run_id = $1 RETURNING epoch",
         );
-        let epoch = self
-            .query(&take)
+        let epoch = pg::query(&take)
             .bind(run.0)
             .bind(holder)
             .bind(LEASE_SECONDS)
@@ -121,13 +120,8 @@ impl Ledger {
              expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) \
              WHERE run_id = $1 AND epoch = $2 AND expires > pg_catalog.clock_timestamp()",
         );
-        let done = self
-            .query(&renew)
-            .bind(lease.run.0)
-            .bind(lease.epoch)
-            .bind(LEASE_SECONDS)
-            .execute(&mut *connection)
-            .await?;
+        let done =
+            pg::query(&renew).bind(lease.run.0).bind(lease.epoch).bind(LEASE_SECONDS).execute(&mut *connection).await?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(self.lost(connection, lease).await) }
     }
 

@@ -280,8 +280,7 @@ impl Ledger {
         let json = |what: &'static str, value: Result<String, serde_json::Error>| {
             value.map_err(|error| LedgerError::Unreadable { what, run: RunId(0), error })
         };
-        let id: i64 = self
-            .query(&insert)
+        let id: i64 = pg::query(&insert)
             .bind(new.plan.name.as_str().to_owned())
             .bind(crate::plan::fingerprint(new.plan))
             .bind(new.plan_text.to_owned())
@@ -534,17 +533,16 @@ impl Ledger {
 
     async fn counters(&self, connection: &mut PgConnection, run: &Run) -> Result<Option<(i64, i64, i64)>, LedgerError> {
         let names = Counters::of(&run.program.tag);
-        let row = self
-            .query(
-                "SELECT pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($1)), \
+        let row = pg::query(
+            "SELECT pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($1)), \
                  pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($2)), \
                  pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($3))",
-            )
-            .bind(self.schema.qualify(&names.old))
-            .bind(self.schema.qualify(&names.new))
-            .bind(self.schema.qualify(&names.conflict))
-            .fetch_one(connection)
-            .await?;
+        )
+        .bind(self.schema.qualify(&names.old))
+        .bind(self.schema.qualify(&names.new))
+        .bind(self.schema.qualify(&names.conflict))
+        .fetch_one(connection)
+        .await?;
         let counts: (Option<i64>, Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         Ok(match counts {
             (Some(old), Some(new), Some(conflicts)) => Some((old, new, conflicts)),
@@ -613,8 +611,7 @@ impl Ledger {
                AND started_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $5) \
              FROM crossfade.verification WHERE run_id = $1 ORDER BY id DESC LIMIT 1",
         );
-        let row = self
-            .query(&select)
+        let row = pg::query(&select)
             .bind(run.id.0)
             .bind(run.fingerprint.clone())
             .bind(identity.body_hash.clone())
