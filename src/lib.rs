@@ -16,4 +16,5 @@ pub mod plan;
 pub mod runner;
 pub mod sql;
 pub mod step;
+pub mod throttle;
 pub mod verify;
