@@ -45,19 +45,22 @@ pub(super) async fn run(
             tokio::pin!(running);
             loop {
                 tokio::select! {
-                    ended = &mut running => break ended,
+                    ended = &mut running => break Some(ended),
                     () = tokio::time::sleep(WATCH) => report(work, session, step, attempt, pid).await?,
                     () = work.stop.cancelled() => {
                         let cancel = "SELECT pg_catalog.pg_cancel_backend($1)";
                         pg::query(cancel).bind(pid).execute(&mut session.watch).await?;
                         let _ = (&mut running).await;
-                        if let Some(index) = builds {
-                            drop_index(&mut own, index).await?;
-                        }
-                        return Err(Error::Interrupted);
+                        break None;
                     }
                 }
             }
+        };
+        let Some(ended) = ended else {
+            if let Some(index) = builds {
+                drop_index(&mut own, index).await?;
+            }
+            return Err(Error::Interrupted);
         };
         let Err(error) = ended else { return Ok(()) };
         match pg::class_of(&error) {
@@ -86,13 +89,16 @@ async fn prepare(own: &mut PgConnection, settings: &[(String, String)]) -> Resul
     for (name, value) in settings {
         pg::query("SELECT pg_catalog.set_config($1, $2, false)").bind(name).bind(value).execute(&mut *own).await?;
     }
-    let row = pg::query("SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.current_setting('statement_timeout')")
-        .fetch_one(own)
-        .await?;
+    let row =
+        pg::query("SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.current_setting('statement_timeout')")
+            .fetch_one(own)
+            .await?;
     let (lock, statement): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     if lock != "0" || statement != "0" {
         return Err(Error::Blocked {
-            reason: format!("the server did not take the session's timeouts (lock_timeout {lock}, statement_timeout {statement}); is there a pooler in between?"),
+            reason: format!(
+                "the server did not take the session's timeouts (lock_timeout {lock}, statement_timeout {statement}); is there a pooler in between?"
+            ),
         });
     }
     Ok(())
@@ -107,7 +113,8 @@ async fn drop_unfinished(
     index: &IndexName,
 ) -> Result<(), Error> {
     loop {
-        let row = pg::query(include_str!("index_state.sql")).bind(index.sql()).fetch_optional(&mut session.watch).await?;
+        let row =
+            pg::query(include_str!("index_state.sql")).bind(index.sql()).fetch_optional(&mut session.watch).await?;
         let Some(row) = row else { return Ok(()) };
         let (valid, builder): (bool, Option<i32>) = (row.try_get(0)?, row.try_get(1)?);
         match builder {
@@ -120,7 +127,10 @@ async fn drop_unfinished(
             }
             None => return drop_index(own, index).await,
             Some(pid) => {
-                work.emit(Event::Waiting { reason: format!("process {pid} is still building index {}", index.name), seconds: None });
+                work.emit(Event::Waiting {
+                    reason: format!("process {pid} is still building index {}", index.name),
+                    seconds: None,
+                });
                 super::gate::sleep(work, WATCH).await?;
             }
         }

@@ -8,8 +8,8 @@ use super::session::Session;
 use super::{Error, Work, concurrent, ddl, gate};
 use crate::event::Event;
 use crate::ledger::{Entry, Mode, State};
-use crate::phase::Phase;
 use crate::pg::ErrorClass;
+use crate::phase::Phase;
 use crate::step::{Action, Fact, Step};
 
 /// How far to go.
@@ -60,7 +60,10 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
             }
             Mode::Undoing(_) => {
                 return Err(Error::Blocked {
-                    reason: format!("run {0} is being rolled back; finish that first: crossfade rollback {0}", work.run.name()),
+                    reason: format!(
+                        "run {0} is being rolled back; finish that first: crossfade rollback {0}",
+                        work.run.name()
+                    ),
                 });
             }
             Mode::RolledBack => {
@@ -94,20 +97,17 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
             work.emit(Event::PhaseStarted { phase: state.phase });
             refuse_drift(work, session, &state).await?;
         }
-        match state.next_step(program) {
-            Some(step) => {
-                let started = Instant::now();
-                work.emit(Event::StepStarted { step: step.id.clone(), title: step.title.clone() });
-                let adopted = execute(work, session, step).await?;
-                let seconds = started.elapsed().as_secs_f64();
-                work.emit(Event::StepDone { step: step.id.clone(), seconds, adopted });
-            }
-            None => {
-                note(work, session, Entry::PhaseDone { phase: state.phase }).await?;
-                finished.push(state.phase);
-                work.emit(Event::PhaseDone { phase: state.phase });
-            }
-        }
+        let Some(step) = state.next_step(program) else {
+            note(work, session, Entry::PhaseDone { phase: state.phase }).await?;
+            finished.push(state.phase);
+            work.emit(Event::PhaseDone { phase: state.phase });
+            continue;
+        };
+        let started = Instant::now();
+        work.emit(Event::StepStarted { step: step.id.clone(), title: step.title.clone() });
+        let adopted = execute(work, session, step).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        work.emit(Event::StepDone { step: step.id.clone(), seconds, adopted });
     }
 }
 
@@ -151,7 +151,10 @@ async fn apply(work: &Work, session: &mut Session, step: &Step) -> Result<(), Er
             concurrent::run(work, session, &step.id, settings, statement, builds.as_ref()).await?;
             let missing = missing(work, session, &step.probe).await?;
             if !missing.is_empty() {
-                return Err(Error::Step { step: step.id.clone(), error: format!("it ended, but not: {}", missing.join("; ")) });
+                return Err(Error::Step {
+                    step: step.id.clone(),
+                    error: format!("it ended, but not: {}", missing.join("; ")),
+                });
             }
         }
         Action::Backfill(spec) => crate::backfill::run(work, spec).await?,
@@ -198,7 +201,8 @@ pub(super) fn expected_facts(program: &crate::step::Program, state: &State) -> V
 /// The log is trusted only as far as the catalog agrees.
 async fn refuse_drift(work: &Work, session: &mut Session, state: &State) -> Result<(), Error> {
     let facts = expected_facts(&work.run.program, state);
-    let gone: Vec<_> = missing(work, session, &facts).await?.into_iter().map(|fact| format!("not so: {fact}")).collect();
+    let gone: Vec<_> =
+        missing(work, session, &facts).await?.into_iter().map(|fact| format!("not so: {fact}")).collect();
     if gone.is_empty() {
         return Ok(());
     }

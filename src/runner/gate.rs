@@ -16,7 +16,7 @@ pub(super) const CHECK_CONNECTIONS: usize = 2;
 
 /// A wait for the grace period that is no longer than this is sat out; for a longer one the run ends and says when to
 /// come back.
-const SHORT_WAIT: Duration = Duration::from_secs(60);
+const SHORT_WAIT: Duration = Duration::from_mins(1);
 
 /// A guard that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,12 @@ pub(super) async fn failed(
 }
 
 /// Checks all rows and records the result. Returns the outcome, clean or not.
-pub(super) async fn check(work: &Work, session: &mut Session, spec: &verify::Spec, phase: Phase) -> Result<verify::Outcome, Error> {
+pub(super) async fn check(
+    work: &Work,
+    session: &mut Session,
+    spec: &verify::Spec,
+    phase: Phase,
+) -> Result<verify::Outcome, Error> {
     let (outcome, identity) = verify::check(
         &work.connector,
         &work.ledger,
@@ -179,8 +184,10 @@ pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step,
         let log = work.ledger.log(&mut session.main, work.run.id).await?;
         let is_end = |entry: &Entry| matches!(entry, Entry::StepDone { step: done, .. } if *done != step.id);
         let since = log.iter().rev().find(|line| is_end(&line.entry)).map_or(work.run.created_at, |line| line.at);
-        let now: chrono::DateTime<chrono::Utc> =
-            sqlx::query_scalar("SELECT pg_catalog.clock_timestamp()").persistent(false).fetch_one(&mut session.main).await?;
+        let now: chrono::DateTime<chrono::Utc> = sqlx::query_scalar("SELECT pg_catalog.clock_timestamp()")
+            .persistent(false)
+            .fetch_one(&mut session.main)
+            .await?;
         let passed = (now - since).to_std().unwrap_or_default();
         let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
         if missing > SHORT_WAIT {

@@ -60,7 +60,8 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
         warnings.extend(more_warnings);
     }
     let in_place = facts.changes.iter().all(|change| change.metadata_only);
-    let estimates = if in_place { Estimates { rows: facts.table.rows, ..Estimates::default() } } else { estimate(plan, &facts) };
+    let estimates =
+        if in_place { Estimates { rows: facts.table.rows, ..Estimates::default() } } else { estimate(plan, &facts) };
     let program = Some(compile(plan, &facts, ledger.schema()));
     Ok(Preview { program, estimates, warnings, refusals, in_place, facts: Some(facts) })
 }

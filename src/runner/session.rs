@@ -49,7 +49,9 @@ impl Session {
             }
         }
         Err(Error::Blocked {
-            reason: format!("the server has been away for a minute ({last}); run again when it is back, nothing is lost"),
+            reason: format!(
+                "the server has been away for a minute ({last}); run again when it is back, nothing is lost"
+            ),
         })
     }
 }

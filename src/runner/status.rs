@@ -63,7 +63,11 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         (bound, done) => (total as f64 * done as f64 / bound as f64) as i64,
     };
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    let rate = if running && state.phase == Phase::Backfill && fill.seconds > 0.0 { rows_done as f64 / fill.seconds } else { 0.0 };
+    let rate = if running && state.phase == Phase::Backfill && fill.seconds > 0.0 {
+        rows_done as f64 / fill.seconds
+    } else {
+        0.0
+    };
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let eta_seconds = (rate > 0.0).then(|| (total - rows_done) as f64 / rate);
     let expanded = state.done.iter().any(|id| id.0 == "expand.columns");

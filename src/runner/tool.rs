@@ -11,8 +11,8 @@ use super::{Error, Work, forward, preview, session, status, undo};
 use crate::compile::LedgerSchema;
 use crate::event::{Event, EventSink};
 use crate::ledger::{Entry, LeaseError, Ledger, LedgerError, LoggedEntry, Mode, NewRun, Run, State};
-use crate::phase::Phase;
 use crate::pg::Connector;
+use crate::phase::Phase;
 use crate::plan::Plan;
 use crate::step::Action;
 use crate::verify::{self, Outcome, Side};
@@ -348,7 +348,9 @@ impl Tool {
         }
         if state.paused {
             let name = run.name();
-            return Err(Error::Blocked { reason: format!("run {name} is paused; go on with: crossfade resume {name}") });
+            return Err(Error::Blocked {
+                reason: format!("run {name} is paused; go on with: crossfade resume {name}"),
+            });
         }
         drop(connection);
         let work = self.work(run).await?;

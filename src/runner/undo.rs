@@ -6,8 +6,8 @@ use super::session::Session;
 use super::{Error, Work, concurrent, ddl, gate};
 use crate::event::Event;
 use crate::ledger::{Entry, Mode, State};
-use crate::phase::Phase;
 use crate::pg::ErrorClass;
+use crate::phase::Phase;
 use crate::step::{Action, Guard, Step, Undo};
 
 /// Takes the run back to the end of `to`, or to before it began.
@@ -62,9 +62,7 @@ fn refuse_point_of_no_return(work: &Work, state: &State, to: Option<Phase>) -> R
     while let Some(step) = rest.next_undo(&work.run.program, to) {
         let done = rest.done.last() == Some(&step.id);
         if let (Undo::PointOfNoReturn(why), true) = (&step.undo, done) {
-            return Err(Error::Blocked {
-                reason: format!("step {} cannot be taken back: {why}", step.id),
-            });
+            return Err(Error::Blocked { reason: format!("step {} cannot be taken back: {why}", step.id) });
         }
         if rest.maybe_ran.take().is_none() {
             rest.done.pop();
@@ -107,7 +105,12 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
 
 /// Proves that no value lives in the new column only, which would go with it. Returns the count of writes through the
 /// new column from before the proof.
-async fn nothing_only_new(work: &Work, session: &mut Session, step: &Step, guards: &[Guard]) -> Result<Option<i64>, Error> {
+async fn nothing_only_new(
+    work: &Work,
+    session: &mut Session,
+    step: &Step,
+    guards: &[Guard],
+) -> Result<Option<i64>, Error> {
     let spec = guards.iter().find_map(|g| if let Guard::NothingOnlyNew { spec, .. } = g { Some(spec) } else { None });
     let Some(spec) = spec else { return Ok(None) };
     let state = work.ledger.state(&mut session.main, &work.run).await?;
