@@ -23,6 +23,6 @@ SELECT
       n % 130, 10 + n % 90, 100 + n % 900, 47 + n % 6, n * 31 % 100000, n * 17 % 100000)
   END,
   (900 + n * 37 % 3000)::int,
-  (1 + n % 40)::int,
+  (1 + n / 8 % 40)::int,
   timestamptz '2026-01-01 00:00:00+00' + n * interval '7 seconds'
 FROM generate_series(1, $1::bigint) AS n

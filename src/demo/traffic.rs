@@ -404,6 +404,9 @@ impl Traffic {
                     report.statements += outcome.statements;
                     report.ledger.rows.extend(outcome.rows);
                     for (mark, latencies) in outcome.latencies.into_iter().enumerate() {
+                        if latencies.count() == 0 {
+                            continue;
+                        }
                         let name = self.marks.get(mark).cloned().unwrap_or_default();
                         report.latencies.entry(name).or_default().merge(latencies);
                     }
