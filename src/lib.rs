@@ -5,6 +5,8 @@
 pub mod backfill;
 pub mod catalog;
 pub mod compile;
+#[cfg(feature = "cli")]
+pub mod demo;
 pub mod ident;
 pub mod phase;
 pub mod plan;

@@ -1,0 +1,4 @@
+//! Everything that runs around the tool when it is shown or tested: a throwaway server, a table of vehicles,
+//! and live clients of three application releases. Nothing in the library depends on this module.
+
+pub mod server;

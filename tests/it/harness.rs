@@ -1,0 +1,12 @@
+//! What the tests stand on: one server per PostgreSQL version and test binary, one database per test, the tool as
+//! a process that can be killed and frozen, and what stands between an application and its server.
+
+mod cli;
+mod database;
+mod postgres;
+mod wait;
+
+pub(crate) use cli::{Cli, Output};
+pub(crate) use database::Database;
+pub(crate) use postgres::{own_server, versions};
+pub(crate) use wait::wait_for;

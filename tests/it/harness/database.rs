@@ -1,0 +1,109 @@
+//! A database of one test.
+
+use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crossfade::demo::server::Server;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Postgres};
+
+use super::postgres::{Version, server, server_of};
+
+/// An empty database with a pool of connections. It stays until the server goes.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    pub(crate) pool: PgPool,
+}
+
+impl Database {
+    /// Returns a fresh database on the default version.
+    pub(crate) async fn new() -> Self {
+        Self::on_server(server()).await
+    }
+
+    /// Returns a fresh database on `version`.
+    pub(crate) async fn on(version: &Version) -> Self {
+        Self::on_server(server_of(version)).await
+    }
+
+    /// Returns a fresh database on a server of the test's own.
+    pub(crate) async fn on_server(server: &Server) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let url = server.create_database(&name).await.unwrap();
+        let pool = PgPoolOptions::new().max_connections(20).connect_lazy(&url).unwrap();
+        Self { url, pool }
+    }
+
+    /// Runs statements, all in one implicit transaction.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let result = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&self.pool).await;
+        result.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Returns the one value of a query.
+    pub(crate) async fn scalar<T>(&self, sql: &str) -> T
+    where
+        T: for<'r> sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres> + Send + Unpin,
+    {
+        let query = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).persistent(false);
+        query.fetch_one(&self.pool).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Returns the database's schema without the ledger, in a form in which two tables that differ in nothing but
+    /// the order of their columns look the same. From `pg_dump`, or where it is older than the server, from the catalog.
+    pub(crate) async fn schema(&self) -> String {
+        let server: i32 = self.scalar("SELECT current_setting('server_version_num')::int / 10000").await;
+        if u32::try_from(server).unwrap() <= *PG_DUMP {
+            self.pg_dump()
+        } else {
+            self.scalar(include_str!("schema.sql")).await
+        }
+    }
+
+    /// Returns `pg_dump --schema-only`, normalised.
+    fn pg_dump(&self) -> String {
+        let output = Command::new("pg_dump")
+            .args(["--schema-only", "--exclude-schema=crossfade", "--dbname", &self.url])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "pg_dump: {}", String::from_utf8_lossy(&output.stderr));
+        normalised(&String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+/// The major version of the `pg_dump` on `PATH`; 0 if there is none.
+static PG_DUMP: LazyLock<u32> = LazyLock::new(|| {
+    let output = Command::new("pg_dump").arg("--version").output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let number = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    number.and_then(|number| number.split('.').next()?.parse().ok()).unwrap_or(0)
+});
+
+/// Returns a dump's statements in alphabetical order, without comments and settings, and with the columns of each
+/// table in alphabetical order too: comments and grants on columns follow the order of the columns.
+fn normalised(dump: &str) -> String {
+    let noise = |line: &&str| {
+        ["--", "SET ", "SELECT pg_catalog.set_config", "\\restrict", "\\unrestrict"].iter().any(|n| line.starts_with(n))
+    };
+    let text = dump.lines().filter(|line| !noise(line)).collect::<Vec<_>>().join("\n");
+    let mut statements: Vec<String> = text
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|statement| !statement.is_empty())
+        .map(|statement| {
+            let mut lines: Vec<&str> = statement.lines().collect();
+            if let ([first, .., last], true) = (lines.as_slice(), lines[0].starts_with("CREATE TABLE")) {
+                let (first, last) = (*first, *last);
+                let end = if last.starts_with(')') { lines.len() - 1 } else { lines.len() };
+                lines[1..end].sort_unstable();
+                let columns = lines[1..end].iter().map(|line| line.trim_end_matches(','));
+                return [first].into_iter().chain(columns).chain([last]).collect::<Vec<_>>().join("\n");
+            }
+            statement.to_owned()
+        })
+        .collect();
+    statements.sort();
+    statements.join("\n\n")
+}

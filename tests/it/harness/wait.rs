@@ -1,0 +1,15 @@
+//! Waiting for a condition, never for a time.
+
+use std::time::{Duration, Instant};
+
+/// Returns as soon as `condition` holds.
+///
+/// # Panics
+/// When it does not hold within `timeout`, naming `what` was waited for.
+pub(crate) async fn wait_for(what: &str, timeout: Duration, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + timeout;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited {timeout:?} in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

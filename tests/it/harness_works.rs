@@ -1,0 +1,116 @@
+//! The harness itself: what tests rely on must be able to fail.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::harness::{Cli, Database, Output, own_server, versions, wait_for};
+
+const TWO_TABLES: &str = "
+    CREATE TABLE one (a int NOT NULL DEFAULT 7, b text COLLATE \"C\", c timestamptz);
+    CREATE INDEX one_b ON one (upper(b)) WHERE a > 0;
+    COMMENT ON COLUMN one.b IS 'the letter';
+    GRANT SELECT (b) ON one TO PUBLIC;
+    GRANT SELECT (a) ON one TO PUBLIC;";
+
+#[tokio::test]
+async fn the_order_of_columns_is_all_that_a_schema_forgives() {
+    for version in versions() {
+        let (left, right) = (Database::on(&version).await, Database::on(&version).await);
+        left.execute(TWO_TABLES).await;
+        right
+            .execute(&TWO_TABLES.replace(
+                "a int NOT NULL DEFAULT 7, b text COLLATE \"C\", c timestamptz",
+                "c timestamptz, b text COLLATE \"C\", a int NOT NULL DEFAULT 7",
+            ))
+            .await;
+        assert_eq!(left.schema().await, right.schema().await, "PostgreSQL {}", version.major);
+        for difference in [
+            "ALTER TABLE one ALTER a DROP NOT NULL",
+            "ALTER TABLE one ALTER a SET DEFAULT 8",
+            "COMMENT ON COLUMN one.b IS 'another letter'",
+            "REVOKE SELECT (a) ON one FROM PUBLIC",
+            "ALTER INDEX one_b RENAME TO one_b2",
+            "ALTER TABLE one ALTER b SET STATISTICS 500",
+            "ALTER TABLE one ADD d int",
+        ] {
+            let before = right.schema().await;
+            right.execute(difference).await;
+            assert_ne!(before, right.schema().await, "PostgreSQL {}: {difference}", version.major);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_database_is_on_the_version_asked_for() {
+    for version in versions() {
+        let database = Database::on(&version).await;
+        let major: i32 = database.scalar("SELECT current_setting('server_version_num')::int / 10000").await;
+        assert_eq!(u32::try_from(major).unwrap(), version.major);
+    }
+}
+
+#[tokio::test]
+async fn a_killed_server_comes_back_with_what_was_committed() {
+    let mut server = own_server();
+    let database = Database::on_server(&server).await;
+    database.execute("CREATE TABLE t AS SELECT 1 AS x").await;
+    let first = server.pid();
+    server.kill().unwrap();
+    assert!(PgConnection::connect(&database.url).await.is_err());
+    server.restart().unwrap();
+    assert_ne!(server.pid(), first);
+    wait_for("the pool to connect again", Duration::from_secs(10), async || {
+        sqlx::raw_sql("SELECT x FROM t").execute(&database.pool).await.is_ok()
+    })
+    .await;
+    let dir = server.data_dir();
+    server.stop().unwrap();
+    assert!(!dir.exists());
+}
+
+/// This test runs itself again as a process that starts a server, and kills that process.
+#[tokio::test]
+async fn a_server_does_not_outlive_a_killed_parent() {
+    const INNER: &str = "CROSSFADE_TEST_INNER";
+    if std::env::var_os(INNER).is_some() {
+        let server = own_server();
+        let mut file = std::fs::File::create(std::env::var_os(INNER).unwrap()).unwrap();
+        writeln!(file, "{}\n{}", server.pid().unwrap(), server.data_dir().display()).unwrap();
+        std::future::pending::<()>().await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let said = dir.path().join("said");
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "harness_works::a_server_does_not_outlive_a_killed_parent"])
+        .env(INNER, &said)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = || std::fs::read_to_string(&said).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    wait_for("the server of the inner process", Duration::from_mins(1), async || lines().len() == 2).await;
+    let (pid, data_dir): (i32, _) = (lines()[0].parse().unwrap(), lines()[1].clone());
+    kill(Pid::from_raw(pid), None).unwrap();
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    wait_for("the orphaned server to go", Duration::from_secs(30), async || !Path::new(&data_dir).exists()).await;
+}
+
+#[tokio::test]
+async fn the_tool_is_a_process_that_can_be_frozen_and_killed() {
+    let database = Database::new().await;
+    let Output { code, stderr, .. } =
+        Cli::new(&database.url).args(["no-such-command"]).env("NO_COLOR", "1").run().await;
+    assert_ne!(code, None, "{stderr}");
+    let mut running = Cli::new("").args(["--help"]).spawn();
+    running.signal(Signal::SIGSTOP);
+    running.signal(Signal::SIGCONT);
+    wait_for("the end of --help", Duration::from_secs(10), async || running.has_ended()).await;
+    let _ = (running.stdout(), running.stderr());
+    let _ = running.kill().await;
+}
