@@ -4,5 +4,6 @@
 mod catalog;
 mod harness;
 mod harness_works;
+mod ready_plans;
 mod traffic_works;
 mod sync_trigger;
