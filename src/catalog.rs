@@ -10,17 +10,21 @@ mod conversion;
 mod dependants;
 mod facts;
 mod finding;
+mod functions;
+mod holds;
 mod index;
 mod inspect;
 mod neighbours;
 mod query;
 mod rehearsal;
 mod server;
+mod statements;
 mod table;
 
 pub use dependants::{Dependant, dependants};
 pub use facts::{ChangeFacts, ColumnFacts, ConstraintFacts, Conversion, Facts, FunctionFacts, IndexFacts, TableFacts};
 pub use finding::{Finding, Inspection};
+pub use holds::holds;
 pub use inspect::inspect;
 
 /// Why the catalog could not be read. Refusals are not errors; see [`Finding`].

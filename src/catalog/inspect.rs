@@ -4,10 +4,12 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::columns::{self, Column};
 use super::dependants::{self, TRIGGER_PREFIX};
+use super::functions::{self, Function};
 use super::index::Index;
 use super::neighbours::Neighbours;
 use super::rehearsal::{Outcome, Part, Rehearsed, rehearse};
 use super::server::Server;
+use super::statements::warn_of_stars;
 use super::table::Table;
 use super::{CatalogError, ChangeFacts, Conversion, Facts, IndexFacts, Inspection, conversion, query};
 use crate::compile::LedgerSchema;
@@ -92,6 +94,9 @@ async fn look(
     let Some(parts) = resolve(conn, plan, &olds, &user_path, found).await? else { return Ok(()) };
     let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, found).await? else { return Ok(()) };
     warn_of_values(&parts, found);
+    let functions = Function::read_all(conn, table.oid, ledger).await?;
+    let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
+    warn_of_stars(conn, &plan.table, found).await?;
     let names: Vec<_> = parts.iter().map(|part| part.old.name.as_str()).collect();
     found.facts = Some(Facts {
         server_version: server.version,
@@ -100,7 +105,7 @@ async fn look(
         changes: parts.iter().zip(&rehearsed.outcomes).map(|(part, outcome)| change_facts(part, outcome)).collect(),
         indexes: index_facts(&indexes, &rehearsed, &parts),
         other_before_triggers: neighbours.change_before_us(&names),
-        functions_to_touch: vec![],
+        functions_to_touch,
     });
     Ok(())
 }
