@@ -1,5 +1,11 @@
 //! Tests on real servers, one module per behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod catalog;
+mod crashes;
 mod harness;
 mod harness_works;
+mod locks;
+mod ready_plans;
+mod traffic_works;
+mod sync_trigger;
