@@ -3,6 +3,7 @@
 
 mod catalog;
 mod crashes;
+mod engines;
 mod harness;
 mod harness_works;
 mod locks;
