@@ -7,5 +7,5 @@ mod harness;
 mod harness_works;
 mod locks;
 mod ready_plans;
-mod traffic_works;
 mod sync_trigger;
+mod traffic_works;
