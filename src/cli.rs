@@ -44,10 +44,11 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-The database: --database-url, or DATABASE_URL, or PGHOST, PGPORT, PGUSER, PGPASSWORD (or ~/.pgpass), PGDATABASE, PGSSLMODE.
+The database: --database-url, or DATABASE_URL, or PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE and
+PGPASSWORD or ~/.pgpass, as for psql.
 
-Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused or unreachable, 5 blocked or not due,
-6 rows not equal, 7 the database is not as the ledger says, 130 interrupted.
+Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused or unreachable,
+5 blocked or not due, 6 rows not equal, 7 the database is not as the ledger says, 130 interrupted.
 
 A first look: crossfade demo";
 

@@ -85,7 +85,7 @@ fn from_url(url: &str) -> Result<PgConnectOptions, CliError> {
     PgConnectOptions::from_str(url).map_err(|_| wrong("cannot be understood"))
 }
 
-const URL_HELP: &str = "write postgres://user:password@host:port/database?sslmode=verify-full; the parameters are \
+const URL_HELP: &str = "write postgres://user@host:port/database?sslmode=verify-full; the parameters are \
      sslmode, sslrootcert, sslcert, sslkey, host (a directory for a unix socket), port, dbname, user, password, options";
 
 #[cfg(test)]

@@ -65,8 +65,7 @@ impl CliError {
     /// Returns `{code, message, help}` and what belongs to the kind of error.
     pub(super) fn json(&self, context: &Context) -> Value {
         let target = context.target();
-        let mut value =
-            json!({ "code": self.code(), "message": self.to_string(), "help": self.help(target.as_deref()) });
+        let mut value = json!({ "code": self.code(), "message": self.message(target.as_deref()), "help": self.help(target.as_deref()) });
         let (key, detail) = match self {
             Self::Plan(problems) => ("problems", json!(problems)),
             Self::Tool(Error::Refused { findings }) => ("findings", json!(findings)),
@@ -86,7 +85,11 @@ impl CliError {
             return problems.render(look.color);
         }
         let target = context.target();
-        let mut text = format!("{} {}\n", look.red(&format!("error[{}]:", self.code())), printable(&self.to_string()));
+        let mut text = format!(
+            "{} {}\n",
+            look.red(&format!("error[{}]:", self.code())),
+            printable(&self.message(target.as_deref()))
+        );
         match self {
             Self::Tool(Error::Refused { findings }) => {
                 for finding in findings {
@@ -98,6 +101,17 @@ impl CliError {
         }
         let _ = writeln!(text, "  {} {}", look.bold("help:"), self.help(target.as_deref()));
         text
+    }
+
+    /// Returns what went wrong; where no connection could be made, with the place that it was to lead to.
+    fn message(&self, target: Option<&str>) -> String {
+        match (self, target) {
+            (Self::Tool(error), Some(target)) => match error.database() {
+                Some(sqlx::Error::Io(error)) => format!("{target} cannot be reached: {error}"),
+                _ => self.to_string(),
+            },
+            _ => self.to_string(),
+        }
     }
 
     /// Returns the stable code of the error.
@@ -221,9 +235,8 @@ fn database_help(error: &sqlx::Error, target: &str) -> String {
         }
         (Some("53300"), _) => format!("{target} has no free connection: try again later, or raise max_connections"),
         (_, pg::ErrorClass::Connection) => {
-            format!(
-                "{target}: is the server up, and can it be reached from here? A run that had begun goes on where it stopped"
-            )
+            "is the server up, and can it be reached from here? A run that had begun goes on where it stopped"
+                .to_owned()
         }
         (_, pg::ErrorClass::Refused) => format!("{target}: check the connection settings, TLS among them (sslmode)"),
         (_, pg::ErrorClass::Contention) => "try again; the run goes on where it stopped".to_owned(),
@@ -251,7 +264,8 @@ pub(super) fn usage(error: &clap::Error, args: &[OsString]) -> u8 {
     let console = Console::default();
     if wants_json(args) {
         let message = error.render().to_string();
-        let message = message.strip_prefix("error: ").unwrap_or(&message).trim_end();
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
+        let message = message.split("\n\n").next().unwrap_or_default();
         let value = json!({ "error": { "code": "usage::arguments", "message": message, "help": "crossfade --help" } });
         console.line(&redacted(&value.to_string()));
     } else {

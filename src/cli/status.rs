@@ -23,8 +23,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
-    let tool = context.tool()?;
     let name = args.name.as_deref().map(run_name).transpose()?;
+    let tool = context.tool()?;
     if !args.watch {
         let shown = Shown::read(&tool, name).await?;
         report::result(&shown.text(context))?;

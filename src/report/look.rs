@@ -56,7 +56,7 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
-/// Returns `text` with the password of every URL in it replaced: whatever was typed in the wrong place must not end up
+/// Returns `text` with the password and the parameters of every URL in it replaced: whatever was typed in the wrong place must not end up
 /// in a log.
 pub(crate) fn redacted(text: &str) -> String {
     let mut out = String::new();
@@ -67,15 +67,17 @@ pub(crate) fn redacted(text: &str) -> String {
         let end = after.find(char::is_whitespace).unwrap_or(after.len());
         let url = &after[..end];
         rest = &after[end..];
-        match url.rfind('@') {
-            Some(host) => {
-                let user = url[..host].split(':').next().unwrap_or_default();
-                let secret = if url[..host].contains(':') { ":***" } else { "" };
-                out.push_str(user);
-                out.push_str(secret);
-                out.push_str(&url[host..]);
+        let (credentials, place) = url.rsplit_once('@').map_or((None, url), |(before, after)| (Some(before), after));
+        if let Some(credentials) = credentials {
+            out.push_str(credentials.split(':').next().unwrap_or_default());
+            out.push_str(if credentials.contains(':') { ":***@" } else { "@" });
+        }
+        match place.split_once('?') {
+            Some((place, _)) => {
+                out.push_str(place);
+                out.push_str("?***");
             }
-            None => out.push_str(url),
+            None => out.push_str(place),
         }
     }
     out.push_str(rest);
@@ -91,6 +93,7 @@ mod tests {
         assert_eq!(redacted("no postgres://u:p@ss/w@host/db here"), "no postgres://u:***@host/db here");
         assert_eq!(redacted("postgres://u@host/db postgres://host"), "postgres://u@host/db postgres://host");
         assert_eq!(redacted("a 'postgres://u:p@h'"), "a 'postgres://u:***@h'");
+        assert_eq!(redacted("postgres://u@h/db?password=p x"), "postgres://u@h/db?*** x");
     }
 
     #[test]
