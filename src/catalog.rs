@@ -1,24 +1,49 @@
-//! Reads the catalog. [`Facts`] is what the compiler works from; everything that cannot be carried is found here.
+//! Reads the catalog: what a plan meets on the server ([`inspect`]), whether a step's effect is there ([`holds`]), what
+//! still hangs on a column ([`dependants`]), and which values will not convert ([`try_conversions`]).
+//!
+//! Everything that cannot be carried is found here and refused with its name, so nothing is lost later. Definitions are
+//! never rewritten as text: the change is rehearsed on an empty temporary copy of the table, in a transaction that is
+//! always rolled back, and PostgreSQL itself writes down what came out.
 
+mod columns;
+mod conversion;
+mod dependants;
 mod facts;
+mod finding;
+mod functions;
+mod holds;
+mod index;
+mod inspect;
+mod neighbours;
+mod query;
+mod rehearsal;
+mod server;
+mod statements;
+mod table;
 
+pub use dependants::{Dependant, dependants};
 pub use facts::{ChangeFacts, ColumnFacts, ConstraintFacts, Conversion, Facts, FunctionFacts, IndexFacts, TableFacts};
+pub use finding::{Finding, Inspection};
+pub use holds::holds;
+pub use inspect::inspect;
 
-/// Something in the database that keeps a plan from being run, or that a person should know.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Finding {
-    /// Stable code, such as `catalog::view`.
-    pub code: &'static str,
-    /// What was found, with the object's name.
-    pub message: String,
-    /// What to do.
-    pub help: String,
-}
-
-/// The catalog could not be read.
+/// Why the catalog could not be read. Refusals are not errors; see [`Finding`].
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// The server's error.
-    #[error("{}", crate::pg::describe(.0))]
-    Database(#[from] sqlx::Error),
+    /// The server refused a statement, or the connection is gone.
+    #[error("could not {what}: {source}")]
+    Database {
+        /// What was tried.
+        what: &'static str,
+        /// The driver's error.
+        source: sqlx::Error,
+    },
+    /// The server's answer does not have the expected form.
+    #[error("could not {what}: the answer is not understood: {source}")]
+    Answer {
+        /// What was tried.
+        what: &'static str,
+        /// Where the answer differs.
+        source: serde_json::Error,
+    },
 }

@@ -224,7 +224,10 @@ fn expand(context: &Context<'_>) -> Step {
         probe: context.layout(Stage::Soak),
         supersedes: vec![],
         undo: Undo::Actions(vec![Action::Transaction {
-            guards: vec![Guard::NothingOnlyNew { spec: context.verify_spec(Stage::Soak) }],
+            guards: vec![Guard::NothingOnlyNew {
+                spec: context.verify_spec(Stage::Soak),
+                one_way: context.active.iter().any(|a| !a.facts.reverse.is_total()),
+            }],
             statements: undo,
         }]),
         lock: LockMode::AccessExclusive,

@@ -1,9 +1,20 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
+mod concurrent;
+mod ddl;
 mod error;
+mod forward;
+mod gate;
+mod heartbeat;
+mod preview;
+mod session;
+mod status;
 mod tool;
+mod undo;
 mod work;
 
 pub use error::Error;
-pub use tool::{Estimates, Finish, Preview, Status, Tool};
+pub use preview::{Estimates, Preview};
+pub use status::Status;
+pub use tool::{Finish, Tool};
 pub use work::Work;

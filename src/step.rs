@@ -131,6 +131,8 @@ pub enum Guard {
     NothingOnlyNew {
         /// How to find such rows.
         spec: crate::verify::Spec,
+        /// Whether a value of a new column may have no way back, so that writes must stop first.
+        one_way: bool,
     },
     /// Nothing depends on the column but the objects named here.
     NoDependants {

@@ -130,8 +130,9 @@ impl Options {
         if let Some(dir) = &self.bin_dir {
             return if complete(dir) { Ok(dir.clone()) } else { Err(ServerError::NotABinDir(dir.clone())) };
         }
+        // What is on PATH may be links to a few of the programs; the others are where the links lead.
         std::env::split_paths(self.search_path.as_deref().unwrap_or(OsStr::new("")))
-            .filter(|dir| dir.is_absolute())
+            .filter_map(|dir| Some(fs::canonicalize(dir.join("postgres")).ok()?.parent()?.to_owned()))
             .chain(by_version(Path::new("/usr/lib/postgresql"), ""))
             .chain(by_version(Path::new("/usr"), "pgsql-"))
             .chain([PathBuf::from("/usr/local/pgsql/bin")])

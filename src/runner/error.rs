@@ -83,7 +83,7 @@ impl Error {
         match self {
             Self::Database(error)
             | Self::Ledger(LedgerError::Database(error) | LedgerError::Lease(LeaseError::Database(error)))
-            | Self::Catalog(crate::catalog::CatalogError::Database(error)) => Some(error),
+            | Self::Catalog(crate::catalog::CatalogError::Database { source: error, .. }) => Some(error),
             _ => None,
         }
     }

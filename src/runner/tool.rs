@@ -1,155 +1,428 @@
-//! A database with its ledger: what the command line and other programs call.
+//! What a program can ask of crossfade: the same calls that the command line makes.
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::Error;
-use crate::catalog::Finding;
+use super::forward::Until;
+use super::heartbeat;
+use super::preview::Preview;
+use super::status::Status;
+use super::{Error, Work, forward, preview, session, status, undo};
 use crate::compile::LedgerSchema;
-use crate::event::EventSink;
-use crate::ledger::LoggedEntry;
+use crate::event::{Event, EventSink};
+use crate::ledger::{Entry, LeaseError, Ledger, LedgerError, LoggedEntry, Mode, NewRun, Run, State};
 use crate::pg::Connector;
 use crate::phase::Phase;
 use crate::plan::Plan;
-use crate::step::Program;
-use crate::verify::{Outcome, Side};
+use crate::step::Action;
+use crate::verify::{self, Outcome, Side};
 
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
 pub struct Tool {
     connector: Connector,
+    ledger: Ledger,
+    actor: String,
+    sink: EventSink,
+    stop: CancellationToken,
 }
 
-/// What a call that moves a run has done.
-#[derive(Debug, Clone, Serialize)]
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finish {
-    /// The run.
+    /// The plan's name.
     pub name: String,
-    /// The phase it is in.
+    /// The phase the run is in now.
     pub phase: Phase,
-    /// What it is doing.
+    /// Its state now.
     pub state: String,
-    /// Phases done in this call.
+    /// The phases that this call finished.
     pub did: Vec<String>,
-    /// What it waits for.
+    /// What the run waits for, if it is not over.
     pub waiting_for: Option<String>,
 }
 
-/// Where a run stands.
-#[derive(Debug, Clone, Serialize)]
-pub struct Status {
-    /// The run.
-    pub name: String,
-    /// The phase it is in.
-    pub phase: Phase,
-    /// What it is doing.
-    pub state: String,
-    /// Rows in all.
-    pub rows_total: i64,
-    /// Rows done.
-    pub rows_done: i64,
-    /// Rows a second.
-    pub rows_per_second: f64,
-    /// Seconds to go.
-    pub eta_seconds: Option<f64>,
-    /// Rows not equal at the last check.
-    pub mismatches: Option<i64>,
-    /// Writes through an old column.
-    pub old_column_writes: i64,
-    /// Writes through a new column.
-    pub new_column_writes: i64,
-    /// What it waits for.
-    pub waiting_for: Option<String>,
-    /// Who works on it.
-    pub holder: Option<String>,
-    /// Statements that set both sides inconsistently.
-    pub conflicts: i64,
-    /// Seconds since the last write through an old column.
-    pub old_quiet_seconds: Option<i64>,
-    /// When it was last verified.
-    pub verified_at: Option<DateTime<Utc>>,
-}
-
-/// What a run will cost, roughly.
-#[derive(Debug, Clone, Serialize)]
-pub struct Estimates {
-    /// Rows in the table.
-    pub rows: i64,
-    /// WAL written.
-    pub wal_bytes: i64,
-    /// Seconds of work.
-    pub seconds: f64,
-}
-
-/// What a run would do.
-#[derive(Debug, Clone, Serialize)]
-pub struct Preview {
-    /// Its steps.
-    pub program: Program,
-    /// Its cost.
-    pub estimates: Estimates,
-    /// What a person should know.
-    pub warnings: Vec<Finding>,
-    /// What keeps it from being run.
-    pub refusals: Vec<Finding>,
-    /// Whether no new column is needed.
-    pub in_place: bool,
-}
-
-#[expect(missing_docs, clippy::missing_errors_doc, reason = "placeholder")]
 impl Tool {
+    /// Returns a tool for the database of `connector`. `actor` says in the ledger who we are; `stop` ends the work before
+    /// the next unit.
     pub fn new(
         connector: Connector,
-        _schema: LedgerSchema,
-        _actor: String,
-        _sink: EventSink,
-        _stop: CancellationToken,
+        schema: LedgerSchema,
+        actor: String,
+        sink: EventSink,
+        stop: CancellationToken,
     ) -> Self {
-        Self { connector }
+        Self { connector, ledger: Ledger::new(schema), actor, sink, stop }
     }
-    async fn nothing<T>(&self) -> Result<T, Error> {
-        self.connector.connect("run").await?;
-        Err(Error::Blocked { reason: "the runner is not there yet".to_owned() })
+
+    async fn connect(&self) -> Result<sqlx::PgConnection, Error> {
+        Ok(self.connector.connect("control").await?)
     }
-    pub async fn preview(&self, _plan: &Plan) -> Result<Preview, Error> {
-        self.nothing().await
+
+    /// Returns what a run of `plan` would do. Nothing is changed.
+    ///
+    /// # Errors
+    /// The server's; problems of plan and table are in the preview.
+    pub async fn preview(&self, plan: &Plan) -> Result<Preview, Error> {
+        let mut connection = self.connect().await?;
+        self.ledger.version(&mut connection).await?;
+        preview::preview(&self.ledger, &mut connection, plan).await
     }
-    pub async fn run(&self, _plan: &Plan, _text: &str, _to: Option<Phase>) -> Result<Finish, Error> {
-        self.nothing().await
+
+    /// Goes through the phases of `plan` now, up to the end of `to`, registering the run if there is none. `text` is the
+    /// file, for the ledger. May be cancelled by the tool's token; a run that was killed goes on from where it was.
+    ///
+    /// # Errors
+    /// Why it could not go on. What was done is recorded.
+    pub async fn run(&self, plan: &Plan, text: &str, to: Option<Phase>) -> Result<Finish, Error> {
+        let run = self.registered(plan, text).await?;
+        self.go(run, to.map_or(Until::End, Until::Phase)).await
     }
-    pub async fn start(&self, _plan: &Plan, _text: &str) -> Result<Finish, Error> {
-        self.nothing().await
+
+    /// Registers the run and does its first phase.
+    ///
+    /// # Errors
+    /// As [`Tool::run`].
+    pub async fn start(&self, plan: &Plan, text: &str) -> Result<Finish, Error> {
+        let run = self.registered(plan, text).await?;
+        let first = run.program.phases[0];
+        self.go(run, Until::Phase(first)).await
     }
-    pub async fn advance(&self, _name: &str) -> Result<Finish, Error> {
-        self.nothing().await
+
+    /// Moves the run on by at most one phase.
+    ///
+    /// # Errors
+    /// As [`Tool::run`].
+    pub async fn advance(&self, name: &str) -> Result<Finish, Error> {
+        let run = self.find(name).await?;
+        self.go(run, Until::OnePhase).await
     }
-    pub async fn advance_preview(&self, _name: &str) -> Result<String, Error> {
-        self.nothing().await
+
+    /// Returns what [`Tool::advance`] would do, as a sentence.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn advance_preview(&self, name: &str) -> Result<String, Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.find(&mut connection, name).await?;
+        let state = self.ledger.state(&mut connection, &run).await?;
+        if state.is_over() {
+            return Ok(format!("nothing: the run is {}", state.word()));
+        }
+        let steps: Vec<_> = run
+            .program
+            .steps_of(state.phase)
+            .filter(|step| !state.done.contains(&step.id))
+            .map(|step| format!("{} ({})", step.id, step.title))
+            .collect();
+        let steps = if steps.is_empty() { "nothing is left to do in it".to_owned() } else { steps.join("; ") };
+        Ok(format!("finish {}: {steps}", state.phase))
     }
+
+    /// Returns the names of all runs, newest first.
+    ///
+    /// # Errors
+    /// The ledger's.
     pub async fn names(&self) -> Result<Vec<String>, Error> {
-        self.connector.connect("status").await?;
-        Ok(vec![])
+        let mut connection = self.connect().await?;
+        Ok(self.ledger.names(&mut connection).await?)
     }
-    pub async fn status(&self, _name: &str) -> Result<Status, Error> {
-        self.nothing().await
+
+    /// Returns where the run stands. Changes nothing.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn status(&self, name: &str) -> Result<Status, Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.find(&mut connection, name).await?;
+        status::read(&self.ledger, &mut connection, &run).await
     }
-    pub async fn verify(&self, _name: &str, _repair: Option<Side>) -> Result<Outcome, Error> {
-        self.nothing().await
+
+    /// Returns the log of the run, oldest first.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn history(&self, name: &str) -> Result<Vec<LoggedEntry>, Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.find(&mut connection, name).await?;
+        Ok(self.ledger.log(&mut connection, run.id).await?)
     }
-    pub async fn pause(&self, _name: &str) -> Result<(), Error> {
-        self.nothing().await
+
+    /// Compares all rows and records the result; first repairs those that differ, if told which side wins.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] when the run has not got both columns; a mismatch is a result, not an error.
+    pub async fn verify(&self, name: &str, repair: Option<Side>) -> Result<Outcome, Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.find(&mut connection, name).await?;
+        let state = self.ledger.state(&mut connection, &run).await?;
+        let spec = current_spec(&run, &state)?.clone();
+        if let Some(winner) = repair {
+            let work = self.work(run.clone()).await?;
+            let beat = heartbeat::start(work.clone(), work.connector.connect("heartbeat").await?);
+            let repaired = verify::repair(&work, &spec, winner).await;
+            drop(beat);
+            let rows = match repaired {
+                Ok(rows) => rows,
+                Err(error) => {
+                    self.give_back(&work).await;
+                    return Err(error);
+                }
+            };
+            let entry = Entry::Repaired { winner, rows };
+            self.ledger.record(&mut connection, &run, Some(work.lease), &[entry], &self.actor).await?;
+            self.give_back(&work).await;
+        }
+        let (outcome, identity) = verify::check(
+            &self.connector,
+            &self.ledger,
+            &run.program,
+            &spec,
+            &self.sink,
+            &self.stop,
+            state.phase,
+            super::gate::CHECK_CONNECTIONS,
+        )
+        .await?;
+        self.ledger.store_verification(&mut connection, &run, &identity, &outcome, repair.is_some()).await?;
+        let entry = Entry::Verified { counts: outcome.counts };
+        self.ledger.record(&mut connection, &run, None, &[entry], &self.actor).await?;
+        Ok(outcome)
     }
-    pub async fn resume(&self, _name: &str) -> Result<(), Error> {
-        self.nothing().await
+
+    /// Pauses the run: a running backfill holds before its next batch, wherever it runs.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn pause(&self, name: &str) -> Result<(), Error> {
+        self.set_paused(name, true).await
     }
-    pub async fn tune(&self, _name: &str, _settings: &[(String, String)]) -> Result<(), Error> {
-        self.nothing().await
+
+    /// Lets a paused run go on.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn resume(&self, name: &str) -> Result<(), Error> {
+        self.set_paused(name, false).await
     }
-    pub async fn rollback(&self, _name: &str, _to: Option<Phase>) -> Result<Finish, Error> {
-        self.nothing().await
+
+    async fn set_paused(&self, name: &str, paused: bool) -> Result<(), Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.find(&mut connection, name).await?;
+        let entry = if paused { Entry::Paused } else { Entry::Resumed };
+        self.ledger.record(&mut connection, &run, None, &[entry], &self.actor).await?;
+        self.ledger.set(&mut connection, run.id, "paused", if paused { "true" } else { "false" }).await?;
+        Ok(())
     }
-    pub async fn history(&self, _name: &str) -> Result<Vec<LoggedEntry>, Error> {
-        self.nothing().await
+
+    /// Changes live settings of the run; a running backfill follows before its next batch.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] naming the setting that does not exist or the value that it cannot take.
+    pub async fn tune(&self, name: &str, settings: &[(String, String)]) -> Result<(), Error> {
+        for (key, value) in settings {
+            crate::backfill::check_setting(key, value).map_err(|reason| Error::Blocked { reason })?;
+        }
+        let mut connection = self.connect().await?;
+        let run = self.ledger.find(&mut connection, name).await?;
+        let entry = |(key, value): &(String, String)| Entry::Tuned { key: key.clone(), value: value.clone() };
+        let entries: Vec<_> = settings.iter().map(entry).collect();
+        self.ledger.record(&mut connection, &run, None, &entries, &self.actor).await?;
+        for (key, value) in settings {
+            self.ledger.set(&mut connection, run.id, key, value).await?;
+        }
+        Ok(())
     }
+
+    /// Takes the run back to the end of `to`, or to before it began. No write made through either column is lost.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] past a point of no return, or when a value has no way back.
+    pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
+        let run = self.find(name).await?;
+        let work = self.work(run).await?;
+        let beat = heartbeat::start(work.clone(), work.connector.connect("heartbeat").await?);
+        let result = tokio::select! {
+            result = undo::back(&work, to) => result,
+            () = beat.lost.cancelled() => Err(lost()),
+        };
+        drop(beat);
+        self.give_back(&work).await;
+        result?;
+        self.finish(&work.run, &[]).await
+    }
+
+    async fn find(&self, name: &str) -> Result<Run, Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.find(&mut connection, name).await?;
+        refuse_copy(&run)?;
+        Ok(run)
+    }
+
+    /// Finds the plan's run, or registers one after everything has been looked at.
+    async fn registered(&self, plan: &Plan, text: &str) -> Result<Run, Error> {
+        let mut connection = self.connect().await?;
+        let name = plan.name.as_str();
+        if let Some(run) = self.ledger.find_opt(&mut connection, name).await? {
+            refuse_copy(&run)?;
+            let state = self.ledger.state(&mut connection, &run).await?;
+            let same = run.fingerprint == crate::plan::fingerprint(plan);
+            if !state.is_over() && !same {
+                return Err(Error::PlanEdited { name: name.to_owned() });
+            }
+            // A plan that is done stays done; one that was rolled back may be run again.
+            if !state.is_over() || (same && state.mode == Mode::Done) {
+                if !state.is_over() {
+                    (self.sink)(Event::Resumed { name: name.to_owned(), phase: state.phase });
+                }
+                return Ok(run);
+            }
+        }
+        session::refuse_pooler(&self.connector).await?;
+        self.require_plans(&mut connection, plan).await?;
+        let preview = preview::preview(&self.ledger, &mut connection, plan).await?;
+        for finding in &preview.warnings {
+            (self.sink)(Event::Warning { message: finding.message.clone() });
+        }
+        let (Some(program), Some(facts), true) = (preview.program, preview.facts, preview.refusals.is_empty()) else {
+            return Err(Error::Refused { findings: preview.refusals });
+        };
+        self.ledger.create(&mut connection).await?;
+        let new = NewRun { plan, plan_text: text, facts: &facts, program: &program };
+        match self.ledger.register(&mut connection, &new, &self.actor).await {
+            Ok(_) => (self.sink)(Event::Registered { name: name.to_owned() }),
+            // Somebody else registered the same plan a moment ago: go on with that run.
+            Err(LedgerError::ColumnClaimed { other, .. }) if other == name => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.ledger.find(&mut connection, name).await?)
+    }
+
+    async fn require_plans(&self, connection: &mut sqlx::PgConnection, plan: &Plan) -> Result<(), Error> {
+        for required in &plan.requires.plans {
+            let run = self.ledger.find_opt(connection, required.as_str()).await?;
+            let done = match &run {
+                Some(run) => self.ledger.state(connection, run).await?.mode == Mode::Done,
+                None => false,
+            };
+            if !done {
+                let reason = format!("plan {} requires plan {required}, which is not done in this database", plan.name);
+                return Err(Error::Blocked { reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the lease of `run`.
+    async fn work(&self, run: Run) -> Result<Work, Error> {
+        session::refuse_pooler(&self.connector).await?;
+        let mut connection = self.connect().await?;
+        let lease = match self.ledger.take_lease(&mut connection, run.id, &self.actor).await {
+            Ok(lease) => lease,
+            Err(LeaseError::Held { holder, seconds }) => {
+                return Err(Error::Blocked {
+                    reason: format!(
+                        "{holder} is working on run {}; if that process is gone, its lease expires in {seconds:.0} s",
+                        run.name()
+                    ),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Work {
+            connector: self.connector.clone(),
+            ledger: self.ledger.clone(),
+            run,
+            lease,
+            sink: self.sink.clone(),
+            stop: self.stop.clone(),
+            actor: self.actor.clone(),
+        })
+    }
+
+    async fn go(&self, run: Run, until: Until) -> Result<Finish, Error> {
+        let mut connection = self.connect().await?;
+        let state = self.ledger.state(&mut connection, &run).await?;
+        if state.is_over() {
+            return self.finish(&run, &[]).await;
+        }
+        if state.paused {
+            let name = run.name();
+            return Err(Error::Blocked {
+                reason: format!("run {name} is paused; go on with: crossfade resume {name}"),
+            });
+        }
+        drop(connection);
+        let work = self.work(run).await?;
+        let beat = heartbeat::start(work.clone(), work.connector.connect("heartbeat").await?);
+        let result = tokio::select! {
+            result = forward::forward(&work, until) => result,
+            () = beat.lost.cancelled() => Err(lost()),
+        };
+        drop(beat);
+        self.give_back(&work).await;
+        self.finish(&work.run, &result?).await
+    }
+
+    /// Releases the lease; where that fails it expires by itself.
+    async fn give_back(&self, work: &Work) {
+        match self.connect().await {
+            Ok(mut connection) => {
+                if let Err(error) = self.ledger.release_lease(&mut connection, work.lease).await {
+                    tracing::debug!(%error, "release lease");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "release lease"),
+        }
+    }
+
+    async fn finish(&self, run: &Run, did: &[Phase]) -> Result<Finish, Error> {
+        let mut connection = self.connect().await?;
+        let state = self.ledger.state(&mut connection, run).await?;
+        Ok(Finish {
+            name: run.name().to_string(),
+            phase: state.phase,
+            state: state.word().to_owned(),
+            did: did.iter().map(ToString::to_string).collect(),
+            waiting_for: status::waiting_for(run, &state),
+        })
+    }
+}
+
+fn lost() -> Error {
+    LeaseError::Lost { holder: "somebody else".to_owned() }.into()
+}
+
+/// A dump that was restored elsewhere carries the ledger along, but not the truth of it (traps K4).
+fn refuse_copy(run: &Run) -> Result<(), Error> {
+    if run.same_database {
+        return Ok(());
+    }
+    Err(Error::Drifted {
+        facts: vec![format!(
+            "run {} was begun in another database, of which this one is a copy; drop schema and triggers of the copy by hand",
+            run.name()
+        )],
+    })
+}
+
+/// Returns what to compare, under the names that the columns have now.
+fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r verify::Spec, Error> {
+    let done = |id: &str| state.done.iter().any(|step| step.0 == id);
+    let step = if !done("expand.columns") || done("contract.drop") {
+        None
+    } else if done("contract.retire") {
+        Some("contract.verify")
+    } else if done("switch.swap") {
+        Some("switch.verify")
+    } else {
+        Some("verify.rows")
+    };
+    let spec = step.and_then(|id| run.program.steps.iter().find(|s| s.id.0 == id)).and_then(|step| match &step.apply {
+        Action::Verify(spec) => Some(spec),
+        _ => None,
+    });
+    spec.ok_or_else(|| Error::Blocked {
+        reason: format!("run {} has not got both columns now, so there is nothing to compare", run.name()),
+    })
 }

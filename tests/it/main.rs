@@ -2,5 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod cli;
+mod catalog;
+mod crashes;
 mod harness;
 mod harness_works;
+mod locks;
+mod ready_plans;
+mod traffic_works;
+mod sync_trigger;

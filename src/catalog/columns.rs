@@ -1,0 +1,191 @@
+//! The table's columns, and what speaks against changing one.
+
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+use super::finding::{did_you_mean, list};
+use super::{CatalogError, ColumnFacts, Inspection, query};
+use crate::ident::ColumnName;
+use crate::plan::{Change, ChangeKind, Plan};
+
+/// Types whose operator for `IS DISTINCT FROM` sees every difference (traps S5). Those with a collation need a
+/// deterministic one.
+const PLAIN: [&str; 14] = [
+    "\"char\"",
+    "bigint",
+    "boolean",
+    "bytea",
+    "character varying",
+    "date",
+    "integer",
+    "name",
+    "oid",
+    "smallint",
+    "text",
+    "timestamp with time zone",
+    "timestamp without time zone",
+    "uuid",
+];
+
+/// A column as the catalog has it.
+#[derive(Debug, Clone, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of pg_attribute and pg_type")]
+pub(super) struct Column {
+    pub(super) attnum: i16,
+    pub(super) name: String,
+    pub(super) type_name: String,
+    pub(super) base_type: String,
+    pub(super) type_mod: i32,
+    pub(super) collate: Option<String>,
+    pub(super) collation_oid: i64,
+    #[serde(rename = "enum")]
+    is_enum: bool,
+    deterministic: bool,
+    pub(super) not_null: bool,
+    not_null_constraint: Option<String>,
+    not_null_validated: bool,
+    pub(super) default: Option<String>,
+    pub(super) identity: bool,
+    pub(super) generated: bool,
+    inherited: bool,
+    storage: Option<String>,
+    compression: Option<String>,
+    statistics: Option<i32>,
+    options: Vec<String>,
+    comment: Option<String>,
+    grants: Vec<(String, String, bool)>,
+    labels: Vec<String>,
+    pub(super) domain_constrained: bool,
+    domain_not_null: bool,
+}
+
+impl Column {
+    /// Returns all columns of a table, system columns first.
+    pub(super) async fn read_all(conn: &mut PgConnection, table: i64) -> Result<Vec<Self>, CatalogError> {
+        query::read(conn, "read the table's columns", query::fixed(include_str!("columns.sql")).bind(table)).await
+    }
+
+    /// Returns the `COLLATE` clause with a leading space, or nothing.
+    pub(super) fn collate(&self) -> String {
+        self.collate.clone().unwrap_or_default()
+    }
+
+    /// Returns whether `IS DISTINCT FROM` sees every difference between two values.
+    pub(super) fn plain_compare(&self) -> bool {
+        self.is_enum || self.deterministic && PLAIN.contains(&self.base_type.as_str())
+    }
+
+    pub(super) fn facts(&self, default_is_stable: bool) -> ColumnFacts {
+        ColumnFacts {
+            attnum: self.attnum,
+            type_name: self.type_name.clone(),
+            base_type: self.base_type.clone(),
+            collate: self.collate(),
+            not_null: self.not_null,
+            not_null_constraint: self.not_null_constraint.clone(),
+            default: self.default.clone(),
+            default_is_stable,
+            plain_compare: self.plain_compare(),
+            storage: self.storage.clone(),
+            compression: self.compression.clone(),
+            statistics: self.statistics,
+            options: self.options.clone(),
+            comment: self.comment.clone(),
+            grants: self.grants.clone(),
+        }
+    }
+
+    fn judge(&self, change: &Change, table: &str, found: &mut Inspection) {
+        let name = &self.name;
+        let mut refuse = |code, what: &str, help: &str| {
+            found.refuse(code, format!("column \"{name}\" of {table} {what}"), help);
+        };
+        if self.attnum < 0 {
+            refuse("catalog::system_column", "is a system column", "only ordinary columns can be changed");
+            return;
+        }
+        if self.generated {
+            refuse("catalog::generated_column", "is a generated column", "generated columns are not supported yet");
+        }
+        if self.identity {
+            refuse("catalog::identity", "is an identity column", "identity columns are not supported yet");
+        }
+        if self.inherited {
+            refuse("catalog::inheritance", "is inherited", "table inheritance is not supported");
+        }
+        if !self.not_null_validated {
+            refuse(
+                "catalog::not_null_not_valid",
+                "has a NOT NULL constraint that was never validated",
+                "ALTER TABLE ... VALIDATE CONSTRAINT first",
+            );
+        }
+        if !self.labels.is_empty() {
+            let what = format!("has a security label of {}", list(&self.labels));
+            refuse("catalog::security_label", &what, "the new column would not be masked; not supported yet");
+        }
+        let renames = matches!(change.kind, ChangeKind::Rename);
+        if renames && self.domain_constrained || self.domain_not_null {
+            let what = format!("has type {}, a domain with constraints", self.type_name);
+            refuse(
+                "catalog::constrained_domain",
+                &what,
+                "adding such a column rewrites the table, and every INSERT must set it; not supported yet",
+            );
+        }
+    }
+}
+
+/// Returns the old column of each change, `None` with a refusal where it is not there, and judges old and new names.
+pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspection) -> Vec<Option<&'a Column>> {
+    let table = plan.table.to_string();
+    let by_name = |name: &ColumnName| columns.iter().find(|column| column.name == name.as_str());
+    let near = |name: &ColumnName| {
+        let names = columns.iter().filter(|column| column.attnum > 0).map(|column| column.name.as_str());
+        did_you_mean(name.as_str(), names).map(|near| format!("did you mean \"{near}\"?"))
+    };
+    let missing = |name: &ColumnName| {
+        near(name).unwrap_or_else(|| "names are matched exactly, upper and lower case too".to_owned())
+    };
+    let mut olds = Vec::new();
+    for change in &plan.changes {
+        let old = by_name(&change.old);
+        match old {
+            Some(old) => old.judge(change, &table, found),
+            None => found.refuse(
+                "catalog::column_missing",
+                format!("{table} has no column \"{}\"", change.old),
+                missing(&change.old),
+            ),
+        }
+        olds.push(old.filter(|old| old.attnum > 0));
+        if let Some(taken) = by_name(&change.new) {
+            let what = if taken.attnum < 0 { "is the name of a system column" } else { "is taken by another column" };
+            found.refuse(
+                "catalog::name_taken",
+                format!("the new name \"{}\" {what} of {table}", change.new),
+                "choose another name; a column of an earlier, unfinished attempt must be dropped first",
+            );
+        }
+    }
+    for add in &plan.indexes.add {
+        for column in &add.columns {
+            if plan.changes.iter().any(|change| change.old == *column) {
+                found.refuse(
+                    "catalog::index_on_old_column",
+                    format!("index \"{}\" of the plan names \"{column}\", a column that goes", add.name),
+                    "name the new column (of a change that keeps the name: its `via`); the index follows the swap",
+                );
+            } else if by_name(column).is_none_or(|column| column.attnum < 0)
+                && !plan.changes.iter().any(|change| change.new == *column)
+            {
+                found.refuse(
+                    "catalog::column_missing",
+                    format!("index \"{}\" of the plan names \"{column}\", which {table} does not have", add.name),
+                    missing(column),
+                );
+            }
+        }
+    }
+    olds
+}

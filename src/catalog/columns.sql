@@ -1,0 +1,53 @@
+-- All columns of a table, system columns too. $1: the table's oid.
+SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
+  SELECT a.attnum,
+    a.attname::text AS name,
+    format_type(a.atttypid, a.atttypmod) AS type_name,
+    format_type(a.atttypid, -1) AS base_type,
+    a.atttypmod AS type_mod,
+    a.atttypid::bigint AS type_oid,
+    CASE WHEN a.attcollation <> t.typcollation
+         THEN (SELECT format(' COLLATE %I.%I', cn.nspname, o.collname)
+                 FROM pg_collation o JOIN pg_namespace cn ON cn.oid = o.collnamespace WHERE o.oid = a.attcollation)
+    END AS collate,
+    a.attcollation::bigint AS collation_oid,
+    t.typtype = 'e' AS enum,
+    coalesce((SELECT collisdeterministic FROM pg_collation WHERE oid = a.attcollation), true) AS deterministic,
+    a.attnotnull AS not_null,
+    k.conname::text AS not_null_constraint,
+    coalesce(k.convalidated, true) AS not_null_validated,
+    pg_get_expr(d.adbin, d.adrelid) AS default,
+    a.attidentity <> '' AS identity,
+    a.attgenerated <> '' AS generated,
+    a.attinhcount > 0 OR NOT a.attislocal AS inherited,
+    CASE WHEN a.attstorage <> t.typstorage
+         THEN CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'x' THEN 'EXTENDED' ELSE 'MAIN' END
+    END AS storage,
+    CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END AS compression,
+    nullif(a.attstattarget, -1) AS statistics,
+    coalesce(to_json(a.attoptions), '[]') AS options,
+    col_description(a.attrelid, a.attnum) AS comment,
+    (SELECT coalesce(json_agg(json_build_array(
+              CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
+              g.privilege_type, g.is_grantable) ORDER BY g.grantee, g.privilege_type), '[]')
+       FROM aclexplode(a.attacl) g) AS grants,
+    (SELECT coalesce(json_agg(l.provider ORDER BY l.provider), '[]') FROM pg_seclabel l
+      WHERE l.classoid = 'pg_class'::regclass AND l.objoid = a.attrelid AND l.objsubid = a.attnum) AS labels,
+    r.constrained AS domain_constrained,
+    r.refuses_null AS domain_not_null
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  LEFT JOIN pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]
+  CROSS JOIN LATERAL (
+    -- A domain over a domain has the constraints of both.
+    WITH RECURSIVE layer AS (
+      SELECT t.oid, t.typtype, t.typbasetype, t.typnotnull
+      UNION ALL
+      SELECT b.oid, b.typtype, b.typbasetype, b.typnotnull FROM layer JOIN pg_type b ON b.oid = layer.typbasetype
+    )
+    SELECT coalesce(bool_or(typtype = 'd' AND (typnotnull OR EXISTS (SELECT FROM pg_constraint WHERE contypid = layer.oid))), false) AS constrained,
+      coalesce(bool_or(typtype = 'd' AND typnotnull), false) AS refuses_null
+    FROM layer
+  ) r
+  WHERE a.attrelid = $1::bigint::oid AND NOT a.attisdropped
+) x

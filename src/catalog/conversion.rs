@@ -1,0 +1,311 @@
+//! Types and expressions of a type change, tried on temporary tables: PostgreSQL parses what the plan wrote under the
+//! session's own `search_path`, and writes it down again with an empty one.
+
+use sqlx::PgConnection;
+
+use super::columns::Column;
+use super::query::{Objection, attempt, text};
+use super::{CatalogError, Conversion, Inspection};
+use crate::plan::{Change, ChangeKind};
+use crate::sql::{quote_ident, quote_literal};
+
+/// Casts between built-in types that give a value for every value, the target without a modifier.
+const NEVER_RAISE: [(&str, &[&str]); 17] = [
+    ("smallint", &["integer", "bigint", "numeric", "real", "double precision", "text", "character varying"]),
+    ("integer", &["bigint", "numeric", "real", "double precision", "text", "character varying"]),
+    ("bigint", &["numeric", "real", "double precision", "text", "character varying"]),
+    ("real", &["double precision"]),
+    ("numeric", &["text", "character varying"]),
+    ("boolean", &["integer", "text", "character varying"]),
+    ("text", &["character varying"]),
+    ("character varying", &["text"]),
+    ("bpchar", &["text", "character varying"]),
+    ("name", &["text", "character varying"]),
+    ("\"char\"", &["text", "character varying"]),
+    ("uuid", &["text", "character varying"]),
+    ("oid", &["bigint", "text"]),
+    ("cidr", &["inet", "text"]),
+    ("inet", &["text"]),
+    ("jsonb", &["text", "json"]),
+    ("json", &["text"]),
+];
+
+/// A type with its modifier and collation, as the rehearsal needs it.
+pub(super) struct Retyped {
+    /// The new column's type, as a column of that type shows it.
+    pub(super) column: Column,
+    pub(super) forward: Conversion,
+    pub(super) reverse: Conversion,
+}
+
+/// Returns type and conversions of a type change, `None` with refusals where there are none.
+pub(super) async fn retype(
+    conn: &mut PgConnection,
+    change: &Change,
+    old: &Column,
+    user_path: &str,
+    found: &mut Inspection,
+) -> Result<Option<Retyped>, CatalogError> {
+    let ChangeKind::Retype { to, using, reverse, .. } = &change.kind else { return Ok(None) };
+    let Some(column) = new_type(conn, change, to, user_path, found).await? else { return Ok(None) };
+    let forward = Way { change, word: "using", name: change.old.as_str(), source: old, target: &column, user_path };
+    let forward = forward.resolve(conn, using.as_deref(), found).await?;
+    let reverse = match reverse {
+        None => Some(Conversion::None),
+        Some(sql) => {
+            let way =
+                Way { change, word: "reverse", name: change.new.as_str(), source: &column, target: old, user_path };
+            way.resolve(conn, Some(sql), found).await?
+        }
+    };
+    Ok(forward.zip(reverse).map(|(forward, reverse)| Retyped { column, forward, reverse }))
+}
+
+/// Returns a column of the type that the plan names.
+async fn new_type(
+    conn: &mut PgConnection,
+    change: &Change,
+    to: &str,
+    user_path: &str,
+    found: &mut Inspection,
+) -> Result<Option<Column>, CatalogError> {
+    let subject = format!("type `{to}` of column \"{}\"", change.old);
+    let statements = [
+        search_path(user_path),
+        // The line break ends a comment in the plan's text.
+        format!("CREATE TEMPORARY TABLE crossfade_type (crossfade_value {to}\n)"),
+        search_path(""),
+    ];
+    let made = if to.contains('\0') { Err(zero_byte()) } else { attempt(conn, "try the new type", statements).await? };
+    if let Err(objection) = made {
+        let (code, help) = match objection.code.as_str() {
+            "42704" => ("catalog::type_missing", "check the spelling; a type outside the search_path needs its schema"),
+            _ => ("catalog::type", "name a type as CREATE TABLE would: varchar(10), numeric(12,2), app.my_enum"),
+        };
+        found.refuse(code, format!("{subject}: {}", objection.message), help);
+        return Ok(None);
+    }
+    let table = oid(conn, "pg_temp.crossfade_type").await?;
+    let columns = Column::read_all(conn, table).await?;
+    let constrained = text(
+        conn,
+        "look at the new type",
+        "SELECT count(*)::text FROM pg_constraint WHERE conrelid = 'pg_temp.crossfade_type'::regclass".to_owned(),
+    )
+    .await?;
+    drop_table(conn, "crossfade_type").await?;
+    let mut columns: Vec<_> = columns.into_iter().filter(|column| column.attnum > 0).collect();
+    let column = columns.pop().filter(|_| columns.is_empty());
+    let plain = |column: &Column| {
+        column.default.is_none()
+            && !column.not_null
+            && !column.identity
+            && !column.generated
+            && constrained.as_deref() == Some("0")
+    };
+    let Some(column) = column.filter(plain) else {
+        found.refuse(
+            "catalog::type",
+            format!("{subject} is more than a type"),
+            "`to` takes a type and at most COLLATE; default and NOT NULL are carried over from the old column",
+        );
+        return Ok(None);
+    };
+    if column.domain_constrained {
+        found.refuse(
+            "catalog::constrained_domain",
+            format!("{subject} is a domain with constraints"),
+            "adding such a column rewrites the table under a lock; change to the base type and add a CHECK later",
+        );
+        return Ok(None);
+    }
+    Ok(Some(column))
+}
+
+/// One direction.
+struct Way<'a> {
+    change: &'a Change,
+    /// The plan's key.
+    word: &'static str,
+    /// The column as the expression names it.
+    name: &'a str,
+    source: &'a Column,
+    target: &'a Column,
+    user_path: &'a str,
+}
+
+impl Way<'_> {
+    async fn resolve(
+        &self,
+        conn: &mut PgConnection,
+        written: Option<&str>,
+        found: &mut Inspection,
+    ) -> Result<Option<Conversion>, CatalogError> {
+        let plain = format!("CAST({} AS {})", quote_ident(self.name), self.target.base_type);
+        let cast = self.deparse(conn, &plain, "").await?;
+        let sql = match (written, cast.clone()) {
+            (None, Ok(sql)) => sql,
+            (None, Err(objection)) => {
+                self.refuse_cast(&objection, found);
+                return Ok(None);
+            }
+            (Some(written), _) => match self.deparse(conn, written, self.user_path).await? {
+                Ok(sql) => sql,
+                Err(objection) => {
+                    self.refuse(written, &objection, found);
+                    return Ok(None);
+                }
+            },
+        };
+        if cast.as_ref() == Ok(&sql) {
+            if self.source.base_type == self.target.base_type && self.source.type_mod == self.target.type_mod {
+                return Ok(Some(Conversion::Identity));
+            }
+            if self.cast_never_raises() {
+                return Ok(Some(Conversion::InfallibleCast));
+            }
+        }
+        match self.null_to_null(conn, &sql).await? {
+            Ok(null_to_null) => Ok(Some(Conversion::Expression { sql, null_to_null })),
+            Err(objection) => {
+                self.refuse(written.unwrap_or(&plain), &objection, found);
+                Ok(None)
+            }
+        }
+    }
+
+    fn cast_never_raises(&self) -> bool {
+        let (from, to) = (self.source, self.target);
+        if from.base_type == to.base_type {
+            let widens = ["character varying", "bit varying"].contains(&to.base_type.as_str())
+                && from.type_mod >= 0
+                && from.type_mod <= to.type_mod;
+            return to.type_mod < 0 || widens;
+        }
+        to.type_mod < 0 && NEVER_RAISE.iter().any(|(f, t)| *f == from.base_type && t.contains(&to.base_type.as_str()))
+    }
+
+    /// Returns the expression as PostgreSQL understands it. A generated column takes what we take: one row's own
+    /// columns and immutable functions (traps S8).
+    async fn deparse(
+        &self,
+        conn: &mut PgConnection,
+        sql: &str,
+        path: &str,
+    ) -> Result<Result<String, Objection>, CatalogError> {
+        if sql.contains('\0') {
+            return Ok(Err(zero_byte()));
+        }
+        let out = if self.name == "crossfade_value" { "crossfade_out" } else { "crossfade_value" };
+        let before = format!(
+            "CREATE TEMPORARY TABLE crossfade_conversion ({} {}{}, {out} {} GENERATED ALWAYS AS (",
+            quote_ident(self.name),
+            self.source.base_type,
+            self.source.collate(),
+            self.target.base_type,
+        );
+        let statements = [search_path(path), format!("{before}{sql}\n) STORED)"), search_path("")];
+        if let Err(mut objection) = attempt(conn, "try a conversion", statements).await? {
+            let skip = before.chars().count();
+            objection.position = objection
+                .position
+                .and_then(|at| at.checked_sub(skip))
+                .filter(|at| (1..=sql.chars().count() + 1).contains(at));
+            return Ok(Err(objection));
+        }
+        let table = oid(conn, "pg_temp.crossfade_conversion").await?;
+        let columns = Column::read_all(conn, table).await?;
+        drop_table(conn, "crossfade_conversion").await?;
+        let columns: Vec<_> = columns.into_iter().filter(|column| column.attnum > 0).collect();
+        Ok(match columns.as_slice() {
+            [_, Column { generated: true, default: Some(sql), .. }] => Ok(sql.clone()),
+            _ => Err(Objection {
+                code: "42601".to_owned(),
+                message: "it is more than an expression".to_owned(),
+                position: None,
+            }),
+        })
+    }
+
+    /// Makes the function that the run will use, and returns whether it gives NULL for NULL.
+    async fn null_to_null(&self, conn: &mut PgConnection, sql: &str) -> Result<Result<bool, Objection>, CatalogError> {
+        let (name, from, to) = (quote_ident(self.name), &self.source.base_type, &self.target.base_type);
+        let create = format!(
+            "CREATE FUNCTION pg_temp.crossfade_raw({name} {from}) RETURNS {to} IMMUTABLE LANGUAGE sql RETURN ({sql})"
+        );
+        if let Err(objection) = attempt(conn, "try a conversion", [create]).await? {
+            return Ok(Err(Objection { position: None, ..objection }));
+        }
+        let ask = format!("SELECT (pg_temp.crossfade_raw(CAST(NULL AS {from})) IS NULL)::text");
+        let answer = attempt(conn, "convert NULL", [ask]).await?;
+        super::query::run(conn, "end a trial", format!("DROP FUNCTION pg_temp.crossfade_raw({from})")).await?;
+        // One that raises for NULL is not known to give NULL.
+        Ok(Ok(matches!(answer, Ok(Some(text)) if text == "true")))
+    }
+
+    fn refuse_cast(&self, objection: &Objection, found: &mut Inspection) {
+        let (code, help) = match objection.code.as_str() {
+            "42P17" => (
+                "catalog::expression_volatile",
+                "the cast depends on session settings such as TimeZone; state them in `using`, as in: col AT TIME ZONE 'UTC'",
+            ),
+            _ => ("catalog::expression_type", "give an expression in `using`"),
+        };
+        found.refuse(
+            code,
+            format!(
+                "a plain cast of column \"{}\" from {} to {} is refused: {}",
+                self.change.old, self.source.type_name, self.target.type_name, objection.message
+            ),
+            help,
+        );
+    }
+
+    fn refuse(&self, written: &str, objection: &Objection, found: &mut Inspection) {
+        let only = format!("only column \"{}\" itself may be used", self.name);
+        let (code, help) = match objection.code.as_str() {
+            "42601" => ("catalog::expression_syntax", "write one SQL expression, without a semicolon"),
+            "42703" | "42P01" | "42P10" => ("catalog::expression_column", only.as_str()),
+            "0A000" => (
+                "catalog::expression_subquery",
+                "subqueries and functions that return sets are not possible; an immutable function may hold a CASE or a table of constants",
+            ),
+            "42803" | "42P20" => (
+                "catalog::expression_aggregate",
+                "the expression sees one row; aggregates and window functions are not possible",
+            ),
+            "42P17" => (
+                "catalog::expression_volatile",
+                "the value may depend on the column only, not on time, session settings or tables; state a time zone or format, as in: col AT TIME ZONE 'UTC'",
+            ),
+            "42804" | "42846" => ("catalog::expression_type", "cast it to the target type"),
+            "42883" | "42704" | "3F000" => (
+                "catalog::expression_unknown",
+                "check the spelling and the argument types; a function outside the search_path needs its schema",
+            ),
+            _ => ("catalog::expression", "correct the expression"),
+        };
+        let mut message = format!("`{}` of column \"{}\": {}", self.word, self.change.old, objection.message);
+        if let Some(at) = objection.position.filter(|_| !written.contains('\n')) {
+            message = format!("{message}\n  {written}\n  {}^", " ".repeat(at - 1));
+        }
+        found.refuse(code, message, help);
+    }
+}
+
+fn zero_byte() -> Objection {
+    Objection { code: "42601".to_owned(), message: "it holds a zero byte".to_owned(), position: None }
+}
+
+/// A statement that sets the `search_path` for the rest of the transaction.
+fn search_path(path: &str) -> String {
+    format!("SELECT pg_catalog.set_config('search_path', {}, true)", quote_literal(path))
+}
+
+async fn oid(conn: &mut PgConnection, table: &str) -> Result<i64, CatalogError> {
+    super::rehearsal::oid(conn, table).await
+}
+
+async fn drop_table(conn: &mut PgConnection, table: &str) -> Result<(), CatalogError> {
+    super::query::run(conn, "end a trial", format!("DROP TABLE pg_temp.{table}")).await
+}

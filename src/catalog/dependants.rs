@@ -1,0 +1,101 @@
+//! What hangs on a column.
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+
+use super::{CatalogError, Inspection, query};
+use crate::ident::TableName;
+
+/// Our own triggers; they are dropped before the column is.
+pub(super) const TRIGGER_PREFIX: &str = "~~crossfade_";
+
+/// An object that would vanish with a column, or keep it from being dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependant {
+    /// Its own name, without schema and table.
+    pub name: String,
+    /// `index`, `unique`, `view`, `trigger`, `foreign_key`, ... or `other`.
+    pub kind: String,
+    /// What and where it is, as PostgreSQL says it: `view app.v_orders`.
+    pub description: String,
+}
+
+/// An object on one of several columns.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Hanging {
+    pub(super) attnum: i16,
+    validated: Option<bool>,
+    #[serde(flatten)]
+    pub(super) what: Dependant,
+}
+
+/// Returns everything that would vanish with the column, or keep it from being dropped: all but its own default, its
+/// own NOT NULL and our triggers. Empty where there is no such column. Takes no lock on the table.
+///
+/// # Errors
+/// [`CatalogError`] when the catalog cannot be read.
+pub async fn dependants(
+    conn: &mut PgConnection,
+    table: &TableName,
+    column: &str,
+) -> Result<Vec<Dependant>, CatalogError> {
+    let place: Option<(i64, i32)> = query::read(
+        conn,
+        "look for a column",
+        query::fixed(include_str!("place.sql"))
+            .bind(table.schema.clone())
+            .bind(table.name.clone())
+            .bind(column.to_owned()),
+    )
+    .await?;
+    let Some((table, attnum)) = place else { return Ok(vec![]) };
+    let hanging = read(conn, table, &[attnum]).await?;
+    let ours = |what: &Dependant| what.kind == "trigger" && what.name.starts_with(TRIGGER_PREFIX);
+    Ok(hanging.into_iter().map(|h| h.what).filter(|what| what.kind != "not_null" && !ours(what)).collect())
+}
+
+pub(super) async fn read(conn: &mut PgConnection, table: i64, attnums: &[i32]) -> Result<Vec<Hanging>, CatalogError> {
+    let query = query::fixed(include_str!("dependants.sql")).bind(table).bind(attnums.to_vec());
+    query::read(conn, "read what depends on the column", query).await
+}
+
+/// Refuses everything that cannot be carried yet, by name. `columns` gives the old columns' names by number.
+pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> String, found: &mut Inspection) {
+    const LATER: &str = "not supported yet; drop it, or change it to do without the column, before the run";
+    for h in hanging {
+        let Dependant { name, kind, description } = &h.what;
+        let (code, says, help) = match kind.as_str() {
+            // Carried: each gets a twin.
+            "index" | "unique" | "not_null" if h.validated != Some(false) => continue,
+            "generated_column" => ("catalog::generated_column", "is generated from", LATER),
+            "identity" => ("catalog::identity", "belongs to identity", "identity columns are not supported yet"),
+            "sequence" => (
+                "catalog::sequence",
+                "is owned by",
+                "a sequence would vanish with its column; not supported yet (ALTER SEQUENCE ... OWNED BY NONE frees it)",
+            ),
+            "primary_key" => ("catalog::primary_key", "contains", "primary keys are not supported yet"),
+            "foreign_key" => ("catalog::foreign_key", "refers from", LATER),
+            "referenced" => ("catalog::foreign_key", "refers to", LATER),
+            "check" => ("catalog::check", "tests", LATER),
+            "exclusion" => ("catalog::exclusion", "contains", LATER),
+            "view" => ("catalog::view", "reads", LATER),
+            "materialized_view" => ("catalog::materialized_view", "reads", LATER),
+            "rule" => ("catalog::rule", "uses", LATER),
+            "policy" => ("catalog::policy", "uses", LATER),
+            "statistics" => ("catalog::statistics", "are gathered on", LATER),
+            "publication" => {
+                ("catalog::publication", "names", "a publication must name the new column; not supported yet")
+            }
+            "function" => ("catalog::function", "uses", LATER),
+            "trigger" if name.starts_with(TRIGGER_PREFIX) => (
+                "catalog::other_run",
+                "watches",
+                "another run is at work on the column; finish it or roll it back first",
+            ),
+            "trigger" => ("catalog::trigger", "names", LATER),
+            _ => ("catalog::dependant", "depends on", LATER),
+        };
+        found.refuse(code, format!("{description} {says} column \"{}\"", column(h.attnum)), help);
+    }
+}

@@ -1,0 +1,112 @@
+//! Functions with a text body that use the table.
+
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+use super::finding::list;
+use super::rehearsal::{Outcome, Part};
+use super::{CatalogError, FunctionFacts, Inspection, query};
+use crate::compile::LedgerSchema;
+use crate::ident::TableName;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Function {
+    signature: String,
+    language: String,
+    /// Whether ALTER FUNCTION ... COST takes it: procedures have no cost.
+    costed: bool,
+    source: String,
+    arguments: Vec<String>,
+    cost: String,
+    owned: bool,
+    called_by_trigger: bool,
+}
+
+/// Returns whether `text` has `name` as a word, in any case.
+fn mentions(text: &str, name: &str) -> bool {
+    let (text, name) = (text.to_lowercase(), name.to_lowercase());
+    let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(&name)
+        .any(|(at, found)| !word(text[..at].chars().next_back()) && !word(text[at + found.len()..].chars().next()))
+}
+
+impl Function {
+    /// Returns the functions with a text body that name the table or belong to its triggers.
+    pub(super) async fn read_all(
+        conn: &mut PgConnection,
+        table: i64,
+        ledger: &LedgerSchema,
+    ) -> Result<Vec<Self>, CatalogError> {
+        let query = query::fixed(include_str!("functions.sql")).bind(table).bind(ledger.as_str().to_owned());
+        query::read(conn, "read the functions that use the table", query).await
+    }
+
+    fn uses(&self, table: &TableName) -> bool {
+        self.called_by_trigger || mentions(&self.source, &table.name)
+    }
+}
+
+/// Warns of functions that a change breaks, and returns those to be touched in the swap (traps P2, P3).
+pub(super) fn judge(
+    all: &[Function],
+    table: &TableName,
+    parts: &[Part<'_>],
+    outcomes: &[Outcome],
+    found: &mut Inspection,
+) -> Vec<FunctionFacts> {
+    let using: Vec<_> = all.iter().filter(|function| function.uses(table)).collect();
+    let signatures =
+        |functions: &[&Function]| list(&functions.iter().map(|f| f.signature.as_str()).collect::<Vec<_>>());
+    let mut any_swapped = false;
+    for (part, outcome) in parts.iter().zip(outcomes) {
+        let (old, new) = (part.change.old.as_str(), part.change.new.as_str());
+        any_swapped |= part.change.keeps_name();
+        if outcome.metadata_only {
+            continue;
+        }
+        let breaks: Vec<_> = using.iter().copied().filter(|f| mentions(&f.source, old)).collect();
+        if !part.change.keeps_name() && !breaks.is_empty() {
+            found.warn(
+                "catalog::function_text",
+                format!("column \"{old}\" is named in the text of {}", signatures(&breaks)),
+                format!("PostgreSQL does not follow it there: let them use \"{new}\" before the old column is retired"),
+            );
+        }
+        let captures = |f: &&Function| f.arguments.iter().any(|a| a == new) || mentions(&f.source, new);
+        let captures: Vec<_> = using.iter().copied().filter(captures).collect();
+        if !captures.is_empty() {
+            found.warn(
+                "catalog::name_capture",
+                format!("the new name \"{new}\" already occurs in {}", signatures(&captures)),
+                "a variable or parameter of that name becomes ambiguous, or silently the column; qualify it, or choose another name",
+            );
+        }
+    }
+    if !any_swapped {
+        return vec![];
+    }
+    let cached: Vec<_> = using.into_iter().filter(|f| f.language == "plpgsql").collect();
+    let (touch, leave): (Vec<_>, Vec<_>) = cached.into_iter().partition(|f| f.owned && f.costed);
+    if !leave.is_empty() {
+        found.warn(
+            "catalog::function_cache",
+            format!("sessions that have called {} keep the old type in mind", signatures(&leave)),
+            "crossfade may not alter them (owner, or a procedure), so reconnect the application after the swap, or connect as their owner",
+        );
+    }
+    let facts = |f: &Function| FunctionFacts { signature: f.signature.clone(), cost: f.cost.clone() };
+    touch.into_iter().map(facts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_as_a_word_only() {
+        assert!(mentions("UPDATE T set \"status\"=1", "status"));
+        assert!(mentions("status", "STATUS"));
+        assert!(!mentions("old_status statuses", "status"));
+        assert!(mentions("x.a b.y", "a b"));
+    }
+}

@@ -1,0 +1,30 @@
+//! Whether a step's effect is there.
+
+use sqlx::PgConnection;
+
+use super::{CatalogError, query};
+use crate::compile::LedgerSchema;
+use crate::ident::TableName;
+use crate::step::Fact;
+
+/// Returns for each fact whether it is true of the catalog now, in one statement and so in one snapshot. Where the
+/// table is not there, everything that should be on it is missing. Takes no lock on the table; may be called inside
+/// the caller's transaction, and then sees what it did.
+///
+/// # Errors
+/// [`CatalogError`] when the catalog cannot be read.
+pub async fn holds(
+    conn: &mut PgConnection,
+    table: &TableName,
+    ledger: &LedgerSchema,
+    facts: &[Fact],
+) -> Result<Vec<bool>, CatalogError> {
+    const WHAT: &str = "look whether a step is done";
+    let facts = serde_json::to_string(facts).map_err(|source| CatalogError::Answer { what: WHAT, source })?;
+    let query = query::fixed(include_str!("holds.sql"))
+        .bind(table.schema.clone())
+        .bind(table.name.clone())
+        .bind(ledger.as_str().to_owned())
+        .bind(facts);
+    query::read(conn, WHAT, query).await
+}

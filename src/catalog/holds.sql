@@ -1,0 +1,40 @@
+-- Which facts are true. $1: schema, $2: table, $3: the ledger's schema, $4: the facts as JSON.
+-- Qualified throughout, because it runs under whatever search_path the caller has.
+WITH place AS (
+  SELECT c.oid, c.relnamespace FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = $1 AND c.relname = $2
+), attribute AS (
+  SELECT a.attname, a.attnotnull, a.attrelid, a.attnum,
+    -- format_type leaves out a schema that is in the search_path.
+    CASE WHEN tn.nspname <> 'pg_catalog' AND pg_catalog.pg_type_is_visible(e.oid) THEN pg_catalog.quote_ident(tn.nspname) || '.' ELSE '' END
+      || pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name
+  FROM place p JOIN pg_catalog.pg_attribute a ON a.attrelid = p.oid AND a.attnum > 0 AND NOT a.attisdropped
+  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+  -- An array is shown with its element's name.
+  JOIN pg_catalog.pg_type e ON e.oid = CASE WHEN t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc THEN t.typelem ELSE t.oid END
+  JOIN pg_catalog.pg_namespace tn ON tn.oid = e.typnamespace
+), func AS (
+  SELECT f.proname, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(f.prosrc, 'UTF8')), 'hex') AS sha256
+  FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = $3
+)
+SELECT coalesce(pg_catalog.json_agg(CASE kind
+  WHEN 'column' THEN EXISTS (SELECT FROM attribute WHERE attname = v ->> 'name' AND type_name = v ->> 'type_name')
+  WHEN 'no_column' THEN NOT EXISTS (SELECT FROM attribute WHERE attname = v ->> 'name')
+  WHEN 'trigger' THEN EXISTS (SELECT FROM place JOIN pg_catalog.pg_trigger t ON t.tgrelid = place.oid
+    WHERE t.tgname = v ->> 'name' AND t.tgenabled IN ('O', 'A') AND NOT t.tgisinternal)
+  WHEN 'function' THEN EXISTS (SELECT FROM func WHERE proname = v ->> 'name' AND sha256 = v ->> 'sha256')
+  WHEN 'no_function' THEN NOT EXISTS (SELECT FROM func WHERE proname = v ->> 'name')
+  WHEN 'index' THEN EXISTS (SELECT FROM place JOIN pg_catalog.pg_index i ON i.indrelid = place.oid
+    JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+    WHERE x.relname = v ->> 'name' AND i.indisvalid AND i.indisready AND i.indislive)
+  WHEN 'constraint' THEN EXISTS (SELECT FROM place JOIN pg_catalog.pg_constraint k ON k.conrelid = place.oid
+    WHERE k.conname = v ->> 'name' AND k.convalidated)
+  WHEN 'no_constraint' THEN NOT EXISTS (SELECT FROM place JOIN pg_catalog.pg_constraint k ON k.conrelid = place.oid
+    WHERE k.conname = v ->> 'name')
+  -- Since PostgreSQL 18 attnotnull is also true while the constraint is not validated.
+  WHEN 'not_null' THEN EXISTS (SELECT FROM attribute a WHERE a.attname = v ->> 'column'
+    AND (v ->> 'is')::pg_catalog.bool = (a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
+      WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated)))
+  END ORDER BY n), '[]')::pg_catalog.text
+FROM pg_catalog.jsonb_array_elements($4::pg_catalog.jsonb) WITH ORDINALITY AS fact(f, n),
+  pg_catalog.jsonb_each(f) AS entry(kind, v)

@@ -1,0 +1,95 @@
+//! The indexes that mention an old column.
+
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+use super::{CatalogError, ConstraintFacts, IndexFacts, Inspection, query};
+use crate::ident::TableName;
+
+#[derive(Debug, Clone, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of pg_index")]
+pub(super) struct Index {
+    pub(super) name: String,
+    pub(super) unique: bool,
+    valid: bool,
+    replica_identity: bool,
+    clustered: bool,
+    constraint_type: Option<String>,
+    deferrable: Option<bool>,
+    deferred: Option<bool>,
+    constraint_comment: Option<String>,
+    comment: Option<String>,
+    tablespace: Option<String>,
+    statistics: Vec<(i16, i32)>,
+    whole_row: bool,
+    attnums: Vec<i16>,
+    /// The definition behind `ON table `.
+    tail: Option<String>,
+}
+
+impl Index {
+    /// Returns the indexes that mention one of these columns anywhere, by name.
+    pub(super) async fn read_all(
+        conn: &mut PgConnection,
+        table: i64,
+        attnums: &[i32],
+    ) -> Result<Vec<Self>, CatalogError> {
+        let query = query::fixed(include_str!("indexes.sql")).bind(table).bind(attnums.to_vec());
+        query::read(conn, "read the table's indexes", query).await
+    }
+
+    pub(super) fn judge(&self, table: &TableName, found: &mut Inspection) {
+        let name = &self.name;
+        if !self.valid {
+            found.refuse(
+                "catalog::index_invalid",
+                format!("index \"{name}\" of {table} is invalid: an earlier CREATE INDEX CONCURRENTLY failed or is still at work"),
+                "DROP INDEX CONCURRENTLY or REINDEX INDEX CONCURRENTLY it first",
+            );
+        }
+        if self.replica_identity {
+            found.refuse(
+                "catalog::replica_identity",
+                format!("index \"{name}\" is the replica identity of {table}"),
+                "not supported yet; ALTER TABLE ... REPLICA IDENTITY DEFAULT first",
+            );
+        }
+        if self.whole_row {
+            found.refuse(
+                "catalog::index_whole_row",
+                format!("index \"{name}\" of {table} is computed from whole rows"),
+                "adding a column changes what it should hold; drop it for the run",
+            );
+        }
+    }
+
+    /// Returns the tail of an index that the rehearsal can work on.
+    pub(super) fn carried(&self) -> Option<&str> {
+        let constraint = matches!(self.constraint_type.as_deref(), None | Some("u"));
+        self.tail.as_deref().filter(|_| constraint && !self.whole_row)
+    }
+
+    /// Returns whether the index mentions this column.
+    pub(super) fn mentions(&self, attnum: i16) -> bool {
+        self.attnums.contains(&attnum)
+    }
+
+    /// Returns the facts; `olds` are the old columns in the plan's order.
+    pub(super) fn facts(&self, twin: String, olds: &[i16]) -> IndexFacts {
+        IndexFacts {
+            name: self.name.clone(),
+            unique: self.unique,
+            constraint: self.constraint_type.as_ref().map(|_| ConstraintFacts {
+                deferrable: self.deferrable.unwrap_or_default(),
+                deferred: self.deferred.unwrap_or_default(),
+                comment: self.constraint_comment.clone(),
+            }),
+            twin,
+            tablespace: self.tablespace.clone(),
+            comment: self.comment.clone(),
+            statistics: self.statistics.clone(),
+            clustered: self.clustered,
+            changes: (0..olds.len()).filter(|i| self.mentions(olds[*i])).collect(),
+        }
+    }
+}

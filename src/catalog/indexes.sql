@@ -1,0 +1,36 @@
+-- The indexes that mention a column anywhere. $1: the table's oid, $2: column numbers.
+SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.name), '[]')::text FROM (
+  SELECT x.relname::text AS name,
+    i.indisunique AS unique,
+    i.indisvalid AND i.indisready AND i.indislive AS valid,
+    i.indisreplident AS replica_identity,
+    i.indisclustered AS clustered,
+    k.contype::text AS constraint_type,
+    k.condeferrable AS deferrable,
+    k.condeferred AS deferred,
+    obj_description(k.oid, 'pg_constraint') AS constraint_comment,
+    obj_description(i.indexrelid, 'pg_class') AS comment,
+    (SELECT spcname::text FROM pg_tablespace WHERE oid = x.reltablespace) AS tablespace,
+    (SELECT coalesce(json_agg(json_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum), '[]')
+       FROM pg_attribute a WHERE a.attrelid = i.indexrelid AND coalesce(a.attstattarget, -1) <> -1) AS statistics,
+    -- A whole-row reference has no column number.
+    coalesce(i.indexprs::text, '') || coalesce(i.indpred::text, '') ~ ':varattno 0 ' AS whole_row,
+    m.attnums,
+    CASE WHEN starts_with(def, prefix) THEN substr(def, length(prefix) + 1) END AS tail
+  FROM pg_index i
+  JOIN pg_class x ON x.oid = i.indexrelid
+  JOIN pg_class t ON t.oid = i.indrelid
+  JOIN pg_namespace n ON n.oid = t.relnamespace
+  LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
+  CROSS JOIN LATERAL (
+    SELECT json_agg(DISTINCT d.refobjsubid) AS attnums FROM pg_depend d
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = ANY ($2::int[])
+      AND (d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+        OR d.classid = 'pg_constraint'::regclass AND d.objid = k.oid)
+  ) m
+  CROSS JOIN LATERAL (
+    SELECT pg_get_indexdef(i.indexrelid) AS def,
+      format('CREATE %sINDEX %I ON %I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, x.relname, n.nspname, t.relname) AS prefix
+  ) q
+  WHERE i.indrelid = $1::bigint::oid AND m.attnums IS NOT NULL
+) x

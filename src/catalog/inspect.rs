@@ -1,0 +1,189 @@
+//! Everything a plan meets on the server, in one go.
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::columns::{self, Column};
+use super::dependants::{self, TRIGGER_PREFIX};
+use super::functions::{self, Function};
+use super::index::Index;
+use super::neighbours::Neighbours;
+use super::rehearsal::{Outcome, Part, Rehearsed, rehearse};
+use super::server::Server;
+use super::statements::warn_of_stars;
+use super::table::Table;
+use super::{CatalogError, ChangeFacts, Conversion, Facts, IndexFacts, Inspection, conversion, query};
+use crate::compile::LedgerSchema;
+use crate::plan::{CopyIndexes, Plan};
+
+/// Returns what `plan` is compiled from, everything that stops it, and everything worth knowing before it starts.
+///
+/// Changes nothing: works in one transaction of its own, which makes temporary tables and is rolled back. Takes ACCESS
+/// SHARE on the table for as long as that lasts (well under a second), waiting at most 2 s for it. The plan's types and
+/// expressions are read under the connection's own `search_path`.
+///
+/// # Errors
+/// [`CatalogError`] when the catalog cannot be read. What speaks against the plan is not an error but a refusal.
+pub async fn inspect(conn: &mut PgConnection, plan: &Plan, ledger: &LedgerSchema) -> Result<Inspection, CatalogError> {
+    const WHAT: &str = "begin reading the catalog";
+    let mut found = Inspection::empty();
+    let recovering: bool =
+        query::read(&mut *conn, WHAT, query::fixed("SELECT pg_catalog.pg_is_in_recovery()::pg_catalog.text")).await?;
+    if recovering {
+        found.refuse(
+            "catalog::read_only",
+            "the server is a standby, which cannot be changed",
+            "connect to the primary",
+        );
+        return Ok(found);
+    }
+    let begin = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await;
+    let mut transaction = begin.map_err(|source| CatalogError::Database { what: WHAT, source })?;
+    let result = look(&mut transaction, plan, ledger, &mut found).await;
+    let end = transaction.rollback().await;
+    result?;
+    end.map_err(|source| CatalogError::Database { what: "end reading the catalog", source })?;
+    Ok(found)
+}
+
+/// Sets the transaction's limits and an empty `search_path`; returns the path there was.
+pub(super) async fn settle(conn: &mut PgConnection) -> Result<String, CatalogError> {
+    query::read(
+        conn,
+        "set limits",
+        query::fixed(
+            "SELECT pg_catalog.to_json(pg_catalog.current_setting('search_path'))::pg_catalog.text FROM \
+             (SELECT pg_catalog.set_config('lock_timeout', '2s', true), pg_catalog.set_config('statement_timeout', '30s', true)) s",
+        ),
+    )
+    .await
+}
+
+async fn look(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    ledger: &LedgerSchema,
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
+    let user_path = settle(conn).await?;
+    query::run(conn, "set limits", "SET LOCAL search_path = ''".to_owned()).await?;
+    let server = Server::read(conn, ledger).await?;
+    server.judge(&plan.requires, ledger, found);
+    let Some(table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
+    if !table.ordinary() {
+        table.judge(plan, &server.role, false, found);
+        return Ok(());
+    }
+    let columns = Column::read_all(conn, table.oid).await?;
+    let olds = columns::judge(plan, &columns, found);
+    let attnums: Vec<i32> = olds.iter().flatten().map(|old| i32::from(old.attnum)).collect();
+    let indexes = Index::read_all(conn, table.oid, &attnums).await?;
+    let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
+    table.judge(plan, &server.role, copies || !plan.indexes.add.is_empty(), found);
+    for index in &indexes {
+        index.judge(&plan.table, found);
+    }
+    judge_names(conn, plan, table.oid, found).await?;
+    let hanging = dependants::read(conn, table.oid, &attnums).await?;
+    let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
+    dependants::judge(&hanging, name, found);
+    let neighbours = Neighbours::read(conn, table.oid, &format!("{TRIGGER_PREFIX}{}_1_insert", plan.tag())).await?;
+    neighbours.judge(&plan.table, found);
+    if !server.supported() || !server.may_create_temp {
+        return Ok(());
+    }
+    let Some(parts) = resolve(conn, plan, &olds, &user_path, found).await? else { return Ok(()) };
+    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, found).await? else { return Ok(()) };
+    warn_of_values(&parts, found);
+    let functions = Function::read_all(conn, table.oid, ledger).await?;
+    let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
+    warn_of_stars(conn, &plan.table, found).await?;
+    let names: Vec<_> = parts.iter().map(|part| part.old.name.as_str()).collect();
+    found.facts = Some(Facts {
+        server_version: server.version,
+        table: table.facts(),
+        key: table.key.clone(),
+        changes: parts.iter().zip(&rehearsed.outcomes).map(|(part, outcome)| change_facts(part, outcome)).collect(),
+        indexes: index_facts(&indexes, &rehearsed, &parts),
+        other_before_triggers: neighbours.change_before_us(&names),
+        functions_to_touch,
+    });
+    Ok(())
+}
+
+/// Refuses names that the run will need and that are taken.
+async fn judge_names(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    table: i64,
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
+    let added: Vec<_> = plan.indexes.add.iter().map(|add| add.name.to_string()).collect();
+    let query = query::fixed(include_str!("names.sql")).bind(table).bind(plan.tag().name("")).bind(added);
+    let taken: Vec<String> = query::read(conn, "look for names", query).await?;
+    for object in taken {
+        found.refuse(
+            "catalog::name_taken",
+            format!("{object} has a name that the run needs"),
+            "rename or drop it; what an earlier run of this plan left behind goes with its rollback",
+        );
+    }
+    Ok(())
+}
+
+/// Returns each change with its old column and new type; `None` where a refusal leaves something open.
+async fn resolve<'a>(
+    conn: &mut PgConnection,
+    plan: &'a Plan,
+    olds: &[Option<&'a Column>],
+    user_path: &str,
+    found: &mut Inspection,
+) -> Result<Option<Vec<Part<'a>>>, CatalogError> {
+    let mut parts = Vec::new();
+    for (change, old) in plan.changes.iter().zip(olds) {
+        let Some(old) = *old else { continue };
+        let retyped = conversion::retype(conn, change, old, user_path, found).await?;
+        let renames = matches!(change.kind, crate::plan::ChangeKind::Rename);
+        if renames || retyped.is_some() {
+            parts.push(Part { change, old, retyped });
+        }
+    }
+    Ok((parts.len() == plan.changes.len()).then_some(parts))
+}
+
+/// Traps S3: nobody can tell an explicit NULL from a column that was not given.
+fn warn_of_values(parts: &[Part<'_>], found: &mut Inspection) {
+    for part in parts {
+        if let (false, Some(default)) = (part.old.not_null, &part.old.default) {
+            found.warn(
+                "catalog::null_or_default",
+                format!("column \"{}\" may be NULL and has the default {default}", part.old.name),
+                "a new release that inserts an explicit NULL gets the default while both columns are in use",
+            );
+        }
+    }
+}
+
+fn change_facts(part: &Part<'_>, outcome: &Outcome) -> ChangeFacts {
+    let (forward, reverse) = part
+        .retyped
+        .as_ref()
+        .map_or((Conversion::Identity, Conversion::Identity), |r| (r.forward.clone(), r.reverse.clone()));
+    let new = part.retyped.as_ref().map_or(part.old, |retyped| &retyped.column);
+    ChangeFacts {
+        old: part.old.facts(outcome.default_is_stable),
+        new_type: new.type_name.clone(),
+        new_base_type: new.base_type.clone(),
+        new_collate: new.collate(),
+        new_default: outcome.new_default.clone(),
+        new_plain_compare: new.plain_compare(),
+        forward,
+        reverse,
+        metadata_only: outcome.metadata_only,
+    }
+}
+
+fn index_facts(indexes: &[Index], rehearsed: &Rehearsed, parts: &[Part<'_>]) -> Vec<IndexFacts> {
+    let olds: Vec<_> = parts.iter().map(|part| part.old.attnum).collect();
+    let facts = |(index, twin): (&Index, &Option<String>)| twin.clone().map(|twin| index.facts(twin, &olds));
+    indexes.iter().zip(&rehearsed.twins).filter_map(facts).collect()
+}

@@ -1,0 +1,34 @@
+-- What else is at work on the table. $1: the table's oid, $2: name of our first trigger, $3: prefix of our triggers.
+SELECT row_to_json(x)::text FROM (
+  SELECT
+    (SELECT coalesce(json_agg(row_to_json(t) ORDER BY t.name), '[]') FROM (
+       SELECT g.tgname::text AS name, g.tgfoid::regprocedure::text AS function, l.lanname::text AS language, p.prosrc AS source,
+         g.tgenabled IN ('O', 'A') AS enabled,
+         (g.tgtype & 1) <> 0 AS per_row, (g.tgtype & 2) <> 0 AS before,
+         (g.tgtype & 4) <> 0 AS on_insert, (g.tgtype & 16) <> 0 AS on_update,
+         cardinality(g.tgattr::int2[]) > 0 AS by_column,
+         g.tgname::text COLLATE "C" > $2::text COLLATE "C" AS sorts_after_ours
+       FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid JOIN pg_language l ON l.oid = p.prolang
+       WHERE g.tgrelid = r.oid AND NOT g.tgisinternal AND NOT starts_with(g.tgname::text, $3)) t) AS triggers,
+    (SELECT coalesce(json_agg(json_build_array(rulename::text, ev_type = '2' AND is_instead) ORDER BY rulename), '[]')
+       FROM pg_rewrite WHERE ev_class = r.oid) AS rules,
+    (SELECT coalesce(json_agg(p.pubname::text ORDER BY p.pubname), '[]') FROM pg_publication_tables p
+       WHERE p.schemaname = n.nspname AND p.tablename = r.relname) AS publications,
+    (SELECT coalesce(json_agg(s.subname::text ORDER BY s.subname), '[]')
+       FROM pg_subscription_rel sr JOIN pg_subscription s ON s.oid = sr.srsubid WHERE sr.srrelid = r.oid) AS subscriptions,
+    -- Columns of other relations (views too) whose type is this table's row.
+    (SELECT coalesce(json_agg(pg_describe_object('pg_class'::regclass, a.attrelid, a.attnum) ORDER BY 1), '[]')
+       FROM pg_type y JOIN pg_attribute a ON a.atttypid IN (y.oid, y.typarray) AND NOT a.attisdropped AND a.attnum > 0
+       WHERE y.typrelid = r.oid) AS row_columns,
+    -- Views and functions that read whole rows.
+    (SELECT coalesce(json_agg(DISTINCT o.description), '[]') FROM (
+       SELECT pg_describe_object('pg_class'::regclass, w.ev_class, 0) AS description
+         FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid
+         WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid
+           AND d.refobjsubid = 0 AND w.ev_class <> r.oid AND w.ev_action::text ~ ':varattno 0 '
+       UNION ALL
+       SELECT pg_describe_object(d.classid, d.objid, 0) FROM pg_depend d
+         JOIN pg_type y ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (y.oid, y.typarray)
+         WHERE y.typrelid = r.oid AND d.classid = 'pg_proc'::regclass) o) AS row_users
+  FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace WHERE r.oid = $1::bigint::oid
+) x

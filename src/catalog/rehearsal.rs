@@ -1,0 +1,289 @@
+//! The change, made the way plain ALTER TABLE would on an empty temporary copy of the table: what becomes of the default
+//! and of each index is read from there, as PostgreSQL writes it.
+
+use sqlx::PgConnection;
+
+use super::columns::Column;
+use super::conversion::Retyped;
+use super::index::Index;
+use super::query::{self, Objection, attempt, run};
+use super::{CatalogError, Conversion, Inspection};
+use crate::plan::{AddIndex, Change, ChangeKind, Plan};
+use crate::sql::quote_ident;
+
+const COPY: &str = "pg_temp.crossfade_copy";
+const INDEX: &str = "pg_temp.crossfade_index";
+
+/// A time zone in which no value looks the same as in UTC: a type change that is only free while the session is in UTC
+/// is not free.
+const NOT_UTC: &str = "SET LOCAL timezone = 'Asia/Kathmandu'";
+
+/// A change with its old column and, for a type change, what the new one is.
+pub(super) struct Part<'a> {
+    pub(super) change: &'a Change,
+    pub(super) old: &'a Column,
+    pub(super) retyped: Option<Retyped>,
+}
+
+/// What came out for one change.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) new_default: Option<String>,
+    pub(super) default_is_stable: bool,
+    pub(super) metadata_only: bool,
+}
+
+/// What came out.
+pub(super) struct Rehearsed {
+    /// One for each part.
+    pub(super) outcomes: Vec<Outcome>,
+    /// The definition of each index's twin, `None` where it was refused.
+    pub(super) twins: Vec<Option<String>>,
+}
+
+/// Rehearses all changes, the twins of `indexes` and the plan's own indexes.
+pub(super) async fn rehearse(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    parts: &[Part<'_>],
+    indexes: &[Index],
+    found: &mut Inspection,
+) -> Result<Option<Rehearsed>, CatalogError> {
+    let copy = format!(
+        "CREATE TEMPORARY TABLE crossfade_copy (LIKE {} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION)",
+        plan.table.sql()
+    );
+    if let Err(objection) = attempt(conn, "copy the table's definition", [copy]).await? {
+        found.refuse(
+            "catalog::rehearsal",
+            format!("no empty copy of {} could be made: {}", plan.table, objection.message),
+            "the change is rehearsed on such a copy; it takes SELECT on the table and TEMPORARY on the database",
+        );
+        return Ok(None);
+    }
+    let mut outcomes = Vec::new();
+    for part in parts {
+        outcomes.push(Outcome {
+            default_is_stable: default_is_stable(conn, part.old).await?,
+            metadata_only: metadata_only(conn, part, indexes).await?,
+            new_default: None,
+        });
+    }
+    let mut twins = Vec::new();
+    for index in indexes {
+        twins.push(twin(conn, index, parts, &outcomes, found).await?);
+    }
+    if !change_all(conn, parts, &outcomes, found).await? {
+        return Ok(None);
+    }
+    let copy = oid(conn, COPY).await?;
+    let columns = Column::read_all(conn, copy).await?;
+    for (part, outcome) in parts.iter().zip(&mut outcomes) {
+        let name = if outcome.metadata_only { &part.change.old } else { &part.change.new };
+        let column = columns.iter().find(|column| column.name == name.as_str());
+        outcome.new_default = column.and_then(|column| column.default.clone());
+    }
+    for add in &plan.indexes.add {
+        try_added(conn, add, found).await?;
+    }
+    Ok(Some(Rehearsed { outcomes, twins }))
+}
+
+/// Returns the oid of a relation of the rehearsal.
+pub(super) async fn oid(conn: &mut PgConnection, relation: &str) -> Result<i64, CatalogError> {
+    query::read(
+        conn,
+        "look at the rehearsal",
+        query::fixed("SELECT ($1::text::regclass::oid::bigint)::text").bind(relation.to_owned()),
+    )
+    .await
+}
+
+/// The statements that make one change as plain ALTER would, and leave the new column under its first name.
+fn change_one(part: &Part<'_>, metadata_only: bool) -> Vec<String> {
+    let (old, new) = (part.change.old.sql(), part.change.new.sql());
+    let mut statements = Vec::new();
+    if let Some(retyped) = &part.retyped {
+        let using = match &retyped.forward {
+            _ if metadata_only => String::new(),
+            Conversion::Identity | Conversion::None => String::new(),
+            Conversion::InfallibleCast => format!(" USING CAST({old} AS {})", retyped.column.base_type),
+            Conversion::Expression { sql, .. } => format!(" USING ({sql})"),
+        };
+        statements.push(alter_type(part, retyped, &using));
+    }
+    if !metadata_only {
+        statements.push(format!("ALTER TABLE {COPY} RENAME COLUMN {old} TO {new}"));
+    }
+    statements
+}
+
+fn alter_type(part: &Part<'_>, retyped: &Retyped, using: &str) -> String {
+    let column = &retyped.column;
+    format!(
+        "ALTER TABLE {COPY} ALTER COLUMN {} TYPE {}{}{using}",
+        part.change.old.sql(),
+        column.type_name,
+        column.collate()
+    )
+}
+
+fn all_changes(parts: &[Part<'_>], outcomes: &[Outcome]) -> Vec<String> {
+    parts.iter().zip(outcomes).flat_map(|(part, outcome)| change_one(part, outcome.metadata_only)).collect()
+}
+
+/// Makes all changes; returns whether PostgreSQL accepted them.
+async fn change_all(
+    conn: &mut PgConnection,
+    parts: &[Part<'_>],
+    outcomes: &[Outcome],
+    found: &mut Inspection,
+) -> Result<bool, CatalogError> {
+    let mut accepted = true;
+    for (part, outcome) in parts.iter().zip(outcomes) {
+        let result = attempt(conn, "rehearse the change", change_one(part, outcome.metadata_only)).await?;
+        let Err(objection) = result else { continue };
+        accepted = false;
+        let old = &part.change.old;
+        if objection.code == "42804" && part.old.default.is_some() {
+            found.refuse(
+                "catalog::default",
+                format!("the default of column \"{old}\": {}", objection.message),
+                "plain ALTER TABLE would refuse it too; change or drop the default first",
+            );
+        } else {
+            found.refuse(
+                "catalog::rehearsal",
+                format!("PostgreSQL refuses the change of column \"{old}\": {}", objection.message),
+                "plain ALTER TABLE would be refused in the same way",
+            );
+        }
+    }
+    Ok(accepted)
+}
+
+/// Returns whether the default gives one value however often a statement evaluates it: PostgreSQL then keeps that value
+/// for existing rows instead of computing one for each.
+async fn default_is_stable(conn: &mut PgConnection, old: &Column) -> Result<bool, CatalogError> {
+    let Some(default) = &old.default else { return Ok(true) };
+    let statements = [
+        format!("ALTER TABLE {COPY} ADD COLUMN crossfade_default {} DEFAULT {default}", old.base_type),
+        format!(
+            "SELECT atthasmissing::text FROM pg_attribute WHERE attrelid = '{COPY}'::regclass AND attname = 'crossfade_default'"
+        ),
+    ];
+    let answer = in_savepoint(conn, statements).await?;
+    Ok(matches!(answer, Ok(Some(text)) if text == "true"))
+}
+
+/// Runs statements and takes them back, whatever they did.
+async fn in_savepoint(
+    conn: &mut PgConnection,
+    statements: impl IntoIterator<Item = String>,
+) -> Result<Result<Option<String>, Objection>, CatalogError> {
+    const WHAT: &str = "rehearse the change";
+    run(conn, WHAT, "SAVEPOINT crossfade_rehearsal".to_owned()).await?;
+    let answer = attempt(conn, WHAT, statements).await?;
+    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_rehearsal".to_owned()).await?;
+    run(conn, WHAT, "RELEASE SAVEPOINT crossfade_rehearsal".to_owned()).await?;
+    Ok(answer)
+}
+
+/// Returns whether plain ALTER would only touch the catalog: neither the table nor an index gets a new file, and nothing
+/// is scanned (traps 2.6).
+async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Index]) -> Result<bool, CatalogError> {
+    let ChangeKind::Retype { using: None, reverse: None, keep_name: true, .. } = part.change.kind else {
+        return Ok(false);
+    };
+    let Some(retyped) = &part.retyped else { return Ok(false) };
+    if retyped.column.collation_oid != part.old.collation_oid {
+        return Ok(false);
+    }
+    let files = format!(
+        "SELECT string_agg(concat_ws(' ', relname, pg_relation_filenode(oid)), ', ' ORDER BY relname) || ' ' || pg_stat_get_xact_numscans('{COPY}'::regclass) \
+         FROM pg_class WHERE oid = '{COPY}'::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = '{COPY}'::regclass)"
+    );
+    let mut before = vec![NOT_UTC.to_owned()];
+    let mentioning = indexes.iter().filter(|index| index.mentions(part.old.attnum));
+    before.extend(mentioning.enumerate().filter_map(|(n, index)| {
+        let unique = if index.unique { "UNIQUE " } else { "" };
+        Some(format!("CREATE {unique}INDEX crossfade_index_{n} ON {COPY} {}", index.carried()?))
+    }));
+    let mut after = before.clone();
+    before.push(files.clone());
+    after.extend([alter_type(part, retyped, ""), files]);
+    run(conn, "rehearse the change", "SAVEPOINT crossfade_cheap".to_owned()).await?;
+    let same = match attempt(conn, "rehearse the change", before).await? {
+        Ok(before) => {
+            let rest = after.split_off(after.len() - 2);
+            matches!(attempt(conn, "rehearse the change", rest).await?, Ok(after) if after == before)
+        }
+        Err(_) => false,
+    };
+    run(conn, "rehearse the change", "ROLLBACK TO SAVEPOINT crossfade_cheap".to_owned()).await?;
+    run(conn, "rehearse the change", "RELEASE SAVEPOINT crossfade_cheap".to_owned()).await?;
+    Ok(same)
+}
+
+/// Returns the definition that the index has after the changes.
+async fn twin(
+    conn: &mut PgConnection,
+    index: &Index,
+    parts: &[Part<'_>],
+    outcomes: &[Outcome],
+    found: &mut Inspection,
+) -> Result<Option<String>, CatalogError> {
+    let Some(tail) = index.carried() else { return Ok(None) };
+    let unique = if index.unique { "UNIQUE " } else { "" };
+    let create = format!("CREATE {unique}INDEX crossfade_index ON {COPY} {tail}");
+    run(conn, "rehearse an index", "SAVEPOINT crossfade_twin".to_owned()).await?;
+    let mut refuse = |objection: Objection, what: &str| {
+        found.refuse(
+            "catalog::index",
+            format!("index \"{}\" {what}: {}", index.name, objection.message),
+            "drop the index, or change it so that plain ALTER TABLE could carry it over",
+        );
+    };
+    let built = attempt(conn, "rehearse an index", [create]).await?;
+    let mut twin = None;
+    if let Err(objection) = built {
+        refuse(objection, "cannot be built again");
+    } else if let Err(objection) = attempt(conn, "rehearse an index", all_changes(parts, outcomes)).await? {
+        // What is wrong with the change itself is said once, without an index.
+        if attempt_without_index(conn, parts, outcomes).await? {
+            refuse(objection, "does not fit the new type");
+        }
+    } else {
+        let tail = query::fixed(include_str!("index_tail.sql")).bind(INDEX.to_owned()).fetch_optional(&mut *conn).await;
+        twin = tail.map_err(|source| CatalogError::Database { what: "read an index's new definition", source })?;
+    }
+    run(conn, "rehearse an index", "ROLLBACK TO SAVEPOINT crossfade_twin".to_owned()).await?;
+    run(conn, "rehearse an index", "RELEASE SAVEPOINT crossfade_twin".to_owned()).await?;
+    Ok(twin)
+}
+
+async fn attempt_without_index(
+    conn: &mut PgConnection,
+    parts: &[Part<'_>],
+    outcomes: &[Outcome],
+) -> Result<bool, CatalogError> {
+    run(conn, "rehearse an index", format!("DROP INDEX {INDEX}")).await?;
+    Ok(in_savepoint(conn, all_changes(parts, outcomes)).await?.is_ok())
+}
+
+/// Tries an index that the plan adds, on the changed copy.
+async fn try_added(conn: &mut PgConnection, add: &AddIndex, found: &mut Inspection) -> Result<(), CatalogError> {
+    let columns: Vec<_> = add.columns.iter().map(crate::ident::ColumnName::sql).collect();
+    let create =
+        format!("CREATE INDEX {} ON {COPY} USING btree ({})", quote_ident("crossfade_added"), columns.join(", "));
+    match in_savepoint(conn, [create]).await? {
+        // Names that are not there were refused before.
+        Err(objection) if objection.code != "42703" => found.refuse(
+            "catalog::index",
+            format!("index \"{}\" of the plan cannot be built: {}", add.name, objection.message),
+            "change `indexes.add`; a plain btree needs types that can be sorted",
+        ),
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The server and the rights of our role on it.
+
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+use super::finding::list;
+use super::{CatalogError, Inspection, query};
+use crate::compile::LedgerSchema;
+use crate::plan::Requires;
+
+/// The oldest version that has everything we use.
+const OLDEST: u32 = 140_000;
+/// `CREATE INDEX CONCURRENTLY` may miss rows before this release of 14 (traps I10).
+const INDEXES_SOUND: u32 = 140_004;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Server {
+    pub(super) version: u32,
+    version_text: String,
+    pub(super) role: String,
+    database: String,
+    may_create_schema: bool,
+    pub(super) may_create_temp: bool,
+    /// `None` where the ledger's schema is not there yet.
+    may_use_ledger: Option<bool>,
+    extensions: Vec<String>,
+    event_triggers: Vec<String>,
+}
+
+impl Server {
+    pub(super) async fn read(conn: &mut PgConnection, ledger: &LedgerSchema) -> Result<Self, CatalogError> {
+        query::read(
+            conn,
+            "read the server's version",
+            query::fixed(include_str!("server.sql")).bind(ledger.as_str().to_owned()),
+        )
+        .await
+    }
+
+    /// Returns whether the version is one on which anything else may be tried.
+    pub(super) fn supported(&self) -> bool {
+        self.version >= INDEXES_SOUND
+    }
+
+    pub(super) fn judge(&self, requires: &Requires, ledger: &LedgerSchema, found: &mut Inspection) {
+        let version = &self.version_text;
+        if self.version < OLDEST {
+            found.refuse(
+                "catalog::server_version",
+                format!("the server is PostgreSQL {version}"),
+                "crossfade needs PostgreSQL 14 or later",
+            );
+        } else if self.version < INDEXES_SOUND {
+            found.refuse(
+                "catalog::server_version",
+                format!("the server is PostgreSQL {version}, on which CREATE INDEX CONCURRENTLY may miss rows"),
+                "update to 14.4 or later",
+            );
+        } else if let Some(wanted) = requires.postgres.filter(|wanted| self.version / 10_000 < *wanted) {
+            found.refuse(
+                "catalog::server_version",
+                format!("the plan requires PostgreSQL {wanted}, the server is {version}"),
+                "run the plan on a newer server, or change `requires.postgres`",
+            );
+        }
+        for extension in requires.extensions.iter().filter(|wanted| !self.extensions.contains(wanted)) {
+            found.refuse(
+                "catalog::extension_missing",
+                format!(
+                    "the plan requires extension \"{extension}\", which is not installed in database \"{}\"",
+                    self.database
+                ),
+                "CREATE EXTENSION, or change `requires.extensions`",
+            );
+        }
+        match self.may_use_ledger {
+            None if !self.may_create_schema => found.refuse(
+                "catalog::no_privilege",
+                format!(
+                    "role \"{}\" may not create the ledger's schema \"{}\" in database \"{}\"",
+                    self.role,
+                    ledger.as_str(),
+                    self.database
+                ),
+                format!(
+                    "GRANT CREATE ON DATABASE, or let an administrator run CREATE SCHEMA {} AUTHORIZATION",
+                    crate::sql::quote_ident(ledger.as_str())
+                ),
+            ),
+            Some(false) => found.refuse(
+                "catalog::no_privilege",
+                format!("role \"{}\" may not create objects in the ledger's schema \"{}\"", self.role, ledger.as_str()),
+                "GRANT USAGE, CREATE ON SCHEMA, or use the role that made the schema",
+            ),
+            _ => {}
+        }
+        if !self.may_create_temp {
+            found.refuse(
+                "catalog::no_privilege",
+                format!("role \"{}\" may not create temporary tables in database \"{}\"", self.role, self.database),
+                "GRANT TEMPORARY ON DATABASE: the change is rehearsed on an empty copy of the table",
+            );
+        }
+        if !self.event_triggers.is_empty() {
+            found.warn(
+                "catalog::event_trigger",
+                format!("event triggers run inside our DDL: {}", list(&self.event_triggers)),
+                "check that they let ALTER TABLE and CREATE INDEX CONCURRENTLY through",
+            );
+        }
+    }
+}

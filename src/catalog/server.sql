@@ -1,0 +1,14 @@
+-- What the server is, and what this role may do on it. $1: the ledger's schema.
+SELECT row_to_json(x)::text FROM (
+  SELECT current_setting('server_version_num')::int AS version,
+    current_setting('server_version') AS version_text,
+    current_user::text AS role,
+    current_database()::text AS database,
+    has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
+    has_database_privilege(current_database(), 'TEMP') AS may_create_temp,
+    (SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
+       FROM pg_namespace WHERE nspname = $1) AS may_use_ledger,
+    (SELECT coalesce(json_agg(extname::text), '[]') FROM pg_extension) AS extensions,
+    (SELECT coalesce(json_agg(evtname::text ORDER BY evtname), '[]')
+       FROM pg_event_trigger WHERE evtenabled IN ('O', 'A')) AS event_triggers
+) x

@@ -1,0 +1,151 @@
+//! A statement that cannot stand in a transaction: intent is recorded, then it runs, then the outcome is observed.
+//!
+//! It waits for transactions older than itself, for minutes if need be, and disturbs nobody while it waits; so it has no
+//! timeouts of its own, and whom it waits for is reported. A half-built index is dropped: a unique one would go on to
+//! refuse the application's writes (traps I5).
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, Row as _};
+
+use super::session::Session;
+use super::{Error, Work};
+use crate::event::Event;
+use crate::ident::StepId;
+use crate::pg::{self, ErrorClass};
+use crate::step::IndexName;
+
+/// How often whom the statement waits for is looked up.
+const WATCH: Duration = Duration::from_secs(1);
+/// How often a statement that lost a deadlock is tried again.
+const TRIES: u32 = 5;
+
+/// Runs the statement to its end, on a connection of its own.
+///
+/// # Errors
+/// [`Error::Step`] when it failed; [`Error::Interrupted`] when told to stop, after it was cancelled.
+pub(super) async fn run(
+    work: &Work,
+    session: &mut Session,
+    step: &StepId,
+    settings: &[(String, String)],
+    statement: &str,
+    builds: Option<&IndexName>,
+) -> Result<(), Error> {
+    let mut attempt = 1;
+    loop {
+        let mut own = work.connector.connect("build").await?;
+        prepare(&mut own, settings).await?;
+        if let Some(index) = builds {
+            drop_unfinished(work, session, &mut own, step, index).await?;
+        }
+        let pid = pg::backend_pid(&mut own).await?;
+        let ended = {
+            let running = pg::execute(&mut own, statement);
+            tokio::pin!(running);
+            loop {
+                tokio::select! {
+                    ended = &mut running => break Some(ended),
+                    () = tokio::time::sleep(WATCH) => report(work, session, step, attempt, pid).await?,
+                    () = work.stop.cancelled() => {
+                        let cancel = "SELECT pg_catalog.pg_cancel_backend($1)";
+                        pg::query(cancel).bind(pid).execute(&mut session.watch).await?;
+                        let _ = (&mut running).await;
+                        break None;
+                    }
+                }
+            }
+        };
+        let Some(ended) = ended else {
+            if let Some(index) = builds {
+                drop_index(&mut own, index).await?;
+            }
+            return Err(Error::Interrupted);
+        };
+        let Err(error) = ended else { return Ok(()) };
+        match pg::class_of(&error) {
+            ErrorClass::Connection => return Err(error.into()),
+            class => {
+                if let Some(index) = builds {
+                    drop_index(&mut own, index).await?;
+                }
+                if class != ErrorClass::Contention || attempt >= TRIES {
+                    return Err(Error::Step {
+                        step: step.clone(),
+                        error: format!("{}; the statement was: {statement}", pg::describe(&error)),
+                    });
+                }
+            }
+        }
+        attempt += 1;
+        super::gate::sleep(work, Duration::from_secs(1)).await?;
+    }
+}
+
+/// Sets the session up and reads the timeouts back: a setting that did not take would end a build of hours.
+async fn prepare(own: &mut PgConnection, settings: &[(String, String)]) -> Result<(), Error> {
+    let fixed = "SET lock_timeout = 0; SET statement_timeout = 0; SET idle_session_timeout = 0; SET search_path = pg_catalog, pg_temp";
+    pg::batch(own, fixed).await?;
+    for (name, value) in settings {
+        pg::query("SELECT pg_catalog.set_config($1, $2, false)").bind(name).bind(value).execute(&mut *own).await?;
+    }
+    let row =
+        pg::query("SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.current_setting('statement_timeout')")
+            .fetch_one(own)
+            .await?;
+    let (lock, statement): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    if lock != "0" || statement != "0" {
+        return Err(Error::Blocked {
+            reason: format!(
+                "the server did not take the session's timeouts (lock_timeout {lock}, statement_timeout {statement}); is there a pooler in between?"
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Drops an invalid index that an earlier try left behind, once nobody is building it any more.
+async fn drop_unfinished(
+    work: &Work,
+    session: &mut Session,
+    own: &mut PgConnection,
+    step: &StepId,
+    index: &IndexName,
+) -> Result<(), Error> {
+    loop {
+        let row =
+            pg::query(include_str!("index_state.sql")).bind(index.sql()).fetch_optional(&mut session.watch).await?;
+        let Some(row) = row else { return Ok(()) };
+        let (valid, builder): (bool, Option<i32>) = (row.try_get(0)?, row.try_get(1)?);
+        match builder {
+            // The step loop adopts a valid index, so it is not one of ours that stands here.
+            None if valid => {
+                return Err(Error::Step {
+                    step: step.clone(),
+                    error: format!("an index {} exists and does not belong to this step", index.sql()),
+                });
+            }
+            None => return drop_index(own, index).await,
+            Some(pid) => {
+                work.emit(Event::Waiting {
+                    reason: format!("process {pid} is still building index {}", index.name),
+                    seconds: None,
+                });
+                super::gate::sleep(work, WATCH).await?;
+            }
+        }
+    }
+}
+
+async fn drop_index(own: &mut PgConnection, index: &IndexName) -> Result<(), Error> {
+    pg::execute(own, &format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql())).await?;
+    Ok(())
+}
+
+async fn report(work: &Work, session: &mut Session, step: &StepId, attempt: u32, pid: i32) -> Result<(), Error> {
+    let blockers = pg::blockers(&mut session.watch, pid).await?;
+    if !blockers.is_empty() {
+        work.emit(Event::LockWait { step: step.clone(), attempt, blockers, pause: WATCH });
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! A transactional step: the lock first, by short tries, then what must hold, then the statements, then the ledger
+//! entry; all of it commits or none.
+//!
+//! A statement that waits for ACCESS EXCLUSIVE makes everybody who comes after it wait as well, so a try costs the
+//! application at most its `lock_timeout`, and the pauses between tries are several times longer (traps 2.1).
+
+use std::time::Duration;
+
+use rand::Rng as _;
+
+use super::gate::GuardFailed;
+use super::session::Session;
+use super::{Error, Work};
+use crate::event::{Blocker, Event};
+use crate::ident::StepId;
+use crate::ledger::Entry;
+use crate::pg::{self, ErrorClass, Timeouts};
+use crate::sql::LockMode;
+use crate::step::Guard;
+
+/// The first try waits this long for its lock.
+const FIRST_TRY: Duration = Duration::from_millis(100);
+/// No try waits longer, except the one that makes an autovacuum worker give way.
+const LONGEST_TRY: Duration = Duration::from_millis(1500);
+/// Pause after a try, in lengths of the try.
+const PAUSE_FACTOR: u32 = 5;
+/// How many tries in all. With the pauses above: some minutes.
+const TRIES: u32 = 40;
+/// A transaction that has held the table for so long is waited for without trying.
+const OLD_TRANSACTION: Duration = Duration::from_secs(2);
+/// The statements are metadata-only; one that is not must not hold the lock for long.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What to do in one transaction.
+pub(super) struct Job<'a> {
+    pub(super) step: &'a StepId,
+    pub(super) lock: LockMode,
+    pub(super) guards: &'a [Guard],
+    pub(super) statements: &'a [String],
+    /// What the ledger says once it is done.
+    pub(super) entries: &'a [Entry],
+    /// Writes through the new columns that were seen when the guards were prepared.
+    pub(super) new_writes: Option<i64>,
+}
+
+/// How a job ended.
+pub(super) enum Ended {
+    /// Committed.
+    Done,
+    /// A guard did not hold; nothing was changed.
+    Guard(GuardFailed),
+}
+
+/// Does the job, with as many tries as its lock needs.
+///
+/// # Errors
+/// [`Error::Locked`] when the lock was not to be had; [`Error::Step`] when a statement failed.
+pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_>) -> Result<Ended, Error> {
+    let mut wait = FIRST_TRY;
+    let mut blockers = Vec::new();
+    let mut patient_before = false;
+    for attempt in 1..=TRIES {
+        let table = work.run.facts.table.oid;
+        let old = pg::old_holders(&mut session.watch, table, OLD_TRANSACTION).await?;
+        if old.is_empty() {
+            match attempt_once(work, session, job, wait).await? {
+                Attempt::Ended(ended) => return Ok(ended),
+                Attempt::Locked(found) => blockers = found,
+            }
+        } else {
+            blockers = old;
+        }
+        let pause = jitter((wait * PAUSE_FACTOR).max(Duration::from_millis(500)));
+        work.emit(Event::LockWait { step: job.step.clone(), attempt, blockers: blockers.clone(), pause });
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = work.stop.cancelled() => return Err(Error::Interrupted),
+        }
+        // An ordinary autovacuum gives way only to somebody who has waited for deadlock_timeout (traps 2.2). Once is
+        // enough; more would throw its work away again and again.
+        let patient = !patient_before && blockers.iter().any(is_autovacuum);
+        patient_before |= patient;
+        wait = if patient { deadlock_timeout(session).await? + FIRST_TRY * 3 } else { (wait * 3 / 2).min(LONGEST_TRY) };
+    }
+    Err(Error::Locked { step: job.step.clone(), attempts: TRIES, blockers })
+}
+
+enum Attempt {
+    Ended(Ended),
+    Locked(Vec<Blocker>),
+}
+
+async fn attempt_once(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duration) -> Result<Attempt, Error> {
+    let timeouts = Timeouts { lock: wait, statement: STATEMENT_TIMEOUT };
+    pg::begin(&mut session.main, timeouts, true).await?;
+    let done = inside(work, session, job, wait).await;
+    match done {
+        Ok(Attempt::Ended(Ended::Done)) => {
+            // Lost here, the outcome is unknown; the caller reads the ledger again, which committed with it.
+            pg::commit(&mut session.main).await?;
+        }
+        _ => pg::rollback(&mut session.main).await,
+    }
+    done
+}
+
+async fn inside(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duration) -> Result<Attempt, Error> {
+    work.ledger.fence(&mut session.main, work.lease).await?;
+    if job.lock > LockMode::None {
+        let lock = format!("LOCK TABLE {} IN {} MODE", work.run.program.table.sql(), job.lock);
+        let watch = async {
+            tokio::time::sleep(wait / 2).await;
+            pg::blockers(&mut session.watch, session.main_pid).await.unwrap_or_default()
+        };
+        let locked = async { pg::execute(&mut session.main, &lock).await };
+        tokio::pin!(watch, locked);
+        // Look who stands in the way only while we wait; a lock that is free needs no second query.
+        let (result, blockers) = tokio::select! {
+            result = &mut locked => (result, vec![]),
+            blockers = &mut watch => (locked.await, blockers),
+        };
+        match result {
+            Ok(_) => {}
+            Err(error) if pg::class_of(&error) == ErrorClass::Contention => return Ok(Attempt::Locked(blockers)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let Some(failed) = super::gate::failed(work, session, job.guards, job.new_writes).await? {
+        return Ok(Attempt::Ended(Ended::Guard(failed)));
+    }
+    for statement in job.statements {
+        match pg::execute(&mut session.main, statement).await {
+            Ok(_) => {}
+            Err(error) => match pg::class_of(&error) {
+                ErrorClass::Contention => {
+                    let blockers = pg::blockers(&mut session.watch, session.main_pid).await.unwrap_or_default();
+                    return Ok(Attempt::Locked(blockers));
+                }
+                ErrorClass::Connection => return Err(error.into()),
+                ErrorClass::Refused | ErrorClass::Other => {
+                    return Err(Error::Step {
+                        step: job.step.clone(),
+                        error: format!("{}; the statement was: {statement}", pg::describe(&error)),
+                    });
+                }
+            },
+        }
+    }
+    work.ledger.append(&mut session.main, &work.run, job.entries, &work.actor).await?;
+    Ok(Attempt::Ended(Ended::Done))
+}
+
+fn is_autovacuum(blocker: &Blocker) -> bool {
+    blocker.query.as_ref().is_some_and(|q| q.starts_with("autovacuum:") && !q.contains("to prevent wraparound"))
+}
+
+async fn deadlock_timeout(session: &mut Session) -> Result<Duration, sqlx::Error> {
+    let milliseconds: i64 = sqlx::query_scalar(
+        "SELECT s.setting::bigint FROM pg_catalog.pg_settings AS s WHERE s.name = 'deadlock_timeout'",
+    )
+    .persistent(false)
+    .fetch_one(&mut session.watch)
+    .await?;
+    Ok(Duration::from_millis(milliseconds.try_into().unwrap_or(1000)))
+}
+
+/// Returns between 75 % and 125 % of `pause`, so that two runners do not keep meeting.
+fn jitter(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.75..1.25))
+}

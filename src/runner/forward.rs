@@ -1,0 +1,211 @@
+//! The step loop. It decides nothing by itself: the ledger's state says which step is next, the step says how to tell
+//! that it is done and what to do.
+
+use std::time::{Duration, Instant};
+
+use super::ddl::{Ended, Job};
+use super::session::Session;
+use super::{Error, Work, concurrent, ddl, gate};
+use crate::event::Event;
+use crate::ledger::{Entry, Mode, State};
+use crate::pg::ErrorClass;
+use crate::phase::Phase;
+use crate::step::{Action, Fact, Step};
+
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// To the end of the run.
+    End,
+    /// To the end of this phase.
+    Phase(Phase),
+    /// To the end of the phase the run is in.
+    OnePhase,
+}
+
+/// Goes on with the run. Returns the phases that were finished.
+///
+/// # Errors
+/// Why it stopped before it got there; everything done so far is recorded.
+pub(super) async fn forward(work: &Work, until: Until) -> Result<Vec<Phase>, Error> {
+    let mut session = Session::open(&work.connector).await?;
+    let mut finished = Vec::new();
+    loop {
+        let result = go(work, &mut session, until, &mut finished).await;
+        match result {
+            Ok(()) => return Ok(finished),
+            Err(error) if error.class() == ErrorClass::Connection => session = Session::reopen(work, &error).await?,
+            Err(Error::Interrupted) => {
+                let _ = note(work, &mut session, Entry::Interrupted).await;
+                return Err(Error::Interrupted);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec<Phase>) -> Result<(), Error> {
+    let program = &work.run.program;
+    let mut announced = None;
+    let mut was_paused = false;
+    loop {
+        if work.stop.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let state = work.ledger.state(&mut session.main, &work.run).await?;
+        match state.mode {
+            Mode::Done => {
+                work.emit(Event::Done);
+                return Ok(());
+            }
+            Mode::Undoing(_) => {
+                return Err(Error::Blocked {
+                    reason: format!(
+                        "run {0} is being rolled back; finish that first: crossfade rollback {0}",
+                        work.run.name()
+                    ),
+                });
+            }
+            Mode::RolledBack => {
+                return Err(Error::Blocked { reason: format!("run {} was rolled back", work.run.name()) });
+            }
+            Mode::New | Mode::Forward | Mode::Failed | Mode::Drifted => {}
+        }
+        let order = |phase: Phase| program.phases.iter().position(|p| *p == phase);
+        let reached = match until {
+            Until::End => false,
+            Until::Phase(last) => order(state.phase) > order(last),
+            Until::OnePhase => !finished.is_empty(),
+        };
+        if reached {
+            return Ok(());
+        }
+        if state.paused {
+            if !was_paused {
+                work.emit(Event::Paused);
+                was_paused = true;
+            }
+            gate::sleep(work, Duration::from_millis(500)).await?;
+            continue;
+        }
+        if was_paused {
+            work.emit(Event::Unpaused);
+            was_paused = false;
+        }
+        if announced != Some(state.phase) {
+            announced = Some(state.phase);
+            work.emit(Event::PhaseStarted { phase: state.phase });
+            refuse_drift(work, session, &state).await?;
+        }
+        let Some(step) = state.next_step(program) else {
+            note(work, session, Entry::PhaseDone { phase: state.phase }).await?;
+            finished.push(state.phase);
+            work.emit(Event::PhaseDone { phase: state.phase });
+            continue;
+        };
+        let started = Instant::now();
+        work.emit(Event::StepStarted { step: step.id.clone(), title: step.title.clone() });
+        let adopted = execute(work, session, step).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        work.emit(Event::StepDone { step: step.id.clone(), seconds, adopted });
+    }
+}
+
+/// Does one step, unless the catalog shows that it is done. Returns whether it was.
+async fn execute(work: &Work, session: &mut Session, step: &Step) -> Result<bool, Error> {
+    if !step.probe.is_empty() && missing(work, session, &step.probe).await?.is_empty() {
+        note(work, session, Entry::StepDone { step: step.id.clone(), adopted: true }).await?;
+        return Ok(true);
+    }
+    let result = apply(work, session, step).await;
+    match result {
+        Ok(()) => Ok(false),
+        Err(error) => {
+            // What a person must see in the ledger; a lost connection or a stop is no failure of the step.
+            let failed = matches!(error, Error::Step { .. } | Error::Locked { .. } | Error::Mismatch(_));
+            if failed {
+                let entry = Entry::StepFailed { step: step.id.clone(), error: error.to_string() };
+                note(work, session, entry).await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn apply(work: &Work, session: &mut Session, step: &Step) -> Result<(), Error> {
+    let done = Entry::StepDone { step: step.id.clone(), adopted: false };
+    if let Action::Transaction { guards, statements } = &step.apply {
+        let entries = [done];
+        loop {
+            let job = Job { step: &step.id, lock: step.lock, guards, statements, entries: &entries, new_writes: None };
+            match ddl::transaction(work, session, &job).await? {
+                Ended::Done => return Ok(()),
+                Ended::Guard(failed) => gate::mend(work, session, step, failed).await?,
+            }
+        }
+    }
+    note(work, session, Entry::StepStarted { step: step.id.clone() }).await?;
+    match &step.apply {
+        Action::Transaction { .. } => {}
+        Action::Concurrent { settings, statement, builds } => {
+            concurrent::run(work, session, &step.id, settings, statement, builds.as_ref()).await?;
+            let missing = missing(work, session, &step.probe).await?;
+            if !missing.is_empty() {
+                return Err(Error::Step {
+                    step: step.id.clone(),
+                    error: format!("it ended, but not: {}", missing.join("; ")),
+                });
+            }
+        }
+        Action::Backfill(spec) => crate::backfill::run(work, spec).await?,
+        Action::Verify(spec) => {
+            let outcome = gate::check(work, session, spec, step.phase).await?;
+            if !outcome.is_clean() {
+                return Err(Error::Mismatch(outcome));
+            }
+        }
+        Action::AwaitQuiet { quiet } => gate::await_quiet(work, session, *quiet).await?,
+        Action::AwaitGrace { grace } => gate::await_grace(work, session, step, *grace).await?,
+    }
+    note(work, session, done).await
+}
+
+/// Appends one entry, in a transaction of its own that proves the lease.
+pub(super) async fn note(work: &Work, session: &mut Session, entry: Entry) -> Result<(), Error> {
+    work.ledger.record(&mut session.main, &work.run, Some(work.lease), &[entry], &work.actor).await?;
+    Ok(())
+}
+
+async fn missing(work: &Work, session: &mut Session, facts: &[Fact]) -> Result<Vec<String>, Error> {
+    missing_facts(&mut session.main, &work.ledger, &work.run.program.table, facts).await
+}
+
+/// Returns those of `facts` that do not hold, in words.
+pub(super) async fn missing_facts(
+    connection: &mut sqlx::PgConnection,
+    ledger: &crate::ledger::Ledger,
+    table: &crate::ident::TableName,
+    facts: &[Fact],
+) -> Result<Vec<String>, Error> {
+    let holds = crate::catalog::holds(connection, table, ledger.schema(), facts).await?;
+    Ok(facts.iter().zip(holds).filter(|(_, holds)| !holds).map(|(fact, _)| fact.to_string()).collect())
+}
+
+/// Returns what the catalog should show after the steps that are done.
+pub(super) fn expected_facts(program: &crate::step::Program, state: &State) -> Vec<Fact> {
+    let done: Vec<_> = state.done.iter().filter_map(|id| program.step(id)).collect();
+    let superseded = |step: &Step| done.iter().any(|later| later.supersedes.contains(&step.id));
+    done.iter().filter(|step| !superseded(step)).flat_map(|step| step.probe.clone()).collect()
+}
+
+/// The log is trusted only as far as the catalog agrees.
+async fn refuse_drift(work: &Work, session: &mut Session, state: &State) -> Result<(), Error> {
+    let facts = expected_facts(&work.run.program, state);
+    let gone: Vec<_> =
+        missing(work, session, &facts).await?.into_iter().map(|fact| format!("not so: {fact}")).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    note(work, session, Entry::Drifted { facts: gone.clone() }).await?;
+    Err(Error::Drifted { facts: gone })
+}

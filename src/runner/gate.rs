@@ -1,0 +1,221 @@
+//! What must hold before a step may commit, and the waits that make it hold.
+
+use std::time::Duration;
+
+use super::session::Session;
+use super::{Error, Work};
+use crate::event::Event;
+use crate::ledger::Entry;
+use crate::pg;
+use crate::phase::Phase;
+use crate::step::{Action, Guard, Step};
+use crate::verify::{self, Identity};
+
+/// How many connections a check reads with.
+pub(super) const CHECK_CONNECTIONS: usize = 2;
+
+/// A wait for the grace period that is no longer than this is sat out; for a longer one the run ends and says when to
+/// come back.
+const SHORT_WAIT: Duration = Duration::from_mins(1);
+
+/// A guard that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum GuardFailed {
+    /// There is no fresh, clean check of what is there now.
+    NotVerified,
+    /// Somebody writes through the old column.
+    NotQuiet,
+    /// Something hangs on the column that would go with it.
+    Dependants(Vec<String>),
+    /// Writes came through the new column since it was found that going back loses nothing.
+    WrittenThroughNew,
+}
+
+/// Returns the first guard that does not hold, inside the open transaction of `session.main`.
+pub(super) async fn failed(
+    work: &Work,
+    session: &mut Session,
+    guards: &[Guard],
+    new_writes: Option<i64>,
+) -> Result<Option<GuardFailed>, Error> {
+    let program = &work.run.program;
+    for guard in guards {
+        match guard {
+            Guard::Verified { max_age } => {
+                let identity = Identity::read(&work.ledger, &mut session.main, &program.table, &program.tag).await?;
+                if !work.ledger.is_verified(&mut session.main, &work.run, &identity, *max_age).await? {
+                    return Ok(Some(GuardFailed::NotVerified));
+                }
+            }
+            Guard::Quiet { quiet } => {
+                let counts = work.ledger.sample_writes(&mut session.main, &work.run).await?.unwrap_or_default();
+                if counts.old_quiet_seconds < seconds(*quiet) {
+                    return Ok(Some(GuardFailed::NotQuiet));
+                }
+            }
+            Guard::NoDependants { column, except } => {
+                let found = crate::catalog::dependants(&mut session.main, &program.table, column).await?;
+                let unknown: Vec<_> =
+                    found.into_iter().filter(|d| !except.contains(&d.name)).map(|d| d.description).collect();
+                if !unknown.is_empty() {
+                    return Ok(Some(GuardFailed::Dependants(unknown)));
+                }
+            }
+            Guard::NothingOnlyNew { one_way, .. } => {
+                let now = work.ledger.write_counts(&mut session.main, &work.run).await?.new;
+                if *one_way && new_writes.is_some_and(|before| before != now) {
+                    return Ok(Some(GuardFailed::WrittenThroughNew));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Checks all rows and records the result. Returns the outcome, clean or not.
+pub(super) async fn check(
+    work: &Work,
+    session: &mut Session,
+    spec: &verify::Spec,
+    phase: Phase,
+) -> Result<verify::Outcome, Error> {
+    let (outcome, identity) = verify::check(
+        &work.connector,
+        &work.ledger,
+        &work.run.program,
+        spec,
+        &work.sink,
+        &work.stop,
+        phase,
+        CHECK_CONNECTIONS,
+    )
+    .await?;
+    let timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
+    pg::begin(&mut session.main, timeouts, true).await?;
+    let stored = async {
+        work.ledger.fence(&mut session.main, work.lease).await?;
+        work.ledger.store_verification(&mut session.main, &work.run, &identity, &outcome, false).await?;
+        let entry = Entry::Verified { counts: outcome.counts };
+        work.ledger.append(&mut session.main, &work.run, &[entry], &work.actor).await
+    }
+    .await;
+    match stored {
+        Ok(_) => pg::commit(&mut session.main).await?,
+        Err(error) => {
+            pg::rollback(&mut session.main).await;
+            return Err(error.into());
+        }
+    }
+    work.emit(Event::Verified(outcome.clone()));
+    Ok(outcome)
+}
+
+/// Makes a failed guard hold, where that is ours to do.
+///
+/// # Errors
+/// [`Error::Mismatch`], or [`Error::Blocked`] with what a person has to do.
+pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed: GuardFailed) -> Result<(), Error> {
+    match failed {
+        GuardFailed::NotVerified => {
+            let before = work.run.program.steps.iter().take_while(|s| s.id != step.id);
+            let spec = before.filter_map(|s| if let Action::Verify(spec) = &s.apply { Some(spec) } else { None }).last();
+            let Some(spec) = spec else {
+                return Err(Error::Blocked { reason: format!("step {} needs a check that the run does not have", step.id) });
+            };
+            let outcome = check(work, session, spec, step.phase).await?;
+            if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
+        }
+        GuardFailed::NotQuiet => {
+            let guards = if let Action::Transaction { guards, .. } = &step.apply { guards.as_slice() } else { &[] };
+            let quiet = guards.iter().find_map(|g| if let Guard::Quiet { quiet } = g { Some(*quiet) } else { None });
+            await_quiet(work, session, quiet.unwrap_or_default()).await
+        }
+        GuardFailed::Dependants(names) => Err(Error::Blocked {
+            reason: format!(
+                "the old column cannot be dropped, because this hangs on it: {}; move or drop it, then run again",
+                names.join(", ")
+            ),
+        }),
+        GuardFailed::WrittenThroughNew => Err(Error::Blocked {
+            reason: "rows are being written through the new column, and a value of it may have no way back; stop the new release, then roll back again".to_owned(),
+        }),
+    }
+}
+
+/// Waits until nothing has been written through the old columns for `quiet`. A write that comes in while we wait ends
+/// the wait: the old release is still there.
+///
+/// # Errors
+/// [`Error::Blocked`] when a write was seen.
+pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Duration) -> Result<(), Error> {
+    let mut first = None;
+    loop {
+        let Some(counts) = work.ledger.sample_writes(&mut session.main, &work.run).await? else { return Ok(()) };
+        let missing = seconds(quiet) - counts.old_quiet_seconds;
+        if missing <= 0 {
+            return Ok(());
+        }
+        let before = *first.get_or_insert(counts.old);
+        if counts.old > before {
+            return Err(Error::Blocked {
+                reason: format!(
+                    "{} write(s) came through the old column while we waited for {} without any ({} since the run began); stop the releases that still use it, then run again",
+                    counts.old - before,
+                    humantime::format_duration(quiet),
+                    counts.old
+                ),
+            });
+        }
+        #[expect(clippy::cast_precision_loss, reason = "seconds of a wait")]
+        work.emit(Event::Waiting {
+            reason: "nobody may write through the old column for a while".to_owned(),
+            seconds: Some(missing as f64),
+        });
+        sleep(work, Duration::from_millis(500)).await?;
+    }
+}
+
+/// Waits until the step before `step` has been done for `grace`.
+///
+/// # Errors
+/// [`Error::Blocked`] when that is more than a minute away.
+pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, grace: Duration) -> Result<(), Error> {
+    loop {
+        let log = work.ledger.log(&mut session.main, work.run.id).await?;
+        let is_end = |entry: &Entry| matches!(entry, Entry::StepDone { step: done, .. } if *done != step.id);
+        let since = log.iter().rev().find(|line| is_end(&line.entry)).map_or(work.run.created_at, |line| line.at);
+        let now: chrono::DateTime<chrono::Utc> = sqlx::query_scalar("SELECT pg_catalog.clock_timestamp()")
+            .persistent(false)
+            .fetch_one(&mut session.main)
+            .await?;
+        let passed = (now - since).to_std().unwrap_or_default();
+        let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
+        if missing > SHORT_WAIT {
+            let until = now + missing;
+            return Err(Error::Blocked {
+                reason: format!(
+                    "the old column is retired and in sync; it is kept until {} ({} to go). Run again then; until then `crossfade rollback` brings it back",
+                    until.format("%Y-%m-%d %H:%M UTC"),
+                    humantime::format_duration(Duration::from_secs(missing.as_secs()))
+                ),
+            });
+        }
+        work.emit(Event::Waiting {
+            reason: "the retired column is kept for its grace period".to_owned(),
+            seconds: Some(missing.as_secs_f64()),
+        });
+        sleep(work, missing.min(Duration::from_millis(500))).await?;
+    }
+}
+
+/// Sleeps unless told to stop.
+pub(super) async fn sleep(work: &Work, duration: Duration) -> Result<(), Error> {
+    tokio::select! {
+        () = tokio::time::sleep(duration) => Ok(()),
+        () = work.stop.cancelled() => Err(Error::Interrupted),
+    }
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,59 @@
+//! Keeps the lease alive from a connection of its own, and notes when the old column was last written through.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Work;
+use crate::ledger::LeaseError;
+
+/// Time between two heartbeats: five of them fit into a lease.
+const INTERVAL: Duration = Duration::from_secs(3);
+
+/// A running heartbeat; dropping it stops it.
+pub(super) struct Heartbeat {
+    task: JoinHandle<()>,
+    /// Cancelled once the lease is lost.
+    pub(super) lost: CancellationToken,
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts the heartbeat of `work` on `connection`.
+pub(super) fn start(work: Work, connection: sqlx::PgConnection) -> Heartbeat {
+    let lost = CancellationToken::new();
+    let task = tokio::spawn(beat(work, connection, lost.clone()));
+    Heartbeat { task, lost }
+}
+
+async fn beat(work: Work, connection: sqlx::PgConnection, lost: CancellationToken) {
+    let mut connection = Some(connection);
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        if connection.is_none() {
+            connection = work.connector.connect("heartbeat").await.ok();
+        }
+        let Some(open) = connection.as_mut() else { continue };
+        match work.ledger.renew_lease(open, work.lease).await {
+            Ok(()) => {
+                if let Err(error) = work.ledger.sample_writes(open, &work.run).await {
+                    tracing::debug!(%error, "write counters");
+                }
+            }
+            Err(LeaseError::Database(error)) => {
+                tracing::warn!(error = %crate::pg::describe(&error), "heartbeat: connecting again");
+                connection = None;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "heartbeat");
+                lost.cancel();
+                return;
+            }
+        }
+    }
+}

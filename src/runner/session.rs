@@ -1,0 +1,79 @@
+//! The connections of a runner, and whether they reach the server directly.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::{Error, Work};
+use crate::event::Event;
+use crate::pg::{self, Connector, ErrorClass};
+
+/// How often a lost connection is tried again before the run stops: with the pauses below, about a minute.
+const RECONNECTS: u32 = 12;
+
+/// The two connections of the step loop: one works, the other looks who stands in its way.
+pub(super) struct Session {
+    /// Runs transactions.
+    pub(super) main: PgConnection,
+    /// The backend of `main`.
+    pub(super) main_pid: i32,
+    /// Looks at the server while `main` waits.
+    pub(super) watch: PgConnection,
+}
+
+impl Session {
+    pub(super) async fn open(connector: &Connector) -> Result<Self, sqlx::Error> {
+        let mut main = connector.connect("run").await?;
+        let main_pid = pg::backend_pid(&mut main).await?;
+        let watch = connector.connect("watch").await?;
+        Ok(Self { main, main_pid, watch })
+    }
+
+    /// Opens the connections again after a loss, with growing pauses, and proves that the lease is still ours.
+    pub(super) async fn reopen(work: &Work, cause: &Error) -> Result<Self, Error> {
+        let mut last = cause.to_string();
+        for attempt in 1..=RECONNECTS {
+            work.emit(Event::Reconnecting { reason: last.clone(), attempt });
+            let pause = Duration::from_millis(250 * 2_u64.pow(attempt.min(5)));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = work.stop.cancelled() => return Err(Error::Interrupted),
+            }
+            match Self::open(&work.connector).await {
+                Ok(mut session) => {
+                    work.ledger.renew_lease(&mut session.main, work.lease).await?;
+                    return Ok(session);
+                }
+                Err(error) if pg::class_of(&error) == ErrorClass::Refused => return Err(error.into()),
+                Err(error) => last = pg::describe(&error),
+            }
+        }
+        Err(Error::Blocked {
+            reason: format!(
+                "the server has been away for a minute ({last}); run again when it is back, nothing is lost"
+            ),
+        })
+    }
+}
+
+/// Refuses a connection that goes through a transaction pooler: session settings would leak to applications, and
+/// CREATE INDEX CONCURRENTLY cannot be given its own (traps K1). While one client is inside a transaction, two clients
+/// of a pooler can be seen on one backend, or one client on two.
+///
+/// # Errors
+/// [`Error::Blocked`] when there is a pooler.
+pub(super) async fn refuse_pooler(connector: &Connector) -> Result<(), Error> {
+    let mut first = connector.connect("probe").await?;
+    let mut second = connector.connect("probe").await?;
+    let before = pg::backend_pid(&mut first).await?;
+    pg::batch(&mut second, "BEGIN").await?;
+    let other = pg::backend_pid(&mut second).await?;
+    let after = pg::backend_pid(&mut first).await?;
+    pg::rollback(&mut second).await;
+    if before == other || before != after {
+        return Err(Error::Blocked {
+            reason: "this connection goes through a transaction pooler; give crossfade a direct connection to PostgreSQL (the applications may keep the pooler)".to_owned(),
+        });
+    }
+    Ok(())
+}

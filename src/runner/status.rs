@@ -1,0 +1,113 @@
+//! Where a run stands, for people and scripts.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::Error;
+use crate::ledger::{Ledger, Mode, Run, State};
+use crate::phase::Phase;
+use crate::step::Action;
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// The plan's name.
+    pub name: String,
+    /// The phase it is in.
+    pub phase: Phase,
+    /// `running`, `waiting`, `paused`, `failed`, `drifted`, `rolling_back`, `rolled_back` or `done`.
+    pub state: String,
+    /// Rows that the backfill visits; an estimate until it is over.
+    pub rows_total: i64,
+    /// Rows it has visited; an estimate from pages until it is over.
+    pub rows_done: i64,
+    /// Rows a second since the backfill began, pauses included; 0 when it is not running.
+    pub rows_per_second: f64,
+    /// Seconds to go at this rate.
+    pub eta_seconds: Option<f64>,
+    /// Rows that were not equal in the latest check; `None` before the first.
+    pub mismatches: Option<i64>,
+    /// Writes through the old column since expand.
+    pub old_column_writes: i64,
+    /// Writes through the new column since expand.
+    pub new_column_writes: i64,
+    /// What the run waits for, as a sentence; `None` when it is running or over.
+    pub waiting_for: Option<String>,
+    /// Who works on it.
+    pub holder: Option<String>,
+    /// Statements that set both columns to values that do not agree.
+    pub conflicts: i64,
+    /// Seconds since a write through the old column was last noticed; `None` before expand.
+    pub old_quiet_seconds: Option<i64>,
+    /// When the latest check ended.
+    pub verified_at: Option<DateTime<Utc>>,
+}
+
+/// Returns where the run stands. Changes nothing.
+///
+/// # Errors
+/// The ledger's.
+pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<Status, Error> {
+    let state = ledger.state(connection, run).await?;
+    let holder = ledger.holder(connection, run.id).await?.map(|(holder, _)| holder);
+    let counts = ledger.write_counts(connection, run).await?;
+    let checked = ledger.last_verification(connection, run.id).await?;
+    let fill = ledger.fill(connection, run.id).await?.unwrap_or_default();
+    let running = holder.is_some() && matches!(state.mode, Mode::Forward | Mode::Failed | Mode::New) && !state.paused;
+    let total = run.facts.table.rows.max(0);
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate of rows")]
+    let rows_done = match (fill.bound, fill.done) {
+        (0, _) => 0,
+        (bound, done) if done >= bound => total,
+        (bound, done) => (total as f64 * done as f64 / bound as f64) as i64,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = if running && state.phase == Phase::Backfill && fill.seconds > 0.0 {
+        rows_done as f64 / fill.seconds
+    } else {
+        0.0
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let eta_seconds = (rate > 0.0).then(|| (total - rows_done) as f64 / rate);
+    let expanded = state.done.iter().any(|id| id.0 == "expand.columns");
+    Ok(Status {
+        name: run.name().to_string(),
+        phase: state.phase,
+        state: if running { "running".to_owned() } else { state.word().to_owned() },
+        rows_total: total,
+        rows_done,
+        rows_per_second: rate,
+        eta_seconds,
+        mismatches: checked.map(|(_, mismatches)| mismatches),
+        old_column_writes: counts.old,
+        new_column_writes: counts.new,
+        waiting_for: if running { None } else { waiting_for(run, &state) },
+        holder,
+        conflicts: counts.conflicts,
+        old_quiet_seconds: expanded.then_some(counts.old_quiet_seconds),
+        verified_at: checked.map(|(at, _)| at),
+    })
+}
+
+/// Returns what must happen before the run can go on.
+pub(super) fn waiting_for(run: &Run, state: &State) -> Option<String> {
+    let name = run.name();
+    match state.mode {
+        Mode::Done | Mode::RolledBack => None,
+        Mode::Undoing(_) => Some(format!("its rollback to be finished: crossfade rollback {name}")),
+        Mode::Failed | Mode::Drifted => {
+            Some(format!("a person: {}", state.error.as_deref().unwrap_or("see crossfade history")))
+        }
+        _ if state.paused => Some(format!("crossfade resume {name}")),
+        Mode::New | Mode::Forward => Some(match state.next_step(&run.program).map(|step| &step.apply) {
+            Some(Action::AwaitQuiet { quiet }) => {
+                format!("no write through the old column for {}", humantime::format_duration(*quiet))
+            }
+            Some(Action::AwaitGrace { grace }) => {
+                format!("the old column to have been retired for {}", humantime::format_duration(*grace))
+            }
+            _ => format!("crossfade run or advance to go on with {}", state.phase),
+        }),
+    }
+}

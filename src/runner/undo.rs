@@ -1,0 +1,145 @@
+//! The way back. It goes forward in the log: every step taken back is an entry, and a rollback that was killed goes on.
+
+use super::ddl::{Ended, Job};
+use super::forward::note;
+use super::session::Session;
+use super::{Error, Work, concurrent, ddl, gate};
+use crate::event::Event;
+use crate::ledger::{Entry, Mode, State};
+use crate::pg::ErrorClass;
+use crate::phase::Phase;
+use crate::step::{Action, Guard, Step, Undo};
+
+/// Takes the run back to the end of `to`, or to before it began.
+///
+/// # Errors
+/// [`Error::Blocked`] past a point of no return, or when a write made through the new column would be lost.
+pub(super) async fn back(work: &Work, to: Option<Phase>) -> Result<(), Error> {
+    let mut session = Session::open(&work.connector).await?;
+    loop {
+        match go(work, &mut session, to).await {
+            Err(error) if error.class() == ErrorClass::Connection => session = Session::reopen(work, &error).await?,
+            other => return other,
+        }
+    }
+}
+
+async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(), Error> {
+    let program = &work.run.program;
+    let state = work.ledger.state(&mut session.main, &work.run).await?;
+    match state.mode {
+        Mode::RolledBack => return Ok(()),
+        Mode::Undoing(other) if other == to => {}
+        _ => {
+            refuse_point_of_no_return(work, &state, to)?;
+            note(work, session, Entry::UndoStarted { to }).await?;
+        }
+    }
+    loop {
+        if work.stop.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let state = work.ledger.state(&mut session.main, &work.run).await?;
+        let Some(step) = state.next_undo(program, to) else { break };
+        let result = undo(work, session, step).await;
+        if let Err(error) = result {
+            if matches!(error, Error::Step { .. } | Error::Locked { .. }) {
+                note(work, session, Entry::StepFailed { step: step.id.clone(), error: error.to_string() }).await?;
+            }
+            return Err(error);
+        }
+        work.emit(Event::StepUndone { step: step.id.clone() });
+    }
+    note(work, session, Entry::UndoDone).await?;
+    if to.is_none() {
+        work.emit(Event::RolledBack);
+    }
+    Ok(())
+}
+
+fn refuse_point_of_no_return(work: &Work, state: &State, to: Option<Phase>) -> Result<(), Error> {
+    let mut rest = state.clone();
+    while let Some(step) = rest.next_undo(&work.run.program, to) {
+        let done = rest.done.last() == Some(&step.id);
+        if let (Undo::PointOfNoReturn(why), true) = (&step.undo, done) {
+            return Err(Error::Blocked { reason: format!("step {} cannot be taken back: {why}", step.id) });
+        }
+        if rest.maybe_ran.take().is_none() {
+            rest.done.pop();
+        }
+    }
+    Ok(())
+}
+
+async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Error> {
+    let undone = [Entry::StepUndone { step: step.id.clone() }];
+    let actions = match &step.undo {
+        Undo::Actions(actions) => actions.as_slice(),
+        Undo::Nothing(_) | Undo::PointOfNoReturn(_) => &[],
+    };
+    for (at, action) in actions.iter().enumerate() {
+        match action {
+            Action::Transaction { guards, statements } => {
+                let last = at + 1 == actions.len();
+                let entries = if last { undone.as_slice() } else { &[] };
+                loop {
+                    let new_writes = nothing_only_new(work, session, step, guards).await?;
+                    let job = Job { step: &step.id, lock: step.lock, guards, statements, entries, new_writes };
+                    match ddl::transaction(work, session, &job).await? {
+                        Ended::Done if last => return Ok(()),
+                        Ended::Done => break,
+                        Ended::Guard(failed) => gate::mend(work, session, step, failed).await?,
+                    }
+                }
+            }
+            Action::Concurrent { settings, statement, builds } => {
+                concurrent::run(work, session, &step.id, settings, statement, builds.as_ref()).await?;
+            }
+            // Undo is made of statements only.
+            Action::Backfill(_) | Action::Verify(_) | Action::AwaitQuiet { .. } | Action::AwaitGrace { .. } => {}
+        }
+    }
+    let [entry] = undone;
+    note(work, session, entry).await
+}
+
+/// Proves that no value lives in the new column only, which would go with it. Returns the count of writes through the
+/// new column from before the proof.
+async fn nothing_only_new(
+    work: &Work,
+    session: &mut Session,
+    step: &Step,
+    guards: &[Guard],
+) -> Result<Option<i64>, Error> {
+    let spec = guards.iter().find_map(|g| if let Guard::NothingOnlyNew { spec, .. } = g { Some(spec) } else { None });
+    let Some(spec) = spec else { return Ok(None) };
+    let state = work.ledger.state(&mut session.main, &work.run).await?;
+    if !state.done.contains(&step.id) {
+        // Killed before the column was there.
+        return Ok(None);
+    }
+    let before = work.ledger.write_counts(&mut session.main, &work.run).await?.new;
+    let (outcome, _) = crate::verify::check(
+        &work.connector,
+        &work.ledger,
+        &work.run.program,
+        spec,
+        &work.sink,
+        &work.stop,
+        step.phase,
+        gate::CHECK_CONNECTIONS,
+    )
+    .await?;
+    let only_new = outcome.counts.only_new;
+    if only_new > 0 {
+        return Err(Error::Blocked {
+            reason: format!(
+                "{only_new} row(s) hold a value in the new column that has no way back, and rolling back would lose it; write the old column of those rows (they are the ones where it is empty), then roll back again"
+            ),
+        });
+    }
+    if outcome.counts.different > 0 {
+        return Err(Error::Mismatch(outcome));
+    }
+    Ok(Some(before))
+}

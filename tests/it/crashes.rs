@@ -1,0 +1,228 @@
+//! SIGKILL at every ledger entry, before it commits and after, going forward and going back; then the next call goes on
+//! by itself, and the end is what it would have been.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crossfade::compile::LedgerSchema;
+use crossfade::demo::fleet;
+use crossfade::ledger::Ledger;
+use crossfade::plan::Plan;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use crate::harness::{Cli, Database, Output, plain_alter, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A database with the fleet, a plan file, and a hook that stops the tool inside the transaction of any ledger entry.
+struct Stage {
+    database: Database,
+    connection: PgConnection,
+    file: tempfile::NamedTempFile,
+    plan: Plan,
+}
+
+impl Stage {
+    async fn new(plan: &str, rows: u32) -> Self {
+        let database = Database::new().await;
+        let mut connection = PgConnection::connect(&database.url).await.unwrap();
+        fleet::create(&mut connection).await.unwrap();
+        fleet::load(&mut connection, rows).await.unwrap();
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("plans").join(plan);
+        let text = std::fs::read_to_string(path).unwrap().replace("quiet: 2s", "quiet: 0s");
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        std::fs::write(file.path(), &text).unwrap();
+        let plan = crossfade::plan::parse(plan, &text).unwrap();
+        let ledger = Ledger::new(LedgerSchema::default());
+        ledger.create(&mut connection).await.unwrap();
+        database
+            .execute(
+                "CREATE TABLE public.stop_at (seq bigint, hold boolean); INSERT INTO public.stop_at VALUES (-1, false);
+                 CREATE FUNCTION public.stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                   IF NEW.seq = (SELECT seq FROM public.stop_at) THEN
+                     -- Each look takes a new snapshot: the function is volatile.
+                     WHILE (SELECT hold FROM public.stop_at) LOOP PERFORM pg_catalog.pg_sleep(0.005); END LOOP;
+                   END IF;
+                   RETURN NULL;
+                 END $$;
+                 CREATE TRIGGER stop AFTER INSERT ON crossfade.event FOR EACH ROW EXECUTE FUNCTION public.stop()",
+            )
+            .await;
+        Self { database, connection, file, plan }
+    }
+
+    fn run(&self) -> Cli {
+        Cli::new(&self.database.url).args(["run".into(), self.file.path().as_os_str().to_owned()])
+    }
+
+    fn rollback(&self) -> Cli {
+        Cli::new(&self.database.url).args(["rollback", self.plan.name.as_str()])
+    }
+
+    async fn hold_at(&self, seq: i64) {
+        self.database.execute(&format!("UPDATE stop_at SET seq = {seq}, hold = true")).await;
+    }
+
+    async fn let_go(&self) {
+        self.database.execute("UPDATE stop_at SET seq = -1, hold = false").await;
+    }
+
+    async fn entries(&self) -> i64 {
+        let latest = "SELECT count(*) FROM crossfade.event WHERE run_id = (SELECT max(id) FROM crossfade.run)";
+        self.database.scalar(latest).await
+    }
+
+    /// Starts `cli` and kills it inside the transaction of entry `seq`. Returns whether it got so far.
+    async fn kill_inside(&self, cli: &Cli, seq: i64) -> bool {
+        self.hold_at(seq).await;
+        let mut running = cli.spawn();
+        let asleep = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND application_name LIKE 'crossfade %' AND datname = current_database())";
+        let held = loop {
+            if self.database.scalar::<bool>(asleep).await {
+                break true;
+            }
+            if running.has_ended() {
+                break false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        let output = if held { running.kill().await } else { running.wait(PATIENCE).await };
+        assert!(held || output.code == Some(0), "ended by itself: {output:?}");
+        self.let_go().await;
+        if held {
+            self.alone().await;
+            assert!(self.entries().await < seq, "an entry of a killed process was committed");
+        }
+        held
+    }
+
+    /// Starts `cli` and kills it as soon as entry `seq` is there. Returns whether it got so far.
+    async fn kill_after(&self, cli: &Cli, seq: i64) -> bool {
+        let mut running = cli.spawn();
+        let reached = loop {
+            if self.entries().await >= seq {
+                break true;
+            }
+            if running.has_ended() {
+                break false;
+            }
+        };
+        let output = if reached { running.kill().await } else { running.wait(PATIENCE).await };
+        assert!(reached || output.code == Some(0), "ended by itself: {output:?}");
+        self.alone().await;
+        reached
+    }
+
+    /// Waits until the server has noticed that the tool is gone.
+    async fn alone(&self) {
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'crossfade %' AND datname = current_database()";
+        wait_for("the killed tool's sessions to end", PATIENCE, async || self.database.scalar::<i64>(sessions).await == 0)
+            .await;
+    }
+
+    /// The schema, without what the test itself put there.
+    async fn schema(&self) -> String {
+        let own = ["stop_at", "FUNCTION public.stop()"];
+        let schema = self.database.schema().await;
+        schema.split("\n\n").filter(|part| !own.iter().any(|name| part.contains(name))).collect::<Vec<_>>().join("\n\n")
+    }
+
+    async fn ok(&self, cli: &Cli) -> Output {
+        let output = cli.run().await;
+        assert_eq!(output.code, Some(0), "{output:#?}");
+        output
+    }
+
+    /// The end is what ALTER TABLE gives, and the last check was clean.
+    async fn assert_done(&mut self, rows: u32) {
+        let twin = Database::new().await;
+        let mut connection = PgConnection::connect(&twin.url).await.unwrap();
+        fleet::create(&mut connection).await.unwrap();
+        fleet::load(&mut connection, rows).await.unwrap();
+        for statement in plain_alter(&self.plan) {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        }
+        assert_eq!(self.schema().await, twin.schema().await);
+        assert_eq!(contents(&mut self.connection).await, contents(&mut connection).await);
+        let bad: i64 = self
+            .database
+            .scalar("SELECT empty + different + unconverted FROM crossfade.verification ORDER BY id DESC LIMIT 1")
+            .await;
+        assert_eq!(bad, 0);
+    }
+}
+
+async fn contents(connection: &mut PgConnection) -> String {
+    let sql = "SELECT md5(string_agg(to_jsonb(v)::text, ',' ORDER BY id)) FROM vehicles v";
+    sqlx::query_scalar(sql).persistent(false).fetch_one(connection).await.unwrap()
+}
+
+/// Killed twice at every entry, a run still ends like ALTER TABLE.
+async fn forward(plan: &str) {
+    const ROWS: u32 = 3_000;
+    let mut stage = Stage::new(plan, ROWS).await;
+    let run = stage.run();
+    let mut kills = 0;
+    loop {
+        let next = stage.entries().await + 1;
+        if !stage.kill_inside(&run, next).await {
+            break;
+        }
+        kills += 1;
+        if !stage.kill_after(&run, next).await {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills >= 50, "only {kills} kills");
+    stage.ok(&run).await;
+    stage.assert_done(ROWS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_killed_at_every_ledger_entry_goes_on_and_ends_like_alter_table() {
+    forward("vehicle-status.yaml").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_change_killed_at_every_ledger_entry_goes_on_and_ends_like_alter_table() {
+    forward("license-plate.yaml").await;
+}
+
+/// From every entry before the drop, a killed run can be rolled back, and the rollback survives being killed as well.
+async fn back(plan: &str) {
+    let stage = Stage::new(plan, 500).await;
+    let before = stage.schema().await;
+    let (run, rollback) = (stage.run(), stage.rollback());
+    let mut at = 1;
+    loop {
+        // Each run of the plan starts a new log.
+        let goal = at + 1;
+        if !stage.kill_inside(&run, goal).await {
+            break;
+        }
+        let dropped: i64 = stage
+            .database
+            .scalar("SELECT count(*) FROM crossfade.event WHERE entry ->> 'step' = 'contract.drop' AND entry ->> 'kind' = 'step_done'")
+            .await;
+        assert_eq!(dropped, 0);
+        let seq = stage.entries().await;
+        // Killed three entries into the way back as well, where it has so many.
+        let _ = stage.kill_inside(&rollback, seq + 3).await;
+        let output = rollback.run().await;
+        assert_eq!(output.code, Some(0), "rollback after entry {at}: {output:#?}");
+        assert_eq!(stage.schema().await, before, "after entry {at}");
+        at += 1;
+    }
+    assert!(at > 25, "only {at} entries");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_killed_at_any_entry_rolls_back_to_what_was_before() {
+    back("vehicle-status.yaml").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_change_killed_at_any_entry_rolls_back_to_what_was_before() {
+    back("license-plate.yaml").await;
+}
