@@ -1,5 +1,18 @@
 //! Fills the rows that existed before the sync trigger, page by page, politely and resumably.
+//!
+//! Rows written since the trigger committed are already right, so only the pages that existed then are visited: windows
+//! of them, taken from the ledger by one or several workers. A worker fills its window in batches, each one short
+//! transaction that proves the lease and commits its progress with the rows. The control loop ([`run`]) reads the live
+//! settings and the signals, gives the pace, and reports.
 
+mod control;
+mod method;
+mod orders;
+mod pace;
 mod spec;
+mod worker;
 
+pub use control::run;
+pub use method::Method;
+pub(crate) use pace::BatchSize;
 pub use spec::{Fill, Spec};

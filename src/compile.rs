@@ -6,6 +6,8 @@ mod indexes;
 mod not_null;
 mod sync_trigger;
 
+pub(crate) use sync_trigger::REPAIR_SETTING;
+
 use crate::backfill;
 use crate::catalog::{ChangeFacts, Facts};
 use crate::ident::{RunTag, StepId, TableName};

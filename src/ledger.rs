@@ -5,8 +5,11 @@ mod entry;
 mod lease;
 mod state;
 mod store;
+mod windows;
 
 pub use entry::Entry;
 pub use lease::{LEASE_SECONDS, Lease, LeaseError};
 pub use state::{IllegalEntry, Mode, State};
 pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION, WriteCounts};
+pub use windows::FillProgress;
+pub(crate) use windows::{Seat, Window};

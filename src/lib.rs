@@ -20,4 +20,5 @@ mod report;
 pub mod runner;
 pub mod sql;
 pub mod step;
+pub mod throttle;
 pub mod verify;

@@ -1,6 +1,7 @@
 //! Connections, timeouts and SQLSTATE classes, and the one place that sends generated SQL.
 
 mod error;
+mod patience;
 
 use std::time::Duration;
 
@@ -112,6 +113,15 @@ pub async fn batch(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx:
 /// The server's error.
 pub async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
     let done = connection.execute(sqlx::query(AssertSqlSafe(sql)).persistent(false)).await?;
+    Ok(done.rows_affected())
+}
+
+/// Sends one generated statement in one round trip. Returns the number of rows it changed.
+///
+/// # Errors
+/// The server's error.
+pub async fn update(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
+    let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
     Ok(done.rows_affected())
 }
 

@@ -81,7 +81,8 @@ CREATE TABLE crossfade.backfill (
     started_at   timestamptz NOT NULL
 );
 
--- A range of pages that one worker holds, or has done. Progress commits with the rows.
+-- A range of pages that one worker holds, or has done. Progress commits with the rows. Those that are not late lie side
+-- by side; a late one is a page inside one of them that could not be locked when its turn came.
 CREATE TABLE crossfade.page_window (
     run_id       bigint   NOT NULL REFERENCES crossfade.run,
     pass         integer  NOT NULL,
@@ -95,7 +96,7 @@ CREATE TABLE crossfade.page_window (
     worker       integer  NOT NULL,
     late         boolean  NOT NULL,
     done_at      timestamptz,
-    PRIMARY KEY (run_id, pass, from_page)
+    PRIMARY KEY (run_id, pass, late, from_page)
 );
 
 -- Results of checks. A result counts for the run, the plan, the trigger and the table file that it names.

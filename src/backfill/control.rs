@@ -1,0 +1,304 @@
+//! The control loop of a backfill: settings and signals in, orders and events out, workers started and awaited.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::{PgConnection, Row};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::method::Method;
+use super::orders::{Orders, Settings};
+use super::spec::Spec;
+use super::worker::{Left, Worker};
+use crate::event::Event;
+use crate::ident::StepId;
+use crate::ledger::FillProgress;
+use crate::pg::{self, ErrorClass};
+use crate::phase::Phase;
+use crate::runner::{Error, Work};
+use crate::step::Action;
+use crate::throttle::{self, Pace, RowRate, Seen, decide};
+
+/// Between two looks at settings and signals.
+const TICK: Duration = Duration::from_millis(100);
+/// Between two progress events.
+const PROGRESS: Duration = Duration::from_millis(250);
+/// The time over which the rate is measured.
+const RATE_OVER: Duration = Duration::from_secs(5);
+
+/// What all workers of a backfill share.
+pub(super) struct Shared {
+    pub(super) work: Work,
+    pub(super) spec: Spec,
+    pub(super) method: Method,
+    pub(super) step: StepId,
+    /// Below `deadlock_timeout`, so that in a deadlock it is always us who give up, never the application.
+    pub(super) lock_timeout: Duration,
+}
+
+impl Shared {
+    pub(super) fn table_oid(&self) -> i64 {
+        self.work.run.facts.table.oid
+    }
+}
+
+/// Fills every row that existed when the sync trigger was there, going on from where the ledger says. Returns when every
+/// page below the bound was in a committed window.
+///
+/// Takes row locks for the time of a batch. May be dropped at any point: at most the open batches are lost, and the next
+/// call goes on from there.
+///
+/// # Errors
+/// [`Error::Interrupted`] when `work.stop` was cancelled, after the open batches were finished; the lease's error when it
+/// is lost; the server's error when a row cannot be filled, or when the server is gone for more than a minute.
+pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
+    let mut connection = connect(work, "control", true).await?;
+    let table = &work.run.facts.table;
+    work.ledger.open_pass(&mut connection, work.lease, &spec.table, table.oid).await?;
+    let step = work.run.program.steps.iter().find(|step| matches!(&step.apply, Action::Backfill(s) if s == spec));
+    let shared = Arc::new(Shared {
+        work: work.clone(),
+        spec: spec.clone(),
+        method: Method::choose(table),
+        step: step.map_or_else(|| StepId("backfill.rows".to_owned()), |step| step.id.clone()),
+        lock_timeout: lock_timeout(&mut connection).await?,
+    });
+    Control::start(shared, connection).await?.run().await
+}
+
+/// Connects, again and again while the server is away.
+pub(super) async fn connect(work: &Work, purpose: &str, announce: bool) -> Result<PgConnection, Error> {
+    let sink = announce.then_some(&work.sink);
+    work.connector.connect_patiently(purpose, &work.stop, sink).await?.ok_or(Error::Interrupted)
+}
+
+async fn lock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
+    let select = "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'";
+    let milliseconds: i64 = pg::query(select).fetch_one(connection).await?.try_get(0)?;
+    let deadlock = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(1000));
+    Ok((deadlock / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)))
+}
+
+struct Control {
+    shared: Arc<Shared>,
+    connection: PgConnection,
+    workers: JoinSet<(u16, Result<Left, Error>)>,
+    /// Numbers of the workers that are at work.
+    at_work: BTreeSet<u16>,
+    orders: watch::Sender<Orders>,
+    seen: watch::Receiver<Seen>,
+    sampler: AbortHandle,
+    unreadable: Vec<String>,
+    held_since: Instant,
+    rate: Rate,
+    progress_due: Instant,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.sampler.abort();
+    }
+}
+
+impl Control {
+    async fn start(shared: Arc<Shared>, mut connection: PgConnection) -> Result<Self, Error> {
+        let work = &shared.work;
+        let (publish, seen) = watch::channel(Seen::nothing());
+        let sampler = tokio::spawn(throttle::sample(work.connector.clone(), work.sink.clone(), publish)).abort_handle();
+        let live = work.ledger.settings(&mut connection, work.run.id).await?;
+        let (settings, unreadable) = Settings::new(&work.run.plan, &live);
+        let orders = watch::Sender::new(Orders {
+            at: Instant::now(),
+            paused: settings.paused,
+            pace: Pace::Run,
+            rate: RowRate::new(settings.rows_per_second).map(Arc::new),
+            batch_target: settings.batch_target,
+            workers: settings.workers,
+        });
+        if settings.paused {
+            work.emit(Event::Paused);
+        }
+        let now = Instant::now();
+        Ok(Self {
+            shared,
+            connection,
+            workers: JoinSet::new(),
+            at_work: BTreeSet::new(),
+            orders,
+            seen,
+            sampler,
+            unreadable,
+            held_since: now,
+            rate: Rate::default(),
+            progress_due: now,
+        })
+    }
+
+    async fn run(mut self) -> Result<(), Error> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.hire();
+        loop {
+            tokio::select! {
+                _ = tick.tick() => match self.tick().await {
+                    Err(error) if error.class() == ErrorClass::Connection => {
+                        self.connection = connect(&self.shared.work, "control", false).await?;
+                    }
+                    other => other?,
+                },
+                Some(ended) = self.workers.join_next() => {
+                    if let Ok((number, result)) = ended {
+                        self.at_work.remove(&number);
+                        match result {
+                            Ok(Left::AllTaken | Left::NotNeeded) => {}
+                            Ok(Left::Stopped) | Err(Error::Interrupted) => return self.stopped().await,
+                            Err(error) => {
+                                self.workers.shutdown().await;
+                                return Err(error);
+                            }
+                        }
+                    }
+                }
+            }
+            if self.workers.is_empty() {
+                return self.done().await;
+            }
+        }
+    }
+
+    /// Waits for the other workers' open batches.
+    async fn stopped(mut self) -> Result<(), Error> {
+        while let Some(ended) = self.workers.join_next().await {
+            if let Ok((_, Err(error))) = ended
+                && !matches!(error, Error::Interrupted)
+            {
+                tracing::debug!(%error, "a worker that was told to stop");
+            }
+        }
+        Err(Error::Interrupted)
+    }
+
+    /// Proves that no page was left out.
+    async fn done(&mut self) -> Result<(), Error> {
+        let work = self.shared.work.clone();
+        if let Some(what) = work.ledger.uncovered(&mut self.connection, work.run.id).await? {
+            let reason = format!("the backfill came to its end, but {what}; run it again");
+            return Err(Error::Blocked { reason });
+        }
+        self.progress(true).await
+    }
+
+    /// Starts workers up to the number that is wanted.
+    fn hire(&mut self) {
+        let wanted = self.orders.borrow().workers;
+        for number in 0..wanted {
+            if self.at_work.insert(number) {
+                let worker = Worker::new(Arc::clone(&self.shared), number, self.orders.subscribe());
+                self.workers.spawn(async move { (number, worker.run().await) });
+            }
+        }
+    }
+
+    async fn tick(&mut self) -> Result<(), Error> {
+        let work = &self.shared.work;
+        let live = work.ledger.settings(&mut self.connection, work.run.id).await?;
+        let (settings, unreadable) = Settings::new(&work.run.plan, &live);
+        if unreadable != self.unreadable {
+            for setting in &unreadable {
+                work.emit(Event::Warning { message: format!("the live setting {setting} cannot be read") });
+            }
+            self.unreadable = unreadable;
+        }
+        let now = Instant::now();
+        let before = self.orders.borrow().clone();
+        let pace = decide(&self.seen.borrow().at(now), &settings.limits, &before.pace);
+        self.tell(&before, settings.paused, pace);
+        let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == settings.rows_per_second;
+        let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
+        let (batch_target, workers) = (settings.batch_target, settings.workers);
+        self.orders.send_replace(Orders { at: now, paused: settings.paused, pace, rate, batch_target, workers });
+        if workers > before.workers {
+            self.hire();
+        }
+        if now >= self.progress_due {
+            self.progress_due = now + PROGRESS;
+            self.progress(false).await?;
+        }
+        Ok(())
+    }
+
+    /// Emits what has changed since the last orders.
+    fn tell(&mut self, before: &Orders, paused: bool, pace: Pace) {
+        let work = &self.shared.work;
+        match (before.paused, paused) {
+            (false, true) => work.emit(Event::Paused),
+            (true, false) => work.emit(Event::Unpaused),
+            _ => {}
+        }
+        let held_by = |pace| match pace {
+            Pace::Hold { signal, .. } => Some(signal),
+            _ => None,
+        };
+        let (held, holds) = (held_by(before.pace), held_by(pace));
+        if held == holds {
+            return;
+        }
+        if let Some(signal) = held {
+            let seconds = self.held_since.elapsed().as_secs_f64();
+            work.emit(Event::Released { signal: signal.name().to_owned(), seconds });
+        }
+        if let Pace::Hold { signal, value, limit } = pace {
+            self.held_since = Instant::now();
+            work.emit(Event::Hold {
+                signal: signal.name().to_owned(),
+                value: signal.format(value),
+                limit: signal.format(limit),
+            });
+        }
+    }
+
+    async fn progress(&mut self, over: bool) -> Result<(), Error> {
+        let work = &self.shared.work;
+        let Some(done) = work.ledger.fill_progress(&mut self.connection, work.run.id).await? else { return Ok(()) };
+        let event = self.rate.event(&done, &work.run.facts.table, over);
+        work.emit(event);
+        Ok(())
+    }
+}
+
+/// Rows and pages over the last few seconds.
+#[derive(Default)]
+struct Rate(VecDeque<(Instant, i64, f64)>);
+
+impl Rate {
+    fn event(&mut self, done: &FillProgress, table: &crate::catalog::TableFacts, over: bool) -> Event {
+        let now = Instant::now();
+        self.0.push_back((now, done.rows, done.pages_done));
+        while self.0.len() > 2 && self.0.get(1).is_some_and(|(at, ..)| now.duration_since(*at) >= RATE_OVER) {
+            self.0.pop_front();
+        }
+        let (rows_per_second, pages_per_second) = self.0.front().map_or((0.0, 0.0), |(since, rows, pages)| {
+            let seconds = now.duration_since(*since).as_secs_f64().max(0.001);
+            (float(done.rows - rows) / seconds, (done.pages_done - pages) / seconds)
+        });
+        let pages_left = float(done.pages) - done.pages_done;
+        Event::Progress {
+            phase: Phase::Backfill,
+            rows_done: done.rows,
+            rows_total: if over { done.rows } else { done.rows_total(table) },
+            rows_per_second,
+            eta_seconds: if over {
+                Some(0.0)
+            } else {
+                (pages_per_second > 0.0).then(|| (pages_left / pages_per_second).max(0.0))
+            },
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts for people")]
+fn float(count: i64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,94 @@
+//! What the control loop tells the workers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::plan::Plan;
+use crate::throttle::{Limits, Pace, RowRate, Signal};
+
+/// Orders older than this are as good as none: the control loop has lost the server, and with it the signals.
+const STALE: Duration = Duration::from_secs(5);
+
+/// What the control loop tells the workers; a new one every 100 ms.
+#[derive(Clone)]
+pub(super) struct Orders {
+    pub(super) at: Instant,
+    pub(super) paused: bool,
+    pub(super) pace: Pace,
+    pub(super) rate: Option<Arc<RowRate>>,
+    pub(super) batch_target: Duration,
+    pub(super) workers: u16,
+}
+
+impl Orders {
+    /// Returns whether a batch may begin.
+    pub(super) fn may_run(&self) -> bool {
+        !self.paused && !matches!(self.pace, Pace::Hold { .. }) && self.at.elapsed() < STALE
+    }
+
+    /// Returns the share of its speed at which the backfill runs.
+    pub(super) fn speed(&self) -> f64 {
+        match self.pace {
+            Pace::Slow { factor } => factor,
+            _ => 1.0,
+        }
+    }
+}
+
+/// The settings that `tune` changes while a backfill runs.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Settings {
+    pub(super) paused: bool,
+    pub(super) rows_per_second: Option<u32>,
+    pub(super) batch_target: Duration,
+    pub(super) workers: u16,
+    pub(super) limits: Limits,
+}
+
+impl Settings {
+    /// Returns the plan's settings with the live ones over them. A live one that cannot be read is named in the second
+    /// part and leaves the plan's as it is.
+    pub(super) fn new(plan: &Plan, live: &[(String, String)]) -> (Self, Vec<String>) {
+        let mut settings = Self {
+            paused: false,
+            rows_per_second: plan.backfill.max_rows_per_second,
+            batch_target: plan.backfill.batch_target,
+            workers: plan.backfill.workers.max(1),
+            limits: Limits::default(),
+        };
+        let (mut lag, mut wait) = (plan.throttle.replica_lag, plan.throttle.lock_wait);
+        let mut unreadable = Vec::new();
+        for (key, value) in live {
+            let understood = match key.as_str() {
+                "paused" => value.parse().map(|paused| settings.paused = paused).is_ok(),
+                "max_rows_per_second" => {
+                    optional(value, |v| v.parse().ok()).map(|v| settings.rows_per_second = v).is_ok()
+                }
+                "batch_target" => duration(value).map(|v| settings.batch_target = v).is_some(),
+                "workers" => value.parse().map(|v: u16| settings.workers = v.max(1)).is_ok(),
+                "replica_lag" => optional(value, duration).map(|v| lag = v).is_ok(),
+                "lock_wait" => optional(value, duration).map(|v| wait = v).is_ok(),
+                _ => true,
+            };
+            if !understood {
+                unreadable.push(format!("{key}={value}"));
+            }
+        }
+        let limit = |signal, limit: Option<Duration>| limit.map(|limit| (signal, limit.as_secs_f64()));
+        let limits = [limit(Signal::ReplicaLag, lag), limit(Signal::LockWait, wait)];
+        settings.limits = Limits(limits.into_iter().flatten().collect());
+        settings.batch_target = settings.batch_target.clamp(Duration::from_millis(1), Duration::from_secs(10));
+        (settings, unreadable)
+    }
+}
+
+/// A value was neither `none` nor `off` nor what it should be.
+struct Unreadable;
+
+fn optional<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Unreadable> {
+    if matches!(text, "none" | "off" | "") { Ok(None) } else { parse(text).map(Some).ok_or(Unreadable) }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok()
+}

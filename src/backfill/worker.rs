@@ -1,0 +1,354 @@
+//! A worker: takes windows from the ledger and fills them, batch by batch.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::PgConnection;
+use tokio::sync::watch;
+
+use super::control::{Shared, connect};
+use super::orders::Orders;
+use super::pace::BatchSize;
+use crate::event::{Blocker, Event};
+use crate::ledger::{LeaseError, LedgerError, Seat, Window};
+use crate::pg::{self, Connector, ErrorClass};
+use crate::runner::Error;
+use crate::throttle::{Pace, Signal};
+
+/// The longest that a batch may take. It is a bound for what should never happen, not the target.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a single page is tried before it is left for last.
+const TRIES: u32 = 3;
+/// How long a worker sleeps at most before it looks at its orders again.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Why a worker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Every window is taken.
+    AllTaken,
+    /// There are more workers than wanted.
+    NotNeeded,
+    /// The run was told to stop.
+    Stopped,
+}
+
+/// What came of a batch.
+enum Batch {
+    /// It committed.
+    Done { rows: u64, time: Duration },
+    /// The table has another file: nothing was committed.
+    Rewritten,
+    /// The window is somebody else's: nothing was committed.
+    NotOurs,
+    /// The lock on the table could not be had.
+    TableLocked(Error),
+    /// A row could not be locked.
+    RowLocked(Error),
+}
+
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    number: u16,
+    orders: watch::Receiver<Orders>,
+    connection: Option<(PgConnection, i32)>,
+    size: BatchSize,
+    /// Rows that are written but not yet paid for.
+    debt: u64,
+    /// Pages of the current window that were put aside.
+    aside: BTreeSet<u32>,
+    /// Failed tries in a row at the same place.
+    failures: u32,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, number: u16, orders: watch::Receiver<Orders>) -> Self {
+        let size = BatchSize::new(orders.borrow().batch_target);
+        Self { shared, number, orders, connection: None, size, debt: 0, aside: BTreeSet::new(), failures: 0 }
+    }
+
+    /// Works until every window is taken, or there is a reason to leave.
+    pub(super) async fn run(mut self) -> Result<Left, Error> {
+        loop {
+            match self.one_window().await {
+                Ok(Some(left)) => return Ok(left),
+                Ok(None) => {}
+                Err(error) => match error.class() {
+                    ErrorClass::Connection => {
+                        self.connection = None;
+                        if self.number == 0 {
+                            let reason = error.database().map(pg::describe).unwrap_or_default();
+                            self.shared.work.emit(Event::Reconnecting { reason, attempt: 1 });
+                        }
+                    }
+                    // Bookkeeping waits for nobody for long, so this is rare.
+                    ErrorClass::Contention => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Takes one window and fills it. Returns `None` when there may be more.
+    async fn one_window(&mut self) -> Result<Option<Left>, Error> {
+        if let Some(left) = self.may_go_on(true).await {
+            return Ok(Some(left));
+        }
+        let shared = Arc::clone(&self.shared);
+        let work = &shared.work;
+        let (connection, seat) = self.connection().await?;
+        let window = work.ledger.take_window(connection, seat, shared.method).await?;
+        let Some(mut window) = window else { return Ok(Some(Left::AllTaken)) };
+        self.aside.clear();
+        self.failures = 0;
+        while !window.is_done() {
+            if let Some(left) = self.may_go_on(false).await {
+                return Ok(Some(left));
+            }
+            if !self.step(&mut window).await? {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Does one batch. Returns false when the window is to be given up, because the table has another file.
+    async fn step(&mut self, window: &mut Window) -> Result<bool, Error> {
+        let from = window.position.next;
+        if self.aside.contains(&from) {
+            return self.put_aside(window, from).await;
+        }
+        let max_rows = self.orders.borrow().rate.as_ref().map(|rate| (rate.rows_per_second() / 2).max(1));
+        self.size.set_target(self.orders.borrow().batch_target);
+        let mut to = from.saturating_add(self.size.pages(max_rows)).min(window.to);
+        if let Some(&page) = self.aside.range(from..to).next() {
+            to = page;
+        }
+        let patient = window.late || self.failures > 0;
+        let observer = if patient { Some(self.observe()) } else { None };
+        let outcome = self.batch(window, to).await;
+        let blockers = match (observer, &outcome) {
+            (Some(observer), Ok(Batch::TableLocked(_) | Batch::RowLocked(_))) => observer.await.unwrap_or_default(),
+            (observer, _) => {
+                observer.inspect(tokio::task::JoinHandle::abort);
+                vec![]
+            }
+        };
+        match outcome? {
+            Batch::Done { rows, time } => {
+                window.position = window.after(to);
+                self.size.took(to - from, rows, time);
+                self.debt = self.debt.saturating_add(rows);
+                self.failures = 0;
+                let speed = self.orders.borrow().speed();
+                self.sleep(time.mul_f64(1.0 / speed - 1.0)).await;
+                Ok(true)
+            }
+            Batch::Rewritten => self.restart(window).await.map(|()| false),
+            Batch::NotOurs => {
+                let holder = "another worker".to_owned();
+                Err(Error::Ledger(LedgerError::Lease(LeaseError::Lost { holder })))
+            }
+            Batch::TableLocked(error) => {
+                self.wait_politely(blockers, &error).await;
+                Ok(true)
+            }
+            Batch::RowLocked(error) if window.late => {
+                self.wait_politely(blockers, &error).await;
+                Ok(true)
+            }
+            Batch::RowLocked(error) => {
+                tracing::debug!(%error, from, to, "batch could not lock a row");
+                self.size.contended(to - from);
+                if to - from > 1 {
+                    self.failures = 0;
+                } else {
+                    self.failures += 1;
+                    if self.failures >= TRIES {
+                        self.failures = 0;
+                        self.aside.insert(from);
+                        return self.put_aside(window, from).await;
+                    }
+                }
+                self.sleep(Duration::from_millis(20).mul_f64(1.0 + 3.0 * rand::random::<f64>())).await;
+                Ok(true)
+            }
+        }
+    }
+
+    /// One transaction: prove the lease, fill, note the progress.
+    async fn batch(&mut self, window: &Window, to: u32) -> Result<Batch, Error> {
+        let shared = Arc::clone(&self.shared);
+        let lock = if window.late {
+            shared.lock_timeout
+        } else {
+            // While it waits for a row, a batch keeps those that it has locked: no longer than it would take anyway.
+            shared.lock_timeout.min(self.orders.borrow().batch_target.max(Duration::from_millis(20)))
+        };
+        let timeouts = pg::Timeouts { lock, statement: STATEMENT_TIMEOUT };
+        let (connection, seat) = self.connection().await?;
+        let done = batch(&shared, connection, seat, window, to, timeouts).await;
+        match &done {
+            Ok(Batch::Done { .. }) => {}
+            Err(error) if error.class() == ErrorClass::Connection => {}
+            _ => pg::rollback(connection).await,
+        }
+        done
+    }
+
+    /// Leaves a page that cannot be locked for last.
+    async fn put_aside(&mut self, window: &mut Window, page: u32) -> Result<bool, Error> {
+        let shared = Arc::clone(&self.shared);
+        let (connection, seat) = self.connection().await?;
+        if shared.work.ledger.set_page_aside(connection, seat, window, page, shared.table_oid()).await? {
+            window.position = window.after(page + 1);
+        }
+        Ok(true)
+    }
+
+    async fn restart(&mut self, window: &Window) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let (work, table) = (&shared.work, &shared.spec.table);
+        let (connection, _) = self.connection().await?;
+        let (pass, began) =
+            work.ledger.restart_pass(connection, work.lease, table, shared.table_oid(), window.pass).await?;
+        if pass.relfilenode == 0 {
+            return Err(Error::Blocked { reason: format!("table {table} is gone") });
+        }
+        if began {
+            let message = format!(
+                "table {table} was rewritten (VACUUM FULL, CLUSTER or the like): the backfill goes through its pages again"
+            );
+            work.emit(Event::Warning { message });
+        }
+        Ok(())
+    }
+
+    /// Says who is in the way, and waits a little longer each time.
+    async fn wait_politely(&mut self, blockers: Vec<Blocker>, error: &Error) {
+        tracing::debug!(%error, "waiting for a lock");
+        self.failures = self.failures.saturating_add(1);
+        let pause = Duration::from_millis(250) * self.failures.min(8);
+        let pause = pause.mul_f64(0.75 + 0.5 * rand::random::<f64>());
+        if !blockers.is_empty() || self.failures > 1 {
+            let step = self.shared.step.clone();
+            self.shared.work.emit(Event::LockWait { step, attempt: self.failures, blockers, pause });
+        }
+        self.sleep(pause).await;
+    }
+
+    /// Finds out who keeps our backend waiting, from another connection, in the middle of the wait.
+    fn observe(&self) -> tokio::task::JoinHandle<Vec<Blocker>> {
+        let pid = self.connection.as_ref().map_or(0, |(_, pid)| *pid);
+        let (connector, after) = (self.shared.work.connector.clone(), self.shared.lock_timeout / 5);
+        tokio::spawn(who_blocks(connector, pid, after))
+    }
+
+    /// Waits while the run is paused or held, or rows are still to be paid for. Returns why the worker must leave.
+    async fn may_go_on(&mut self, between_windows: bool) -> Option<Left> {
+        let mut held = false;
+        loop {
+            if self.shared.work.stop.is_cancelled() {
+                return Some(Left::Stopped);
+            }
+            let orders = self.orders.borrow_and_update().clone();
+            if between_windows && self.number >= orders.workers {
+                return Some(Left::NotNeeded);
+            }
+            if !orders.may_run() {
+                if matches!(orders.pace, Pace::Hold { signal: Signal::LockWait, .. }) && !held {
+                    // Somebody waits for what a batch locks: the next one locks less.
+                    self.size.contended(self.size.pages(None));
+                }
+                held = true;
+                self.sleep_or_orders(LOOK_AGAIN).await;
+                continue;
+            }
+            let wait = orders.rate.as_ref().and_then(|rate| rate.pay(&mut self.debt));
+            let Some(wait) = wait else {
+                self.debt = 0;
+                return None;
+            };
+            self.sleep(wait.min(LOOK_AGAIN)).await;
+        }
+    }
+
+    async fn sleep(&self, time: Duration) {
+        if time.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.shared.work.stop.cancelled() => {}
+        }
+    }
+
+    async fn sleep_or_orders(&mut self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            _ = self.orders.changed() => {}
+            () = self.shared.work.stop.cancelled() => {}
+        }
+    }
+
+    /// Returns the connection, made anew if need be, and our number for the ledger.
+    async fn connection(&mut self) -> Result<(&mut PgConnection, Seat), Error> {
+        let connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            let mut connection = connect(&self.shared.work, "backfill", self.number == 0).await?;
+            let pid = pg::backend_pid(&mut connection).await?;
+            (connection, pid)
+        };
+        let seat = Seat { lease: self.shared.work.lease, worker: i32::from(self.number) };
+        Ok((&mut self.connection.insert(connection).0, seat))
+    }
+}
+
+async fn batch(
+    shared: &Shared,
+    connection: &mut PgConnection,
+    seat: Seat,
+    window: &Window,
+    to: u32,
+    timeouts: pg::Timeouts,
+) -> Result<Batch, Error> {
+    let (work, spec) = (&shared.work, &shared.spec);
+    pg::begin(connection, timeouts, false).await?;
+    // The planner has no statistics of the new column; a TID range scan is what is wanted, always. The table's lock is
+    // taken apart from the rows', so that a locked table is not mistaken for a locked row.
+    let lock = format!("SET LOCAL enable_seqscan = off; LOCK TABLE {} IN ROW EXCLUSIVE MODE", spec.table.sql());
+    if let Err(error) = pg::batch(connection, &lock).await {
+        let error = Error::Database(error);
+        return if error.class() == ErrorClass::Contention { Ok(Batch::TableLocked(error)) } else { Err(error) };
+    }
+    work.ledger.fence(connection, seat.lease).await?;
+    let sql = spec.batch(window.position.next, to, (window.position.sub_pass, window.sub_passes));
+    let start = Instant::now();
+    let rows = match pg::update(connection, &sql).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            let error = Error::Database(error);
+            return if error.class() == ErrorClass::Contention { Ok(Batch::RowLocked(error)) } else { Err(error) };
+        }
+    };
+    let time = start.elapsed();
+    let position = window.after(to);
+    // The table cannot get another file while we have it locked.
+    let file = work.ledger.advance_window(connection, seat, window, position, rows, shared.table_oid()).await?;
+    match file {
+        None => Ok(Batch::NotOurs),
+        Some(file) if file != window.relfilenode => Ok(Batch::Rewritten),
+        Some(_) => {
+            pg::commit(connection).await?;
+            Ok(Batch::Done { rows, time })
+        }
+    }
+}
+
+async fn who_blocks(connector: Connector, pid: i32, after: Duration) -> Vec<Blocker> {
+    let Ok(mut connection) = connector.connect("look").await else { return vec![] };
+    tokio::time::sleep(after).await;
+    pg::blockers(&mut connection, pid).await.unwrap_or_default()
+}

@@ -1,0 +1,101 @@
+//! Makes the columns equal again, where a person has said which side wins.
+
+use std::time::{Duration, Instant};
+
+use sqlx::PgConnection;
+
+use super::check::{Context, table_pages};
+use super::{Side, Spec};
+use crate::backfill::BatchSize;
+use crate::compile::REPAIR_SETTING;
+use crate::ledger::Lease;
+use crate::pg::{self, ErrorClass};
+use crate::runner::Error;
+
+/// What one transaction should take.
+const TARGET: Duration = Duration::from_millis(100);
+/// Short, so that applications never wait long for what we have locked while we wait.
+const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_millis(100), statement: Duration::from_secs(30) };
+/// How often one page is tried.
+const TRIES: u32 = 100;
+
+/// Sets the losing side of every row that is empty or different; the value of the other side decides. Rows that do not
+/// convert stay as they are. The sync trigger stands aside in these transactions, and in no other.
+///
+/// Returns the number of rows that were changed. With a lease, every transaction proves it. Takes row locks for the time
+/// of a small transaction each; may be repeated, and dropped at any point.
+///
+/// # Errors
+/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Blocked`] when a row stays locked; the lease's error;
+/// the server's error, when a value does not convert for example.
+pub async fn repair(context: &Context, lease: Option<Lease>, spec: &Spec, winner: Side) -> Result<i64, Error> {
+    let mut connection = context.connect("repair").await?;
+    let pages = table_pages(&mut connection, spec).await?;
+    let mut size = BatchSize::new(TARGET);
+    let (mut from, mut changed, mut tries) = (0_u32, 0_i64, 0);
+    loop {
+        if context.stop.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let end = from.saturating_add(size.pages(None));
+        // The last one has no end, so that rows appended or moved meanwhile are seen too.
+        let to = (end < pages).then_some(end);
+        match batch(context, &mut connection, lease, &spec.repair(from, to, winner)).await {
+            Ok((rows, time)) => {
+                size.took(end - from, rows, time);
+                changed = changed.saturating_add(i64::try_from(rows).unwrap_or(i64::MAX));
+                tries = 0;
+                match to {
+                    Some(to) => from = to,
+                    None => return Ok(changed),
+                }
+            }
+            Err(error) => {
+                tries += 1;
+                match error.class() {
+                    ErrorClass::Contention if tries <= TRIES => {
+                        size.contended(end - from);
+                        let pause = Duration::from_millis(50).mul_f64(1.0 + rand::random::<f64>());
+                        tokio::time::sleep(pause).await;
+                    }
+                    ErrorClass::Connection if tries <= TRIES => connection = context.connect("repair").await?,
+                    ErrorClass::Contention => {
+                        let reason =
+                            format!("a row on page {from} of table {} stays locked; repair again later", spec.table);
+                        return Err(Error::Blocked { reason });
+                    }
+                    _ => return Err(error),
+                }
+            }
+        }
+    }
+}
+
+async fn batch(
+    context: &Context,
+    connection: &mut PgConnection,
+    lease: Option<Lease>,
+    sql: &str,
+) -> Result<(u64, Duration), Error> {
+    pg::begin(connection, TIMEOUTS, true).await?;
+    let done: Result<_, Error> = async {
+        pg::batch(connection, &format!("SET LOCAL enable_seqscan = off; SET LOCAL {REPAIR_SETTING} = 'on'")).await?;
+        if let Some(lease) = lease {
+            context.ledger.fence(connection, lease).await?;
+        }
+        let start = Instant::now();
+        let rows = pg::update(connection, sql).await?;
+        Ok((rows, start.elapsed()))
+    }
+    .await;
+    match done {
+        Ok(done) => {
+            pg::commit(connection).await?;
+            Ok(done)
+        }
+        Err(error) => {
+            pg::rollback(connection).await;
+            Err(error)
+        }
+    }
+}
