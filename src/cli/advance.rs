@@ -38,7 +38,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
         match tick(&session, &name, args.dry_run).await {
             Ok(tick) => {
                 codes.push(tick.code);
-                text.push_str(&tick.text(context));
+                // Runs that ended long ago are of no interest to somebody who reads what cron has to say.
+                if !tick.over() {
+                    text.push_str(&tick.text(context));
+                }
                 values.push(tick.value);
             }
             Err(error) => {
@@ -75,6 +78,11 @@ enum Said {
 }
 
 impl Tick {
+    /// Returns whether the run was over before.
+    fn over(&self) -> bool {
+        matches!(&self.said, Said::Finish(finish) if finish.did.is_empty() && finish.waiting_for.is_none())
+    }
+
     fn text(&self, context: &Context) -> String {
         match &self.said {
             Said::Finish(finish) => human::finish(finish, context.out),

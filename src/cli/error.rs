@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit_code;
+use crate::catalog::CatalogError;
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
 use crate::plan::PlanErrors;
@@ -159,8 +160,9 @@ fn tool_code(error: &Error) -> &'static str {
         Error::Ledger(LedgerError::Lease(LeaseError::Held { .. })) => "lease::held",
         Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. })) => "lease::lost",
         Error::Ledger(LedgerError::Lease(LeaseError::Database(error)) | LedgerError::Database(error))
-        | Error::Catalog(crate::catalog::CatalogError::Database(error))
+        | Error::Catalog(CatalogError::Database { source: error, .. })
         | Error::Database(error) => database_code(error),
+        Error::Catalog(CatalogError::Answer { .. }) => "catalog::answer",
     }
 }
 
@@ -192,9 +194,10 @@ fn tool_help(error: &Error, target: &str) -> String {
             "nothing of this step is left behind; clear the cause, then run again, or crossfade rollback"
         }
         Error::Ledger(error) => return ledger_help(error, target),
-        Error::Catalog(crate::catalog::CatalogError::Database(error)) | Error::Database(error) => {
+        Error::Catalog(CatalogError::Database { source: error, .. }) | Error::Database(error) => {
             return database_help(error, target);
         }
+        Error::Catalog(CatalogError::Answer { .. }) => "this is a bug, or a server that nobody has tried: report it",
     };
     help.to_owned()
 }

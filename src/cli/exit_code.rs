@@ -35,7 +35,8 @@ pub fn of(error: &Error) -> u8 {
         Error::Drifted { .. } => DRIFTED,
         Error::Interrupted => INTERRUPTED,
         Error::Ledger(error) => of_ledger(error),
-        Error::Catalog(CatalogError::Database(error)) | Error::Database(error) => of_database(error),
+        Error::Catalog(CatalogError::Database { source: error, .. }) | Error::Database(error) => of_database(error),
+        Error::Catalog(CatalogError::Answer { .. }) => INTERNAL,
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
         _ if finish.did.is_empty() => format!("{name} is in {}, {}\n", finish.phase, words(&finish.state)),
         _ => format!("{name} goes on with {}{did}\n", finish.phase),
     };
-    if let Some(reason) = &finish.waiting_for {
+    // What only repeats the next command is left out.
+    if let Some(reason) = finish.waiting_for.as_ref().filter(|reason| !reason.starts_with("crossfade ")) {
         let _ = writeln!(text, "  waits for {}", printable(reason));
     }
     next_command(&mut text, &finish.name, &finish.state);
@@ -58,7 +59,7 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<10} {value}");
     };
-    if let Some(reason) = &status.waiting_for {
+    if let Some(reason) = status.waiting_for.as_ref().filter(|reason| !reason.starts_with("crossfade ")) {
         row("waits for", printable(reason));
     }
     if let Some(holder) = &status.holder {

@@ -106,7 +106,9 @@ impl Narrator {
                 self.held = None;
                 Some(line("", &format!("going on; {} held it for {}", words(signal), duration(*seconds))))
             }
-            Event::Paused => self.hold("paused", || line(&look.waiting(), "paused by somebody; it stops here")),
+            Event::Paused => {
+                self.hold("paused", || line(&look.waiting(), "paused by somebody; crossfade resume lets it go on"))
+            }
             Event::Unpaused => {
                 self.held = None;
                 Some(line("", "resumed by somebody; going on"))

@@ -116,8 +116,10 @@ impl Stage {
     /// Waits until the server has noticed that the tool is gone.
     async fn alone(&self) {
         let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'crossfade %' AND datname = current_database()";
-        wait_for("the killed tool's sessions to end", PATIENCE, async || self.database.scalar::<i64>(sessions).await == 0)
-            .await;
+        wait_for("the killed tool's sessions to end", PATIENCE, async || {
+            self.database.scalar::<i64>(sessions).await == 0
+        })
+        .await;
     }
 
     /// The schema, without what the test itself put there.

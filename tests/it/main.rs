@@ -1,12 +1,12 @@
 //! Tests on real servers, one module per behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
-mod cli;
 mod catalog;
+mod cli;
 mod crashes;
 mod harness;
 mod harness_works;
 mod locks;
 mod ready_plans;
-mod traffic_works;
 mod sync_trigger;
+mod traffic_works;

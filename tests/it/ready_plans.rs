@@ -109,7 +109,8 @@ async fn under_traffic(version: &Version, name: &str, plan: &Plan, text: &str) {
 
     let report = traffic.stop().await;
     assert_eq!((report.failed_statements, report.wrong_reads), (0, 0), "{name}: {:#?}", report.failures);
-    let lost = report.ledger.lost_writes(&mut connection, &subject, Side::New, |pair| Some(pair.final_name())).await.unwrap();
+    let lost =
+        report.ledger.lost_writes(&mut connection, &subject, Side::New, |pair| Some(pair.final_name())).await.unwrap();
     assert!(lost.is_empty(), "{name}: {lost:?}");
     assert!(report.statements > 1000, "{name}: only {} statements", report.statements);
     let status = tool.status(plan.name.as_str()).await.unwrap();

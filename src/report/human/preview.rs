@@ -22,22 +22,13 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
     if preview.in_place {
         text.push_str("\nNo new column is needed: PostgreSQL makes this change without touching the rows.\n");
     }
-    for phase in &preview.program.phases {
-        let steps: Vec<_> = preview.program.steps_of(*phase).collect();
-        if !steps.is_empty() {
-            let _ = writeln!(text, "\n{}", look.bold(&format!("{phase}: {}", purpose(*phase))));
-            for step in steps {
-                one_step(&mut text, step, estimates.seconds, look);
-            }
-        }
-    }
-    if preview.program.steps.iter().any(|step| step.lock >= LockMode::ShareRowExclusive) {
-        text.push_str("\nA lock that is not to be had at once is let go and tried again: nobody queues behind it.\n");
+    if let Some(program) = &preview.program {
+        steps(&mut text, program, estimates.seconds, look);
     }
     findings(&mut text, "Good to know", &preview.warnings, &look.yellow("warning"), look);
     findings(&mut text, "In the way", &preview.refusals, &look.red("refused"), look);
     text.push('\n');
-    if !preview.in_place {
+    if !preview.in_place && preview.program.is_some() {
         let _ = writeln!(
             text,
             "Estimate: {} rows to fill, about {} of WAL, about {}.",
@@ -46,13 +37,30 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
             duration(estimates.seconds)
         );
     }
-    let _ = writeln!(text, "{}", way_back(&preview.program));
+    if let Some(program) = &preview.program {
+        let _ = writeln!(text, "{}", way_back(program));
+    }
     if preview.refusals.is_empty() {
         let _ = writeln!(text, "Nothing was changed. Next: crossfade run {}", shell_word(path));
     } else {
         let _ = writeln!(text, "Nothing was changed. Next: clear the way, then crossfade plan {}", shell_word(path));
     }
     text
+}
+
+fn steps(text: &mut String, program: &Program, seconds: f64, look: Look) {
+    for phase in &program.phases {
+        let steps: Vec<_> = program.steps_of(*phase).collect();
+        if !steps.is_empty() {
+            let _ = writeln!(text, "\n{}", look.bold(&format!("{phase}: {}", purpose(*phase))));
+            for step in steps {
+                one_step(text, step, seconds, look);
+            }
+        }
+    }
+    if program.steps.iter().any(|step| step.lock >= LockMode::ShareRowExclusive) {
+        text.push_str("\nA lock that is not to be had at once is let go and tried again: nobody queues behind it.\n");
+    }
 }
 
 /// Returns the steps as an SQL script with comments.
@@ -62,7 +70,7 @@ pub(crate) fn script(plan: &Plan, preview: &Preview) -> String {
     for finding in &preview.refusals {
         let _ = writeln!(text, "-- refused [{}]: {}", finding.code, comment(&finding.message));
     }
-    for step in &preview.program.steps {
+    for step in preview.program.iter().flat_map(|program| &program.steps) {
         let _ = writeln!(text, "\n-- {}: {}", step.id, comment(&step.title));
         let transaction = if step.transactional() { "one transaction" } else { "outside a transaction" };
         let _ = writeln!(text, "-- lock: {}; {transaction}", step.lock);

@@ -137,7 +137,8 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
         help: "do something".to_owned(),
     };
     let mut shown = crate::runner::Preview {
-        program,
+        program: Some(program),
+        facts: None,
         estimates: crate::runner::Estimates { rows: 1_000_000, wal_bytes: 700_000_000, seconds: 8.0 },
         warnings: vec![finding("catalog::trigger", "trigger touch fires on every update")],
         refusals: vec![],
