@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{Cli, Database, Output, own_server};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "check",
     "plan",
     "run",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 14] = [
     "tune",
     "rollback",
     "history",
+    "demo",
     "schema",
     "completions",
 ];
