@@ -14,5 +14,6 @@ mod worker;
 
 pub use control::run;
 pub use method::Method;
+pub use orders::check_setting;
 pub(crate) use pace::BatchSize;
 pub use spec::{Fill, Spec};

@@ -20,12 +20,14 @@ mod rehearsal;
 mod server;
 mod statements;
 mod table;
+mod trial;
 
 pub use dependants::{Dependant, dependants};
 pub use facts::{ChangeFacts, ColumnFacts, ConstraintFacts, Conversion, Facts, FunctionFacts, IndexFacts, TableFacts};
 pub use finding::{Finding, Inspection};
 pub use holds::holds;
 pub use inspect::inspect;
+pub use trial::{ConversionCheck, ConversionCount, try_conversions};
 
 /// Why the catalog could not be read. Refusals are not errors; see [`Finding`].
 #[derive(Debug, thiserror::Error)]

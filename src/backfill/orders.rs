@@ -82,6 +82,31 @@ impl Settings {
     }
 }
 
+/// Returns why `key=value` is no live setting, if it is none: its name is unknown, or its value cannot be read.
+///
+/// # Errors
+/// The reason, with what was expected.
+pub fn check_setting(key: &str, value: &str) -> Result<(), String> {
+    let expected = match key {
+        "max_rows_per_second" => optional(value, |v| v.parse::<u32>().ok().filter(|v| *v > 0))
+            .is_err()
+            .then_some("a whole number from 1, or none"),
+        "workers" => value
+            .parse::<u16>()
+            .is_ok_and(|v| (1..=64).contains(&v))
+            .then_some(())
+            .map_or(Some("a whole number from 1 to 64"), |()| None),
+        "batch_target" => duration(value).filter(|v| !v.is_zero()).map_or(Some("a duration such as 100ms"), |_| None),
+        "replica_lag" | "lock_wait" => optional(value, duration).is_err().then_some("a duration such as 5s, or off"),
+        _ => {
+            return Err(format!(
+                "there is no setting {key}; a run has max_rows_per_second, batch_target, workers, replica_lag and lock_wait"
+            ));
+        }
+    };
+    expected.map_or(Ok(()), |expected| Err(format!("{key}={value}: expected {expected}")))
+}
+
 /// A value was neither `none` nor `off` nor what it should be.
 struct Unreadable;
 

@@ -39,7 +39,7 @@ pub(super) struct Column {
     pub(super) collate: Option<String>,
     pub(super) collation_oid: i64,
     #[serde(rename = "enum")]
-    is_enum: bool,
+    pub(super) is_enum: bool,
     deterministic: bool,
     pub(super) not_null: bool,
     not_null_constraint: Option<String>,

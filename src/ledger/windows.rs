@@ -90,6 +90,8 @@ pub struct FillProgress {
     pub rows: i64,
     /// Pages that wait for their lock.
     pub late: i64,
+    /// Seconds since the backfill began.
+    pub seconds: f64,
 }
 
 impl FillProgress {
@@ -351,6 +353,7 @@ impl Ledger {
                 pages_done: row.try_get(1)?,
                 rows: row.try_get(2)?,
                 late: row.try_get(3)?,
+                seconds: row.try_get(4)?,
             })
         };
         row.map(progress).transpose()

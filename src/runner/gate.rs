@@ -79,17 +79,7 @@ pub(super) async fn check(
     spec: &verify::Spec,
     phase: Phase,
 ) -> Result<verify::Outcome, Error> {
-    let (outcome, identity) = verify::check(
-        &work.connector,
-        &work.ledger,
-        &work.run.program,
-        spec,
-        &work.sink,
-        &work.stop,
-        phase,
-        CHECK_CONNECTIONS,
-    )
-    .await?;
+    let (outcome, identity) = verify::check(&work.check_context(), spec, phase, CHECK_CONNECTIONS).await?;
     let timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
     pg::begin(&mut session.main, timeouts, true).await?;
     let stored = async {

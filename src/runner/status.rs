@@ -53,31 +53,28 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     let holder = ledger.holder(connection, run.id).await?.map(|(holder, _)| holder);
     let counts = ledger.write_counts(connection, run).await?;
     let checked = ledger.last_verification(connection, run.id).await?;
-    let fill = ledger.fill(connection, run.id).await?.unwrap_or_default();
+    let fill = ledger.fill_progress(connection, run.id).await?.unwrap_or_default();
     let running = holder.is_some() && matches!(state.mode, Mode::Forward | Mode::Failed | Mode::New) && !state.paused;
-    let total = run.facts.table.rows.max(0);
+    let rows_total = fill.rows_total(&run.facts.table).max(run.facts.table.rows);
+    #[expect(clippy::cast_precision_loss, reason = "an estimate of rows")]
+    let share = if fill.pages > 0 { fill.pages_done / fill.pages as f64 } else { 0.0 };
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate of rows")]
-    let rows_done = match (fill.bound, fill.done) {
-        (0, _) => 0,
-        (bound, done) if done >= bound => total,
-        (bound, done) => (total as f64 * done as f64 / bound as f64) as i64,
+    let rows_done = if share >= 1.0 { rows_total } else { (rows_total as f64 * share) as i64 };
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rows_per_second = match fill.seconds {
+        seconds if running && state.phase == Phase::Backfill && seconds > 0.0 => rows_done as f64 / seconds,
+        _ => 0.0,
     };
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    let rate = if running && state.phase == Phase::Backfill && fill.seconds > 0.0 {
-        rows_done as f64 / fill.seconds
-    } else {
-        0.0
-    };
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    let eta_seconds = (rate > 0.0).then(|| (total - rows_done) as f64 / rate);
+    let eta_seconds = (rows_per_second > 0.0).then(|| (rows_total - rows_done) as f64 / rows_per_second);
     let expanded = state.done.iter().any(|id| id.0 == "expand.columns");
     Ok(Status {
         name: run.name().to_string(),
         phase: state.phase,
         state: if running { "running".to_owned() } else { state.word().to_owned() },
-        rows_total: total,
+        rows_total,
         rows_done,
-        rows_per_second: rate,
+        rows_per_second,
         eta_seconds,
         mismatches: checked.map(|(_, mismatches)| mismatches),
         old_column_writes: counts.old,

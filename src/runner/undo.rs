@@ -119,17 +119,7 @@ async fn nothing_only_new(
         return Ok(None);
     }
     let before = work.ledger.write_counts(&mut session.main, &work.run).await?.new;
-    let (outcome, _) = crate::verify::check(
-        &work.connector,
-        &work.ledger,
-        &work.run.program,
-        spec,
-        &work.sink,
-        &work.stop,
-        step.phase,
-        gate::CHECK_CONNECTIONS,
-    )
-    .await?;
+    let (outcome, _) = crate::verify::check(&work.check_context(), spec, step.phase, gate::CHECK_CONNECTIONS).await?;
     let only_new = outcome.counts.only_new;
     if only_new > 0 {
         return Err(Error::Blocked {

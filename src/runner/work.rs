@@ -26,6 +26,17 @@ pub struct Work {
 }
 
 impl Work {
+    /// Returns what a check of this run works with.
+    pub fn check_context(&self) -> crate::verify::Context {
+        crate::verify::Context {
+            connector: self.connector.clone(),
+            ledger: self.ledger.clone(),
+            program: self.run.program.clone(),
+            sink: self.sink.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+
     /// Emits an event.
     pub fn emit(&self, event: Event) {
         (self.sink)(event);

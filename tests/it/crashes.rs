@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Cli, Database, Output, plain_alter, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A database with the fleet, a plan file, and a hook that stops the tool inside the transaction of any ledger entry.
 struct Stage {

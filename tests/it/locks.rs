@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Cli, Database, tool, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn fleet_of(rows: u32) -> (Database, PgConnection) {
     let database = Database::new().await;
