@@ -52,6 +52,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let stop = CancellationToken::new();
     let _signals = signals::stop_politely(stop.clone(), context.console.clone(), context.json());
     let plan = plan::parse(PLAN_FILE, PLAN)?;
+    introduce(context);
 
     let stage = Stage::begin(context, "server");
     let server = start_server().await?;
@@ -87,6 +88,13 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     });
     context.result(&demo, || human::demo(&demo, &command(), context.out) + &kept.unwrap_or_default())?;
     Ok(verdict(&demo))
+}
+
+fn introduce(context: &Context) {
+    if let Telling::Words { look, .. } = context.telling() {
+        let title = look.bold("Renaming vehicles.status while three releases of an application write to it.");
+        context.console.line(&format!("{title}\nOn a throwaway server; nothing else on this machine is touched.\n"));
+    }
 }
 
 /// Returns what the process is to exit with.
@@ -219,7 +227,10 @@ impl Clock {
                 _ => {}
             }
             drop(time);
-            next(event);
+            // That the run goes on after each deployment goes without saying.
+            if !matches!(event, Event::Resumed { .. }) {
+                next(event);
+            }
         })
     }
 
