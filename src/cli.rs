@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod context;
 mod database;
+mod demo;
 mod error;
 pub mod exit_code;
 mod history;
@@ -115,6 +116,7 @@ enum Command {
     Tune(tune::Args),
     Rollback(rollback::Args),
     History(history::Args),
+    Demo(demo::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -153,6 +155,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
         Command::Tune(args) => tune::run(&args, context).await,
         Command::Rollback(args) => rollback::run(&args, context).await,
         Command::History(args) => history::run(&args, context).await,
+        Command::Demo(args) => demo::run(&args, context).await,
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

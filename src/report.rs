@@ -10,7 +10,7 @@ mod narrator;
 mod progress;
 
 pub(crate) use look::{Look, printable, redacted};
-pub(crate) use progress::{Console, Reporter, Telling};
+pub(crate) use progress::{Console, Reporter, Telling, bar};
 
 use std::io::{self, Write as _};
 

@@ -10,6 +10,7 @@ use super::{Format, Global, database, signals};
 use crate::compile::LedgerSchema;
 use crate::event;
 use crate::ident::{PlanName, RelationName};
+use crate::pg::Connector;
 use crate::report::{self, Console, Look, Reporter, Telling, json};
 use crate::runner::Tool;
 
@@ -133,7 +134,12 @@ impl Context {
 
     fn tool_with(&self, sink: event::EventSink, stop: CancellationToken) -> Result<Tool, CliError> {
         let connector = database::connector(self.database_url.as_deref())?;
-        Ok(Tool::new(connector, LedgerSchema::new(&self.ledger_schema), actor(), sink, stop))
+        Ok(self.tool_on(connector, sink, stop))
+    }
+
+    /// Returns a tool for another database than the one that was named.
+    pub(super) fn tool_on(&self, connector: Connector, sink: event::EventSink, stop: CancellationToken) -> Tool {
+        Tool::new(connector, LedgerSchema::new(&self.ledger_schema), actor(), sink, stop)
     }
 
     /// Prints a result: as JSON, or as the text that `text` makes.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit_code;
 use crate::catalog::CatalogError;
+use crate::demo::server::ServerError;
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
 use crate::plan::PlanErrors;
@@ -36,6 +37,9 @@ pub(super) enum CliError {
     /// The library's error.
     #[error(transparent)]
     Tool(#[from] Error),
+    /// The demo's server.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// The result could not be written.
     #[error("the result could not be written: {0}")]
     Output(#[from] io::Error),
@@ -52,6 +56,7 @@ impl CliError {
             Self::File { source, .. } if source.kind() == io::ErrorKind::InvalidData => exit_code::PLAN_INVALID,
             Self::Usage { .. } | Self::File { .. } => exit_code::USAGE,
             Self::Tool(error) => exit_code::of(error),
+            Self::Server(_) => exit_code::DATABASE,
             Self::Output(_) => exit_code::INTERNAL,
         }
     }
@@ -122,6 +127,8 @@ impl CliError {
             Self::Plan(_) => "plan::invalid",
             Self::File { .. } => "usage::file",
             Self::Output(_) => "internal::output",
+            Self::Server(ServerError::NoBinaries) => "demo::no_postgres",
+            Self::Server(_) => "demo::server",
             Self::Tool(error) => tool_code(error),
         }
     }
@@ -135,6 +142,10 @@ impl CliError {
                 "a plan is a text file in UTF-8".to_owned()
             }
             Self::File { .. } => "check the path; a plan is a YAML file".to_owned(),
+            Self::Server(ServerError::NoBinaries) => "then run crossfade demo again".to_owned(),
+            Self::Server(_) => {
+                "the demo needs a PostgreSQL that can be started here, and room in the temporary directory".to_owned()
+            }
             Self::Output(_) => "check what standard output is connected to".to_owned(),
             Self::Tool(error) => tool_help(error, target.unwrap_or("the database")),
         }

@@ -1,9 +1,11 @@
 //! Results as text for people: short lines, and always the next command.
 
 mod amounts;
+mod demo;
 mod preview;
 
 pub(crate) use amounts::{bytes, duration, number, plural, rate};
+pub(crate) use demo::{Demo, demo};
 pub(crate) use preview::{changes, one_finding, preview, script};
 
 use std::fmt::Write as _;

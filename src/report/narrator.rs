@@ -20,6 +20,8 @@ pub(super) struct Narrator {
     phase: Option<(Phase, Instant)>,
     step: Option<String>,
     progress: Option<Progress>,
+    /// How many rows the backfill has filled.
+    filled: i64,
     /// What the phase found, for its line.
     note: Option<String>,
     /// Why nothing happens right now.
@@ -38,7 +40,17 @@ pub(super) struct Progress {
 
 impl Narrator {
     pub(super) fn new(look: Look, verbose: bool) -> Self {
-        Self { look, verbose, phase: None, step: None, progress: None, note: None, held: None, lock_wait_told: None }
+        Self {
+            look,
+            verbose,
+            phase: None,
+            step: None,
+            progress: None,
+            filled: 0,
+            note: None,
+            held: None,
+            lock_wait_told: None,
+        }
     }
 
     /// Takes note of an event. Returns what is to be said about it for good.
@@ -56,6 +68,7 @@ impl Narrator {
                 self.phase = Some((*phase, now));
                 self.step = None;
                 self.progress = None;
+                self.filled = 0;
                 self.note = None;
                 self.held = None;
                 None
@@ -68,6 +81,7 @@ impl Narrator {
             }
             Event::StepDone { step, seconds, adopted } => {
                 self.step = None;
+                self.progress = None;
                 self.held = None;
                 let how = if *adopted { "was done already".to_owned() } else { duration(*seconds) };
                 self.verbose.then(|| look.dim(&format!("    {step}: {how}")))
@@ -88,7 +102,10 @@ impl Narrator {
                     line(&look.waiting(), &text)
                 })
             }
-            Event::Progress { rows_done, rows_total, rows_per_second, eta_seconds, .. } => {
+            Event::Progress { phase, rows_done, rows_total, rows_per_second, eta_seconds } => {
+                if *phase == Phase::Backfill {
+                    self.filled = *rows_done;
+                }
                 self.progress = Some(Progress {
                     done: *rows_done,
                     total: *rows_total,
@@ -154,11 +171,10 @@ impl Narrator {
             let _ = write!(text, " {}", duration(seconds));
         }
         let note = self.note.take().or_else(|| {
-            let progress = self.progress.filter(|progress| phase == Phase::Backfill && progress.done > 0)?;
-            let seconds = took.filter(|seconds| *seconds >= 0.05)?;
+            let seconds = took.filter(|seconds| *seconds >= 0.05 && self.filled > 0)?;
             #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-            let per_second = progress.done as f64 / seconds;
-            Some(format!("{}, {}", plural(progress.done, "row"), rate(per_second)))
+            let per_second = self.filled as f64 / seconds;
+            Some(format!("{}, {}", plural(self.filled, "row"), rate(per_second)))
         });
         if let Some(note) = note {
             let _ = write!(text, "   {}", self.look.dim(&note));

@@ -59,6 +59,9 @@ pub(crate) enum Telling {
     },
 }
 
+/// Says something about the moment.
+pub(crate) type Aside = Box<dyn Fn() -> String + Send + Sync>;
+
 /// Tells events until it is dropped.
 pub(crate) struct Reporter {
     sink: EventSink,
@@ -68,26 +71,32 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Returns a reporter that writes to `console`.
     pub(crate) fn new(telling: Telling, console: &Console) -> Self {
+        Self::with_aside(telling, console, None)
+    }
+
+    /// Returns a reporter that also says what `aside` says, beside the bar or behind the line.
+    pub(crate) fn with_aside(telling: Telling, console: &Console, aside: Option<Aside>) -> Self {
         let sink: EventSink = match telling {
             Telling::Nothing => crate::event::silent(),
             Telling::Json => {
                 let console = console.clone();
                 Arc::new(move |event| console.line(&json::event(&event)))
             }
-            Telling::Words { look, terminal, verbose } => Self::narrating(look, terminal, verbose, console),
+            Telling::Words { look, terminal, verbose } => Self::narrating(Teller {
+                narrator: Narrator::new(look, verbose),
+                console: console.clone(),
+                look,
+                terminal,
+                aside,
+                bar: None,
+                said: Instant::now(),
+            }),
         };
         Self { sink, console: console.clone() }
     }
 
-    fn narrating(look: Look, terminal: bool, verbose: bool, console: &Console) -> EventSink {
-        let teller = Arc::new(Mutex::new(Teller {
-            narrator: Narrator::new(look, verbose),
-            console: console.clone(),
-            look,
-            terminal,
-            bar: None,
-            said: Instant::now(),
-        }));
+    fn narrating(teller: Teller) -> EventSink {
+        let teller = Arc::new(Mutex::new(teller));
         // Ends when the sink, the only strong reference, is gone.
         let weak = Arc::downgrade(&teller);
         thread::spawn(move || keep_telling(&weak));
@@ -125,6 +134,7 @@ struct Teller {
     console: Console,
     look: Look,
     terminal: bool,
+    aside: Option<Aside>,
     /// The bar, and whether it has a length.
     bar: Option<(ProgressBar, bool)>,
     /// When something was last said.
@@ -143,7 +153,11 @@ impl Teller {
 
     fn refresh(&mut self) {
         let now = Instant::now();
-        let moment = self.narrator.now(now);
+        let mut moment = self.narrator.now(now);
+        if let (Some((_, _, text)), Some(aside)) = (&mut moment, &self.aside) {
+            text.push_str("; ");
+            text.push_str(&aside());
+        }
         if !self.terminal {
             if let Some((phase, _, text)) = moment
                 && now.duration_since(self.said) >= LINE_EVERY

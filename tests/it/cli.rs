@@ -1,12 +1,14 @@
 //! The command line: help, exit codes, messages, and what must never be printed.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Cli, Database, Output, own_server};
+use crate::harness::{Cli, Database, Output, own_server, wait_for};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "check",
     "plan",
     "run",
@@ -19,6 +21,7 @@ const COMMANDS: [&str; 14] = [
     "tune",
     "rollback",
     "history",
+    "demo",
     "schema",
     "completions",
 ];
@@ -57,6 +60,7 @@ async fn help_is_a_result() {
       tune         Change settings of a run while it goes on, such as its rows a second
       rollback     Take a run back, without losing what was written through either column
       history      Show the log of a run: who did what, and when by the database's clock
+      demo         Watch a column being renamed under live traffic, on a throwaway server
       schema       Print the JSON Schema of plan files, for editors
       completions  Print the script that completes commands in a shell
       help         Print this message or the help of the given subcommand(s)
@@ -94,169 +98,7 @@ async fn every_command_explains_itself() {
         let own = stdout.split("Global options:").next().unwrap();
         writeln!(all, "{own}").unwrap();
     }
-    insta::assert_snapshot!(all, @"
-    Look for mistakes in plan files, without a database
-
-    Usage: crossfade check [OPTIONS] <PLAN>...
-
-    Arguments:
-      <PLAN>...  Plan files
-
-    Options:
-      -h, --help  Print help (see more with '--help')
-
-
-    Show what a plan would do on the database: steps, SQL, locks, estimates, risks
-
-    Usage: crossfade plan [OPTIONS] <PLAN>
-
-    Arguments:
-      <PLAN>  The plan file
-
-    Options:
-          --format <FORMAT>  How the steps are printed [default: text] [possible values: text, json,
-                             sql]
-      -h, --help             Print help (see more with '--help')
-
-
-    Go through the phases of a plan now, to the end or to the end of a phase
-
-    Usage: crossfade run [OPTIONS] <PLAN>
-
-    Arguments:
-      <PLAN>  The plan file
-
-    Options:
-          --to <PHASE>  Stop when this phase is done [possible values: expand, index, backfill, verify,
-                        switch, contract]
-      -h, --help        Print help (see more with '--help')
-
-
-    Register the run of a plan and do its first phase
-
-    Usage: crossfade start [OPTIONS] <PLAN>
-
-    Arguments:
-      <PLAN>  The plan file
-
-    Options:
-      -h, --help  Print help (see more with '--help')
-
-
-    One tick: take a run, or every run, at most one phase further
-
-    Usage: crossfade advance [OPTIONS] [NAME]
-
-    Arguments:
-      [NAME]  The run; without it, every run
-
-    Options:
-          --all      Every run
-          --dry-run  Only say what would be done
-      -h, --help     Print help (see more with '--help')
-
-
-    Show where a run, or every run, stands
-
-    Usage: crossfade status [OPTIONS] [NAME]
-
-    Arguments:
-      [NAME]  The run; without it, every run
-
-    Options:
-      -w, --watch  Look again every second until the run is over
-      -h, --help   Print help
-
-
-    Compare the old and the new column of every row
-
-    Usage: crossfade verify [OPTIONS] <NAME>
-
-    Arguments:
-      <NAME>  The run
-
-    Options:
-          --repair <SIDE>  Set the other column of rows that are not equal from this one, then compare
-                           again [possible values: old, new]
-      -h, --help           Print help (see more with '--help')
-
-
-    Let a run stop after its current batch, wherever it is worked on
-
-    Usage: crossfade pause [OPTIONS] <NAME>
-
-    Arguments:
-      <NAME>  The run
-
-    Options:
-      -h, --help  Print help
-
-
-    Let a paused run go on
-
-    Usage: crossfade resume [OPTIONS] <NAME>
-
-    Arguments:
-      <NAME>  The run
-
-    Options:
-      -h, --help  Print help
-
-
-    Change settings of a run while it goes on, such as its rows a second
-
-    Usage: crossfade tune [OPTIONS] <NAME> <KEY=VALUE>...
-
-    Arguments:
-      <NAME>          The run
-      <KEY=VALUE>...  Settings, with the names and values that plans use
-
-    Options:
-      -h, --help  Print help
-
-
-    Take a run back, without losing what was written through either column
-
-    Usage: crossfade rollback [OPTIONS] <NAME>
-
-    Arguments:
-      <NAME>  The run
-
-    Options:
-          --to <PHASE>  Go back to the end of this phase only [possible values: expand, index, backfill,
-                        verify, switch, contract]
-      -h, --help        Print help (see more with '--help')
-
-
-    Show the log of a run: who did what, and when by the database's clock
-
-    Usage: crossfade history [OPTIONS] <NAME>
-
-    Arguments:
-      <NAME>  The run
-
-    Options:
-      -h, --help  Print help
-
-
-    Print the JSON Schema of plan files, for editors
-
-    Usage: crossfade schema [OPTIONS]
-
-    Options:
-      -h, --help  Print help (see more with '--help')
-
-
-    Print the script that completes commands in a shell
-
-    Usage: crossfade completions [OPTIONS] <SHELL>
-
-    Arguments:
-      <SHELL>  The shell [possible values: bash, elvish, fish, powershell, zsh]
-
-    Options:
-      -h, --help  Print help (see more with '--help')
-    ");
+    insta::assert_snapshot!("commands", all);
 }
 
 #[tokio::test]
@@ -460,4 +302,45 @@ async fn a_reader_that_goes_away_is_no_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn the_demo_loses_nothing_and_says_so_in_json() {
+    let output = Cli::new("").args(["demo", "--rows", "5000", "--format", "json"]).run().await;
+    assert_eq!(output.code, Some(0), "{}\n{}", output.stdout, output.stderr);
+    let demo: Value = serde_json::from_str(&output.stdout).unwrap();
+    for zero in ["failed_statements", "lost_writes", "mismatches"] {
+        assert_eq!(demo[zero], 0, "{zero}: {demo}");
+    }
+    assert_eq!(demo["rows"], 5000);
+    for positive in
+        ["seconds", "rows_per_second", "statements", "p50_idle_ms", "p99_idle_ms", "p50_run_ms", "p99_run_ms"]
+    {
+        assert!(demo[positive].as_f64().is_some_and(|value| value > 0.0), "{positive}: {demo}");
+    }
+    let events: Vec<Value> = output.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let done = |phase| events.iter().any(|event| event["event"] == "phase_done" && event["phase"] == phase);
+    assert!(["expand", "index", "backfill", "verify", "switch", "contract"].into_iter().all(done), "{}", output.stderr);
+}
+
+#[tokio::test]
+async fn the_demo_can_be_interrupted_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    // The server's user must be able to reach its directory.
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let running = Cli::new("").env("TMPDIR", dir.path()).args(["demo", "--rows", "5000"]).spawn();
+    wait_for("the idle measurement", Duration::from_mins(1), async || running.stderr().contains("fleet ")).await;
+    running.signal(Signal::SIGINT);
+    let output = running.wait(Duration::from_mins(1)).await;
+    assert_eq!(output.code, Some(130), "{}", output.stderr);
+    assert!(output.stderr.contains("press Ctrl-C again to stop at once"), "{}", output.stderr);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn the_demo_without_server_programs_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Cli::new("").env("CROSSFADE_PG_BIN", dir.path()).args(["demo"]).run().await;
+    assert_eq!(output.code, Some(4), "{}", output.stderr);
+    assert!(output.stderr.contains("there is no `initdb` and `postgres` in"), "{}", output.stderr);
 }
