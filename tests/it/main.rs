@@ -4,6 +4,7 @@
 mod catalog;
 mod cli;
 mod crashes;
+mod engines;
 mod harness;
 mod harness_works;
 mod locks;
