@@ -1,4 +1,7 @@
 //! Everything that runs around the tool when it is shown or tested: a throwaway server, a table of vehicles,
 //! and live clients of three application releases. Nothing in the library depends on this module.
 
+pub mod fleet;
 pub mod server;
+pub mod stats;
+pub mod traffic;

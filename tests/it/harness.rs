@@ -3,10 +3,14 @@
 
 mod cli;
 mod database;
+mod pgbouncer;
 mod postgres;
+mod proxy;
 mod wait;
 
 pub(crate) use cli::{Cli, Output};
 pub(crate) use database::Database;
-pub(crate) use postgres::{own_server, versions};
+pub(crate) use pgbouncer::PgBouncer;
+pub(crate) use postgres::{own_server, server, versions};
+pub(crate) use proxy::Proxy;
 pub(crate) use wait::wait_for;

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Output, own_server, versions, wait_for};
+use crate::harness::{Cli, Database, Output, PgBouncer, Proxy, own_server, server, versions, wait_for};
 
 const TWO_TABLES: &str = "
     CREATE TABLE one (a int NOT NULL DEFAULT 7, b text COLLATE \"C\", c timestamptz);
@@ -113,4 +113,68 @@ async fn the_tool_is_a_process_that_can_be_frozen_and_killed() {
     wait_for("the end of --help", Duration::from_secs(10), async || running.has_ended()).await;
     let _ = (running.stdout(), running.stderr());
     let _ = running.kill().await;
+}
+
+async fn one(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    sqlx::query_scalar("SELECT 1").persistent(false).fetch_one(connection).await
+}
+
+#[tokio::test]
+async fn a_cut_wire_ends_connections_and_a_dead_one_refuses_them() {
+    let database = Database::new().await;
+    let mut proxy = Proxy::before(server()).await;
+    let mut connection = PgConnection::connect(&proxy.url(&database.name)).await.unwrap();
+    assert_eq!(one(&mut connection).await.unwrap(), 1);
+    proxy.cut();
+    assert!(one(&mut connection).await.is_err());
+    let mut connection = PgConnection::connect(&proxy.url(&database.name)).await.unwrap();
+    assert_eq!(one(&mut connection).await.unwrap(), 1);
+    proxy.take_down();
+    assert!(one(&mut connection).await.is_err());
+    assert!(PgConnection::connect(&proxy.url(&database.name)).await.is_err());
+}
+
+#[tokio::test]
+async fn pgbouncer_gives_each_transaction_another_session() {
+    let database = Database::new().await;
+    let Some(bouncer) = PgBouncer::before(server()).await else { return };
+    let url = bouncer.url(&database.name);
+    let mut first = PgConnection::connect(&url).await.unwrap();
+    let mut second = PgConnection::connect(&url).await.unwrap();
+    // The first one's transaction holds a server connection, so the second one's setting went to another.
+    sqlx::raw_sql("BEGIN; SET application_name = 'first'").execute(&mut first).await.unwrap();
+    sqlx::raw_sql("SET application_name = 'second'").execute(&mut second).await.unwrap();
+    sqlx::raw_sql("COMMIT").execute(&mut first).await.unwrap();
+    let sessions: i64 = database
+        .scalar(&format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND application_name IN ('first', 'second')",
+            database.name
+        ))
+        .await;
+    assert_eq!(sessions, 2);
+}
+
+#[tokio::test]
+async fn a_replica_follows_and_can_be_paused() {
+    let primary = own_server();
+    let database = Database::on_server(&primary).await;
+    let replica = primary.replica().unwrap();
+    let mut follower = PgConnection::connect(&replica.url(&database.name)).await.unwrap();
+    assert!(sqlx::raw_sql("CREATE TABLE t (x int)").execute(&mut follower).await.is_err());
+    sqlx::raw_sql("SELECT pg_wal_replay_pause()").execute(&mut follower).await.unwrap();
+    database.execute("CREATE TABLE t AS SELECT 1 AS x").await;
+    let mut sees = async || {
+        let regclass: Option<String> = sqlx::query_scalar("SELECT to_regclass('t')::text")
+            .persistent(false)
+            .fetch_one(&mut follower)
+            .await
+            .unwrap();
+        regclass.is_some()
+    };
+    assert!(!sees().await);
+    let mut other = PgConnection::connect(&replica.url(&database.name)).await.unwrap();
+    sqlx::raw_sql("SELECT pg_wal_replay_resume()").execute(&mut other).await.unwrap();
+    wait_for("the replica to follow", Duration::from_secs(10), sees).await;
+    let lag: i64 = database.scalar("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'").await;
+    assert_eq!(lag, 1);
 }

@@ -4,3 +4,4 @@
 mod catalog;
 mod harness;
 mod harness_works;
+mod traffic_works;

@@ -12,6 +12,7 @@ use super::postgres::{Version, server, server_of};
 
 /// An empty database with a pool of connections. It stays until the server goes.
 pub(crate) struct Database {
+    pub(crate) name: String,
     pub(crate) url: String,
     pub(crate) pool: PgPool,
 }
@@ -33,7 +34,7 @@ impl Database {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let url = server.create_database(&name).await.unwrap();
         let pool = PgPoolOptions::new().max_connections(20).connect_lazy(&url).unwrap();
-        Self { url, pool }
+        Self { name, url, pool }
     }
 
     /// Runs statements, all in one implicit transaction.

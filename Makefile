@@ -1,0 +1,13 @@
+# Both targets do all of their set-up on a fresh Debian with nothing but Rust; elsewhere they say what is missing.
+.PHONY: demo test
+
+# The whole story on a throwaway PostgreSQL, under live traffic. Options: make demo ARGS="--rows 100000 --keep"
+demo:
+	.ci/need cc postgres
+	cargo run --release -- demo $(ARGS)
+
+# All tests, on the installed PostgreSQL and on the oldest and newest supported. One of them: make test ARGS=name
+test:
+	.ci/need cc postgres pgbouncer npm
+	.ci/postgres-versions
+	cargo test $(ARGS)
