@@ -1,5 +1,5 @@
-//! Reads the catalog: what a plan meets on the server ([`inspect`]), whether a step's effect is there ([`holds`]), what
-//! still hangs on a column ([`dependants`]), and which values will not convert ([`try_conversions`]).
+//! Reads the catalog: what a plan meets on the server ([`inspect()`]), whether a step's effect is there ([`holds()`]), what
+//! still hangs on a column ([`dependants()`]), and which values will not convert ([`try_conversions`]).
 //!
 //! Everything that cannot be carried is found here and refused with its name, so nothing is lost later. Definitions are
 //! never rewritten as text: the change is rehearsed on an empty temporary copy of the table, in a transaction that is
@@ -20,12 +20,14 @@ mod rehearsal;
 mod server;
 mod statements;
 mod table;
+mod trial;
 
 pub use dependants::{Dependant, dependants};
 pub use facts::{ChangeFacts, ColumnFacts, ConstraintFacts, Conversion, Facts, FunctionFacts, IndexFacts, TableFacts};
 pub use finding::{Finding, Inspection};
 pub use holds::holds;
 pub use inspect::inspect;
+pub use trial::{ConversionCheck, ConversionCount, try_conversions};
 
 /// Why the catalog could not be read. Refusals are not errors; see [`Finding`].
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ mod conversion;
 mod indexes;
 mod not_null;
 mod sync_trigger;
+mod trial;
 
 pub(crate) use sync_trigger::REPAIR_SETTING;
 
@@ -16,6 +17,8 @@ use crate::plan::{BuildIndexes, Change, Plan};
 use crate::sql::{LockMode, quote_ident, quote_literal};
 use crate::step::{Action, Fact, Guard, Program, Step, Undo};
 use crate::verify;
+
+pub(crate) use trial::{Trial, TrialColumn};
 
 /// The schema of the ledger, where the helper functions live too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +110,14 @@ impl Active<'_> {
     }
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    fn new(plan: &'a Plan, facts: &'a Facts, ledger: &'a LedgerSchema) -> Self {
+        let active = plan.changes.iter().zip(&facts.changes).enumerate();
+        let active = active.filter(|(_, (_, facts))| !facts.metadata_only);
+        let active = active.map(|(position, (change, facts))| Active { position, change, facts }).collect();
+        Self { plan, facts, ledger, tag: plan.tag(), active }
+    }
+
     fn table(&self) -> &TableName {
         &self.plan.table
     }
@@ -148,10 +158,7 @@ impl Context<'_> {
 
 /// Returns the whole run of `plan` on the table that `facts` describe.
 pub fn compile(plan: &Plan, facts: &Facts, ledger: &LedgerSchema) -> Program {
-    let active = plan.changes.iter().zip(&facts.changes).enumerate();
-    let active = active.filter(|(_, (_, facts))| !facts.metadata_only);
-    let active = active.map(|(position, (change, facts))| Active { position, change, facts }).collect();
-    let context = Context { plan, facts, ledger, tag: plan.tag(), active };
+    let context = Context::new(plan, facts, ledger);
     let mut phases = Phase::ALL.to_vec();
     if plan.indexes.build == BuildIndexes::AfterBackfill {
         phases.swap(1, 2);

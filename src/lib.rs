@@ -4,6 +4,8 @@
 
 pub mod backfill;
 pub mod catalog;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod compile;
 #[cfg(feature = "cli")]
 pub mod demo;
@@ -13,6 +15,8 @@ pub mod ledger;
 pub mod pg;
 pub mod phase;
 pub mod plan;
+#[cfg(feature = "cli")]
+mod report;
 pub mod runner;
 pub mod sql;
 pub mod step;

@@ -1,3 +1,8 @@
 //! The `crossfade` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    crossfade::cli::main(std::env::args_os().collect()).await
+}

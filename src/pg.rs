@@ -51,7 +51,8 @@ impl Connector {
         let mut connection = PgConnection::connect_with(&options).await?;
         // A backend whose client is gone stops waiting for a lock, instead of blocking the table's queue (traps 2.7).
         // Harmless if it leaks into a pooled server connection.
-        connection.execute("SET client_connection_check_interval = '1s'").await?;
+        // And the JIT compiler takes seconds over our catalog queries, whose cost the planner cannot know.
+        connection.execute(sqlx::raw_sql("SET client_connection_check_interval = '1s'; SET jit = off")).await?;
         Ok(connection)
     }
 }

@@ -125,7 +125,7 @@ pub fn check_setting(key: &str, value: &str) -> Result<(), String> {
     };
     let understood = match key {
         "batch_target" => duration(value).is_some_and(|target| !target.is_zero()),
-        "max_rows_per_second" => optional(value, |v| v.parse::<u32>().ok()).is_ok(),
+        "max_rows_per_second" => optional(value, |v| v.parse::<u32>().ok().filter(|rows| *rows > 0)).is_ok(),
         "workers" => value.parse::<u16>().is_ok_and(|workers| (1..=64).contains(&workers)),
         "sub_passes" => automatic(value, sub_passes).is_ok(),
         "window_pages" => automatic(value, window_pages).is_ok(),

@@ -79,7 +79,9 @@ async fn new_type(
     let made = if to.contains('\0') { Err(zero_byte()) } else { attempt(conn, "try the new type", statements).await? };
     if let Err(objection) = made {
         let (code, help) = match objection.code.as_str() {
-            "42704" => ("catalog::type_missing", "check the spelling; a type outside the search_path needs its schema"),
+            "42704" | "3F000" => {
+                ("catalog::type_missing", "check the spelling; a type outside the search_path needs its schema")
+            }
             _ => ("catalog::type", "name a type as CREATE TABLE would: varchar(10), numeric(12,2), app.my_enum"),
         };
         found.refuse(code, format!("{subject}: {}", objection.message), help);
@@ -185,11 +187,75 @@ impl Way<'_> {
         to.type_mod < 0 && NEVER_RAISE.iter().any(|(f, t)| *f == from.base_type && t.contains(&to.base_type.as_str()))
     }
 
-    /// Returns the expression as PostgreSQL understands it. A generated column takes what we take: one row's own
-    /// columns and immutable functions (traps S8).
+    /// Returns the expression as PostgreSQL understands it, if it is immutable.
     async fn deparse(
         &self,
         conn: &mut PgConnection,
+        sql: &str,
+        path: &str,
+    ) -> Result<Result<String, Objection>, CatalogError> {
+        let result = self.generate(conn, &self.source.base_type, &self.target.base_type, sql, path).await?;
+        match result {
+            Err(objection) if objection.code == "42P17" && (self.source.is_enum || self.target.is_enum) => {
+                let body = self.deparse_enum(conn, sql, path).await?;
+                Ok(body.ok_or(objection))
+            }
+            result => Ok(result),
+        }
+    }
+
+    /// Casts between text and an enum are not immutable, because the enum's labels can change; still they depend on no
+    /// session setting. Returns the expression if all else in it is immutable: with text in the enum's place.
+    async fn deparse_enum(
+        &self,
+        conn: &mut PgConnection,
+        sql: &str,
+        path: &str,
+    ) -> Result<Option<String>, CatalogError> {
+        let Some(body) = self.function_body(conn, sql, path).await? else { return Ok(None) };
+        let source = if self.source.is_enum { "text" } else { &self.source.base_type };
+        let inner = if self.target.is_enum {
+            let Some(inner) = body.strip_suffix(&format!("::{}", self.target.base_type)) else { return Ok(None) };
+            // The cut is a guess; that the cast of what is left reads the same proves it.
+            let cast = format!("CAST({inner} AS {})", self.target.base_type);
+            if self.function_body(conn, &cast, "").await?.as_ref() != Some(&body) {
+                return Ok(None);
+            }
+            inner
+        } else {
+            &body
+        };
+        let target = if self.target.is_enum { "text" } else { &self.target.base_type };
+        Ok(self.generate(conn, source, target, inner, "").await?.is_ok().then_some(body))
+    }
+
+    /// Returns the expression as PostgreSQL writes it in a function's body, immutable or not.
+    async fn function_body(
+        &self,
+        conn: &mut PgConnection,
+        sql: &str,
+        path: &str,
+    ) -> Result<Option<String>, CatalogError> {
+        let (name, from, to) = (quote_ident(self.name), &self.source.base_type, &self.target.base_type);
+        let statements = [
+            search_path(path),
+            format!("CREATE FUNCTION pg_temp.crossfade_body({name} {from}) RETURNS {to} LANGUAGE sql RETURN ({sql}\n)"),
+            search_path(""),
+            "SELECT pg_get_function_sqlbody(oid) FROM pg_proc WHERE proname = 'crossfade_body' AND pronamespace = pg_my_temp_schema()"
+                .to_owned(),
+        ];
+        let Ok(Some(body)) = attempt(conn, "try a conversion", statements).await? else { return Ok(None) };
+        super::query::run(conn, "end a trial", format!("DROP FUNCTION pg_temp.crossfade_body({from})")).await?;
+        Ok(body.strip_prefix("RETURN ").map(str::to_owned))
+    }
+
+    /// Returns the expression as PostgreSQL writes it for a generated column, which takes what we take: one row's own
+    /// columns and immutable functions (traps S8).
+    async fn generate(
+        &self,
+        conn: &mut PgConnection,
+        source: &str,
+        target: &str,
         sql: &str,
         path: &str,
     ) -> Result<Result<String, Objection>, CatalogError> {
@@ -198,33 +264,26 @@ impl Way<'_> {
         }
         let out = if self.name == "crossfade_value" { "crossfade_out" } else { "crossfade_value" };
         let before = format!(
-            "CREATE TEMPORARY TABLE crossfade_conversion ({} {}{}, {out} {} GENERATED ALWAYS AS (",
+            "CREATE TEMPORARY TABLE crossfade_conversion ({} {source}{}, {out} {target} GENERATED ALWAYS AS (",
             quote_ident(self.name),
-            self.source.base_type,
             self.source.collate(),
-            self.target.base_type,
         );
         let statements = [search_path(path), format!("{before}{sql}\n) STORED)"), search_path("")];
         if let Err(mut objection) = attempt(conn, "try a conversion", statements).await? {
-            let skip = before.chars().count();
-            objection.position = objection
-                .position
-                .and_then(|at| at.checked_sub(skip))
-                .filter(|at| (1..=sql.chars().count() + 1).contains(at));
+            let within = 1..=sql.chars().count() + 1;
+            let at = objection.position.and_then(|at| at.checked_sub(before.chars().count()));
+            objection.position = at.filter(|at| within.contains(at));
             return Ok(Err(objection));
         }
         let table = oid(conn, "pg_temp.crossfade_conversion").await?;
         let columns = Column::read_all(conn, table).await?;
         drop_table(conn, "crossfade_conversion").await?;
         let columns: Vec<_> = columns.into_iter().filter(|column| column.attnum > 0).collect();
-        Ok(match columns.as_slice() {
-            [_, Column { generated: true, default: Some(sql), .. }] => Ok(sql.clone()),
-            _ => Err(Objection {
-                code: "42601".to_owned(),
-                message: "it is more than an expression".to_owned(),
-                position: None,
-            }),
-        })
+        if let [_, Column { generated: true, default: Some(sql), .. }] = columns.as_slice() {
+            return Ok(Ok(sql.clone()));
+        }
+        let message = "it is more than an expression".to_owned();
+        Ok(Err(Objection { code: "42601".to_owned(), message, position: None }))
     }
 
     /// Makes the function that the run will use, and returns whether it gives NULL for NULL.

@@ -15,7 +15,7 @@ pub struct Facts {
     pub changes: Vec<ChangeFacts>,
     /// Every index that mentions an old column.
     pub indexes: Vec<IndexFacts>,
-    /// Whether other row triggers fire BEFORE INSERT or UPDATE and may change the columns (traps T2).
+    /// Whether other row triggers fire BEFORE UPDATE and may change the columns (traps T2).
     pub other_before_triggers: bool,
     /// PL/pgSQL functions that may have cached the column's type and must be touched in the swap (traps P2).
     pub functions_to_touch: Vec<FunctionFacts>,
@@ -117,6 +117,11 @@ impl Conversion {
     /// Returns whether every value of the source has one of the target, so that no write can fail.
     pub fn is_total(&self) -> bool {
         matches!(self, Self::Identity | Self::InfallibleCast)
+    }
+
+    /// Returns whether there is a way at all.
+    pub fn exists(&self) -> bool {
+        *self != Self::None
     }
 
     /// Returns whether NULL becomes NULL.

@@ -42,6 +42,16 @@ pub(super) async fn text(
     query.fetch_one(conn).await.map_err(|source| CatalogError::Database { what, source })
 }
 
+/// Returns the answer of a generated query, one JSON text.
+pub(super) async fn json<T: DeserializeOwned>(
+    conn: &mut PgConnection,
+    what: &'static str,
+    sql: String,
+) -> Result<T, CatalogError> {
+    let answer = text(conn, what, sql).await?;
+    serde_json::from_str(answer.as_deref().unwrap_or("null")).map_err(|source| CatalogError::Answer { what, source })
+}
+
 /// What the server has against a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Objection {

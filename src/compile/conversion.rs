@@ -17,6 +17,7 @@ pub(super) struct Way<'a> {
     /// The source column as the plan's expression names it.
     source: &'a str,
     source_base: &'a str,
+    source_collate: &'a str,
     target: &'a str,
     target_base: &'a str,
     target_plain_compare: bool,
@@ -30,6 +31,7 @@ pub(super) fn forward<'a>(context: &'a Context<'_>, a: &'a Active<'_>) -> Way<'a
         suffix: format!("f{}", a.position + 1),
         source: a.change.old.as_str(),
         source_base: &a.facts.old.base_type,
+        source_collate: &a.facts.old.collate,
         target: &a.facts.new_type,
         target_base: &a.facts.new_base_type,
         target_plain_compare: a.facts.new_plain_compare,
@@ -44,6 +46,7 @@ pub(super) fn reverse<'a>(context: &'a Context<'_>, a: &'a Active<'_>) -> Way<'a
         suffix: format!("r{}", a.position + 1),
         source: a.change.new.as_str(),
         source_base: &a.facts.new_base_type,
+        source_collate: &a.facts.new_collate,
         target: &a.facts.old.type_name,
         target_base: &a.facts.old.base_type,
         target_plain_compare: a.facts.old.plain_compare,
@@ -130,9 +133,14 @@ impl Way<'_> {
         let fails_body = dollar_quote(&format!(
             "DECLARE converted {target}; BEGIN converted := {raw}($1); RETURN false; EXCEPTION WHEN OTHERS THEN RETURN true; END"
         ));
+        // A parameter has its type's own collation; the expression means the column's.
+        let value = match self.source_collate {
+            "" => format!("({sql})"),
+            collate => format!("(SELECT ({sql}) FROM (SELECT {source}{collate} AS {source}) AS crossfade_row)"),
+        };
         let mut statements = vec![
             format!(
-                "CREATE FUNCTION {raw}({source} {source_base}) RETURNS {target_base} IMMUTABLE PARALLEL SAFE LANGUAGE sql RETURN ({sql})"
+                "CREATE FUNCTION {raw}({source} {source_base}) RETURNS {target_base} IMMUTABLE PARALLEL SAFE LANGUAGE sql RETURN {value}"
             ),
             format!(
                 "CREATE FUNCTION {try_}({source_base}) RETURNS {target_base} IMMUTABLE PARALLEL SAFE LANGUAGE plpgsql AS {try_body}"

@@ -65,7 +65,7 @@ pub enum ServerError {
         /// The system's answer.
         source: io::Error,
     },
-    /// `initdb` or `pg_basebackup` failed.
+    /// `initdb`, `pg_basebackup` or `cp` failed.
     #[error("{program} failed: {output}")]
     Program {
         /// Which one.
@@ -218,7 +218,25 @@ impl Server {
             .spawn()
             .map_err(io_error("start the watchdog"))?;
         let port = if options.tcp { free_port()? } else { 5432 };
-        Ok(Self { options, bin_dir, dir: Some(dir), root, run_as, port, postmaster: None, watchdog: Some(watchdog) })
+        let (dir, watchdog) = (Some(dir), Some(watchdog));
+        let mut server = Self { options, bin_dir, dir, root, run_as, port, postmaster: None, watchdog };
+        if run_as.is_some() && !everybody_may_enter(&server.bin_dir) {
+            server.copy_binaries()?;
+        }
+        Ok(server)
+    }
+
+    /// Copies the installation into the server's directory: its user cannot enter, say, a checkout below `/root`.
+    fn copy_binaries(&mut self) -> Result<(), ServerError> {
+        let Some(installation) = self.bin_dir.parent().map(Path::to_owned) else { return Ok(()) };
+        let copy = self.root.join("postgresql");
+        run("cp", Command::new("cp").arg("-RP").arg(&installation).arg(&copy))?;
+        let moved = |path: &Path| path.strip_prefix(&installation).map(|rest| copy.join(rest)).ok();
+        self.options.library_path = self.options.library_path.take().map(|path| moved(&path).unwrap_or(path));
+        if let Some(bin_dir) = moved(&self.bin_dir) {
+            self.bin_dir = bin_dir;
+        }
+        Ok(())
     }
 
     /// Returns the command for one of the server programs, as the server's user.
@@ -470,6 +488,12 @@ fn unprivileged_user() -> Result<Option<(Uid, Gid)>, ServerError> {
         .find_map(|name| User::from_name(name).ok().flatten())
         .map(|user| Some((user.uid, user.gid)))
         .ok_or(ServerError::NoUser)
+}
+
+/// Returns whether every user of the machine may run programs in `dir`.
+fn everybody_may_enter(dir: &Path) -> bool {
+    let open = |dir: &Path| fs::metadata(dir).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0);
+    fs::canonicalize(dir).is_ok_and(|dir| dir.ancestors().all(open))
 }
 
 /// Returns a port of 127.0.0.1 that nobody listens on right now.

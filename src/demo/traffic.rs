@@ -387,6 +387,16 @@ impl Traffic {
         (failures.failed, failures.wrong_reads)
     }
 
+    /// Returns what tells how many requests were made so far, and how many statements failed or answers were wrong.
+    pub fn watch(&self) -> impl Fn() -> (u64, usize) + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let requests = shared.requests.iter().map(|(_, count)| count.load(Ordering::SeqCst)).sum();
+            let failures = shared.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            (requests, failures.failed + failures.wrong_reads)
+        }
+    }
+
     /// Ends all clients after the request each is in, and returns what they did.
     pub async fn stop(self) -> TrafficReport {
         self.shared.stopped.send_replace(true);

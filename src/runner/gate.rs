@@ -11,12 +11,22 @@ use crate::phase::Phase;
 use crate::step::{Action, Guard, Step};
 use crate::verify::{self, Identity};
 
-/// How many connections a check reads with.
-pub(super) const CHECK_CONNECTIONS: usize = 2;
-
 /// A wait for the grace period that is no longer than this is sat out; for a longer one the run ends and says when to
 /// come back.
 const SHORT_WAIT: Duration = Duration::from_mins(1);
+
+/// How often a guard that failed is made to hold before the step is given up.
+pub(super) const MENDS: u32 = 5;
+
+/// Returns the error of a step whose guards do not come to hold.
+pub(super) fn will_not_hold(step: &Step) -> Error {
+    Error::Blocked {
+        reason: format!(
+            "what step {} needs was made to hold {MENDS} times and did not last until its transaction: is somebody else changing the table or its trigger?",
+            step.id
+        ),
+    }
+}
 
 /// A guard that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,17 +89,7 @@ pub(super) async fn check(
     spec: &verify::Spec,
     phase: Phase,
 ) -> Result<verify::Outcome, Error> {
-    let (outcome, identity) = verify::check(
-        &work.connector,
-        &work.ledger,
-        &work.run.program,
-        spec,
-        &work.sink,
-        &work.stop,
-        phase,
-        CHECK_CONNECTIONS,
-    )
-    .await?;
+    let (outcome, identity) = work.check(spec, phase).await?;
     let timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
     pg::begin(&mut session.main, timeouts, true).await?;
     let stored = async {

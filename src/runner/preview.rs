@@ -4,10 +4,10 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Error;
-use crate::catalog::{self, Facts, Finding};
+use crate::catalog::{self, ConversionCount, Facts, Finding};
 use crate::compile::compile;
 use crate::ledger::Ledger;
-use crate::plan::{BuildIndexes, Plan};
+use crate::plan::{BuildIndexes, Change, Plan};
 use crate::step::Program;
 
 /// How many keys of rows that do not convert are listed.
@@ -54,16 +54,51 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
         return Ok(Preview { program: None, estimates, warnings, refusals, in_place: false, facts: None });
     };
     if refusals.is_empty() {
-        let check = catalog::try_conversions(connection, plan, &facts, ledger.schema(), SAMPLE_KEYS).await?;
-        let (more_refusals, more_warnings) = check.findings(plan);
-        refusals.extend(more_refusals);
-        warnings.extend(more_warnings);
+        let check = catalog::try_conversions(connection, plan, &facts, SAMPLE_KEYS).await?;
+        for count in &check.changes {
+            judge(&plan.changes[count.change], count, &mut refusals, &mut warnings);
+        }
     }
     let in_place = facts.changes.iter().all(|change| change.metadata_only);
     let estimates =
         if in_place { Estimates { rows: facts.table.rows, ..Estimates::default() } } else { estimate(plan, &facts) };
     let program = Some(compile(plan, &facts, ledger.schema()));
     Ok(Preview { program, estimates, warnings, refusals, in_place, facts: Some(facts) })
+}
+
+/// What the conversions of all rows speak against or warn of.
+fn judge(change: &Change, count: &ConversionCount, refusals: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
+    if count.raising > 0 {
+        let finding = Finding {
+            code: "catalog::does_not_convert",
+            message: format!(
+                "{} row(s) hold a value in column {} that does not convert; the first: {}",
+                count.raising,
+                change.old,
+                count.keys.join(", ")
+            ),
+            help: "change those rows, or `using`; or say `on_error: leave` to leave them empty, and repair them before verify".to_owned(),
+        };
+        if change.on_error.is_none() { refusals.push(finding) } else { warnings.push(finding) }
+    }
+    if count.empty > 0 {
+        refusals.push(Finding {
+            code: "catalog::becomes_null",
+            message: format!("{} row(s) would become NULL, but column {} is NOT NULL", count.empty, change.old),
+            help: "let `using` give a value for them, or drop NOT NULL first".to_owned(),
+        });
+    }
+    if let Some(lossy) = count.lossy.filter(|lossy| *lossy > 0) {
+        warnings.push(Finding {
+            code: "catalog::lossy",
+            message: format!(
+                "{lossy} row(s) of column {} would not come back as they are through `reverse`",
+                change.old
+            ),
+            help: "their old values stay as they are until a release writes the new column; `contract` drops them"
+                .to_owned(),
+        });
+    }
 }
 
 /// A coarse estimate. Every row gets a new version: its own bytes and, as pages are full, one entry in every index; the

@@ -7,6 +7,7 @@ use super::forward::Until;
 use super::heartbeat;
 use super::preview::Preview;
 use super::status::Status;
+use super::work::CHECK_CONNECTIONS;
 use super::{Error, Work, forward, preview, session, status, undo};
 use crate::compile::LedgerSchema;
 use crate::event::{Event, EventSink};
@@ -181,7 +182,7 @@ impl Tool {
             &self.sink,
             &self.stop,
             state.phase,
-            super::gate::CHECK_CONNECTIONS,
+            CHECK_CONNECTIONS,
         )
         .await?;
         self.ledger.store_verification(&mut connection, &run, &identity, &outcome, repair.is_some()).await?;

@@ -5,6 +5,12 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
+use crate::phase::Phase;
+use crate::runner::Error;
+use crate::verify;
+
+/// How many connections a check reads with.
+pub(super) const CHECK_CONNECTIONS: usize = 2;
 
 /// A run that this process works on.
 #[derive(Clone)]
@@ -26,6 +32,15 @@ pub struct Work {
 }
 
 impl Work {
+    /// Compares all rows.
+    ///
+    /// # Errors
+    /// As [`verify::check`].
+    pub async fn check(&self, spec: &verify::Spec, phase: Phase) -> Result<(verify::Outcome, verify::Identity), Error> {
+        let Self { connector, ledger, run, sink, stop, .. } = self;
+        verify::check(connector, ledger, &run.program, spec, sink, stop, phase, CHECK_CONNECTIONS).await
+    }
+
     /// Emits an event.
     pub fn emit(&self, event: Event) {
         (self.sink)(event);

@@ -86,19 +86,24 @@ impl Spec {
     /// Returns the query for the keys (as a JSON object text) and classes of the first `limit` rows on pages `from..to`
     /// that are not equal.
     pub fn keys(&self, from: u32, to: Option<u32>, limit: usize) -> String {
+        format!(
+            "SELECT key, c FROM (SELECT {} AS key, {} AS c FROM {} AS t WHERE {}) AS classed \
+             WHERE c <> 0 LIMIT {limit}",
+            self.key_object(),
+            self.class(),
+            self.table.sql(),
+            range(from, to),
+        )
+    }
+
+    /// Returns the expression that names a row in reports: its key as a JSON object, as text.
+    pub(crate) fn key_object(&self) -> String {
         let key: Vec<_> = self
             .key
             .iter()
             .map(|column| format!("{}, t.{column}::pg_catalog.text", crate::sql::quote_literal(&plain(column))))
             .collect();
-        format!(
-            "SELECT key, c FROM (SELECT pg_catalog.json_build_object({})::pg_catalog.text AS key, {} AS c FROM {} AS t WHERE {}) AS classed \
-             WHERE c <> 0 LIMIT {limit}",
-            key.join(", "),
-            self.class(),
-            self.table.sql(),
-            range(from, to),
-        )
+        format!("pg_catalog.json_build_object({})::pg_catalog.text", key.join(", "))
     }
 
     /// Returns the UPDATE that repairs rows on pages `from..to` so that the named side wins; equal rows are left alone.

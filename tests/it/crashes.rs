@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Cli, Database, Output, plain_alter, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A database with the fleet, a plan file, and a hook that stops the tool inside the transaction of any ledger entry.
 struct Stage {
@@ -116,8 +116,10 @@ impl Stage {
     /// Waits until the server has noticed that the tool is gone.
     async fn alone(&self) {
         let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'crossfade %' AND datname = current_database()";
-        wait_for("the killed tool's sessions to end", PATIENCE, async || self.database.scalar::<i64>(sessions).await == 0)
-            .await;
+        wait_for("the killed tool's sessions to end", PATIENCE, async || {
+            self.database.scalar::<i64>(sessions).await == 0
+        })
+        .await;
     }
 
     /// The schema, without what the test itself put there.
@@ -205,7 +207,10 @@ async fn back(plan: &str) {
             .database
             .scalar("SELECT count(*) FROM crossfade.event WHERE entry ->> 'step' = 'contract.drop' AND entry ->> 'kind' = 'step_done'")
             .await;
-        assert_eq!(dropped, 0);
+        if dropped > 0 {
+            // The point of no return: from here on it only goes forward.
+            break;
+        }
         let seq = stage.entries().await;
         // Killed three entries into the way back as well, where it has so many.
         let _ = stage.kill_inside(&rollback, seq + 3).await;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Cli, Database, tool, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn fleet_of(rows: u32) -> (Database, PgConnection) {
     let database = Database::new().await;
@@ -101,7 +101,9 @@ async fn a_frozen_runner_commits_nothing_after_its_lease_expired() {
     assert!(output.stderr.contains("lease"), "{output:#?}");
     assert_eq!(database.scalar::<String>(log).await, before, "the frozen runner wrote to the log");
     // Another goes on where it was.
-    database.execute("INSERT INTO crossfade.setting SELECT max(id), 'max_rows_per_second', '1000000' FROM crossfade.run").await;
+    database
+        .execute("INSERT INTO crossfade.setting SELECT max(id), 'max_rows_per_second', '1000000' FROM crossfade.run")
+        .await;
     let output = run.run().await;
     assert_eq!(output.code, Some(0), "{output:#?}");
 }
@@ -110,11 +112,18 @@ async fn a_frozen_runner_commits_nothing_after_its_lease_expired() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_transaction_is_waited_for_and_named_and_nobody_waits_long() {
     let (database, _connection) = fleet_of(1_000).await;
-    let url = format!("{}{}application_name=nightly-report", database.url, if database.url.contains('?') { "&" } else { "?" });
+    let url = format!(
+        "{}{}application_name=nightly-report",
+        database.url,
+        if database.url.contains('?') { "&" } else { "?" }
+    );
     let mut old = PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("BEGIN; UPDATE vehicles SET weight = weight WHERE id = 1").execute(&mut old).await.unwrap();
     let events = Arc::new(Mutex::new(Vec::new()));
-    let sink = { let events = Arc::clone(&events); Arc::new(move |event: Event| events.lock().unwrap().push(event)) };
+    let sink = {
+        let events = Arc::clone(&events);
+        Arc::new(move |event: Event| events.lock().unwrap().push(event))
+    };
     let connector = Connector::new(database.url.parse().unwrap());
     let tool = Tool::new(connector, LedgerSchema::default(), "test".to_owned(), sink, CancellationToken::new());
     let (_directory, file) = plan_file(&[]);
@@ -127,7 +136,11 @@ async fn an_old_transaction_is_waited_for_and_named_and_nobody_waits_long() {
     let mut slowest = Duration::ZERO;
     while started.elapsed() < Duration::from_secs(5) {
         let one = Instant::now();
-        sqlx::query("UPDATE vehicles SET weight = weight + 1 WHERE id = 2").persistent(false).execute(&mut application).await.unwrap();
+        sqlx::query("UPDATE vehicles SET weight = weight + 1 WHERE id = 2")
+            .persistent(false)
+            .execute(&mut application)
+            .await
+            .unwrap();
         slowest = slowest.max(one.elapsed());
     }
     assert!(!running.is_finished(), "it did not wait");
@@ -156,6 +169,8 @@ async fn a_column_has_one_run() {
     let plan = crossfade::plan::parse("plan", &other).unwrap();
     let error = tool(&database.url).start(&plan, &other).await.unwrap_err().to_string();
     assert!(error.contains("vehicle-status") && error.contains("status"), "{error}");
-    let left: i64 = database.scalar("SELECT count(*) FROM pg_attribute WHERE attrelid = 'vehicles'::regclass AND attname = 'state'").await;
+    let left: i64 = database
+        .scalar("SELECT count(*) FROM pg_attribute WHERE attrelid = 'vehicles'::regclass AND attname = 'state'")
+        .await;
     assert_eq!(left, 0);
 }

@@ -2,11 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod catalog;
+mod cli;
 mod crashes;
 mod engines;
 mod harness;
 mod harness_works;
 mod locks;
 mod ready_plans;
-mod traffic_works;
 mod sync_trigger;
+mod traffic_works;

@@ -59,7 +59,7 @@ async fn ends_like_alter(version: &Version) {
         assert_eq!(contents(&mut ours_connection).await, contents(&mut twin_connection).await, "{name}");
         let left: i64 = ours
             .scalar(
-                "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE '%cf\\_%') + (SELECT count(*) FROM pg_proc WHERE proname ~ '^(sync|raw|try|fails)_') \
+                "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE '%cf\\_%') + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname <> 'append_only') \
                  + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '~~crossfade%') + (SELECT count(*) FROM pg_attribute WHERE attname LIKE 'cf\\_%')",
             )
             .await;
@@ -109,7 +109,8 @@ async fn under_traffic(version: &Version, name: &str, plan: &Plan, text: &str) {
 
     let report = traffic.stop().await;
     assert_eq!((report.failed_statements, report.wrong_reads), (0, 0), "{name}: {:#?}", report.failures);
-    let lost = report.ledger.lost_writes(&mut connection, &subject, Side::New, |pair| Some(pair.final_name())).await.unwrap();
+    let lost =
+        report.ledger.lost_writes(&mut connection, &subject, Side::New, |pair| Some(pair.final_name())).await.unwrap();
     assert!(lost.is_empty(), "{name}: {lost:?}");
     assert!(report.statements > 1000, "{name}: only {} statements", report.statements);
     let status = tool.status(plan.name.as_str()).await.unwrap();

@@ -31,6 +31,7 @@ fn expression(sql: &str) -> Conversion {
     Conversion::Expression { sql: sql.to_owned(), null_to_null: true }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the same type as conversions that can fail")]
 fn same(value: &str) -> Option<String> {
     Some(value.to_owned())
 }
@@ -145,10 +146,13 @@ fn writes() -> impl Strategy<Value = Vec<Write>> {
     proptest::collection::vec(one, 1..16)
 }
 
-/// The two sides of a row.
-type Pair = (Option<String>, Option<String>);
+/// A value, or NULL.
+type Side = Option<String>;
 
-/// The model: design.md's table, one function a kind of statement.
+/// The two sides of a row.
+type Pair = (Side, Side);
+
+/// The model: the truth table, one function a kind of statement.
 struct Model<'a> {
     case: &'a Case,
     rows: std::collections::BTreeMap<i32, Pair>,
@@ -177,7 +181,7 @@ impl Model<'_> {
         }
     }
 
-    fn insert(&mut self, id: i32, old: Option<Option<String>>, new: Option<Option<String>>) {
+    fn insert(&mut self, id: i32, old: Option<Side>, new: Option<Side>) {
         let default = self.case.default.map(|_| "dflt".to_owned());
         let old = old.unwrap_or_else(|| default.clone());
         let new = new.flatten();
@@ -193,7 +197,7 @@ impl Model<'_> {
         self.rows.insert(id, pair);
     }
 
-    fn update(&mut self, id: i32, old: Option<Option<String>>, new: Option<Option<String>>) {
+    fn update(&mut self, id: i32, old: Option<Side>, new: Option<Side>) {
         let Some(before) = self.rows.get(&id).cloned() else { return };
         let after = (old.unwrap_or_else(|| before.0.clone()), new.unwrap_or_else(|| before.1.clone()));
         let pair = match (after.0 != before.0, after.1 != before.1) {

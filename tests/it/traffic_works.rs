@@ -12,7 +12,7 @@ use crossfade::plan::{
 };
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::Database;
+use crate::harness::{Database, own_server};
 
 const ROWS: u32 = 3_000;
 const REQUESTS: u64 = 150;
@@ -79,7 +79,10 @@ struct Stage {
 
 impl Stage {
     async fn new(changes: Vec<Change>) -> Self {
-        let database = Database::new().await;
+        Self::on(Database::new().await, changes).await
+    }
+
+    async fn on(database: Database, changes: Vec<Change>) -> Self {
         let mut connection = PgConnection::connect(&database.url).await.unwrap();
         fleet::create(&mut connection).await.unwrap();
         fleet::load(&mut connection, ROWS).await.unwrap();
@@ -261,4 +264,20 @@ async fn a_paced_client_counts_the_wait_of_requests_that_were_due() {
     let report = traffic.stop().await;
     // One statement waited for the lock, and those due behind it waited too.
     assert!(report.latencies["start"].percentile(75) > Duration::from_millis(50), "{:?}", report.latencies);
+}
+
+#[tokio::test]
+async fn commits_in_doubt_when_the_server_dies_are_not_called_lost() {
+    let mut server = own_server();
+    let stage = Stage::on(Database::on_server(&server).await, vec![rename()]).await;
+    stage.only(&[Release::Old]).await;
+    for _ in 0..3 {
+        stage.traffic.requests(REQUESTS).await;
+        server.kill().unwrap();
+        server.restart().unwrap();
+    }
+    stage.run("ALTER TABLE vehicles RENAME status TO vehicle_status").await;
+    let (report, lost) = stage.end().await;
+    assert_eq!(lost, [], "{:#?}", report.failures);
+    assert!(report.failed_statements > 0);
 }

@@ -1,0 +1,162 @@
+//! The command line: what can be typed, and which library call it becomes. The only module that knows clap, reads the
+//! environment and picks exit codes.
+
+mod advance;
+mod check;
+mod completions;
+mod context;
+mod database;
+mod demo;
+mod error;
+pub mod exit_code;
+mod history;
+mod pause;
+mod plan;
+mod plan_file;
+mod resume;
+mod rollback;
+mod run;
+mod schema;
+mod signals;
+mod start;
+mod status;
+mod tune;
+mod verify;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Parser, Subcommand};
+
+use crate::phase::Phase;
+use context::Context;
+use error::CliError;
+
+/// Rename a column or change its type in a live PostgreSQL: in phases, under traffic, with proof, and with a way back.
+#[derive(Debug, Parser)]
+#[command(name = "crossfade", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+The database: --database-url, or DATABASE_URL, or PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE and
+PGPASSWORD or ~/.pgpass, as for psql.
+
+Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused or unreachable,
+5 blocked or not due, 6 rows not equal, 7 the database is not as the ledger says, 130 interrupted.
+
+A first look: crossfade demo";
+
+/// What every command understands.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// The database, as postgres://user@host:port/database?sslmode=verify-full
+    #[arg(long, global = true, value_name = "URL", env = "DATABASE_URL", hide_env = true, hide_env_values = true)]
+    database_url: Option<String>,
+    /// The schema that holds the ledger
+    #[arg(
+        long,
+        global = true,
+        value_name = "SCHEMA",
+        env = "CROSSFADE_LEDGER_SCHEMA",
+        hide_env = true,
+        default_value = "crossfade"
+    )]
+    ledger_schema: String,
+    /// How results, events and errors are printed
+    #[arg(long, global = true, default_value = "text", value_parser = PossibleValuesParser::new(["text", "json"]).map(format))]
+    format: Format,
+    /// Tell every step; twice and three times: log what goes on inside
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Only the result and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    #[arg(long, global = true, help = "No colours; the environment variable NO_COLOR says the same")]
+    no_color: bool,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+    /// Only `plan` has it.
+    Sql,
+}
+
+/// Reads what clap has already compared with the words allowed.
+#[expect(clippy::needless_pass_by_value, reason = "clap passes a String")]
+fn format(word: String) -> Format {
+    match word.as_str() {
+        "json" => Format::Json,
+        "sql" => Format::Sql,
+        _ => Format::Text,
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+    Plan(plan::Args),
+    Run(run::Args),
+    Start(start::Args),
+    Advance(advance::Args),
+    Status(status::Args),
+    Verify(verify::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
+    Tune(tune::Args),
+    Rollback(rollback::Args),
+    History(history::Args),
+    Demo(demo::Args),
+    Schema(schema::Args),
+    Completions(completions::Args),
+}
+
+/// `[--to PHASE]`.
+fn phase_parser() -> impl clap::builder::TypedValueParser<Value = Phase> {
+    PossibleValuesParser::new(Phase::ALL.map(Phase::as_str)).try_map(|word| word.parse::<Phase>())
+}
+
+/// Runs the command that `args` (with the program's name first) ask for. Returns what the process is to exit with; see
+/// [`exit_code`].
+pub async fn main(args: Vec<OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(&args) {
+        Ok(arguments) => arguments,
+        Err(error) => return ExitCode::from(error::usage(&error, &args)),
+    };
+    let context = Context::new(&arguments.global);
+    let done = match context.check() {
+        Ok(()) => dispatch(arguments.command, &context).await,
+        Err(error) => Err(error),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| error.report(&context)))
+}
+
+async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
+    match command {
+        Command::Check(args) => check::run(&args, context),
+        Command::Plan(args) => plan::run(&args, context).await,
+        Command::Run(args) => run::run(&args, context).await,
+        Command::Start(args) => start::run(&args, context).await,
+        Command::Advance(args) => advance::run(&args, context).await,
+        Command::Status(args) => status::run(&args, context).await,
+        Command::Verify(args) => verify::run(&args, context).await,
+        Command::Pause(args) => pause::run(&args, context).await,
+        Command::Resume(args) => resume::run(&args, context).await,
+        Command::Tune(args) => tune::run(&args, context).await,
+        Command::Rollback(args) => rollback::run(&args, context).await,
+        Command::History(args) => history::run(&args, context).await,
+        Command::Demo(args) => demo::run(&args, context).await,
+        Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}

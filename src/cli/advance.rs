@@ -1,0 +1,130 @@
+//! `crossfade advance`.
+
+use serde_json::{Value, json};
+
+use super::context::{Context, Session, run_name};
+use super::error::CliError;
+use super::exit_code;
+use crate::report::{self, human, json as as_json};
+
+/// One tick: take a run, or every run, at most one phase further
+///
+/// For cron, systemd or Kubernetes, as often as they like. Exit code 0 if a run moved, 5 if nothing was due or something
+/// is in the way, another one if something failed. Runs that are over are left alone.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run; without it, every run
+    #[arg(conflicts_with = "all")]
+    name: Option<String>,
+    /// Every run
+    #[arg(long)]
+    all: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
+    let session = context.session()?;
+    if let Some(name) = &args.name {
+        let tick = tick(&session, run_name(name)?, args.dry_run).await?;
+        drop(session);
+        return print(context, &tick.value, &tick.text(context)).map(|()| tick.code);
+    }
+    let mut values = Vec::new();
+    let mut text = String::new();
+    let mut codes = Vec::new();
+    for name in session.tool.names().await? {
+        match tick(&session, &name, args.dry_run).await {
+            Ok(tick) => {
+                codes.push(tick.code);
+                // Runs that ended long ago are of no interest to somebody who reads what cron has to say.
+                if !tick.over() {
+                    text.push_str(&tick.text(context));
+                }
+                values.push(tick.value);
+            }
+            Err(error) => {
+                codes.push(error.exit_code());
+                if !context.json() {
+                    context.console.line(&format!("{name}:"));
+                    error.report(context);
+                }
+                values.push(json!({ "name": name, "error": error.json(context) }));
+                if codes.last() == Some(&exit_code::INTERRUPTED) {
+                    break;
+                }
+            }
+        }
+    }
+    drop(session);
+    if values.is_empty() {
+        text.push_str("there are no runs in this database yet\n  next: crossfade start PLAN\n");
+    }
+    print(context, &Value::Array(values), &text)?;
+    Ok(summary(&codes))
+}
+
+/// What one tick came to.
+struct Tick {
+    value: Value,
+    said: Said,
+    code: u8,
+}
+
+enum Said {
+    Finish(crate::runner::Finish),
+    Would(String, String),
+}
+
+impl Tick {
+    /// Returns whether the run was over before.
+    fn over(&self) -> bool {
+        matches!(&self.said, Said::Finish(finish) if finish.did.is_empty() && finish.waiting_for.is_none())
+    }
+
+    fn text(&self, context: &Context) -> String {
+        match &self.said {
+            Said::Finish(finish) => human::finish(finish, context.out),
+            Said::Would(name, what) => format!("{}: {}\n", context.out.bold(name), report::printable(what)),
+        }
+    }
+}
+
+async fn tick(session: &Session, name: &str, dry_run: bool) -> Result<Tick, CliError> {
+    if dry_run {
+        let would = session.tool.advance_preview(name).await?;
+        let value = json!({ "name": name, "would": would });
+        return Ok(Tick { value, said: Said::Would(name.to_owned(), would), code: exit_code::DONE });
+    }
+    let finish = session.tool.advance(name).await?;
+    let code = if finish.did.is_empty() { exit_code::BLOCKED } else { exit_code::DONE };
+    Ok(Tick { value: json!(finish), said: Said::Finish(finish), code })
+}
+
+fn print(context: &Context, value: &Value, text: &str) -> Result<(), CliError> {
+    Ok(report::result(&if context.json() { as_json::result(value) } else { text.to_owned() })?)
+}
+
+/// A failure outranks a move, and a move outranks nothing due.
+fn summary(codes: &[u8]) -> u8 {
+    let harmless = [exit_code::DONE, exit_code::BLOCKED];
+    match codes.iter().filter(|code| !harmless.contains(code)).max() {
+        Some(failure) => *failure,
+        None if codes.contains(&exit_code::DONE) => exit_code::DONE,
+        None => exit_code::BLOCKED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_outranks_a_move_and_a_move_outranks_nothing_due() {
+        assert_eq!(summary(&[]), 5);
+        assert_eq!(summary(&[5, 0, 5]), 0);
+        assert_eq!(summary(&[5, 5]), 5);
+        assert_eq!(summary(&[0, 6, 5]), 6);
+    }
+}

@@ -1,0 +1,53 @@
+//! `crossfade check`.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::error::CliError;
+use super::{exit_code, plan_file};
+use crate::report::{self, human, json as as_json};
+
+/// Look for mistakes in plan files, without a database
+///
+/// Every problem of every file is reported, with its place and what to write instead. Exit code 3 if there is any.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Plan files
+    #[arg(value_name = "PLAN", required = true)]
+    plans: Vec<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
+    let mut worst = exit_code::DONE;
+    let mut results: Vec<Value> = Vec::new();
+    for path in &args.plans {
+        let file = path.to_string_lossy();
+        match plan_file::read(path) {
+            Ok((plan, _)) => {
+                let name = plan.name.as_str();
+                results.push(json!({ "file": file, "valid": true, "name": name, "problems": [] }));
+                if !context.json() {
+                    let changes = human::changes(&plan).join("; ");
+                    report::result(&format!("{} {file}: {changes} ({})\n", context.out.done(), plan.table))?;
+                }
+            }
+            Err(error) => {
+                let problems = match &error {
+                    CliError::Plan(problems) => json!(problems),
+                    other => json!([{ "file": file, "code": "usage::file", "message": other.to_string() }]),
+                };
+                results.push(json!({ "file": file, "valid": false, "name": null, "problems": problems }));
+                if !context.json() {
+                    error.report(context);
+                }
+                worst = worst.max(error.exit_code());
+            }
+        }
+    }
+    if context.json() {
+        report::result(&as_json::result(&results))?;
+    }
+    Ok(worst)
+}

@@ -1,0 +1,216 @@
+//! What all commands share: settings, resolved from flags and environment.
+
+use std::io::{self, IsTerminal as _};
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::error::CliError;
+use super::{Format, Global, database, signals};
+use crate::compile::LedgerSchema;
+use crate::event;
+use crate::ident::{PlanName, RelationName};
+use crate::pg::Connector;
+use crate::report::{self, Console, Look, Reporter, Telling, json};
+use crate::runner::Tool;
+
+/// What the environment says about the terminal.
+pub(super) struct Environment {
+    no_color: bool,
+    unicode: bool,
+}
+
+impl Environment {
+    pub(super) fn read() -> Self {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+        let locale = locale.map(|locale| locale.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        Self {
+            no_color: set("NO_COLOR").is_some() || set("TERM").is_none_or(|term| term == "dumb"),
+            unicode: locale.contains("utf-8") || locale.contains("utf8"),
+        }
+    }
+
+    pub(super) fn color(&self, no_color: bool, terminal: bool) -> bool {
+        terminal && !no_color && !self.no_color
+    }
+}
+
+/// Settings of this invocation.
+pub(super) struct Context {
+    pub(super) format: Format,
+    quiet: bool,
+    verbose: u8,
+    /// How standard output looks.
+    pub(super) out: Look,
+    /// How standard error looks.
+    pub(super) err: Look,
+    /// Whether standard error is a terminal.
+    pub(super) terminal: bool,
+    /// Standard error.
+    pub(super) console: Console,
+    database_url: Option<String>,
+    ledger_schema: String,
+}
+
+/// What a command needs that works on a run for longer: a tool whose events are told, and that a signal stops.
+pub(super) struct Session {
+    pub(super) tool: Tool,
+    /// Tells events until it is dropped.
+    _reporter: Reporter,
+    _signals: signals::Guard,
+}
+
+impl Context {
+    pub(super) fn new(global: &Global) -> Self {
+        let environment = Environment::read();
+        let look = |terminal| Look {
+            color: global.format == Format::Text && environment.color(global.no_color, terminal),
+            unicode: environment.unicode,
+        };
+        let terminal = io::stderr().is_terminal();
+        let context = Self {
+            format: global.format,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            out: look(io::stdout().is_terminal()),
+            err: look(terminal),
+            terminal,
+            console: Console::default(),
+            database_url: global.database_url.clone().filter(|url| !url.is_empty()),
+            ledger_schema: global.ledger_schema.clone(),
+        };
+        context.log();
+        context
+    }
+
+    /// Checks what clap could not.
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        let wrong = |what: String| {
+            let help = "name a schema that crossfade may create, such as crossfade";
+            Err(CliError::usage("usage::ledger_schema", format!("--ledger-schema: {what}"), help))
+        };
+        match RelationName::new(&self.ledger_schema) {
+            Err(error) => wrong(error.to_string()),
+            Ok(name) if name.as_str().starts_with("pg_") => {
+                wrong("names that begin with pg_ are PostgreSQL's".to_owned())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Returns where we connect to, without the password, if that is known.
+    pub(super) fn target(&self) -> Option<String> {
+        database::connector(self.database_url.as_deref()).ok().map(|connector| connector.target())
+    }
+
+    /// Returns a tool that tells nothing, for commands that are over at once.
+    pub(super) fn tool(&self) -> Result<Tool, CliError> {
+        self.tool_with(event::silent(), CancellationToken::new())
+    }
+
+    /// Returns a tool whose events are told and which the first Ctrl-C asks to stop.
+    pub(super) fn session(&self) -> Result<Session, CliError> {
+        let stop = CancellationToken::new();
+        let reporter = Reporter::new(self.telling(), &self.console);
+        let tool = self.tool_with(reporter.sink(), stop.clone())?;
+        let signals = signals::stop_politely(stop, self.console.clone(), self.json());
+        Ok(Session { tool, _reporter: reporter, _signals: signals })
+    }
+
+    pub(super) fn telling(&self) -> Telling {
+        match self.format {
+            _ if self.quiet => Telling::Nothing,
+            Format::Json => Telling::Json,
+            Format::Text | Format::Sql => {
+                Telling::Words { look: self.err, terminal: self.terminal, verbose: self.verbose > 0 }
+            }
+        }
+    }
+
+    fn tool_with(&self, sink: event::EventSink, stop: CancellationToken) -> Result<Tool, CliError> {
+        let connector = database::connector(self.database_url.as_deref())?;
+        Ok(self.tool_on(connector, sink, stop))
+    }
+
+    /// Returns a tool for another database than the one that was named.
+    pub(super) fn tool_on(&self, connector: Connector, sink: event::EventSink, stop: CancellationToken) -> Tool {
+        Tool::new(connector, LedgerSchema::new(&self.ledger_schema), actor(), sink, stop)
+    }
+
+    /// Prints a result: as JSON, or as the text that `text` makes.
+    pub(super) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), CliError> {
+        Ok(report::result(&if self.json() { json::result(value) } else { text() })?)
+    }
+
+    /// Sends what the library logs to standard error. Nothing of sqlx is let through but its remark on a password file
+    /// that it ignores: it would show statements, and parts of a URL that it does not know.
+    fn log(&self) {
+        let level = match self.verbose {
+            0 => "warn",
+            1 => "info",
+            2 => "debug",
+            _ => "trace",
+        };
+        if self.quiet {
+            return;
+        }
+        let filter = format!("off,crossfade={level},sqlx_postgres::options::pgpass=warn");
+        let console = self.console.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+            .with_ansi(self.err.color)
+            .with_target(false)
+            .with_writer(move || LogLine { console: console.clone(), bytes: Vec::new() })
+            .finish();
+        // Somebody may have set another one already: then that one is to be kept.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+    }
+}
+
+/// One line of the log, written above the bar when it is complete.
+struct LogLine {
+    console: Console,
+    bytes: Vec<u8>,
+}
+
+impl io::Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        let text = String::from_utf8_lossy(&self.bytes);
+        self.console.line(&report::redacted(text.trim_end()));
+    }
+}
+
+/// Returns who we are, for the ledger: user, host and process.
+fn actor() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|user| user.name);
+    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
+    let (user, host) = (user.unwrap_or_else(|| "somebody".into()), host.unwrap_or_else(|| "somewhere".into()));
+    format!("{user}@{host}, pid {}", std::process::id())
+}
+
+/// Returns `name` if a run can have it.
+pub(super) fn run_name(name: &str) -> Result<&str, CliError> {
+    match PlanName::new(name) {
+        Ok(_) => Ok(name),
+        Err(error) => {
+            let help = "a run has the name of its plan; crossfade status lists them";
+            Err(CliError::usage("usage::run_name", format!("`{name}` is no run's name: {error}"), help))
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `crossfade pause`.
+
+use serde_json::json;
+
+use super::context::{Context, run_name};
+use super::error::CliError;
+use super::exit_code;
+
+/// Let a run stop after its current batch, wherever it is worked on
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run
+    name: String,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
+    let name = run_name(&args.name)?;
+    context.tool()?.pause(name).await?;
+    context.result(&json!({ "name": name, "state": "paused" }), || {
+        format!("{name} is paused; both columns are still kept equal\n  next: crossfade resume {name}\n")
+    })?;
+    Ok(exit_code::DONE)
+}

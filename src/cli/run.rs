@@ -1,0 +1,38 @@
+//! `crossfade run`.
+
+use std::path::PathBuf;
+
+use super::context::Context;
+use super::error::CliError;
+use super::{exit_code, phase_parser, plan_file};
+use crate::phase::Phase;
+use crate::report::human;
+use crate::runner::Finish;
+
+/// Go through the phases of a plan now, to the end or to the end of a phase
+///
+/// A run that was stopped or killed goes on where it was. Gates and the grace before the drop are kept.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The plan file
+    plan: PathBuf,
+    /// Stop when this phase is done
+    #[arg(long, value_name = "PHASE", value_parser = phase_parser())]
+    to: Option<Phase>,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
+    let (plan, text) = plan_file::read(&args.plan)?;
+    let session = context.session()?;
+    let finish = session.tool.run(&plan, &text, args.to).await?;
+    drop(session);
+    context.result(&finish, || human::finish(&finish, context.out))?;
+    Ok(if short_of(&finish, args.to) { exit_code::BLOCKED } else { exit_code::DONE })
+}
+
+/// Returns whether the run waits for something before the end of `to`, or before its own end.
+fn short_of(finish: &Finish, to: Option<Phase>) -> bool {
+    let over = matches!(finish.state.as_str(), "done" | "rolled_back");
+    let reached = to.is_some_and(|to| finish.did.iter().any(|phase| phase == to.as_str()) || finish.phase > to);
+    finish.waiting_for.is_some() && !over && !reached
+}

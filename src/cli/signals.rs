@@ -1,0 +1,60 @@
+//! Ctrl-C: once to finish the current unit of work, twice to end now. SIGTERM counts as the first.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::exit_code;
+use crate::report::Console;
+
+/// Watches for signals until it is dropped.
+pub(super) struct Guard(JoinHandle<()>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Cancels `stop` at the first signal and ends the process at the second Ctrl-C. Both leave a ledger that goes on.
+pub(super) fn stop_politely(stop: CancellationToken, console: Console, json: bool) -> Guard {
+    Guard(tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            tracing::warn!("signals cannot be caught; Ctrl-C ends at once");
+            return;
+        };
+        loop {
+            let asked_by_hand = tokio::select! {
+                _ = interrupt.recv() => true,
+                _ = terminate.recv() => false,
+            };
+            if stop.is_cancelled() {
+                if asked_by_hand {
+                    console.show(None);
+                    std::process::exit(i32::from(exit_code::INTERRUPTED));
+                }
+                continue;
+            }
+            stop.cancel();
+            console.line(if json {
+                r#"{"event":"stopping"}"#
+            } else {
+                "finishing the current batch; press Ctrl-C again to stop at once"
+            });
+        }
+    }))
+}
+
+/// Returns when Ctrl-C or SIGTERM comes; never if signals cannot be caught.
+pub(super) async fn asked_to_stop() {
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}

@@ -1,0 +1,41 @@
+//! `crossfade tune`.
+
+use serde_json::{Map, Value, json};
+
+use super::context::{Context, run_name};
+use super::error::CliError;
+use super::exit_code;
+
+/// Change settings of a run while it goes on, such as its rows a second
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run
+    name: String,
+    /// Settings, with the names and values that plans use
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    settings: Vec<String>,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
+    let name = run_name(&args.name)?;
+    let settings = args.settings.iter().map(|text| pair(text)).collect::<Result<Vec<_>, _>>()?;
+    context.tool()?.tune(name, &settings).await?;
+    let values: Map<_, _> = settings.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
+    context.result(&json!({ "name": name, "settings": values }), || {
+        let set: Vec<_> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        format!("{name}: {}; workers follow within a second\n  next: crossfade status {name} --watch\n", set.join(", "))
+    })?;
+    Ok(exit_code::DONE)
+}
+
+fn pair(text: &str) -> Result<(String, String), CliError> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() && !value.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => {
+            let help = "write them without spaces: crossfade tune NAME batch_target=50ms max_rows_per_second=5000";
+            Err(CliError::usage("usage::setting", format!("`{text}` is not KEY=VALUE"), help))
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Tells people and scripts what happens. Consumes events and results, decides nothing.
+//!
+//! Results go to standard output, everything else to standard error. `human` and `json` turn values into text,
+//! `narrator` turns events into lines, `progress` puts them on the terminal.
+
+pub(crate) mod human;
+pub(crate) mod json;
+mod look;
+mod narrator;
+mod progress;
+
+pub(crate) use look::{Look, printable, redacted};
+pub(crate) use progress::{Console, Reporter, Telling, bar};
+
+use std::io::{self, Write as _};
+
+/// Writes a result to standard output. A reader that has gone away (`| head`) is no error.
+pub(crate) fn result(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}

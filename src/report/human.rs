@@ -1,0 +1,270 @@
+//! Results as text for people: short lines, and always the next command.
+
+mod amounts;
+mod demo;
+mod preview;
+
+pub(crate) use amounts::{bytes, duration, number, plural, rate};
+pub(crate) use demo::{Demo, demo};
+pub(crate) use preview::{changes, one_finding, preview, script};
+
+use std::fmt::Write as _;
+
+use super::look::{Look, printable};
+use crate::ledger::{Entry, LoggedEntry};
+use crate::runner::{Finish, Status};
+use crate::verify::Outcome;
+
+/// Returns what a call that moves a run has done, and what to do next.
+pub(crate) fn finish(finish: &Finish, look: Look) -> String {
+    let name = look.bold(&finish.name);
+    let did = match finish.did.as_slice() {
+        [] => String::new(),
+        phases => format!(" ({} done)", phases.join(", ")),
+    };
+    let mut text = match finish.state.as_str() {
+        "done" => format!("{name} is {}{did}\n", look.green("done")),
+        "rolled_back" => format!("{name} is rolled back; the table is as it was\n"),
+        _ if finish.did.is_empty() => format!("{name} is in {}, {}\n", finish.phase, words(&finish.state)),
+        _ => format!("{name} goes on with {}{did}\n", finish.phase),
+    };
+    // What only repeats the next command is left out.
+    if let Some(reason) = finish.waiting_for.as_ref().filter(|reason| !reason.starts_with("crossfade ")) {
+        let _ = writeln!(text, "  waits for {}", printable(reason));
+    }
+    next_command(&mut text, &finish.name, &finish.state);
+    text
+}
+
+fn next_command(text: &mut String, name: &str, state: &str) {
+    let next = match state {
+        "done" | "rolled_back" => format!("crossfade history {name}"),
+        "paused" => format!("crossfade resume {name}"),
+        "failed" | "drifted" => {
+            format!("crossfade history {name}, then crossfade advance {name} or crossfade rollback {name}")
+        }
+        "rolling_back" => format!("crossfade rollback {name}"),
+        _ => format!("crossfade advance {name}"),
+    };
+    let _ = writeln!(text, "  next: {next}");
+}
+
+/// Returns `rolling_back` as words.
+fn words(state: &str) -> String {
+    state.replace('_', " ")
+}
+
+/// Returns where a run stands.
+pub(crate) fn status(status: &Status, look: Look) -> String {
+    let state = state(&status.state, look);
+    let mut text = format!("{}   {}, {state}\n", look.bold(&status.name), status.phase);
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<10} {value}");
+    };
+    if let Some(reason) = status.waiting_for.as_ref().filter(|reason| !reason.starts_with("crossfade ")) {
+        row("waits for", printable(reason));
+    }
+    if let Some(holder) = &status.holder {
+        row("worker", printable(holder));
+    }
+    if status.rows_total > 0 || status.rows_done > 0 {
+        row("rows", rows(status));
+    }
+    let quiet = status.old_quiet_seconds.filter(|_| status.old_column_writes > 0);
+    let quiet =
+        quiet.map(|seconds| format!(" (the last one seen {} ago)", duration(as_f64(seconds)))).unwrap_or_default();
+    let (old, new) = (number(status.old_column_writes), number(status.new_column_writes));
+    row("writes", format!("{old} through the old column{quiet}, {new} through the new one"));
+    if status.conflicts > 0 {
+        row("conflicts", format!("{} set both columns to values that differ", plural(status.conflicts, "statement")));
+    }
+    match (status.mismatches, status.verified_at) {
+        (None, _) => row("verified", "not yet".to_owned()),
+        (Some(mismatches), at) => {
+            let found = if mismatches == 0 {
+                "every row equal".to_owned()
+            } else {
+                format!("{} not equal", plural(mismatches, "row"))
+            };
+            let at = at.map(|at| format!(" at {}", at.format("%Y-%m-%d %H:%M:%S UTC"))).unwrap_or_default();
+            row("verified", format!("{found}{at}"));
+        }
+    }
+    if status.holder.is_some() {
+        let _ = writeln!(text, "  next: crossfade status {} --watch", status.name);
+    } else {
+        next_command(&mut text, &status.name, &status.state);
+    }
+    text
+}
+
+fn rows(status: &Status) -> String {
+    let mut text = format!("{} of {}", number(status.rows_done), number(status.rows_total));
+    if status.rows_total > 0 {
+        let percent = (100 * i128::from(status.rows_done.clamp(0, status.rows_total))) / i128::from(status.rows_total);
+        let _ = write!(text, " ({percent} %)");
+    }
+    if status.rows_per_second > 0.0 && status.state != "done" {
+        let _ = write!(text, ", {}", rate(status.rows_per_second));
+    }
+    if let Some(eta) = status.eta_seconds {
+        let _ = write!(text, ", {} to go", duration(eta));
+    }
+    text
+}
+
+fn state(state: &str, look: Look) -> String {
+    match state {
+        "done" => look.green(state),
+        "failed" | "drifted" => look.red(state),
+        "paused" | "waiting" => look.yellow(state),
+        _ => words(state),
+    }
+}
+
+/// Returns where several runs stand, a line each.
+pub(crate) fn statuses(all: &[Status], look: Look) -> String {
+    if all.is_empty() {
+        return "there are no runs in this database yet\n  next: crossfade plan PLAN\n".to_owned();
+    }
+    let width = all.iter().map(|status| status.name.len()).max().unwrap_or(0).max(4);
+    let head = format!("{:<width$}  {:<9} {:<12} {}", "NAME", "PHASE", "STATE", "ROWS");
+    let mut text = format!("{}\n", look.dim(&head));
+    for status in all {
+        let state = format!("{:<12}", words(&status.state));
+        let _ = write!(text, "{:<width$}  {:<9} {state} {}", status.name, status.phase, rows(status));
+        if let Some(reason) = &status.waiting_for {
+            let _ = write!(text, "; waits for {}", printable(reason));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Returns what a check of all rows found.
+pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look) -> String {
+    let counts = &outcome.counts;
+    let took = duration(outcome.seconds);
+    let mut text = String::new();
+    if outcome.is_clean() {
+        let _ = writeln!(
+            text,
+            "{} {}: {} compared in {took}, every one equal",
+            look.done(),
+            look.bold(name),
+            plural(counts.rows, "row")
+        );
+    } else {
+        let wrong = plural(counts.mismatches(), "row");
+        let _ = writeln!(
+            text,
+            "{} {}: {wrong} of {} not equal ({took})",
+            look.failed(),
+            look.bold(name),
+            number(counts.rows)
+        );
+        let _ = writeln!(
+            text,
+            "  {} empty, {} different, {} that do not convert",
+            number(counts.empty),
+            number(counts.different),
+            number(counts.unconverted)
+        );
+        text.push_str(&keys(outcome));
+    }
+    if counts.only_new > 0 {
+        let _ = writeln!(
+            text,
+            "  {} live in the new column only: going back would lose them",
+            plural(counts.only_new, "value")
+        );
+    }
+    if !outcome.is_clean() && !repaired {
+        let _ = writeln!(
+            text,
+            "  next: look at these rows, then crossfade verify {name} --repair old (or new: the side that is right)"
+        );
+    }
+    text
+}
+
+/// Returns the keys of rows that are not equal, one a line.
+pub(crate) fn keys(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    for key in &outcome.keys {
+        let parts: Vec<_> =
+            key.key.as_object().into_iter().flatten().map(|(column, value)| key_part(column, value)).collect();
+        let parts = if parts.is_empty() { key.key.to_string() } else { parts.join(", ") };
+        let _ = writeln!(text, "    {:<11} {}", key.class, printable(&parts));
+    }
+    let more = outcome.counts.mismatches() - i64::try_from(outcome.keys.len()).unwrap_or(i64::MAX);
+    if more > 0 && !outcome.keys.is_empty() {
+        let _ = writeln!(text, "    and {} more", number(more));
+    }
+    text
+}
+
+fn key_part(column: &str, value: &serde_json::Value) -> String {
+    match value.as_str() {
+        Some(value) => format!("{column} = {value}"),
+        None => format!("{column} = {value}"),
+    }
+}
+
+/// Returns the log of a run.
+pub(crate) fn history(log: &[LoggedEntry], look: Look) -> String {
+    let mut text = String::new();
+    for line in log {
+        let at = line.at.format("%Y-%m-%d %H:%M:%S");
+        let _ = writeln!(
+            text,
+            "{} {:<9} {}  {}",
+            look.dim(&at.to_string()),
+            line.phase,
+            entry(&line.entry, look),
+            look.dim(&printable(&line.actor))
+        );
+    }
+    text
+}
+
+fn entry(entry: &Entry, look: Look) -> String {
+    match entry {
+        Entry::Registered => "the run was registered".to_owned(),
+        Entry::StepStarted { step } => format!("{step} began"),
+        Entry::StepDone { step, adopted: false } => format!("{step} {}", look.done()),
+        Entry::StepDone { step, adopted: true } => format!("{step} {} (had been done before)", look.done()),
+        Entry::StepFailed { step, error } => format!("{step} {}: {}", look.failed(), printable(error)),
+        Entry::PhaseDone { phase } => look.bold(&format!("{phase} is done")),
+        Entry::UndoStarted { to: None } => "taking everything back".to_owned(),
+        Entry::UndoStarted { to: Some(phase) } => format!("going back to the end of {phase}"),
+        Entry::StepUndone { step } => format!("{step} taken back"),
+        Entry::UndoDone => "everything that was to be taken back is".to_owned(),
+        Entry::Paused => "paused".to_owned(),
+        Entry::Resumed => "resumed".to_owned(),
+        Entry::Interrupted => "stopped by a signal".to_owned(),
+        Entry::Tuned { key, value } => format!("{} set to {}", printable(key), printable(value)),
+        Entry::Verified { counts } if counts.mismatches() == 0 => {
+            format!("{} compared, every one equal", plural(counts.rows, "row"))
+        }
+        Entry::Verified { counts } => {
+            format!("{} of {} not equal", plural(counts.mismatches(), "row"), number(counts.rows))
+        }
+        Entry::Repaired { winner, rows } => {
+            let side = match winner {
+                crate::verify::Side::Old => "old",
+                crate::verify::Side::New => "new",
+            };
+            format!("{} repaired from the {side} column", plural(*rows, "row"))
+        }
+        Entry::Drifted { facts } => format!("{}: {}", look.red("drifted"), printable(&facts.join("; "))),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn as_f64(number: i64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests;

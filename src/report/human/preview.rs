@@ -1,0 +1,195 @@
+//! The dry run: every step with its SQL and its locks.
+
+use std::fmt::Write as _;
+
+use super::super::look::{Look, printable};
+use super::{bytes, duration, number};
+use crate::catalog::Finding;
+use crate::phase::Phase;
+use crate::plan::{ChangeKind, Plan};
+use crate::runner::Preview;
+use crate::sql::LockMode;
+use crate::step::{Action, Program, Step, Undo};
+
+/// Returns the dry run of `plan`, which was read from `path`.
+pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) -> String {
+    let estimates = &preview.estimates;
+    let mut text =
+        format!("Plan {} on {}, {} rows\n\n", look.bold(plan.name.as_str()), plan.table, number(estimates.rows));
+    for change in changes(plan) {
+        let _ = writeln!(text, "  {change}");
+    }
+    if preview.in_place {
+        text.push_str("\nNo new column is needed: PostgreSQL makes this change without touching the rows.\n");
+    }
+    if let Some(program) = &preview.program {
+        steps(&mut text, program, estimates.seconds, look);
+    }
+    findings(&mut text, "Good to know", &preview.warnings, &look.yellow("warning"), look);
+    findings(&mut text, "In the way", &preview.refusals, &look.red("refused"), look);
+    text.push('\n');
+    if !preview.in_place && preview.program.is_some() {
+        let _ = writeln!(
+            text,
+            "Estimate: {} rows to fill, about {} of WAL, about {}.",
+            number(estimates.rows),
+            bytes(estimates.wal_bytes),
+            duration(estimates.seconds)
+        );
+    }
+    if let Some(program) = &preview.program {
+        let _ = writeln!(text, "{}", way_back(program));
+    }
+    if preview.refusals.is_empty() {
+        let _ = writeln!(text, "Nothing was changed. Next: crossfade run {}", shell_word(path));
+    } else {
+        let _ = writeln!(text, "Nothing was changed. Next: clear the way, then crossfade plan {}", shell_word(path));
+    }
+    text
+}
+
+fn steps(text: &mut String, program: &Program, seconds: f64, look: Look) {
+    for phase in &program.phases {
+        let steps: Vec<_> = program.steps_of(*phase).collect();
+        if !steps.is_empty() {
+            let _ = writeln!(text, "\n{}", look.bold(&format!("{phase}: {}", purpose(*phase))));
+            for step in steps {
+                one_step(text, step, seconds, look);
+            }
+        }
+    }
+    if program.steps.iter().any(|step| step.lock >= LockMode::ShareRowExclusive) {
+        text.push_str("\nA lock that is not to be had at once is let go and tried again: nobody queues behind it.\n");
+    }
+}
+
+/// Returns the steps as an SQL script with comments.
+pub(crate) fn script(plan: &Plan, preview: &Preview) -> String {
+    let mut text = format!("-- crossfade plan {} on {}\n", plan.name, comment(&plan.table.to_string()));
+    text.push_str("-- To read, not to run by hand: the ledger, the retries and the pace are not in it.\n");
+    for finding in &preview.refusals {
+        let _ = writeln!(text, "-- refused [{}]: {}", finding.code, comment(&finding.message));
+    }
+    for step in preview.program.iter().flat_map(|program| &program.steps) {
+        let _ = writeln!(text, "\n-- {}: {}", step.id, comment(&step.title));
+        let transaction = if step.transactional() { "one transaction" } else { "outside a transaction" };
+        let _ = writeln!(text, "-- lock: {}; {transaction}", step.lock);
+        if step.transactional() {
+            text.push_str("BEGIN;\n");
+        }
+        for statement in step.sql() {
+            text.push_str(&terminated(&statement));
+        }
+        if step.transactional() {
+            text.push_str("COMMIT;\n");
+        }
+    }
+    text
+}
+
+/// Returns the statement with the semicolon and line break that end it; a comment gets none.
+fn terminated(statement: &str) -> String {
+    let statement = statement.trim_end();
+    let is_comment = statement.lines().all(|line| line.starts_with("--"));
+    if is_comment || statement.ends_with(';') { format!("{statement}\n") } else { format!("{statement};\n") }
+}
+
+/// A name may hold a line break, which would end the comment.
+fn comment(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
+/// Returns what the plan does, a line for each change.
+pub(crate) fn changes(plan: &Plan) -> Vec<String> {
+    let line = |change: &crate::plan::Change| match &change.kind {
+        ChangeKind::Rename => format!("rename column {} to {}", change.old, change.new),
+        ChangeKind::Retype { to, using, keep_name, .. } => {
+            let using = using.as_ref().map(|using| format!(" using {using}")).unwrap_or_default();
+            let name = if *keep_name { String::new() } else { format!(", called {}", change.new) };
+            format!("change the type of column {} to {to}{using}{name}", change.old)
+        }
+    };
+    plan.changes.iter().map(|change| printable(&line(change))).collect()
+}
+
+fn purpose(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Expand => "add the new column and the trigger that keeps both equal",
+        Phase::Index => "build the new column's indexes",
+        Phase::Backfill => "fill the rows that are there already",
+        Phase::Verify => "compare every row, prove the constraints",
+        Phase::Switch => "applications move to the new column",
+        Phase::Contract => "retire the old column, then drop it",
+    }
+}
+
+fn one_step(text: &mut String, step: &Step, seconds: f64, look: Look) {
+    let _ = writeln!(text, "  {}", printable(&step.title));
+    let _ = writeln!(text, "    {}", look.dim(&format!("{}; {}", locks(step), time(&step.apply, seconds))));
+    for statement in step.sql() {
+        for line in printable(&statement).lines() {
+            let _ = writeln!(text, "      {line}");
+        }
+    }
+    if let Undo::PointOfNoReturn(why) = &step.undo {
+        let _ = writeln!(text, "    {} {}", look.yellow("no way back after this:"), printable(why));
+    }
+}
+
+fn locks(step: &Step) -> String {
+    let effect = match step.lock {
+        LockMode::None => return "no lock".to_owned(),
+        LockMode::AccessShare => "nobody waits",
+        LockMode::RowExclusive => "locks the rows of one batch at a time",
+        LockMode::ShareUpdateExclusive => "reads and writes go on",
+        LockMode::ShareRowExclusive => "reads go on, writes wait",
+        LockMode::AccessExclusive => "reads and writes wait",
+    };
+    format!("lock {}: {effect}", step.lock)
+}
+
+fn time(action: &Action, seconds: f64) -> String {
+    match action {
+        Action::Transaction { .. } => "for milliseconds".to_owned(),
+        Action::Concurrent { .. } => "reads the whole table, outside a transaction".to_owned(),
+        Action::Backfill(_) => format!("in small transactions, about {}", duration(seconds)),
+        Action::Verify(_) => "reads the whole table".to_owned(),
+        Action::AwaitQuiet { .. } | Action::AwaitGrace { .. } => "only waits".to_owned(),
+    }
+}
+
+fn way_back(program: &Program) -> String {
+    match program.steps.iter().find(|step| matches!(step.undo, Undo::PointOfNoReturn(_))) {
+        Some(step) => format!(
+            "Point of no return: {} ({}). Until then crossfade rollback takes everything back.",
+            step.id,
+            printable(&step.title)
+        ),
+        None => "Everything can be taken back with crossfade rollback.".to_owned(),
+    }
+}
+
+fn findings(text: &mut String, title: &str, findings: &[Finding], mark: &str, look: Look) {
+    if findings.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{}", look.bold(title));
+    for finding in findings {
+        text.push_str(&one_finding(mark, finding));
+    }
+}
+
+/// Returns a finding with its code and what to do about it.
+pub(crate) fn one_finding(mark: &str, finding: &Finding) -> String {
+    format!("  {mark}[{}]: {}\n    help: {}\n", finding.code, printable(&finding.message), printable(&finding.help))
+}
+
+/// Returns `path` so that a shell reads it as one word.
+fn shell_word(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+@%:,".contains(c);
+    if !path.is_empty() && path.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
+}

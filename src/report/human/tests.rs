@@ -1,0 +1,196 @@
+use super::*;
+use crate::phase::Phase;
+use crate::verify::{Counts, MismatchKey};
+
+fn status_of(state: &str) -> Status {
+    Status {
+        name: "vehicle-status".to_owned(),
+        phase: Phase::Backfill,
+        state: state.to_owned(),
+        rows_total: 500_000,
+        rows_done: 312_400,
+        rows_per_second: 41_200.4,
+        eta_seconds: Some(4.55),
+        mismatches: None,
+        old_column_writes: 1234,
+        new_column_writes: 5,
+        waiting_for: None,
+        holder: Some("anna@web1, pid 7".to_owned()),
+        conflicts: 0,
+        old_quiet_seconds: Some(3),
+        verified_at: None,
+    }
+}
+
+#[test]
+fn a_status_answers_the_questions_in_order() {
+    insta::assert_snapshot!(status(&status_of("running"), Look::default()), @"
+    vehicle-status   backfill, running
+      worker     anna@web1, pid 7
+      rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
+      writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
+      verified   not yet
+      next: crossfade status vehicle-status --watch
+    ");
+    let mut waiting = status_of("waiting");
+    waiting.waiting_for = Some("writes through the old column to stop".to_owned());
+    waiting.mismatches = Some(0);
+    waiting.verified_at = chrono::DateTime::from_timestamp(1_800_000_000, 0);
+    waiting.conflicts = 1;
+    insta::assert_snapshot!(status(&waiting, Look::default()), @"
+    vehicle-status   backfill, waiting
+      waits for  writes through the old column to stop
+      worker     anna@web1, pid 7
+      rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
+      writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
+      conflicts  1 statement set both columns to values that differ
+      verified   every row equal at 2027-01-15 08:00:00 UTC
+      next: crossfade status vehicle-status --watch
+    ");
+}
+
+#[test]
+fn several_runs_are_a_table() {
+    let mut other = status_of("done");
+    other.name = "odometer".to_owned();
+    (other.phase, other.rows_done, other.eta_seconds) = (Phase::Contract, 500_000, None);
+    insta::assert_snapshot!(statuses(&[status_of("running"), other], Look::default()), @"
+    NAME            PHASE     STATE        ROWS
+    vehicle-status  backfill  running      312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
+    odometer        contract  done         500,000 of 500,000 (100 %)
+    ");
+    assert!(statuses(&[], Look::default()).contains("no runs"));
+}
+
+#[test]
+fn a_finish_says_what_comes_next() {
+    let mut finished = Finish {
+        name: "vehicle-status".to_owned(),
+        phase: Phase::Contract,
+        state: "done".to_owned(),
+        did: vec!["switch".to_owned(), "contract".to_owned()],
+        waiting_for: None,
+    };
+    insta::assert_snapshot!(finish(&finished, Look::default()), @"
+    vehicle-status is done (switch, contract done)
+      next: crossfade history vehicle-status
+    ");
+    finished.state = "waiting".to_owned();
+    finished.did.clear();
+    finished.waiting_for = Some("2 s without a write through the old column".to_owned());
+    insta::assert_snapshot!(finish(&finished, Look::default()), @"
+    vehicle-status is in contract, waiting
+      waits for 2 s without a write through the old column
+      next: crossfade advance vehicle-status
+    ");
+}
+
+#[test]
+fn rows_that_differ_are_named() {
+    let key = |id: i64, class: &str| MismatchKey {
+        key: serde_json::json!({ "id": id.to_string() }),
+        class: class.to_owned(),
+    };
+    let counts = Counts { rows: 1000, equal: 996, empty: 1, different: 3, ..Counts::default() };
+    let found = Outcome { counts, seconds: 0.31, keys: vec![key(7, "empty"), key(12, "different")] };
+    insta::assert_snapshot!(outcome("vehicle-status", &found, false, Look::default()), @"
+    FAILED vehicle-status: 4 rows of 1,000 not equal (0.3 s)
+      1 empty, 3 different, 0 that do not convert
+        empty       id = 7
+        different   id = 12
+        and 2 more
+      next: look at these rows, then crossfade verify vehicle-status --repair old (or new: the side that is right)
+    ");
+    let counts = Counts { rows: 1000, equal: 1000, only_new: 2, ..Counts::default() };
+    let clean = Outcome { counts, seconds: 0.31, keys: vec![] };
+    insta::assert_snapshot!(outcome("vehicle-status", &clean, false, Look { color: false, unicode: true }), @"
+    ✓ vehicle-status: 1,000 rows compared in 0.3 s, every one equal
+      2 values live in the new column only: going back would lose them
+    ");
+}
+
+#[test]
+fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
+    let text = "version: 1\nname: p\ntable: public.t\nchanges:\n  - rename_column: { from: a, to: b }\n";
+    let plan = crate::plan::parse("p.yaml", text).unwrap();
+    let program = serde_json::from_value(serde_json::json!({
+        "table": { "schema": "public", "name": "t" },
+        "tag": "12345678",
+        "phases": ["expand", "contract"],
+        "steps": [
+            {
+                "id": "expand.column", "phase": "expand", "title": "Add column b", "probe": [], "supersedes": [],
+                "apply": { "transaction": { "guards": [], "statements": ["ALTER TABLE t\n  ADD COLUMN b text"] } },
+                "undo": { "actions": [] }, "lock": "access_exclusive"
+            },
+            {
+                "id": "contract.drop", "phase": "contract", "title": "Drop column a", "probe": [], "supersedes": [],
+                "apply": { "transaction": { "guards": [], "statements": ["ALTER TABLE t DROP COLUMN a"] } },
+                "undo": { "point_of_no_return": "its values are gone" }, "lock": "access_exclusive"
+            }
+        ]
+    }))
+    .unwrap();
+    let finding = |code, message: &str| crate::catalog::Finding {
+        code,
+        message: message.to_owned(),
+        help: "do something".to_owned(),
+    };
+    let mut shown = crate::runner::Preview {
+        program: Some(program),
+        facts: None,
+        estimates: crate::runner::Estimates { rows: 1_000_000, wal_bytes: 700_000_000, seconds: 8.0 },
+        warnings: vec![finding("catalog::trigger", "trigger touch fires on every update")],
+        refusals: vec![],
+        in_place: false,
+    };
+    insta::assert_snapshot!(preview("plans/p.yaml", &plan, &shown, Look::default()), @"
+    Plan p on public.t, 1,000,000 rows
+
+      rename column a to b
+
+    expand: add the new column and the trigger that keeps both equal
+      Add column b
+        lock ACCESS EXCLUSIVE: reads and writes wait; for milliseconds
+          ALTER TABLE t
+            ADD COLUMN b text
+
+    contract: retire the old column, then drop it
+      Drop column a
+        lock ACCESS EXCLUSIVE: reads and writes wait; for milliseconds
+          ALTER TABLE t DROP COLUMN a
+        no way back after this: its values are gone
+
+    A lock that is not to be had at once is let go and tried again: nobody queues behind it.
+
+    Good to know
+      warning[catalog::trigger]: trigger touch fires on every update
+        help: do something
+
+    Estimate: 1,000,000 rows to fill, about 668 MB of WAL, about 8.0 s.
+    Point of no return: contract.drop (Drop column a). Until then crossfade rollback takes everything back.
+    Nothing was changed. Next: crossfade run plans/p.yaml
+    ");
+    shown.refusals = vec![finding("catalog::view", "view v reads column a")];
+    let refused = preview("plans/my plan.yaml", &plan, &shown, Look::default());
+    assert!(refused.contains("refused[catalog::view]: view v reads column a"), "{refused}");
+    assert!(refused.ends_with("clear the way, then crossfade plan 'plans/my plan.yaml'\n"), "{refused}");
+    insta::assert_snapshot!(script(&plan, &shown), @"
+    -- crossfade plan p on public.t
+    -- To read, not to run by hand: the ledger, the retries and the pace are not in it.
+    -- refused [catalog::view]: view v reads column a
+
+    -- expand.column: Add column b
+    -- lock: ACCESS EXCLUSIVE; one transaction
+    BEGIN;
+    ALTER TABLE t
+      ADD COLUMN b text;
+    COMMIT;
+
+    -- contract.drop: Drop column a
+    -- lock: ACCESS EXCLUSIVE; one transaction
+    BEGIN;
+    ALTER TABLE t DROP COLUMN a;
+    COMMIT;
+    ");
+}

@@ -1,0 +1,102 @@
+//! Results, events and errors as JSON. The names of fields are part of the interface: scripts read them.
+
+use chrono::{SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::event::Event;
+use crate::plan::Plan;
+use crate::runner::Preview;
+use crate::step::{Action, Step, Undo};
+
+/// Returns a result, indented, with its line break.
+pub(crate) fn result(value: &impl Serialize) -> String {
+    // Nothing that is printed here has keys that are not text.
+    serde_json::to_string_pretty(value).map_or_else(|error| format!("{{\"error\": \"{error}\"}}\n"), |text| text + "\n")
+}
+
+/// Returns a result as one line.
+pub(crate) fn line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).map_or_else(|error| format!("{{\"error\": \"{error}\"}}\n"), |text| text + "\n")
+}
+
+/// Returns an event as one line, with the time at which it was told.
+pub(crate) fn event(event: &Event) -> String {
+    let mut value = serde_json::to_value(event).unwrap_or_default();
+    if let Value::Object(map) = &mut value {
+        if let Event::LockWait { pause, .. } = event {
+            map.remove("pause");
+            map.insert("pause_seconds".to_owned(), json!(pause.as_secs_f64()));
+        }
+        map.insert("at".to_owned(), json!(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)));
+    }
+    value.to_string()
+}
+
+/// Returns the dry run: `name`, `table`, `in_place`, `phases`, `steps`, `estimates`, `warnings`, `refusals`.
+pub(crate) fn preview(plan: &Plan, preview: &Preview) -> Value {
+    json!({
+        "name": plan.name,
+        "table": plan.table.to_string(),
+        "in_place": preview.in_place,
+        "phases": preview.program.as_ref().map(|program| &program.phases),
+        "steps": preview.program.iter().flat_map(|program| &program.steps).map(step).collect::<Vec<_>>(),
+        "estimates": preview.estimates,
+        "warnings": preview.warnings,
+        "refusals": preview.refusals,
+    })
+}
+
+fn step(step: &Step) -> Value {
+    json!({
+        "id": step.id,
+        "phase": step.phase,
+        "title": step.title,
+        "sql": step.sql(),
+        "lock": step.lock.to_string(),
+        "transactional": step.transactional(),
+        "undo": undo(&step.undo),
+    })
+}
+
+/// `kind` is `sql`, `nothing` or `point_of_no_return`; `why` belongs to the last two.
+fn undo(undo: &Undo) -> Value {
+    let (kind, sql, why) = match undo {
+        Undo::Actions(actions) => ("sql", actions.iter().flat_map(Action::sql).collect(), None),
+        Undo::Nothing(why) => ("nothing", vec![], Some(why)),
+        Undo::PointOfNoReturn(why) => ("point_of_no_return", vec![], Some(why)),
+    };
+    json!({ "kind": kind, "sql": sql, "why": why })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ident::StepId;
+
+    #[test]
+    fn an_event_is_one_line_with_units_in_its_names() {
+        let wait = Event::LockWait {
+            step: StepId("expand.column".into()),
+            attempt: 2,
+            blockers: vec![],
+            pause: Duration::from_millis(250),
+        };
+        let line = event(&wait);
+        assert!(!line.contains('\n'));
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["event"], "lock_wait");
+        assert_eq!(value["pause_seconds"], 0.25);
+        assert_eq!(value.get("pause"), None);
+        assert!(value["at"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn a_check_is_an_event_with_its_counts() {
+        let outcome = crate::verify::Outcome { counts: crate::verify::Counts::default(), seconds: 1.5, keys: vec![] };
+        let value: Value = serde_json::from_str(&event(&Event::Verified(outcome))).unwrap();
+        assert_eq!((&value["event"], &value["rows"]), (&json!("verified"), &json!(0)));
+    }
+}

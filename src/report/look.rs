@@ -1,0 +1,110 @@
+//! How text is dressed: colour, symbols, and nothing that could hurt the terminal.
+
+/// What the terminal can show.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Colours.
+    pub(crate) color: bool,
+    /// Characters beyond ASCII.
+    pub(crate) unicode: bool,
+}
+
+impl Look {
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.color && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    /// Returns the mark of something done.
+    pub(crate) fn done(self) -> String {
+        self.green(if self.unicode { "✓" } else { "ok" })
+    }
+
+    /// Returns the mark of something that went wrong.
+    pub(crate) fn failed(self) -> String {
+        self.red(if self.unicode { "✗" } else { "FAILED" })
+    }
+
+    /// Returns the mark of something in between.
+    pub(crate) fn waiting(self) -> String {
+        self.yellow(if self.unicode { "…" } else { "..." })
+    }
+}
+
+/// Returns `text` without control characters: names, queries and messages from the database may hold them, and a
+/// terminal would obey them. Line breaks and tabs stay.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Returns `text` with the password and the parameters of every URL in it replaced: whatever was typed in the wrong place must not end up
+/// in a log.
+pub(crate) fn redacted(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = after.find(char::is_whitespace).unwrap_or(after.len());
+        let url = &after[..end];
+        rest = &after[end..];
+        let (credentials, place) = url.rsplit_once('@').map_or((None, url), |(before, after)| (Some(before), after));
+        if let Some(credentials) = credentials {
+            out.push_str(credentials.split(':').next().unwrap_or_default());
+            out.push_str(if credentials.contains(':') { ":***@" } else { "@" });
+        }
+        match place.split_once('?') {
+            Some((place, _)) => {
+                out.push_str(place);
+                out.push_str("?***");
+            }
+            None => out.push_str(place),
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_urls_are_not_shown() {
+        assert_eq!(redacted("no postgres://u:p@ss/w@host/db here"), "no postgres://u:***@host/db here");
+        assert_eq!(redacted("postgres://u@host/db postgres://host"), "postgres://u@host/db postgres://host");
+        assert_eq!(redacted("a 'postgres://u:p@h'"), "a 'postgres://u:***@h'");
+        assert_eq!(redacted("postgres://u@h/db?password=p x"), "postgres://u@h/db?*** x");
+    }
+
+    #[test]
+    fn the_terminal_is_not_spoken_to() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\nc");
+    }
+
+    #[test]
+    fn nothing_is_coloured_unless_asked_for() {
+        let plain = Look::default();
+        assert_eq!((plain.done(), plain.failed(), plain.bold("x")), ("ok".into(), "FAILED".into(), "x".into()));
+        assert_eq!(Look { color: true, unicode: true }.done(), "\u{1b}[32m✓\u{1b}[0m");
+    }
+}
