@@ -73,16 +73,51 @@ pub struct Timeouts {
 /// # Errors
 /// The server's error.
 pub async fn begin(connection: &mut PgConnection, timeouts: Timeouts, durable: bool) -> Result<(), sqlx::Error> {
+    batch(connection, &begin_text(timeouts, durable)).await
+}
+
+/// The same, and then `more`, in one round trip.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn begin_with(
+    connection: &mut PgConnection,
+    timeouts: Timeouts,
+    durable: bool,
+    more: &str,
+) -> Result<(), sqlx::Error> {
+    batch(connection, &(begin_text(timeouts, durable) + more)).await
+}
+
+/// Runs a query in a transaction of its own that is rolled back, after the statements of `more`, in one round trip.
+/// Returns its rows, whose values are text.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn look(
+    connection: &mut PgConnection,
+    timeouts: Timeouts,
+    more: &str,
+    sql: &str,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let text = format!("{}{more}; {sql}; ROLLBACK", begin_text(timeouts, false));
+    let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
+    if rows.is_err() {
+        rollback(connection).await;
+    }
+    rows
+}
+
+fn begin_text(timeouts: Timeouts, durable: bool) -> String {
     let commit = if durable { "" } else { "SET LOCAL synchronous_commit = off; " };
-    let text = format!(
+    format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; \
          SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL search_path = pg_catalog, pg_temp; \
          SET LOCAL row_security = off; SET LOCAL jit = off; {commit}",
         timeouts.lock.as_millis(),
         timeouts.statement.as_millis(),
         IDLE_IN_TRANSACTION.as_millis(),
-    );
-    batch(connection, &text).await
+    )
 }
 
 /// Commits the open transaction.
