@@ -3,6 +3,7 @@
 
 mod catalog;
 mod cli;
+mod cli_runs;
 mod crashes;
 mod harness;
 mod harness_works;
