@@ -11,5 +11,5 @@ pub use entry::Entry;
 pub use lease::{LEASE_SECONDS, Lease, LeaseError};
 pub use state::{IllegalEntry, Mode, State};
 pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION, WriteCounts};
-pub use windows::FillProgress;
+pub use windows::{FillProgress, FillReport};
 pub(crate) use windows::{Seat, Window};

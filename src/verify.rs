@@ -6,7 +6,7 @@ mod outcome;
 mod repair;
 mod spec;
 
-pub use check::{Context, check};
+pub use check::check;
 pub use identity::Identity;
 pub use outcome::{Counts, MismatchKey, Outcome};
 pub use repair::repair;

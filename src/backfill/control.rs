@@ -14,7 +14,7 @@ use super::spec::Spec;
 use super::worker::{Left, Worker};
 use crate::event::Event;
 use crate::ident::StepId;
-use crate::ledger::FillProgress;
+use crate::ledger::{FillProgress, FillReport};
 use crate::pg::{self, ErrorClass};
 use crate::phase::Phase;
 use crate::runner::{Error, Work};
@@ -25,6 +25,8 @@ use crate::throttle::{self, Pace, RowRate, Seen, decide};
 const TICK: Duration = Duration::from_millis(100);
 /// Between two progress events.
 const PROGRESS: Duration = Duration::from_millis(250);
+/// Between two reports to the ledger.
+const REPORT: Duration = Duration::from_secs(1);
 /// The time over which the rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
@@ -94,6 +96,7 @@ struct Control {
     held_since: Instant,
     rate: Rate,
     progress_due: Instant,
+    report_due: Instant,
 }
 
 impl Drop for Control {
@@ -133,6 +136,7 @@ impl Control {
             held_since: now,
             rate: Rate::default(),
             progress_due: now,
+            report_due: now,
         })
     }
 
@@ -251,50 +255,52 @@ impl Control {
         }
         if let Pace::Hold { signal, value, limit } = pace {
             self.held_since = Instant::now();
-            work.emit(Event::Hold {
-                signal: signal.name().to_owned(),
-                value: signal.format(value),
-                limit: signal.format(limit),
-            });
+            let (value, limit) = (signal.format(value), signal.format(limit));
+            work.emit(Event::Hold { signal: signal.name().to_owned(), value, limit });
         }
     }
 
     async fn progress(&mut self, over: bool) -> Result<(), Error> {
         let work = &self.shared.work;
-        let Some(done) = work.ledger.fill_progress(&mut self.connection, work.run.id).await? else { return Ok(()) };
-        let event = self.rate.event(&done, &work.run.facts.table, over);
-        work.emit(event);
+        let Some(done) = work.ledger.fill(&mut self.connection, work.run.id).await? else { return Ok(()) };
+        let (rows_per_second, eta_seconds) = self.rate.over(&done);
+        let eta_seconds = if over { Some(0.0) } else { eta_seconds };
+        let rows_total = if over { done.rows } else { done.rows_total(&work.run.facts.table) };
+        work.emit(Event::Progress {
+            phase: Phase::Backfill,
+            rows_done: done.rows,
+            rows_total,
+            rows_per_second,
+            eta_seconds,
+        });
+        let now = Instant::now();
+        if over || now >= self.report_due {
+            self.report_due = now + REPORT;
+            let held_by = if over { None } else { self.orders.borrow().held_by() };
+            let report = FillReport { rows_per_second, eta_seconds, held_by };
+            work.ledger.report_fill(&mut self.connection, work.lease, &report).await?;
+        }
         Ok(())
     }
 }
 
 /// Rows and pages over the last few seconds.
 #[derive(Default)]
-struct Rate(VecDeque<(Instant, i64, f64)>);
+struct Rate(VecDeque<(Instant, FillProgress)>);
 
 impl Rate {
-    fn event(&mut self, done: &FillProgress, table: &crate::catalog::TableFacts, over: bool) -> Event {
+    /// Returns rows a second and seconds to go.
+    fn over(&mut self, done: &FillProgress) -> (f64, Option<f64>) {
         let now = Instant::now();
-        self.0.push_back((now, done.rows, done.pages_done));
-        while self.0.len() > 2 && self.0.get(1).is_some_and(|(at, ..)| now.duration_since(*at) >= RATE_OVER) {
+        self.0.push_back((now, done.clone()));
+        while self.0.len() > 2 && self.0.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= RATE_OVER) {
             self.0.pop_front();
         }
-        let (rows_per_second, pages_per_second) = self.0.front().map_or((0.0, 0.0), |(since, rows, pages)| {
-            let seconds = now.duration_since(*since).as_secs_f64().max(0.001);
-            (float(done.rows - rows) / seconds, (done.pages_done - pages) / seconds)
-        });
-        let pages_left = float(done.pages) - done.pages_done;
-        Event::Progress {
-            phase: Phase::Backfill,
-            rows_done: done.rows,
-            rows_total: if over { done.rows } else { done.rows_total(table) },
-            rows_per_second,
-            eta_seconds: if over {
-                Some(0.0)
-            } else {
-                (pages_per_second > 0.0).then(|| (pages_left / pages_per_second).max(0.0))
-            },
-        }
+        let Some((since, before)) = self.0.front() else { return (0.0, None) };
+        let seconds = now.duration_since(*since).as_secs_f64().max(0.001);
+        let pages_per_second = float(done.done - before.done) / seconds;
+        let eta = (pages_per_second > 0.0).then(|| float(done.bound - done.done) / pages_per_second);
+        (float(done.rows - before.rows) / seconds, eta)
     }
 }
 

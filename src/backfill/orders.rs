@@ -26,6 +26,17 @@ impl Orders {
         !self.paused && !matches!(self.pace, Pace::Hold { .. }) && self.at.elapsed() < STALE
     }
 
+    /// Returns why no batch may begin, for people.
+    pub(super) fn held_by(&self) -> Option<String> {
+        match self.pace {
+            _ if self.paused => Some("paused".to_owned()),
+            Pace::Hold { signal, value, limit } => {
+                Some(format!("{} is {}, above {}", signal.name(), signal.format(value), signal.format(limit)))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the share of its speed at which the backfill runs.
     pub(super) fn speed(&self) -> f64 {
         match self.pace {
@@ -82,29 +93,31 @@ impl Settings {
     }
 }
 
-/// Returns why `key=value` is no live setting, if it is none: its name is unknown, or its value cannot be read.
+/// The settings that can be changed while a backfill runs, and what each of them takes.
+const SETTINGS: [(&str, &str); 5] = [
+    ("batch_target", "a duration, such as 100ms"),
+    ("lock_wait", "a duration, such as 100ms, or off"),
+    ("max_rows_per_second", "a number, or off"),
+    ("replica_lag", "a duration, such as 10s, or off"),
+    ("workers", "a number from 1 to 64"),
+];
+
+/// Checks a live setting before it is stored.
 ///
 /// # Errors
-/// The reason, with what was expected.
+/// A sentence that names the setting which does not exist, or what it takes.
 pub fn check_setting(key: &str, value: &str) -> Result<(), String> {
-    let expected = match key {
-        "max_rows_per_second" => optional(value, |v| v.parse::<u32>().ok().filter(|v| *v > 0))
-            .is_err()
-            .then_some("a whole number from 1, or none"),
-        "workers" => value
-            .parse::<u16>()
-            .is_ok_and(|v| (1..=64).contains(&v))
-            .then_some(())
-            .map_or(Some("a whole number from 1 to 64"), |()| None),
-        "batch_target" => duration(value).filter(|v| !v.is_zero()).map_or(Some("a duration such as 100ms"), |_| None),
-        "replica_lag" | "lock_wait" => optional(value, duration).is_err().then_some("a duration such as 5s, or off"),
-        _ => {
-            return Err(format!(
-                "there is no setting {key}; a run has max_rows_per_second, batch_target, workers, replica_lag and lock_wait"
-            ));
-        }
+    let Some((_, takes)) = SETTINGS.iter().find(|(name, _)| *name == key) else {
+        let names = SETTINGS.map(|(name, _)| name).join(", ");
+        return Err(format!("there is no setting {key}; the settings are {names}"));
     };
-    expected.map_or(Ok(()), |expected| Err(format!("{key}={value}: expected {expected}")))
+    let understood = match key {
+        "batch_target" => duration(value).is_some_and(|target| !target.is_zero()),
+        "max_rows_per_second" => optional(value, |v| v.parse::<u32>().ok()).is_ok(),
+        "workers" => value.parse::<u16>().is_ok_and(|workers| (1..=64).contains(&workers)),
+        _ => optional(value, duration).is_ok(),
+    };
+    if understood { Ok(()) } else { Err(format!("{key} takes {takes}; it cannot be {value}")) }
 }
 
 /// A value was neither `none` nor `off` nor what it should be.
@@ -116,4 +129,35 @@ fn optional<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T
 
 fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked_by_name_and_value() {
+        for (key, value) in [
+            ("batch_target", "50ms"),
+            ("max_rows_per_second", "off"),
+            ("max_rows_per_second", "5000"),
+            ("replica_lag", "1m"),
+            ("lock_wait", "none"),
+            ("workers", "2"),
+        ] {
+            assert_eq!(check_setting(key, value), Ok(()));
+        }
+        for (key, value) in [
+            ("batch_target", "off"),
+            ("batch_target", "0s"),
+            ("max_rows_per_second", "-1"),
+            ("replica_lag", "ten"),
+            ("workers", "0"),
+            ("worker", "1"),
+            ("paused", "true"),
+        ] {
+            assert!(check_setting(key, value).is_err(), "{key}={value}");
+        }
+        assert_eq!(check_setting("workers", "0").unwrap_err(), "workers takes a number from 1 to 64; it cannot be 0");
+    }
 }

@@ -60,12 +60,15 @@ pub(super) struct Worker {
     aside: BTreeSet<u32>,
     /// Failed tries in a row at the same place.
     failures: u32,
+    /// Whether the last batch waited in vain for something that must be waited for.
+    waiting: bool,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, number: u16, orders: watch::Receiver<Orders>) -> Self {
         let size = BatchSize::new(orders.borrow().batch_target);
-        Self { shared, number, orders, connection: None, size, debt: 0, aside: BTreeSet::new(), failures: 0 }
+        let aside = BTreeSet::new();
+        Self { shared, number, orders, connection: None, size, debt: 0, aside, failures: 0, waiting: false }
     }
 
     /// Works until every window is taken, or there is a reason to leave.
@@ -125,8 +128,7 @@ impl Worker {
         if let Some(&page) = self.aside.range(from..to).next() {
             to = page;
         }
-        let patient = window.late || self.failures > 0;
-        let observer = if patient { Some(self.observe()) } else { None };
+        let observer = if window.late || self.waiting { Some(self.observe()) } else { None };
         let outcome = self.batch(window, to).await;
         let blockers = match (observer, &outcome) {
             (Some(observer), Ok(Batch::TableLocked(_) | Batch::RowLocked(_))) => observer.await.unwrap_or_default(),
@@ -141,6 +143,7 @@ impl Worker {
                 self.size.took(to - from, rows, time);
                 self.debt = self.debt.saturating_add(rows);
                 self.failures = 0;
+                self.waiting = false;
                 let speed = self.orders.borrow().speed();
                 self.sleep(time.mul_f64(1.0 / speed - 1.0)).await;
                 Ok(true)
@@ -180,15 +183,14 @@ impl Worker {
     /// One transaction: prove the lease, fill, note the progress.
     async fn batch(&mut self, window: &Window, to: u32) -> Result<Batch, Error> {
         let shared = Arc::clone(&self.shared);
-        let lock = if window.late {
+        let row_lock = if window.late {
             shared.lock_timeout
         } else {
             // While it waits for a row, a batch keeps those that it has locked: no longer than it would take anyway.
             shared.lock_timeout.min(self.orders.borrow().batch_target.max(Duration::from_millis(20)))
         };
-        let timeouts = pg::Timeouts { lock, statement: STATEMENT_TIMEOUT };
         let (connection, seat) = self.connection().await?;
-        let done = batch(&shared, connection, seat, window, to, timeouts).await;
+        let done = batch(&shared, connection, seat, window, to, row_lock).await;
         match &done {
             Ok(Batch::Done { .. }) => {}
             Err(error) if error.class() == ErrorClass::Connection => {}
@@ -228,6 +230,7 @@ impl Worker {
     /// Says who is in the way, and waits a little longer each time.
     async fn wait_politely(&mut self, blockers: Vec<Blocker>, error: &Error) {
         tracing::debug!(%error, "waiting for a lock");
+        self.waiting = true;
         self.failures = self.failures.saturating_add(1);
         let pause = Duration::from_millis(250) * self.failures.min(8);
         let pause = pause.mul_f64(0.75 + 0.5 * rand::random::<f64>());
@@ -312,13 +315,18 @@ async fn batch(
     seat: Seat,
     window: &Window,
     to: u32,
-    timeouts: pg::Timeouts,
+    row_lock: Duration,
 ) -> Result<Batch, Error> {
     let (work, spec) = (&shared.work, &shared.spec);
+    let timeouts = pg::Timeouts { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT };
     pg::begin(connection, timeouts, false).await?;
     // The planner has no statistics of the new column; a TID range scan is what is wanted, always. The table's lock is
     // taken apart from the rows', so that a locked table is not mistaken for a locked row.
-    let lock = format!("SET LOCAL enable_seqscan = off; LOCK TABLE {} IN ROW EXCLUSIVE MODE", spec.table.sql());
+    let lock = format!(
+        "SET LOCAL enable_seqscan = off; LOCK TABLE {} IN ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = {}",
+        spec.table.sql(),
+        row_lock.as_millis().max(1)
+    );
     if let Err(error) = pg::batch(connection, &lock).await {
         let error = Error::Database(error);
         return if error.class() == ErrorClass::Contention { Ok(Batch::TableLocked(error)) } else { Err(error) };

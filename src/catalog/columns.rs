@@ -44,6 +44,7 @@ pub(super) struct Column {
     pub(super) not_null: bool,
     not_null_constraint: Option<String>,
     not_null_validated: bool,
+    not_null_special: bool,
     pub(super) default: Option<String>,
     pub(super) identity: bool,
     pub(super) generated: bool,
@@ -54,6 +55,7 @@ pub(super) struct Column {
     options: Vec<String>,
     comment: Option<String>,
     grants: Vec<(String, String, bool)>,
+    grantors: Vec<String>,
     labels: Vec<String>,
     pub(super) domain_constrained: bool,
     domain_not_null: bool,
@@ -120,6 +122,21 @@ impl Column {
                 "ALTER TABLE ... VALIDATE CONSTRAINT first",
             );
         }
+        if self.not_null_special {
+            refuse(
+                "catalog::not_null_constraint",
+                "has a NOT NULL constraint that is NO INHERIT or has a comment",
+                "the new column's would have neither; not supported yet",
+            );
+        }
+        if !self.grantors.is_empty() {
+            let what = format!("has privileges granted by {}, who does not own the table", list(&self.grantors));
+            refuse(
+                "catalog::grant",
+                &what,
+                "they would come from the owner afterwards; let the owner grant them first",
+            );
+        }
         if !self.labels.is_empty() {
             let what = format!("has a security label of {}", list(&self.labels));
             refuse("catalog::security_label", &what, "the new column would not be masked; not supported yet");
@@ -170,14 +187,8 @@ pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspecti
     }
     for add in &plan.indexes.add {
         for column in &add.columns {
-            if plan.changes.iter().any(|change| change.old == *column) {
-                found.refuse(
-                    "catalog::index_on_old_column",
-                    format!("index \"{}\" of the plan names \"{column}\", a column that goes", add.name),
-                    "name the new column (of a change that keeps the name: its `via`); the index follows the swap",
-                );
-            } else if by_name(column).is_none_or(|column| column.attnum < 0)
-                && !plan.changes.iter().any(|change| change.new == *column)
+            if by_name(column).is_none_or(|column| column.attnum < 0)
+                && !plan.changes.iter().any(|change| [&change.old, &change.new].contains(&column))
             {
                 found.refuse(
                     "catalog::column_missing",

@@ -16,6 +16,7 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
     a.attnotnull AS not_null,
     k.conname::text AS not_null_constraint,
     coalesce(k.convalidated, true) AS not_null_validated,
+    coalesce(k.connoinherit OR obj_description(k.oid, 'pg_constraint') IS NOT NULL, false) AS not_null_special,
     pg_get_expr(d.adbin, d.adrelid) AS default,
     a.attidentity <> '' AS identity,
     a.attgenerated <> '' AS generated,
@@ -31,6 +32,8 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
               CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
               g.privilege_type, g.is_grantable) ORDER BY g.grantee, g.privilege_type), '[]')
        FROM aclexplode(a.attacl) g) AS grants,
+    (SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(g.grantor)), '[]') FROM aclexplode(a.attacl) g
+      WHERE g.grantor <> (SELECT relowner FROM pg_class WHERE oid = a.attrelid)) AS grantors,
     (SELECT coalesce(json_agg(l.provider ORDER BY l.provider), '[]') FROM pg_seclabel l
       WHERE l.classoid = 'pg_class'::regclass AND l.objoid = a.attrelid AND l.objsubid = a.attnum) AS labels,
     r.constrained AS domain_constrained,

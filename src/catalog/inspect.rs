@@ -73,6 +73,13 @@ async fn look(
         table.judge(plan, &server.role, false, found);
         return Ok(());
     }
+    if server.has_hypertables && hypertable(conn, plan).await? {
+        found.refuse(
+            "catalog::table_kind",
+            format!("{} is a hypertable of TimescaleDB", plan.table),
+            "only ordinary tables are supported yet",
+        );
+    }
     let columns = Column::read_all(conn, table.oid).await?;
     let olds = columns::judge(plan, &columns, found);
     let attnums: Vec<i32> = olds.iter().flatten().map(|old| i32::from(old.attnum)).collect();
@@ -82,7 +89,7 @@ async fn look(
     for index in &indexes {
         index.judge(&plan.table, found);
     }
-    judge_names(conn, plan, table.oid, found).await?;
+    judge_names(conn, plan, table.oid, ledger, found).await?;
     let hanging = dependants::read(conn, table.oid, &attnums).await?;
     let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
     dependants::judge(&hanging, name, found);
@@ -110,15 +117,30 @@ async fn look(
     Ok(())
 }
 
+async fn hypertable(conn: &mut PgConnection, plan: &Plan) -> Result<bool, CatalogError> {
+    let query = query::fixed(
+        "SELECT (count(*) > 0)::text FROM timescaledb_information.hypertables WHERE hypertable_schema = $1 AND hypertable_name = $2",
+    );
+    let query = query.bind(plan.table.schema.clone()).bind(plan.table.name.clone());
+    query::read(conn, "look for hypertables", query).await
+}
+
 /// Refuses names that the run will need and that are taken.
 async fn judge_names(
     conn: &mut PgConnection,
     plan: &Plan,
     table: i64,
+    ledger: &LedgerSchema,
     found: &mut Inspection,
 ) -> Result<(), CatalogError> {
     let added: Vec<_> = plan.indexes.add.iter().map(|add| add.name.to_string()).collect();
-    let query = query::fixed(include_str!("names.sql")).bind(table).bind(plan.tag().name("")).bind(added);
+    let query = query::fixed(include_str!("names.sql"))
+        .bind(table)
+        .bind(plan.tag().name(""))
+        .bind(added)
+        .bind(plan.tag().to_string())
+        .bind(ledger.as_str().to_owned())
+        .bind(format!("{TRIGGER_PREFIX}{}_", plan.tag()));
     let taken: Vec<String> = query::read(conn, "look for names", query).await?;
     for object in taken {
         found.refuse(

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::dependants::TRIGGER_PREFIX;
 use super::finding::list;
+use super::functions::mentions;
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
 
@@ -46,7 +47,7 @@ impl Trigger {
         }
         let source = self.source.to_lowercase();
         // A quoted name with a quote in it is doubled in the text; such a trigger is taken for one that may.
-        let mentions = |column: &&str| column.contains('"') || source.contains(&column.to_lowercase());
+        let names = |column: &&str| column.contains('"') || mentions(&source, column);
         let words: Vec<_> =
             source.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
         let returns_other = words.windows(2).any(|w| w[0] == "return" && !matches!(w[1], "new" | "null"));
@@ -56,7 +57,7 @@ impl Trigger {
                 .iter()
                 .any(|assignment| text.contains(assignment))
         };
-        columns.iter().any(mentions) || words.contains(&"execute") || returns_other || whole_row
+        columns.iter().any(names) || words.contains(&"execute") || returns_other || whole_row
     }
 }
 

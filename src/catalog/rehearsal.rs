@@ -84,6 +84,7 @@ pub(super) async fn rehearse(
         outcome.new_default = column.and_then(|column| column.default.clone());
     }
     for add in &plan.indexes.add {
+        judge_added(add, parts, &outcomes, found);
         try_added(conn, add, found).await?;
     }
     Ok(Some(Rehearsed { outcomes, twins }))
@@ -269,6 +270,26 @@ async fn attempt_without_index(
 ) -> Result<bool, CatalogError> {
     run(conn, "rehearse an index", format!("DROP INDEX {INDEX}")).await?;
     Ok(in_savepoint(conn, all_changes(parts, outcomes)).await?.is_ok())
+}
+
+/// Refuses an index on a column that will go, or that will never be.
+fn judge_added(add: &AddIndex, parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
+    for (part, outcome) in parts.iter().zip(outcomes) {
+        let (old, new) = (&part.change.old, &part.change.new);
+        if outcome.metadata_only && add.columns.contains(new) {
+            found.refuse(
+                "catalog::column_missing",
+                format!("index \"{}\" of the plan names \"{new}\", which is not needed", add.name),
+                format!("column \"{old}\" is changed in place; let the index name it"),
+            );
+        } else if !outcome.metadata_only && add.columns.contains(old) {
+            found.refuse(
+                "catalog::index_on_old_column",
+                format!("index \"{}\" of the plan names \"{old}\", a column that goes", add.name),
+                format!("let it name \"{new}\"; an index follows its column through every renaming"),
+            );
+        }
+    }
 }
 
 /// Tries an index that the plan adds, on the changed copy.

@@ -24,6 +24,7 @@ pub(super) struct Server {
     /// `None` where the ledger's schema is not there yet.
     may_use_ledger: Option<bool>,
     extensions: Vec<String>,
+    pub(super) has_hypertables: bool,
     event_triggers: Vec<String>,
 }
 

@@ -9,6 +9,7 @@ SELECT row_to_json(x)::text FROM (
     (SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
        FROM pg_namespace WHERE nspname = $1) AS may_use_ledger,
     (SELECT coalesce(json_agg(extname::text), '[]') FROM pg_extension) AS extensions,
+    to_regclass('timescaledb_information.hypertables') IS NOT NULL AS has_hypertables,
     (SELECT coalesce(json_agg(evtname::text ORDER BY evtname), '[]')
        FROM pg_event_trigger WHERE evtenabled IN ('O', 'A')) AS event_triggers
 ) x

@@ -78,7 +78,7 @@ impl Ledger {
     ) -> Result<Lease, LeaseError> {
         let insert = self.sql(
             "INSERT INTO crossfade.lease (run_id, epoch, holder, backend_pid, taken_at, expires) \
-             VALUES ($1, 0, '', 0, '-infinity', '-infinity') ON CONFLICT DO NOTHING",
+             VALUES ($1, 0, '', 0, 'epoch', 'epoch') ON CONFLICT DO NOTHING",
         );
         pg::query(&insert).bind(run.0).execute(&mut *connection).await?;
         let lock = self.sql(

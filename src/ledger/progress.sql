@@ -1,16 +1,17 @@
 -- How far the backfill of run $1 is: pages of the current pass, pages done, rows filled in all passes, late pages to do,
--- seconds since it began.
+-- seconds since the pass began; and what the engine says of itself, if it has said something in the last seconds.
 SELECT b.bound,
-       COALESCE(pg_catalog.sum(CASE
+       pg_catalog.floor(COALESCE(pg_catalog.sum(CASE
            WHEN w.pass <> b.pass OR w.late THEN 0
            WHEN w.done_at IS NOT NULL THEN w.to_page - w.from_page
            ELSE (w.sub_pass * (w.to_page - w.from_page) + w.next_page - w.from_page)::float8 / w.sub_passes
-       END), 0)::float8,
+       END), 0))::bigint,
        COALESCE(pg_catalog.sum(w.rows), 0)::bigint,
        pg_catalog.count(*) FILTER (WHERE w.pass = b.pass AND w.late AND w.done_at IS NULL),
-       EXTRACT(EPOCH FROM COALESCE(CASE WHEN pg_catalog.bool_and(w.done_at IS NOT NULL) THEN pg_catalog.max(w.done_at) END,
-           pg_catalog.clock_timestamp()) - b.started_at)::float8
+       EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - b.started_at)::float8,
+       CASE WHEN b.reported_at > pg_catalog.clock_timestamp() - interval '5 seconds' THEN b.rows_per_second END,
+       b.eta_seconds, b.held_by
 FROM crossfade.backfill AS b
 LEFT JOIN crossfade.page_window AS w ON w.run_id = b.run_id
 WHERE b.run_id = $1
-GROUP BY b.run_id, b.bound, b.started_at
+GROUP BY b.run_id

@@ -78,7 +78,12 @@ CREATE TABLE crossfade.backfill (
     relfilenode  oid         NOT NULL,
     bound        bigint      NOT NULL,
     next_page    bigint      NOT NULL,
-    started_at   timestamptz NOT NULL
+    started_at   timestamptz NOT NULL,
+    -- What the engine says of itself once a second, for status.
+    rows_per_second  double precision,
+    eta_seconds      double precision,
+    held_by          text,
+    reported_at      timestamptz
 );
 
 -- A range of pages that one worker holds, or has done. Progress commits with the rows. Those that are not late lie side

@@ -80,24 +80,37 @@ impl Window {
 }
 
 /// How far a backfill is.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct FillProgress {
     /// Pages of the current pass.
-    pub pages: i64,
+    pub bound: i64,
     /// Pages done, those of open windows in proportion.
-    pub pages_done: f64,
+    pub done: i64,
     /// Rows filled, in all passes.
     pub rows: i64,
     /// Pages that wait for their lock.
     pub late: i64,
-    /// Seconds since the backfill began.
+    /// Seconds since the current pass began.
     pub seconds: f64,
+    /// What the engine reported in the last few seconds; `None` when it is not at work.
+    pub report: Option<FillReport>,
+}
+
+/// What a backfill at work says of itself, once a second.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FillReport {
+    /// Rows a second over the last few seconds.
+    pub rows_per_second: f64,
+    /// Seconds to go; `None` while there is no rate.
+    pub eta_seconds: Option<f64>,
+    /// Why it holds, with value and limit; `None` when it does not.
+    pub held_by: Option<String>,
 }
 
 impl FillProgress {
     /// Returns an estimate of all rows that have to be filled, never below those that are.
     pub fn rows_total(&self, table: &TableFacts) -> i64 {
-        let estimate = i128::from(table.rows.max(0)) * i128::from(self.pages) / i128::from(table.pages.max(1));
+        let estimate = i128::from(table.rows.max(0)) * i128::from(self.bound) / i128::from(table.pages.max(1));
         i64::try_from(estimate).unwrap_or(i64::MAX).max(self.rows)
     }
 }
@@ -341,22 +354,44 @@ impl Ledger {
     ///
     /// # Errors
     /// The server's error.
-    pub async fn fill_progress(
-        &self,
-        connection: &mut PgConnection,
-        run: RunId,
-    ) -> Result<Option<FillProgress>, LedgerError> {
+    pub async fn fill(&self, connection: &mut PgConnection, run: RunId) -> Result<Option<FillProgress>, LedgerError> {
         let row = pg::query(&self.sql(include_str!("progress.sql"))).bind(run.0).fetch_optional(connection).await?;
         let progress = |row: PgRow| {
+            let rate: Option<f64> = row.try_get(5)?;
+            let (eta_seconds, held_by) = (row.try_get(6)?, row.try_get(7)?);
             Ok(FillProgress {
-                pages: row.try_get(0)?,
-                pages_done: row.try_get(1)?,
+                bound: row.try_get(0)?,
+                done: row.try_get(1)?,
                 rows: row.try_get(2)?,
                 late: row.try_get(3)?,
                 seconds: row.try_get(4)?,
+                report: rate.map(|rows_per_second| FillReport { rows_per_second, eta_seconds, held_by }),
             })
         };
         row.map(progress).transpose()
+    }
+
+    /// Lets others see how the backfill goes.
+    pub(crate) async fn report_fill(
+        &self,
+        connection: &mut PgConnection,
+        lease: Lease,
+        report: &FillReport,
+    ) -> Result<(), LedgerError> {
+        let update = self.sql(
+            "UPDATE crossfade.backfill SET rows_per_second = $3, eta_seconds = $4, held_by = $5, \
+               reported_at = pg_catalog.clock_timestamp() \
+             WHERE run_id = $1 AND EXISTS (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = $2)",
+        );
+        pg::query(&update)
+            .bind(lease.run.0)
+            .bind(lease.epoch)
+            .bind(report.rows_per_second)
+            .bind(report.eta_seconds)
+            .bind(report.held_by.clone())
+            .execute(connection)
+            .await?;
+        Ok(())
     }
 }
 

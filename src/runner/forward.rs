@@ -136,13 +136,14 @@ async fn apply(work: &Work, session: &mut Session, step: &Step) -> Result<(), Er
     let done = Entry::StepDone { step: step.id.clone(), adopted: false };
     if let Action::Transaction { guards, statements } = &step.apply {
         let entries = [done];
-        loop {
-            let job = Job { step: &step.id, lock: step.lock, guards, statements, entries: &entries, new_writes: None };
+        let job = Job { step: &step.id, lock: step.lock, guards, statements, entries: &entries, new_writes: None };
+        for _ in 0..gate::MENDS {
             match ddl::transaction(work, session, &job).await? {
                 Ended::Done => return Ok(()),
                 Ended::Guard(failed) => gate::mend(work, session, step, failed).await?,
             }
         }
+        return Err(gate::will_not_hold(step));
     }
     note(work, session, Entry::StepStarted { step: step.id.clone() }).await?;
     match &step.apply {

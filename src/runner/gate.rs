@@ -18,6 +18,19 @@ pub(super) const CHECK_CONNECTIONS: usize = 2;
 /// come back.
 const SHORT_WAIT: Duration = Duration::from_mins(1);
 
+/// How often a guard that failed is made to hold before the step is given up.
+pub(super) const MENDS: u32 = 5;
+
+/// Returns the error of a step whose guards do not come to hold.
+pub(super) fn will_not_hold(step: &Step) -> Error {
+    Error::Blocked {
+        reason: format!(
+            "what step {} needs was made to hold {MENDS} times and did not last until its transaction: is somebody else changing the table or its trigger?",
+            step.id
+        ),
+    }
+}
+
 /// A guard that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum GuardFailed {

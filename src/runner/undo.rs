@@ -82,7 +82,9 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
             Action::Transaction { guards, statements } => {
                 let last = at + 1 == actions.len();
                 let entries = if last { undone.as_slice() } else { &[] };
+                let mut mends = 0..gate::MENDS;
                 loop {
+                    mends.next().ok_or_else(|| gate::will_not_hold(step))?;
                     let new_writes = nothing_only_new(work, session, step, guards).await?;
                     let job = Job { step: &step.id, lock: step.lock, guards, statements, entries, new_writes };
                     match ddl::transaction(work, session, &job).await? {

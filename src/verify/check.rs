@@ -26,33 +26,11 @@ const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(5), stat
 /// A lock on the table that is held for longer than this many lock timeouts ends the check.
 const TRIES: u32 = 12;
 
-/// What a check or a repair works with.
-#[derive(Clone)]
-pub struct Context {
-    /// How to connect.
-    pub connector: Connector,
-    /// The ledger.
-    pub ledger: Ledger,
-    /// The run's steps.
-    pub program: Program,
-    /// Where events go.
-    pub sink: EventSink,
-    /// Cancelled when the work is to stop before the next window.
-    pub stop: CancellationToken,
-}
-
-impl Context {
-    /// Connects, again and again while the server is away.
-    pub(super) async fn connect(&self, purpose: &str) -> Result<PgConnection, Error> {
-        self.connector.connect_patiently(purpose, &self.stop, None).await?.ok_or(Error::Interrupted)
-    }
-}
-
 /// A range of pages; the last one has no end, so that rows appended meanwhile count.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Range {
-    pub(super) from: u32,
-    pub(super) to: Option<u32>,
+struct Range {
+    from: u32,
+    to: Option<u32>,
 }
 
 /// What a window held.
@@ -71,33 +49,39 @@ struct Checked {
 /// # Errors
 /// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Blocked`] when the table was rewritten meanwhile; the
 /// server's error.
+#[expect(clippy::too_many_arguments, reason = "a check needs no lease, and so no run")]
 pub async fn check(
-    context: &Context,
+    connector: &Connector,
+    ledger: &Ledger,
+    program: &Program,
     spec: &Spec,
+    sink: &EventSink,
+    stop: &CancellationToken,
     phase: Phase,
     parallel: usize,
 ) -> Result<(Outcome, Identity), Error> {
     let start = Instant::now();
-    let mut connection = context.connect("verify").await?;
-    let tag = &context.program.tag;
-    let identity = Identity::read(&context.ledger, &mut connection, &spec.table, tag).await?;
+    let mut connection = connect(connector, stop).await?;
+    let tag = &program.tag;
+    let identity = Identity::read(ledger, &mut connection, &spec.table, tag).await?;
     let pages = table_pages(&mut connection, spec).await?;
     let plan = Arc::new(Windows::of(pages, parallel.max(1)));
     let (results, mut checked) = mpsc::unbounded_channel();
     let mut workers = JoinSet::new();
     for _ in 0..parallel.max(1).min(plan.count as usize) {
-        let (context, spec, plan, results) = (context.clone(), spec.clone(), Arc::clone(&plan), results.clone());
-        workers.spawn(async move { worker(&context, &spec, &plan, &results).await });
+        let (connector, stop, results) = (connector.clone(), stop.clone(), results.clone());
+        let (spec, plan) = (spec.clone(), Arc::clone(&plan));
+        workers.spawn(async move { worker(&connector, &stop, &spec, &plan, &results).await });
     }
     drop(results);
     let mut tally = Tally::new(phase, plan.count);
     while let Some(window) = checked.recv().await {
-        tally.add(window, &context.sink);
+        tally.add(window, sink);
     }
     while let Some(ended) = workers.join_next().await {
         ended.map_err(|_| Error::Interrupted)??;
     }
-    let after = Identity::read(&context.ledger, &mut connection, &spec.table, tag).await?;
+    let after = Identity::read(ledger, &mut connection, &spec.table, tag).await?;
     if after.relfilenode != identity.relfilenode {
         let reason =
             format!("table {} was rewritten during the check, which so counts for nothing; check again", spec.table);
@@ -137,17 +121,22 @@ impl Windows {
     }
 }
 
+async fn connect(connector: &Connector, stop: &CancellationToken) -> Result<PgConnection, Error> {
+    connector.connect_patiently("verify", stop, None).await?.ok_or(Error::Interrupted)
+}
+
 async fn worker(
-    context: &Context,
+    connector: &Connector,
+    stop: &CancellationToken,
     spec: &Spec,
     windows: &Windows,
     results: &mpsc::UnboundedSender<Checked>,
 ) -> Result<(), Error> {
-    let mut connection = context.connect("verify").await?;
+    let mut connection = connect(connector, stop).await?;
     while let Some((window, range)) = windows.take() {
         let mut tries = 0;
         let (counts, keys) = loop {
-            if context.stop.is_cancelled() {
+            if stop.is_cancelled() {
                 return Err(Error::Interrupted);
             }
             match look(&mut connection, spec, range).await {
@@ -155,7 +144,7 @@ async fn worker(
                 Err(error) => {
                     tries += 1;
                     match pg::class_of(&error) {
-                        ErrorClass::Connection if tries < TRIES => connection = context.connect("verify").await?,
+                        ErrorClass::Connection if tries < TRIES => connection = connect(connector, stop).await?,
                         ErrorClass::Contention if tries < TRIES => {}
                         _ => return Err(error.into()),
                     }

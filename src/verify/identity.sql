@@ -1,7 +1,8 @@
+-- (pg_get_triggerdef would do, if what it writes did not depend on search_path.)
 -- The clock, the hash of sync function $3 in schema $2 with its enabled triggers, and the file of table $1.
 SELECT pg_catalog.clock_timestamp(),
        pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(COALESCE(p.prosrc, '') || COALESCE(
-           (SELECT pg_catalog.string_agg(pg_catalog.pg_get_triggerdef(t.oid), E'\n' ORDER BY t.tgname)
+           (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', t.tgname, t.tgtype, t.tgattr, t.tgqual), E'\n' ORDER BY t.tgname)
             FROM pg_catalog.pg_trigger AS t WHERE t.tgfoid = p.oid AND t.tgrelid = pg_catalog.to_regclass($1) AND t.tgenabled IN ('O', 'A')), ''), 'UTF8')), 'hex'),
        COALESCE(pg_catalog.pg_relation_filenode(pg_catalog.to_regclass($1))::bigint, 0)
 FROM (SELECT 1) AS one

@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
-use super::check::{Context, table_pages};
+use super::check::table_pages;
 use super::{Side, Spec};
 use crate::backfill::BatchSize;
 use crate::compile::REPAIR_SETTING;
-use crate::ledger::Lease;
 use crate::pg::{self, ErrorClass};
-use crate::runner::Error;
+use crate::runner::{Error, Work};
 
 /// What one transaction should take.
 const TARGET: Duration = Duration::from_millis(100);
@@ -22,25 +21,25 @@ const TRIES: u32 = 100;
 /// Sets the losing side of every row that is empty or different; the value of the other side decides. Rows that do not
 /// convert stay as they are. The sync trigger stands aside in these transactions, and in no other.
 ///
-/// Returns the number of rows that were changed. With a lease, every transaction proves it. Takes row locks for the time
+/// Returns the number of rows that were changed. Every transaction proves the lease. Takes row locks for the time
 /// of a small transaction each; may be repeated, and dropped at any point.
 ///
 /// # Errors
 /// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Blocked`] when a row stays locked; the lease's error;
 /// the server's error, when a value does not convert for example.
-pub async fn repair(context: &Context, lease: Option<Lease>, spec: &Spec, winner: Side) -> Result<i64, Error> {
-    let mut connection = context.connect("repair").await?;
+pub async fn repair(work: &Work, spec: &Spec, winner: Side) -> Result<i64, Error> {
+    let mut connection = connect(work).await?;
     let pages = table_pages(&mut connection, spec).await?;
     let mut size = BatchSize::new(TARGET);
     let (mut from, mut changed, mut tries) = (0_u32, 0_i64, 0);
     loop {
-        if context.stop.is_cancelled() {
+        if work.stop.is_cancelled() {
             return Err(Error::Interrupted);
         }
         let end = from.saturating_add(size.pages(None));
         // The last one has no end, so that rows appended or moved meanwhile are seen too.
         let to = (end < pages).then_some(end);
-        match batch(context, &mut connection, lease, &spec.repair(from, to, winner)).await {
+        match batch(work, &mut connection, &spec.repair(from, to, winner)).await {
             Ok((rows, time)) => {
                 size.took(end - from, rows, time);
                 changed = changed.saturating_add(i64::try_from(rows).unwrap_or(i64::MAX));
@@ -58,7 +57,7 @@ pub async fn repair(context: &Context, lease: Option<Lease>, spec: &Spec, winner
                         let pause = Duration::from_millis(50).mul_f64(1.0 + rand::random::<f64>());
                         tokio::time::sleep(pause).await;
                     }
-                    ErrorClass::Connection if tries <= TRIES => connection = context.connect("repair").await?,
+                    ErrorClass::Connection if tries <= TRIES => connection = connect(work).await?,
                     ErrorClass::Contention => {
                         let reason =
                             format!("a row on page {from} of table {} stays locked; repair again later", spec.table);
@@ -71,18 +70,15 @@ pub async fn repair(context: &Context, lease: Option<Lease>, spec: &Spec, winner
     }
 }
 
-async fn batch(
-    context: &Context,
-    connection: &mut PgConnection,
-    lease: Option<Lease>,
-    sql: &str,
-) -> Result<(u64, Duration), Error> {
+async fn connect(work: &Work) -> Result<PgConnection, Error> {
+    work.connector.connect_patiently("repair", &work.stop, Some(&work.sink)).await?.ok_or(Error::Interrupted)
+}
+
+async fn batch(work: &Work, connection: &mut PgConnection, sql: &str) -> Result<(u64, Duration), Error> {
     pg::begin(connection, TIMEOUTS, true).await?;
     let done: Result<_, Error> = async {
         pg::batch(connection, &format!("SET LOCAL enable_seqscan = off; SET LOCAL {REPAIR_SETTING} = 'on'")).await?;
-        if let Some(lease) = lease {
-            context.ledger.fence(connection, lease).await?;
-        }
+        work.ledger.fence(connection, work.lease).await?;
         let start = Instant::now();
         let rows = pg::update(connection, sql).await?;
         Ok((rows, start.elapsed()))

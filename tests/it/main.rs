@@ -5,6 +5,7 @@ mod catalog;
 mod cli;
 mod cli_runs;
 mod crashes;
+mod engines;
 mod harness;
 mod harness_works;
 mod locks;

@@ -59,7 +59,7 @@ async fn ends_like_alter(version: &Version) {
         assert_eq!(contents(&mut ours_connection).await, contents(&mut twin_connection).await, "{name}");
         let left: i64 = ours
             .scalar(
-                "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE '%cf\\_%') + (SELECT count(*) FROM pg_proc WHERE proname ~ '^(sync|raw|try|fails)_') \
+                "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE '%cf\\_%') + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname <> 'append_only') \
                  + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '~~crossfade%') + (SELECT count(*) FROM pg_attribute WHERE attname LIKE 'cf\\_%')",
             )
             .await;

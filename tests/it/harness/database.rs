@@ -95,12 +95,10 @@ fn normalised(dump: &str) -> String {
         .filter(|statement| !statement.is_empty())
         .map(|statement| {
             let mut lines: Vec<&str> = statement.lines().collect();
-            if let ([first, .., last], true) = (lines.as_slice(), lines[0].starts_with("CREATE TABLE")) {
-                let (first, last) = (*first, *last);
-                let end = if last.starts_with(')') { lines.len() - 1 } else { lines.len() };
-                lines[1..end].sort_unstable();
-                let columns = lines[1..end].iter().map(|line| line.trim_end_matches(','));
-                return [first].into_iter().chain(columns).chain([last]).collect::<Vec<_>>().join("\n");
+            if lines[0].starts_with("CREATE TABLE") {
+                // Behind the columns stand settings of single columns, in the columns' order.
+                lines[1..].sort_unstable();
+                return lines.iter().map(|line| line.trim_end_matches(',')).collect::<Vec<_>>().join("\n");
             }
             statement.to_owned()
         })

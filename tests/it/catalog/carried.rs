@@ -1,0 +1,272 @@
+//! What is carried: facts of columns, defaults and indexes, as PostgreSQL itself writes them.
+
+use crossfade::catalog::{holds, inspect};
+use crossfade::compile::{LedgerSchema, compile};
+use crossfade::ident::ColumnName;
+use crossfade::plan::Plan;
+use crossfade::step::Action;
+use sqlx::AssertSqlSafe;
+
+use super::{codes, facts_of, look, plan, rename, retype};
+use crate::harness::{Database, versions};
+
+#[tokio::test]
+async fn a_plain_rename_has_all_its_facts() {
+    for version in versions() {
+        let database = Database::on(&version).await;
+        database
+            .execute(
+                "CREATE TABLE vehicles (id bigint PRIMARY KEY, status text NOT NULL DEFAULT 'new', plate varchar(20));
+                 CREATE INDEX vehicles_status ON vehicles (status, id DESC) WHERE status <> 'sold';
+                 CREATE INDEX \"Mixed \"\"Case\"\"\" ON vehicles (upper(status)) INCLUDE (plate);
+                 ALTER TABLE vehicles ADD CONSTRAINT once UNIQUE (status, plate) DEFERRABLE;
+                 COMMENT ON COLUMN vehicles.status IS 'it''s';
+                 GRANT SELECT (status) ON vehicles TO PUBLIC;",
+            )
+            .await;
+        let found = look(&database, &plan("vehicles", vec![rename("status", "vehicle_status")])).await;
+        assert_eq!(found.refusals, []);
+        assert_eq!(codes(&found.warnings), ["catalog::select_star"]);
+        let facts = found.facts.unwrap();
+        assert_eq!((facts.server_version / 10_000, &facts.key), (version.major, &vec!["id".to_owned()]));
+        let old = &facts.changes[0].old;
+        assert_eq!((old.type_name.as_str(), old.not_null, old.default_is_stable), ("text", true, true));
+        assert_eq!(old.comment.as_deref(), Some("it's"));
+        assert_eq!(old.grants, [("PUBLIC".to_owned(), "SELECT".to_owned(), false)]);
+        let named = (version.major >= 18).then(|| "vehicles_status_not_null".to_owned());
+        assert_eq!(old.not_null_constraint, named);
+        let twins: Vec<_> = facts.indexes.iter().map(|i| (i.name.as_str(), i.twin.as_str())).collect();
+        assert_eq!(
+            twins,
+            [
+                ("Mixed \"Case\"", "USING btree (upper(vehicle_status)) INCLUDE (plate)"),
+                ("once", "USING btree (vehicle_status, plate)"),
+                ("vehicles_status", "USING btree (vehicle_status, id DESC) WHERE (vehicle_status <> 'sold'::text)"),
+            ]
+        );
+        assert!(facts.indexes[1].constraint.as_ref().is_some_and(|c| c.deferrable && !c.deferred));
+    }
+}
+
+#[tokio::test]
+async fn what_only_touches_the_catalog_is_recognised() {
+    const CASES: &[(&str, &str, &str, bool)] = &[
+        ("varchar(10)", "varchar(20)", "", true),
+        ("varchar(10)", "varchar", "CREATE UNIQUE INDEX ON t (\"Old\", id)", true),
+        ("varchar(10)", "varchar", "CREATE INDEX ON t (upper(\"Old\"))", false),
+        ("varchar(10)", "text", "CREATE INDEX ON t (\"Old\" varchar_pattern_ops)", true),
+        ("text", "varchar", "", true),
+        ("varchar(20)", "varchar(10)", "", false),
+        ("numeric(10,2)", "numeric(12,2)", "", true),
+        ("numeric(10,2)", "numeric", "", true),
+        ("numeric(10,2)", "numeric(12,3)", "", false),
+        ("int", "bigint", "", false),
+        ("int", "oid", "", true),
+        ("int", "oid", "CREATE INDEX ON t (\"Old\")", false),
+        ("cidr", "inet", "", true),
+        ("text", "text COLLATE \"C\"", "", false),
+        ("bit varying(5)", "bit varying(9)", "", true),
+    ];
+    for version in versions() {
+        let database = Database::on(&version).await;
+        for (from, to, make, expected) in CASES {
+            database.execute(&format!("DROP TABLE IF EXISTS t; CREATE TABLE t (id int, \"Old\" {from}); {make}")).await;
+            let facts = facts_of(&database, &plan("t", vec![retype("Old", to, None, None)])).await;
+            assert_eq!(
+                facts.changes[0].metadata_only, *expected,
+                "PostgreSQL {}: {from} to {to} {make}",
+                version.major
+            );
+        }
+        // Free in a session in UTC, and wrong in any other.
+        database.execute("DROP TABLE t; CREATE TABLE t (\"Old\" timestamp)").await;
+        let mut connection = database.pool.acquire().await.unwrap();
+        sqlx::query("SET timezone = 'UTC'").execute(&mut *connection).await.unwrap();
+        let utc = Some("\"Old\" AT TIME ZONE 'UTC'");
+        let plan = plan("t", vec![retype("Old", "timestamptz", utc, None)]);
+        let found = inspect(&mut connection, &plan, &LedgerSchema::default()).await.unwrap();
+        assert!(!found.facts.unwrap().changes[0].metadata_only);
+    }
+}
+
+#[tokio::test]
+async fn indexes_of_every_kind_get_a_twin_that_postgresql_wrote() {
+    const NAMES: [(&str, &str); 4] = [("old", "new"), ("select", "Grüße"), ("a\"b", "c'd"), ("Mixed", "mixed")];
+    for version in versions() {
+        let database = Database::on(&version).await;
+        for (old, new) in NAMES {
+            let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+            let (o, n) = (quote(old), quote(new));
+            database
+                .execute(&format!(
+                    "DROP SCHEMA IF EXISTS \"my app\" CASCADE; CREATE SCHEMA \"my app\"; SET LOCAL search_path = \"my app\";
+                     CREATE TABLE \"T t\" (id int PRIMARY KEY, {o} text NOT NULL, words tsvector, at int4range, \"{old_}x\" int);
+                     CREATE FUNCTION norm(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT lower($1)';
+                     CREATE INDEX \"i 1\" ON \"T t\" ({o});
+                     CREATE UNIQUE INDEX \"i \"\"2\"\"\" ON \"T t\" ({o} COLLATE \"C\" text_pattern_ops DESC NULLS LAST, id) INCLUDE (words) WITH (fillfactor = 70);
+                     CREATE INDEX \"i ON x USING\" ON \"T t\" USING hash ({o}) WHERE id > 3 AND {o} <> 'a ON b';
+                     CREATE INDEX i4 ON \"T t\" USING gin (to_tsvector('english', {o}));
+                     CREATE INDEX i5 ON \"T t\" USING brin ({o}, id) WITH (pages_per_range = 7);
+                     CREATE INDEX i6 ON \"T t\" USING gist (at) WHERE {o} IS NOT NULL;
+                     CREATE INDEX i7 ON \"T t\" ((norm({o}) || 'x'));
+                     ALTER INDEX i7 ALTER COLUMN 1 SET STATISTICS 77; COMMENT ON INDEX i7 IS 'seven';
+                     CREATE INDEX i8 ON \"T t\" (id) INCLUDE ({o});
+                     CREATE INDEX i9 ON \"T t\" USING spgist ({o}); ALTER TABLE \"T t\" CLUSTER ON \"i 1\";
+                     ALTER TABLE \"T t\" ADD CONSTRAINT \"u 1\" UNIQUE ({o}) DEFERRABLE INITIALLY DEFERRED;
+                     COMMENT ON CONSTRAINT \"u 1\" ON \"T t\" IS 'one';
+                     CREATE INDEX other ON \"T t\" (id, \"{old_}x\");",
+                    old_ = old.replace('"', "\"\"")
+                ))
+                .await;
+            let plan = plan("\"my app\".\"T t\"", vec![rename(old, new)]);
+            let facts = facts_of(&database, &plan).await;
+            // What plain ALTER makes of each.
+            database.execute(&format!("ALTER TABLE \"my app\".\"T t\" RENAME COLUMN {o} TO {n}")).await;
+            let names: Vec<_> = facts.indexes.iter().map(|index| index.name.as_str()).collect();
+            assert_eq!(names.len(), 10, "{names:?}");
+            for index in &facts.indexes {
+                let altered: String = database
+                    .scalar(&format!(
+                        "SELECT pg_get_indexdef('\"my app\".{}'::regclass) FROM set_config('search_path', '', false)",
+                        quote(&index.name)
+                    ))
+                    .await;
+                assert!(altered.ends_with(&index.twin), "{altered}\n{}", index.twin);
+                let unique = if index.unique { "UNIQUE " } else { "" };
+                let twin = format!("CREATE {unique}INDEX cf_twin ON \"my app\".\"T t\" {}", index.twin);
+                database.execute(&format!("{twin}; DROP INDEX \"my app\".cf_twin")).await;
+            }
+            let by_name = |name: &str| facts.indexes.iter().find(|index| index.name == name).unwrap();
+            let seven = by_name("i7");
+            assert_eq!((seven.comment.as_deref(), &seven.statistics), (Some("seven"), &vec![(1, 77)]));
+            let constraint = by_name("u 1").constraint.as_ref().unwrap();
+            assert_eq!(
+                (constraint.deferrable, constraint.deferred, constraint.comment.as_deref()),
+                (true, true, Some("one"))
+            );
+            assert!(by_name("i 1").clustered && !seven.clustered);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_retyped_columns_default_and_indexes_are_what_plain_alter_leaves() {
+    for version in versions() {
+        let database = Database::on(&version).await;
+        let make = async |default: &str, index: &str| {
+            database
+                .execute(&format!(
+                    "DROP TABLE IF EXISTS t; CREATE TABLE t (id int, \"Old\" text DEFAULT {default}); {index}"
+                ))
+                .await;
+        };
+        let to_int = plan("t", vec![retype("Old", "int", None, None)]);
+        make("NULL", "CREATE INDEX i ON t (\"Old\", id) WHERE \"Old\" IS NOT NULL").await;
+        let facts = facts_of(&database, &to_int).await;
+        assert_eq!(facts.indexes[0].twin, "USING btree (\"New\", id) WHERE (\"New\" IS NOT NULL)");
+        make("'x'", "").await;
+        assert_eq!(codes(&look(&database, &to_int).await.refusals), ["catalog::default"]);
+        make("NULL", "CREATE INDEX i ON t (\"Old\" text_pattern_ops); CREATE INDEX j ON t (upper(\"Old\"))").await;
+        let found = look(&database, &to_int).await;
+        assert_eq!(codes(&found.refusals), ["catalog::index", "catalog::index"], "{found:#?}");
+        assert!(found.refusals[0].message.starts_with("index \"i\" does not fit the new type: "));
+        make("'x'", "CREATE INDEX i ON t (\"Old\")").await;
+        let to_varchar = plan("t", vec![retype("Old", "varchar(3)", Some("left(\"Old\", 3)"), None)]);
+        let facts = facts_of(&database, &to_varchar).await;
+        assert_eq!(facts.changes[0].new_default.as_deref(), Some("'x'::text"));
+        for (default, stable) in
+            [("clock_timestamp()::text", false), ("now()::text", true), ("gen_random_uuid()::text", false)]
+        {
+            make(default, "").await;
+            let facts = facts_of(&database, &plan("t", vec![rename("Old", "New")])).await;
+            assert_eq!(facts.changes[0].old.default_is_stable, stable, "{default}");
+        }
+        // Two changes in one index.
+        database
+            .execute("DROP TABLE t; CREATE TABLE t (a int, b varchar(5), c varchar(5)); CREATE INDEX i ON t (a, b, c)")
+            .await;
+        let mut b = retype("b", "varchar(9)", None, None);
+        b.new = ColumnName::new("b_new").unwrap();
+        let facts = facts_of(
+            &database,
+            &plan("t", vec![retype("a", "bigint", None, Some("\"New\"::int")), b, rename("c", "d")]),
+        )
+        .await;
+        assert_eq!(facts.indexes[0].changes, [0, 1, 2]);
+        // The second is changed in place and keeps its name.
+        assert_eq!(facts.indexes[0].twin, "USING btree (\"New\", b, d)");
+        assert!(facts.changes[1].metadata_only);
+    }
+}
+
+#[tokio::test]
+async fn sizes_are_estimated_before_the_first_analyze() {
+    let database = Database::new().await;
+    database
+        .execute("CREATE TABLE t (id bigint PRIMARY KEY, a text) WITH (autovacuum_enabled = off); INSERT INTO t SELECT n, repeat('x', 30) FROM generate_series(1, 20000) n")
+        .await;
+    let plan = plan("t", vec![rename("a", "b")]);
+    let facts = facts_of(&database, &plan).await;
+    assert!((10_000..40_000).contains(&facts.table.rows), "{:?}", facts.table);
+    assert!(facts.table.pages > 100 && facts.table.index_count == 1 && facts.table.index_bytes > 100_000);
+    sqlx::query("VACUUM ANALYZE t").execute(&database.pool).await.unwrap();
+    assert_eq!(facts_of(&database, &plan).await.table.rows, 20_000);
+}
+
+/// Does every step of the plan on an empty table, where there is nothing to fill or compare.
+async fn run_empty(database: &Database, plan: &Plan) {
+    let facts = facts_of(database, plan).await;
+    let ledger = LedgerSchema::default();
+    database.execute("CREATE SCHEMA crossfade").await;
+    let mut connection = database.pool.acquire().await.unwrap();
+    for step in compile(plan, &facts, &ledger).steps {
+        match &step.apply {
+            Action::Transaction { statements, .. } => database.execute(&statements.join(";\n")).await,
+            Action::Concurrent { settings, statement, .. } => {
+                assert_eq!(settings, &[]);
+                let result = sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *connection).await;
+                result.unwrap_or_else(|error| panic!("{statement}: {error}"));
+            }
+            _ => {}
+        }
+        let answers = holds(&mut connection, &plan.table, &ledger, &step.probe).await.unwrap();
+        for (fact, answer) in step.probe.iter().zip(answers) {
+            assert!(answer, "after {}: {fact}", step.id.0);
+        }
+    }
+    database.execute("DROP SCHEMA crossfade").await;
+}
+
+#[tokio::test]
+async fn the_facts_lead_to_what_plain_alter_gives() {
+    let make = "CREATE TABLE t (id int PRIMARY KEY, a varchar(20) COLLATE \"C\" NOT NULL DEFAULT 'x', b text, \"C d\" int UNIQUE DEFERRABLE);
+         CREATE INDEX i1 ON t (a, id DESC) INCLUDE (b) WHERE a <> 'y'; CREATE UNIQUE INDEX i2 ON t (lower(a), b); CREATE INDEX i3 ON t USING hash (b);
+         ALTER TABLE t ADD CONSTRAINT u UNIQUE (b, a); CREATE INDEX i4 ON t ((b || 'x')); ALTER INDEX i4 ALTER COLUMN 1 SET STATISTICS 9;
+         COMMENT ON COLUMN t.a IS 'it''s'; COMMENT ON INDEX i1 IS 'one'; COMMENT ON CONSTRAINT u ON t IS 'you';
+         ALTER TABLE t ALTER a SET STATISTICS 33, ALTER a SET (n_distinct = -0.5), ALTER b SET STORAGE EXTERNAL, CLUSTER ON i2;
+         GRANT SELECT (a), UPDATE (a), INSERT (b) ON t TO PUBLIC;";
+    for version in versions() {
+        for (n, alter) in [
+            "ALTER TABLE t RENAME a TO \"A new\"; ALTER TABLE t RENAME b TO \"New\"",
+            "ALTER TABLE t ALTER a TYPE varchar(3) USING left(a, 3); ALTER TABLE t ALTER \"C d\" TYPE bigint",
+            "ALTER TABLE t ALTER a TYPE varchar(40) COLLATE \"C\"; ALTER TABLE t RENAME b TO bb",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (ours, theirs) = (Database::on(&version).await, Database::on(&version).await);
+            ours.execute(make).await;
+            theirs.execute(make).await;
+            let mut second = retype("C d", "bigint", None, Some("c_new::int"));
+            second.new = ColumnName::new("c_new").unwrap();
+            let changes = match n {
+                0 => vec![rename("a", "A new"), rename("b", "New")],
+                1 => vec![retype("a", "varchar(3)", Some("left(a, 3)"), None), second],
+                _ => vec![retype("a", "varchar(40) COLLATE \"C\"", None, None), rename("b", "bb")],
+            };
+            run_empty(&ours, &plan("t", changes)).await;
+            theirs.execute(alter).await;
+            assert_eq!(ours.schema().await, theirs.schema().await, "PostgreSQL {}: {alter}", version.major);
+        }
+    }
+}

@@ -1,0 +1,519 @@
+//! The engines on their own: the backfill, its throttle, the check and the repair, with the rest of a run made by hand.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossfade::backfill;
+use crossfade::compile::{LedgerSchema, compile};
+use crossfade::event::{Event, EventSink};
+use crossfade::ledger::{LeaseError, Ledger, LedgerError, NewRun};
+use crossfade::pg::Connector;
+use crossfade::phase::Phase;
+use crossfade::plan::parse;
+use crossfade::runner::{Error, Work};
+use crossfade::step::Action;
+use crossfade::verify::{self, Outcome, Side};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Database, wait_for};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A run whose expand step is done, with its lease held and renewed.
+struct Stage {
+    database: Database,
+    work: Work,
+    events: Arc<Mutex<Vec<Event>>>,
+    heartbeat: JoinHandle<()>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.heartbeat.abort();
+    }
+}
+
+impl Stage {
+    /// Renames `status` of a table with `rows` rows.
+    async fn rename(rows: u32) -> Self {
+        Self::rename_with(rows, "").await
+    }
+
+    /// The same with more lines in the plan.
+    async fn rename_with(rows: u32, more: &str) -> Self {
+        let database = Database::new().await;
+        database
+            .execute(&format!(
+                "CREATE TABLE vehicles (id int PRIMARY KEY, status text NOT NULL, filler text);
+                 INSERT INTO vehicles SELECT n, 'status ' || n % 7, repeat('x', 60) FROM generate_series(1, {rows}) AS n;
+                 CREATE INDEX ON vehicles (filler, id); CREATE INDEX ON vehicles (status)"
+            ))
+            .await;
+        // Not inside the transaction of the statements above.
+        database.execute("VACUUM ANALYZE vehicles").await;
+        let plan = format!(
+            "version: 1\nname: rename\ntable: vehicles\nchanges:\n  - rename_column: {{ from: status, to: vehicle_status }}\n{more}"
+        );
+        Self::of(database, &plan).await
+    }
+
+    async fn of(database: Database, plan_text: &str) -> Self {
+        let plan = parse("plan.yaml", plan_text).unwrap();
+        let mut connection = PgConnection::connect(&database.url).await.unwrap();
+        let ledger = Ledger::new(LedgerSchema::default());
+        ledger.create(&mut connection).await.unwrap();
+        let found = crossfade::catalog::inspect(&mut connection, &plan, ledger.schema()).await.unwrap();
+        let facts = found.facts.unwrap_or_else(|| panic!("{:?}", found.refusals));
+        let program = compile(&plan, &facts, ledger.schema());
+        let new = NewRun { plan: &plan, plan_text, facts: &facts, program: &program };
+        ledger.register(&mut connection, &new, "test").await.unwrap();
+        let run = ledger.find(&mut connection, plan.name.as_str()).await.unwrap();
+        let Action::Transaction { statements, .. } = &run.program.steps_of(Phase::Expand).next().unwrap().apply else {
+            panic!("expand is not a transaction")
+        };
+        for statement in statements {
+            database.execute(statement).await;
+        }
+        let lease = ledger.take_lease(&mut connection, run.id, "test").await.unwrap();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let sink: EventSink = Arc::new({
+            let events = Arc::clone(&events);
+            move |event| events.lock().unwrap().push(event)
+        });
+        let heartbeat = tokio::spawn({
+            let ledger = ledger.clone();
+            async move {
+                while ledger.renew_lease(&mut connection, lease).await.is_ok() {
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                }
+            }
+        });
+        let work = Work {
+            connector: Connector::new(database.url.parse().unwrap()),
+            ledger,
+            run,
+            lease,
+            sink,
+            stop: CancellationToken::new(),
+            actor: "test".to_owned(),
+        };
+        Self { database, work, events, heartbeat }
+    }
+
+    fn spec(&self) -> backfill::Spec {
+        let mut steps = self.work.run.program.steps.iter();
+        steps.find_map(|step| if let Action::Backfill(spec) = &step.apply { Some(spec.clone()) } else { None }).unwrap()
+    }
+
+    fn verify_spec(&self) -> verify::Spec {
+        let mut steps = self.work.run.program.steps.iter();
+        steps.find_map(|step| if let Action::Verify(spec) = &step.apply { Some(spec.clone()) } else { None }).unwrap()
+    }
+
+    async fn backfill(&self) -> Result<(), Error> {
+        tokio::time::timeout(PATIENCE, backfill::run(&self.work, &self.spec())).await.unwrap()
+    }
+
+    fn spawn_backfill(&self) -> JoinHandle<Result<(), Error>> {
+        let (work, spec) = (self.work.clone(), self.spec());
+        tokio::spawn(async move { backfill::run(&work, &spec).await })
+    }
+
+    /// Goes on as another process would after this one died.
+    async fn take_over(&mut self) {
+        self.heartbeat.abort();
+        let mut connection = PgConnection::connect(&self.database.url).await.unwrap();
+        self.database.execute("UPDATE crossfade.lease SET expires = clock_timestamp()").await;
+        let run = self.work.run.id;
+        let lease = self.work.ledger.take_lease(&mut connection, run, "the next").await.unwrap();
+        self.work.lease = lease;
+        let ledger = self.work.ledger.clone();
+        self.heartbeat = tokio::spawn(async move {
+            while ledger.renew_lease(&mut connection, lease).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+        });
+    }
+
+    async fn check(&self) -> Result<Outcome, Error> {
+        let Work { connector, ledger, run, sink, stop, .. } = &self.work;
+        let spec = self.verify_spec();
+        verify::check(connector, ledger, &run.program, &spec, sink, stop, Phase::Verify, 2)
+            .await
+            .map(|(outcome, _)| outcome)
+    }
+
+    async fn set(&self, key: &str, value: &str) {
+        let mut connection = PgConnection::connect(&self.database.url).await.unwrap();
+        self.work.ledger.set(&mut connection, self.work.run.id, key, value).await.unwrap();
+    }
+
+    async fn unfilled(&self) -> i64 {
+        self.database.scalar("SELECT count(*) FROM vehicles WHERE vehicle_status IS DISTINCT FROM status").await
+    }
+
+    /// Waits until the backfill has filled some rows, but not all.
+    async fn in_the_middle(&self) {
+        wait_for("the backfill to begin", PATIENCE, async || self.rows_filled().await > 1000).await;
+        assert!(self.unfilled().await > 1000, "too fast to be disturbed");
+    }
+
+    async fn rows_filled(&self) -> i64 {
+        self.database.scalar("SELECT COALESCE(sum(rows), 0)::bigint FROM crossfade.page_window").await
+    }
+
+    fn saw(&self, wanted: impl Fn(&Event) -> bool) -> bool {
+        self.events.lock().unwrap().iter().any(wanted)
+    }
+}
+
+/// Writers of the old release and of the new one, until told to stop. Returns how many statements they made.
+fn writers(url: &str, stop: &CancellationToken, rows: i32) -> Vec<JoinHandle<u64>> {
+    let one = |old: bool| {
+        let (url, stop) = (url.to_owned(), stop.clone());
+        tokio::spawn(async move {
+            let mut connection = PgConnection::connect(&url).await.unwrap();
+            let column = if old { "status" } else { "vehicle_status" };
+            let mut count = 0;
+            while !stop.is_cancelled() {
+                let id = rand_id(rows, count);
+                let fresh = rows + 1 + i32::try_from(count).unwrap() * 2 + i32::from(old);
+                let text = match count % 4 {
+                    0 => format!("INSERT INTO vehicles (id, {column}) VALUES ({fresh}, 'fresh {fresh}')"),
+                    1 => {
+                        format!("UPDATE vehicles SET filler = 'moved ' || repeat('y', {}) WHERE id = {id}", count % 300)
+                    }
+                    2 => format!("DELETE FROM vehicles WHERE id = {id} AND id % 50 = 0"),
+                    _ => format!("UPDATE vehicles SET {column} = 'written {count}' WHERE id = {id}"),
+                };
+                connection.execute(sqlx::raw_sql(AssertSqlSafe(text))).await.unwrap();
+                count += 1;
+            }
+            count
+        })
+    };
+    vec![one(true), one(false)]
+}
+
+fn rand_id(rows: i32, count: u64) -> i32 {
+    let spread = (count.wrapping_mul(6_364_136_223_846_793_005) >> 33) % u64::try_from(rows).unwrap();
+    i32::try_from(spread).unwrap() + 1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_row_is_filled_under_writers() {
+    for workers in [1, 3] {
+        let stage =
+            Stage::rename_with(60_000, &format!("backfill: {{ workers: {workers}, batch_target: 10ms }}\n")).await;
+        let stop = CancellationToken::new();
+        let writers = writers(&stage.database.url, &stop, 60_000);
+        stage.backfill().await.unwrap();
+        stop.cancel();
+        for writer in writers {
+            assert!(writer.await.unwrap() > 0);
+        }
+        assert_eq!(stage.unfilled().await, 0);
+        let outcome = stage.check().await.unwrap();
+        assert!(outcome.is_clean(), "{outcome:?}");
+        assert_eq!(outcome.counts.rows, stage.database.scalar::<i64>("SELECT count(*) FROM vehicles").await);
+        assert!(stage.saw(|event| matches!(event, Event::Progress { phase: Phase::Backfill, rows_done, rows_total, .. } if *rows_done > 0 && rows_done == rows_total)));
+        // A second call has nothing to do.
+        let before = stage.rows_filled().await;
+        stage.backfill().await.unwrap();
+        assert_eq!(stage.rows_filled().await, before);
+    }
+}
+
+/// A rate that leaves time to disturb a backfill of 60,000 rows.
+const SLOWLY: &str = "backfill: { max_rows_per_second: 20000, batch_target: 10ms }\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_aborted_backfill_goes_on_where_it_was() {
+    let mut stage =
+        Stage::rename_with(60_000, "backfill: { max_rows_per_second: 40000, batch_target: 10ms, workers: 2 }\n").await;
+    let mut last = 0;
+    for _ in 0..5 {
+        let running = stage.spawn_backfill();
+        wait_for("some rows", PATIENCE, async || stage.rows_filled().await > last + 3000).await;
+        running.abort();
+        let _ = running.await;
+        last = stage.rows_filled().await;
+        // What an open batch wrote is gone, what is in the ledger is there.
+        wait_for("the aborted sessions to go", PATIENCE, async || {
+            let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'crossfade backfill' AND datname = current_database()";
+            stage.database.scalar::<i64>(query).await == 0
+        })
+        .await;
+        let filled: i64 = stage.database.scalar("SELECT count(vehicle_status) FROM vehicles").await;
+        assert_eq!(stage.rows_filled().await, filled);
+        stage.take_over().await;
+    }
+    stage.set("max_rows_per_second", "off").await;
+    stage.backfill().await.unwrap();
+    assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_zombie_commits_nothing() {
+    let mut stage = Stage::rename_with(60_000, SLOWLY).await;
+    let zombie = stage.spawn_backfill();
+    stage.in_the_middle().await;
+    stage.take_over().await;
+    // Whatever was open when the lease was taken over has committed or never will.
+    let filled = stage.rows_filled().await;
+    let error = zombie.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. }))), "{error}");
+    assert_eq!(stage.rows_filled().await, filled);
+    stage.set("max_rows_per_second", "off").await;
+    stage.backfill().await.unwrap();
+    assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn told_to_stop_it_finishes_the_batch() {
+    let stage = Stage::rename_with(60_000, SLOWLY).await;
+    let running = stage.spawn_backfill();
+    stage.in_the_middle().await;
+    stage.work.stop.cancel();
+    let error = tokio::time::timeout(Duration::from_secs(2), running).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Interrupted), "{error}");
+    let filled: i64 = stage.database.scalar("SELECT count(vehicle_status) FROM vehicles").await;
+    assert_eq!(stage.rows_filled().await, filled);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_locked_row_is_left_for_last_and_its_holder_named() {
+    let stage = Stage::rename(30_000).await;
+    let mut holder = PgConnection::connect(&stage.database.url).await.unwrap();
+    holder.execute("SET application_name = 'a slow report'").await.unwrap();
+    holder.execute("BEGIN").await.unwrap();
+    holder.execute("UPDATE vehicles SET filler = 'locked' WHERE id IN (10000, 20000)").await.unwrap();
+    let running = stage.spawn_backfill();
+    let late = "SELECT count(*) FROM crossfade.page_window WHERE late AND done_at IS NULL";
+    wait_for("all but the locked pages", PATIENCE, async || {
+        let open = "SELECT count(*) FROM crossfade.page_window WHERE NOT late AND done_at IS NULL";
+        stage.rows_filled().await > 0 && stage.database.scalar::<i64>(open).await == 0
+    })
+    .await;
+    assert_eq!(stage.database.scalar::<i64>(late).await, 2);
+    let named = |event: &Event| {
+        matches!(event, Event::LockWait { blockers, step, .. } if step.0 == "backfill.rows"
+            && blockers.iter().any(|blocker| blocker.application.as_deref() == Some("a slow report")))
+    };
+    wait_for("the holder to be named", PATIENCE, async || stage.saw(named)).await;
+    let unfilled: i64 = stage.database.scalar("SELECT count(*) FROM vehicles WHERE vehicle_status IS NULL").await;
+    assert!((2..400).contains(&unfilled), "{unfilled}");
+    holder.execute("COMMIT").await.unwrap();
+    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+    assert_eq!(stage.unfilled().await, 0);
+    assert_eq!(stage.database.scalar::<i64>(late).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_locked_table_is_waited_for() {
+    let stage = Stage::rename_with(60_000, SLOWLY).await;
+    let running = stage.spawn_backfill();
+    stage.in_the_middle().await;
+    let mut holder = PgConnection::connect(&stage.database.url).await.unwrap();
+    holder.execute("SET application_name = 'somebody migrates'").await.unwrap();
+    holder.execute("BEGIN; LOCK TABLE vehicles IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let named = |event: &Event| {
+        matches!(event, Event::LockWait { blockers, .. }
+            if blockers.iter().any(|blocker| blocker.application.as_deref() == Some("somebody migrates")))
+    };
+    wait_for("the holder to be named", PATIENCE, async || stage.saw(named)).await;
+    holder.execute("COMMIT").await.unwrap();
+    stage.set("max_rows_per_second", "off").await;
+    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+    assert_eq!(stage.unfilled().await, 0);
+    assert_eq!(stage.database.scalar::<i64>("SELECT count(*) FROM crossfade.page_window WHERE late").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_table_file_means_a_new_pass() {
+    let stage = Stage::rename_with(60_000, SLOWLY).await;
+    let running = stage.spawn_backfill();
+    stage.in_the_middle().await;
+    stage.database.execute("VACUUM FULL vehicles").await;
+    stage.set("max_rows_per_second", "off").await;
+    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+    assert_eq!(stage.unfilled().await, 0);
+    assert_eq!(stage.database.scalar::<i32>("SELECT pass FROM crossfade.backfill").await, 2);
+    assert!(stage.saw(|event| matches!(event, Event::Warning { message } if message.contains("was rewritten"))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn lost_connections_are_made_again() {
+    let stage = Stage::rename_with(60_000, SLOWLY).await;
+    let running = stage.spawn_backfill();
+    stage.in_the_middle().await;
+    for _ in 0..10 {
+        stage
+            .database
+            .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'crossfade %' AND datname = current_database()")
+            .await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(stage.saw(|event| matches!(event, Event::Reconnecting { .. })));
+    stage.set("max_rows_per_second", "off").await;
+    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+    assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn settings_act_within_a_second() {
+    let stage = Stage::rename_with(60_000, "backfill: { max_rows_per_second: 10000 }\n").await;
+    let start = Instant::now();
+    let running = stage.spawn_backfill();
+    stage.in_the_middle().await;
+    stage.set("paused", "true").await;
+    let second = Duration::from_secs(1);
+    wait_for("the pause", second, async || stage.saw(|event| *event == Event::Paused)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let before = stage.rows_filled().await;
+    let allowed = 10_000.0 * start.elapsed().as_secs_f64() + 10_000.0;
+    assert!(f64::from(i32::try_from(before).unwrap()) < allowed, "{before} rows in {:?}", start.elapsed());
+    tokio::time::sleep(second).await;
+    assert_eq!(stage.rows_filled().await, before);
+    let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
+    let fill = stage.work.ledger.fill(&mut connection, stage.work.run.id).await.unwrap().unwrap();
+    assert_eq!(fill.report.unwrap().held_by.as_deref(), Some("paused"));
+    stage.set("paused", "false").await;
+    stage.set("max_rows_per_second", "off").await;
+    wait_for("the end of the pause", second, async || stage.saw(|event| *event == Event::Unpaused)).await;
+    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+    assert_eq!(stage.unfilled().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn it_holds_while_somebody_waits_for_its_locks() {
+    let stage = Stage::rename(30_000).await;
+    // A trigger of the application's makes one batch long.
+    stage
+        .database
+        .execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$;
+             CREATE TRIGGER slow BEFORE UPDATE ON vehicles FOR EACH ROW WHEN (OLD.id = 15000) EXECUTE FUNCTION slow()",
+        )
+        .await;
+    let running = stage.spawn_backfill();
+    let batch = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade backfill' AND wait_event = 'PgSleep' AND datname = current_database())";
+    wait_for("the long batch", PATIENCE, async || stage.database.scalar::<bool>(batch).await).await;
+    stage.database.execute("UPDATE vehicles SET filler = 'mine' WHERE id BETWEEN 14900 AND 14999").await;
+    let held = |event: &Event| matches!(event, Event::Hold { signal, limit, .. } if signal == "lock_wait" && limit == "100 ms");
+    assert!(stage.saw(held));
+    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+    assert!(stage.saw(|event| matches!(event, Event::Released { signal, .. } if signal == "lock_wait")));
+    assert_eq!(stage.unfilled().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pages_in_no_window_are_noticed() {
+    let stage = Stage::rename(30_000).await;
+    stage.backfill().await.unwrap();
+    for damage in [
+        "UPDATE crossfade.backfill SET bound = bound + 1, next_page = next_page + 1",
+        "UPDATE crossfade.page_window SET from_page = from_page + 1 WHERE from_page = 0",
+    ] {
+        stage.database.execute(damage).await;
+        let error = stage.backfill().await.unwrap_err();
+        assert!(error.to_string().contains("were in no window"), "{error}");
+    }
+}
+
+const TO_INTEGER: &str = "
+version: 1
+name: retype
+table: readings
+changes:
+  - change_type:
+      column: value
+      to: integer
+      using: value::integer
+      reverse: value_v2::text
+      via: value_v2
+      on_error: leave
+";
+
+async fn readings(rows: u32) -> Stage {
+    let database = Database::new().await;
+    database
+        .execute(&format!(
+            "CREATE TABLE readings (site text, \"Nr\" int, value text, PRIMARY KEY (site, \"Nr\"));
+             INSERT INTO readings SELECT 'a', n, n::text FROM generate_series(1, {rows}) AS n"
+        ))
+        .await;
+    Stage::of(database, TO_INTEGER).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_check_classes_what_is_wrong_and_repair_mends_it() {
+    let stage = readings(100_000).await;
+    stage.database.execute("UPDATE readings SET value = 'seven' WHERE \"Nr\" = 7").await;
+    stage.backfill().await.unwrap();
+    let outcome = stage.check().await.unwrap();
+    assert_eq!((outcome.counts.rows, outcome.counts.unconverted, outcome.counts.equal), (100_000, 1, 99_999));
+    stage
+        .database
+        .execute(
+            "SET session_replication_role = replica;
+             UPDATE readings SET value_v2 = NULL WHERE \"Nr\" BETWEEN 50001 AND 50100;
+             UPDATE readings SET value_v2 = -1 WHERE \"Nr\" IN (60000, 70000);
+             UPDATE readings SET value = '0080000' WHERE \"Nr\" = 80000;
+             UPDATE readings SET value = NULL WHERE \"Nr\" = 90000;
+             SET session_replication_role = origin",
+        )
+        .await;
+    let outcome = stage.check().await.unwrap();
+    let counts = outcome.counts;
+    // '0080000' and 80000 agree in the forward direction.
+    assert_eq!((counts.empty, counts.different, counts.unconverted), (100, 3, 1), "{counts:?}");
+    assert_eq!(counts.rows, counts.equal + 104);
+    assert_eq!(outcome.keys.len(), 20);
+    let first = serde_json::json!({ "site": "a", "Nr": "7" });
+    assert!(outcome.keys.iter().any(|key| key.key == first && key.class == "unconverted"), "{:?}", outcome.keys);
+
+    // The new side wins where it has a value: two rows get the new value; one that is NULL wins over nothing.
+    assert_eq!(verify::repair(&stage.work, &stage.verify_spec(), Side::Old).await.unwrap(), 103);
+    let counts = stage.check().await.unwrap().counts;
+    assert_eq!((counts.empty, counts.different, counts.unconverted), (0, 0, 1));
+    assert_eq!(
+        stage.database.scalar::<Option<i32>>("SELECT value_v2 FROM readings WHERE \"Nr\" = 60000").await,
+        Some(60_000)
+    );
+    assert_eq!(stage.database.scalar::<Option<i32>>("SELECT value_v2 FROM readings WHERE \"Nr\" = 90000").await, None);
+
+    stage.database.execute("SET session_replication_role = replica; UPDATE readings SET value_v2 = -1 WHERE \"Nr\" = 60000; SET session_replication_role = origin").await;
+    assert_eq!(verify::repair(&stage.work, &stage.verify_spec(), Side::New).await.unwrap(), 1);
+    assert_eq!(stage.database.scalar::<String>("SELECT value FROM readings WHERE \"Nr\" = 60000").await, "-1");
+    assert_eq!(verify::repair(&stage.work, &stage.verify_spec(), Side::New).await.unwrap(), 0);
+    stage.database.execute("UPDATE readings SET value = '7' WHERE value = 'seven'").await;
+    assert!(stage.check().await.unwrap().is_clean());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_check_of_a_table_that_is_rewritten_counts_for_nothing() {
+    let stage = readings(5_000).await;
+    stage.backfill().await.unwrap();
+    // The first word of progress is kept waiting until there is another file.
+    let (said, hear) = std::sync::mpsc::channel();
+    let (rewritten, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let sink: EventSink = Arc::new(move |_| {
+        let _ = said.send(());
+        let _ = tokio::task::block_in_place(|| wait.lock().unwrap().recv());
+    });
+    let (work, spec) = (stage.work.clone(), stage.verify_spec());
+    let check = tokio::spawn(async move {
+        let Work { connector, ledger, run, stop, .. } = &work;
+        verify::check(connector, ledger, &run.program, &spec, &sink, stop, Phase::Verify, 2).await
+    });
+    tokio::task::block_in_place(|| hear.recv().unwrap());
+    stage.database.execute("VACUUM FULL readings").await;
+    drop(rewritten);
+    let error = check.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Blocked { .. }), "{error}");
+    assert!(stage.check().await.unwrap().is_clean());
+}
