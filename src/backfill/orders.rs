@@ -113,7 +113,7 @@ pub fn check_setting(key: &str, value: &str) -> Result<(), String> {
     };
     let understood = match key {
         "batch_target" => duration(value).is_some_and(|target| !target.is_zero()),
-        "max_rows_per_second" => optional(value, |v| v.parse::<u32>().ok()).is_ok(),
+        "max_rows_per_second" => optional(value, |v| v.parse::<u32>().ok().filter(|rows| *rows > 0)).is_ok(),
         "workers" => value.parse::<u16>().is_ok_and(|workers| (1..=64).contains(&workers)),
         _ => optional(value, duration).is_ok(),
     };

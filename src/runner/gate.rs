@@ -11,9 +11,6 @@ use crate::phase::Phase;
 use crate::step::{Action, Guard, Step};
 use crate::verify::{self, Identity};
 
-/// How many connections a check reads with.
-pub(super) const CHECK_CONNECTIONS: usize = 2;
-
 /// A wait for the grace period that is no longer than this is sat out; for a longer one the run ends and says when to
 /// come back.
 const SHORT_WAIT: Duration = Duration::from_mins(1);
@@ -92,7 +89,7 @@ pub(super) async fn check(
     spec: &verify::Spec,
     phase: Phase,
 ) -> Result<verify::Outcome, Error> {
-    let (outcome, identity) = verify::check(&work.check_context(), spec, phase, CHECK_CONNECTIONS).await?;
+    let (outcome, identity) = work.check(spec, phase).await?;
     let timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
     pg::begin(&mut session.main, timeouts, true).await?;
     let stored = async {

@@ -22,7 +22,7 @@ pub struct Status {
     pub rows_total: i64,
     /// Rows it has visited; an estimate from pages until it is over.
     pub rows_done: i64,
-    /// Rows a second since the backfill began, pauses included; 0 when it is not running.
+    /// Rows a second over the last few seconds; 0 when the backfill is not at work.
     pub rows_per_second: f64,
     /// Seconds to go at this rate.
     pub eta_seconds: Option<f64>,
@@ -32,7 +32,7 @@ pub struct Status {
     pub old_column_writes: i64,
     /// Writes through the new column since expand.
     pub new_column_writes: i64,
-    /// What the run waits for, as a sentence; `None` when it is running or over.
+    /// What the run waits for, as a sentence, or what its backfill holds for; `None` when it is at work or over.
     pub waiting_for: Option<String>,
     /// Who works on it.
     pub holder: Option<String>,
@@ -53,20 +53,17 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     let holder = ledger.holder(connection, run.id).await?.map(|(holder, _)| holder);
     let counts = ledger.write_counts(connection, run).await?;
     let checked = ledger.last_verification(connection, run.id).await?;
-    let fill = ledger.fill_progress(connection, run.id).await?.unwrap_or_default();
+    let fill = ledger.fill(connection, run.id).await?.unwrap_or_default();
     let running = holder.is_some() && matches!(state.mode, Mode::Forward | Mode::Failed | Mode::New) && !state.paused;
     let rows_total = fill.rows_total(&run.facts.table).max(run.facts.table.rows);
-    #[expect(clippy::cast_precision_loss, reason = "an estimate of rows")]
-    let share = if fill.pages > 0 { fill.pages_done / fill.pages as f64 } else { 0.0 };
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate of rows")]
-    let rows_done = if share >= 1.0 { rows_total } else { (rows_total as f64 * share) as i64 };
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    let rows_per_second = match fill.seconds {
-        seconds if running && state.phase == Phase::Backfill && seconds > 0.0 => rows_done as f64 / seconds,
-        _ => 0.0,
+    let rows_done = match (fill.bound, fill.done) {
+        (0, _) => 0,
+        (pages, done) if done >= pages => rows_total,
+        (pages, done) => {
+            i64::try_from(i128::from(rows_total) * i128::from(done) / i128::from(pages)).unwrap_or(rows_total)
+        }
     };
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
-    let eta_seconds = (rows_per_second > 0.0).then(|| (rows_total - rows_done) as f64 / rows_per_second);
+    let report = fill.report.filter(|_| running).unwrap_or_default();
     let expanded = state.done.iter().any(|id| id.0 == "expand.columns");
     Ok(Status {
         name: run.name().to_string(),
@@ -74,12 +71,12 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         state: if running { "running".to_owned() } else { state.word().to_owned() },
         rows_total,
         rows_done,
-        rows_per_second,
-        eta_seconds,
+        rows_per_second: report.rows_per_second,
+        eta_seconds: report.eta_seconds,
         mismatches: checked.map(|(_, mismatches)| mismatches),
         old_column_writes: counts.old,
         new_column_writes: counts.new,
-        waiting_for: if running { None } else { waiting_for(run, &state) },
+        waiting_for: if running { report.held_by } else { waiting_for(run, &state) },
         holder,
         conflicts: counts.conflicts,
         old_quiet_seconds: expanded.then_some(counts.old_quiet_seconds),

@@ -7,6 +7,7 @@ use super::forward::Until;
 use super::heartbeat;
 use super::preview::Preview;
 use super::status::Status;
+use super::work::CHECK_CONNECTIONS;
 use super::{Error, Work, forward, preview, session, status, undo};
 use crate::compile::LedgerSchema;
 use crate::event::{Event, EventSink};
@@ -160,7 +161,7 @@ impl Tool {
         if let Some(winner) = repair {
             let work = self.work(run.clone()).await?;
             let beat = heartbeat::start(work.clone(), work.connector.connect("heartbeat").await?);
-            let repaired = verify::repair(&work.check_context(), Some(work.lease), &spec, winner).await;
+            let repaired = verify::repair(&work, &spec, winner).await;
             drop(beat);
             let rows = match repaired {
                 Ok(rows) => rows,
@@ -173,14 +174,17 @@ impl Tool {
             self.ledger.record(&mut connection, &run, Some(work.lease), &[entry], &self.actor).await?;
             self.give_back(&work).await;
         }
-        let context = verify::Context {
-            connector: self.connector.clone(),
-            ledger: self.ledger.clone(),
-            program: run.program.clone(),
-            sink: self.sink.clone(),
-            stop: self.stop.clone(),
-        };
-        let (outcome, identity) = verify::check(&context, &spec, state.phase, super::gate::CHECK_CONNECTIONS).await?;
+        let (outcome, identity) = verify::check(
+            &self.connector,
+            &self.ledger,
+            &run.program,
+            &spec,
+            &self.sink,
+            &self.stop,
+            state.phase,
+            CHECK_CONNECTIONS,
+        )
+        .await?;
         self.ledger.store_verification(&mut connection, &run, &identity, &outcome, repair.is_some()).await?;
         let entry = Entry::Verified { counts: outcome.counts };
         self.ledger.record(&mut connection, &run, None, &[entry], &self.actor).await?;

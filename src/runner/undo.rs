@@ -121,7 +121,7 @@ async fn nothing_only_new(
         return Ok(None);
     }
     let before = work.ledger.write_counts(&mut session.main, &work.run).await?.new;
-    let (outcome, _) = crate::verify::check(&work.check_context(), spec, step.phase, gate::CHECK_CONNECTIONS).await?;
+    let (outcome, _) = work.check(spec, step.phase).await?;
     let only_new = outcome.counts.only_new;
     if only_new > 0 {
         return Err(Error::Blocked {

@@ -5,6 +5,12 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
+use crate::phase::Phase;
+use crate::runner::Error;
+use crate::verify;
+
+/// How many connections a check reads with.
+pub(super) const CHECK_CONNECTIONS: usize = 2;
 
 /// A run that this process works on.
 #[derive(Clone)]
@@ -26,15 +32,13 @@ pub struct Work {
 }
 
 impl Work {
-    /// Returns what a check of this run works with.
-    pub fn check_context(&self) -> crate::verify::Context {
-        crate::verify::Context {
-            connector: self.connector.clone(),
-            ledger: self.ledger.clone(),
-            program: self.run.program.clone(),
-            sink: self.sink.clone(),
-            stop: self.stop.clone(),
-        }
+    /// Compares all rows.
+    ///
+    /// # Errors
+    /// As [`verify::check`].
+    pub async fn check(&self, spec: &verify::Spec, phase: Phase) -> Result<(verify::Outcome, verify::Identity), Error> {
+        let Self { connector, ledger, run, sink, stop, .. } = self;
+        verify::check(connector, ledger, &run.program, spec, sink, stop, phase, CHECK_CONNECTIONS).await
     }
 
     /// Emits an event.
