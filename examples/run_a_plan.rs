@@ -32,7 +32,9 @@ async fn main() -> anyhow::Result<()> {
         Event::Progress { rows_done, rows_total, .. } => println!("  {rows_done} of {rows_total} rows"),
         Event::LockWait { step, blockers, .. } => {
             println!("  {step} waits for a lock");
-            blockers.iter().for_each(|blocker| println!("    because of {blocker}"));
+            for blocker in blockers {
+                println!("    because of {blocker}");
+            }
         }
         Event::Hold { signal, value, limit } => println!("  holding: {signal} is {value}, the limit is {limit}"),
         Event::PhaseDone { phase } => println!("{phase} is done"),
