@@ -1,5 +1,5 @@
-//! Reads the catalog: what a plan meets on the server ([`inspect`]), whether a step's effect is there ([`holds`]), what
-//! still hangs on a column ([`dependants`]), and which values will not convert ([`try_conversions`]).
+//! Reads the catalog: what a plan meets on the server ([`inspect()`]), whether a step's effect is there ([`holds()`]), what
+//! still hangs on a column ([`dependants()`]), and which values will not convert ([`try_conversions`]).
 //!
 //! Everything that cannot be carried is found here and refused with its name, so nothing is lost later. Definitions are
 //! never rewritten as text: the change is rehearsed on an empty temporary copy of the table, in a transaction that is

@@ -20,11 +20,19 @@ pub async fn holds(
     facts: &[Fact],
 ) -> Result<Vec<bool>, CatalogError> {
     const WHAT: &str = "look whether a step is done";
-    let facts = serde_json::to_string(facts).map_err(|source| CatalogError::Answer { what: WHAT, source })?;
+    let (mut kinds, mut says) = (Vec::new(), Vec::new());
+    for fact in facts {
+        let value = serde_json::to_value(fact).map_err(|source| CatalogError::Answer { what: WHAT, source })?;
+        // Written as an object with one key, the kind.
+        let entry = value.as_object().and_then(|object| object.iter().next());
+        kinds.extend(entry.map(|(kind, _)| kind.clone()));
+        says.extend(entry.map(|(_, said)| said.to_string()));
+    }
     let query = query::fixed(include_str!("holds.sql"))
         .bind(table.schema.clone())
         .bind(table.name.clone())
         .bind(ledger.as_str().to_owned())
-        .bind(facts);
+        .bind(kinds)
+        .bind(says);
     query::read(conn, WHAT, query).await
 }

@@ -52,7 +52,7 @@ pub(super) async fn settle(conn: &mut PgConnection) -> Result<String, CatalogErr
         "set limits",
         query::fixed(
             "SELECT pg_catalog.to_json(pg_catalog.current_setting('search_path'))::pg_catalog.text FROM \
-             (SELECT pg_catalog.set_config('lock_timeout', '2s', true), pg_catalog.set_config('statement_timeout', '30s', true)) s",
+             (SELECT pg_catalog.set_config('lock_timeout', '2s', true), pg_catalog.set_config('statement_timeout', '30s', true), pg_catalog.set_config('jit', 'off', true)) s",
         ),
     )
     .await

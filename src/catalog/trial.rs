@@ -81,9 +81,13 @@ async fn window(
     check: &mut ConversionCheck,
 ) -> Result<(), CatalogError> {
     const WHAT: &str = "try the conversions";
-    for setting in
-        ["lock_timeout = '2s'", "row_security = off", "max_parallel_workers_per_gather = 0", "search_path = ''"]
-    {
+    for setting in [
+        "lock_timeout = '2s'",
+        "row_security = off",
+        "jit = off",
+        "max_parallel_workers_per_gather = 0",
+        "search_path = ''",
+    ] {
         run(conn, WHAT, format!("SET LOCAL {setting}")).await?;
     }
     for statement in &trial.create {

@@ -207,7 +207,10 @@ async fn back(plan: &str) {
             .database
             .scalar("SELECT count(*) FROM crossfade.event WHERE entry ->> 'step' = 'contract.drop' AND entry ->> 'kind' = 'step_done'")
             .await;
-        assert_eq!(dropped, 0);
+        if dropped > 0 {
+            // The point of no return: from here on it only goes forward.
+            break;
+        }
         let seq = stage.entries().await;
         // Killed three entries into the way back as well, where it has so many.
         let _ = stage.kill_inside(&rollback, seq + 3).await;
