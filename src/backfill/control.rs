@@ -119,6 +119,7 @@ impl Control {
             rate: RowRate::new(settings.rows_per_second).map(Arc::new),
             batch_target: settings.batch_target,
             workers: settings.workers,
+            method: shared.method.with(&settings),
         });
         if settings.paused {
             work.emit(Event::Paused);
@@ -222,7 +223,8 @@ impl Control {
         let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == settings.rows_per_second;
         let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
         let (batch_target, workers) = (settings.batch_target, settings.workers);
-        self.orders.send_replace(Orders { at: now, paused: settings.paused, pace, rate, batch_target, workers });
+        let method = self.shared.method.with(&settings);
+        self.orders.send_replace(Orders { at: now, paused: settings.paused, pace, rate, batch_target, workers, method });
         if workers > before.workers {
             self.hire();
         }

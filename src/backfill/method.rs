@@ -1,5 +1,6 @@
 //! How a table is gone through, chosen from facts.
 
+use super::orders::Settings;
 use crate::catalog::TableFacts;
 
 /// Pages of a window that is gone through once.
@@ -21,5 +22,13 @@ impl Method {
     /// Returns the method for a table.
     pub fn choose(_table: &TableFacts) -> Self {
         Self::SINGLE
+    }
+
+    /// Returns the method with what a person has set.
+    pub(super) fn with(self, settings: &Settings) -> Self {
+        Self {
+            sub_passes: settings.sub_passes.unwrap_or(self.sub_passes),
+            window_pages: settings.window_pages.unwrap_or(self.window_pages),
+        }
     }
 }

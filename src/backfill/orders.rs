@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::method::Method;
 use crate::plan::Plan;
 use crate::throttle::{Limits, Pace, RowRate, Signal};
 
@@ -18,6 +19,7 @@ pub(super) struct Orders {
     pub(super) rate: Option<Arc<RowRate>>,
     pub(super) batch_target: Duration,
     pub(super) workers: u16,
+    pub(super) method: Method,
 }
 
 impl Orders {
@@ -53,6 +55,10 @@ pub(super) struct Settings {
     pub(super) rows_per_second: Option<u32>,
     pub(super) batch_target: Duration,
     pub(super) workers: u16,
+    /// In place of what would be chosen from facts.
+    pub(super) sub_passes: Option<u32>,
+    /// In place of what would be chosen from facts.
+    pub(super) window_pages: Option<u32>,
     pub(super) limits: Limits,
 }
 
@@ -65,6 +71,8 @@ impl Settings {
             rows_per_second: plan.backfill.max_rows_per_second,
             batch_target: plan.backfill.batch_target,
             workers: plan.backfill.workers.max(1),
+            sub_passes: None,
+            window_pages: None,
             limits: Limits::default(),
         };
         let (mut lag, mut wait) = (plan.throttle.replica_lag, plan.throttle.lock_wait);
@@ -77,6 +85,8 @@ impl Settings {
                 }
                 "batch_target" => duration(value).map(|v| settings.batch_target = v).is_some(),
                 "workers" => value.parse().map(|v: u16| settings.workers = v.max(1)).is_ok(),
+                "sub_passes" => automatic(value, sub_passes).map(|v| settings.sub_passes = v).is_ok(),
+                "window_pages" => automatic(value, window_pages).map(|v| settings.window_pages = v).is_ok(),
                 "replica_lag" => optional(value, duration).map(|v| lag = v).is_ok(),
                 "lock_wait" => optional(value, duration).map(|v| wait = v).is_ok(),
                 _ => true,
@@ -94,11 +104,13 @@ impl Settings {
 }
 
 /// The settings that can be changed while a backfill runs, and what each of them takes.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("batch_target", "a duration, such as 100ms"),
     ("lock_wait", "a duration, such as 100ms, or off"),
     ("max_rows_per_second", "a number, or off"),
     ("replica_lag", "a duration, such as 10s, or off"),
+    ("sub_passes", "a power of two up to 64, or auto"),
+    ("window_pages", "a number of pages from 1 to 65536, or auto"),
     ("workers", "a number from 1 to 64"),
 ];
 
@@ -115,6 +127,8 @@ pub fn check_setting(key: &str, value: &str) -> Result<(), String> {
         "batch_target" => duration(value).is_some_and(|target| !target.is_zero()),
         "max_rows_per_second" => optional(value, |v| v.parse::<u32>().ok().filter(|rows| *rows > 0)).is_ok(),
         "workers" => value.parse::<u16>().is_ok_and(|workers| (1..=64).contains(&workers)),
+        "sub_passes" => automatic(value, sub_passes).is_ok(),
+        "window_pages" => automatic(value, window_pages).is_ok(),
         _ => optional(value, duration).is_ok(),
     };
     if understood { Ok(()) } else { Err(format!("{key} takes {takes}; it cannot be {value}")) }
@@ -125,6 +139,19 @@ struct Unreadable;
 
 fn optional<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Unreadable> {
     if matches!(text, "none" | "off" | "") { Ok(None) } else { parse(text).map(Some).ok_or(Unreadable) }
+}
+
+/// The same for what is chosen from facts unless it is given.
+fn automatic<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Unreadable> {
+    if text == "auto" { Ok(None) } else { parse(text).map(Some).ok_or(Unreadable) }
+}
+
+fn sub_passes(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|k: &u32| k.is_power_of_two() && *k <= 64)
+}
+
+fn window_pages(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|pages| (1..=65_536).contains(pages))
 }
 
 fn duration(text: &str) -> Option<Duration> {
@@ -144,6 +171,9 @@ mod tests {
             ("replica_lag", "1m"),
             ("lock_wait", "none"),
             ("workers", "2"),
+            ("sub_passes", "16"),
+            ("sub_passes", "auto"),
+            ("window_pages", "512"),
         ] {
             assert_eq!(check_setting(key, value), Ok(()));
         }
@@ -153,6 +183,8 @@ mod tests {
             ("max_rows_per_second", "-1"),
             ("replica_lag", "ten"),
             ("workers", "0"),
+            ("sub_passes", "3"),
+            ("window_pages", "off"),
             ("worker", "1"),
             ("paused", "true"),
         ] {

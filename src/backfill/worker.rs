@@ -100,8 +100,9 @@ impl Worker {
         }
         let shared = Arc::clone(&self.shared);
         let work = &shared.work;
+        let method = self.orders.borrow().method;
         let (connection, seat) = self.connection().await?;
-        let window = work.ledger.take_window(connection, seat, shared.method).await?;
+        let window = work.ledger.take_window(connection, seat, method).await?;
         let Some(mut window) = window else { return Ok(Some(Left::AllTaken)) };
         self.aside.clear();
         self.failures = 0;

@@ -146,7 +146,7 @@ mod tests {
         let table = [
             // replica lag, lock wait, previous pace, pace
             ((Known(0.0), 0), (Known(0.0), 0), Pace::Run, Pace::Run),
-            ((Known(7.0), 0), (Known(0.0), 0), Pace::Run, Pace::Run),
+            ((Known(6.9), 0), (Known(0.0), 0), Pace::Run, Pace::Run),
             ((Known(8.5), 0), (Known(0.0), 0), Pace::Run, half),
             ((Known(10.0), 0), (Known(0.0), 0), Pace::Run, Pace::Slow { factor: SLOWEST }),
             ((Known(10.1), 0), (Known(0.0), 0), Pace::Run, lag_hold(10.1)),
