@@ -224,7 +224,15 @@ impl Control {
         let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
         let (batch_target, workers) = (settings.batch_target, settings.workers);
         let method = self.shared.method.with(&settings);
-        self.orders.send_replace(Orders { at: now, paused: settings.paused, pace, rate, batch_target, workers, method });
+        self.orders.send_replace(Orders {
+            at: now,
+            paused: settings.paused,
+            pace,
+            rate,
+            batch_target,
+            workers,
+            method,
+        });
         if workers > before.workers {
             self.hire();
         }

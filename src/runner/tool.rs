@@ -279,6 +279,9 @@ impl Tool {
         }
         session::refuse_pooler(&self.connector).await?;
         self.require_plans(&mut connection, plan).await?;
+        if self.ledger.version(&mut connection).await?.is_some() {
+            self.ledger.refuse_claimed(&mut connection, plan).await?;
+        }
         let preview = preview::preview(&self.ledger, &mut connection, plan).await?;
         for finding in &preview.warnings {
             (self.sink)(Event::Warning { message: finding.message.clone() });
