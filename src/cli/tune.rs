@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::context::{Context, run_name};
 use super::error::CliError;
 use super::exit_code;
+use crate::backfill;
 
 /// Change settings of a run while it goes on, such as its rows a second
 #[derive(Debug, clap::Args)]
@@ -28,14 +29,15 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     Ok(exit_code::DONE)
 }
 
+const HELP: &str = "write them without spaces: crossfade tune NAME batch_target=50ms max_rows_per_second=5000";
+
 fn pair(text: &str) -> Result<(String, String), CliError> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() && !value.trim().is_empty() => {
-            Ok((key.trim().to_owned(), value.trim().to_owned()))
+            let (key, value) = (key.trim(), value.trim());
+            backfill::check_setting(key, value).map_err(|reason| CliError::usage("usage::setting", reason, HELP))?;
+            Ok((key.to_owned(), value.to_owned()))
         }
-        _ => {
-            let help = "write them without spaces: crossfade tune NAME batch_target=50ms max_rows_per_second=5000";
-            Err(CliError::usage("usage::setting", format!("`{text}` is not KEY=VALUE"), help))
-        }
+        _ => Err(CliError::usage("usage::setting", format!("`{text}` is not KEY=VALUE"), HELP)),
     }
 }

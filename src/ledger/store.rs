@@ -260,18 +260,7 @@ impl Ledger {
         actor: &str,
     ) -> Result<RunId, LedgerError> {
         pg::batch(connection, &self.sql("LOCK TABLE crossfade.claim IN SHARE ROW EXCLUSIVE MODE")).await?;
-        let claimed = self.sql(
-            "SELECT run.name FROM crossfade.claim JOIN crossfade.run ON run.id = claim.run_id \
-             WHERE claim.table_oid::bigint = $1 AND claim.column_name = $2",
-        );
-        for change in &new.plan.changes {
-            for column in [&change.old, &change.new] {
-                let query = pg::query(&claimed).bind(new.facts.table.oid).bind(column.as_str().to_owned());
-                if let Some(row) = query.fetch_optional(&mut *connection).await? {
-                    return Err(LedgerError::ColumnClaimed { column: column.to_string(), other: row.try_get(0)? });
-                }
-            }
-        }
+        self.refuse_claimed(connection, new.plan).await?;
         let insert = self.sql(
             "INSERT INTO crossfade.run (name, fingerprint, plan_text, plan, facts, program, table_oid, database_oid) \
              VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6::jsonb, $7::bigint::oid, \
@@ -307,6 +296,26 @@ impl Ledger {
         let state = State::new(new.program);
         self.append_inside(connection, id, new.program, &state, &[Entry::Registered], actor).await?;
         Ok(id)
+    }
+
+    /// Refuses a plan whose columns another run works on.
+    ///
+    /// # Errors
+    /// [`LedgerError::ColumnClaimed`], naming the run.
+    pub async fn refuse_claimed(&self, connection: &mut PgConnection, plan: &Plan) -> Result<(), LedgerError> {
+        let claimed = self.sql(
+            "SELECT run.name FROM crossfade.claim JOIN crossfade.run ON run.id = claim.run_id \
+             WHERE claim.table_oid = pg_catalog.to_regclass($1)::oid AND claim.column_name = $2",
+        );
+        for change in &plan.changes {
+            for column in [&change.old, &change.new] {
+                let query = pg::query(&claimed).bind(plan.table.sql()).bind(column.as_str().to_owned());
+                if let Some(row) = query.fetch_optional(&mut *connection).await? {
+                    return Err(LedgerError::ColumnClaimed { column: column.to_string(), other: row.try_get(0)? });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Returns the latest run of this name.

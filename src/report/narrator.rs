@@ -184,12 +184,17 @@ impl Narrator {
         text
     }
 
-    /// Returns the phase, how far it is where that is known, and the rest as one line.
-    pub(super) fn now(&self, now: Instant) -> Option<(Phase, Option<Progress>, String)> {
+    /// Returns the phase, how far it is where that is known, and the rest as one line; a shorter one beside a bar.
+    pub(super) fn now(&self, now: Instant, beside_bar: bool) -> Option<(Phase, Option<Progress>, String)> {
         let (phase, began) = self.phase?;
         let mut parts = Vec::new();
         if let Some(progress) = self.progress.filter(|progress| progress.total > 0) {
-            parts.push(format!("{} of {} rows", number(progress.done), number(progress.total)));
+            parts.push(if beside_bar {
+                let percent = 100 * i128::from(progress.done.clamp(0, progress.total)) / i128::from(progress.total);
+                format!("{percent} %")
+            } else {
+                format!("{} of {} rows", number(progress.done), number(progress.total))
+            });
             if progress.rows_per_second > 0.0 {
                 parts.push(rate(progress.rows_per_second));
             }
@@ -298,11 +303,11 @@ mod tests {
     fn the_moment_is_one_line() {
         let mut narrator = Narrator::new(Look::default(), false);
         let start = Instant::now();
-        assert_eq!(narrator.now(start), None);
+        assert_eq!(narrator.now(start, false), None);
         narrator.tell(&Event::PhaseStarted { phase: Phase::Index }, start);
         let title = "Build index idx_a".to_owned();
         narrator.tell(&Event::StepStarted { step: StepId("index.idx_a".into()), title }, start);
-        let (phase, _, text) = narrator.now(start + Duration::from_secs(75)).unwrap();
+        let (phase, _, text) = narrator.now(start + Duration::from_secs(75), true).unwrap();
         assert_eq!((phase, text.as_str()), (Phase::Index, "Build index idx_a, 1 min 15 s"));
     }
 }

@@ -153,7 +153,7 @@ impl Teller {
 
     fn refresh(&mut self) {
         let now = Instant::now();
-        let mut moment = self.narrator.now(now);
+        let mut moment = self.narrator.now(now, self.terminal);
         if let (Some((_, _, text)), Some(aside)) = (&mut moment, &self.aside) {
             text.push_str("; ");
             text.push_str(&aside());
@@ -192,11 +192,11 @@ impl Teller {
 
 /// Returns a bar, or a spinner where it is not known how long it takes.
 pub(crate) fn bar(look: Look, counted: bool) -> ProgressBar {
-    let template = if counted { "  {prefix:<9} [{bar:24}] {wide_msg}" } else { "  {prefix:<9} {spinner} {wide_msg}" };
+    let template = if counted { "  {prefix:<9} [{bar:20}] {wide_msg}" } else { "  {prefix:<9} {spinner} {wide_msg}" };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let style =
         if look.unicode { style.progress_chars("━╸ ") } else { style.progress_chars("=> ").tick_chars("|/-\\ ") };
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style);
+    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr()).with_style(style);
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::forward::Until;
-use super::heartbeat;
+use super::heartbeat::{self, Heartbeat};
 use super::preview::Preview;
 use super::status::Status;
 use super::work::CHECK_CONNECTIONS;
@@ -159,8 +159,7 @@ impl Tool {
         let state = self.ledger.state(&mut connection, &run).await?;
         let spec = current_spec(&run, &state)?.clone();
         if let Some(winner) = repair {
-            let work = self.work(run.clone()).await?;
-            let beat = heartbeat::start(work.clone(), work.connector.connect("heartbeat").await?);
+            let (work, beat) = self.work(run.clone()).await?;
             let repaired = verify::repair(&work, &spec, winner).await;
             drop(beat);
             let rows = match repaired {
@@ -241,8 +240,7 @@ impl Tool {
     /// [`Error::Blocked`] past a point of no return, or when a value has no way back.
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
-        let work = self.work(run).await?;
-        let beat = heartbeat::start(work.clone(), work.connector.connect("heartbeat").await?);
+        let (work, beat) = self.work(run).await?;
         let result = tokio::select! {
             result = undo::back(&work, to) => result,
             () = beat.lost.cancelled() => Err(lost()),
@@ -281,6 +279,9 @@ impl Tool {
         }
         session::refuse_pooler(&self.connector).await?;
         self.require_plans(&mut connection, plan).await?;
+        if self.ledger.version(&mut connection).await?.is_some() {
+            self.ledger.refuse_claimed(&mut connection, plan).await?;
+        }
         let preview = preview::preview(&self.ledger, &mut connection, plan).await?;
         for finding in &preview.warnings {
             (self.sink)(Event::Warning { message: finding.message.clone() });
@@ -314,10 +315,10 @@ impl Tool {
         Ok(())
     }
 
-    /// Takes the lease of `run`.
-    async fn work(&self, run: Run) -> Result<Work, Error> {
+    /// Takes the lease of `run`, on the connection that keeps it: a lease whose session is gone is free.
+    async fn work(&self, run: Run) -> Result<(Work, Heartbeat), Error> {
         session::refuse_pooler(&self.connector).await?;
-        let mut connection = self.connect().await?;
+        let mut connection = self.connector.connect("heartbeat").await?;
         let lease = match self.ledger.take_lease(&mut connection, run.id, &self.actor).await {
             Ok(lease) => lease,
             Err(LeaseError::Held { holder, seconds }) => {
@@ -330,7 +331,7 @@ impl Tool {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Work {
+        let work = Work {
             connector: self.connector.clone(),
             ledger: self.ledger.clone(),
             run,
@@ -338,7 +339,9 @@ impl Tool {
             sink: self.sink.clone(),
             stop: self.stop.clone(),
             actor: self.actor.clone(),
-        })
+        };
+        let beat = heartbeat::start(work.clone(), connection);
+        Ok((work, beat))
     }
 
     async fn go(&self, run: Run, until: Until) -> Result<Finish, Error> {
@@ -354,8 +357,7 @@ impl Tool {
             });
         }
         drop(connection);
-        let work = self.work(run).await?;
-        let beat = heartbeat::start(work.clone(), work.connector.connect("heartbeat").await?);
+        let (work, beat) = self.work(run).await?;
         let result = tokio::select! {
             result = forward::forward(&work, until) => result,
             () = beat.lost.cancelled() => Err(lost()),

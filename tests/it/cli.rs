@@ -167,6 +167,8 @@ async fn usage_errors_say_what_to_do() {
         &["status", "--format", "sql"],
         &["advance", "p", "--all"],
         &["tune", "p", "batch_target"],
+        &["tune", "p", "batch_targt=1s"],
+        &["tune", "p", "max_rows_per_second=fast"],
         &["status", "Not A Name"],
         &["status", "--ledger-schema", "pg_x"],
         &["run", "no-such-file.yaml"],

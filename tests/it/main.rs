@@ -1,13 +1,16 @@
 //! Tests on real servers, one module per behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod bad_weather;
 mod catalog;
 mod cli;
+mod cli_runs;
 mod crashes;
 mod engines;
 mod harness;
 mod harness_works;
 mod locks;
 mod ready_plans;
+mod steps;
 mod sync_trigger;
 mod traffic_works;

@@ -11,6 +11,9 @@ use crate::runner::Preview;
 use crate::sql::LockMode;
 use crate::step::{Action, Program, Step, Undo};
 
+/// A statement of more lines (a function) is only begun in the text for people.
+const LONG_STATEMENT: usize = 8;
+
 /// Returns the dry run of `plan`, which was read from `path`.
 pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) -> String {
     let estimates = &preview.estimates;
@@ -127,8 +130,15 @@ fn one_step(text: &mut String, step: &Step, seconds: f64, look: Look) {
     let _ = writeln!(text, "  {}", printable(&step.title));
     let _ = writeln!(text, "    {}", look.dim(&format!("{}; {}", locks(step), time(&step.apply, seconds))));
     for statement in step.sql() {
-        for line in printable(&statement).lines() {
+        let statement = printable(&statement);
+        let lines: Vec<_> = statement.lines().collect();
+        let shown = if lines.len() > LONG_STATEMENT { 1 } else { lines.len() };
+        for line in &lines[..shown] {
             let _ = writeln!(text, "      {line}");
+        }
+        if shown < lines.len() {
+            let more = format!("... {} more lines; --format sql shows them", lines.len() - shown);
+            let _ = writeln!(text, "      {}", look.dim(&more));
         }
     }
     if let Undo::PointOfNoReturn(why) = &step.undo {

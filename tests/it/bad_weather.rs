@@ -1,0 +1,267 @@
+//! What happens around a run: the server goes away, the connection is cut, somebody changes the table, the ledger is of
+//! another time, the server is a replica, there is a pooler in between.
+
+use std::time::Duration;
+
+use crossfade::demo::fleet;
+
+use crossfade::phase::Phase;
+use crossfade::plan::Plan;
+use crossfade::runner::Error;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::harness::{Cli, Database, PgBouncer, Proxy, own_server, server, tool, wait_for};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn plan(replace: &[(&str, &str)]) -> (Plan, String) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("plans/vehicle-status.yaml");
+    let mut text = std::fs::read_to_string(path).unwrap().replace("quiet: 2s", "quiet: 0s");
+    for (from, to) in replace {
+        assert!(text.contains(from));
+        text = text.replace(from, to);
+    }
+    (crossfade::plan::parse("plan", &text).unwrap(), text)
+}
+
+async fn load(database: &Database, rows: u32) {
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    fleet::create(&mut connection).await.unwrap();
+    fleet::load(&mut connection, rows).await.unwrap();
+}
+
+const SLOW: (&str, &str) = ("batch_target: 100ms", "max_rows_per_second: 4000\n  batch_target: 20ms");
+
+async fn in_backfill(database: &Database) {
+    wait_for("rows to be filled", PATIENCE, async || {
+        database.scalar::<bool>("SELECT to_regclass('crossfade.page_window') IS NOT NULL").await
+            && database.scalar::<bool>("SELECT EXISTS (SELECT FROM crossfade.page_window WHERE rows > 0)").await
+    })
+    .await;
+}
+
+/// Every connection of the tool is cut, again and again; it connects again and loses nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_connections_are_opened_again() {
+    let database = Database::new().await;
+    load(&database, 20_000).await;
+    let mut proxy = Proxy::before(server()).await;
+    let (plan, text) = plan(&[SLOW]);
+    let tool = tool(&proxy.url(&database.name));
+    let running = tokio::spawn(async move { tool.run(&plan, &text, None).await });
+    in_backfill(&database).await;
+    for _ in 0..3 {
+        let rows = "SELECT sum(rows)::bigint FROM crossfade.page_window";
+        let before: i64 = database.scalar(rows).await;
+        proxy.cut();
+        wait_for("the backfill to go on", PATIENCE, async || {
+            running.is_finished() || database.scalar::<i64>(rows).await > before
+        })
+        .await;
+    }
+    let finish = running.await.unwrap().unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(finish.state, "done");
+    assert_eq!(database.scalar::<i64>("SELECT count(*) FROM vehicles WHERE vehicle_status IS NULL").await, 0);
+}
+
+/// The server crashes and recovers in the middle of the backfill.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_crashes_in_mid_run_is_waited_for() {
+    let mut own = own_server();
+    let database = Database::on_server(&own).await;
+    load(&database, 20_000).await;
+    let (plan, text) = plan(&[SLOW]);
+    let tool = tool(&database.url);
+    let running = tokio::spawn(async move { tool.run(&plan, &text, None).await });
+    in_backfill(&database).await;
+    tokio::task::block_in_place(|| own.restart()).unwrap();
+    let finish = running.await.unwrap().unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(finish.state, "done");
+    assert_eq!(database.scalar::<i64>("SELECT count(*) FROM vehicles WHERE vehicle_status IS NULL").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_refused() {
+    let own = own_server();
+    let database = Database::on_server(&own).await;
+    load(&database, 100).await;
+    let replica = tokio::task::block_in_place(|| own.replica()).unwrap();
+    let (_, text) = plan(&[]);
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    wait_for("the replica to have the table", PATIENCE, async || {
+        let Ok(mut connection) = PgConnection::connect(&replica.url(&database.name)).await else { return false };
+        let there = sqlx::query_scalar("SELECT count(*) = 100 FROM vehicles").fetch_one(&mut connection).await;
+        there.unwrap_or(false)
+    })
+    .await;
+    for command in ["plan", "run"] {
+        let output = Cli::new(&replica.url(&database.name))
+            .args([command.into(), file.path().as_os_str().to_owned()])
+            .run()
+            .await;
+        assert_eq!(output.code, Some(4), "{output:#?}");
+        let said = format!("{}{}", output.stdout, output.stderr);
+        assert!(said.contains("standby") && said.contains("primary"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_ledger_is_refused_and_left_alone() {
+    let database = Database::new().await;
+    load(&database, 100).await;
+    let (plan, text) = plan(&[]);
+    let tool = tool(&database.url);
+    tool.start(&plan, &text).await.unwrap();
+    database.execute("UPDATE crossfade.ledger SET version = 99").await;
+    let before: i64 = database.scalar("SELECT count(*) FROM crossfade.event").await;
+    for error in [
+        tool.run(&plan, &text, None).await.unwrap_err(),
+        tool.advance("vehicle-status").await.unwrap_err(),
+        tool.rollback("vehicle-status", None).await.unwrap_err(),
+        tool.preview(&plan).await.unwrap_err(),
+    ] {
+        let error = error.to_string();
+        assert!(error.contains("version 99") && error.contains("nothing was changed"), "{error}");
+    }
+    assert_eq!(database.scalar::<i64>("SELECT count(*) FROM crossfade.event").await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_of_somebody_else_is_refused() {
+    let database = Database::new().await;
+    load(&database, 100).await;
+    database.execute("CREATE SCHEMA crossfade; CREATE TABLE crossfade.mine (a int)").await;
+    let (plan, text) = plan(&[]);
+    let error = tool(&database.url).run(&plan, &text, None).await.unwrap_err().to_string();
+    assert!(error.contains("not a ledger"), "{error}");
+}
+
+/// I3: the catalog is the truth.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_behind_our_back_is_drift_and_is_named() {
+    for (damage, mend, named) in [
+        ("ALTER TABLE vehicles DISABLE TRIGGER USER", "ALTER TABLE vehicles ENABLE TRIGGER USER", "trigger"),
+        (
+            "ALTER TABLE vehicles RENAME vehicle_status TO other",
+            "ALTER TABLE vehicles RENAME other TO vehicle_status",
+            "column \"vehicle_status\"",
+        ),
+        (
+            "ALTER TABLE vehicles ALTER vehicle_status TYPE text",
+            "ALTER TABLE vehicles ALTER vehicle_status TYPE varchar(20)",
+            "character varying(20)",
+        ),
+    ] {
+        let database = Database::new().await;
+        load(&database, 200).await;
+        let (plan, text) = plan(&[]);
+        let tool = tool(&database.url);
+        tool.run(&plan, &text, Some(Phase::Index)).await.unwrap();
+        // ALTER TYPE is refused by the trigger that names the column; then there is nothing to notice.
+        if sqlx::raw_sql(sqlx::AssertSqlSafe(damage)).execute(&database.pool).await.is_err() {
+            continue;
+        }
+        let error = tool.run(&plan, &text, None).await.unwrap_err();
+        assert!(matches!(error, Error::Drifted { .. }), "{damage}: {error:?}");
+        assert!(error.to_string().contains(named), "{damage}: {error}");
+        assert_eq!(tool.status("vehicle-status").await.unwrap().state, "drifted");
+        database.execute(mend).await;
+        let finish = tool.run(&plan, &text, None).await.unwrap_or_else(|error| panic!("{damage}: {error:?}"));
+        assert_eq!(finish.state, "done");
+    }
+}
+
+/// Traps K1.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_pooler_is_refused() {
+    let database = Database::new().await;
+    load(&database, 100).await;
+    let Some(pooler) = PgBouncer::before(server()).await else { return };
+    let (plan, text) = plan(&[]);
+    let error = tool(&pooler.url(&database.name)).run(&plan, &text, None).await.unwrap_err().to_string();
+    assert!(error.contains("pooler"), "{error}");
+    assert!(!database.scalar::<bool>("SELECT to_regnamespace('crossfade') IS NOT NULL").await);
+}
+
+/// V1: a check of another trigger, or of another table file, counts for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_was_voided_is_made_again_before_the_column_goes() {
+    let database = Database::new().await;
+    load(&database, 500).await;
+    let (plan, text) = plan(&[]);
+    let tool = tool(&database.url);
+    tool.run(&plan, &text, Some(Phase::Switch)).await.unwrap();
+    let checks = "SELECT count(*) FROM crossfade.verification";
+    let before: i64 = database.scalar(checks).await;
+    // Somebody plants a difference and rewrites the table, after the last check.
+    database
+        .execute(
+            "ALTER TABLE vehicles DISABLE TRIGGER USER; UPDATE vehicles SET vehicle_status = 'planted' WHERE id = 7;
+             ALTER TABLE vehicles ENABLE TRIGGER USER",
+        )
+        .await;
+    database.execute("VACUUM FULL vehicles").await;
+    let error = tool.run(&plan, &text, None).await.unwrap_err();
+    let Error::Mismatch(outcome) = &error else { panic!("{error:?}") };
+    assert_eq!((outcome.counts.different, outcome.keys.len()), (1, 1));
+    assert_eq!(outcome.keys[0].key["id"], "7");
+    assert!(database.scalar::<i64>(checks).await > before);
+    assert_eq!(
+        database.scalar::<i64>("SELECT count(status) FROM vehicles").await,
+        500,
+        "the old column is still there"
+    );
+    // The repair says who wins; and a repair is not itself the clean check.
+    let outcome = tool.verify("vehicle-status", Some(crossfade::verify::Side::Old)).await.unwrap();
+    assert_eq!(outcome.counts.mismatches(), 0);
+    let finish = tool.run(&plan, &text, None).await.unwrap();
+    assert_eq!(finish.state, "done");
+    assert_eq!(database.scalar::<i64>("SELECT count(*) FROM vehicles WHERE vehicle_status = 'planted'").await, 0);
+}
+
+/// A change without a way back: once the new column has been written, a rollback would lose that, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_would_lose_a_write_is_refused() {
+    let database = Database::new().await;
+    load(&database, 500).await;
+    let text = "version: 1\nname: one-way\ntable: public.vehicles\nchanges:\n  - change_type: { column: license_plate, to: varchar(10), \
+                using: \"substring(license_plate, 1, 10)\", via: plate_v2, keep_name: false }\ncontract: { quiet: 0s }\n";
+    let plan = crossfade::plan::parse("one-way", text).unwrap();
+    let tool = tool(&database.url);
+    tool.run(&plan, text, Some(Phase::Verify)).await.unwrap();
+    database.execute("UPDATE vehicles SET plate_v2 = 'NEW-1' WHERE id = 3").await;
+    let error = tool.rollback("one-way", None).await.unwrap_err().to_string();
+    assert!(error.contains("1 row(s)") && error.contains("no way back"), "{error}");
+    // Writing the old column gives the value a home, and the rollback goes on.
+    database.execute("UPDATE vehicles SET license_plate = 'NEW-1' WHERE id = 3").await;
+    let finish = tool.rollback("one-way", None).await.unwrap();
+    assert_eq!(finish.state, "rolled_back");
+    assert_eq!(database.scalar::<String>("SELECT license_plate FROM vehicles WHERE id = 3").await, "NEW-1");
+}
+
+/// From every phase before the drop, and to every phase before it; then forward again.
+#[tokio::test(flavor = "multi_thread")]
+async fn going_back_some_phases_and_forward_again() {
+    let database = Database::new().await;
+    load(&database, 500).await;
+    let before = database.schema().await;
+    let (plan, text) = plan(&[]);
+    let tool = tool(&database.url);
+    for from in [Phase::Index, Phase::Backfill, Phase::Verify, Phase::Switch] {
+        for to in [Phase::Expand, Phase::Index, Phase::Backfill] {
+            if to >= from {
+                continue;
+            }
+            tool.run(&plan, &text, Some(from)).await.unwrap();
+            let finish = tool.rollback("vehicle-status", Some(to)).await.unwrap();
+            assert!(finish.phase > to, "{finish:?}");
+        }
+    }
+    tool.rollback("vehicle-status", None).await.unwrap();
+    assert_eq!(database.schema().await, before);
+    let finish = tool.run(&plan, &text, None).await.unwrap();
+    assert_eq!(finish.state, "done");
+    let error = tool.rollback("vehicle-status", None).await.unwrap_err().to_string();
+    assert!(error.contains("contract.drop"), "{error}");
+}
