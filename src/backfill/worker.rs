@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::sync::watch;
@@ -333,32 +333,40 @@ async fn batch(
 ) -> Result<Batch, Error> {
     let (work, spec) = (&shared.work, &shared.spec);
     let timeouts = pg::Timeouts { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT };
-    // The planner has no statistics of the new column; a TID range scan is what is wanted, always. The table's lock is
-    // taken apart from the rows', so that a locked table is not mistaken for a locked row.
-    let lock = format!(
-        "SET LOCAL enable_seqscan = off; LOCK TABLE {} IN ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = {}",
+    let update = spec.batch_of(values, window.position.next, to, (window.position.sub_pass, window.sub_passes));
+    // One round trip. The planner has no statistics of the new column; a TID range scan is what is wanted, always. The
+    // table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked row. Rows that were
+    // filled although the lease is lost are rolled back.
+    let clock = "SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::text";
+    let script = format!(
+        "SET LOCAL enable_seqscan = off; LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
+         SET LOCAL lock_timeout = {}; {}; {clock}; {update}; {clock}",
         spec.table.sql(),
-        row_lock.as_millis().max(1)
+        row_lock.as_millis().max(1),
+        work.ledger.fence_sql(seat.lease),
     );
-    if let Err(error) = pg::begin_with(connection, timeouts, false, &lock).await {
-        let error = Error::Database(error);
-        return if error.class() == ErrorClass::Contention { Ok(Batch::TableLocked(error)) } else { Err(error) };
+    let said = pg::begin_script(connection, timeouts, false, &script).await;
+    let locked = !said.texts.is_empty();
+    let fenced = said.texts.get(1).is_some_and(|text| text == "fenced");
+    if said.error.is_none() && !fenced {
+        pg::rollback(connection).await;
+        return Err(work.ledger.lost(connection, seat.lease).await.into());
     }
-    work.ledger.fence(connection, seat.lease).await?;
-    let sql = spec.batch_of(values, window.position.next, to, (window.position.sub_pass, window.sub_passes));
-    let start = Instant::now();
-    let rows = match pg::update(connection, &sql).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            let error = Error::Database(error);
-            return match error.class() {
-                ErrorClass::Contention => Ok(Batch::RowLocked(error)),
-                ErrorClass::Other if values == Values::Strict => Ok(Batch::Raised(error)),
-                _ => Err(error),
-            };
-        }
+    if let Some(error) = said.error {
+        let error = Error::Database(error);
+        return match error.class() {
+            ErrorClass::Contention if !locked => Ok(Batch::TableLocked(error)),
+            ErrorClass::Contention => Ok(Batch::RowLocked(error)),
+            ErrorClass::Other if fenced && values == Values::Strict => Ok(Batch::Raised(error)),
+            _ => Err(error),
+        };
+    }
+    let time = match said.texts.as_slice() {
+        [_, _, start, end] => seconds(start, end),
+        _ => Duration::ZERO,
     };
-    let time = start.elapsed();
+    // The last but one is the UPDATE.
+    let rows = said.affected.iter().rev().nth(1).copied().unwrap_or(0);
     let position = window.after(to);
     // The table cannot get another file while we have it locked.
     let file = work.ledger.advance_window(connection, seat, window, position, rows, shared.table_oid()).await?;
@@ -370,6 +378,12 @@ async fn batch(
             Ok(Batch::Done { rows, time })
         }
     }
+}
+
+/// Returns the time between two readings of the server's clock.
+fn seconds(start: &str, end: &str) -> Duration {
+    let parse = |text: &str| text.parse::<f64>().unwrap_or(0.0);
+    Duration::try_from_secs_f64(parse(end) - parse(start)).unwrap_or_default()
 }
 
 async fn who_blocks(connector: Connector, pid: i32, after: Duration) -> Vec<Blocker> {
