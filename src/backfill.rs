@@ -13,7 +13,7 @@ mod spec;
 mod worker;
 
 pub use control::run;
-pub use method::Method;
+pub use method::{Method, Shape};
 pub use orders::check_setting;
 pub(crate) use pace::BatchSize;
 pub use spec::{Fill, FillValue, Spec};

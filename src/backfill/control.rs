@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::method::Method;
+use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
 use super::spec::Spec;
 use super::worker::{Left, Worker};
@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) work: Work,
     pub(super) spec: Spec,
     pub(super) method: Method,
+    /// Whether the server counts HOT updates.
+    pub(super) counts_hot: bool,
     pub(super) step: StepId,
     /// Below `deadlock_timeout`, so that in a deadlock it is always us who give up, never the application.
     pub(super) lock_timeout: Duration,
@@ -60,10 +62,12 @@ pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
     let table = &work.run.facts.table;
     work.ledger.open_pass(&mut connection, work.lease, &spec.table, table.oid).await?;
     let step = work.run.program.steps.iter().find(|step| matches!(&step.apply, Action::Backfill(s) if s == spec));
+    let (shape, counts_hot) = Shape::read(&mut connection, spec, table.oid).await?;
     let shared = Arc::new(Shared {
         work: work.clone(),
         spec: spec.clone(),
-        method: Method::choose(table),
+        method: Method::choose(&shape),
+        counts_hot,
         step: step.map_or_else(|| StepId("backfill.rows".to_owned()), |step| step.id.clone()),
         lock_timeout: lock_timeout(&mut connection).await?,
     });

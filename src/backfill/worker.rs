@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use tokio::sync::watch;
 
 use super::control::{Shared, connect};
+use super::method::Adaptive;
 use super::orders::Orders;
 use super::pace::BatchSize;
 use super::spec::Values;
@@ -38,7 +39,7 @@ pub(super) enum Left {
 /// What came of a batch.
 enum Batch {
     /// It committed.
-    Done { rows: u64, time: Duration },
+    Done { rows: u64, hot: u64, time: Duration },
     /// The table has another file: nothing was committed.
     Rewritten,
     /// The window is somebody else's: nothing was committed.
@@ -66,6 +67,11 @@ pub(super) struct Worker {
     /// Whether the last batch waited in vain for something that must be waited for.
     waiting: bool,
     strict: Strictness,
+    adaptive: Adaptive,
+    /// Whether a person has been told that sub-passes are in vain.
+    said_in_vain: bool,
+    /// Rows of the current window that were filled after its first sub-pass, and how many of those updates were HOT.
+    later: (u64, u64),
 }
 
 impl Worker {
@@ -73,7 +79,21 @@ impl Worker {
         let size = BatchSize::new(orders.borrow().batch_target);
         let aside = BTreeSet::new();
         let strict = Strictness::new(shared.spec.has_strict());
-        Self { shared, number, orders, connection: None, size, debt: 0, aside, failures: 0, waiting: false, strict }
+        Self {
+            shared,
+            number,
+            orders,
+            connection: None,
+            size,
+            debt: 0,
+            aside,
+            failures: 0,
+            waiting: false,
+            strict,
+            adaptive: Adaptive::default(),
+            said_in_vain: false,
+            later: (0, 0),
+        }
     }
 
     /// Works until every window is taken, or there is a reason to leave.
@@ -105,12 +125,13 @@ impl Worker {
         }
         let shared = Arc::clone(&self.shared);
         let work = &shared.work;
-        let method = self.orders.borrow().method;
+        let method = self.adaptive.next(self.orders.borrow().method);
         let (connection, seat) = self.connection().await?;
         let window = work.ledger.take_window(connection, seat, method).await?;
         let Some(mut window) = window else { return Ok(Some(Left::AllTaken)) };
         self.aside.clear();
         self.failures = 0;
+        self.later = (0, 0);
         while !window.is_done() {
             if let Some(left) = self.may_go_on(false).await {
                 return Ok(Some(left));
@@ -119,7 +140,23 @@ impl Worker {
                 return Ok(None);
             }
         }
+        if window.sub_passes > 1 && shared.counts_hot {
+            self.judge_sub_passes();
+        }
         Ok(None)
+    }
+
+    /// Sees whether the sub-passes of a window did what they are for.
+    fn judge_sub_passes(&mut self) {
+        let (rows, hot) = self.later;
+        if self.adaptive.observe(rows, hot) && !self.said_in_vain {
+            self.said_in_vain = true;
+            let message = format!(
+                "updates do not find room on their pages ({hot} of {rows} did): an old snapshot (a long transaction, a replication slot, \
+                 a standby with feedback) keeps dead rows from being pruned. Going through pages once for now; tried again later"
+            );
+            self.shared.work.emit(Event::Warning { message });
+        }
     }
 
     /// Does one batch. Returns false when the window is to be given up, because the table has another file.
@@ -144,7 +181,10 @@ impl Worker {
             }
         };
         match outcome? {
-            Batch::Done { rows, time } => {
+            Batch::Done { rows, hot, time } => {
+                if window.position.sub_pass > 0 {
+                    self.later = (self.later.0 + rows, self.later.1 + hot);
+                }
                 window.position = window.after(to);
                 self.size.took(to - from, rows, time);
                 self.debt = self.debt.saturating_add(rows);
@@ -337,10 +377,14 @@ async fn batch(
     // One round trip. The planner has no statistics of the new column; a TID range scan is what is wanted, always. The
     // table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked row. Rows that were
     // filled although the lease is lost are rolled back.
-    let clock = "SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::text";
+    let meter = format!(
+        "SELECT pg_catalog.concat_ws(' ', EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()), \
+         pg_catalog.pg_stat_get_xact_tuples_hot_updated({}::oid))",
+        shared.table_oid()
+    );
     let script = format!(
         "SET LOCAL enable_seqscan = off; LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
-         SET LOCAL lock_timeout = {}; {}; {clock}; {update}; {clock}",
+         SET LOCAL lock_timeout = {}; {}; {meter}; {update}; {meter}",
         spec.table.sql(),
         row_lock.as_millis().max(1),
         work.ledger.fence_sql(seat.lease),
@@ -361,29 +405,42 @@ async fn batch(
             _ => Err(error),
         };
     }
-    let time = match said.texts.as_slice() {
-        [_, _, start, end] => seconds(start, end),
-        _ => Duration::ZERO,
+    let (time, hot) = match said.texts.as_slice() {
+        [_, _, before, after] => Reading::of(before).until(Reading::of(after)),
+        _ => (Duration::ZERO, 0),
     };
     // The last but one is the UPDATE.
     let rows = said.affected.iter().rev().nth(1).copied().unwrap_or(0);
     let position = window.after(to);
     // The table cannot get another file while we have it locked.
-    let file = work.ledger.advance_window(connection, seat, window, position, rows, shared.table_oid()).await?;
+    let file = work.ledger.advance_window(connection, seat, window, position, (rows, hot), shared.table_oid()).await?;
     match file {
         None => Ok(Batch::NotOurs),
         Some(file) if file != window.relfilenode => Ok(Batch::Rewritten),
         Some(_) => {
             pg::commit(connection).await?;
-            Ok(Batch::Done { rows, time })
+            Ok(Batch::Done { rows, hot, time })
         }
     }
 }
 
-/// Returns the time between two readings of the server's clock.
-fn seconds(start: &str, end: &str) -> Duration {
-    let parse = |text: &str| text.parse::<f64>().unwrap_or(0.0);
-    Duration::try_from_secs_f64(parse(end) - parse(start)).unwrap_or_default()
+/// The server's clock, in seconds, and its count of HOT updates, before or after an UPDATE.
+#[derive(Clone, Copy)]
+struct Reading {
+    clock: f64,
+    hot: u64,
+}
+
+impl Reading {
+    fn of(text: &str) -> Self {
+        let (clock, hot) = text.split_once(' ').unwrap_or((text, "0"));
+        Self { clock: clock.parse().unwrap_or(0.0), hot: hot.parse().unwrap_or(0) }
+    }
+
+    fn until(self, end: Self) -> (Duration, u64) {
+        let time = Duration::try_from_secs_f64(end.clock - self.clock).unwrap_or_default();
+        (time, end.hot.saturating_sub(self.hot))
+    }
 }
 
 async fn who_blocks(connector: Connector, pid: i32, after: Duration) -> Vec<Blocker> {

@@ -1,5 +1,6 @@
--- How far the backfill of run $1 is: pages of the current pass, pages done, rows filled in all passes, late pages to do,
--- seconds since the pass began; and what the engine says of itself, if it has said something in the last seconds.
+-- How far the backfill of run $1 is: pages of the current pass, pages done, rows filled in all passes and how many of
+-- them touched no index, late pages to do, seconds since the pass began; and what the engine says of itself, if it has
+-- said something in the last seconds.
 SELECT b.bound,
        pg_catalog.floor(COALESCE(pg_catalog.sum(CASE
            WHEN w.pass <> b.pass OR w.late THEN 0
@@ -7,6 +8,7 @@ SELECT b.bound,
            ELSE (w.sub_pass * (w.to_page - w.from_page) + w.next_page - w.from_page)::float8 / w.sub_passes
        END), 0))::bigint,
        COALESCE(pg_catalog.sum(w.rows), 0)::bigint,
+       COALESCE(pg_catalog.sum(w.hot), 0)::bigint,
        pg_catalog.count(*) FILTER (WHERE w.pass = b.pass AND w.late AND w.done_at IS NULL),
        EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - b.started_at)::float8,
        CASE WHEN b.reported_at > pg_catalog.clock_timestamp() - interval '5 seconds' THEN b.rows_per_second END,

@@ -97,6 +97,7 @@ CREATE TABLE crossfade.page_window (
     sub_pass     integer  NOT NULL,
     next_page    bigint   NOT NULL,
     rows         bigint   NOT NULL,
+    hot          bigint   NOT NULL DEFAULT 0,
     epoch        bigint   NOT NULL,
     worker       integer  NOT NULL,
     late         boolean  NOT NULL,

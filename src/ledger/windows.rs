@@ -88,6 +88,8 @@ pub struct FillProgress {
     pub done: i64,
     /// Rows filled, in all passes.
     pub rows: i64,
+    /// Those of them that touched no index, because the new version stayed on its page.
+    pub hot: i64,
     /// Pages that wait for their lock.
     pub late: i64,
     /// Seconds since the current pass began.
@@ -272,7 +274,8 @@ impl Ledger {
         Ok(window(&row, pass)?)
     }
 
-    /// Notes, inside the batch's transaction, that the worker has come to `position` and filled `rows` more. Returns the
+    /// Notes, inside the batch's transaction, that the worker has come to `position` and filled `rows` more, `hot` of them
+    /// without touching an index. Returns the
     /// file that the table has now, or `None` when the window is not this worker's any more: then the batch must be
     /// rolled back.
     pub(crate) async fn advance_window(
@@ -281,11 +284,11 @@ impl Ledger {
         seat: Seat,
         window: &Window,
         position: Position,
-        rows: u64,
+        (rows, hot): (u64, u64),
         table_oid: i64,
     ) -> Result<Option<i64>, LedgerError> {
         let update = self.sql(
-            "UPDATE crossfade.page_window SET sub_pass = $6::bigint::integer, next_page = $7, rows = rows + $8, \
+            "UPDATE crossfade.page_window SET sub_pass = $6::bigint::integer, next_page = $7, rows = rows + $8, hot = hot + $11, \
                done_at = CASE WHEN $6 >= sub_passes THEN pg_catalog.clock_timestamp() END \
              WHERE run_id = $1 AND pass = $2 AND late = $3 AND from_page = $4 AND epoch = $5 AND worker = $9 \
              RETURNING COALESCE(pg_catalog.pg_relation_filenode($10::bigint::oid)::bigint, 0)",
@@ -301,6 +304,7 @@ impl Ledger {
             .bind(i64::try_from(rows).unwrap_or(i64::MAX))
             .bind(seat.worker)
             .bind(table_oid)
+            .bind(i64::try_from(hot).unwrap_or(i64::MAX))
             .fetch_optional(connection)
             .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
@@ -332,7 +336,7 @@ impl Ledger {
                 .execute(&mut *connection)
                 .await?;
             let position = window.after(page + 1);
-            let file = self.advance_window(connection, seat, window, position, 0, table_oid).await?;
+            let file = self.advance_window(connection, seat, window, position, (0, 0), table_oid).await?;
             Ok(file.is_some())
         }
         .await;
@@ -357,14 +361,15 @@ impl Ledger {
     pub async fn fill(&self, connection: &mut PgConnection, run: RunId) -> Result<Option<FillProgress>, LedgerError> {
         let row = pg::query(&self.sql(include_str!("progress.sql"))).bind(run.0).fetch_optional(connection).await?;
         let progress = |row: PgRow| {
-            let rate: Option<f64> = row.try_get(5)?;
-            let (eta_seconds, held_by) = (row.try_get(6)?, row.try_get(7)?);
+            let rate: Option<f64> = row.try_get(6)?;
+            let (eta_seconds, held_by) = (row.try_get(7)?, row.try_get(8)?);
             Ok(FillProgress {
                 bound: row.try_get(0)?,
                 done: row.try_get(1)?,
                 rows: row.try_get(2)?,
-                late: row.try_get(3)?,
-                seconds: row.try_get(4)?,
+                hot: row.try_get(3)?,
+                late: row.try_get(4)?,
+                seconds: row.try_get(5)?,
                 report: rate.map(|rows_per_second| FillReport { rows_per_second, eta_seconds, held_by }),
             })
         };

@@ -423,6 +423,53 @@ async fn pages_in_no_window_are_noticed() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sub_passes_keep_new_versions_on_their_pages() {
+    for (workers, kills) in [(1, 0), (1, 3), (2, 0)] {
+        let mut stage = Stage::rename_with(60_000, &format!("backfill: {{ workers: {workers} }}\n")).await;
+        let size = "SELECT pg_relation_size('vehicles')";
+        let before = stage.database.scalar::<i64>(size).await;
+        for _ in 0..kills {
+            let last = stage.rows_filled().await;
+            let running = stage.spawn_backfill();
+            wait_for("some rows", PATIENCE, async || stage.rows_filled().await > last + 3000).await;
+            running.abort();
+            let _ = running.await;
+            stage.take_over().await;
+        }
+        stage.backfill().await.unwrap();
+        assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
+        assert_eq!(stage.database.scalar::<i32>("SELECT max(sub_passes) FROM crossfade.page_window").await, 16);
+        let hot: i64 = stage.database.scalar("SELECT sum(hot)::bigint FROM crossfade.page_window").await;
+        assert!(hot > 36_000, "{hot} of 60000 with {workers} workers and {kills} kills");
+        let grown = stage.database.scalar::<i64>(size).await;
+        assert!(grown < before * 3 / 2, "{before} bytes, then {grown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sub_passes_are_left_off_while_an_old_snapshot_makes_them_useless() {
+    let stage = Stage::rename(60_000).await;
+    stage.set("window_pages", "64").await;
+    let mut old = PgConnection::connect(&stage.database.url).await.unwrap();
+    old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class").await.unwrap();
+    stage.backfill().await.unwrap();
+    assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
+    assert!(stage.saw(|event| matches!(event, Event::Warning { message } if message.contains("old snapshot"))));
+    let single: i64 = stage.database.scalar("SELECT count(*) FROM crossfade.page_window WHERE sub_passes = 1").await;
+    let several: i64 = stage.database.scalar("SELECT count(*) FROM crossfade.page_window WHERE sub_passes = 16").await;
+    assert!(several >= 1 && single >= 4 * several, "{several} windows in sub-passes, {single} at once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_indexed_column_is_filled_in_one_go() {
+    let stage = Stage::rename(20_000).await;
+    stage.database.execute("CREATE INDEX ON vehicles (lower(vehicle_status))").await;
+    stage.backfill().await.unwrap();
+    assert_eq!(stage.database.scalar::<i32>("SELECT max(sub_passes) FROM crossfade.page_window").await, 1);
+    assert_eq!(stage.unfilled().await, 0);
+}
+
 const TO_INTEGER: &str = "
 version: 1
 name: retype

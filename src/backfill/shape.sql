@@ -1,0 +1,19 @@
+-- Of table $1 with filled columns $2 (quoted): rows and pages, bytes of a row with header and line pointer, and whether an
+-- index that rules out HOT updates mentions one of them. Since PostgreSQL 16 a BRIN index does not. Last,
+-- whether the server counts HOT updates.
+SELECT GREATEST(c.reltuples, 0)::float8, c.relpages::float8,
+       (SELECT 28 + pg_catalog.sum(s.avg_width * (1 - s.null_frac))::float8 FROM pg_catalog.pg_stats AS s
+        JOIN pg_catalog.pg_namespace AS n ON n.nspname = s.schemaname
+        WHERE n.oid = c.relnamespace AND s.tablename = c.relname AND NOT s.inherited),
+       EXISTS (
+           SELECT FROM pg_catalog.pg_index AS i
+           JOIN pg_catalog.pg_class AS ic ON ic.oid = i.indexrelid
+           JOIN pg_catalog.pg_am AS am ON am.oid = ic.relam
+           JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
+                AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid AND d.refobjsubid > 0
+           JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
+           WHERE i.indrelid = c.oid AND '"' || pg_catalog.replace(a.attname, '"', '""') || '"' = ANY ($2::text[])
+             AND NOT (am.amname = 'brin' AND pg_catalog.current_setting('server_version_num')::integer >= 160000)),
+       pg_catalog.current_setting('track_counts')::boolean
+FROM pg_catalog.pg_class AS c
+WHERE c.oid = $1::bigint::oid
