@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Database, wait_for};
+use crate::harness::{Database, own_server, versions, wait_for};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -43,7 +43,10 @@ impl Stage {
 
     /// The same with more lines in the plan.
     async fn rename_with(rows: u32, more: &str) -> Self {
-        let database = Database::new().await;
+        Self::rename_on(Database::new().await, rows, more).await
+    }
+
+    async fn rename_on(database: Database, rows: u32, more: &str) -> Self {
         database
             .execute(&format!(
                 "CREATE TABLE vehicles (id int PRIMARY KEY, status text NOT NULL, filler text);
@@ -407,6 +410,44 @@ async fn it_holds_while_somebody_waits_for_its_locks() {
     tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     assert!(stage.saw(|event| matches!(event, Event::Released { signal, .. } if signal == "lock_wait")));
     assert_eq!(stage.unfilled().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn it_holds_while_a_replica_is_behind() {
+    let server = own_server();
+    let database = Database::on_server(&server).await;
+    let replica = tokio::task::block_in_place(|| server.replica().unwrap());
+    let mut standby = PgConnection::connect(&replica.url("postgres")).await.unwrap();
+    let more = "backfill: { max_rows_per_second: 10000 }\nthrottle: { replica_lag: 1s }\n";
+    let stage = Stage::rename_on(database, 60_000, more).await;
+    let running = stage.spawn_backfill();
+    stage.in_the_middle().await;
+    standby.execute("SELECT pg_wal_replay_pause()").await.unwrap();
+    let held = |event: &Event| matches!(event, Event::Hold { signal, limit, .. } if signal == "replica_lag" && limit == "1.0 s");
+    wait_for("the hold", PATIENCE, async || stage.saw(held)).await;
+    // The open batch may still end.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let rows = stage.rows_filled().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(stage.rows_filled().await, rows);
+    standby.execute("SELECT pg_wal_replay_resume()").await.unwrap();
+    stage.set("max_rows_per_second", "off").await;
+    let released = |event: &Event| matches!(event, Event::Released { signal, seconds } if signal == "replica_lag" && *seconds > 2.0);
+    wait_for("the release", PATIENCE, async || stage.saw(released)).await;
+    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+    assert_eq!(stage.unfilled().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_version_of_postgresql() {
+    for version in versions() {
+        let stage = Stage::rename_on(Database::on(&version).await, 20_000, "backfill: { workers: 2 }\n").await;
+        stage.backfill().await.unwrap();
+        assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 20_000), "PostgreSQL {}", version.major);
+        assert!(stage.check().await.unwrap().is_clean(), "PostgreSQL {}", version.major);
+        let fill: i64 = stage.database.scalar("SELECT sum(hot)::bigint FROM crossfade.page_window").await;
+        assert!(fill > 10_000, "PostgreSQL {}: {fill} HOT", version.major);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
