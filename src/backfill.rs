@@ -16,4 +16,4 @@ pub use control::run;
 pub use method::Method;
 pub use orders::check_setting;
 pub(crate) use pace::BatchSize;
-pub use spec::{Fill, Spec};
+pub use spec::{Fill, FillValue, Spec};

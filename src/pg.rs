@@ -5,8 +5,9 @@ mod patience;
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row as _};
 
 use crate::event::Blocker;
 
@@ -73,16 +74,67 @@ pub struct Timeouts {
 /// # Errors
 /// The server's error.
 pub async fn begin(connection: &mut PgConnection, timeouts: Timeouts, durable: bool) -> Result<(), sqlx::Error> {
+    batch(connection, &begin_text(timeouts, durable)).await
+}
+
+/// What a script said before it ended.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// The first column of each row of its queries, which must be text.
+    pub(crate) texts: Vec<String>,
+    /// The number of rows that each statement changed or returned.
+    pub(crate) affected: Vec<u64>,
+    /// The error that ended it early.
+    pub(crate) error: Option<sqlx::Error>,
+}
+
+/// Opens a transaction and runs `more` in it, statement by statement up to the first error, in one round trip.
+pub(crate) async fn begin_script(connection: &mut PgConnection, timeouts: Timeouts, durable: bool, more: &str) -> Said {
+    let text = begin_text(timeouts, durable) + more;
+    let mut said = Said::default();
+    let mut stream = connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(text)));
+    while let Some(item) = stream.next().await {
+        match item {
+            Ok(sqlx::Either::Left(done)) => said.affected.push(done.rows_affected()),
+            Ok(sqlx::Either::Right(row)) => match row.try_get(0) {
+                Ok(text) => said.texts.push(text),
+                Err(error) => said.error = said.error.or(Some(error)),
+            },
+            Err(error) => said.error = said.error.or(Some(error)),
+        }
+    }
+    said
+}
+
+/// Runs a query in a transaction of its own that is rolled back, after the statements of `more`, in one round trip.
+/// Returns its rows, whose values are text.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn look(
+    connection: &mut PgConnection,
+    timeouts: Timeouts,
+    more: &str,
+    sql: &str,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let text = format!("{}{more}; {sql}; ROLLBACK", begin_text(timeouts, false));
+    let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
+    if rows.is_err() {
+        rollback(connection).await;
+    }
+    rows
+}
+
+fn begin_text(timeouts: Timeouts, durable: bool) -> String {
     let commit = if durable { "" } else { "SET LOCAL synchronous_commit = off; " };
-    let text = format!(
+    format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; \
          SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL search_path = pg_catalog, pg_temp; \
          SET LOCAL row_security = off; SET LOCAL jit = off; {commit}",
         timeouts.lock.as_millis(),
         timeouts.statement.as_millis(),
         IDLE_IN_TRANSACTION.as_millis(),
-    );
-    batch(connection, &text).await
+    )
 }
 
 /// Commits the open transaction.

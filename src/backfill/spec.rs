@@ -18,10 +18,38 @@ pub struct Spec {
 pub struct Fill {
     /// The new column, quoted.
     pub column: String,
-    /// The forward value, over the row alias `t`.
+    /// Never raises: a value that does not convert leaves the row as it is.
+    pub total: FillValue,
+    /// The same without an exception block for each row, where there is one: much faster, but it raises where a value
+    /// does not convert.
+    pub strict: Option<FillValue>,
+}
+
+/// What a column is filled with. All texts are SQL over the row alias `t`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FillValue {
+    /// The forward value.
     pub value: String,
-    /// True of a row that still has to be filled, over the row alias `t`.
+    /// True of a row that still has to be filled.
     pub missing: String,
+}
+
+/// Which of its values a batch uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Values {
+    /// Those that never raise.
+    Total,
+    /// Those that raise where a value does not convert: then the batch must be done again with the others.
+    Strict,
+}
+
+impl Fill {
+    fn value(&self, values: Values) -> &FillValue {
+        match (values, &self.strict) {
+            (Values::Strict, Some(strict)) => strict,
+            _ => &self.total,
+        }
+    }
 }
 
 impl Spec {
@@ -33,27 +61,37 @@ impl Spec {
     /// scan that holds no more than the batch's row locks, and rows written since the trigger are already filled and so
     /// left alone. `IS TRUE` keeps the planner from using an index on the new column instead of the range.
     pub fn batch(&self, from: u32, to: u32, pass: (u32, u32)) -> String {
+        self.batch_of(Values::Total, from, to, pass)
+    }
+
+    /// The same with the values of one kind.
+    pub(super) fn batch_of(&self, values: Values, from: u32, to: u32, pass: (u32, u32)) -> String {
         let slice = match pass {
             (_, 1) => String::new(),
             (r, k) => format!(" AND (pg_catalog.hashtid(t.ctid) & {}) = {r}", k - 1),
         };
-        self.update(&format!("'({from},0)'"), &format!("'({to},0)'"), &slice)
+        self.update(&format!("'({from},0)'"), &format!("'({to},0)'"), &slice, values)
     }
 
     /// Returns the batch as a person reads it in the dry run.
     pub fn template(&self) -> String {
-        self.update(":from_page", ":to_page", "")
+        self.update(":from_page", ":to_page", "", Values::Total)
     }
 
-    fn update(&self, from: &str, to: &str, slice: &str) -> String {
+    /// Returns whether there are strict values that differ from the total ones.
+    pub(super) fn has_strict(&self) -> bool {
+        self.fills.iter().any(|fill| fill.strict.is_some())
+    }
+
+    fn update(&self, from: &str, to: &str, slice: &str, values: Values) -> String {
         let set: Vec<_> = match self.fills.as_slice() {
-            [fill] => vec![format!("{} = {}", fill.column, fill.value)],
+            [fill] => vec![format!("{} = {}", fill.column, fill.value(values).value)],
             fills => {
-                let keep = |f: &Fill| format!("{0} = COALESCE(t.{0}, {1})", f.column, f.value);
+                let keep = |f: &Fill| format!("{0} = COALESCE(t.{0}, {1})", f.column, f.value(values).value);
                 fills.iter().map(keep).collect()
             }
         };
-        let missing: Vec<_> = self.fills.iter().map(|fill| format!("({})", fill.missing)).collect();
+        let missing: Vec<_> = self.fills.iter().map(|fill| format!("({})", fill.value(values).missing)).collect();
         format!(
             "UPDATE {} AS t SET {} WHERE t.ctid >= {from}::pg_catalog.tid AND t.ctid < {to}::pg_catalog.tid{slice} AND ({}) IS TRUE",
             self.table.sql(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::sync::watch;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::control::{Shared, connect};
 use super::orders::Orders;
 use super::pace::BatchSize;
+use super::spec::Values;
 use crate::event::{Blocker, Event};
 use crate::ledger::{LeaseError, LedgerError, Seat, Window};
 use crate::pg::{self, Connector, ErrorClass};
@@ -46,6 +47,8 @@ enum Batch {
     TableLocked(Error),
     /// A row could not be locked.
     RowLocked(Error),
+    /// A value does not convert, and the statement was one that raises then.
+    Raised(Error),
 }
 
 pub(super) struct Worker {
@@ -62,13 +65,15 @@ pub(super) struct Worker {
     failures: u32,
     /// Whether the last batch waited in vain for something that must be waited for.
     waiting: bool,
+    strict: Strictness,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, number: u16, orders: watch::Receiver<Orders>) -> Self {
         let size = BatchSize::new(orders.borrow().batch_target);
         let aside = BTreeSet::new();
-        Self { shared, number, orders, connection: None, size, debt: 0, aside, failures: 0, waiting: false }
+        let strict = Strictness::new(shared.spec.has_strict());
+        Self { shared, number, orders, connection: None, size, debt: 0, aside, failures: 0, waiting: false, strict }
     }
 
     /// Works until every window is taken, or there is a reason to leave.
@@ -145,6 +150,7 @@ impl Worker {
                 self.debt = self.debt.saturating_add(rows);
                 self.failures = 0;
                 self.waiting = false;
+                self.strict.worked();
                 let speed = self.orders.borrow().speed();
                 self.sleep(time.mul_f64(1.0 / speed - 1.0)).await;
                 Ok(true)
@@ -156,6 +162,11 @@ impl Worker {
             }
             Batch::TableLocked(error) => {
                 self.wait_politely(blockers, &error).await;
+                Ok(true)
+            }
+            Batch::Raised(error) => {
+                tracing::debug!(%error, from, to, "a value does not convert");
+                self.strict.raised();
                 Ok(true)
             }
             Batch::RowLocked(error) if window.late => {
@@ -190,8 +201,9 @@ impl Worker {
             // While it waits for a row, a batch keeps those that it has locked: no longer than it would take anyway.
             shared.lock_timeout.min(self.orders.borrow().batch_target.max(Duration::from_millis(20)))
         };
+        let values = self.strict.values();
         let (connection, seat) = self.connection().await?;
-        let done = batch(&shared, connection, seat, window, to, row_lock).await;
+        let done = batch(&shared, connection, seat, window, to, row_lock, values).await;
         match &done {
             Ok(Batch::Done { .. }) => {}
             Err(error) if error.class() == ErrorClass::Connection => {}
@@ -317,32 +329,44 @@ async fn batch(
     window: &Window,
     to: u32,
     row_lock: Duration,
+    values: Values,
 ) -> Result<Batch, Error> {
     let (work, spec) = (&shared.work, &shared.spec);
     let timeouts = pg::Timeouts { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT };
-    pg::begin(connection, timeouts, false).await?;
-    // The planner has no statistics of the new column; a TID range scan is what is wanted, always. The table's lock is
-    // taken apart from the rows', so that a locked table is not mistaken for a locked row.
-    let lock = format!(
-        "SET LOCAL enable_seqscan = off; LOCK TABLE {} IN ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = {}",
+    let update = spec.batch_of(values, window.position.next, to, (window.position.sub_pass, window.sub_passes));
+    // One round trip. The planner has no statistics of the new column; a TID range scan is what is wanted, always. The
+    // table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked row. Rows that were
+    // filled although the lease is lost are rolled back.
+    let clock = "SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::text";
+    let script = format!(
+        "SET LOCAL enable_seqscan = off; LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
+         SET LOCAL lock_timeout = {}; {}; {clock}; {update}; {clock}",
         spec.table.sql(),
-        row_lock.as_millis().max(1)
+        row_lock.as_millis().max(1),
+        work.ledger.fence_sql(seat.lease),
     );
-    if let Err(error) = pg::batch(connection, &lock).await {
-        let error = Error::Database(error);
-        return if error.class() == ErrorClass::Contention { Ok(Batch::TableLocked(error)) } else { Err(error) };
+    let said = pg::begin_script(connection, timeouts, false, &script).await;
+    let locked = !said.texts.is_empty();
+    let fenced = said.texts.get(1).is_some_and(|text| text == "fenced");
+    if said.error.is_none() && !fenced {
+        pg::rollback(connection).await;
+        return Err(work.ledger.lost(connection, seat.lease).await.into());
     }
-    work.ledger.fence(connection, seat.lease).await?;
-    let sql = spec.batch(window.position.next, to, (window.position.sub_pass, window.sub_passes));
-    let start = Instant::now();
-    let rows = match pg::update(connection, &sql).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            let error = Error::Database(error);
-            return if error.class() == ErrorClass::Contention { Ok(Batch::RowLocked(error)) } else { Err(error) };
-        }
+    if let Some(error) = said.error {
+        let error = Error::Database(error);
+        return match error.class() {
+            ErrorClass::Contention if !locked => Ok(Batch::TableLocked(error)),
+            ErrorClass::Contention => Ok(Batch::RowLocked(error)),
+            ErrorClass::Other if fenced && values == Values::Strict => Ok(Batch::Raised(error)),
+            _ => Err(error),
+        };
+    }
+    let time = match said.texts.as_slice() {
+        [_, _, start, end] => seconds(start, end),
+        _ => Duration::ZERO,
     };
-    let time = start.elapsed();
+    // The last but one is the UPDATE.
+    let rows = said.affected.iter().rev().nth(1).copied().unwrap_or(0);
     let position = window.after(to);
     // The table cannot get another file while we have it locked.
     let file = work.ledger.advance_window(connection, seat, window, position, rows, shared.table_oid()).await?;
@@ -356,8 +380,50 @@ async fn batch(
     }
 }
 
+/// Returns the time between two readings of the server's clock.
+fn seconds(start: &str, end: &str) -> Duration {
+    let parse = |text: &str| text.parse::<f64>().unwrap_or(0.0);
+    Duration::try_from_secs_f64(parse(end) - parse(start)).unwrap_or_default()
+}
+
 async fn who_blocks(connector: Connector, pid: i32, after: Duration) -> Vec<Blocker> {
     let Ok(mut connection) = connector.connect("look").await else { return vec![] };
     tokio::time::sleep(after).await;
     pg::blockers(&mut connection, pid).await.unwrap_or_default()
+}
+
+/// Whether the next batch may raise. A value that does not convert costs a batch, so after one the next few do not raise,
+/// and each time it happens again soon, twice as many.
+#[derive(Debug, Clone, Copy)]
+struct Strictness {
+    possible: bool,
+    /// Batches to go before the next strict one.
+    careful: u32,
+    /// How many they were the last time.
+    last: u32,
+}
+
+impl Strictness {
+    const MOST: u32 = 256;
+
+    fn new(possible: bool) -> Self {
+        Self { possible, careful: 0, last: 0 }
+    }
+
+    fn values(self) -> Values {
+        if self.possible && self.careful == 0 { Values::Strict } else { Values::Total }
+    }
+
+    fn worked(&mut self) {
+        if self.careful > 0 {
+            self.careful -= 1;
+        } else {
+            self.last /= 2;
+        }
+    }
+
+    fn raised(&mut self) {
+        self.last = (self.last * 2).clamp(1, Self::MOST);
+        self.careful = self.last;
+    }
 }

@@ -1,7 +1,7 @@
 //! The expressions between the two columns: inlined where they cannot raise, behind total functions where they can.
 
 use super::{Active, Context, LedgerSchema, Stage};
-use crate::backfill::Fill;
+use crate::backfill::{Fill, FillValue};
 use crate::catalog::Conversion;
 use crate::ident::RunTag;
 use crate::sql::{dollar_quote, quote_ident};
@@ -188,13 +188,16 @@ pub(super) fn pair(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Pair 
 pub(super) fn fill(context: &Context<'_>, a: &Active<'_>) -> Fill {
     let forward = forward(context, a);
     let (old, new) = (format!("t.{}", a.change.old.sql()), format!("t.{}", a.change.new.sql()));
-    let value = forward.value(&old);
-    let mut missing = vec![format!("{new} IS NULL")];
-    if forward.null_to_null() {
-        missing.push(format!("{old} IS NOT NULL"));
-    }
-    if forward.fails(&old).is_some() {
-        missing.push(format!("{value} IS NOT NULL"));
-    }
-    Fill { column: a.change.new.sql(), value, missing: missing.join(" AND ") }
+    let values = |value: String| {
+        let mut missing = vec![format!("{new} IS NULL")];
+        if forward.null_to_null() {
+            missing.push(format!("{old} IS NOT NULL"));
+        }
+        if forward.fails(&old).is_some() {
+            missing.push(format!("{value} IS NOT NULL"));
+        }
+        FillValue { value, missing: missing.join(" AND ") }
+    };
+    let strict = forward.fails(&old).is_some().then(|| values(forward.strict_value(&old)));
+    Fill { column: a.change.new.sql(), total: values(forward.value(&old)), strict }
 }

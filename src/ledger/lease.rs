@@ -138,6 +138,16 @@ impl Ledger {
         if row.is_some() { Ok(()) } else { Err(self.lost(connection, lease).await) }
     }
 
+    /// Returns the query of [`Ledger::fence`] with its values, for a script: it says `fenced`, or nothing when the lease
+    /// is no longer ours.
+    pub(crate) fn fence_sql(&self, lease: Lease) -> String {
+        self.sql(&format!(
+            "SELECT 'fenced'::text FROM crossfade.lease WHERE run_id = {} AND epoch = {} \
+             AND expires > pg_catalog.clock_timestamp() FOR KEY SHARE",
+            lease.run, lease.epoch
+        ))
+    }
+
     /// Gives the lease back, so that the next runner need not wait.
     ///
     /// # Errors
@@ -148,7 +158,8 @@ impl Ledger {
         pg::query(&release).bind(lease.run.0).bind(lease.epoch).execute(connection).await.map(drop)
     }
 
-    async fn lost(&self, connection: &mut PgConnection, lease: Lease) -> LeaseError {
+    /// Returns the error that names who has the lease now.
+    pub(crate) async fn lost(&self, connection: &mut PgConnection, lease: Lease) -> LeaseError {
         let who = self.sql("SELECT holder FROM crossfade.lease WHERE run_id = $1 AND epoch <> $2");
         match pg::query(&who).bind(lease.run.0).bind(lease.epoch).fetch_optional(connection).await {
             Ok(row) => {

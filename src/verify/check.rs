@@ -61,26 +61,29 @@ pub async fn check(
     parallel: usize,
 ) -> Result<(Outcome, Identity), Error> {
     let start = Instant::now();
-    let mut connection = connect(connector, stop).await?;
+    let connections = (0..parallel.max(1)).map(|_| connect(connector, stop));
+    let mut connections = futures_util::future::try_join_all(connections).await?;
+    let first = connections.first_mut().ok_or(Error::Interrupted)?;
     let tag = &program.tag;
-    let identity = Identity::read(ledger, &mut connection, &spec.table, tag).await?;
-    let pages = table_pages(&mut connection, spec).await?;
-    let plan = Arc::new(Windows::of(pages, parallel.max(1)));
+    let identity = Identity::read(ledger, first, &spec.table, tag).await?;
+    let plan = Arc::new(Windows::of(table_pages(first, spec).await?, parallel.max(1)));
     let (results, mut checked) = mpsc::unbounded_channel();
     let mut workers = JoinSet::new();
-    for _ in 0..parallel.max(1).min(plan.count as usize) {
+    for connection in connections {
         let (connector, stop, results) = (connector.clone(), stop.clone(), results.clone());
         let (spec, plan) = (spec.clone(), Arc::clone(&plan));
-        workers.spawn(async move { worker(&connector, &stop, &spec, &plan, &results).await });
+        workers.spawn(async move { worker(connection, &connector, &stop, &spec, &plan, &results).await });
     }
     drop(results);
     let mut tally = Tally::new(phase, plan.count);
     while let Some(window) = checked.recv().await {
         tally.add(window, sink);
     }
+    let mut connection = None;
     while let Some(ended) = workers.join_next().await {
-        ended.map_err(|_| Error::Interrupted)??;
+        connection = Some(ended.map_err(|_| Error::Interrupted)??);
     }
+    let mut connection = connection.ok_or(Error::Interrupted)?;
     let after = Identity::read(ledger, &mut connection, &spec.table, tag).await?;
     if after.relfilenode != identity.relfilenode {
         let reason =
@@ -125,14 +128,15 @@ async fn connect(connector: &Connector, stop: &CancellationToken) -> Result<PgCo
     connector.connect_patiently("verify", stop, None).await?.ok_or(Error::Interrupted)
 }
 
+/// Checks windows until there are none left, and returns the connection.
 async fn worker(
+    mut connection: PgConnection,
     connector: &Connector,
     stop: &CancellationToken,
     spec: &Spec,
     windows: &Windows,
     results: &mpsc::UnboundedSender<Checked>,
-) -> Result<(), Error> {
-    let mut connection = connect(connector, stop).await?;
+) -> Result<PgConnection, Error> {
     while let Some((window, range)) = windows.take() {
         let mut tries = 0;
         let (counts, keys) = loop {
@@ -155,7 +159,7 @@ async fn worker(
             break;
         }
     }
-    Ok(())
+    Ok(connection)
 }
 
 /// Looks at one window. A suspicion, or a value that does not convert, makes a second look necessary.
@@ -208,18 +212,9 @@ fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error>
     Ok(MismatchKey { key, class: class.to_owned() })
 }
 
-/// One query in a transaction of its own.
+/// One query in a transaction of its own, as a TID range scan whatever the planner thinks of the table's size.
 async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
-    pg::begin(connection, TIMEOUTS, false).await?;
-    let rows = async {
-        // A TID range scan, whatever the planner thinks of the table's size.
-        pg::batch(connection, "SET LOCAL enable_seqscan = off").await?;
-        pg::fetch(connection, sql).await
-    }
-    .await;
-    // Nothing was written.
-    pg::rollback(connection).await;
-    rows
+    pg::look(connection, TIMEOUTS, "SET LOCAL enable_seqscan = off", sql).await
 }
 
 /// Adds up the windows and tells how far the check is.
