@@ -26,7 +26,8 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
     END AS storage,
     CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END AS compression,
     nullif(a.attstattarget, -1) AS statistics,
-    coalesce(to_json(a.attoptions), '[]') AS options,
+    -- Only those that ALTER TABLE documents: servers of late 2026 keep a version of their own here.
+    (SELECT coalesce(json_agg(o), '[]') FROM unnest(a.attoptions) AS o WHERE o LIKE 'n\_distinct%') AS options,
     col_description(a.attrelid, a.attnum) AS comment,
     (SELECT coalesce(json_agg(json_build_array(
               CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,

@@ -157,6 +157,7 @@ fn tool_code(error: &Error) -> &'static str {
         Error::Refused { .. } => "run::refused",
         Error::PlanEdited { .. } => "run::plan_edited",
         Error::Blocked { .. } => "run::blocked",
+        Error::PointOfNoReturn { .. } => "run::point_of_no_return",
         Error::Locked { .. } => "run::locked",
         Error::Mismatch(_) => "run::mismatch",
         Error::Drifted { .. } => "run::drifted",
@@ -190,6 +191,9 @@ fn tool_help(error: &Error, target: &str) -> String {
     let help = match error {
         Error::Refused { .. } => "clear the way, then look again with crossfade plan",
         Error::PlanEdited { .. } => "restore the file as it was, or crossfade rollback the run and run the new plan",
+        Error::PointOfNoReturn { .. } => {
+            "a plan for the opposite change leads back: rename, or change the type, the other way"
+        }
         Error::Blocked { .. } => "try again when that is out of the way; crossfade status says where the run stands",
         Error::Locked { .. } => {
             "end the transaction in the way, or try again when it is over; the run goes on where it stopped"

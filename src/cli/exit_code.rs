@@ -30,7 +30,7 @@ pub fn of(error: &Error) -> u8 {
     match error {
         Error::Refused { .. } | Error::Step { .. } => DATABASE,
         Error::PlanEdited { .. } => PLAN_INVALID,
-        Error::Blocked { .. } | Error::Locked { .. } => BLOCKED,
+        Error::Blocked { .. } | Error::PointOfNoReturn { .. } | Error::Locked { .. } => BLOCKED,
         Error::Mismatch(_) => MISMATCH,
         Error::Drifted { .. } => DRIFTED,
         Error::Interrupted => INTERRUPTED,

@@ -30,6 +30,14 @@ pub enum Error {
         /// What stands in the way, and what to do.
         reason: String,
     },
+    /// The way back is closed.
+    #[error("step {step} cannot be taken back: {why}")]
+    PointOfNoReturn {
+        /// The step.
+        step: StepId,
+        /// Why not.
+        why: String,
+    },
     /// A lock was not to be had.
     #[error("step {step} could not get its lock in {attempts} tries{}", blocked_by(.blockers))]
     Locked {

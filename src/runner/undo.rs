@@ -62,7 +62,7 @@ fn refuse_point_of_no_return(work: &Work, state: &State, to: Option<Phase>) -> R
     while let Some(step) = rest.next_undo(&work.run.program, to) {
         let done = rest.done.last() == Some(&step.id);
         if let (Undo::PointOfNoReturn(why), true) = (&step.undo, done) {
-            return Err(Error::Blocked { reason: format!("step {} cannot be taken back: {why}", step.id) });
+            return Err(Error::PointOfNoReturn { step: step.id.clone(), why: why.clone() });
         }
         if rest.maybe_ran.take().is_none() {
             rest.done.pop();

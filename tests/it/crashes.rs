@@ -191,6 +191,39 @@ async fn a_type_change_killed_at_every_ledger_entry_goes_on_and_ends_like_alter_
     forward("license-plate.yaml").await;
 }
 
+/// Killed at random moments in the backfill, while an application writes: what was committed stays, what was not is done
+/// again, and every row is right in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_killed_at_random_moments_misses_no_row() {
+    const ROWS: u32 = 40_000;
+    let stage = Stage::new("vehicle-status.yaml", ROWS).await;
+    let text = std::fs::read_to_string(stage.file.path()).unwrap();
+    let slow = text.replace("batch_target: 100ms", "max_rows_per_second: 8000\n  batch_target: 10ms");
+    assert_ne!(slow, text);
+    std::fs::write(stage.file.path(), slow).unwrap();
+    let run = stage.run();
+    let filled = "SELECT COALESCE(sum(rows), 0)::bigint FROM crossfade.page_window";
+    let mut kills = 0;
+    while stage.database.scalar::<i64>(filled).await < i64::from(ROWS) * 9 / 10 {
+        let before = stage.database.scalar::<i64>(filled).await;
+        let running = run.spawn();
+        let more = before + rand::random_range(1..2_500);
+        wait_for("the backfill to go on", PATIENCE, async || stage.database.scalar::<i64>(filled).await >= more).await;
+        tokio::time::sleep(Duration::from_micros(rand::random_range(0..8_000))).await;
+        running.kill().await;
+        kills += 1;
+        // The application goes on meanwhile: rows move, and the trigger fills those that are touched.
+        stage.database.execute("UPDATE vehicles SET weight = weight + 1 WHERE id % 97 = 0").await;
+        stage.alone().await;
+    }
+    assert!(kills >= 10, "only {kills} kills");
+    stage.ok(&run).await;
+    let bad = "SELECT sum(empty + different + unconverted)::bigint FROM crossfade.verification";
+    assert_eq!(stage.database.scalar::<i64>(bad).await, 0);
+    let total = format!("SELECT count(vehicle_status) = {ROWS} FROM vehicles");
+    assert!(stage.database.scalar::<bool>(&total).await);
+}
+
 /// From every entry before the drop, a killed run can be rolled back, and the rollback survives being killed as well.
 async fn back(plan: &str) {
     let stage = Stage::new(plan, 500).await;
