@@ -450,6 +450,40 @@ async fn every_version_of_postgresql() {
     }
 }
 
+/// The application locks rows in the opposite order, so that both wait for each other all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn in_a_deadlock_the_application_is_never_the_victim() {
+    let stage = Stage::rename_with(30_000, "backfill: { max_rows_per_second: 10000 }\n").await;
+    let stop = CancellationToken::new();
+    let application = tokio::spawn({
+        let (url, stop) = (stage.database.url.clone(), stop.clone());
+        async move {
+            let mut connection = PgConnection::connect(&url).await.unwrap();
+            let (mut transactions, mut longest) = (0, Duration::ZERO);
+            while !stop.is_cancelled() {
+                connection.execute("BEGIN").await.unwrap();
+                for id in (0..60).rev().map(|n| n * 500 + transactions % 500 + 1) {
+                    let update = format!("UPDATE vehicles SET filler = 'a{transactions}' WHERE id = {id}");
+                    let start = Instant::now();
+                    connection.execute(sqlx::raw_sql(AssertSqlSafe(update))).await.unwrap();
+                    longest = longest.max(start.elapsed());
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                connection.execute("COMMIT").await.unwrap();
+                transactions += 1;
+            }
+            (transactions, longest)
+        }
+    });
+    stage.backfill().await.unwrap();
+    stop.cancel();
+    let (transactions, longest) = application.await.unwrap();
+    assert!(transactions > 3, "{transactions} transactions");
+    // A batch and its lock timeout, on a busy machine.
+    assert!(longest < Duration::from_secs(1), "a statement of the application took {longest:?}");
+    assert_eq!(stage.unfilled().await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn pages_in_no_window_are_noticed() {
     let stage = Stage::rename(30_000).await;
