@@ -178,7 +178,7 @@ mod tests {
         assert!(!adaptive.observe(1000, 800));
         assert_eq!(adaptive.next(wanted), wanted);
         assert!(adaptive.observe(1000, 10));
-        let singles = |adaptive: &mut Adaptive| (0..).take_while(|_| adaptive.next(wanted).sub_passes == 1).count();
+        let singles = |adaptive: &mut Adaptive| (0..1000).take_while(|_| adaptive.next(wanted).sub_passes == 1).count();
         assert_eq!(singles(&mut adaptive), 4);
         assert!(adaptive.observe(1000, 10));
         assert_eq!(singles(&mut adaptive), 8);

@@ -107,19 +107,19 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
         };
         let started = Instant::now();
         work.emit(Event::StepStarted { step: step.id.clone(), title: step.title.clone() });
-        let adopted = execute(work, session, step).await?;
+        let adopted = execute(work, session, &state, step).await?;
         let seconds = started.elapsed().as_secs_f64();
         work.emit(Event::StepDone { step: step.id.clone(), seconds, adopted });
     }
 }
 
 /// Does one step, unless the catalog shows that it is done. Returns whether it was.
-async fn execute(work: &Work, session: &mut Session, step: &Step) -> Result<bool, Error> {
+async fn execute(work: &Work, session: &mut Session, state: &State, step: &Step) -> Result<bool, Error> {
     if !step.probe.is_empty() && missing(work, session, &step.probe).await?.is_empty() {
         note(work, session, Entry::StepDone { step: step.id.clone(), adopted: true }).await?;
         return Ok(true);
     }
-    let result = apply(work, session, step).await;
+    let result = apply(work, session, state, step).await;
     match result {
         Ok(()) => Ok(false),
         Err(error) => {
@@ -134,7 +134,7 @@ async fn execute(work: &Work, session: &mut Session, step: &Step) -> Result<bool
     }
 }
 
-async fn apply(work: &Work, session: &mut Session, step: &Step) -> Result<(), Error> {
+async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -> Result<(), Error> {
     let done = Entry::StepDone { step: step.id.clone(), adopted: false };
     if let Action::Transaction { guards, statements } = &step.apply {
         let entries = [done];
@@ -147,7 +147,10 @@ async fn apply(work: &Work, session: &mut Session, step: &Step) -> Result<(), Er
         }
         return Err(gate::will_not_hold(step));
     }
-    note(work, session, Entry::StepStarted { step: step.id.clone() }).await?;
+    // After a kill the log says already that it may have run.
+    if state.maybe_ran.as_ref() != Some(&step.id) || state.mode != Mode::Forward {
+        note(work, session, Entry::StepStarted { step: step.id.clone() }).await?;
+    }
     match &step.apply {
         Action::Transaction { .. } => {}
         Action::Concurrent { settings, statement, builds } => {
@@ -162,10 +165,8 @@ async fn apply(work: &Work, session: &mut Session, step: &Step) -> Result<(), Er
         }
         Action::Backfill(spec) => crate::backfill::run(work, spec).await?,
         Action::Verify(spec) => {
-            let outcome = gate::check(work, session, spec, step.phase).await?;
-            if !outcome.is_clean() {
-                return Err(Error::Mismatch(outcome));
-            }
+            let outcome = gate::check(work, session, spec, step.phase, Some(step)).await?;
+            return if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) };
         }
         Action::AwaitQuiet { quiet } => gate::await_quiet(work, session, *quiet).await?,
         Action::AwaitGrace { grace } => gate::await_grace(work, session, step, *grace).await?,

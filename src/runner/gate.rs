@@ -82,12 +82,14 @@ pub(super) async fn failed(
     Ok(None)
 }
 
-/// Checks all rows and records the result. Returns the outcome, clean or not.
+/// Checks all rows and records the result; a clean one makes `step` done in the same transaction. Returns the outcome,
+/// clean or not.
 pub(super) async fn check(
     work: &Work,
     session: &mut Session,
     spec: &verify::Spec,
     phase: Phase,
+    step: Option<&Step>,
 ) -> Result<verify::Outcome, Error> {
     let (outcome, identity) = work.check(spec, phase).await?;
     let timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
@@ -95,8 +97,11 @@ pub(super) async fn check(
     let stored = async {
         work.ledger.fence(&mut session.main, work.lease).await?;
         work.ledger.store_verification(&mut session.main, &work.run, &identity, &outcome, false).await?;
-        let entry = Entry::Verified { counts: outcome.counts };
-        work.ledger.append(&mut session.main, &work.run, &[entry], &work.actor).await
+        let mut entries = vec![Entry::Verified { counts: outcome.counts }];
+        if let Some(step) = step.filter(|_| outcome.is_clean()) {
+            entries.push(Entry::StepDone { step: step.id.clone(), adopted: false });
+        }
+        work.ledger.append(&mut session.main, &work.run, &entries, &work.actor).await
     }
     .await;
     match stored {
@@ -122,7 +127,7 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
             let Some(spec) = spec else {
                 return Err(Error::Blocked { reason: format!("step {} needs a check that the run does not have", step.id) });
             };
-            let outcome = check(work, session, spec, step.phase).await?;
+            let outcome = check(work, session, spec, step.phase, None).await?;
             if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
         }
         GuardFailed::NotQuiet => {

@@ -93,7 +93,10 @@ async fn a_frozen_runner_commits_nothing_after_its_lease_expired() {
         database.scalar::<bool>("SELECT expires < clock_timestamp() FROM crossfade.lease").await
     })
     .await;
-    let log = "SELECT string_agg(actor || entry::text, ';' ORDER BY seq) FROM crossfade.event";
+    // Everything it could write: the log, how far the windows are, and the rows themselves.
+    let log = "SELECT (SELECT string_agg(actor || entry::text, ';' ORDER BY seq) FROM crossfade.event)
+                   || (SELECT string_agg(w::text, ';' ORDER BY w.pass, w.from_page) FROM crossfade.page_window w)
+                   || (SELECT count(vehicle_status) FROM vehicles)";
     let before: String = database.scalar(log).await;
     frozen.signal(Signal::SIGCONT);
     let output = frozen.wait(PATIENCE).await;

@@ -14,3 +14,4 @@ mod ready_plans;
 mod steps;
 mod sync_trigger;
 mod traffic_works;
+mod values;
