@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use tokio::sync::watch;
 
 use super::control::{Shared, connect};
-use super::method::Adaptive;
+use super::method::{Adaptive, Method};
 use super::orders::Orders;
 use super::pace::BatchSize;
 use super::spec::Values;
@@ -167,7 +167,8 @@ impl Worker {
         }
         let max_rows = self.orders.borrow().rate.as_ref().map(|rate| (rate.rows_per_second() / 2).max(1));
         self.size.set_target(self.orders.borrow().batch_target);
-        let mut to = from.saturating_add(self.size.pages(max_rows)).min(window.to);
+        let most = Method::most_pages(window.sub_passes, window.to - window.from, self.orders.borrow().workers);
+        let mut to = from.saturating_add(self.size.pages(max_rows).min(most)).min(window.to);
         if let Some(&page) = self.aside.range(from..to).next() {
             to = page;
         }
