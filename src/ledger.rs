@@ -5,11 +5,14 @@ mod entry;
 mod lease;
 mod state;
 mod store;
+mod verification;
 mod windows;
+mod writes;
 
 pub use entry::Entry;
 pub use lease::{LEASE_SECONDS, Lease, LeaseError};
 pub use state::{IllegalEntry, Mode, State};
-pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION, WriteCounts};
+pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION};
 pub use windows::{FillProgress, FillReport};
 pub(crate) use windows::{Seat, Window};
+pub use writes::WriteCounts;

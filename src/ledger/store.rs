@@ -5,12 +5,11 @@ use sqlx::{PgConnection, Row};
 
 use super::{Entry, IllegalEntry, Lease, LeaseError, State};
 use crate::catalog::Facts;
-use crate::compile::{Counters, LedgerSchema};
+use crate::compile::LedgerSchema;
 use crate::ident::{PlanName, RunId};
 use crate::pg;
 use crate::plan::Plan;
 use crate::step::Program;
-use crate::verify::Outcome;
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -129,19 +128,6 @@ pub struct LoggedEntry {
     pub state: String,
     /// What.
     pub entry: Entry,
-}
-
-/// Writes through the columns, as the sync trigger counted them. Rolled-back writes count too.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct WriteCounts {
-    /// Through an old column.
-    pub old: i64,
-    /// Through a new column.
-    pub new: i64,
-    /// Statements that set both to values that do not agree.
-    pub conflicts: i64,
-    /// Seconds since a write through an old column was last noticed.
-    pub old_quiet_seconds: i64,
 }
 
 impl Ledger {
@@ -488,166 +474,6 @@ impl Ledger {
                 Err(error)
             }
         }
-    }
-
-    /// Reads the trigger's counters and notes when the old one last moved. Returns `None` before expand and after the
-    /// end, when there are no counters.
-    ///
-    /// # Errors
-    /// The server's error.
-    pub async fn sample_writes(
-        &self,
-        connection: &mut PgConnection,
-        run: &Run,
-    ) -> Result<Option<WriteCounts>, LedgerError> {
-        let Some((old, new, conflicts)) = self.counters(connection, run).await? else { return Ok(None) };
-        let upsert = self.sql(
-            "INSERT INTO crossfade.write_count AS c (run_id, old_writes, new_writes, conflicts, old_changed_at, sampled_at) \
-             VALUES ($1, $2, $3, $4, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp()) \
-             ON CONFLICT (run_id) DO UPDATE SET old_writes = excluded.old_writes, new_writes = excluded.new_writes, \
-               conflicts = excluded.conflicts, sampled_at = excluded.sampled_at, \
-               old_changed_at = CASE WHEN c.old_writes = excluded.old_writes THEN c.old_changed_at ELSE excluded.old_changed_at END \
-             RETURNING EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at)::bigint",
-        );
-        let row = pg::query(&upsert).bind(run.id.0).bind(old).bind(new).bind(conflicts).fetch_one(connection).await?;
-        Ok(Some(WriteCounts { old, new, conflicts, old_quiet_seconds: row.try_get(0)? }))
-    }
-
-    /// Returns the counters as they stand, or as they were last noted once the trigger is gone. Changes nothing.
-    ///
-    /// # Errors
-    /// The server's error.
-    pub async fn write_counts(&self, connection: &mut PgConnection, run: &Run) -> Result<WriteCounts, LedgerError> {
-        let noted = self.sql(
-            "SELECT old_writes, new_writes, conflicts, EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at)::bigint \
-             FROM crossfade.write_count WHERE run_id = $1",
-        );
-        let noted = match pg::query(&noted).bind(run.id.0).fetch_optional(&mut *connection).await? {
-            Some(row) => WriteCounts {
-                old: row.try_get(0)?,
-                new: row.try_get(1)?,
-                conflicts: row.try_get(2)?,
-                old_quiet_seconds: row.try_get(3)?,
-            },
-            None => WriteCounts::default(),
-        };
-        Ok(match self.counters(connection, run).await? {
-            Some((old, new, conflicts)) => {
-                let old_quiet_seconds = if old == noted.old { noted.old_quiet_seconds } else { 0 };
-                WriteCounts { old, new, conflicts, old_quiet_seconds }
-            }
-            None => noted,
-        })
-    }
-
-    async fn counters(&self, connection: &mut PgConnection, run: &Run) -> Result<Option<(i64, i64, i64)>, LedgerError> {
-        let names = Counters::of(&run.program.tag);
-        let row = pg::query(
-            "SELECT pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($1)), \
-                 pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($2)), \
-                 pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($3))",
-        )
-        .bind(self.schema.qualify(&names.old))
-        .bind(self.schema.qualify(&names.new))
-        .bind(self.schema.qualify(&names.conflict))
-        .fetch_one(connection)
-        .await?;
-        let counts: (Option<i64>, Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        Ok(match counts {
-            (Some(old), Some(new), Some(conflicts)) => Some((old, new, conflicts)),
-            _ => None,
-        })
-    }
-
-    /// Stores the result of a check. It names what it counts for: the plan, the trigger and the table's file.
-    ///
-    /// # Errors
-    /// The server's error.
-    pub async fn store_verification(
-        &self,
-        connection: &mut PgConnection,
-        run: &Run,
-        identity: &crate::verify::Identity,
-        outcome: &Outcome,
-        repaired: bool,
-    ) -> Result<(), LedgerError> {
-        let insert = self.sql(
-            "INSERT INTO crossfade.verification (run_id, started_at, fingerprint, body_hash, relfilenode, repaired, rows, equal, \
-             empty, different, unconverted, only_new, seconds, keys) \
-             VALUES ($1, $2, $3, $4, $5::bigint::oid, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb)",
-        );
-        let keys = serde_json::to_string(&outcome.keys).map_err(|error| LedgerError::Unreadable {
-            what: "check",
-            run: run.id,
-            error,
-        })?;
-        let counts = outcome.counts;
-        pg::query(&insert)
-            .bind(run.id.0)
-            .bind(identity.started_at)
-            .bind(run.fingerprint.clone())
-            .bind(identity.body_hash.clone())
-            .bind(identity.relfilenode)
-            .bind(repaired)
-            .bind(counts.rows)
-            .bind(counts.equal)
-            .bind(counts.empty)
-            .bind(counts.different)
-            .bind(counts.unconverted)
-            .bind(counts.only_new)
-            .bind(outcome.seconds)
-            .bind(keys)
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
-
-    /// Returns whether the latest check of this run is clean, not a repair, younger than `max_age` and made of what
-    /// `identity` says is there now.
-    ///
-    /// # Errors
-    /// The server's error.
-    pub async fn is_verified(
-        &self,
-        connection: &mut PgConnection,
-        run: &Run,
-        identity: &crate::verify::Identity,
-        max_age: std::time::Duration,
-    ) -> Result<bool, LedgerError> {
-        let select = self.sql(
-            "SELECT fingerprint = $2 AND body_hash = $3 AND relfilenode::bigint = $4 AND NOT repaired \
-               AND empty + different + unconverted = 0 \
-               AND started_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $5) \
-             FROM crossfade.verification WHERE run_id = $1 ORDER BY id DESC LIMIT 1",
-        );
-        let row = pg::query(&select)
-            .bind(run.id.0)
-            .bind(run.fingerprint.clone())
-            .bind(identity.body_hash.clone())
-            .bind(identity.relfilenode)
-            .bind(max_age.as_secs_f64())
-            .fetch_optional(connection)
-            .await?;
-        Ok(match row {
-            Some(row) => row.try_get(0)?,
-            None => false,
-        })
-    }
-
-    /// Returns when the run's latest check ended and how many rows were not equal.
-    ///
-    /// # Errors
-    /// The server's error.
-    pub async fn last_verification(
-        &self,
-        connection: &mut PgConnection,
-        run: RunId,
-    ) -> Result<Option<(DateTime<Utc>, i64)>, LedgerError> {
-        let select = self.sql(
-            "SELECT at, empty + different + unconverted FROM crossfade.verification WHERE run_id = $1 ORDER BY id DESC LIMIT 1",
-        );
-        let row = pg::query(&select).bind(run.0).fetch_optional(connection).await?;
-        row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
     }
 
     /// Returns the live settings of a run.

@@ -37,20 +37,7 @@ fn same(value: &str) -> Option<String> {
 }
 
 fn cases() -> Vec<Case> {
-    let rename = Case {
-        name: "rename",
-        old_type: "text",
-        new_type: "text",
-        default: None,
-        forward: Conversion::Identity,
-        reverse: Conversion::Identity,
-        on_conflict: "new_wins",
-        other_before_triggers: false,
-        old_values: &["a", "b", ""],
-        new_values: &["a", "b", ""],
-        model_forward: same,
-        model_reverse: same,
-    };
+    let rename = Case { name: "rename", ..rename_like() };
     let lossy = |name, default, on_conflict, other_before_triggers| Case {
         name,
         new_type: "character varying(3)",
