@@ -265,3 +265,88 @@ async fn going_back_some_phases_and_forward_again() {
     let error = tool.rollback("vehicle-status", None).await.unwrap_err().to_string();
     assert!(error.contains("contract.drop"), "{error}");
 }
+
+/// V2: nothing is dropped while somebody writes through it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_release_that_still_writes_keeps_its_column() {
+    let database = Database::new().await;
+    load(&database, 300).await;
+    let (plan, text) = plan(&[("quiet: 0s", "quiet: 3s")]);
+    let tool = tool(&database.url);
+    tool.run(&plan, &text, Some(Phase::Verify)).await.unwrap();
+    let url = database.url.clone();
+    let writer = tokio::spawn(async move {
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        for n in 0.. {
+            let sql = "UPDATE vehicles SET status = CASE status WHEN 'idle' THEN 'active' ELSE 'idle' END WHERE id = 1 + $1 % 100";
+            sqlx::query(sql).bind(n).persistent(false).execute(&mut connection).await.unwrap();
+        }
+    });
+    let error = tool.run(&plan, &text, None).await.unwrap_err();
+    assert!(matches!(error, Error::Blocked { .. }), "{error:?}");
+    assert!(error.to_string().contains("came through the old column"), "{error}");
+    let status = tool.status("vehicle-status").await.unwrap();
+    assert_eq!((status.phase, status.old_quiet_seconds), (Phase::Switch, Some(0)));
+    assert!(status.waiting_for.unwrap().contains("no write through the old column for 3s"));
+    writer.abort();
+    let _ = writer.await;
+    let finish = tool.run(&plan, &text, None).await.unwrap();
+    assert_eq!(finish.state, "done");
+    assert!(tool.status("vehicle-status").await.unwrap().old_column_writes > 0);
+}
+
+/// Retired, the column is still in sync, and comes back with everything that was written meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn during_the_grace_period_the_old_column_is_kept_in_sync_and_can_come_back() {
+    let database = Database::new().await;
+    load(&database, 300).await;
+    let before = database.schema().await;
+    let (plan, text) = plan(&[("grace: 0s", "grace: 1h")]);
+    let tool = tool(&database.url);
+    let error = tool.run(&plan, &text, None).await.unwrap_err();
+    assert!(matches!(error, Error::Blocked { .. }), "{error:?}");
+    assert!(error.to_string().contains("59m") && error.to_string().contains("UTC"), "{error}");
+    // The application sees the end state, by name, but for the retired column.
+    database
+        .execute("INSERT INTO vehicles (vin, depot_id) VALUES ('grace', 1); UPDATE vehicles SET vehicle_status = 'grace' WHERE id = 5")
+        .await;
+    let outcome = tool.verify("vehicle-status", None).await.unwrap();
+    assert_eq!((outcome.counts.rows, outcome.counts.mismatches()), (301, 0));
+    let finish = tool.rollback("vehicle-status", None).await.unwrap();
+    assert_eq!(finish.state, "rolled_back");
+    assert_eq!(database.schema().await, before);
+    let values: String =
+        database.scalar("SELECT string_agg(status, ',' ORDER BY id) FROM vehicles WHERE id = 5 OR vin = 'grace'").await;
+    assert_eq!(values, "grace,active");
+
+    // A grace period that is nearly over is sat out.
+    let (plan, text) = (
+        crossfade::plan::parse("plan", &text.replace("grace: 1h", "grace: 2s")).unwrap(),
+        text.replace("grace: 1h", "grace: 2s"),
+    );
+    let finish = tool.run(&plan, &text, None).await.unwrap();
+    assert_eq!(finish.state, "done");
+    let waited = "SELECT EXTRACT(EPOCH FROM max(at) FILTER (WHERE entry ->> 'step' = 'contract.grace') - max(at) FILTER (WHERE entry ->> 'step' = 'contract.retire'))::float8
+                  FROM crossfade.event WHERE run_id = (SELECT max(id) FROM crossfade.run)";
+    assert!(database.scalar::<f64>(waited).await >= 2.0);
+}
+
+/// A role without rights is told which, before anything is changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_does_not_own_the_table_is_refused() {
+    let database = Database::new().await;
+    load(&database, 10).await;
+    database
+        .execute("DO $$ BEGIN CREATE ROLE crossfade_guest LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$")
+        .await;
+    let (plan, text) = plan(&[]);
+    let options: sqlx::postgres::PgConnectOptions = database.url.parse().unwrap();
+    let connector = crossfade::pg::Connector::new(options.username("crossfade_guest"));
+    let schema = crossfade::compile::LedgerSchema::default();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let guest = crossfade::runner::Tool::new(connector, schema, "guest".to_owned(), crossfade::event::silent(), stop);
+    let error = guest.run(&plan, &text, None).await.unwrap_err();
+    let Error::Refused { findings } = error else { panic!("{error:?}") };
+    assert!(findings.iter().any(|finding| finding.message.contains("crossfade_guest")), "{findings:?}");
+    assert!(!database.scalar::<bool>("SELECT to_regnamespace('crossfade') IS NOT NULL").await);
+}
