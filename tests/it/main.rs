@@ -12,6 +12,7 @@ mod harness_works;
 mod lease;
 mod locks;
 mod ready_plans;
+mod snapshots_of_plans;
 mod steps;
 mod sync_trigger;
 mod traffic_works;
