@@ -296,8 +296,9 @@ async fn a_locked_row_is_left_for_last_and_its_holder_named() {
     let running = stage.spawn_backfill();
     let late = "SELECT count(*) FROM crossfade.page_window WHERE late AND done_at IS NULL";
     wait_for("all but the locked pages", PATIENCE, async || {
-        let open = "SELECT count(*) FROM crossfade.page_window WHERE NOT late AND done_at IS NULL";
-        stage.rows_filled().await > 0 && stage.database.scalar::<i64>(open).await == 0
+        let done = "SELECT EXISTS (SELECT FROM crossfade.backfill WHERE next_page = bound)
+             AND NOT EXISTS (SELECT FROM crossfade.page_window WHERE NOT late AND done_at IS NULL)";
+        stage.database.scalar::<bool>(done).await
     })
     .await;
     assert_eq!(stage.database.scalar::<i64>(late).await, 2);
