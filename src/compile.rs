@@ -202,10 +202,14 @@ fn alter_in_place(context: &Context<'_>) -> Vec<Step> {
         },
         probe: vec![Fact::Column { name: change.old.to_string(), type_name: facts.new_type.clone() }],
         supersedes: vec![],
-        undo: Undo::PointOfNoReturn(format!(
-            "narrowing {} back to {} would rewrite or scan the table; make a plan for it",
-            change.old, facts.old.type_name
-        )),
+        undo: if context.active.is_empty() {
+            Undo::PointOfNoReturn(format!(
+                "narrowing {} back to {} would rewrite or scan the table; make a plan for it",
+                change.old, facts.old.type_name
+            ))
+        } else {
+            Undo::Nothing(format!("{} keeps the wider type, which holds every value it had", change.old))
+        },
         lock: LockMode::AccessExclusive,
     };
     in_place.map(step).collect()
@@ -314,11 +318,12 @@ fn verify(context: &Context<'_>) -> Vec<Step> {
     let mut steps = vec![verify_step(context, Phase::Verify, Stage::Soak, "compare old and new column of every row")];
     steps.extend(indexes::late(context));
     steps.extend(not_null::prove(context, Phase::Verify, Stage::Soak));
+    steps.extend(not_null::relax_old(context));
     steps
 }
 
 fn switch(context: &Context<'_>) -> Vec<Step> {
-    let mut steps: Vec<_> = not_null::relax_old(context).into_iter().collect();
+    let mut steps = Vec::new();
     if context.any_keeps_name() {
         steps.push(swap(context));
     }
@@ -389,7 +394,7 @@ fn swap(context: &Context<'_>) -> Step {
             statements,
         },
         probe: context.layout(Stage::Swapped),
-        supersedes: renamed_steps(context).into_iter().chain([step_id(Phase::Switch, "relax_old")]).collect(),
+        supersedes: renamed_steps(context).into_iter().chain([step_id(Phase::Verify, "relax_old")]).collect(),
         undo: Undo::Actions(vec![Action::Transaction { guards: vec![], statements: undo }]),
         lock: LockMode::AccessExclusive,
     }
@@ -471,7 +476,7 @@ fn retire(context: &Context<'_>) -> Step {
     undo.push(sync_trigger::function(context, before));
     let mut supersedes = renamed_steps(context);
     supersedes.push(step_id(Phase::Switch, "swap"));
-    supersedes.push(step_id(Phase::Switch, "relax_old"));
+    supersedes.push(step_id(Phase::Verify, "relax_old"));
     let plan = context.plan;
     Step {
         id: step_id(Phase::Contract, "retire"),

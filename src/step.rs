@@ -33,6 +33,12 @@ impl Program {
         self.phases.get(at + 1).copied()
     }
 
+    /// Returns whether `a` comes before `b` in this run.
+    pub fn is_before(&self, a: Phase, b: Phase) -> bool {
+        let position = |phase: Phase| self.phases.iter().position(|p| *p == phase);
+        position(a) < position(b)
+    }
+
     /// Returns the steps of `phase`, in order.
     pub fn steps_of(&self, phase: Phase) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(move |step| step.phase == phase)

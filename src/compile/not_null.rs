@@ -5,7 +5,7 @@ use super::{Active, Context, Stage, step_id};
 use crate::ident::StepId;
 use crate::phase::Phase;
 use crate::sql::{LockMode, quote_ident};
-use crate::step::{Action, Fact, Step, Undo};
+use crate::step::{Action, Fact, Guard, Step, Undo};
 
 /// NOT NULL became a named constraint that can be added without validation.
 const NAMED_NOT_NULL: u32 = 180_000;
@@ -118,7 +118,8 @@ fn must_relax(a: &Active<'_>) -> bool {
     a.facts.old.not_null && !a.facts.reverse.is_total()
 }
 
-/// Lets the old columns be empty where a value of the new one may have no way back (traps S10).
+/// Lets the old columns be empty where a value of the new one may have no way back (traps S10): at the end of `verify`,
+/// when the releases that write the new column may come.
 pub(super) fn relax_old(context: &Context<'_>) -> Option<Step> {
     let table = context.table().sql();
     let columns: Vec<_> = context.active.iter().filter(|a| must_relax(a)).collect();
@@ -137,10 +138,14 @@ pub(super) fn relax_old(context: &Context<'_>) -> Option<Step> {
             (own.unwrap_or_else(|| context.tag.name(&format!("nn_old{}", a.position + 1))), a.change.old.to_string())
         })
         .collect();
-    let [add, validate, set] = proof(context, &names);
+    let [mut add, validate, set] = proof(context, &names);
+    if let Action::Transaction { guards, .. } = &mut add {
+        // NOT NULL comes back only where no row would fail it.
+        guards.push(Guard::NothingOnlyNew { spec: context.verify_spec(Stage::Soak), one_way: true });
+    }
     Some(Step {
-        id: step_id(Phase::Switch, "relax_old"),
-        phase: Phase::Switch,
+        id: step_id(Phase::Verify, "relax_old"),
+        phase: Phase::Verify,
         title: "let the old column be empty: a new value may have no way back".to_owned(),
         apply: Action::Transaction { guards: vec![], statements },
         probe: columns.iter().map(|a| Fact::NotNull { column: a.change.old.to_string(), is: false }).collect(),

@@ -204,6 +204,14 @@ fn one_change(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> String {
         ),
     };
     let by_default = filled_by_default(a, stage, &n_old);
+    // What a default that differs at each look gave cannot be told from what a statement gave: then new is what counts.
+    let old_not_given =
+        if a.facts.old.default.is_some() && !a.facts.old.default_is_stable { "true" } else { by_default.as_str() };
+    let new_not_given = new_filled_by_default(a, stage, &n_new).map_or_else(String::new, |by_default| {
+        format!(
+            "    ELSIF {by_default} THEN\n      wrote_old := true;\n      IF NOT ({consistent}) THEN {to_new} END IF;\n"
+        )
+    });
     let unfilled = if forward.null_to_null() {
         format!("{n_new} IS NULL AND {n_old} IS NOT NULL")
     } else {
@@ -213,10 +221,10 @@ fn one_change(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> String {
         "  IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
     IF {n_new} IS NULL THEN
       {to_new} wrote_old := wrote_old OR NOT ({by_default});
-    ELSIF {by_default} THEN
+    ELSIF {old_not_given} THEN
       wrote_new := true;
       IF NOT ({consistent}) THEN {to_old} END IF;
-    ELSE
+{new_not_given}    ELSE
       wrote_old := true; wrote_new := true;
       IF NOT ({consistent}) THEN {conflict} END IF;
     END IF;
@@ -252,4 +260,15 @@ fn filled_by_default(a: &Active<'_>, stage: Stage, n_old: &str) -> String {
         }
         _ => format!("{n_old} IS NULL"),
     }
+}
+
+/// True where an INSERT gave the old column and the new one holds what its default gives: after the swap the default is
+/// the new column's, and a release may still write the other name.
+fn new_filled_by_default(a: &Active<'_>, stage: Stage, n_new: &str) -> Option<String> {
+    if stage != Stage::Swapped || !a.change.keeps_name() || !a.facts.old.default_is_stable {
+        return None;
+    }
+    let default = a.facts.new_default.as_ref()?;
+    let base = &a.facts.new_base_type;
+    Some(format!("pg_catalog.record_image_eq(ROW({n_new}), ROW(CAST({default} AS {base})))"))
 }

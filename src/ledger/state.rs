@@ -128,6 +128,9 @@ impl State {
                 }
                 state.error = Some(facts.join("; "));
             }
+            (_, Entry::UndoStarted { to: Some(to) }) if !program.is_before(*to, self.phase) => {
+                return illegal(format!("{to} does not come before {}", self.phase));
+            }
             (_, Entry::UndoStarted { to }) => {
                 state.mode = Mode::Undoing(*to);
                 state.error = None;

@@ -490,23 +490,41 @@ impl Ledger {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
-    /// Changes live settings inside the open transaction.
+    /// Changes live settings and appends what the log says of it, in one transaction.
     ///
     /// # Errors
-    /// The server's error.
-    pub async fn set(
+    /// As [`Ledger::append`].
+    pub async fn record_settings(
         &self,
         connection: &mut PgConnection,
-        run: RunId,
-        key: &str,
-        value: &str,
+        run: &Run,
+        entries: &[Entry],
+        settings: &[(String, String)],
+        actor: &str,
     ) -> Result<(), LedgerError> {
-        let upsert = self.sql(
-            "INSERT INTO crossfade.setting (run_id, key, value) VALUES ($1, $2, $3) \
-             ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value",
-        );
-        pg::query(&upsert).bind(run.0).bind(key.to_owned()).bind(value.to_owned()).execute(connection).await?;
-        Ok(())
+        let timeouts =
+            pg::Timeouts { lock: std::time::Duration::from_secs(5), statement: std::time::Duration::from_secs(10) };
+        pg::begin(connection, timeouts, true).await?;
+        let done = async {
+            self.append(connection, run, entries, actor).await?;
+            let upsert = self.sql(
+                "INSERT INTO crossfade.setting (run_id, key, value) VALUES ($1, $2, $3) \
+                 ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value",
+            );
+            for (key, value) in settings {
+                let query = pg::query(&upsert).bind(run.id.0).bind(key.clone()).bind(value.clone());
+                query.execute(&mut *connection).await?;
+            }
+            Ok(())
+        }
+        .await;
+        match done {
+            Ok(()) => Ok(pg::commit(connection).await?),
+            Err(error) => {
+                pg::rollback(connection).await;
+                Err(error)
+            }
+        }
     }
 
     /// Returns who holds a live lease on the run, and for how many seconds yet.

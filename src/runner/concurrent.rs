@@ -66,10 +66,13 @@ pub(super) async fn run(
         match pg::class_of(&error) {
             ErrorClass::Connection => return Err(error.into()),
             class => {
-                if let Some(index) = builds {
+                // duplicate_table: a killed predecessor's backend was still waiting to build it, and has begun; the next
+                // try waits for it, or finds what it left.
+                let built_by_another = pg::sqlstate(&error).as_deref() == Some("42P07");
+                if let Some(index) = builds.filter(|_| !built_by_another) {
                     drop_index(&mut own, index).await?;
                 }
-                if class != ErrorClass::Contention || attempt >= TRIES {
+                if !(class == ErrorClass::Contention || built_by_another) || attempt >= TRIES {
                     return Err(Error::Step {
                         step: step.clone(),
                         error: format!("{}; the statement was: {statement}", pg::describe(&error)),

@@ -159,6 +159,11 @@ impl Tool {
         let state = self.ledger.state(&mut connection, &run).await?;
         let spec = current_spec(&run, &state)?.clone();
         if let Some(winner) = repair {
+            if !state.done.iter().any(|step| step.0 == "backfill.rows") {
+                let reason =
+                    format!("the backfill of run {name} is not done: rows that it has not filled yet need no repair");
+                return Err(Error::Blocked { reason });
+            }
             let (work, beat) = self.work(run.clone()).await?;
             let repaired = verify::repair(&work, &spec, winner).await;
             drop(beat);
@@ -210,8 +215,8 @@ impl Tool {
         let mut connection = self.connect().await?;
         let run = self.ledger.find(&mut connection, name).await?;
         let entry = if paused { Entry::Paused } else { Entry::Resumed };
-        self.ledger.record(&mut connection, &run, None, &[entry], &self.actor).await?;
-        self.ledger.set(&mut connection, run.id, "paused", if paused { "true" } else { "false" }).await?;
+        let setting = ("paused".to_owned(), paused.to_string());
+        self.ledger.record_settings(&mut connection, &run, &[entry], &[setting], &self.actor).await?;
         Ok(())
     }
 
@@ -227,10 +232,7 @@ impl Tool {
         let run = self.ledger.find(&mut connection, name).await?;
         let entry = |(key, value): &(String, String)| Entry::Tuned { key: key.clone(), value: value.clone() };
         let entries: Vec<_> = settings.iter().map(entry).collect();
-        self.ledger.record(&mut connection, &run, None, &entries, &self.actor).await?;
-        for (key, value) in settings {
-            self.ledger.set(&mut connection, run.id, key, value).await?;
-        }
+        self.ledger.record_settings(&mut connection, &run, &entries, settings, &self.actor).await?;
         Ok(())
     }
 
@@ -410,7 +412,7 @@ fn refuse_copy(run: &Run) -> Result<(), Error> {
 }
 
 /// Returns what to compare, under the names that the columns have now.
-fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r verify::Spec, Error> {
+pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r verify::Spec, Error> {
     let done = |id: &str| state.done.iter().any(|step| step.0 == id);
     let step = if !done("expand.columns") || done("contract.drop") {
         None

@@ -3,6 +3,7 @@
 use super::ddl::{Ended, Job};
 use super::forward::note;
 use super::session::Session;
+use super::tool::current_spec;
 use super::{Error, Work, concurrent, ddl, gate};
 use crate::event::Event;
 use crate::ledger::{Entry, Mode, State};
@@ -31,7 +32,15 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
         Mode::RolledBack => return Ok(()),
         Mode::Undoing(other) if other == to => {}
         _ => {
+            if let Some(to) = to.filter(|to| !program.is_before(*to, state.phase)) {
+                let reason = format!(
+                    "the run is in {}; it can go back to the end of an earlier phase, not of {to}",
+                    state.phase
+                );
+                return Err(Error::Blocked { reason });
+            }
             refuse_point_of_no_return(work, &state, to)?;
+            refuse_loss(work, &state, to).await?;
             note(work, session, Entry::UndoStarted { to }).await?;
         }
     }
@@ -55,6 +64,38 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
         work.emit(Event::RolledBack);
     }
     Ok(())
+}
+
+/// Says before anything is taken back that it would lose a write, while the application still has both columns.
+async fn refuse_loss(work: &Work, state: &State, to: Option<Phase>) -> Result<(), Error> {
+    let guarded = |step: &Step| match &step.undo {
+        Undo::Actions(actions) => actions.iter().any(|action| match action {
+            Action::Transaction { guards, .. } => guards.iter().any(|g| matches!(g, Guard::NothingOnlyNew { .. })),
+            _ => false,
+        }),
+        _ => false,
+    };
+    let program = &work.run.program;
+    let undone = |step: &Step| to.is_none_or(|to| program.is_before(to, step.phase));
+    let risky = state.done.iter().filter_map(|id| program.step(id)).any(|step| undone(step) && guarded(step));
+    match current_spec(&work.run, state) {
+        Ok(spec) if risky => prove_nothing_only_new(work, spec, state.phase).await,
+        _ => Ok(()),
+    }
+}
+
+/// Proves that no value lives in the new column only, so that it may go.
+async fn prove_nothing_only_new(work: &Work, spec: &crate::verify::Spec, phase: Phase) -> Result<(), Error> {
+    let (outcome, _) = work.check(spec, phase).await?;
+    let only_new = outcome.counts.only_new;
+    if only_new > 0 {
+        return Err(Error::Blocked {
+            reason: format!(
+                "{only_new} row(s) hold a value in the new column that has no way back, and rolling back would lose it; write the old column of those rows (they are the ones where it is empty), then roll back again"
+            ),
+        });
+    }
+    if outcome.counts.different > 0 { Err(Error::Mismatch(outcome)) } else { Ok(()) }
 }
 
 fn refuse_point_of_no_return(work: &Work, state: &State, to: Option<Phase>) -> Result<(), Error> {
@@ -121,17 +162,6 @@ async fn nothing_only_new(
         return Ok(None);
     }
     let before = work.ledger.write_counts(&mut session.main, &work.run).await?.new;
-    let (outcome, _) = work.check(spec, step.phase).await?;
-    let only_new = outcome.counts.only_new;
-    if only_new > 0 {
-        return Err(Error::Blocked {
-            reason: format!(
-                "{only_new} row(s) hold a value in the new column that has no way back, and rolling back would lose it; write the old column of those rows (they are the ones where it is empty), then roll back again"
-            ),
-        });
-    }
-    if outcome.counts.different > 0 {
-        return Err(Error::Mismatch(outcome));
-    }
+    prove_nothing_only_new(work, spec, step.phase).await?;
     Ok(Some(before))
 }

@@ -50,6 +50,18 @@ impl Pair {
     }
 }
 
+impl Pair {
+    /// Returns which rows a repair is for, the column it sets, and the value. An empty new side says nothing, so where the
+    /// new side wins it must be filled, and there must be a way back.
+    fn repair(&self, winner: Side) -> (String, &str, &str) {
+        let class = self.class();
+        match winner {
+            Side::Old => (format!("(({class}) IN (1, 2))"), &self.new, &self.forward),
+            Side::New => (format!("(({class}) = 2 AND {} IS NOT NULL)", self.reverse), &self.old, &self.reverse),
+        }
+    }
+}
+
 impl Spec {
     /// Returns the query that counts the rows on pages `from..to` (to the end of the table for `None`), and those among
     /// them that may not be equal. Much cheaper than [`Spec::count`]; it raises where a value does not convert.
@@ -109,23 +121,17 @@ impl Spec {
     /// Returns the UPDATE that repairs rows on pages `from..to` so that the named side wins; equal rows are left alone.
     /// It sets the losing side only, so the sync trigger sees a consistent pair and changes nothing else.
     pub fn repair(&self, from: u32, to: Option<u32>, winner: Side) -> String {
-        let set: Vec<_> = self
-            .pairs
-            .iter()
-            .map(|p| {
-                let (column, value) = match winner {
-                    Side::Old => (&p.new, &p.forward),
-                    Side::New => (&p.old, &p.reverse),
-                };
-                format!("{column} = CASE WHEN ({}) IN (1, 2) THEN {value} ELSE t.{column} END", p.class())
-            })
+        let pairs = || self.pairs.iter().map(|p| p.repair(winner));
+        let set: Vec<_> = pairs()
+            .map(|(wrong, column, value)| format!("{column} = CASE WHEN {wrong} THEN {value} ELSE t.{column} END"))
             .collect();
+        let wrong: Vec<_> = pairs().map(|(wrong, ..)| wrong).collect();
         format!(
-            "UPDATE {} AS t SET {} WHERE {} AND ({}) IN (1, 2)",
+            "UPDATE {} AS t SET {} WHERE {} AND ({})",
             self.table.sql(),
             set.join(", "),
             range(from, to),
-            self.class()
+            wrong.join(" OR ")
         )
     }
 

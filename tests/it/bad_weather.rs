@@ -229,15 +229,22 @@ async fn a_rollback_that_would_lose_a_write_is_refused() {
                 using: \"substring(license_plate, 1, 10)\", via: plate_v2, keep_name: false }\ncontract: { quiet: 0s }\n";
     let plan = crossfade::plan::parse("one-way", text).unwrap();
     let tool = tool(&database.url);
+    database.execute("UPDATE vehicles SET license_plate = '' WHERE license_plate IS NULL; ALTER TABLE vehicles ALTER license_plate SET NOT NULL").await;
+    let before = database.schema().await;
     tool.run(&plan, text, Some(Phase::Verify)).await.unwrap();
+    // W2: the release that writes the new column only may come now, although the old one was NOT NULL.
     database.execute("UPDATE vehicles SET plate_v2 = 'NEW-1' WHERE id = 3").await;
     let error = tool.rollback("one-way", None).await.unwrap_err().to_string();
     assert!(error.contains("1 row(s)") && error.contains("no way back"), "{error}");
+    // Refused before anything was taken back: the application goes on.
+    assert_eq!(tool.status("one-way").await.unwrap().phase, Phase::Switch);
+    database.execute("UPDATE vehicles SET plate_v2 = 'NEW-0' WHERE id = 3").await;
     // Writing the old column gives the value a home, and the rollback goes on.
     database.execute("UPDATE vehicles SET license_plate = 'NEW-1' WHERE id = 3").await;
     let finish = tool.rollback("one-way", None).await.unwrap();
     assert_eq!(finish.state, "rolled_back");
     assert_eq!(database.scalar::<String>("SELECT license_plate FROM vehicles WHERE id = 3").await, "NEW-1");
+    assert_eq!(database.schema().await, before);
 }
 
 /// From every phase before the drop, and to every phase before it; then forward again.
@@ -257,6 +264,10 @@ async fn going_back_some_phases_and_forward_again() {
             let finish = tool.rollback("vehicle-status", Some(to)).await.unwrap();
             assert!(finish.phase > to, "{finish:?}");
         }
+    }
+    for to in [Phase::Switch, Phase::Contract] {
+        let error = tool.rollback("vehicle-status", Some(to)).await.unwrap_err().to_string();
+        assert!(error.contains("earlier phase"), "{error}");
     }
     tool.rollback("vehicle-status", None).await.unwrap();
     assert_eq!(database.schema().await, before);

@@ -150,7 +150,8 @@ impl Stage {
 
     async fn set(&self, key: &str, value: &str) {
         let mut connection = PgConnection::connect(&self.database.url).await.unwrap();
-        self.work.ledger.set(&mut connection, self.work.run.id, key, value).await.unwrap();
+        let setting = (key.to_owned(), value.to_owned());
+        self.work.ledger.record_settings(&mut connection, &self.work.run, &[], &[setting], "test").await.unwrap();
     }
 
     async fn unfilled(&self) -> i64 {

@@ -203,3 +203,73 @@ async fn a_longer_varchar_is_changed_in_place() {
     let error = tool.rollback("longer", None).await.unwrap_err();
     assert!(matches!(error, crossfade::runner::Error::PointOfNoReturn { .. }), "{error:?}");
 }
+
+/// A default that gives another value each time cannot be told from a value that was written; the new release's INSERT
+/// still wins, and does not look like a write through the old column.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volatile_default_does_not_win() {
+    let database = Database::new().await;
+    database
+        .execute("CREATE TABLE t (id int PRIMARY KEY, a uuid DEFAULT gen_random_uuid()); INSERT INTO t VALUES (1)")
+        .await;
+    for policy in ["new_wins", "old_wins", "error"] {
+        let text = format!(
+            "version: 1\nname: volatile\ntable: t\nchanges:\n  - rename_column: {{ from: a, to: b, on_conflict: {policy} }}\ncontract: {{ quiet: 0s }}\n"
+        );
+        let (tool, _plan) = start(&database, &text).await;
+        database
+            .execute(
+                "DELETE FROM t WHERE id = 2; INSERT INTO t (id, b) VALUES (2, '00000000-0000-0000-0000-000000000007')",
+            )
+            .await;
+        let both = "SELECT a = b AND b = '00000000-0000-0000-0000-000000000007' FROM t WHERE id = 2";
+        assert!(database.scalar::<bool>(both).await, "{policy}");
+        let status = tool.status("volatile").await.unwrap();
+        assert_eq!((status.old_column_writes, status.conflicts), (0, 0), "{policy}");
+        tool.rollback("volatile", None).await.unwrap();
+    }
+}
+
+/// After the swap the default is the new column's; a release that writes the other name keeps what it wrote.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_swap_a_default_does_not_win_over_the_other_name() {
+    let database = Database::new().await;
+    database
+        .execute("CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL DEFAULT 5); INSERT INTO t VALUES (1, 1)")
+        .await;
+    let text = "version: 1\nname: swapped\ntable: t\nchanges:\n  - change_type: { column: v, to: bigint, reverse: \"w::int\", via: w }\ncontract: { quiet: 0s }\n";
+    let (tool, plan) = start(&database, text).await;
+    tool.run(&plan, text, Some(crossfade::phase::Phase::Switch)).await.unwrap();
+    database
+        .execute(
+            "INSERT INTO t (id, w) VALUES (2, 42); INSERT INTO t (id) VALUES (3); INSERT INTO t (id, v) VALUES (4, 7)",
+        )
+        .await;
+    let rows: String = database.scalar("SELECT string_agg(v || '/' || w, ' ' ORDER BY id) FROM t").await;
+    assert_eq!(rows, "1/1 42/42 5/5 7/7");
+    assert_eq!(tool.run(&plan, text, None).await.unwrap().state, "done");
+}
+
+/// An empty new column says nothing about the old one: a repair in its favour leaves rows alone that are not filled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_never_empties_what_is_only_not_filled() {
+    let database = Database::new().await;
+    database
+        .execute("CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t SELECT g, g FROM generate_series(1, 9) g")
+        .await;
+    let text = "version: 1\nname: repair\ntable: t\nchanges:\n  - rename_column: { from: a, to: b }\ncontract: { quiet: 0s }\n";
+    let plan = crossfade::plan::parse("plan", text).unwrap();
+    let tool = tool(&database.url);
+    tool.run(&plan, text, Some(crossfade::phase::Phase::Index)).await.unwrap();
+    let error = tool.verify("repair", Some(crossfade::verify::Side::New)).await.unwrap_err().to_string();
+    assert!(error.contains("backfill"), "{error}");
+    tool.run(&plan, text, Some(crossfade::phase::Phase::Verify)).await.unwrap();
+    database
+        .execute("ALTER TABLE t DISABLE TRIGGER USER; UPDATE t SET b = NULL WHERE id = 3; UPDATE t SET b = 'x' WHERE id = 4; ALTER TABLE t ENABLE TRIGGER USER")
+        .await;
+    let outcome = tool.verify("repair", Some(crossfade::verify::Side::New)).await.unwrap();
+    assert_eq!((outcome.counts.empty, outcome.counts.different), (1, 0));
+    assert_eq!(database.scalar::<String>("SELECT string_agg(a, '' ORDER BY id) FROM t").await, "123x56789");
+    tool.verify("repair", Some(crossfade::verify::Side::Old)).await.unwrap();
+    assert_eq!(database.scalar::<String>("SELECT string_agg(b, '' ORDER BY id) FROM t").await, "123x56789");
+}
