@@ -7,6 +7,7 @@ mod not_null;
 mod sync_trigger;
 mod trial;
 
+pub(crate) use indexes::column_of_index;
 pub(crate) use sync_trigger::REPAIR_SETTING;
 
 use crate::backfill;

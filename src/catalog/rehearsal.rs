@@ -85,7 +85,7 @@ pub(super) async fn rehearse(
     }
     for add in &plan.indexes.add {
         judge_added(add, parts, &outcomes, found);
-        try_added(conn, add, found).await?;
+        try_added(conn, add, parts, &outcomes, found).await?;
     }
     Ok(Some(Rehearsed { outcomes, twins }))
 }
@@ -276,13 +276,7 @@ async fn attempt_without_index(
 fn judge_added(add: &AddIndex, parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
     for (part, outcome) in parts.iter().zip(outcomes) {
         let (old, new) = (&part.change.old, &part.change.new);
-        if outcome.metadata_only && add.columns.contains(new) {
-            found.refuse(
-                "catalog::column_missing",
-                format!("index \"{}\" of the plan names \"{new}\", which is not needed", add.name),
-                format!("column \"{old}\" is changed in place; let the index name it"),
-            );
-        } else if !outcome.metadata_only && add.columns.contains(old) {
+        if !outcome.metadata_only && add.columns.contains(old) {
             found.refuse(
                 "catalog::index_on_old_column",
                 format!("index \"{}\" of the plan names \"{old}\", a column that goes", add.name),
@@ -293,8 +287,17 @@ fn judge_added(add: &AddIndex, parts: &[Part<'_>], outcomes: &[Outcome], found: 
 }
 
 /// Tries an index that the plan adds, on the changed copy.
-async fn try_added(conn: &mut PgConnection, add: &AddIndex, found: &mut Inspection) -> Result<(), CatalogError> {
-    let columns: Vec<_> = add.columns.iter().map(crate::ident::ColumnName::sql).collect();
+async fn try_added(
+    conn: &mut PgConnection,
+    add: &AddIndex,
+    parts: &[Part<'_>],
+    outcomes: &[Outcome],
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
+    let in_place =
+        || parts.iter().zip(outcomes).filter(|(_, outcome)| outcome.metadata_only).map(|(part, _)| part.change);
+    let columns: Vec<_> =
+        add.columns.iter().map(|column| crate::compile::column_of_index(column, in_place()).sql()).collect();
     let create =
         format!("CREATE INDEX {} ON {COPY} USING btree ({})", quote_ident("crossfade_added"), columns.join(", "));
     match in_savepoint(conn, [create]).await? {

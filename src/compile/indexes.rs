@@ -2,9 +2,9 @@
 
 use super::{Context, Stage, step_id};
 use crate::catalog::IndexFacts;
-use crate::ident::StepId;
+use crate::ident::{ColumnName, StepId};
 use crate::phase::Phase;
-use crate::plan::{AddIndex, CopyIndexes};
+use crate::plan::{AddIndex, Change, CopyIndexes};
 use crate::sql::{LockMode, quote_ident, quote_literal};
 use crate::step::{Action, Fact, IndexName, Step, Undo};
 
@@ -82,8 +82,19 @@ fn twin(context: &Context<'_>, phase: Phase, position: usize, index: &IndexFacts
     )
 }
 
+/// Returns the column that an index of the plan is built on: plans name a change's new column, but a change that is made
+/// in place has none.
+pub(crate) fn column_of_index<'a>(
+    column: &'a ColumnName,
+    mut in_place: impl Iterator<Item = &'a Change>,
+) -> &'a ColumnName {
+    in_place.find(|change| change.new == *column).map_or(column, |change| &change.old)
+}
+
 fn plain(context: &Context<'_>, phase: Phase, add: &AddIndex) -> Step {
-    let columns: Vec<_> = add.columns.iter().map(crate::ident::ColumnName::sql).collect();
+    let changes = context.plan.changes.iter().zip(&context.facts.changes);
+    let in_place = || changes.clone().filter(|(_, facts)| facts.metadata_only).map(|(change, _)| change);
+    let columns: Vec<_> = add.columns.iter().map(|column| column_of_index(column, in_place()).sql()).collect();
     let tail = format!("USING btree ({})", columns.join(", "));
     let title = format!("build index {}", add.name);
     build(context, phase, add.name.as_str(), add.name.as_str(), add.unique, &tail, vec![], title)

@@ -59,6 +59,18 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
             judge(&plan.changes[count.change], count, &mut refusals, &mut warnings);
         }
     }
+    for (change, facts) in plan.changes.iter().zip(&facts.changes) {
+        if !facts.reverse.null_to_null() && !facts.old.not_null {
+            warnings.push(Finding {
+                code: "catalog::null_comes_back",
+                message: format!("`reverse` of column {} gives a value for NULL", change.old),
+                help: format!(
+                    "a NULL that a release writes to {} becomes what `using` makes of that value",
+                    change.new
+                ),
+            });
+        }
+    }
     let in_place = facts.changes.iter().all(|change| change.metadata_only);
     let estimates =
         if in_place { Estimates { rows: facts.table.rows, ..Estimates::default() } } else { estimate(plan, &facts) };

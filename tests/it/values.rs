@@ -189,7 +189,7 @@ async fn a_longer_varchar_is_changed_in_place() {
     let database = Database::new().await;
     database.execute("CREATE TABLE t (id int PRIMARY KEY, v varchar(5)); INSERT INTO t VALUES (1, 'a')").await;
     let file: i64 = database.scalar("SELECT pg_relation_filenode('t')::bigint").await;
-    let text = "version: 1\nname: longer\ntable: t\nchanges:\n  - change_type: { column: v, to: varchar(50) }\n";
+    let text = "version: 1\nname: longer\ntable: t\nchanges:\n  - change_type: { column: v, to: varchar(50) }\nindexes: { add: [{ name: t_v, columns: [v] }] }\n";
     let plan = crossfade::plan::parse("plan", text).unwrap();
     let tool = tool(&database.url);
     let preview = tool.preview(&plan).await.unwrap();
@@ -200,6 +200,8 @@ async fn a_longer_varchar_is_changed_in_place() {
         "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'v'";
     assert_eq!(database.scalar::<String>(now).await, "character varying(50)");
     assert_eq!(database.scalar::<i64>("SELECT pg_relation_filenode('t')::bigint").await, file);
+    let index = "SELECT pg_get_indexdef('t_v'::regclass)";
+    assert!(database.scalar::<String>(index).await.ends_with("(v)"));
     let error = tool.rollback("longer", None).await.unwrap_err();
     assert!(matches!(error, crossfade::runner::Error::PointOfNoReturn { .. }), "{error:?}");
 }
