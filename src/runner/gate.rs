@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::session::Session;
 use super::{Error, Work};
 use crate::event::Event;
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Run, State};
 use crate::pg;
 use crate::phase::Phase;
 use crate::step::{Action, Guard, Step};
@@ -223,4 +223,25 @@ pub(super) async fn sleep(work: &Work, duration: Duration) -> Result<(), Error> 
 
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Returns what to compare, under the names that the columns have now.
+pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r verify::Spec, Error> {
+    let done = |id: &str| state.done.iter().any(|step| step.0 == id);
+    let step = if !done("expand.columns") || done("contract.drop") {
+        None
+    } else if done("contract.retire") {
+        Some("contract.verify")
+    } else if done("switch.swap") {
+        Some("switch.verify")
+    } else {
+        Some("verify.rows")
+    };
+    let spec = step.and_then(|id| run.program.steps.iter().find(|s| s.id.0 == id)).and_then(|step| match &step.apply {
+        Action::Verify(spec) => Some(spec),
+        _ => None,
+    });
+    spec.ok_or_else(|| Error::Blocked {
+        reason: format!("run {} has not got both columns now, so there is nothing to compare", run.name()),
+    })
 }

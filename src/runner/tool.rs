@@ -8,14 +8,13 @@ use super::heartbeat::{self, Heartbeat};
 use super::preview::Preview;
 use super::status::Status;
 use super::work::CHECK_CONNECTIONS;
-use super::{Error, Work, forward, preview, session, status, undo};
+use super::{Error, Work, forward, gate, preview, session, status, undo};
 use crate::compile::LedgerSchema;
 use crate::event::{Event, EventSink};
-use crate::ledger::{Entry, LeaseError, Ledger, LedgerError, LoggedEntry, Mode, NewRun, Run, State};
+use crate::ledger::{Entry, LeaseError, Ledger, LedgerError, LoggedEntry, Mode, NewRun, Run};
 use crate::pg::Connector;
 use crate::phase::Phase;
 use crate::plan::Plan;
-use crate::step::Action;
 use crate::verify::{self, Outcome, Side};
 
 /// A database with its ledger, and where events go.
@@ -157,7 +156,7 @@ impl Tool {
         let mut connection = self.connect().await?;
         let run = self.ledger.find(&mut connection, name).await?;
         let state = self.ledger.state(&mut connection, &run).await?;
-        let spec = current_spec(&run, &state)?.clone();
+        let spec = gate::current_spec(&run, &state)?.clone();
         if let Some(winner) = repair {
             if !state.done.iter().any(|step| step.0 == "backfill.rows") {
                 let reason =
@@ -408,26 +407,5 @@ fn refuse_copy(run: &Run) -> Result<(), Error> {
             "run {} was begun in another database, of which this one is a copy; drop schema and triggers of the copy by hand",
             run.name()
         )],
-    })
-}
-
-/// Returns what to compare, under the names that the columns have now.
-pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r verify::Spec, Error> {
-    let done = |id: &str| state.done.iter().any(|step| step.0 == id);
-    let step = if !done("expand.columns") || done("contract.drop") {
-        None
-    } else if done("contract.retire") {
-        Some("contract.verify")
-    } else if done("switch.swap") {
-        Some("switch.verify")
-    } else {
-        Some("verify.rows")
-    };
-    let spec = step.and_then(|id| run.program.steps.iter().find(|s| s.id.0 == id)).and_then(|step| match &step.apply {
-        Action::Verify(spec) => Some(spec),
-        _ => None,
-    });
-    spec.ok_or_else(|| Error::Blocked {
-        reason: format!("run {} has not got both columns now, so there is nothing to compare", run.name()),
     })
 }

@@ -3,7 +3,6 @@
 use super::ddl::{Ended, Job};
 use super::forward::note;
 use super::session::Session;
-use super::tool::current_spec;
 use super::{Error, Work, concurrent, ddl, gate};
 use crate::event::Event;
 use crate::ledger::{Entry, Mode, State};
@@ -78,7 +77,7 @@ async fn refuse_loss(work: &Work, state: &State, to: Option<Phase>) -> Result<()
     let program = &work.run.program;
     let undone = |step: &Step| to.is_none_or(|to| program.is_before(to, step.phase));
     let risky = state.done.iter().filter_map(|id| program.step(id)).any(|step| undone(step) && guarded(step));
-    match current_spec(&work.run, state) {
+    match gate::current_spec(&work.run, state) {
         Ok(spec) if risky => prove_nothing_only_new(work, spec, state.phase).await,
         _ => Ok(()),
     }
