@@ -124,6 +124,7 @@ impl Control {
             batch_target: settings.batch_target,
             workers: settings.workers,
             method: shared.method.with(&settings),
+            long_transactions: settings.long_transactions,
         });
         if settings.paused {
             work.emit(Event::Paused);
@@ -236,6 +237,7 @@ impl Control {
             batch_target,
             workers,
             method,
+            long_transactions: settings.long_transactions,
         });
         if workers > before.workers {
             self.hire();
