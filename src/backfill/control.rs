@@ -1,6 +1,6 @@
 //! The control loop of a backfill: settings and signals in, orders and events out, workers started and awaited.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::method::{Method, Shape};
-use super::orders::{Orders, Settings};
+use super::orders::{Orders, Settings, share};
 use super::spec::Spec;
 use super::worker::{Left, Worker};
 use crate::event::Event;
@@ -97,6 +97,8 @@ struct Control {
     seen: watch::Receiver<Seen>,
     sampler: AbortHandle,
     unreadable: Vec<String>,
+    /// The other processes at work on the run, by their epochs.
+    peers: BTreeMap<i64, String>,
     held_since: Instant,
     rate: Rate,
     progress_due: Instant,
@@ -116,13 +118,17 @@ impl Control {
         let sampler = tokio::spawn(throttle::sample(work.connector.clone(), work.sink.clone(), publish)).abort_handle();
         let live = work.ledger.settings(&mut connection, work.run.id).await?;
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
+        // Until the first look around: as slow as it may have to be.
+        let others = work.ledger.others(&mut connection, work.lease).await?;
+        let processes = u16::try_from(others.len() + 1).unwrap_or(u16::MAX);
         let orders = watch::Sender::new(Orders {
             at: Instant::now(),
             paused: settings.paused,
             pace: Pace::Run,
-            rate: RowRate::new(settings.rows_per_second).map(Arc::new),
+            rate: RowRate::new(share(settings.rows_per_second, processes)).map(Arc::new),
             batch_target: settings.batch_target,
             workers: settings.workers,
+            processes,
             method: shared.method.with(&settings),
         });
         if settings.paused {
@@ -138,6 +144,7 @@ impl Control {
             seen,
             sampler,
             unreadable,
+            peers: BTreeMap::new(),
             held_since: now,
             rate: Rate::default(),
             progress_due: now,
@@ -224,8 +231,10 @@ impl Control {
         let before = self.orders.borrow().clone();
         let pace = decide(&self.seen.borrow().at(now), &settings.limits, &before.pace);
         self.tell(&before, settings.paused, pace);
-        let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == settings.rows_per_second;
-        let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
+        let processes = self.look_around().await?;
+        let rows_per_second = share(settings.rows_per_second, processes);
+        let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == rows_per_second;
+        let rate = if unchanged { before.rate } else { RowRate::new(rows_per_second).map(Arc::new) };
         let (batch_target, workers) = (settings.batch_target, settings.workers);
         let method = self.shared.method.with(&settings);
         self.orders.send_replace(Orders {
@@ -235,6 +244,7 @@ impl Control {
             rate,
             batch_target,
             workers,
+            processes,
             method,
         });
         if workers > before.workers {
@@ -245,6 +255,22 @@ impl Control {
             self.progress(false).await?;
         }
         Ok(())
+    }
+
+    /// Says who has come and who has gone. Returns how many processes are at work.
+    async fn look_around(&mut self) -> Result<u16, Error> {
+        let work = &self.shared.work;
+        let mut gone = std::mem::take(&mut self.peers);
+        for peer in work.ledger.others(&mut self.connection, work.lease).await? {
+            if gone.remove(&peer.epoch).is_none() {
+                work.emit(Event::PeerCame { holder: peer.holder.clone(), leads: peer.leads });
+            }
+            self.peers.insert(peer.epoch, peer.holder);
+        }
+        for holder in gone.into_values() {
+            work.emit(Event::PeerWent { holder });
+        }
+        Ok(u16::try_from(self.peers.len() + 1).unwrap_or(u16::MAX))
     }
 
     /// Emits what has changed since the last orders.

@@ -19,6 +19,8 @@ pub(super) struct Orders {
     pub(super) rate: Option<Arc<RowRate>>,
     pub(super) batch_target: Duration,
     pub(super) workers: u16,
+    /// Processes that fill this run's rows, this one included.
+    pub(super) processes: u16,
     pub(super) method: Method,
 }
 
@@ -46,6 +48,11 @@ impl Orders {
             _ => 1.0,
         }
     }
+}
+
+/// Returns what one of `processes` may do of what is allowed to the run as a whole.
+pub(super) fn share(rows_per_second: Option<u32>, processes: u16) -> Option<u32> {
+    rows_per_second.map(|rows| (rows / u32::from(processes.max(1))).max(1))
 }
 
 /// The settings that `tune` changes while a backfill runs.
@@ -161,6 +168,12 @@ fn duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_processes_together_keep_the_rate() {
+        assert_eq!((share(Some(1000), 1), share(Some(1000), 3)), (Some(1000), Some(333)));
+        assert_eq!((share(Some(1), 2), share(None, 2)), (Some(1), None));
+    }
 
     #[test]
     fn settings_are_checked_by_name_and_value() {

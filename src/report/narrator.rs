@@ -64,6 +64,9 @@ impl Narrator {
                 let text = format!("{holder} is working on this run; its lease ends in {}", duration(*seconds));
                 self.hold(&holder, || line(&look.waiting(), &text))
             }
+            Event::Joined { name } => Some(format!("{}: joined its backfill", look.bold(name))),
+            Event::PeerCame { holder, leads } => Some(peer_came(holder, *leads)),
+            Event::PeerWent { holder } => Some(line("", &format!("{} has left", printable(holder)))),
             Event::PhaseStarted { phase } => {
                 self.phase = Some((*phase, now));
                 self.step = None;
@@ -217,6 +220,11 @@ impl Narrator {
 
 fn line(mark: &str, text: &str) -> String {
     if mark.is_empty() { format!("    {text}") } else { format!("    {mark} {text}") }
+}
+
+fn peer_came(holder: &str, leads: bool) -> String {
+    let what = if leads { "leads the run" } else { "has joined and fills rows too" };
+    line("", &format!("{} {what}", printable(holder)))
 }
 
 /// `replica_lag` as a person would say it.
