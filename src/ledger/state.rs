@@ -131,8 +131,16 @@ impl State {
             (_, Entry::Joined) if !self.is_filling(program) => {
                 return illegal("no backfill is under way that could be joined".to_owned());
             }
-            (_, Entry::Joined | Entry::Left { .. } | Entry::Removed { .. } | Entry::Interrupted)
-            | (_, Entry::Tuned { .. } | Entry::Verified { .. } | Entry::Repaired { .. }) => {}
+            (
+                _,
+                Entry::Interrupted
+                | Entry::Tuned { .. }
+                | Entry::Verified { .. }
+                | Entry::Repaired { .. }
+                | Entry::Joined
+                | Entry::Left { .. }
+                | Entry::Removed { .. },
+            ) => {}
             (_, Entry::Drifted { facts }) => {
                 if !matches!(self.mode, Mode::Undoing(_)) {
                     state.mode = Mode::Drifted;

@@ -166,7 +166,10 @@ fn standing<'r>(run: &'r Run, state: &State, waited: bool) -> Standing<'r> {
     let error = || state.error.as_deref().unwrap_or("see crossfade history");
     match state.mode {
         Mode::RolledBack => Standing::Never(format!("run {name} was rolled back: there is no backfill to join")),
-        Mode::Undoing(_) => Standing::Never(format!("run {name} is being rolled back: there is no backfill to join")),
+        Mode::Undoing(Some(phase)) => Standing::Wait(format!("run {name} is being taken back to the end of {phase}")),
+        Mode::Undoing(None) => {
+            Standing::Never(format!("run {name} is being rolled back: there is no backfill to join"))
+        }
         _ if state.done.contains(&step.id) => Standing::Past,
         Mode::Done => Standing::Past,
         Mode::Failed => Standing::Never(format!("run {name} failed: {}", error())),
