@@ -7,12 +7,16 @@ use crossfade::compile::LedgerSchema;
 use crossfade::demo::fleet;
 use crossfade::demo::traffic::{Load, Release, Traffic};
 use crossfade::ident::StepId;
-use crossfade::ledger::{Entry, LeaseError, Ledger};
-use crossfade::pg;
+use crossfade::ledger::{Entry, LeaseError, Ledger, LedgerError};
+use crossfade::pg::{self, Connector};
 use crossfade::phase::Phase;
+use crossfade::runner::{Error, Work};
+use crossfade::step::Action;
+use crossfade::{backfill, event};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Cli, Database, Output, Running, tool, wait_for};
 
@@ -241,17 +245,54 @@ async fn a_process_that_comes_back_from_the_dead_commits_nothing() {
     stage.at_full_speed().await;
     ends_well(leader).await;
     stage.assert_filled().await;
-    let rows = stage.rows_of(epoch).await;
-    let versions = "SELECT count(*) FROM vehicles WHERE xmin::text::bigint >= 0 AND ctid IS NOT NULL";
-    let before = stage.database.scalar::<i64>(versions).await;
     let stamp = "SELECT md5(string_agg(xmin::text || ctid::text, ',' ORDER BY id)) FROM vehicles";
-    let written = stage.database.scalar::<String>(stamp).await;
+    let windows = "SELECT md5(string_agg(w::text, ',' ORDER BY w::text)) FROM crossfade.page_window AS w";
+    let before = (stage.database.scalar::<String>(stamp).await, stage.database.scalar::<String>(windows).await);
     zombie.signal(Signal::SIGCONT);
     let output = ends_well(zombie).await;
     assert!(output.stdout.contains("the backfill is done"), "{output:#?}");
-    assert_eq!(stage.rows_of(epoch).await, rows);
-    assert_eq!(stage.database.scalar::<i64>(versions).await, before);
-    assert_eq!(stage.database.scalar::<String>(stamp).await, written, "a row was written");
+    let after = (stage.database.scalar::<String>(stamp).await, stage.database.scalar::<String>(windows).await);
+    assert_eq!(before, after, "something was written");
+    assert_eq!(stage.filled().await, ROWS, "a row was filled twice");
+    assert!(stage.rows_of(epoch).await < ROWS);
+}
+
+/// The same without anything but the fence to keep it from going on: it is wide awake and knows of nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_lease_that_has_expired_no_batch_commits() {
+    let stage = Stage::new().await;
+    let leader = stage.lead();
+    stage.in_mid_window(true).await;
+    let ledger = Ledger::new(LedgerSchema::default());
+    let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
+    let run = ledger.find(&mut connection, NAME).await.unwrap();
+    let lease = ledger.join(&mut connection, &run, "guest").await.unwrap().unwrap();
+    let work = Work {
+        connector: Connector::new(stage.database.url.parse().unwrap()),
+        ledger,
+        run,
+        lease,
+        sink: event::silent(),
+        stop: CancellationToken::new(),
+        actor: "guest".to_owned(),
+    };
+    let zombie = tokio::spawn(async move {
+        let mut steps = work.run.program.steps.iter();
+        let spec = steps.find_map(|step| if let Action::Backfill(spec) = &step.apply { Some(spec) } else { None });
+        backfill::run(&work, spec.unwrap()).await
+    });
+    stage.in_mid_window(false).await;
+    // Waits for the open batches, as a takeover does.
+    let expire = "SELECT FROM crossfade.lease WHERE NOT leads FOR UPDATE;
+                  UPDATE crossfade.lease SET expires = clock_timestamp() WHERE NOT leads";
+    stage.database.execute(expire).await;
+    let rows = stage.rows_of(lease.epoch).await;
+    let error = tokio::time::timeout(PATIENCE, zombie).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. }))), "{error}");
+    assert_eq!(stage.rows_of(lease.epoch).await, rows);
+    stage.at_full_speed().await;
+    ends_well(leader).await;
+    stage.assert_filled().await;
     assert_eq!(stage.filled().await, ROWS, "a row was filled twice");
 }
 
@@ -410,8 +451,18 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
             stage.database.scalar::<bool>(waiting).await
         })
         .await;
+        // Who comes to the door while it is being shut finds it shut.
+        let late = tokio::spawn({
+            let (ledger, run, url) = (ledger.clone(), run.clone(), stage.database.url.clone());
+            async move {
+                let mut connection = PgConnection::connect(&url).await.unwrap();
+                ledger.join(&mut connection, &run, "late").await
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
         pg::commit(&mut worker).await.unwrap();
         recording.await.unwrap().unwrap();
+        assert_eq!(late.await.unwrap().unwrap(), None, "joined while the run went on");
         pg::begin(&mut worker, TIMEOUTS, true).await.unwrap();
         assert!(matches!(ledger.fence(&mut worker, joined).await, Err(LeaseError::Lost { .. })), "past the fence");
         pg::rollback(&mut worker).await;
