@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::method::{Method, Shape};
-use super::orders::{Orders, Settings, share};
+use super::orders::{Orders, Settings};
 use super::spec::Spec;
 use super::worker::{Left, Worker};
 use crate::event::Event;
@@ -118,14 +118,13 @@ impl Control {
         let sampler = tokio::spawn(throttle::sample(work.connector.clone(), work.sink.clone(), publish)).abort_handle();
         let live = work.ledger.settings(&mut connection, work.run.id).await?;
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
-        // Until the first look around: as slow as it may have to be.
-        let others = work.ledger.others(&mut connection, work.lease).await?;
-        let processes = u16::try_from(others.len() + 1).unwrap_or(u16::MAX);
+        let processes = and_us(work.ledger.others(&mut connection, work.lease).await?.len());
+        let settings = settings.shared_by(processes);
         let orders = watch::Sender::new(Orders {
             at: Instant::now(),
             paused: settings.paused,
             pace: Pace::Run,
-            rate: RowRate::new(share(settings.rows_per_second, processes)).map(Arc::new),
+            rate: RowRate::new(settings.rows_per_second).map(Arc::new),
             batch_target: settings.batch_target,
             workers: settings.workers,
             processes,
@@ -227,14 +226,14 @@ impl Control {
             }
             self.unreadable = unreadable;
         }
+        let processes = self.look_around().await?;
+        let settings = settings.shared_by(processes);
         let now = Instant::now();
         let before = self.orders.borrow().clone();
         let pace = decide(&self.seen.borrow().at(now), &settings.limits, &before.pace);
         self.tell(&before, settings.paused, pace);
-        let processes = self.look_around().await?;
-        let rows_per_second = share(settings.rows_per_second, processes);
-        let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == rows_per_second;
-        let rate = if unchanged { before.rate } else { RowRate::new(rows_per_second).map(Arc::new) };
+        let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == settings.rows_per_second;
+        let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
         let (batch_target, workers) = (settings.batch_target, settings.workers);
         let method = self.shared.method.with(&settings);
         self.orders.send_replace(Orders {
@@ -270,7 +269,7 @@ impl Control {
         for holder in gone.into_values() {
             work.emit(Event::PeerWent { holder });
         }
-        Ok(u16::try_from(self.peers.len() + 1).unwrap_or(u16::MAX))
+        Ok(and_us(self.peers.len()))
     }
 
     /// Emits what has changed since the last orders.
@@ -322,6 +321,11 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// Returns how many processes there are with this one.
+fn and_us(others: usize) -> u16 {
+    u16::try_from(others).unwrap_or(u16::MAX).saturating_add(1)
 }
 
 /// Rows and pages over the last few seconds.

@@ -50,11 +50,6 @@ impl Orders {
     }
 }
 
-/// Returns what one of `processes` may do of what is allowed to the run as a whole.
-pub(super) fn share(rows_per_second: Option<u32>, processes: u16) -> Option<u32> {
-    rows_per_second.map(|rows| (rows / u32::from(processes.max(1))).max(1))
-}
-
 /// The settings that `tune` changes while a backfill runs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Settings {
@@ -107,6 +102,14 @@ impl Settings {
         settings.limits = Limits(limits.into_iter().flatten().collect());
         settings.batch_target = settings.batch_target.clamp(Duration::from_millis(1), Duration::from_secs(10));
         (settings, unreadable)
+    }
+}
+
+impl Settings {
+    /// Returns the settings of one of so many processes: what is allowed to the run as a whole is shared among them.
+    pub(super) fn shared_by(self, processes: u16) -> Self {
+        let share = |rows: u32| (rows / u32::from(processes.max(1))).max(1);
+        Self { rows_per_second: self.rows_per_second.map(share), ..self }
     }
 }
 
@@ -168,12 +171,6 @@ fn duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn all_processes_together_keep_the_rate() {
-        assert_eq!((share(Some(1000), 1), share(Some(1000), 3)), (Some(1000), Some(333)));
-        assert_eq!((share(Some(1), 2), share(None, 2)), (Some(1), None));
-    }
 
     #[test]
     fn settings_are_checked_by_name_and_value() {
