@@ -129,6 +129,7 @@ impl Control {
             workers: settings.workers,
             processes,
             method: shared.method.with(&settings),
+            long_transactions: settings.long_transactions,
         });
         if settings.paused {
             work.emit(Event::Paused);
@@ -245,6 +246,7 @@ impl Control {
             workers,
             processes,
             method,
+            long_transactions: settings.long_transactions,
         });
         if workers > before.workers {
             self.hire();

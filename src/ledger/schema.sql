@@ -90,13 +90,16 @@ CREATE TABLE crossfade.backfill (
 );
 
 -- A range of pages that one worker holds, or has done. Progress commits with the rows. Those that are not late lie side
--- by side; a late one is a page inside one of them that could not be locked when its turn came.
+-- by side; a late one is a page inside one of them that could not be locked when its turn came. The rows of a page fall
+-- into parts; the sub-pass fills parts [slice_from, slice_to) of each page, and stands at next_page.
 CREATE TABLE crossfade.page_window (
     run_id       bigint   NOT NULL REFERENCES crossfade.run,
     pass         integer  NOT NULL,
     from_page    bigint   NOT NULL,
     to_page      bigint   NOT NULL,
-    sub_passes   integer  NOT NULL,
+    parts        integer  NOT NULL,
+    slice_from   integer  NOT NULL,
+    slice_to     integer  NOT NULL,
     sub_pass     integer  NOT NULL,
     next_page    bigint   NOT NULL,
     rows         bigint   NOT NULL,

@@ -517,11 +517,12 @@ async fn sub_passes_keep_new_versions_on_their_pages() {
         }
         stage.backfill().await.unwrap();
         assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
-        assert_eq!(stage.database.scalar::<i32>("SELECT max(sub_passes) FROM crossfade.page_window").await, 16);
+        let visits: i32 = stage.database.scalar("SELECT max(sub_pass) FROM crossfade.page_window").await;
+        assert!((10..40).contains(&visits), "{visits} sub-passes");
         let hot: i64 = stage.database.scalar("SELECT sum(hot)::bigint FROM crossfade.page_window").await;
-        assert!(hot > 36_000, "{hot} of 60000 with {workers} workers and {kills} kills");
+        assert!(hot > 45_000, "{hot} of 60000 with {workers} workers and {kills} kills");
         let grown = stage.database.scalar::<i64>(size).await;
-        assert!(grown < before * 3 / 2, "{before} bytes, then {grown}");
+        assert!(grown < before * 4 / 3, "{before} bytes, then {grown}");
     }
 }
 
@@ -533,10 +534,12 @@ async fn sub_passes_are_left_off_while_an_old_snapshot_makes_them_useless() {
     old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class").await.unwrap();
     stage.backfill().await.unwrap();
     assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
-    assert!(stage.saw(|event| matches!(event, Event::Warning { message } if message.contains("old snapshot"))));
-    let single: i64 = stage.database.scalar("SELECT count(*) FROM crossfade.page_window WHERE sub_passes = 1").await;
-    let several: i64 = stage.database.scalar("SELECT count(*) FROM crossfade.page_window WHERE sub_passes = 16").await;
-    assert!(several >= 1 && single >= 4 * several, "{several} windows in sub-passes, {single} at once");
+    assert!(stage.saw(|event| matches!(event, Event::Warning { message } if message.contains("in a transaction for"))));
+    let single: i64 = stage.database.scalar("SELECT count(*) FROM crossfade.page_window WHERE parts = 1").await;
+    let several: i64 = stage.database.scalar("SELECT count(*) FROM crossfade.page_window WHERE parts > 1").await;
+    assert!((1..=3).contains(&several) && single > several, "{several} windows in sub-passes, {single} at once");
+    let visits: i32 = stage.database.scalar("SELECT max(sub_pass) FROM crossfade.page_window").await;
+    assert_eq!(visits, 4, "the rest of a window at once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -544,7 +547,7 @@ async fn an_indexed_column_is_filled_in_one_go() {
     let stage = Stage::rename(20_000).await;
     stage.database.execute("CREATE INDEX ON vehicles (lower(vehicle_status))").await;
     stage.backfill().await.unwrap();
-    assert_eq!(stage.database.scalar::<i32>("SELECT max(sub_passes) FROM crossfade.page_window").await, 1);
+    assert_eq!(stage.database.scalar::<i32>("SELECT max(sub_pass) FROM crossfade.page_window").await, 1);
     assert_eq!(stage.unfilled().await, 0);
 }
 
