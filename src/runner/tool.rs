@@ -358,7 +358,13 @@ impl Tool {
             });
         }
         drop(connection);
-        let (work, beat) = self.work(run).await?;
+        let filling = state.is_filling(&run.program);
+        let (work, beat) = self.work(run).await.map_err(|error| match error {
+            Error::Blocked { reason } if filling => {
+                Error::Blocked { reason: format!("{reason}. To help it fill rows: crossfade run PLAN --join") }
+            }
+            error => error,
+        })?;
         let result = tokio::select! {
             result = forward::forward(&work, until) => result,
             () = beat.lost.cancelled() => Err(lost()),

@@ -18,7 +18,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Cli, Database, Output, Running, tool, wait_for};
+use crate::harness::{Cli, Database, Output, PgBouncer, Proxy, Running, own_server, server, tool, versions, wait_for};
 
 const NAME: &str = "vehicle-status";
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -34,13 +34,20 @@ impl Stage {
     /// The run is registered and its first phase done.
     async fn new() -> Self {
         let stage = Self::unregistered("max_rows_per_second: 4000").await;
-        stage.ok(&["start", stage.plan()]).await;
-        stage.ok(&["tune", NAME, "window_pages=16"]).await;
+        stage.started().await;
         stage
     }
 
+    async fn started(&self) {
+        self.ok(&["start", self.plan()]).await;
+        self.ok(&["tune", NAME, "window_pages=16"]).await;
+    }
+
     async fn unregistered(backfill: &str) -> Self {
-        let database = Database::new().await;
+        Self::on(Database::new().await, backfill).await
+    }
+
+    async fn on(database: Database, backfill: &str) -> Self {
         let mut connection = PgConnection::connect(&database.url).await.unwrap();
         fleet::create(&mut connection).await.unwrap();
         fleet::load(&mut connection, u32::try_from(ROWS).unwrap()).await.unwrap();
@@ -519,6 +526,75 @@ async fn a_table_that_is_rewritten_is_gone_through_again_by_all() {
     ends_well(joined).await;
     assert_eq!(stage.database.scalar::<i32>("SELECT pass FROM crossfade.backfill").await, 2);
     stage.assert_filled().await;
+}
+
+/// Updates find room on their pages as well when the other workers are in another process.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_do_not_spoil_each_others_pruning() {
+    // A transaction that has written holds back pruning in every database of its server, so other tests would disturb.
+    let server = own_server();
+    let stage = Stage::on(Database::on_server(&server).await, "max_rows_per_second: 20000").await;
+    let text = std::fs::read_to_string(stage.file.path()).unwrap();
+    std::fs::write(stage.file.path(), text.replace("copy: all", "copy: all\n  build: after_backfill")).unwrap();
+    stage.ok(&["start", stage.plan()]).await;
+    let (joined, leader) = (stage.join(), stage.lead());
+    let size = "SELECT pg_relation_size('vehicles')";
+    let before = stage.database.scalar::<i64>(size).await;
+    ends_well(joined).await;
+    ends_well(leader).await;
+    let both = "SELECT count(DISTINCT epoch) FROM crossfade.page_window WHERE rows > 1000";
+    assert_eq!(stage.database.scalar::<i64>(both).await, 2);
+    let hot: i64 = stage.database.scalar("SELECT sum(hot)::bigint FROM crossfade.page_window").await;
+    assert!(hot > ROWS * 7 / 10, "{hot} of {ROWS}");
+    let after = stage.database.scalar::<i64>(size).await;
+    assert!(after < before * 3 / 2, "{before} bytes, then {after}");
+    stage.assert_filled().await;
+}
+
+/// The connections of one of them are cut again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_connections_are_cut_goes_on() {
+    let stage = Stage::new().await;
+    let mut proxy = Proxy::before(server()).await;
+    let leader = stage.lead();
+    let joined = Cli::new(&proxy.url(&stage.database.name)).args(["run", stage.plan(), "--join"]).spawn();
+    for _ in 0..3 {
+        stage.in_mid_window(false).await;
+        proxy.cut();
+        stage.goes_on().await;
+    }
+    stage.at_full_speed().await;
+    ends_well(leader).await;
+    let output = ends_well(joined).await;
+    assert!(output.stderr.contains("the connection is lost"), "{output:#?}");
+    stage.assert_filled().await;
+    assert_eq!(stage.filled().await, ROWS, "a row was filled twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_pooler_is_refused() {
+    let stage = Stage::new().await;
+    let Some(pooler) = PgBouncer::before(server()).await else { return };
+    let output = Cli::new(&pooler.url(&stage.database.name)).args(["run", stage.plan(), "--join"]).run().await;
+    assert!(output.code == Some(5) && output.stderr.contains("pooler"), "{output:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_version_of_postgresql() {
+    for version in versions() {
+        let stage = Stage::on(Database::on(&version).await, "max_rows_per_second: 8000").await;
+        stage.started().await;
+        let (joined, leader) = (stage.join(), stage.lead());
+        stage.in_mid_window(false).await;
+        joined.kill().await;
+        stage.database.execute("UPDATE crossfade.lease SET expires = clock_timestamp() WHERE NOT leads").await;
+        let joined = stage.join();
+        stage.at_full_speed().await;
+        ends_well(joined).await;
+        ends_well(leader).await;
+        stage.assert_filled().await;
+        assert_eq!(stage.filled().await, ROWS, "PostgreSQL {}", version.major);
+    }
 }
 
 /// Anybody may be killed, or stopped and taken for dead, at any moment, while an application writes.
