@@ -2,6 +2,7 @@
 //! function ([`State`]). [`Ledger`] is the only reader and writer of its tables.
 
 mod entry;
+mod joined;
 mod lease;
 mod state;
 mod store;
@@ -10,6 +11,7 @@ mod windows;
 mod writes;
 
 pub use entry::Entry;
+pub use joined::Peer;
 pub use lease::{LEASE_SECONDS, Lease, LeaseError};
 pub use state::{IllegalEntry, Mode, State};
 pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION};

@@ -74,7 +74,7 @@ impl Method {
         Self { parts, window_pages, fixed: false, free, even }
     }
 
-    /// Returns the most pages that a batch may take.
+    /// Returns the most pages that a batch may take when there are so many workers, those of other processes included.
     pub(super) fn most_pages(parts: u32, window_pages: u32, workers: u16) -> u32 {
         if parts > 1 && workers > 1 { (window_pages / BATCHES_IN_WINDOW).max(1) } else { u32::MAX }
     }

@@ -19,6 +19,8 @@ pub(super) struct Orders {
     pub(super) rate: Option<Arc<RowRate>>,
     pub(super) batch_target: Duration,
     pub(super) workers: u16,
+    /// Processes that fill this run's rows, this one included.
+    pub(super) processes: u16,
     pub(super) method: Method,
     pub(super) long_transactions: LongTransactions,
 }
@@ -104,6 +106,12 @@ impl Settings {
         settings.limits = Limits(limits.into_iter().flatten().collect());
         settings.batch_target = settings.batch_target.clamp(Duration::from_millis(1), Duration::from_secs(10));
         (settings, unreadable)
+    }
+
+    /// Returns the settings of one of so many processes: what is allowed to the run as a whole is shared among them.
+    pub(super) fn shared_by(self, processes: u16) -> Self {
+        let share = |rows: u32| (rows / u32::from(processes.max(1))).max(1);
+        Self { rows_per_second: self.rows_per_second.map(share), ..self }
     }
 }
 

@@ -15,7 +15,7 @@ use super::pace::BatchSize;
 use super::slices::{Cutter, Slice, Verdict};
 use super::spec::Values;
 use crate::event::{Blocker, Event};
-use crate::ledger::{LeaseError, LedgerError, Seat, Window};
+use crate::ledger::{Entry, LeaseError, LedgerError, Seat, Window};
 use crate::pg::{self, Connector, ErrorClass};
 use crate::plan::LongTransactions;
 use crate::runner::Error;
@@ -25,6 +25,8 @@ use crate::throttle::{Pace, Signal};
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a single page is tried before it is left for last.
 const TRIES: u32 = 3;
+/// After so many looks for a window in vain, a person is told.
+const IDLE_FOR_LONG: u32 = 8;
 /// A transaction that is older is not waited out by longer windows, in seconds.
 const SHORT_TRANSACTION: f64 = 10.0;
 /// By how much windows become longer at a time, and how long they may become.
@@ -72,6 +74,8 @@ pub(super) struct Worker {
     aside: BTreeSet<u32>,
     /// Failed tries in a row at the same place.
     failures: u32,
+    /// Looks for a window in vain, in a row.
+    idle: u32,
     /// Whether the last batch waited in vain for something that must be waited for.
     waiting: bool,
     strict: Strictness,
@@ -99,6 +103,7 @@ impl Worker {
             debt: 0,
             aside,
             failures: 0,
+            idle: 0,
             waiting: false,
             strict,
             cutter,
@@ -140,9 +145,10 @@ impl Worker {
         let method = self.method().await?;
         let (connection, seat) = self.connection().await?;
         let window = work.ledger.take_window(connection, seat, method).await?;
-        let Some(mut window) = window else { return Ok(Some(Left::AllTaken)) };
+        let Some(mut window) = window else { return self.all_taken().await };
         self.aside.clear();
         self.failures = 0;
+        self.idle = 0;
         self.cutter.begin(window.parts, window.position.slice);
         self.slice = None;
         while !window.is_done() {
@@ -162,6 +168,32 @@ impl Worker {
             }
         }
         self.cutter.end();
+        Ok(None)
+    }
+
+    /// There is nothing to take. While other processes are at work, or were, something may come free: their windows if
+    /// they die, pages that they put aside, all pages of a table that was rewritten.
+    async fn all_taken(&mut self) -> Result<Option<Left>, Error> {
+        let shared = Arc::clone(&self.shared);
+        let work = &shared.work;
+        let (connection, seat) = self.connection().await?;
+        if !work.ledger.others_fill(connection, seat.lease).await? {
+            return Ok(Some(Left::AllTaken));
+        }
+        let removed = work.ledger.remove_dead(connection, seat.lease).await?;
+        for holder in &removed {
+            let entry = Entry::Removed { holder: holder.clone() };
+            work.ledger.record(connection, &work.run, None, &[entry], &work.actor).await?;
+        }
+        if !removed.is_empty() {
+            return Ok(None);
+        }
+        self.sleep(LOOK_AGAIN).await;
+        self.idle = self.idle.saturating_add(1);
+        if self.idle == IDLE_FOR_LONG && self.number == 0 {
+            let reason = "other processes still fill the pages that they have taken".to_owned();
+            work.emit(Event::Waiting { reason, seconds: None });
+        }
         Ok(None)
     }
 
@@ -242,7 +274,8 @@ impl Worker {
         }
         let max_rows = self.orders.borrow().rate.as_ref().map(|rate| (rate.rows_per_second() / 2).max(1));
         self.size.set_target(self.orders.borrow().batch_target);
-        let most = Method::most_pages(window.parts, window.to - window.from, self.orders.borrow().workers);
+        let workers = self.orders.borrow().workers.saturating_mul(self.orders.borrow().processes);
+        let most = Method::most_pages(window.parts, window.to - window.from, workers);
         let mut to = from.saturating_add(self.size.pages(max_rows).min(most)).min(window.to);
         if let Some(&page) = self.aside.range(from..to).next() {
             to = page;

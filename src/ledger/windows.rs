@@ -12,7 +12,8 @@ use crate::ident::{RunId, TableName};
 use crate::pg;
 
 /// How long our own bookkeeping may wait for another worker's.
-const BOOKKEEPING: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
+pub(super) const BOOKKEEPING: pg::Timeouts =
+    pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
 
 /// The columns that [`window`] reads.
 const WINDOW: &str =
@@ -202,8 +203,8 @@ impl Ledger {
         row.map(pass).transpose()
     }
 
-    /// Hands a window to a worker: first one that it had itself and lost sight of, or whose worker is dead; then the next
-    /// free pages, as large as `method` says; then a late page. `None` when all are taken.
+    /// Hands a window to a worker: first one that it had itself and lost sight of, or whose process has no lease any more;
+    /// then the next free pages, as large as `method` says; then a late page. `None` when all are taken.
     pub(crate) async fn take_window(
         &self,
         connection: &mut PgConnection,
@@ -238,7 +239,9 @@ impl Ledger {
             "UPDATE crossfade.page_window AS w SET epoch = $2, worker = $3 \
              WHERE w.run_id = $1 AND w.pass = $4 AND w.late = $5 AND w.from_page = \
                (SELECT o.from_page FROM crossfade.page_window AS o WHERE o.run_id = $1 AND o.pass = $4 AND o.late = $5 \
-                AND o.done_at IS NULL AND (o.epoch <> $2 OR o.worker = $3) ORDER BY o.from_page LIMIT 1) \
+                AND o.done_at IS NULL AND (o.epoch = $2 AND o.worker = $3 OR o.epoch <> $2 AND NOT EXISTS \
+                  (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = o.epoch)) \
+                ORDER BY o.from_page LIMIT 1) \
              RETURNING {WINDOW}",
         ));
         let row = pg::query(&take)
@@ -385,7 +388,7 @@ impl Ledger {
         row.map(progress).transpose()
     }
 
-    /// Lets others see how the backfill goes.
+    /// Lets others see how the backfill goes. Of several processes at work, the one that leads speaks for all.
     pub(crate) async fn report_fill(
         &self,
         connection: &mut PgConnection,
@@ -395,7 +398,9 @@ impl Ledger {
         let update = self.sql(
             "UPDATE crossfade.backfill SET rows_per_second = $3, eta_seconds = $4, held_by = $5, \
                reported_at = pg_catalog.clock_timestamp() \
-             WHERE run_id = $1 AND EXISTS (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = $2)",
+             WHERE run_id = $1 AND EXISTS (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = $2 \
+               AND (l.leads OR NOT EXISTS (SELECT FROM crossfade.lease AS o WHERE o.run_id = $1 AND o.leads \
+                 AND o.expires > pg_catalog.clock_timestamp())))",
         );
         pg::query(&update)
             .bind(lease.run.0)
@@ -410,7 +415,7 @@ impl Ledger {
 }
 
 /// Commits what went well and rolls back what did not.
-async fn finish<T>(connection: &mut PgConnection, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+pub(super) async fn finish<T>(connection: &mut PgConnection, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
     match result {
         Ok(value) => {
             pg::commit(connection).await?;

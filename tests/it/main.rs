@@ -9,6 +9,7 @@ mod crashes;
 mod engines;
 mod harness;
 mod harness_works;
+mod join;
 mod lease;
 mod locks;
 mod ready_plans;

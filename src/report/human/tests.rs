@@ -16,6 +16,7 @@ fn status_of(state: &str) -> Status {
         new_column_writes: 5,
         waiting_for: None,
         holder: Some("anna@web1, pid 7".to_owned()),
+        joined: vec![],
         conflicts: 0,
         old_quiet_seconds: Some(3),
         verified_at: None,
