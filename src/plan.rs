@@ -17,7 +17,7 @@ mod yaml;
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use model::{
     AddIndex, Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Day, Freeze, Indexes,
-    LongTransactions, OnConflict, OnError, Plan, Requires, Schedule, Throttle, Verify, Window,
+    LongTransactions, OnConflict, OnError, Plan, Requires, Schedule, Throttle, Verify, WalCompression, Window,
 };
 pub use schema::json_schema;
 

@@ -30,6 +30,9 @@ const REPORT: Duration = Duration::from_secs(1);
 /// The time over which the rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
+/// For a look at a setting.
+const BRIEF: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(1), statement: Duration::from_secs(5) };
+
 /// What all workers of a backfill share.
 pub(super) struct Shared {
     pub(super) work: Work,
@@ -38,6 +41,8 @@ pub(super) struct Shared {
     /// Whether the server counts HOT updates.
     pub(super) counts_hot: bool,
     pub(super) step: StepId,
+    /// Settings of a batch's transaction, as statements.
+    pub(super) session: String,
     /// Below `deadlock_timeout`, so that in a deadlock it is always us who give up, never the application.
     pub(super) lock_timeout: Duration,
 }
@@ -69,6 +74,7 @@ pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
         method: Method::choose(&shape),
         counts_hot,
         step: step.map_or_else(|| StepId("backfill.rows".to_owned()), |step| step.id.clone()),
+        session: session(work, &mut connection).await,
         lock_timeout: lock_timeout(&mut connection).await?,
     });
     Control::start(shared, connection).await?.run().await
@@ -78,6 +84,22 @@ pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
 pub(super) async fn connect(work: &Work, purpose: &str, announce: bool) -> Result<PgConnection, Error> {
     let sink = announce.then_some(&work.sink);
     work.connector.connect_patiently(purpose, &work.stop, sink).await?.ok_or(Error::Interrupted)
+}
+
+/// Returns the settings of a batch's transaction. One that may not be set is told and left out.
+async fn session(work: &Work, connection: &mut PgConnection) -> String {
+    let mut session = "SET LOCAL enable_seqscan = off; ".to_owned();
+    if let Some(method) = work.run.plan.backfill.wal_compression {
+        let set = format!("SET LOCAL wal_compression = {}", method.as_str());
+        match pg::look(connection, BRIEF, &set, "SELECT 'set'::text").await {
+            Ok(_) => session = session + &set + "; ",
+            Err(error) => {
+                let message = format!("the backfill's log is not compressed: {}", pg::describe(&error));
+                work.emit(Event::Warning { message });
+            }
+        }
+    }
+    session
 }
 
 async fn lock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {

@@ -492,8 +492,9 @@ async fn batch(
         shared.table_oid()
     );
     let script = format!(
-        "SET LOCAL enable_seqscan = off; LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
+        "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
          SET LOCAL lock_timeout = {}; {}; {meter}; {update}; {meter}",
+        shared.session,
         spec.table.sql(),
         row_lock.as_millis().max(1),
         work.ledger.fence_sql(seat.lease),

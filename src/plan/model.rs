@@ -167,6 +167,32 @@ pub struct Backfill {
     // Keys that came later are left out of the fingerprint unless they are used, so that runs that were begun before go on.
     #[serde(default, skip_serializing_if = "is_default")]
     pub long_transactions: LongTransactions,
+    /// How the page images in the backfill's write-ahead log are compressed. Default: as the server is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal_compression: Option<WalCompression>,
+}
+
+/// How page images in the write-ahead log are compressed (the server's `wal_compression`, for the backfill's own sessions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WalCompression {
+    /// Every server can; takes CPU.
+    Pglz,
+    /// Since PostgreSQL 15, where it was built with it; takes next to no CPU.
+    Lz4,
+    /// Since PostgreSQL 15, where it was built with it.
+    Zstd,
+}
+
+impl WalCompression {
+    /// Returns the value of the server's setting.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pglz => "on",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -180,6 +206,7 @@ impl Default for Backfill {
             max_rows_per_second: None,
             workers: 1,
             long_transactions: LongTransactions::default(),
+            wal_compression: None,
         }
     }
 }

@@ -330,6 +330,7 @@ impl Validator<'_> {
             batch_target: self.duration("/backfill/batch_target", target, default.batch_target, Zero::Refused),
             max_rows_per_second: file.and_then(|file| file.max_rows_per_second),
             workers: file.and_then(|file| file.workers).unwrap_or(default.workers),
+            wal_compression: file.and_then(|file| file.wal_compression),
             long_transactions: file.and_then(|file| file.long_transactions).unwrap_or_default(),
         }
     }

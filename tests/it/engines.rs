@@ -606,6 +606,33 @@ async fn snapshots_of_short_transactions_make_windows_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn page_images_are_compressed_when_the_plan_says_so() {
+    let server = own_server();
+    let mut written = Vec::new();
+    for more in ["", "backfill: { wal_compression: pglz }\n"] {
+        let stage = Stage::rename_on(Database::on_server(&server).await, 30_000, more).await;
+        stage.database.execute("CHECKPOINT").await;
+        let before: String = stage.database.scalar("SELECT pg_current_wal_insert_lsn()::text").await;
+        stage.backfill().await.unwrap();
+        let since = format!("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '{before}')::bigint");
+        written.push(stage.database.scalar::<i64>(&since).await);
+        assert_eq!(stage.unfilled().await, 0);
+    }
+    assert!(written[1] * 10 < written[0] * 9, "{written:?} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_compression_that_the_server_does_not_know_is_told_and_left_out() {
+    for version in versions().into_iter().filter(|version| version.major == 14) {
+        let more = "backfill: { wal_compression: zstd }\n";
+        let stage = Stage::rename_on(Database::on(&version).await, 5_000, more).await;
+        stage.backfill().await.unwrap();
+        assert!(stage.saw(|event| matches!(event, Event::Warning { message } if message.contains("wal_compression"))));
+        assert_eq!(stage.unfilled().await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_indexed_column_is_filled_in_few_sub_passes() {
     let stage = Stage::rename(20_000).await;
     stage.database.execute("CREATE INDEX ON vehicles (lower(vehicle_status))").await;
