@@ -105,6 +105,11 @@ pub enum Event {
         /// How long it held.
         seconds: f64,
     },
+    /// The backfill is over: what the throttle cost it, by signal.
+    HoldTimes {
+        /// The dearest first.
+        holds: Vec<crate::throttle::HoldTime>,
+    },
     /// Somebody paused the run.
     Paused,
     /// Somebody resumed the run.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Bytes;
 use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
 use crate::phase::Phase;
 
@@ -163,17 +164,40 @@ pub struct Backfill {
     pub max_rows_per_second: Option<u32>,
     /// Workers in one process. Default 1.
     pub workers: u16,
+    /// What a small transaction of an application may take: the backfill goes as slowly as it must for nine of ten probes
+    /// to stay below. Default none.
+    pub goal_latency: Option<Duration>,
+    /// The query whose latency is measured, in place of crossfade's own probe.
+    pub latency_probe: Option<String>,
 }
 
-/// Limits beyond which the backfill holds.
+/// Limits beyond which the backfill holds. `None` switches a signal off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Throttle {
-    /// Replay lag of any streaming replica. Default 10 s; `None` switches the signal off.
+    /// Replay lag of any streaming replica. Default 10 s.
     pub replica_lag: Option<Duration>,
-    /// How long a session may wait on a lock of ours. Default 100 ms; `None` switches the signal off.
+    /// How long a session may wait on a lock of ours. Default 100 ms.
     pub lock_wait: Option<Duration>,
-    /// WAL segments waiting to be archived; not acted on yet.
+    /// WAL that the replication slot furthest behind keeps on the server. Default 10 GB, and whatever it says, never more
+    /// than 80 % of `max_slot_wal_keep_size`, where the server gives the slot up.
+    pub slot_retained_wal: Option<Bytes>,
+    /// WAL segments waiting to be archived. Default 64, which is 1 GB.
     pub wal_archive_backlog: Option<u32>,
+    /// Sessions at work that are not ours. Default off: it depends on the machine.
+    pub active_sessions: Option<u32>,
+    /// WAL a second, of the whole server; beyond it the backfill slows down. Default off: it depends on the machine.
+    pub wal_rate: Option<Bytes>,
+    /// A number that a query of the user's gives. Default none.
+    pub probe: Option<Probe>,
+}
+
+/// A query whose result holds the backfill.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// A SELECT that gives one number. It runs once a second in a read-only transaction.
+    pub sql: String,
+    /// The number above which the backfill holds.
+    pub limit: f64,
 }
 
 /// How the check is done.

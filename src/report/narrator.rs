@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::Look;
-use super::human::{duration, number, plural, rate};
+use super::human::{duration, hold_times, number, plural, rate};
 use super::look::printable;
 use crate::event::Event;
 use crate::phase::Phase;
@@ -116,12 +116,15 @@ impl Narrator {
                 None
             }
             Event::Hold { signal, value, limit } => {
-                let text = format!("holding: {} is {}, the limit is {}", words(signal), printable(value), limit);
-                self.hold(signal, || line(&look.waiting(), &text))
+                self.hold(signal, || line(&look.waiting(), &holding(signal, value, limit)))
             }
             Event::Released { signal, seconds } => {
                 self.held = None;
                 Some(line("", &format!("going on; {} held it for {}", words(signal), duration(*seconds))))
+            }
+            Event::HoldTimes { holds } => {
+                let lines: Vec<_> = holds.iter().flat_map(hold_times).map(|text| line("", &text)).collect();
+                Some(lines.join("\n")).filter(|text| !text.is_empty())
             }
             Event::Paused => {
                 self.hold("paused", || line(&look.waiting(), "paused by somebody; crossfade resume lets it go on"))
@@ -219,6 +222,13 @@ fn line(mark: &str, text: &str) -> String {
     if mark.is_empty() { format!("    {text}") } else { format!("    {mark} {text}") }
 }
 
+fn holding(signal: &str, value: &str, limit: &str) -> String {
+    if signal == "wraparound" && value != "unknown" {
+        return "holding: an autovacuum to prevent wraparound is at work on the table".to_owned();
+    }
+    format!("holding: {} is {}, the limit is {limit}", words(signal), printable(value))
+}
+
 /// `replica_lag` as a person would say it.
 fn words(signal: &str) -> String {
     printable(signal).replace('_', " ")
@@ -229,6 +239,7 @@ mod tests {
     use super::*;
     use crate::event::Blocker;
     use crate::ident::StepId;
+    use crate::throttle::HoldTime;
     use crate::verify::{Counts, Outcome};
 
     fn blocker() -> Blocker {
@@ -240,6 +251,25 @@ mod tests {
             transaction_seconds: Some(90),
             query: Some("SELECT ?".into()),
         }
+    }
+
+    fn hold_times() -> Vec<HoldTime> {
+        let hold = |signal: &str, times, seconds, slowed_seconds, worst, limit| HoldTime {
+            signal: signal.to_owned(),
+            times,
+            seconds,
+            slowed_seconds,
+            worst,
+            limit,
+            last_at: chrono::DateTime::UNIX_EPOCH,
+        };
+        vec![
+            hold("replica_lag", 3, 12.0, 4.0, Some(14.0), Some(10.0)),
+            hold("wraparound", 1, 7200.0, 0.0, Some(7200.0), Some(0.0)),
+            hold("paused", 1, 2.0, 0.0, None, None),
+            hold("lock_wait", 1, 0.2, 0.01, Some(0.13), Some(0.1)),
+            hold("goal_latency", 0, 0.0, 65.0, Some(0.0072), Some(0.005)),
+        ]
     }
 
     #[test]
@@ -277,6 +307,9 @@ mod tests {
             (15_100, hold()),
             (16_000, Event::Released { signal: "replica_lag".into(), seconds: 1.0 }),
             (16_200, progress),
+            (16_300, Event::Hold { signal: "probe".into(), value: "unknown".into(), limit: "10".into() }),
+            (16_400, Event::Released { signal: "probe".into(), seconds: 0.1 }),
+            (18_600, Event::HoldTimes { holds: hold_times() }),
             (18_700, done(Phase::Backfill)),
             (18_700, phase(Phase::Verify)),
             (19_500, Event::Verified(Outcome { counts, seconds: 0.8, keys: vec![] })),
@@ -294,6 +327,14 @@ mod tests {
           expand    ok 6.2 s
             ... holding: replica lag is 12 s, the limit is 5 s
             going on; replica lag held it for 1.0 s
+            ... holding: probe is unknown, the limit is 10
+            going on; probe held it for 0.1 s
+            held 12.0 s for replica lag (3 times, at worst 14.0 s of 10.0 s)
+            slowed 4.0 s for replica lag
+            held 2 h for an autovacuum to prevent wraparound (1 time)
+            held 2.0 s for a pause (1 time)
+            held 0.2 s for lock wait (1 time, at worst 130 ms of 100 ms)
+            slowed 1 min 5 s for goal latency (at worst 7.2 ms of 5.0 ms)
           backfill  ok 12.5 s   400,000 rows, 32,000 rows/s
           verify    ok 0.9 s   500,000 rows equal
         ");
