@@ -171,8 +171,8 @@ pub struct Backfill {
     pub latency_probe: Option<String>,
 }
 
-/// Limits beyond which the backfill holds. `None` switches a signal off.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Limits beyond which the backfill holds. `None` switches a signal off; by [`Default`], all of them are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Throttle {
     /// Replay lag of any streaming replica. Default 10 s.
     pub replica_lag: Option<Duration>,

@@ -246,16 +246,7 @@ fn every_signal_can_be_switched_off() {
          throttle: { replica_lag: off, lock_wait: off, slot_retained_wal: off, wal_archive_backlog: off, \
          active_sessions: off, wal_rate: off }",
     );
-    let none = Throttle {
-        replica_lag: None,
-        lock_wait: None,
-        slot_retained_wal: None,
-        wal_archive_backlog: None,
-        active_sessions: None,
-        wal_rate: None,
-        probe: None,
-    };
-    assert_eq!((plan.throttle, plan.backfill.goal_latency), (none, None));
+    assert_eq!((plan.throttle, plan.backfill.goal_latency), (Throttle::default(), None));
 }
 
 #[test]

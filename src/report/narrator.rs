@@ -8,6 +8,7 @@ use super::human::{duration, hold_times, number, plural, rate};
 use super::look::printable;
 use crate::event::Event;
 use crate::phase::Phase;
+use crate::throttle::HoldTime;
 
 /// A lock that cannot be had is mentioned at once, and then this often.
 const LOCK_WAIT_AGAIN: Duration = Duration::from_secs(5);
@@ -122,10 +123,7 @@ impl Narrator {
                 self.held = None;
                 Some(line("", &format!("going on; {} held it for {}", words(signal), duration(*seconds))))
             }
-            Event::HoldTimes { holds } => {
-                let lines: Vec<_> = holds.iter().flat_map(hold_times).map(|text| line("", &text)).collect();
-                Some(lines.join("\n")).filter(|text| !text.is_empty())
-            }
+            Event::HoldTimes { holds } => cost(holds),
             Event::Paused => {
                 self.hold("paused", || line(&look.waiting(), "paused by somebody; crossfade resume lets it go on"))
             }
@@ -222,6 +220,11 @@ fn line(mark: &str, text: &str) -> String {
     if mark.is_empty() { format!("    {text}") } else { format!("    {mark} {text}") }
 }
 
+fn cost(holds: &[HoldTime]) -> Option<String> {
+    let lines: Vec<_> = holds.iter().flat_map(hold_times).map(|text| line("", &text)).collect();
+    Some(lines.join("\n")).filter(|text| !text.is_empty())
+}
+
 fn holding(signal: &str, value: &str, limit: &str) -> String {
     if signal == "wraparound" && value != "unknown" {
         return "holding: an autovacuum to prevent wraparound is at work on the table".to_owned();
@@ -239,7 +242,6 @@ mod tests {
     use super::*;
     use crate::event::Blocker;
     use crate::ident::StepId;
-    use crate::throttle::HoldTime;
     use crate::verify::{Counts, Outcome};
 
     fn blocker() -> Blocker {

@@ -210,8 +210,8 @@ mod tests {
             assert_eq!(at(Value::Off, 60), Pace::Run);
             let stale = if signal.is_safety() { hold(None) } else { Pace::Run };
             assert_eq!((at(Value::Known(0.0), 6), at(Value::Unknown, 6)), (stale, stale));
-            let held = hold(Some(120.0));
-            let next = |value| decide(&Signals(vec![seen(signal, Value::Known(value), 0)]), &limits, &held);
+            let before = hold(Some(120.0));
+            let next = |value| decide(&Signals(vec![seen(signal, Value::Known(value), 0)]), &limits, &before);
             assert_eq!((next(71.0), next(69.0)), (hold(Some(71.0)), Pace::Run));
         }
     }

@@ -15,5 +15,6 @@ mod ready_plans;
 mod snapshots_of_plans;
 mod steps;
 mod sync_trigger;
+mod throttle;
 mod traffic_works;
 mod values;
