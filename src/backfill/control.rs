@@ -320,6 +320,12 @@ impl Control {
             self.report_due = now + REPORT;
             let held_by = if over { None } else { self.orders.borrow().held_by() };
             let report = FillReport { rows_per_second, eta_seconds, held_by, pace: self.pace_report(now) };
+            if let (Pace::Slow { signal, factor, .. }, Some(reason)) =
+                (self.orders.borrow().pace, &report.pace.slowed_by)
+            {
+                let (signal, reason) = (signal.name().to_owned(), reason.clone());
+                work.emit(Event::Slowed { signal, speed: factor, reason });
+            }
             work.ledger.report_fill(&mut self.connection, work.lease, &report).await?;
         }
         Ok(())

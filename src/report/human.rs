@@ -75,7 +75,8 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
         if let Some(reason) = &pace.slowed_by {
             row("pace", format!("slowed to {:.0} %: {}", pace.speed * 100.0, printable(reason)));
         }
-        if let Some(latency) = pace.latency_seconds {
+        let told = pace.slowed_by.as_ref().is_some_and(|reason| reason.starts_with(Signal::GoalLatency.name()));
+        if let Some(latency) = pace.latency_seconds.filter(|_| !told) {
             let limit = |goal| format!(", the goal is {}", Signal::GoalLatency.format(goal));
             let goal = pace.goal_latency_seconds.map(limit).unwrap_or_default();
             row("latency", format!("{} (nine of ten probes){goal}", Signal::GoalLatency.format(latency)));

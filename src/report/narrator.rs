@@ -13,6 +13,9 @@ use crate::throttle::HoldTime;
 /// A lock that cannot be had is mentioned at once, and then this often.
 const LOCK_WAIT_AGAIN: Duration = Duration::from_secs(5);
 
+/// For how long after it was said the backfill counts as slowed down.
+const SLOWED_FOR: Duration = Duration::from_secs(2);
+
 /// What is going on, as far as events tell.
 pub(super) struct Narrator {
     look: Look,
@@ -27,6 +30,8 @@ pub(super) struct Narrator {
     note: Option<String>,
     /// Why nothing happens right now.
     held: Option<String>,
+    /// Why it goes slowly, and when that was said; it is said once a second.
+    slowed: Option<(String, Instant)>,
     lock_wait_told: Option<(String, Instant)>,
 }
 
@@ -50,6 +55,7 @@ impl Narrator {
             filled: 0,
             note: None,
             held: None,
+            slowed: None,
             lock_wait_told: None,
         }
     }
@@ -122,6 +128,10 @@ impl Narrator {
             Event::Released { signal, seconds } => {
                 self.held = None;
                 Some(line("", &format!("going on; {} held it for {}", words(signal), duration(*seconds))))
+            }
+            Event::Slowed { signal, speed, .. } => {
+                self.slowed = Some((format!("slowed to {:.0} % for {}", speed * 100.0, words(signal)), now));
+                None
             }
             Event::HoldTimes { holds } => cost(holds),
             Event::Paused => {
@@ -211,6 +221,8 @@ impl Narrator {
         }
         if let Some(held) = &self.held {
             parts.push(format!("held: {held}"));
+        } else if let Some((slowed, _)) = self.slowed.as_ref().filter(|(_, at)| now.duration_since(*at) < SLOWED_FOR) {
+            parts.push(slowed.clone());
         }
         Some((phase, self.progress, parts.join(", ")))
     }
@@ -352,5 +364,11 @@ mod tests {
         narrator.tell(&Event::StepStarted { step: StepId("index.idx_a".into()), title }, start);
         let (phase, _, text) = narrator.now(start + Duration::from_secs(75), true).unwrap();
         assert_eq!((phase, text.as_str()), (Phase::Index, "Build index idx_a, 1 min 15 s"));
+        let slowed = Event::Slowed { signal: "wal_rate".into(), speed: 0.25, reason: String::new() };
+        let at = start + Duration::from_secs(80);
+        narrator.tell(&slowed, at);
+        let text = |seconds| narrator.now(at + Duration::from_secs(seconds), true).unwrap().2;
+        assert_eq!(text(1), "Build index idx_a, 1 min 21 s, slowed to 25 % for wal rate");
+        assert_eq!(text(3), "Build index idx_a, 1 min 23 s");
     }
 }

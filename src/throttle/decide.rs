@@ -68,8 +68,8 @@ pub enum Pace {
     Slow {
         /// Because of this signal.
         signal: Signal,
-        /// Its value.
-        value: f64,
+        /// Its value; `None` when it is not known yet.
+        value: Option<f64>,
         /// Its limit.
         limit: f64,
         /// Above 0, below 1.
@@ -121,7 +121,7 @@ pub fn decide(signals: &Signals, limits: &Limits, previous: &Pace) -> Pace {
                 }
                 let room = (limit - value) / (limit * (1.0 - RELEASE));
                 if room < 1.0 {
-                    pace = pace.slower(Pace::Slow { signal, value, limit, factor: room.max(SLOWEST) });
+                    pace = pace.slower(Pace::Slow { signal, value: Some(value), limit, factor: room.max(SLOWEST) });
                 }
             }
             _ if signal.is_safety() && age > STALE => return Pace::Hold { signal, value: None, limit },
@@ -150,9 +150,9 @@ mod tests {
         let limits = Limits(vec![(ReplicaLag, 10.0), (LockWait, 0.1)]);
         let lag_hold = |value| Pace::Hold { signal: ReplicaLag, value: Some(value), limit: 10.0 };
         let lag_stale = Pace::Hold { signal: ReplicaLag, value: None, limit: 10.0 };
-        let lag_slow = |value, factor| Pace::Slow { signal: ReplicaLag, value, limit: 10.0, factor };
+        let lag_slow = |value, factor| Pace::Slow { signal: ReplicaLag, value: Some(value), limit: 10.0, factor };
         let lock_hold = |value| Pace::Hold { signal: LockWait, value: Some(value), limit: 0.1 };
-        let lock_slow = Pace::Slow { signal: LockWait, value: 0.08, limit: 0.1, factor: 0.6 };
+        let lock_slow = Pace::Slow { signal: LockWait, value: Some(0.08), limit: 0.1, factor: 0.6 };
         let table = [
             // replica lag, lock wait, previous pace, pace
             ((Known(0.0), 0), (Known(0.0), 0), Pace::Run, Pace::Run),

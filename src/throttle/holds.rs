@@ -63,8 +63,8 @@ impl Pace {
         match *self {
             Self::Run => None,
             Self::Slow { signal, value, limit, .. } => {
-                let (value, limit) = (signal.format(value), signal.format(limit));
-                Some(format!("{} is {value}, to stay below {limit}", signal.name()))
+                let value = value.map_or_else(|| "not known yet".to_owned(), |value| signal.format(value));
+                Some(format!("{} is {value}, to stay below {}", signal.name(), signal.format(limit)))
             }
             Self::Hold { signal: Signal::Wraparound, value: Some(value), .. } => {
                 let value = Signal::Wraparound.format(value);
@@ -133,7 +133,7 @@ impl Holds {
             _ if paused => (Some(Reason { signal: PAUSED, still: true }), None),
             Pace::Run => (None, None),
             Pace::Slow { signal, value, limit, .. } => {
-                (Some(Reason { signal: signal.name(), still: false }), Some((value, limit)))
+                (Some(Reason { signal: signal.name(), still: false }), value.map(|value| (value, limit)))
             }
             Pace::Hold { signal, value, limit } => {
                 (Some(Reason { signal: signal.name(), still: true }), value.map(|value| (value, limit)))
@@ -183,7 +183,7 @@ mod tests {
         let mut holds = Holds::new(start);
         let mut at = |second, paused, pace| holds.at(start + Duration::from_secs(second), paused, &pace);
         let lag = |value| Pace::Hold { signal: Signal::ReplicaLag, value, limit: 10.0 };
-        let slow = Pace::Slow { signal: Signal::ReplicaLag, value: 8.0, limit: 10.0, factor: 0.6 };
+        let slow = Pace::Slow { signal: Signal::ReplicaLag, value: Some(8.0), limit: 10.0, factor: 0.6 };
         assert!(!at(1, false, Pace::Run));
         assert!(!at(2, false, lag(Some(11.0))));
         assert!(!at(4, false, lag(Some(14.0))));
@@ -218,7 +218,7 @@ mod tests {
             vacuum.reason().unwrap(),
             "an autovacuum to prevent wraparound has been at work on the table for 75.0 s"
         );
-        let slow = Pace::Slow { signal: Signal::GoalLatency, value: 0.0062, limit: 0.005, factor: 0.4 };
+        let slow = Pace::Slow { signal: Signal::GoalLatency, value: Some(0.0062), limit: 0.005, factor: 0.4 };
         assert_eq!(slow.reason().unwrap(), "goal_latency is 6.2 ms, to stay below 5.0 ms");
         assert_eq!(Pace::Run.reason(), None);
     }

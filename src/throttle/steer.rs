@@ -94,7 +94,7 @@ fn follow(steering: &mut Steering, signal: Signal, signals: &Signals, limits: &L
     if steering.speed >= 1.0 {
         return Pace::Run;
     }
-    let value = reading.map_or(0.0, |reading| if let Value::Known(value) = reading.value { value } else { 0.0 });
+    let value = reading.and_then(|reading| if let Value::Known(value) = reading.value { Some(value) } else { None });
     Pace::Slow { signal, value, limit, factor: steering.speed }
 }
 

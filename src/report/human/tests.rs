@@ -87,7 +87,6 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
       pace       slowed to 4 %: goal_latency is 6.2 ms, to stay below 5.0 ms
-      latency    4.1 ms (nine of ten probes), the goal is 5.0 ms
       held       1 min 15 s for replica lag (1 time, at worst 14.2 s of 10.0 s)
       slowed     3.5 s for replica lag
       writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
