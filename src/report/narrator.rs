@@ -129,10 +129,7 @@ impl Narrator {
                 self.held = None;
                 Some(line("", &format!("going on; {} held it for {}", words(signal), duration(*seconds))))
             }
-            Event::Slowed { signal, speed, .. } => {
-                self.slowed = Some((format!("slowed to {:.0} % for {}", speed * 100.0, words(signal)), now));
-                None
-            }
+            Event::Slowed { signal, speed, .. } => self.slow(signal, *speed, now),
             Event::HoldTimes { holds } => cost(holds),
             Event::Paused => {
                 self.hold("paused", || line(&look.waiting(), "paused by somebody; crossfade resume lets it go on"))
@@ -173,6 +170,12 @@ impl Narrator {
         let new = self.held.as_deref() != Some(reason);
         self.held = Some(reason.to_owned());
         new.then(text)
+    }
+
+    /// Remembers that it goes slowly; that is part of the moment, not of the story.
+    fn slow(&mut self, signal: &str, speed: f64, now: Instant) -> Option<String> {
+        self.slowed = Some((format!("slowed to {:.0} % for {}", speed * 100.0, words(signal)), now));
+        None
     }
 
     fn phase_done(&mut self, phase: Phase, now: Instant) -> String {

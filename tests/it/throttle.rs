@@ -331,12 +331,11 @@ async fn an_autovacuum_to_prevent_wraparound_holds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_query_of_the_users_holds() {
     // A signal that is not known holds after 5 s, in which the backfill must not end.
-    let more = format!(
-        "backfill: {{ max_rows_per_second: 1000 }}\nthrottle: {{ probe: {{ sql: 'SELECT waiting FROM queue, pg_sleep(queue.pause) -- jobs', limit: 10 }} }}\n"
-    );
+    let more = "backfill: { max_rows_per_second: 1000 }\n\
+                throttle: { probe: { sql: 'SELECT waiting FROM queue, pg_sleep(queue.pause) -- jobs', limit: 10 } }\n";
     let database = Database::new().await;
     database.execute("CREATE TABLE queue AS SELECT 3 AS waiting, 0 AS pause").await;
-    let stage = Stage::new(database, 60_000, &more).await;
+    let stage = Stage::new(database, 60_000, more).await;
     let running = stage.in_the_middle().await;
     stage.database.execute("UPDATE queue SET waiting = 25").await;
     stage.held_by("probe", PATIENCE).await;
