@@ -154,10 +154,7 @@ impl Narrator {
             }
             Event::StepUndone { step } => Some(line(&look.done(), &format!("took back {step}"))),
             Event::Warning { message } => Some(format!("{} {}", look.yellow("warning:"), printable(message))),
-            Event::Reconnecting { reason, attempt } => {
-                let text = format!("the connection is lost ({}); connecting again, try {attempt}", printable(reason));
-                Some(line(&look.waiting(), &text))
-            }
+            Event::Reconnecting { reason, attempt } => Some(line(&look.waiting(), &reconnecting(reason, *attempt))),
             Event::Done | Event::RolledBack => {
                 self.phase = None;
                 None
@@ -233,6 +230,10 @@ impl Narrator {
 
 fn line(mark: &str, text: &str) -> String {
     if mark.is_empty() { format!("    {text}") } else { format!("    {mark} {text}") }
+}
+
+fn reconnecting(reason: &str, attempt: u32) -> String {
+    format!("the connection is lost ({}); connecting again, try {attempt}", printable(reason))
 }
 
 fn cost(holds: &[HoldTime]) -> Option<String> {
