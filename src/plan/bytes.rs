@@ -47,7 +47,7 @@ impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = UNITS.into_iter().find(|(_, factor)| self.0 >= *factor).unwrap_or(("B", 1));
         let (whole, tenth) = (self.0 / factor, self.0 % factor * 10 / factor);
-        if whole < 10 && tenth > 0 { write!(f, "{whole}.{tenth} {unit}") } else { write!(f, "{whole} {unit}") }
+        if whole < 100 && tenth > 0 { write!(f, "{whole}.{tenth} {unit}") } else { write!(f, "{whole} {unit}") }
     }
 }
 

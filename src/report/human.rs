@@ -118,9 +118,9 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
 pub(crate) fn hold_times(hold: &HoldTime) -> Vec<String> {
     let signal = Signal::named(&hold.signal);
     let name = match signal {
-        Some(Signal::Wraparound) => "an autovacuum to prevent wraparound".to_owned(),
-        _ if hold.signal == "paused" => "a pause".to_owned(),
-        _ => printable(&words(&hold.signal)),
+        Some(signal) => signal.words().to_owned(),
+        None if hold.signal == "paused" => "a pause".to_owned(),
+        None => printable(&words(&hold.signal)),
     };
     let worst = match (signal, hold.worst, hold.limit) {
         (Some(Signal::Wraparound) | None, _, _) | (_, None, _) | (_, _, None) => None,

@@ -8,7 +8,7 @@ use super::human::{duration, hold_times, number, plural, rate};
 use super::look::printable;
 use crate::event::Event;
 use crate::phase::Phase;
-use crate::throttle::HoldTime;
+use crate::throttle::{HoldTime, Signal};
 
 /// A lock that cannot be had is mentioned at once, and then this often.
 const LOCK_WAIT_AGAIN: Duration = Duration::from_secs(5);
@@ -30,6 +30,8 @@ pub(super) struct Narrator {
     note: Option<String>,
     /// Why nothing happens right now.
     held: Option<String>,
+    /// Whether it is the throttle or a pause, which somebody will say is over.
+    throttled: bool,
     /// Why it goes slowly, and when that was said; it is said once a second.
     slowed: Option<(String, Instant)>,
     lock_wait_told: Option<(String, Instant)>,
@@ -55,6 +57,7 @@ impl Narrator {
             filled: 0,
             note: None,
             held: None,
+            throttled: false,
             slowed: None,
             lock_wait_told: None,
         }
@@ -77,7 +80,7 @@ impl Narrator {
                 self.progress = None;
                 self.filled = 0;
                 self.note = None;
-                self.held = None;
+                self.go_on();
                 None
             }
             Event::PhaseDone { phase } => Some(self.phase_done(*phase, now)),
@@ -119,23 +122,25 @@ impl Narrator {
                     rows_per_second: *rows_per_second,
                     eta_seconds: *eta_seconds,
                 });
-                self.held = None;
+                self.held = self.held.take().filter(|_| self.throttled);
                 None
             }
             Event::Hold { signal, value, limit } => {
-                self.hold(signal, || line(&look.waiting(), &holding(signal, value, limit)))
+                self.throttled = true;
+                self.hold(&words(signal), || line(&look.waiting(), &holding(signal, value, limit)))
             }
             Event::Released { signal, seconds } => {
-                self.held = None;
+                self.go_on();
                 Some(line("", &format!("going on; {} held it for {}", words(signal), duration(*seconds))))
             }
             Event::Slowed { signal, speed, .. } => self.slow(signal, *speed, now),
             Event::HoldTimes { holds } => cost(holds),
             Event::Paused => {
+                self.throttled = true;
                 self.hold("paused", || line(&look.waiting(), "paused by somebody; crossfade resume lets it go on"))
             }
             Event::Unpaused => {
-                self.held = None;
+                self.go_on();
                 Some(line("", "resumed by somebody; going on"))
             }
             Event::Waiting { reason, seconds } => {
@@ -167,6 +172,10 @@ impl Narrator {
         let new = self.held.as_deref() != Some(reason);
         self.held = Some(reason.to_owned());
         new.then(text)
+    }
+
+    fn go_on(&mut self) {
+        (self.held, self.throttled) = (None, false);
     }
 
     /// Remembers that it goes slowly; that is part of the moment, not of the story.
@@ -250,7 +259,7 @@ fn holding(signal: &str, value: &str, limit: &str) -> String {
 
 /// `replica_lag` as a person would say it.
 fn words(signal: &str) -> String {
-    printable(signal).replace('_', " ")
+    Signal::named(signal).map_or_else(|| printable(signal).replace('_', " "), |signal| signal.words().to_owned())
 }
 
 #[cfg(test)]
@@ -345,8 +354,8 @@ mod tests {
           expand    ok 6.2 s
             ... holding: replica lag is 12 s, the limit is 5 s
             going on; replica lag held it for 1.0 s
-            ... holding: probe is unknown, the limit is 10
-            going on; probe held it for 0.1 s
+            ... holding: the probe query is unknown, the limit is 10
+            going on; the probe query held it for 0.1 s
             held 12.0 s for replica lag (3 times, at worst 14.0 s of 10.0 s)
             slowed 4.0 s for replica lag
             held 2 h for an autovacuum to prevent wraparound (1 time)
@@ -372,7 +381,22 @@ mod tests {
         let at = start + Duration::from_secs(80);
         narrator.tell(&slowed, at);
         let text = |seconds| narrator.now(at + Duration::from_secs(seconds), true).unwrap().2;
-        assert_eq!(text(1), "Build index idx_a, 1 min 21 s, slowed to 25 % for wal rate");
+        assert_eq!(text(1), "Build index idx_a, 1 min 21 s, slowed to 25 % for WAL rate");
         assert_eq!(text(3), "Build index idx_a, 1 min 23 s");
+        // A backfill goes on telling how far it is while it is held.
+        let hold = Event::Hold { signal: "slot_retained_wal".into(), value: "12 GB".into(), limit: "10 GB".into() };
+        let progress = Event::Progress {
+            phase: Phase::Backfill,
+            rows_done: 1000,
+            rows_total: 2000,
+            rows_per_second: 0.0,
+            eta_seconds: None,
+        };
+        narrator.tell(&Event::PhaseStarted { phase: Phase::Backfill }, at);
+        narrator.tell(&hold, at);
+        narrator.tell(&progress, at);
+        assert_eq!(narrator.now(at, false).unwrap().2, "1,000 of 2,000 rows, held: WAL kept by a slot");
+        narrator.tell(&Event::Released { signal: "slot_retained_wal".into(), seconds: 1.0 }, at);
+        assert_eq!(narrator.now(at, false).unwrap().2, "1,000 of 2,000 rows");
     }
 }

@@ -112,7 +112,8 @@ pub fn decide(signals: &Signals, limits: &Limits, previous: &Pace) -> Pace {
         let reading = signals.get(signal);
         let limit = reading.and_then(|reading| reading.server_limit).map_or(limit, |server| server.min(limit));
         let age = reading.map_or(Duration::MAX, |reading| reading.age);
-        let held = matches!(previous, Pace::Hold { signal: by, .. } if *by == signal);
+        // Who raises the limit does not want to wait for the signal to fall.
+        let held = matches!(previous, Pace::Hold { signal: by, limit: then, .. } if *by == signal && *then >= limit);
         match reading.map(|reading| reading.value) {
             Some(Value::Off) => {}
             Some(Value::Known(value)) if age <= STALE => {
@@ -149,6 +150,7 @@ mod tests {
         use Value::{Known, Off, Unknown};
         let limits = Limits(vec![(ReplicaLag, 10.0), (LockWait, 0.1)]);
         let lag_hold = |value| Pace::Hold { signal: ReplicaLag, value: Some(value), limit: 10.0 };
+        let lower = Pace::Hold { signal: ReplicaLag, value: Some(8.6), limit: 8.0 };
         let lag_stale = Pace::Hold { signal: ReplicaLag, value: None, limit: 10.0 };
         let lag_slow = |value, factor| Pace::Slow { signal: ReplicaLag, value: Some(value), limit: 10.0, factor };
         let lock_hold = |value| Pace::Hold { signal: LockWait, value: Some(value), limit: 0.1 };
@@ -163,6 +165,8 @@ mod tests {
             // Hysteresis: released below 70 % only.
             ((Known(8.5), 0), (Known(0.0), 0), lag_hold(12.0), lag_hold(8.5)),
             ((Known(6.9), 0), (Known(0.0), 0), lag_hold(12.0), Pace::Run),
+            // But not when the limit has been raised since.
+            ((Known(8.5), 0), (Known(0.0), 0), lower, lag_slow(8.5, 0.5)),
             ((Known(8.5), 0), (Known(0.0), 0), lock_hold(0.2), lag_slow(8.5, 0.5)),
             // The first signal over its limit is named; of two that slow down, the slower.
             ((Known(11.0), 0), (Known(0.2), 0), Pace::Run, lag_hold(11.0)),

@@ -56,6 +56,21 @@ impl Signal {
         }
     }
 
+    /// Returns the name as a sentence has it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::ReplicaLag => "replica lag",
+            Self::SlotRetainedWal => "WAL kept by a slot",
+            Self::WalArchiveBacklog => "WAL not archived",
+            Self::Wraparound => "an autovacuum to prevent wraparound",
+            Self::Probe => "the probe query",
+            Self::LockWait => "lock wait",
+            Self::ActiveSessions => "active sessions",
+            Self::WalRate => "WAL rate",
+            Self::GoalLatency => "goal latency",
+        }
+    }
+
     /// Returns the signal of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|signal| signal.name() == name)

@@ -379,7 +379,7 @@ async fn as_a_person_sees_it(stage: &Stage) {
     wait_for("the hold to be accounted for", PATIENCE, accounted).await;
     let said = Cli::new(&stage.database.url).args(["status", "rename"]).run().await;
     assert!(said.stdout.contains("  waits for  probe is 25, above 10\n"), "{}", said.stdout);
-    assert!(said.stdout.contains(" for probe (1 time, at worst 25 of 10)\n"), "{}", said.stdout);
+    assert!(said.stdout.contains(" for the probe query (1 time, at worst 25 of 10)\n"), "{}", said.stdout);
     let json = Cli::new(&stage.database.url).args(["status", "rename", "--format", "json"]).run().await;
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     let hold = json["holds"].as_array().unwrap().iter().find(|hold| hold["signal"] == "probe").unwrap();
