@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use tokio::sync::watch;
@@ -34,6 +34,9 @@ const LONGER: u32 = 4;
 const LONGEST: u32 = 16;
 /// How long a worker sleeps at most before it looks at its orders again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// What the server does for a batch besides its UPDATE, at the least.
+const ROUND_TRIPS: Duration = Duration::from_millis(2);
 
 /// Why a worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,8 +303,7 @@ impl Worker {
                 self.failures = 0;
                 self.waiting = false;
                 self.strict.worked();
-                let speed = self.orders.borrow().speed();
-                self.sleep(time.mul_f64(1.0 / speed - 1.0)).await;
+                self.rest(time).await;
                 Ok(true)
             }
             Batch::Rewritten => self.restart(window).await.map(|()| false),
@@ -436,6 +438,23 @@ impl Worker {
                 return None;
             };
             self.sleep(wait.min(LOOK_AGAIN)).await;
+        }
+    }
+
+    /// Rests after a batch that took `time`, so that it is at work for no more of the time than the pace allows, which may
+    /// change meanwhile.
+    async fn rest(&mut self, time: Duration) {
+        let began = Instant::now();
+        while !self.shared.work.stop.is_cancelled() {
+            let speed = self.orders.borrow_and_update().pace.speed();
+            if speed <= 0.0 {
+                return;
+            }
+            let rest = (time.max(ROUND_TRIPS).mul_f64(1.0 / speed - 1.0)).saturating_sub(began.elapsed());
+            if rest.is_zero() {
+                return;
+            }
+            self.sleep_or_orders(rest.min(LOOK_AGAIN)).await;
         }
     }
 

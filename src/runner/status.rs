@@ -8,6 +8,7 @@ use super::Error;
 use crate::ledger::{Ledger, Mode, Peer, Run, State};
 use crate::phase::Phase;
 use crate::step::Action;
+use crate::throttle::{HoldTime, PaceReport};
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,6 +45,10 @@ pub struct Status {
     pub old_quiet_seconds: Option<i64>,
     /// When the latest check ended.
     pub verified_at: Option<DateTime<Utc>>,
+    /// How fast the backfill goes; `None` when it is not at work.
+    pub pace: Option<PaceReport>,
+    /// What each signal cost the backfill so far, the dearest first.
+    pub holds: Vec<HoldTime>,
 }
 
 /// Returns where the run stands. Changes nothing.
@@ -67,7 +72,10 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         }
     };
     let at_work = running || !joined.is_empty() && !state.paused;
-    let report = fill.report.filter(|_| at_work).unwrap_or_default();
+    let report = fill.report.filter(|_| at_work);
+    let pace = report.as_ref().map(|report| report.pace.clone());
+    let report = report.unwrap_or_default();
+    let holds = ledger.holds(connection, run.id).await?;
     let expanded = state.done.iter().any(|id| id.0 == "expand.columns");
     Ok(Status {
         name: run.name().to_string(),
@@ -86,6 +94,8 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         conflicts: counts.conflicts,
         old_quiet_seconds: expanded.then_some(counts.old_quiet_seconds),
         verified_at: checked.map(|(at, _)| at),
+        pace,
+        holds,
     })
 }
 

@@ -16,5 +16,6 @@ mod ready_plans;
 mod snapshots_of_plans;
 mod steps;
 mod sync_trigger;
+mod throttle;
 mod traffic_works;
 mod values;
