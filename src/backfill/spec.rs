@@ -66,11 +66,17 @@ impl Spec {
 
     /// The same with the values of one kind.
     pub(super) fn batch_of(&self, values: Values, from: u32, to: u32, pass: (u32, u32)) -> String {
-        let slice = match pass {
-            (_, 1) => String::new(),
-            (r, k) => format!(" AND (pg_catalog.hashtid(t.ctid) & {}) = {r}", k - 1),
-        };
-        self.update(&format!("'({from},0)'"), &format!("'({to},0)'"), &slice, values)
+        self.update(&format!("'({from},0)'"), &format!("'({to},0)'"), &slice(pass), values)
+    }
+
+    /// Returns the query that locks every row that [`Spec::batch`] could change, and does nothing else.
+    pub(super) fn lock_of(&self, from: u32, to: u32, pass: (u32, u32)) -> String {
+        format!(
+            "SELECT pg_catalog.count(*)::text FROM (SELECT FROM {} AS t WHERE t.ctid >= '({from},0)'::pg_catalog.tid \
+             AND t.ctid < '({to},0)'::pg_catalog.tid{} FOR NO KEY UPDATE) AS locked",
+            self.table.sql(),
+            slice(pass),
+        )
     }
 
     /// Returns the batch as a person reads it in the dry run.
@@ -98,5 +104,13 @@ impl Spec {
             set.join(", "),
             missing.join(" OR "),
         )
+    }
+}
+
+/// Returns the condition on the rows of one sub-pass, to be appended to others.
+fn slice(pass: (u32, u32)) -> String {
+    match pass {
+        (_, 1) => String::new(),
+        (r, k) => format!(" AND (pg_catalog.hashtid(t.ctid) & {}) = {r}", k - 1),
     }
 }

@@ -135,6 +135,11 @@ impl Spec {
         )
     }
 
+    /// Returns the query that locks every row on pages `from..to`, and does nothing else.
+    pub(super) fn lock(&self, from: u32, to: Option<u32>) -> String {
+        format!("SELECT FROM {} AS t WHERE {} FOR NO KEY UPDATE", self.table.sql(), range(from, to))
+    }
+
     /// Returns the count as a person reads it in the dry run.
     pub fn template(&self) -> String {
         self.count(0, None)

@@ -688,6 +688,31 @@ async fn the_check_classes_what_is_wrong_and_repair_mends_it() {
     assert!(stage.check().await.unwrap().is_clean());
 }
 
+/// A repair that meets a locked row tries again, and a page that takes longer than the application's detector waits is
+/// repaired all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_repair_waits_for_a_row_and_for_a_slow_page() {
+    let stage = readings(500).await;
+    stage.backfill().await.unwrap();
+    stage
+        .database
+        .execute(
+            "SET session_replication_role = replica; UPDATE readings SET value_v2 = -1 WHERE \"Nr\" IN (7, 8, 9); RESET session_replication_role;
+             CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.2); RETURN NEW; END $$;
+             CREATE TRIGGER slow BEFORE UPDATE ON readings FOR EACH ROW WHEN (OLD.\"Nr\" = 9) EXECUTE FUNCTION slow()",
+        )
+        .await;
+    let mut holder = PgConnection::connect(&stage.database.url).await.unwrap();
+    holder.execute("BEGIN; SELECT FROM readings WHERE \"Nr\" = 8 FOR UPDATE").await.unwrap();
+    let (work, spec) = (stage.work.clone(), stage.verify_spec());
+    let repair = tokio::spawn(async move { verify::repair(&work, &spec, Side::Old).await });
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade repair' AND wait_event_type = 'Lock' AND datname = current_database())";
+    wait_for("the repair to wait", PATIENCE, async || stage.database.scalar::<bool>(waits).await).await;
+    holder.execute("COMMIT").await.unwrap();
+    assert_eq!(tokio::time::timeout(PATIENCE, repair).await.unwrap().unwrap().unwrap(), 3);
+    assert!(stage.check().await.unwrap().is_clean());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_check_of_a_table_that_is_rewritten_counts_for_nothing() {
     let stage = readings(5_000).await;
