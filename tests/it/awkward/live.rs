@@ -173,6 +173,7 @@ async fn truncate() {
     database.execute("INSERT INTO t (status) SELECT 'new ' || g FROM generate_series(1, 100) g").await;
     end(running).await;
     assert_filled(&database, "truncate").await;
+    assert_eq!(database.scalar::<i32>("SELECT pass FROM crossfade.backfill").await, 2, "the new file was not noticed");
     assert_eq!(database.scalar::<i64>("SELECT count(vehicle_status) FROM t").await, 100);
 }
 
