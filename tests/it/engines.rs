@@ -446,8 +446,31 @@ async fn every_version_of_postgresql() {
         let stage = Stage::rename_on(Database::on(&version).await, 20_000, "backfill: { workers: 2 }\n").await;
         stage.backfill().await.unwrap();
         assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 20_000), "PostgreSQL {}", version.major);
-        assert!(stage.check().await.unwrap().is_clean(), "PostgreSQL {}", version.major);
+        let outcome = stage.check().await.unwrap();
+        assert!(outcome.is_clean() && outcome.counts.rows == 20_000, "PostgreSQL {}: {outcome:?}", version.major);
+        // The server counts what a scan comes across, so the check need not.
+        let spec = stage.verify_spec();
+        let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
+        connection.execute("BEGIN; SET LOCAL enable_seqscan = off").await.unwrap();
+        let mut seen = async |sql: String| -> i64 {
+            sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut connection).await.unwrap()
+        };
+        assert_eq!((seen(spec.only_suspects(0, None)).await, seen(spec.meter()).await), (0, 20_000));
     }
+}
+
+/// Where the server counts nothing, the check does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_check_counts_rows_without_the_servers_help() {
+    let stage = Stage::rename(20_000).await;
+    stage.backfill().await.unwrap();
+    let name = &stage.database.name;
+    stage.database.execute(&format!("ALTER DATABASE {name} SET track_counts = off")).await;
+    let counts = stage.check().await.unwrap().counts;
+    assert_eq!((counts.rows, counts.equal), (20_000, 20_000));
+    stage.database.execute("SET session_replication_role = replica; UPDATE vehicles SET vehicle_status = 'x' WHERE id IN (1, 20000); RESET session_replication_role").await;
+    let counts = stage.check().await.unwrap().counts;
+    assert_eq!((counts.rows, counts.different), (20_000, 2));
 }
 
 /// Transactions that lock many rows in random order, one row at a time, among them such as a batch locks. No two of them
