@@ -45,6 +45,9 @@ pub(super) struct Shared {
     pub(super) session: String,
     /// Below `deadlock_timeout`, so that in a deadlock it is always us who give up, never the application.
     pub(super) lock_timeout: Duration,
+    /// The longest that a batch may take with all its waits together, for the same reason: when the detector of the
+    /// application's session looks, the batch that it waits for has not begun yet to wait, or has given up.
+    pub(super) batch_timeout: Duration,
 }
 
 impl Shared {
@@ -67,6 +70,7 @@ pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
     let table = &work.run.facts.table;
     work.ledger.open_pass(&mut connection, work.lease, &spec.table, table.oid).await?;
     let step = work.run.program.steps.iter().find(|step| matches!(&step.apply, Action::Backfill(s) if s == spec));
+    let deadlock_timeout = deadlock_timeout(&mut connection).await?;
     let (shape, counts_hot) = Shape::read(&mut connection, spec, table.oid).await?;
     let shared = Arc::new(Shared {
         work: work.clone(),
@@ -75,7 +79,8 @@ pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
         counts_hot,
         step: step.map_or_else(|| StepId("backfill.rows".to_owned()), |step| step.id.clone()),
         session: session(work, &mut connection).await,
-        lock_timeout: lock_timeout(&mut connection).await?,
+        lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
+        batch_timeout: deadlock_timeout.mul_f64(0.9),
     });
     Control::start(shared, connection).await?.run().await
 }
@@ -102,11 +107,10 @@ async fn session(work: &Work, connection: &mut PgConnection) -> String {
     session
 }
 
-async fn lock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
+async fn deadlock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
     let select = "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'";
     let milliseconds: i64 = pg::query(select).fetch_one(connection).await?.try_get(0)?;
-    let deadlock = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(1000));
-    Ok((deadlock / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)))
+    Ok(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(1000)))
 }
 
 struct Control {
