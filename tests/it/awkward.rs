@@ -4,6 +4,8 @@
 mod live;
 mod toast;
 
+use std::ops::RangeInclusive;
+
 use crossfade::demo::server::Server;
 use crossfade::phase::Phase;
 use crossfade::plan::Plan;
@@ -44,13 +46,16 @@ async fn assert_filled(database: &Database, name: &str) {
     assert_eq!(database.scalar::<String>(gaps).await, "", "{name}: pages in no committed window");
 }
 
+/// Of any number of sub-passes.
+const ANY: RangeInclusive<i32> = 0..=i32::MAX;
+
 /// A table, and what the backfill should make of it.
 struct Shape {
     name: &'static str,
     /// Each statement by itself, because some are VACUUM.
     setup: Vec<String>,
-    /// Into how many sub-passes the windows go.
-    sub_passes: Option<i32>,
+    /// The most sub-passes that a window takes.
+    sub_passes: RangeInclusive<i32>,
     /// The least share of HOT updates.
     hot: f64,
     /// The most that the heap may grow, as a factor.
@@ -61,19 +66,26 @@ const ROWS: &str = "INSERT INTO t SELECT g, 'status ' || g % 7, repeat('x', 60) 
 const COLUMNS: &str = "id int PRIMARY KEY, status text, filler text";
 
 /// A table of 12,000 rows on full or not so full pages, with two more indexes.
-fn usual(name: &'static str, with: &str, then: &[&str], sub_passes: i32, hot: f64, growth: f64) -> Shape {
+fn usual(
+    name: &'static str,
+    with: &str,
+    then: &[&str],
+    sub_passes: RangeInclusive<i32>,
+    hot: f64,
+    growth: f64,
+) -> Shape {
     let first = format!(
         "CREATE TABLE t ({COLUMNS}) WITH (autovacuum_enabled = off{with}); {ROWS}; CREATE INDEX ON t (status); CREATE INDEX ON t (filler, id)"
     );
     let setup = std::iter::once(first).chain(then.iter().map(|&sql| sql.to_owned())).collect();
-    Shape { name, setup, sub_passes: Some(sub_passes), hot, growth }
+    Shape { name, setup, sub_passes, hot, growth }
 }
 
 /// One of few rows, of which nothing is expected but that it ends.
 fn small(name: &'static str, then: &[&str]) -> Shape {
     let first = format!("CREATE TABLE t ({COLUMNS}) WITH (autovacuum_enabled = off)");
     let setup = std::iter::once(first).chain(then.iter().map(|&sql| sql.to_owned())).collect();
-    Shape { name, setup, sub_passes: None, hot: 0.0, growth: f64::INFINITY }
+    Shape { name, setup, sub_passes: ANY, hot: 0.0, growth: f64::INFINITY }
 }
 
 fn shapes() -> Vec<Shape> {
@@ -81,32 +93,32 @@ fn shapes() -> Vec<Shape> {
     let many_values: Vec<String> = (1..=20).map(|n| format!("g % {}", 7 * n)).collect();
     let many_indexes: Vec<String> = (1..=20).map(|n| format!("CREATE INDEX ON t (c{n})")).collect();
     vec![
-        usual("full pages", "", &["VACUUM ANALYZE t"], 16, 0.6, 1.4),
+        usual("full pages", "", &["VACUUM ANALYZE t"], 10..=40, 0.75, 1.3),
         Shape {
             setup: vec![
                 format!("CREATE TABLE t ({COLUMNS}) WITH (autovacuum_enabled = off); {ROWS}"),
                 "DELETE FROM t WHERE id > 11000".to_owned(),
                 "INSERT INTO t VALUES (30001, 'last')".to_owned(),
             ],
-            ..usual("never analysed, with a last page of one row", "", &[], 16, 0.6, 1.4)
+            ..usual("never analysed, with a last page of one row", "", &[], 10..=40, 0.75, 1.3)
         },
-        usual("fillfactor 70", ", fillfactor = 70", &["VACUUM ANALYZE t"], 4, 0.9, 1.1),
-        usual("fillfactor 45", ", fillfactor = 45", &["VACUUM ANALYZE t"], 1, 0.95, 1.05),
-        usual("half deleted", "", &["ANALYZE t", "DELETE FROM t WHERE id % 2 = 0"], 16, 0.9, 1.05),
-        usual("half deleted, then analysed", "", &["DELETE FROM t WHERE id % 2 = 0", "ANALYZE t"], 1, 0.8, 1.2),
+        usual("fillfactor 70", ", fillfactor = 70", &["VACUUM ANALYZE t"], 2..=6, 0.9, 1.1),
+        usual("fillfactor 45", ", fillfactor = 45", &["VACUUM ANALYZE t"], 1..=3, 0.95, 1.05),
+        usual("half deleted", "", &["ANALYZE t", "DELETE FROM t WHERE id % 2 = 0"], 1..=40, 0.9, 1.05),
+        usual("half deleted, then analysed", "", &["DELETE FROM t WHERE id % 2 = 0", "ANALYZE t"], 1..=3, 0.8, 1.2),
         Shape {
             // Pages of dead rows only, and behind them full ones: on the average there is room, where the rows are is none.
-            sub_passes: None,
+            sub_passes: ANY,
             ..usual(
                 "all updated twice",
                 "",
                 &["UPDATE t SET filler = repeat('y', 60)", "UPDATE t SET filler = repeat('z', 60)", "ANALYZE t"],
-                1,
-                0.0,
+                ANY,
+                0.2,
                 1.4,
             )
         },
-        usual("unlogged", "", &["ALTER TABLE t SET UNLOGGED", "VACUUM ANALYZE t"], 16, 0.6, 1.4),
+        usual("unlogged", "", &["ALTER TABLE t SET UNLOGGED", "VACUUM ANALYZE t"], 10..=40, 0.75, 1.4),
         Shape {
             name: "20 indexes",
             setup: vec![
@@ -118,8 +130,8 @@ fn shapes() -> Vec<Shape> {
                 ),
                 "VACUUM ANALYZE t".to_owned(),
             ],
-            sub_passes: Some(16),
-            hot: 0.6,
+            sub_passes: 10..=40,
+            hot: 0.7,
             growth: 1.4,
         },
         Shape {
@@ -131,7 +143,7 @@ fn shapes() -> Vec<Shape> {
                 "VACUUM ANALYZE t".to_owned(),
             ],
             // So narrow that line pointers run out: a page has 291, each row one, and a HOT update takes another.
-            sub_passes: None,
+            sub_passes: ANY,
             hot: 0.2,
             growth: 2.0,
         },
@@ -143,7 +155,7 @@ fn shapes() -> Vec<Shape> {
                     .to_owned(),
                 "VACUUM ANALYZE t".to_owned(),
             ],
-            sub_passes: Some(4),
+            sub_passes: 6..=9,
             hot: 0.3,
             growth: 1.7,
         },
@@ -155,7 +167,7 @@ fn shapes() -> Vec<Shape> {
                     .to_owned(),
                 "VACUUM ANALYZE t".to_owned(),
             ],
-            sub_passes: Some(1),
+            sub_passes: 1..=3,
             hot: 0.0,
             growth: 2.1,
         },
@@ -186,13 +198,11 @@ async fn ends_like_alter(server: &Server, shape: &Shape) {
     tool.run(&plan, &text, Some(Phase::Backfill)).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
     assert_filled(&ours, name).await;
 
-    let used: Option<i32> = ours.scalar("SELECT max(sub_passes) FROM crossfade.page_window").await;
+    let used: Option<i32> = ours.scalar("SELECT max(sub_pass) FROM crossfade.page_window").await;
     let hot_share = "SELECT coalesce(sum(hot) / nullif(sum(rows), 0), 1)::float8 FROM crossfade.page_window";
     let (kept, after): (f64, f64) = (ours.scalar(hot_share).await, ours.scalar(size).await);
     let what = format!("{name}: {used:?} sub-passes, {:.1} % HOT, heap grown by {:.2}", kept * 100.0, after / before);
-    if sub_passes.is_some() {
-        assert_eq!(used, *sub_passes, "{what}");
-    }
+    assert!(sub_passes.contains(&used.unwrap_or(0)), "{what}");
     assert!(kept >= *hot && after / before <= *growth, "{what}");
 
     let finish = tool.run(&plan, &text, None).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
