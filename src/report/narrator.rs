@@ -399,6 +399,7 @@ mod tests {
         assert_eq!(text(1), "Build index idx_a, 1 min 21 s, slowed to 25 % for WAL rate");
         assert_eq!(text(3), "Build index idx_a, 1 min 23 s");
         // A backfill goes on telling how far it is while it is held.
+        let at = at + Duration::from_secs(10);
         let hold = Event::Hold { signal: "slot_retained_wal".into(), value: "12 GB".into(), limit: "10 GB".into() };
         let progress = Event::Progress {
             phase: Phase::Backfill,

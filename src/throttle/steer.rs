@@ -5,8 +5,10 @@ use super::decide::{Limits, Pace, STALE, Signals, Value, decide};
 
 /// The slowest speed: the backfill always goes on.
 const FLOOR: f64 = 0.01;
-/// The most that one measure may take off the speed.
-const CUT: f64 = 0.5;
+/// What one measure leaves of the speed, at the least. WAL is written in proportion to the speed, so what is too much of it
+/// says how much slower to go; how latency depends on the speed, nobody knows.
+const CUT_FOR_WAL: f64 = 0.1;
+const CUT_FOR_LATENCY: f64 = 0.5;
 /// Up to this share of the limit there is room to go faster; between it and the limit all stays as it is.
 const ROOM: f64 = 0.8;
 /// How much faster one step is, at the most, as a share of the speed that it has and of full speed.
@@ -14,25 +16,27 @@ const GROWTH: (f64, f64) = (0.25, 0.05);
 /// The speed at which a steered backfill begins, when nobody knows yet what it does to others.
 const CAUTIOUS: f64 = 0.1;
 
-/// A speed that follows a measure: cut in proportion when the measure is above its limit, by half at the most; raised
+/// A speed that follows a measure: cut in proportion when the measure is above its limit; raised
 /// by a small step when there is room (additive increase, multiplicative decrease, as TCP does, so that several who
 /// share a server end up with a share each).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Steering {
     speed: f64,
+    /// What one measure leaves of it, at the least.
+    cut: f64,
     /// The last reading that it followed.
     number: Option<u64>,
 }
 
 impl Steering {
-    fn new(speed: f64) -> Self {
-        Self { speed, number: None }
+    fn new(speed: f64, cut: f64) -> Self {
+        Self { speed, cut, number: None }
     }
 
     /// Follows one measure.
     fn step(&mut self, value: f64, limit: f64) {
         if value > limit {
-            self.speed = (self.speed * (limit / value).clamp(CUT, 0.95)).max(FLOOR);
+            self.speed = (self.speed * (limit / value).clamp(self.cut, 0.95)).max(FLOOR);
         } else if value < limit * ROOM {
             self.speed = (self.speed + (self.speed * GROWTH.0).min(GROWTH.1)).min(1.0);
         }
@@ -49,7 +53,7 @@ pub(crate) struct Pacer {
 
 impl Pacer {
     pub(crate) fn new() -> Self {
-        Self { gate: Pace::Run, wal: Steering::new(1.0), latency: None }
+        Self { gate: Pace::Run, wal: Steering::new(1.0, CUT_FOR_WAL), latency: None }
     }
 
     /// Returns the pace that the signals allow now. While the backfill stands still (`paused`, or held), measures say
@@ -59,7 +63,7 @@ impl Pacer {
         let still = paused || matches!(self.gate, Pace::Hold { .. });
         let wal = follow(&mut self.wal, Signal::WalRate, signals, limits, still);
         let latency = if limits.get(Signal::GoalLatency).is_some() {
-            let steering = self.latency.get_or_insert(Steering::new(CAUTIOUS));
+            let steering = self.latency.get_or_insert(Steering::new(CAUTIOUS, CUT_FOR_LATENCY));
             follow(steering, Signal::GoalLatency, signals, limits, still)
         } else {
             self.latency = None;
@@ -151,7 +155,7 @@ mod tests {
             rates.push(700.0 * speed);
             speed = pacer.pace(&reading(Signal::WalRate, 700.0 * speed, number), &limits, false).speed();
         }
-        assert!(rates[10..].iter().all(|rate| (70.0..=105.0).contains(rate)), "{rates:?}");
+        assert!(rates[2..].iter().all(|rate| (70.0..=105.0).contains(rate)), "{rates:?}");
         // Switched off, nothing is left of it.
         assert_eq!(pacer.pace(&Signals::default(), &Limits::default(), false), Pace::Run);
     }
