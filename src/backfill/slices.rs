@@ -60,7 +60,10 @@ impl Slice {
 pub(super) enum Verdict {
     /// Go on.
     Fine,
-    /// Updates do not find the room that the slice before must have left: dead rows are not pruned.
+    /// Updates did not find the room that the slice before must have left. Once can be because a single wide row leaves a
+    /// little less than a longer one needs.
+    WithoutRoom,
+    /// That happened again: the rest of the window is one slice.
     InVain,
 }
 
@@ -127,10 +130,9 @@ impl Cutter {
                 self.first = (self.first * 0.5).max(MOST_FIRST);
             }
         } else if share < WORTH_IT {
-            // Once can be because a single wide row leaves a little less than a longer one needs.
             self.in_vain = self.without_room;
             self.without_room = true;
-            return if self.in_vain { Verdict::InVain } else { Verdict::Fine };
+            return if self.in_vain { Verdict::InVain } else { Verdict::WithoutRoom };
         } else if self.last.is_some_and(|last| last <= LEAST) {
             // It could not have been smaller.
         } else if share < TOO_LARGE {

@@ -86,6 +86,8 @@ pub(super) struct Worker {
     cutter: Cutter,
     /// Rows of the current slice, and how many of those updates were HOT; `None` once a part of it was done by somebody else.
     slice: Option<(u64, u64)>,
+    /// The transaction id when the last slice had found no room.
+    without_room_at: i64,
     /// How many times longer than the method says windows are, because snapshots lived longer than a sub-pass took.
     longer: u32,
     /// Sub-passes are in vain until everybody sees this transaction id.
@@ -112,6 +114,7 @@ impl Worker {
             strict,
             cutter,
             slice: None,
+            without_room_at: 0,
             longer: 1,
             in_vain_until: None,
         }
@@ -227,11 +230,21 @@ impl Worker {
     /// Sees whether the last slice did what it is for.
     async fn judge(&mut self, window: &Window) -> Result<(), Error> {
         let Some((rows, hot)) = self.slice.filter(|_| self.shared.counts_hot) else { return Ok(()) };
-        if self.cutter.observe(rows, hot) == Verdict::Fine {
+        let verdict = self.cutter.observe(rows, hot);
+        if verdict == Verdict::Fine {
             return Ok(());
         }
         let (connection, _) = self.connection().await?;
         let horizon = Horizon::read(connection).await?;
+        if verdict == Verdict::WithoutRoom {
+            self.without_room_at = horizon.next_xid;
+            return Ok(());
+        }
+        if horizon.oldest_xid >= self.without_room_at {
+            // Dead rows can be pruned. Then it is line pointers that are used up: a page has 291, and dead rows that were
+            // in an index keep theirs.
+            return Ok(());
+        }
         let may_last_longer = self.longer < LONGEST && !self.orders.borrow().method.fixed;
         if may_last_longer && horizon.seconds.is_none_or(|seconds| seconds < SHORT_TRANSACTION) {
             // Perhaps nothing but short transactions, longer than it takes to come back.
