@@ -199,7 +199,6 @@ async fn stage(stand: &Stand, args: &Args, template: &str, rows: Rows, mode: Mod
     let watch = Watch::start(&database).await?;
     let probe = Probe::start(&database, rows).await?;
     let old = load("status")?;
-    tokio::time::sleep(Duration::from_secs(2)).await;
     let mut slices = vec![slice(args.idle, async { Ok(()) }).await?];
     let latencies: Vec<f64> =
         probe.stop().into_iter().filter(|(at, _)| slices[0].holds(*at)).map(|(_, took)| took).collect();
@@ -215,8 +214,7 @@ async fn stage(stand: &Stand, args: &Args, template: &str, rows: Rows, mode: Mod
     slices.push(slice(args.settle, async { tool.advance().await.map(drop) }).await?);
     let (mut transactions, mut errors) = old.stop().await?;
     let new = load("vehicle_status")?;
-    // crossfade waits until nobody has written through the old column for a second; and the load is to find its pace.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // The load is to find its pace; and crossfade waits until nobody has written through the old column for a second.
     slices.push(slice(args.settle, async { tool.advance().await.map(drop) }).await?);
     slices.push(slice(args.settle, async { tool.advance().await.map(drop) }).await?);
     let (rest, other_errors) = new.stop().await?;
@@ -233,8 +231,12 @@ async fn stage(stand: &Stand, args: &Args, template: &str, rows: Rows, mode: Mod
     Ok(slices.iter().map(|slice| outcome(slice, &transactions, &waits, &batches)).collect())
 }
 
+/// Before each part, so that one does not suffer from what the one before has left undone.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// Does something, and waits until `seconds` have passed.
 async fn slice(seconds: u64, work: impl Future<Output = Result<()>>) -> Result<Slice> {
+    tokio::time::sleep(PAUSE).await;
     let from = now();
     let pause = tokio::time::sleep(Duration::from_secs(seconds));
     let timed = async {
@@ -247,6 +249,7 @@ async fn slice(seconds: u64, work: impl Future<Output = Result<()>>) -> Result<S
 
 /// The backfill, of which no more than the first `--most` seconds are looked at.
 async fn backfill(tool: &Crossfade, args: &Args, mode: Mode) -> Result<Slice> {
+    tokio::time::sleep(PAUSE).await;
     let from = now();
     let work = tool.advance();
     tokio::pin!(work);

@@ -129,8 +129,8 @@ impl Running {
             }
         }
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // A client that is aborted does no more transactions.
-        let is_error = |line: &str| line.contains("error:") || line.contains("aborted") || line.contains("fatal:");
+        // One line for each client that was aborted, which does no more transactions.
+        let is_error = |line: &str| line.contains("error:") && !line.contains("Run was aborted");
         let errors: Vec<(f64, String)> = said.into_iter().filter(|(_, line)| is_error(line)).collect();
         transactions.extend(errors.iter().map(|(at, _)| Transaction { at: *at, latency: None }));
         Ok((transactions, errors.into_iter().map(|(_, line)| line).collect()))
