@@ -82,10 +82,11 @@ async fn measure(args: &Args, stand: &Stand, rows: Rows) -> Result<Vec<Line>> {
             let Contestant { name, order, .. } = line.contestant;
             let of = format!("{}/{}", repetition + 1, args.common.repeat);
             tell(&format!(
-                "{of} {name}, index {order:?}: {} s, CPU {} s, WAL {} MB, HOT {} %",
+                "{of} {name}, index {order:?}: {} s, CPU {} s, WAL {} MB, heap x {}, HOT {} %",
                 short(outcome.fill),
                 short(outcome.cpu),
                 short(outcome.wal / 1e6),
+                short(outcome.heap),
                 short(outcome.hot)
             ));
             line.outcomes.push(outcome);
