@@ -27,6 +27,9 @@ pub(crate) enum Order {
 pub(crate) enum Way {
     /// One statement.
     Update,
+    /// The same on a table that has crossfade's sync trigger already. PostgreSQL locks each row before a BEFORE trigger, even
+    /// one whose WHEN is false, and writes a WAL record for that.
+    UpdateInSync,
     /// A PL/pgSQL procedure that updates a range of keys and commits, again and again.
     Procedure,
     /// The same from a client.
@@ -75,6 +78,7 @@ pub(crate) fn all() -> Vec<Contestant> {
     let ours = |sub_passes, workers| Way::Ours { sub_passes, workers };
     let ways = [
         ("one UPDATE", Way::Update),
+        ("one UPDATE, sync trigger", Way::UpdateInSync),
         ("plpgsql procedure", Way::Procedure),
         ("client batches", Way::Client),
         ("trigger-driven touch", Way::Touch),
@@ -207,11 +211,15 @@ impl Filler {
             }
             return Ok(Self::Tool(tool));
         }
+        if contestant.way == Way::UpdateInSync {
+            Crossfade::new(database, &plan("after_backfill", ""))?.start().await?;
+            return Ok(Self::Sql);
+        }
         database.execute("ALTER TABLE vehicles ADD COLUMN vehicle_status text").await?;
         match contestant.way {
             Way::Procedure => database.execute(&procedure()).await?,
             Way::Touch => database.execute(TRIGGER).await?,
-            Way::Update | Way::Client | Way::Ours { .. } => {}
+            Way::Update | Way::UpdateInSync | Way::Client | Way::Ours { .. } => {}
         }
         Ok(Self::Sql)
     }
@@ -244,7 +252,7 @@ impl Filler {
         let mut session = database.session().await?;
         let from = cpu::now();
         match way {
-            Way::Update => session.execute("UPDATE vehicles SET vehicle_status = status").await?,
+            Way::Update | Way::UpdateInSync => session.execute("UPDATE vehicles SET vehicle_status = status").await?,
             Way::Procedure => session.execute(&format!("CALL fill({})", rows.0)).await?,
             Way::Client => {
                 let batch = "UPDATE vehicles SET vehicle_status = status WHERE id > $1 + 1 AND id <= $2";
