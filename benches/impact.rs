@@ -88,7 +88,7 @@ fn script(column: &str) -> String {
     format!(
         "\\set id random(1, :rows)\n\\set what random(1, 100)\n\
          \\if :what <= 50\n\
-         SELECT id, {column}, 1 / (:id % 5000) AS x FROM vehicles WHERE id = :id;\n\
+         SELECT id, {column}, odometer, updated_at FROM vehicles WHERE id = :id;\n\
          \\elif :what <= 75\n\
          UPDATE vehicles SET odometer = odometer + 1, updated_at = now() WHERE id = :id;\n\
          \\elif :what <= 90\n\

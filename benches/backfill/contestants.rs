@@ -255,7 +255,7 @@ impl Filler {
             Way::Update | Way::UpdateInSync => session.execute("UPDATE vehicles SET vehicle_status = status").await?,
             Way::Procedure => session.execute(&format!("CALL fill({})", rows.0)).await?,
             Way::Client => {
-                let batch = "UPDATE vehicles SET vehicle_status = status WHERE id > $1 + 1 AND id <= $2";
+                let batch = "UPDATE vehicles SET vehicle_status = status WHERE id > $1 AND id <= $2";
                 in_batches(&mut session.0, batch, rows).await?;
             }
             Way::Touch => {
