@@ -1,5 +1,5 @@
-# Both targets do all of their set-up on a fresh Debian with nothing but Rust; elsewhere they say what is missing.
-.PHONY: demo test
+# All targets do all of their set-up on a fresh Debian with nothing but Rust; elsewhere they say what is missing.
+.PHONY: demo test bench
 
 # The whole story on a throwaway PostgreSQL, under live traffic. Options: make demo ARGS="--rows 100000 --keep"
 demo:
@@ -11,3 +11,9 @@ test:
 	.ci/need cc postgres pgbouncer npm
 	.ci/postgres-versions
 	cargo test $(ARGS)
+
+# One of the benches of benches/README.md: make bench BENCH=backfill ARGS="--rows 1m --repeat 3"
+BENCH ?= backfill
+bench:
+	.ci/need cc postgres
+	cargo bench --bench $(BENCH) -- $(ARGS)
