@@ -14,7 +14,7 @@ mod undo;
 mod work;
 
 pub use error::Error;
-pub use preview::{Estimates, Preview};
+pub use preview::Preview;
 pub use status::Status;
 pub use tool::{Finish, Tool};
 pub use work::Work;

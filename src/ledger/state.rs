@@ -121,7 +121,14 @@ impl State {
             (_, Entry::Registered) => return illegal("the run is registered already".to_owned()),
             (_, Entry::Paused) => state.paused = true,
             (_, Entry::Resumed) => state.paused = false,
-            (_, Entry::Interrupted | Entry::Tuned { .. } | Entry::Verified { .. } | Entry::Repaired { .. }) => {}
+            (
+                _,
+                Entry::Interrupted
+                | Entry::Tuned { .. }
+                | Entry::Filled(_)
+                | Entry::Verified { .. }
+                | Entry::Repaired { .. },
+            ) => {}
             (_, Entry::Drifted { facts }) => {
                 if !matches!(self.mode, Mode::Undoing(_)) {
                     state.mode = Mode::Drifted;

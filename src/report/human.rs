@@ -2,10 +2,12 @@
 
 mod amounts;
 mod demo;
+mod estimates;
 mod preview;
 
 pub(crate) use amounts::{bytes, duration, number, plural, rate};
 pub(crate) use demo::{Demo, demo};
+pub(crate) use estimates::{compared, range};
 pub(crate) use preview::{changes, one_finding, preview, script};
 
 use std::fmt::Write as _;
@@ -69,6 +71,9 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
     }
     if status.rows_total > 0 || status.rows_done > 0 {
         row("rows", rows(status));
+    }
+    for (at, line) in status.filled.iter().flat_map(|f| compared(f, status.predicted.as_ref())).enumerate() {
+        row(if at == 0 { "backfill" } else { "" }, line);
     }
     let quiet = status.old_quiet_seconds.filter(|_| status.old_column_writes > 0);
     let quiet =
@@ -244,6 +249,7 @@ fn entry(entry: &Entry, look: Look) -> String {
         Entry::Resumed => "resumed".to_owned(),
         Entry::Interrupted => "stopped by a signal".to_owned(),
         Entry::Tuned { key, value } => format!("{} set to {}", printable(key), printable(value)),
+        Entry::Filled(filled) => estimates::filled(filled),
         Entry::Verified { counts } if counts.mismatches() == 0 => {
             format!("{} compared, every one equal", plural(counts.rows, "row"))
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::Look;
-use super::human::{duration, number, plural, rate};
+use super::human::{compared, duration, number, plural, rate};
 use super::look::printable;
 use crate::event::Event;
 use crate::phase::Phase;
@@ -24,6 +24,8 @@ pub(super) struct Narrator {
     filled: i64,
     /// What the phase found, for its line.
     note: Option<String>,
+    /// What came of the backfill beside what was predicted.
+    compared: Vec<String>,
     /// Why nothing happens right now.
     held: Option<String>,
     lock_wait_told: Option<(String, Instant)>,
@@ -48,6 +50,7 @@ impl Narrator {
             progress: None,
             filled: 0,
             note: None,
+            compared: vec![],
             held: None,
             lock_wait_told: None,
         }
@@ -70,6 +73,7 @@ impl Narrator {
                 self.progress = None;
                 self.filled = 0;
                 self.note = None;
+                self.compared.clear();
                 self.held = None;
                 None
             }
@@ -113,6 +117,10 @@ impl Narrator {
                     eta_seconds: *eta_seconds,
                 });
                 self.held = None;
+                None
+            }
+            Event::Filled { filled, predicted } => {
+                self.compared = compared(filled, predicted.as_ref());
                 None
             }
             Event::Hold { signal, value, limit } => {
@@ -178,6 +186,9 @@ impl Narrator {
         });
         if let Some(note) = note {
             let _ = write!(text, "   {}", self.look.dim(&note));
+        }
+        for more in self.compared.drain(..) {
+            let _ = write!(text, "\n            {}", self.look.dim(&more));
         }
         self.progress = None;
         self.step = None;

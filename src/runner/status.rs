@@ -5,7 +5,8 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Error;
-use crate::ledger::{Ledger, Mode, Run, State};
+use crate::estimate::{Estimates, Filled};
+use crate::ledger::{Entry, Ledger, LedgerError, Mode, Run, State};
 use crate::phase::Phase;
 use crate::step::Action;
 
@@ -42,6 +43,10 @@ pub struct Status {
     pub old_quiet_seconds: Option<i64>,
     /// When the latest check ended.
     pub verified_at: Option<DateTime<Utc>>,
+    /// What the run was predicted to cost when it was registered.
+    pub predicted: Option<Estimates>,
+    /// What came of the backfill; `None` until it is done.
+    pub filled: Option<Filled>,
 }
 
 /// Returns where the run stands. Changes nothing.
@@ -49,7 +54,10 @@ pub struct Status {
 /// # Errors
 /// The ledger's.
 pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<Status, Error> {
-    let state = ledger.state(connection, run).await?;
+    let log = ledger.log(connection, run.id).await?;
+    let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
+    let filled =
+        log.iter().rev().find_map(|line| if let Entry::Filled(filled) = line.entry { Some(filled) } else { None });
     let holder = ledger.holder(connection, run.id).await?.map(|(holder, _)| holder);
     let counts = ledger.write_counts(connection, run).await?;
     let checked = ledger.last_verification(connection, run.id).await?;
@@ -81,6 +89,8 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         conflicts: counts.conflicts,
         old_quiet_seconds: expanded.then_some(counts.old_quiet_seconds),
         verified_at: checked.map(|(at, _)| at),
+        predicted: ledger.prediction(connection, run.id).await?,
+        filled,
     })
 }
 
