@@ -95,7 +95,7 @@ pub enum Event {
         #[serde(flatten)]
         filled: crate::estimate::Filled,
         /// What was predicted when the run was registered.
-        predicted: Option<crate::estimate::Estimates>,
+        predicted: Option<Box<crate::estimate::Estimates>>,
     },
     /// The backfill holds.
     Hold {

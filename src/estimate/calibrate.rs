@@ -137,13 +137,13 @@ async fn place(
         })
         .collect();
     // OFFSET keeps each value from being computed more than once.
-    let valued = format!(
+    let computed = format!(
         "SELECT {seconds}, {} FROM (SELECT {} FROM (SELECT {} {source} OFFSET 0) AS a OFFSET 0) AS b",
         counts.join(", "),
         sizes.join(", "),
         columns.join(", ")
     );
-    match one(connection, &valued).await {
+    match one(connection, &computed).await {
         Ok(row) => {
             sums.with_values += row.try_get::<f64, _>(0)?;
             for (n, value) in sums.values.iter_mut().enumerate() {

@@ -33,7 +33,7 @@ const ENTRY_RECORD: f64 = 52.0;
 const SPLIT_RECORD: f64 = 3400.0;
 /// Share of an index's bytes that its full-page images have: leaves are 90 % full.
 const INDEX_IMAGE: f64 = 0.83;
-/// A chunk of a TOASTed value, its log record and its index entry's.
+/// A chunk of a value in the TOAST table, its log record and its index entry's.
 const TOAST_CHUNK: f64 = 1996.0;
 const TOAST_CHUNK_RECORDS: f64 = 130.0;
 /// Bytes of a deduplicated entry.
@@ -207,7 +207,7 @@ pub fn predict(
     let rows = subject.rows.max(0.0);
     let updates = Updates::new(subject, method.sub_passes, blocks_hot(subject, order));
     let early = order == BuildIndexes::BeforeBackfill;
-    let new_ones: Vec<_> = subject.new_indexes.iter().map(|index| New::of(index, rows, early)).collect();
+    let new_ones: Vec<_> = subject.new_indexes.iter().map(|index| New::of(index, rows, early, &updates)).collect();
     let grown: Vec<_> = subject.indexes.iter().map(|index| Grown::of(index, rows, &updates)).collect();
     let growth_of_old: f64 = grown.iter().map(|grown| grown.growth).sum();
     let growth_of_new: f64 = new_ones.iter().map(|new| new.growth).sum();
@@ -407,7 +407,7 @@ struct New {
 }
 
 impl New {
-    fn of(index: &NewIndex, rows: f64, early: bool) -> Self {
+    fn of(index: &NewIndex, rows: f64, early: bool, updates: &Updates) -> Self {
         let tuple = index_tuple_bytes(&index.columns) + LINE_POINTER;
         let entries = rows * index.share;
         let duplicates = entries / distinct(&index.columns, rows) >= DEDUPLICATED;
@@ -420,10 +420,9 @@ impl New {
         let (built, growth, sorted) = match (early, index.filled) {
             // The entries of rows that are not filled yet stay until a vacuum.
             (true, true) => (of_nulls, of_values(GROWN_FILL), 0.0),
-            (true, false) => (of_values(BUILT_FILL), 0.0, share),
+            (true, false) => (of_values(BUILT_FILL), of_values(BUILT_FILL) * (1.0 - updates.hot), share),
             (false, _) => (of_values(BUILT_FILL), 0.0, share),
         };
-        let growth = if early && !index.filled { built } else { growth };
         Self { share, summary, tuple, built, growth, sorted }
     }
 

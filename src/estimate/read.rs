@@ -211,7 +211,7 @@ fn new_indexes<'p>(
     };
     let in_place =
         || plan.changes.iter().zip(&facts.changes).filter(|(_, f)| f.metadata_only).map(|(change, _)| change);
-    let plain = |add: &'p crate::plan::AddIndex| {
+    let of_the_plan = |add: &'p crate::plan::AddIndex| {
         let position = |column: &ColumnName| active.iter().position(|n| plan.changes[*n].new == *column);
         let filled = add.columns.iter().any(|column| position(column).is_some());
         let columns = add.columns.iter().filter_map(|column| {
@@ -224,7 +224,7 @@ fn new_indexes<'p>(
         NewIndex { columns: columns.collect(), blocks_hot: filled, filled, share: 1.0, summary: false }
     };
     let twins = facts.indexes.iter().filter(copied).filter_map(twin);
-    twins.chain(plan.indexes.add.iter().filter(|add| !add.unique).map(plain)).collect()
+    twins.chain(plan.indexes.add.iter().filter(|add| !add.unique).map(of_the_plan)).collect()
 }
 
 /// What a person should know of how the figures came about.

@@ -68,13 +68,7 @@ impl Narrator {
                 self.hold(&holder, || line(&look.waiting(), &text))
             }
             Event::PhaseStarted { phase } => {
-                self.phase = Some((*phase, now));
-                self.step = None;
-                self.progress = None;
-                self.filled = 0;
-                self.note = None;
-                self.compared.clear();
-                self.held = None;
+                self.begin(*phase, now);
                 None
             }
             Event::PhaseDone { phase } => Some(self.phase_done(*phase, now)),
@@ -120,7 +114,7 @@ impl Narrator {
                 None
             }
             Event::Filled { filled, predicted } => {
-                self.compared = compared(filled, predicted.as_ref());
+                self.compared = compared(filled, predicted.as_deref());
                 None
             }
             Event::Hold { signal, value, limit } => {
@@ -163,6 +157,16 @@ impl Narrator {
                 None
             }
         }
+    }
+
+    fn begin(&mut self, phase: Phase, now: Instant) {
+        self.phase = Some((phase, now));
+        self.step = None;
+        self.progress = None;
+        self.filled = 0;
+        self.note = None;
+        self.compared.clear();
+        self.held = None;
     }
 
     /// Remembers why nothing happens; says it only when the reason is a new one.

@@ -185,7 +185,7 @@ async fn backfilled(work: &Work, session: &mut Session, done: Entry) -> Result<(
     let known = log.iter().any(|line| matches!(line.entry, Entry::Filled(_)));
     let filled = ledger.filled(&mut session.main, run.id, run.facts.table.oid).await?;
     let Some(filled) = filled.filter(|_| !known) else { return note(work, session, done).await };
-    let predicted = ledger.prediction(&mut session.main, run.id).await?;
+    let predicted = ledger.prediction(&mut session.main, run.id).await?.map(Box::new);
     let entries = [Entry::Filled(filled), done];
     ledger.record(&mut session.main, run, Some(work.lease), &entries, &work.actor).await?;
     work.emit(Event::Filled { filled, predicted });
