@@ -13,6 +13,9 @@ const BUDGET: Duration = Duration::from_secs(1);
 const PLACES: u32 = 8;
 /// Pages at each of them.
 const PAGES: u32 = 64;
+/// What a server has time for besides is seen only by reading for longer than the scheduler's favours to a process that
+/// just woke up.
+const STEADY: Duration = Duration::from_millis(250);
 /// Values larger than this are not kept in the row.
 const TOASTED: i64 = 2000;
 /// Bytes of what the row has instead.
@@ -54,6 +57,8 @@ struct Sums {
     /// Values that are not NULL, their bytes in the row, and outside of it.
     values: Vec<[i64; 3]>,
     values_fail: bool,
+    /// Rows of the long read, and its seconds.
+    steady: Option<(i64, f64)>,
 }
 
 /// Reads up to 512 pages three times: for the time to get them into memory, the time to read them there, and the time to
@@ -87,6 +92,16 @@ pub(super) async fn calibrate(
             }
             Err(error) => return Err(error),
         }
+    }
+    let left = BUDGET.saturating_sub(began.elapsed());
+    // A small table is filled at once, whatever else the server does.
+    if sums.pages >= i64::from(PLACES * PAGES) && left > STEADY {
+        match steady(connection, table, (pages / 2, pages / 2 + PAGES), left, &sums).await {
+            Ok(read) => sums.steady = read,
+            Err(error) if error.as_database_error().is_some() => tracing::debug!(%error, "calibrate"),
+            Err(error) => return Err(error),
+        }
+        pg::rollback(connection).await;
     }
     Ok(sums.sample(pages, values.len(), round_trip_ms))
 }
@@ -162,6 +177,31 @@ async fn place(
     }
 }
 
+/// Reads one place again and again in one statement. Returns rows and seconds.
+async fn steady(
+    connection: &mut PgConnection,
+    table: &str,
+    (from, to): (u32, u32),
+    left: Duration,
+    sums: &Sums,
+) -> Result<Option<(i64, f64)>, sqlx::Error> {
+    let second = sums.second / float(sums.pages.max(1)) * f64::from(to - from);
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    let times = (STEADY.as_secs_f64() / second.max(1e-6)).clamp(1.0, 100_000.0) as i64;
+    begin(connection, left).await?;
+    // The range names the round, so that it is read in each of them.
+    let read = format!(
+        "SELECT COALESCE(pg_catalog.sum(again.rows), 0)::bigint, \
+           EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::pg_catalog.float8 \
+         FROM pg_catalog.generate_series(1, {times}) AS g(n) CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS rows \
+           FROM {table} AS t WHERE t.ctid >= ('(' || {from} + 0 * g.n || ',0)')::pg_catalog.tid \
+             AND t.ctid < '({to},0)'::pg_catalog.tid OFFSET 0) AS again"
+    );
+    let row = one(connection, &read).await?;
+    let rows: i64 = row.try_get(0)?;
+    Ok((rows > 0).then_some((rows, row.try_get(1)?)))
+}
+
 async fn begin(connection: &mut PgConnection, left: Duration) -> Result<(), sqlx::Error> {
     let timeouts = pg::Timeouts { lock: left.min(Duration::from_millis(200)), statement: left };
     pg::begin(connection, timeouts, true).await?;
@@ -180,13 +220,17 @@ impl Sums {
         let (rows, read) = (float(self.rows), float(self.pages));
         let rows_per_page = rows / read;
         let slowness = self.second * 1e6 / rows / Machine::reference_read_us(rows_per_page);
-        let slowness = slowness.clamp(0.2, 20.0);
+        // How much longer it takes with everybody else at work.
+        let busy = self.steady.map_or(1.0, |(steady_rows, seconds)| {
+            (seconds / float(steady_rows) / (self.second / rows)).clamp(1.0, 20.0)
+        });
         let value_us = if self.values_fail {
             TOTAL_VALUE_US * slowness * float(i64::try_from(columns).unwrap_or(1))
         } else {
             let copies = COPY_TIME * slowness * float(i64::try_from(columns).unwrap_or(1));
             ((self.with_values - self.second) * 1e6 / rows - copies).max(0.0)
         };
+        let (slowness, value_us) = ((slowness * busy).clamp(0.2, 50.0), value_us * busy);
         let value = |[count, inline, outside]: &[i64; 3]| Value {
             width: if *count > 0 { float(*inline) / float(*count) } else { 0.0 },
             null_share: 1.0 - float(*count) / rows,
@@ -244,12 +288,18 @@ mod tests {
             with_values: reference * factor + 0.003_584 + 512.0 * 70.0 * COPY_TIME * factor / 1e6,
             values: vec![[512 * 70, 512 * 70 * 9, 0]],
             values_fail: false,
+            steady: None,
         };
         let machine = sums(1.0).sample(5120, 1, 0.2).machine;
         assert!((machine.slowness - 1.0).abs() < 0.001, "{machine:?}");
         assert!((machine.fetch_page_us - 1000.0).abs() < 1.0, "{machine:?}");
         assert!((machine.value_us - 0.1).abs() < 0.001, "{machine:?}");
         assert!((sums(3.0).sample(5120, 1, 0.2).machine.slowness - 3.0).abs() < 0.001);
+        // Others take two thirds of the processor.
+        let rows = 10_000_000;
+        let steady = Some((rows, 3.0 * Machine::reference_read_us(70.0) * float(rows) / 1e6));
+        let busy = Sums { steady, ..sums(1.0) }.sample(5120, 1, 0.2).machine;
+        assert!((busy.slowness - 3.0).abs() < 0.001 && (busy.value_us - 0.3).abs() < 0.001, "{busy:?}");
         let sample = sums(1.0).sample(512, 1, 0.2);
         assert_eq!(sample.values, vec![Value { width: 9.0, null_share: 0.0, toast_bytes: 0.0 }]);
         assert!(sample.whole);

@@ -69,14 +69,15 @@ pub(super) const COPY_TIME: f64 = 0.085;
 const WORKERS_POWER: f64 = 0.7;
 /// Each batch has three round trips.
 const ROUND_TRIPS: f64 = 3.0;
-/// The range that is told. A machine that is busy with other work can be slower yet: short reads do not see that.
+/// The range that is told.
 const AT_BEST: f64 = 0.75;
 const AT_WORST: f64 = 2.0;
 
 /// How fast the server is, as the calibration saw it.
 ///
 /// Counting rows that are in memory takes 0.03 microseconds a row and 0.5 a page on the machine on which the costs of
-/// writing were measured. `slowness` is how many times as long it takes here; writing is taken to be as many times slower.
+/// writing were measured. `slowness` is how many times as long it takes here,
+/// with everybody else at work; writing is taken to be as many times slower.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Whether anything was measured.

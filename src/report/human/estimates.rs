@@ -73,6 +73,13 @@ const ROWS: [(&str, Cell); 7] = [
     ("time, unthrottled", |p| range(p.all_seconds())),
 ];
 
+/// Between a number and its unit.
+const NO_BREAK: char = '\u{a0}';
+
+fn unbroken(amount: &str) -> String {
+    amount.replace(' ', &NO_BREAK.to_string())
+}
+
 /// Writes a sentence as lines of a terminal of 80 columns.
 fn wrap(text: &mut String, sentence: &str) {
     const COLUMNS: usize = 78;
@@ -86,7 +93,7 @@ fn wrap(text: &mut String, sentence: &str) {
             text.push(' ');
             column += 1;
         }
-        text.push_str(word);
+        text.push_str(&word.replace(NO_BREAK, " "));
         column += length;
     }
     text.push('\n');
@@ -105,10 +112,12 @@ fn saves(orders: &Orders) -> Vec<String> {
     let middle = |range: Range| f64::midpoint(range.low, range.high);
     let seconds = middle(before.all_seconds()) - middle(after.all_seconds());
     let faster = seconds >= 0.5 && seconds >= SAVES_SOMETHING * middle(before.all_seconds());
+    let (log, time) = (unbroken(&bytes(wal)), unbroken(&duration(seconds)));
+    let part_of_it = unbroken(&share(part));
     let what = match (part >= SAVES_SOMETHING, faster) {
-        (true, true) => format!("about {} of WAL ({}) and {}", bytes(wal), share(part), duration(seconds)),
-        (true, false) => format!("about {} of WAL ({})", bytes(wal), share(part)),
-        (false, true) => format!("about {}", duration(seconds)),
+        (true, true) => format!("about {log} of WAL ({part_of_it}) and {time}"),
+        (true, false) => format!("about {log} of WAL ({part_of_it})"),
+        (false, true) => format!("about {time}"),
         (false, false) => "next to nothing".to_owned(),
     };
     vec![match orders.order {
@@ -119,17 +128,17 @@ fn saves(orders: &Orders) -> Vec<String> {
 
 /// What the time stands for, and what the plan's own pace makes of it.
 fn pace(orders: &Orders) -> Vec<String> {
-    let mut sentences = vec!["Times are rough: one worker, no throttle, nobody else at work.".to_owned()];
+    let mut sentences = vec!["Times are rough: one worker, no throttle, the server as busy as just now.".to_owned()];
     if orders.machine.measured {
         let pages = plural(orders.machine.sample_pages, "page");
-        sentences.push(format!("To see how fast this server is, {pages} of the table were read."));
+        sentences.push(format!("They come from reading {pages} of the table for a moment."));
     }
     let pace = orders.pace;
     let workers = (pace.workers > 1).then(|| format!("{} workers", pace.workers));
     let rate = pace.max_rows_per_second.map(|most| format!("{} at the most", rate(f64::from(most))));
     let set: Vec<_> = [workers, rate].into_iter().flatten().collect();
     if !set.is_empty() {
-        sentences.push(format!("At the plan's pace ({}): {}.", set.join(", "), range(orders.paced)));
+        sentences.push(format!("At the plan's pace ({}): {}.", set.join(", "), unbroken(&range(orders.paced))));
     }
     sentences
 }

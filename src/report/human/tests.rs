@@ -127,8 +127,8 @@ fn both_orders_fit_a_terminal_of_80_columns() {
       time, unthrottled                        11-23 s                      6-13 s
       `indexes.build: after_backfill` would save about 362 MB of WAL (51 %) and
       7.5 s.
-      Times are rough: one worker, no throttle, nobody else at work.
-      To see how fast this server is, 512 pages of the table were read.
+      Times are rough: one worker, no throttle, the server as busy as just now.
+      They come from reading 512 pages of the table for a moment.
       At the plan's pace (2 workers, 50,000 rows/s at the most): 20-23 s.
       Note: wal_level is logical: every new row version is logged whole.
     ");
@@ -150,8 +150,8 @@ fn both_orders_fit_a_terminal_of_80_columns() {
       time, unthrottled                         6-13 s
       No index is built that the backfill would write to: `indexes.build` makes no
       difference.
-      Times are rough: one worker, no throttle, nobody else at work.
-      To see how fast this server is, 512 pages of the table were read.
+      Times are rough: one worker, no throttle, the server as busy as just now.
+      They come from reading 512 pages of the table for a moment.
     ");
 }
 
@@ -306,8 +306,8 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
       time, unthrottled                        11-23 s                      6-13 s
       `indexes.build: after_backfill` would save about 362 MB of WAL (51 %) and
       7.5 s.
-      Times are rough: one worker, no throttle, nobody else at work.
-      To see how fast this server is, 512 pages of the table were read.
+      Times are rough: one worker, no throttle, the server as busy as just now.
+      They come from reading 512 pages of the table for a moment.
       At the plan's pace (2 workers, 50,000 rows/s at the most): 20-23 s.
       Note: wal_level is logical: every new row version is logged whole.
 
