@@ -6,9 +6,12 @@
 //! settings and the signals, gives the pace, and reports.
 
 mod control;
+mod horizon;
 mod method;
 mod orders;
 mod pace;
+mod rehearse;
+mod slices;
 mod spec;
 mod worker;
 
@@ -16,4 +19,6 @@ pub use control::run;
 pub use method::{Method, Shape};
 pub use orders::check_setting;
 pub(crate) use pace::BatchSize;
+pub(crate) use rehearse::Page;
+pub use slices::Slice;
 pub use spec::{Fill, FillValue, Spec};

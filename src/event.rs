@@ -39,6 +39,23 @@ pub enum Event {
         /// Seconds until it expires.
         seconds: f64,
     },
+    /// This process has joined the backfill of a run.
+    Joined {
+        /// The plan's name.
+        name: String,
+    },
+    /// Another process works on the backfill too.
+    PeerCame {
+        /// User, host and process.
+        holder: String,
+        /// Whether it leads the run.
+        leads: bool,
+    },
+    /// Another process has left the backfill, or is gone.
+    PeerWent {
+        /// User, host and process.
+        holder: String,
+    },
     /// A phase begins.
     PhaseStarted {
         /// The phase.

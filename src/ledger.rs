@@ -3,6 +3,7 @@
 
 mod entry;
 mod filled;
+mod joined;
 mod lease;
 mod state;
 mod store;
@@ -11,6 +12,7 @@ mod windows;
 mod writes;
 
 pub use entry::Entry;
+pub use joined::Peer;
 pub use lease::{LEASE_SECONDS, Lease, LeaseError};
 pub use state::{IllegalEntry, Mode, State};
 pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION};

@@ -16,8 +16,8 @@ mod yaml;
 
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use model::{
-    AddIndex, Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Day, Freeze, Indexes, OnConflict,
-    OnError, Plan, Requires, Schedule, Throttle, Verify, Window,
+    AddIndex, Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Day, Freeze, Indexes,
+    LongTransactions, OnConflict, OnError, Plan, Requires, Schedule, Throttle, Verify, Window,
 };
 pub use schema::json_schema;
 

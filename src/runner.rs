@@ -6,6 +6,7 @@ mod error;
 mod forward;
 mod gate;
 mod heartbeat;
+mod join;
 mod preview;
 mod session;
 mod status;
@@ -14,6 +15,7 @@ mod undo;
 mod work;
 
 pub use error::Error;
+pub use join::Joined;
 pub use preview::Preview;
 pub use status::Status;
 pub use tool::{Finish, Tool};

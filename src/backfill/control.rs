@@ -1,6 +1,6 @@
 //! The control loop of a backfill: settings and signals in, orders and events out, workers started and awaited.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,6 +97,8 @@ struct Control {
     seen: watch::Receiver<Seen>,
     sampler: AbortHandle,
     unreadable: Vec<String>,
+    /// The other processes at work on the run, by their epochs.
+    peers: BTreeMap<i64, String>,
     held_since: Instant,
     rate: Rate,
     progress_due: Instant,
@@ -116,6 +118,8 @@ impl Control {
         let sampler = tokio::spawn(throttle::sample(work.connector.clone(), work.sink.clone(), publish)).abort_handle();
         let live = work.ledger.settings(&mut connection, work.run.id).await?;
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
+        let processes = and_us(work.ledger.others(&mut connection, work.lease).await?.len());
+        let settings = settings.shared_by(processes);
         let orders = watch::Sender::new(Orders {
             at: Instant::now(),
             paused: settings.paused,
@@ -123,7 +127,9 @@ impl Control {
             rate: RowRate::new(settings.rows_per_second).map(Arc::new),
             batch_target: settings.batch_target,
             workers: settings.workers,
+            processes,
             method: shared.method.with(&settings),
+            long_transactions: settings.long_transactions,
         });
         if settings.paused {
             work.emit(Event::Paused);
@@ -138,6 +144,7 @@ impl Control {
             seen,
             sampler,
             unreadable,
+            peers: BTreeMap::new(),
             held_since: now,
             rate: Rate::default(),
             progress_due: now,
@@ -220,6 +227,8 @@ impl Control {
             }
             self.unreadable = unreadable;
         }
+        let processes = self.look_around().await?;
+        let settings = settings.shared_by(processes);
         let now = Instant::now();
         let before = self.orders.borrow().clone();
         let pace = decide(&self.seen.borrow().at(now), &settings.limits, &before.pace);
@@ -235,7 +244,9 @@ impl Control {
             rate,
             batch_target,
             workers,
+            processes,
             method,
+            long_transactions: settings.long_transactions,
         });
         if workers > before.workers {
             self.hire();
@@ -245,6 +256,22 @@ impl Control {
             self.progress(false).await?;
         }
         Ok(())
+    }
+
+    /// Says who has come and who has gone. Returns how many processes are at work.
+    async fn look_around(&mut self) -> Result<u16, Error> {
+        let work = &self.shared.work;
+        let mut gone = std::mem::take(&mut self.peers);
+        for peer in work.ledger.others(&mut self.connection, work.lease).await? {
+            if gone.remove(&peer.epoch).is_none() {
+                work.emit(Event::PeerCame { holder: peer.holder.clone(), leads: peer.leads });
+            }
+            self.peers.insert(peer.epoch, peer.holder);
+        }
+        for holder in gone.into_values() {
+            work.emit(Event::PeerWent { holder });
+        }
+        Ok(and_us(self.peers.len()))
     }
 
     /// Emits what has changed since the last orders.
@@ -296,6 +323,11 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// Returns how many processes there are with this one.
+fn and_us(others: usize) -> u16 {
+    u16::try_from(others).unwrap_or(u16::MAX).saturating_add(1)
 }
 
 /// Rows and pages over the last few seconds.

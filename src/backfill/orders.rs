@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::method::Method;
-use crate::plan::Plan;
+use crate::plan::{LongTransactions, Plan};
 use crate::throttle::{Limits, Pace, RowRate, Signal};
 
 /// Orders older than this are as good as none: the control loop has lost the server, and with it the signals.
@@ -19,7 +19,10 @@ pub(super) struct Orders {
     pub(super) rate: Option<Arc<RowRate>>,
     pub(super) batch_target: Duration,
     pub(super) workers: u16,
+    /// Processes that fill this run's rows, this one included.
+    pub(super) processes: u16,
     pub(super) method: Method,
+    pub(super) long_transactions: LongTransactions,
 }
 
 impl Orders {
@@ -55,6 +58,7 @@ pub(super) struct Settings {
     pub(super) rows_per_second: Option<u32>,
     pub(super) batch_target: Duration,
     pub(super) workers: u16,
+    pub(super) long_transactions: LongTransactions,
     /// In place of what would be chosen from facts.
     pub(super) sub_passes: Option<u32>,
     /// In place of what would be chosen from facts.
@@ -71,6 +75,7 @@ impl Settings {
             rows_per_second: plan.backfill.max_rows_per_second,
             batch_target: plan.backfill.batch_target,
             workers: plan.backfill.workers.max(1),
+            long_transactions: plan.backfill.long_transactions,
             sub_passes: None,
             window_pages: None,
             limits: Limits::default(),
@@ -85,6 +90,7 @@ impl Settings {
                 }
                 "batch_target" => duration(value).map(|v| settings.batch_target = v).is_some(),
                 "workers" => value.parse().map(|v: u16| settings.workers = v.max(1)).is_ok(),
+                "long_transactions" => long_transactions(value).map(|v| settings.long_transactions = v).is_some(),
                 "sub_passes" => automatic(value, sub_passes).map(|v| settings.sub_passes = v).is_ok(),
                 "window_pages" => automatic(value, window_pages).map(|v| settings.window_pages = v).is_ok(),
                 "replica_lag" => optional(value, duration).map(|v| lag = v).is_ok(),
@@ -101,15 +107,22 @@ impl Settings {
         settings.batch_target = settings.batch_target.clamp(Duration::from_millis(1), Duration::from_secs(10));
         (settings, unreadable)
     }
+
+    /// Returns the settings of one of so many processes: what is allowed to the run as a whole is shared among them.
+    pub(super) fn shared_by(self, processes: u16) -> Self {
+        let share = |rows: u32| (rows / u32::from(processes.max(1))).max(1);
+        Self { rows_per_second: self.rows_per_second.map(share), ..self }
+    }
 }
 
 /// The settings that can be changed while a backfill runs, and what each of them takes.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("batch_target", "a duration, such as 100ms"),
     ("lock_wait", "a duration, such as 100ms, or off"),
+    ("long_transactions", "go_on or wait"),
     ("max_rows_per_second", "a number, or off"),
     ("replica_lag", "a duration, such as 10s, or off"),
-    ("sub_passes", "a power of two up to 64, or auto"),
+    ("sub_passes", "a number from 1 to 64, or auto"),
     ("window_pages", "a number of pages from 1 to 65536, or auto"),
     ("workers", "a number from 1 to 64"),
 ];
@@ -127,6 +140,7 @@ pub fn check_setting(key: &str, value: &str) -> Result<(), String> {
         "batch_target" => duration(value).is_some_and(|target| !target.is_zero()),
         "max_rows_per_second" => optional(value, |v| v.parse::<u32>().ok().filter(|rows| *rows > 0)).is_ok(),
         "workers" => value.parse::<u16>().is_ok_and(|workers| (1..=64).contains(&workers)),
+        "long_transactions" => long_transactions(value).is_some(),
         "sub_passes" => automatic(value, sub_passes).is_ok(),
         "window_pages" => automatic(value, window_pages).is_ok(),
         _ => optional(value, duration).is_ok(),
@@ -146,8 +160,16 @@ fn automatic<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<
     if text == "auto" { Ok(None) } else { parse(text).map(Some).ok_or(Unreadable) }
 }
 
+fn long_transactions(text: &str) -> Option<LongTransactions> {
+    match text {
+        "go_on" => Some(LongTransactions::GoOn),
+        "wait" => Some(LongTransactions::Wait),
+        _ => None,
+    }
+}
+
 fn sub_passes(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|k: &u32| k.is_power_of_two() && *k <= 64)
+    text.parse().ok().filter(|k: &u32| (1..=64).contains(k))
 }
 
 fn window_pages(text: &str) -> Option<u32> {
@@ -173,6 +195,7 @@ mod tests {
             ("workers", "2"),
             ("sub_passes", "16"),
             ("sub_passes", "auto"),
+            ("long_transactions", "wait"),
             ("window_pages", "512"),
         ] {
             assert_eq!(check_setting(key, value), Ok(()));
@@ -183,7 +206,7 @@ mod tests {
             ("max_rows_per_second", "-1"),
             ("replica_lag", "ten"),
             ("workers", "0"),
-            ("sub_passes", "3"),
+            ("sub_passes", "0"),
             ("window_pages", "off"),
             ("worker", "1"),
             ("paused", "true"),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::slices::Slice;
 use crate::ident::TableName;
 
 /// What the backfill writes.
@@ -53,22 +54,26 @@ impl Fill {
 }
 
 impl Spec {
-    /// Returns the UPDATE of all rows on pages `from..to`, restricted to the rows of sub-pass `pass.0` of `pass.1`
-    /// (a power of two; 1 is every row).
+    /// Returns the UPDATE of the rows on pages `from..to` that are in `slice` when a page's rows fall into `parts` by the
+    /// number of their line pointer.
     ///
     /// Safe on a live table: the value is computed from the row version that the UPDATE locks (`EvalPlanQual`
     /// evaluates it again if another transaction changed the row in the meantime), the range on `ctid` is a TID range
     /// scan that holds no more than the batch's row locks, and rows written since the trigger are already filled and so
     /// left alone. `IS TRUE` keeps the planner from using an index on the new column instead of the range.
-    pub fn batch(&self, from: u32, to: u32, pass: (u32, u32)) -> String {
-        self.batch_of(Values::Total, from, to, pass)
+    pub fn batch(&self, from: u32, to: u32, parts: u32, slice: Slice) -> String {
+        self.batch_of(Values::Total, from, to, parts, slice)
     }
 
     /// The same with the values of one kind.
-    pub(super) fn batch_of(&self, values: Values, from: u32, to: u32, pass: (u32, u32)) -> String {
-        let slice = match pass {
-            (_, 1) => String::new(),
-            (r, k) => format!(" AND (pg_catalog.hashtid(t.ctid) & {}) = {r}", k - 1),
+    pub(super) fn batch_of(&self, values: Values, from: u32, to: u32, parts: u32, slice: Slice) -> String {
+        let slice = if slice.width() >= parts {
+            String::new()
+        } else {
+            // The last byte of a tid as it is sent is the low byte of the line pointer's number. Shifted so that one
+            // comparison is enough.
+            let (shift, width) = ((parts - slice.from) % parts, slice.width());
+            format!(" AND (pg_catalog.get_byte(pg_catalog.tidsend(t.ctid), 5) + {shift}) % {parts} < {width}")
         };
         self.update(&format!("'({from},0)'"), &format!("'({to},0)'"), &slice, values)
     }
@@ -76,6 +81,15 @@ impl Spec {
     /// Returns the batch as a person reads it in the dry run.
     pub fn template(&self) -> String {
         self.update(":from_page", ":to_page", "", Values::Total)
+    }
+
+    /// Returns the query that counts the rows on pages `from..to`.
+    pub(super) fn count_rows(&self, from: u32, to: u32) -> String {
+        format!(
+            "SELECT pg_catalog.count(*)::text FROM {} AS t WHERE t.ctid >= '({from},0)'::pg_catalog.tid \
+             AND t.ctid < '({to},0)'::pg_catalog.tid",
+            self.table.sql()
+        )
     }
 
     /// Returns whether there are strict values that differ from the total ones.

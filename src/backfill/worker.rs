@@ -8,13 +8,16 @@ use sqlx::PgConnection;
 use tokio::sync::watch;
 
 use super::control::{Shared, connect};
-use super::method::{Adaptive, Method};
+use super::horizon::Horizon;
+use super::method::Method;
 use super::orders::Orders;
 use super::pace::BatchSize;
+use super::slices::{Cutter, Slice, Verdict};
 use super::spec::Values;
 use crate::event::{Blocker, Event};
-use crate::ledger::{LeaseError, LedgerError, Seat, Window};
+use crate::ledger::{Entry, LeaseError, LedgerError, Seat, Window};
 use crate::pg::{self, Connector, ErrorClass};
+use crate::plan::LongTransactions;
 use crate::runner::Error;
 use crate::throttle::{Pace, Signal};
 
@@ -22,6 +25,13 @@ use crate::throttle::{Pace, Signal};
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a single page is tried before it is left for last.
 const TRIES: u32 = 3;
+/// After so many looks for a window in vain, a person is told.
+const IDLE_FOR_LONG: u32 = 8;
+/// A transaction that is older is not waited out by longer windows, in seconds.
+const SHORT_TRANSACTION: f64 = 10.0;
+/// By how much windows become longer at a time, and how long they may become.
+const LONGER: u32 = 4;
+const LONGEST: u32 = 16;
 /// How long a worker sleeps at most before it looks at its orders again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
@@ -64,14 +74,18 @@ pub(super) struct Worker {
     aside: BTreeSet<u32>,
     /// Failed tries in a row at the same place.
     failures: u32,
+    /// Looks for a window in vain, in a row.
+    idle: u32,
     /// Whether the last batch waited in vain for something that must be waited for.
     waiting: bool,
     strict: Strictness,
-    adaptive: Adaptive,
-    /// Whether a person has been told that sub-passes are in vain.
-    said_in_vain: bool,
-    /// Rows of the current window that were filled after its first sub-pass, and how many of those updates were HOT.
-    later: (u64, u64),
+    cutter: Cutter,
+    /// Rows of the current slice, and how many of those updates were HOT; `None` once a part of it was done by somebody else.
+    slice: Option<(u64, u64)>,
+    /// How many times longer than the method says windows are, because snapshots lived longer than a sub-pass took.
+    longer: u32,
+    /// Sub-passes are in vain until everybody sees this transaction id.
+    in_vain_until: Option<i64>,
 }
 
 impl Worker {
@@ -79,6 +93,7 @@ impl Worker {
         let size = BatchSize::new(orders.borrow().batch_target);
         let aside = BTreeSet::new();
         let strict = Strictness::new(shared.spec.has_strict());
+        let cutter = Cutter::new(shared.method.free);
         Self {
             shared,
             number,
@@ -88,11 +103,13 @@ impl Worker {
             debt: 0,
             aside,
             failures: 0,
+            idle: 0,
             waiting: false,
             strict,
-            adaptive: Adaptive::default(),
-            said_in_vain: false,
-            later: (0, 0),
+            cutter,
+            slice: None,
+            longer: 1,
+            in_vain_until: None,
         }
     }
 
@@ -125,38 +142,128 @@ impl Worker {
         }
         let shared = Arc::clone(&self.shared);
         let work = &shared.work;
-        let method = self.adaptive.next(self.orders.borrow().method);
+        let method = self.method().await?;
         let (connection, seat) = self.connection().await?;
         let window = work.ledger.take_window(connection, seat, method).await?;
-        let Some(mut window) = window else { return Ok(Some(Left::AllTaken)) };
+        let Some(mut window) = window else { return self.all_taken().await };
         self.aside.clear();
         self.failures = 0;
-        self.later = (0, 0);
+        self.idle = 0;
+        self.cutter.begin(window.parts, window.position.slice);
+        self.slice = None;
         while !window.is_done() {
             if let Some(left) = self.may_go_on(false).await {
                 return Ok(Some(left));
             }
+            if window.position.slice.width() == 0 {
+                window.position.slice = self.cut(&window, method);
+                self.slice = Some((0, 0));
+            }
+            let sub_pass = window.position.sub_pass;
             if !self.step(&mut window).await? {
                 return Ok(None);
             }
+            if window.position.sub_pass > sub_pass && window.parts > 1 && method.even.is_none() {
+                self.judge(&window).await?;
+            }
         }
-        if window.sub_passes > 1 && shared.counts_hot {
-            self.judge_sub_passes();
+        self.cutter.end();
+        Ok(None)
+    }
+
+    /// There is nothing to take. While other processes are at work, or were, something may come free: their windows if
+    /// they die, pages that they put aside, all pages of a table that was rewritten.
+    async fn all_taken(&mut self) -> Result<Option<Left>, Error> {
+        let shared = Arc::clone(&self.shared);
+        let work = &shared.work;
+        let (connection, seat) = self.connection().await?;
+        if !work.ledger.others_fill(connection, seat.lease).await? {
+            return Ok(Some(Left::AllTaken));
+        }
+        let removed = work.ledger.remove_dead(connection, seat.lease).await?;
+        for holder in &removed {
+            let entry = Entry::Removed { holder: holder.clone() };
+            work.ledger.record(connection, &work.run, None, &[entry], &work.actor).await?;
+        }
+        if !removed.is_empty() {
+            return Ok(None);
+        }
+        self.sleep(LOOK_AGAIN).await;
+        self.idle = self.idle.saturating_add(1);
+        if self.idle == IDLE_FOR_LONG && self.number == 0 {
+            let reason = "other processes still fill the pages that they have taken".to_owned();
+            work.emit(Event::Waiting { reason, seconds: None });
         }
         Ok(None)
     }
 
-    /// Sees whether the sub-passes of a window did what they are for.
-    fn judge_sub_passes(&mut self) {
-        let (rows, hot) = self.later;
-        if self.adaptive.observe(rows, hot) && !self.said_in_vain {
-            self.said_in_vain = true;
-            let message = format!(
-                "updates do not find room on their pages ({hot} of {rows} did): an old snapshot (a long transaction, a replication slot, \
-                 a standby with feedback) keeps dead rows from being pruned. Going through pages once for now; tried again later"
-            );
-            self.shared.work.emit(Event::Warning { message });
+    /// Returns how the next window is gone through.
+    async fn method(&mut self) -> Result<Method, Error> {
+        let wanted = self.orders.borrow().method.with_longer_windows(self.longer);
+        let Some(until) = self.in_vain_until.filter(|_| wanted.parts > 1) else { return Ok(wanted) };
+        let (connection, _) = self.connection().await?;
+        if Horizon::read(connection).await?.oldest_xid < until {
+            return Ok(wanted.single());
         }
+        self.in_vain_until = None;
+        Ok(wanted)
+    }
+
+    /// Returns the next slice of a window.
+    fn cut(&mut self, window: &Window, method: Method) -> Slice {
+        let (parts, from) = (window.parts, window.position.slice.from);
+        let left = parts - from;
+        let width = match method.even {
+            Some(even) => parts.div_ceil(even).min(left),
+            None => self.cutter.width(parts, left),
+        };
+        Slice { from, to: from + width }
+    }
+
+    /// Sees whether the last slice did what it is for.
+    async fn judge(&mut self, window: &Window) -> Result<(), Error> {
+        let Some((rows, hot)) = self.slice.filter(|_| self.shared.counts_hot) else { return Ok(()) };
+        if self.cutter.observe(rows, hot) == Verdict::Fine {
+            return Ok(());
+        }
+        let (connection, _) = self.connection().await?;
+        let horizon = Horizon::read(connection).await?;
+        let may_last_longer = self.longer < LONGEST && !self.orders.borrow().method.fixed;
+        if may_last_longer && horizon.seconds.is_none_or(|seconds| seconds < SHORT_TRANSACTION) {
+            // Perhaps nothing but short transactions, longer than it takes to come back.
+            self.longer *= LONGER;
+            return Ok(());
+        }
+        let what = format!(
+            "updates do not find room on their pages ({hot} of {rows} did): {} keeps dead rows from being pruned",
+            horizon.describe()
+        );
+        if self.orders.borrow().long_transactions == LongTransactions::Wait {
+            self.await_horizon(horizon, what, window).await
+        } else {
+            if self.in_vain_until.is_none() {
+                let message = format!("{what}. Going through pages once until it is gone");
+                self.shared.work.emit(Event::Warning { message });
+            }
+            self.in_vain_until = Some(horizon.next_xid);
+            Ok(())
+        }
+    }
+
+    /// Waits until dead rows can be pruned again, as the plan says.
+    async fn await_horizon(&mut self, mut horizon: Horizon, what: String, window: &Window) -> Result<(), Error> {
+        let until = horizon.next_xid;
+        self.shared.work.emit(Event::Waiting { reason: format!("{what}, and the plan says to wait"), seconds: None });
+        while horizon.oldest_xid < until
+            && !self.shared.work.stop.is_cancelled()
+            && self.orders.borrow().long_transactions == LongTransactions::Wait
+        {
+            self.sleep(LOOK_AGAIN).await;
+            let (connection, _) = self.connection().await?;
+            horizon = Horizon::read(connection).await?;
+        }
+        self.cutter.begin(window.parts, window.position.slice);
+        Ok(())
     }
 
     /// Does one batch. Returns false when the window is to be given up, because the table has another file.
@@ -167,7 +274,8 @@ impl Worker {
         }
         let max_rows = self.orders.borrow().rate.as_ref().map(|rate| (rate.rows_per_second() / 2).max(1));
         self.size.set_target(self.orders.borrow().batch_target);
-        let most = Method::most_pages(window.sub_passes, window.to - window.from, self.orders.borrow().workers);
+        let workers = self.orders.borrow().workers.saturating_mul(self.orders.borrow().processes);
+        let most = Method::most_pages(window.parts, window.to - window.from, workers);
         let mut to = from.saturating_add(self.size.pages(max_rows).min(most)).min(window.to);
         if let Some(&page) = self.aside.range(from..to).next() {
             to = page;
@@ -183,8 +291,8 @@ impl Worker {
         };
         match outcome? {
             Batch::Done { rows, hot, time } => {
-                if window.position.sub_pass > 0 {
-                    self.later = (self.later.0 + rows, self.later.1 + hot);
+                if let Some((all, stayed)) = &mut self.slice {
+                    (*all, *stayed) = (*all + rows, *stayed + hot);
                 }
                 window.position = window.after(to);
                 self.size.took(to - from, rows, time);
@@ -374,7 +482,7 @@ async fn batch(
 ) -> Result<Batch, Error> {
     let (work, spec) = (&shared.work, &shared.spec);
     let timeouts = pg::Timeouts { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT };
-    let update = spec.batch_of(values, window.position.next, to, (window.position.sub_pass, window.sub_passes));
+    let update = spec.batch_of(values, window.position.next, to, window.parts, window.position.slice);
     // One round trip. The planner has no statistics of the new column; a TID range scan is what is wanted, always. The
     // table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked row. Rows that were
     // filled although the lease is lost are rolled back.

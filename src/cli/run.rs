@@ -19,11 +19,20 @@ pub(super) struct Args {
     /// Stop when this phase is done
     #[arg(long, value_name = "PHASE", value_parser = phase_parser())]
     to: Option<Phase>,
+    /// Help to fill the rows of a run that another process leads, on another host for example, until its backfill is done
+    #[arg(long, conflicts_with = "to")]
+    join: bool,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let (plan, text) = plan_file::read(&args.plan)?;
     let session = context.session()?;
+    if args.join {
+        let joined = session.tool.join(&plan).await?;
+        drop(session);
+        context.result(&joined, || human::joined(&joined, context.out))?;
+        return Ok(exit_code::DONE);
+    }
     let finish = session.tool.run(&plan, &text, args.to).await?;
     drop(session);
     context.result(&finish, || human::finish(&finish, context.out))?;

@@ -2,13 +2,13 @@
 //!
 //! The sizes of log records and the growth of indexes were read off `pg_waldump --stats=record` and the sizes of tables
 //! and indexes before and after runs of 200,000 and 600,000 rows on PostgreSQL 15 (rows of 110 and 480 bytes; pages full,
-//! at 70 % and at 45 %; both orders). The times were taken in the same runs, on an idle machine with 2 cores; see
+//! at 70 % and at 45 %; both orders). How many rows stay on their page is rehearsed with the engine's own method. The times were taken in the same runs, on an idle machine with 2 cores; see
 //! [`Machine`] for how they carry over to another.
 
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Index, NewIndex, Subject, distinct, index_tuple_bytes};
-use crate::backfill::Method;
+use crate::backfill::{Method, Page};
 use crate::plan::BuildIndexes;
 
 const PAGE: f64 = 8192.0;
@@ -17,9 +17,6 @@ pub(super) const PAGE_ROOM: f64 = 8168.0;
 pub(super) const LINE_POINTER: f64 = 4.0;
 /// What the pages' own bytes and the block's reference add to a full-page image.
 const IMAGE_OVERHEAD: f64 = 74.0;
-/// Rows of a page that the parts of sub-passes differ by, as a share of the square root of the rows: a hash does not
-/// cut a page's rows into even parts, so a part may not fit into the room that the one before left.
-const SCATTER: f64 = 0.45;
 /// A row lock: every update takes one before the sync trigger is asked, and another when the row leaves its page.
 const LOCK_RECORD: f64 = 54.0;
 /// An update without its row version; and less the header, of which only a part is logged.
@@ -55,7 +52,7 @@ const UPDATE_TIME: f64 = 2.6;
 const MOVE_TIME: f64 = 1.3;
 const ENTRY_TIME: f64 = 2.5;
 /// Seeing a row again in another sub-pass.
-const VISIT_TIME: f64 = 0.12;
+const VISIT_TIME: f64 = 0.075;
 /// Pruning a page once.
 const PRUNE_TIME: f64 = 2.0;
 /// Sorting an entry of an index build.
@@ -150,8 +147,8 @@ impl Range {
 /// What one order of index builds costs. Bytes and seconds; nothing that applications write is in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// How often each window of pages is gone through.
-    pub sub_passes: u32,
+    /// How often each window of pages is gone through, on average.
+    pub sub_passes: f64,
     /// Share of updates that touch no index.
     pub hot_share: f64,
     /// Write-ahead log of the backfill.
@@ -206,7 +203,7 @@ pub fn predict(
     batch_seconds: f64,
 ) -> Prediction {
     let rows = subject.rows.max(0.0);
-    let updates = Updates::new(subject, method.sub_passes, blocks_hot(subject, order));
+    let updates = Updates::new(subject, method, blocks_hot(subject, order));
     let early = order == BuildIndexes::BeforeBackfill;
     let new_ones: Vec<_> = subject.new_indexes.iter().map(|index| New::of(index, rows, early, &updates)).collect();
     let grown: Vec<_> = subject.indexes.iter().map(|index| Grown::of(index, rows, &updates)).collect();
@@ -247,7 +244,7 @@ pub fn predict(
     let heap = subject.pages * PAGE;
     let heap_growth = rows * updates.moved * (updates.new_bytes + LINE_POINTER) / subject.fillfactor.clamp(0.1, 1.0);
     Prediction {
-        sub_passes: method.sub_passes,
+        sub_passes: updates.sub_passes,
         hot_share: updates.hot,
         wal_bytes: whole(wal),
         heap_growth: whole(heap_growth * PAGE / PAGE_ROOM),
@@ -288,6 +285,8 @@ struct Updates {
     hot: f64,
     /// Share whose new version goes to another page.
     moved: f64,
+    /// Share of rows for which a sub-pass writes index entries, at the most.
+    burst: f64,
     /// How often each page is pruned.
     prunes: f64,
     /// Prunes, a row.
@@ -297,30 +296,28 @@ struct Updates {
 }
 
 impl Updates {
-    fn new(subject: &Subject, sub_passes: u32, blocked: bool) -> Self {
+    fn new(subject: &Subject, method: Method, blocked: bool) -> Self {
         let (old_bytes, new_bytes) = subject.row_bytes();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let pages = subject.pages.max(0.0) as u32;
         let on_page = subject.rows_per_page();
-        let (old, new) = (old_bytes + LINE_POINTER, new_bytes + LINE_POINTER);
-        // As shares of the bytes of a page's rows.
-        let free = ((PAGE_ROOM - on_page * old) / new).floor().max(0.0) * new / (on_page * old);
-        let growth = new / old - 1.0;
-        let k = f64::from(sub_passes.max(1));
-        let stay = if sub_passes <= 1 {
-            free * old / new
-        } else {
-            1.0 - (growth + 1.0 / k + SCATTER / on_page.sqrt() - free).max(0.0)
-        };
-        let stay = stay.clamp(0.0, 1.0);
-        let prunes = k - 1.0;
+        let rehearsed = method.rehearse(&Page { pages, rows: on_page, old_bytes, new_bytes });
+        let prunes = rehearsed.sub_passes - 1.0;
         Self {
-            sub_passes: k,
-            hot: if blocked { 0.0 } else { stay },
-            moved: 1.0 - stay,
+            sub_passes: rehearsed.sub_passes,
+            hot: if blocked { 0.0 } else { rehearsed.stay },
+            moved: 1.0 - rehearsed.stay,
+            burst: if blocked { rehearsed.most } else { rehearsed.burst },
             prunes,
             prunes_per_row: prunes / on_page,
             old_bytes,
             new_bytes,
         }
+    }
+
+    /// Returns how much more room entries of equal keys take that come in several sub-passes: lists of row ids are split.
+    fn loose(&self) -> f64 {
+        if self.sub_passes > 1.0 { 1.3 } else { 1.0 }
     }
 
     /// Returns bytes of the heap's log records, a row.
@@ -367,14 +364,13 @@ impl Grown {
         let growth = if entries < 1.0 {
             0.0
         } else if entries / keys >= DEDUPLICATED {
-            cold
+            cold * updates.loose()
         } else {
             // Leaves have some room; and what a later sub-pass inserts takes the place of entries that are dead by then.
             let room = (index.bytes / (entries * tuple) / 1.015 - 1.0).clamp(0.05, 2.0);
-            let burst = if updates.sub_passes > 1.0 { cold.min(1.0 / updates.sub_passes) } else { cold };
-            let split = ((burst - room) / 0.02).clamp(0.0, 1.0);
+            let split = ((updates.burst - room) / 0.02).clamp(0.0, 1.0);
             if updates.sub_passes > 1.0 {
-                split * (1.0 - scattered * 0.9)
+                split * (1.0 - 0.5 * scattered)
             } else {
                 // Batches that come later find dead entries in the leaves of keys that lie all over.
                 split * cold * (1.0 - 0.2 * scattered)
@@ -420,7 +416,7 @@ impl New {
         let of_nulls = entries * POSTING;
         let (built, growth, sorted) = match (early, index.filled) {
             // The entries of rows that are not filled yet stay until a vacuum.
-            (true, true) => (of_nulls, of_values(GROWN_FILL), 0.0),
+            (true, true) => (of_nulls, of_values(GROWN_FILL) * updates.loose(), 0.0),
             (true, false) => (of_values(BUILT_FILL), of_values(BUILT_FILL) * (1.0 - updates.hot), share),
             (false, _) => (of_values(BUILT_FILL), 0.0, share),
         };

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row};
 
 use super::calibrate::{self, Sample, Value};
 use super::facts::{Added, Column, Index, NewIndex, SHORT, Server, Subject};
-use super::model::{blocks_hot, predict};
+use super::model::{LINE_POINTER, blocks_hot, predict};
 use super::{Estimates, Orders, Pace};
 use crate::backfill::{self, Method, Shape};
 use crate::catalog::{Conversion, Facts, IndexFacts};
@@ -69,9 +69,9 @@ pub(crate) async fn estimate(
     } else {
         Sample::default()
     };
-    let (shape, _) = Shape::read(connection, spec, facts.table.oid).await?;
     let analyzed = answer.analyzed;
     let subject = subject(plan, facts, &active, answer, &sample);
+    let shape = shape(connection, facts, spec, &subject, may_read).await?;
     let predicted = |order| {
         let method = Method::choose(&Shape { filled_is_indexed: blocks_hot(&subject, order), ..shape });
         predict(&subject, order, method, &sample.machine, plan.backfill.batch_target.as_secs_f64())
@@ -98,6 +98,29 @@ pub(crate) async fn estimate(
             before_backfill,
             after_backfill,
         }),
+    })
+}
+
+/// Returns what the engine will choose its method from; where that may not or cannot be read, the same from `subject`.
+async fn shape(
+    connection: &mut PgConnection,
+    facts: &Facts,
+    spec: &backfill::Spec,
+    subject: &Subject,
+    may_read: bool,
+) -> Result<Shape, sqlx::Error> {
+    if may_read {
+        match Shape::read(connection, spec, facts.table.oid).await {
+            Ok((shape, _)) => return Ok(shape),
+            Err(error) if error.as_database_error().is_some() => tracing::debug!(%error, "read the table's shape"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Shape {
+        pages: u32::try_from(facts.table.pages).unwrap_or(u32::MAX),
+        rows_per_page: subject.rows_per_page(),
+        row_bytes: Some(subject.row_bytes().0 + LINE_POINTER),
+        filled_is_indexed: false,
     })
 }
 

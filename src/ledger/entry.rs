@@ -54,6 +54,18 @@ pub enum Entry {
     Resumed,
     /// The runner stopped between two units of work because it was told to.
     Interrupted,
+    /// Another process has joined the backfill.
+    Joined,
+    /// A process that had joined the backfill has left it.
+    Left {
+        /// Rows filled in the windows that were its own at the end.
+        rows: i64,
+    },
+    /// A process that worked on the backfill is gone, and what it had begun is taken over.
+    Removed {
+        /// Who it was.
+        holder: String,
+    },
     /// A live setting was changed.
     Tuned {
         /// The setting.

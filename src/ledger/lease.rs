@@ -1,4 +1,5 @@
-//! The lease: who works on a run. A row, not a session lock, so that poolers and lost connections do no harm.
+//! The lease: who works on a run. A row, not a session lock, so that poolers and lost connections do no harm. One process
+//! leads a run; those that have joined its backfill hold leases of their own, for which the same rules hold.
 //!
 //! A transaction that is to commit on behalf of a runner first locks the lease row FOR KEY SHARE and compares epoch and
 //! expiry. Heartbeats do not conflict with that lock. Taking over locks the row FOR UPDATE, which waits for such a
@@ -19,8 +20,10 @@ pub const LEASE_SECONDS: f64 = 15.0;
 pub struct Lease {
     /// The run.
     pub run: RunId,
-    /// Our epoch; whoever takes over has the next one.
+    /// Our epoch. No two leases have the same, so it says in the ledger whose a window is.
     pub epoch: i64,
+    /// Whether we lead the run; if not, we have joined its backfill and write nothing but rows.
+    pub leads: bool,
 }
 
 /// Why a lease could not be had or is no longer ours.
@@ -77,15 +80,15 @@ impl Ledger {
         holder: &str,
     ) -> Result<Lease, LeaseError> {
         let insert = self.sql(
-            "INSERT INTO crossfade.lease (run_id, epoch, holder, backend_pid, taken_at, expires) \
-             VALUES ($1, 0, '', 0, 'epoch', 'epoch') ON CONFLICT DO NOTHING",
+            "INSERT INTO crossfade.lease (run_id, epoch, leads, holder, backend_pid, taken_at, expires) \
+             VALUES ($1, 0, true, '', 0, 'epoch', 'epoch') ON CONFLICT DO NOTHING",
         );
         pg::query(&insert).bind(run.0).execute(&mut *connection).await?;
         let lock = self.sql(
             "SELECT holder, EXTRACT(EPOCH FROM expires - pg_catalog.clock_timestamp())::float8, \
              EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = backend_pid \
                AND (a.backend_start IS NULL OR lease.backend_start IS NULL OR a.backend_start = lease.backend_start)) \
-             FROM crossfade.lease WHERE run_id = $1 FOR UPDATE",
+             FROM crossfade.lease WHERE run_id = $1 AND leads FOR UPDATE",
         );
         let row = pg::query(&lock).bind(run.0).fetch_one(&mut *connection).await?;
         let (holder_now, seconds, alive): (String, f64, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -93,10 +96,10 @@ impl Ledger {
             return Err(LeaseError::Held { holder: holder_now, seconds });
         }
         let take = self.sql(
-            "UPDATE crossfade.lease SET epoch = epoch + 1, holder = $2, backend_pid = pg_catalog.pg_backend_pid(), \
+            "UPDATE crossfade.lease SET epoch = DEFAULT, holder = $2, backend_pid = pg_catalog.pg_backend_pid(), \
              backend_start = (SELECT a.backend_start FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = pg_catalog.pg_backend_pid()), \
              taken_at = pg_catalog.clock_timestamp(), \
-             expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) WHERE run_id = $1 RETURNING epoch",
+             expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) WHERE run_id = $1 AND leads RETURNING epoch",
         );
         let epoch = pg::query(&take)
             .bind(run.0)
@@ -105,7 +108,7 @@ impl Ledger {
             .fetch_one(&mut *connection)
             .await?
             .try_get(0)?;
-        Ok(Lease { run, epoch })
+        Ok(Lease { run, epoch, leads: true })
     }
 
     /// Renews the lease: the heartbeat. It may not revive a lease that has expired.
@@ -148,7 +151,7 @@ impl Ledger {
         ))
     }
 
-    /// Gives the lease back, so that the next runner need not wait.
+    /// Gives the lease back, so that the next runner need not wait. Transactions that are past the fence may still commit.
     ///
     /// # Errors
     /// The server's error; the lease then expires by itself.
@@ -160,7 +163,7 @@ impl Ledger {
 
     /// Returns the error that names who has the lease now.
     pub(crate) async fn lost(&self, connection: &mut PgConnection, lease: Lease) -> LeaseError {
-        let who = self.sql("SELECT holder FROM crossfade.lease WHERE run_id = $1 AND epoch <> $2");
+        let who = self.sql("SELECT holder FROM crossfade.lease WHERE run_id = $1 AND leads AND epoch <> $2");
         match pg::query(&who).bind(lease.run.0).bind(lease.epoch).fetch_optional(connection).await {
             Ok(row) => {
                 let holder = row.and_then(|row| row.try_get(0).ok()).unwrap_or_else(|| "nobody".to_owned());

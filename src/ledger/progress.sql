@@ -5,7 +5,7 @@ SELECT b.bound,
        pg_catalog.floor(COALESCE(pg_catalog.sum(CASE
            WHEN w.pass <> b.pass OR w.late THEN 0
            WHEN w.done_at IS NOT NULL THEN w.to_page - w.from_page
-           ELSE (w.sub_pass * (w.to_page - w.from_page) + w.next_page - w.from_page)::float8 / w.sub_passes
+           ELSE (w.slice_from * (w.to_page - w.from_page) + (w.slice_to - w.slice_from) * (w.next_page - w.from_page))::float8 / w.parts
        END), 0))::bigint,
        COALESCE(pg_catalog.sum(w.rows), 0)::bigint,
        COALESCE(pg_catalog.sum(w.hot), 0)::bigint,

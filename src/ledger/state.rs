@@ -94,6 +94,13 @@ impl State {
         program.steps_of(self.phase).find(|step| !self.done.contains(&step.id))
     }
 
+    /// Returns whether the backfill has begun and is neither done nor given up: then other processes may join it.
+    pub fn is_filling(&self, program: &Program) -> bool {
+        let is_backfill = |step: &crate::step::Step| matches!(step.apply, crate::step::Action::Backfill(_));
+        let begun = |step: &crate::step::Step| self.maybe_ran.as_ref() == Some(&step.id);
+        self.mode == Mode::Forward && self.next_step(program).is_some_and(|step| is_backfill(step) && begun(step))
+    }
+
     /// Returns the next step to take back when going back to the end of `to`: the last one done, or the one that may
     /// have run, of any later phase.
     pub fn next_undo<'p>(&self, program: &'p Program, to: Option<Phase>) -> Option<&'p crate::step::Step> {
@@ -108,6 +115,7 @@ impl State {
     /// # Errors
     /// [`IllegalEntry`] when the entry cannot follow this state: a step out of order, two phases at once, anything
     /// after the end.
+    #[expect(clippy::too_many_lines, reason = "the whole table in one place")]
     pub fn next(&self, program: &Program, entry: &Entry) -> Result<Self, IllegalEntry> {
         let illegal = |what: String| Err(IllegalEntry { seq: self.seq, what });
         let mut state = self.clone();
@@ -115,19 +123,25 @@ impl State {
         match (self.mode, entry) {
             (Mode::New, Entry::Registered) => state.mode = Mode::Forward,
             (Mode::New, other) => return illegal(format!("{other:?} before the run was registered")),
-            // A finished run may still be looked at and checked.
-            (Mode::Done | Mode::RolledBack, Entry::Verified { .. }) => {}
+            // A finished run may still be looked at and checked, and somebody may come late to say that he has left it.
+            (Mode::Done | Mode::RolledBack, Entry::Verified { .. } | Entry::Left { .. } | Entry::Removed { .. }) => {}
             (Mode::Done | Mode::RolledBack, other) => return illegal(format!("{other:?} after the run ended")),
             (_, Entry::Registered) => return illegal("the run is registered already".to_owned()),
             (_, Entry::Paused) => state.paused = true,
             (_, Entry::Resumed) => state.paused = false,
+            (_, Entry::Joined) if !self.is_filling(program) => {
+                return illegal("no backfill is under way that could be joined".to_owned());
+            }
             (
                 _,
                 Entry::Interrupted
                 | Entry::Tuned { .. }
                 | Entry::Filled(_)
                 | Entry::Verified { .. }
-                | Entry::Repaired { .. },
+                | Entry::Repaired { .. }
+                | Entry::Joined
+                | Entry::Left { .. }
+                | Entry::Removed { .. },
             ) => {}
             (_, Entry::Drifted { facts }) => {
                 if !matches!(self.mode, Mode::Undoing(_)) {

@@ -423,6 +423,7 @@ impl Ledger {
         let insert = self.sql(
             "INSERT INTO crossfade.event (run_id, seq, actor, entry, phase, state) VALUES ($1, $2, $3, $4::jsonb, $5, $6)",
         );
+        let was_filling = state.is_filling(program);
         let mut state = state.clone();
         for entry in entries {
             state = state.next(program, entry)?;
@@ -437,6 +438,9 @@ impl Ledger {
                 .bind(state.word())
                 .execute(&mut *connection)
                 .await?;
+        }
+        if was_filling && !state.is_filling(program) {
+            self.revoke_joined(connection, run).await?;
         }
         if state.is_over() {
             let free = self.sql("DELETE FROM crossfade.claim WHERE run_id = $1");
@@ -457,8 +461,10 @@ impl Ledger {
         entries: &[Entry],
         actor: &str,
     ) -> Result<State, LedgerError> {
-        let timeouts =
-            pg::Timeouts { lock: std::time::Duration::from_secs(5), statement: std::time::Duration::from_secs(10) };
+        // An entry may revoke the leases of processes whose last batch is open; one that was stopped in the middle of it
+        // loses its transaction before that.
+        let lock = pg::IDLE_IN_TRANSACTION + std::time::Duration::from_secs(2);
+        let timeouts = pg::Timeouts { lock, statement: lock + std::time::Duration::from_secs(5) };
         pg::begin(connection, timeouts, true).await?;
         let appended = async {
             if let Some(lease) = lease {
@@ -527,7 +533,7 @@ impl Ledger {
         }
     }
 
-    /// Returns who holds a live lease on the run, and for how many seconds yet.
+    /// Returns who leads the run with a live lease, and for how many seconds yet.
     ///
     /// # Errors
     /// The server's error.
@@ -538,7 +544,7 @@ impl Ledger {
     ) -> Result<Option<(String, f64)>, LedgerError> {
         let select = self.sql(
             "SELECT holder, EXTRACT(EPOCH FROM expires - pg_catalog.clock_timestamp())::float8 FROM crossfade.lease \
-             WHERE run_id = $1 AND expires > pg_catalog.clock_timestamp()",
+             WHERE run_id = $1 AND leads AND expires > pg_catalog.clock_timestamp()",
         );
         let row = pg::query(&select).bind(run.0).fetch_optional(connection).await?;
         row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()

@@ -6,13 +6,18 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::{Lease, Ledger, LedgerError};
-use crate::backfill::Method;
+use crate::backfill::{Method, Slice};
 use crate::catalog::TableFacts;
 use crate::ident::{RunId, TableName};
 use crate::pg;
 
 /// How long our own bookkeeping may wait for another worker's.
-const BOOKKEEPING: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
+pub(super) const BOOKKEEPING: pg::Timeouts =
+    pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
+
+/// The columns that [`window`] reads.
+const WINDOW: &str =
+    "from_page, to_page, parts::bigint, sub_pass::bigint, slice_from::bigint, slice_to::bigint, next_page, late";
 
 /// A worker of the lease's holder.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +50,8 @@ pub(crate) struct Window {
     pub(crate) from: u32,
     /// The page after the last.
     pub(crate) to: u32,
-    /// How often the window is gone through; each time a part of each page's rows is filled.
-    pub(crate) sub_passes: u32,
+    /// Into how many parts the rows of a page are divided.
+    pub(crate) parts: u32,
     /// Where the worker stands.
     pub(crate) position: Position,
     /// Whether it is a page that could not be locked when its turn came.
@@ -56,26 +61,28 @@ pub(crate) struct Window {
 /// Where a worker stands in its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// The current sub-pass, from 0. The window is done when it equals the number of sub-passes.
+    /// The number of the current sub-pass, from 0.
     pub(crate) sub_pass: u32,
-    /// The next page of that sub-pass.
+    /// The parts that it fills. The window is done when it begins after the last part.
+    pub(crate) slice: Slice,
+    /// The next page of the sub-pass.
     pub(crate) next: u32,
 }
 
 impl Window {
     /// Returns where the worker stands once the pages up to `to` are done in the current sub-pass.
     pub(crate) fn after(&self, to: u32) -> Position {
-        let Position { sub_pass, .. } = self.position;
+        let Position { sub_pass, slice, .. } = self.position;
         if to < self.to {
-            Position { sub_pass, next: to }
+            Position { next: to, ..self.position }
         } else {
-            Position { sub_pass: sub_pass + 1, next: self.from }
+            Position { sub_pass: sub_pass + 1, slice: slice.next(), next: self.from }
         }
     }
 
-    /// Returns whether every sub-pass is done.
+    /// Returns whether every part is done.
     pub(crate) fn is_done(&self) -> bool {
-        self.position.sub_pass >= self.sub_passes
+        self.position.slice.from >= self.parts
     }
 }
 
@@ -200,8 +207,8 @@ impl Ledger {
         row.map(pass).transpose()
     }
 
-    /// Hands a window to a worker: first one that it had itself and lost sight of, or whose worker is dead; then the next
-    /// free pages, as large as `method` says; then a late page. `None` when all are taken.
+    /// Hands a window to a worker: first one that it had itself and lost sight of, or whose process has no lease any more;
+    /// then the next free pages, as large as `method` says; then a late page. `None` when all are taken.
     pub(crate) async fn take_window(
         &self,
         connection: &mut PgConnection,
@@ -217,7 +224,7 @@ impl Ledger {
             }
             if next < pass.bound {
                 let to = next.saturating_add(method.window_pages.max(1)).min(pass.bound);
-                return self.take_free(connection, seat, pass, (next, to), method.sub_passes).await.map(Some);
+                return self.take_free(connection, seat, pass, (next, to), method.parts).await.map(Some);
             }
             self.take_over(connection, seat, pass, true).await
         }
@@ -232,13 +239,15 @@ impl Ledger {
         pass: Pass,
         late: bool,
     ) -> Result<Option<Window>, LedgerError> {
-        let take = self.sql(
+        let take = self.sql(&format!(
             "UPDATE crossfade.page_window AS w SET epoch = $2, worker = $3 \
              WHERE w.run_id = $1 AND w.pass = $4 AND w.late = $5 AND w.from_page = \
                (SELECT o.from_page FROM crossfade.page_window AS o WHERE o.run_id = $1 AND o.pass = $4 AND o.late = $5 \
-                AND o.done_at IS NULL AND (o.epoch <> $2 OR o.worker = $3) ORDER BY o.from_page LIMIT 1) \
-             RETURNING from_page, to_page, sub_passes::bigint, sub_pass::bigint, next_page, late",
-        );
+                AND o.done_at IS NULL AND (o.epoch = $2 AND o.worker = $3 OR o.epoch <> $2 AND NOT EXISTS \
+                  (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = o.epoch)) \
+                ORDER BY o.from_page LIMIT 1) \
+             RETURNING {WINDOW}",
+        ));
         let row = pg::query(&take)
             .bind(seat.lease.run.0)
             .bind(seat.lease.epoch)
@@ -256,21 +265,21 @@ impl Ledger {
         seat: Seat,
         pass: Pass,
         (from, to): (u32, u32),
-        sub_passes: u32,
+        parts: u32,
     ) -> Result<Window, LedgerError> {
         let advance = self.sql("UPDATE crossfade.backfill SET next_page = $2 WHERE run_id = $1");
         pg::query(&advance).bind(seat.lease.run.0).bind(i64::from(to)).execute(&mut *connection).await?;
-        let insert = self.sql(
-            "INSERT INTO crossfade.page_window (run_id, pass, from_page, to_page, sub_passes, sub_pass, next_page, rows, epoch, \
-             worker, late) VALUES ($1, $2, $3, $4, $5::bigint::integer, 0, $3, 0, $6, $7, false) \
-             RETURNING from_page, to_page, sub_passes::bigint, sub_pass::bigint, next_page, late",
-        );
+        let insert = self.sql(&format!(
+            "INSERT INTO crossfade.page_window (run_id, pass, from_page, to_page, parts, slice_from, slice_to, sub_pass, \
+             next_page, rows, epoch, worker, late) VALUES ($1, $2, $3, $4, $5::bigint::integer, 0, 0, 0, $3, 0, $6, $7, false) \
+             RETURNING {WINDOW}",
+        ));
         let row = pg::query(&insert)
             .bind(seat.lease.run.0)
             .bind(pass.number)
             .bind(i64::from(from))
             .bind(i64::from(to))
-            .bind(i64::from(sub_passes))
+            .bind(i64::from(parts))
             .bind(seat.lease.epoch)
             .bind(seat.worker)
             .fetch_one(connection)
@@ -293,7 +302,8 @@ impl Ledger {
     ) -> Result<Option<i64>, LedgerError> {
         let update = self.sql(
             "UPDATE crossfade.page_window SET sub_pass = $6::bigint::integer, next_page = $7, rows = rows + $8, hot = hot + $11, \
-               done_at = CASE WHEN $6 >= sub_passes THEN pg_catalog.clock_timestamp() END \
+               slice_from = $12::bigint::integer, slice_to = $13::bigint::integer, \
+               done_at = CASE WHEN $12 >= parts THEN pg_catalog.clock_timestamp() END \
              WHERE run_id = $1 AND pass = $2 AND late = $3 AND from_page = $4 AND epoch = $5 AND worker = $9 \
              RETURNING COALESCE(pg_catalog.pg_relation_filenode($10::bigint::oid)::bigint, 0)",
         );
@@ -309,6 +319,8 @@ impl Ledger {
             .bind(seat.worker)
             .bind(table_oid)
             .bind(i64::try_from(hot).unwrap_or(i64::MAX))
+            .bind(i64::from(position.slice.from))
+            .bind(i64::from(position.slice.to))
             .fetch_optional(connection)
             .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
@@ -330,8 +342,8 @@ impl Ledger {
         let aside = async {
             self.fence(connection, seat.lease).await?;
             let insert = self.sql(
-                "INSERT INTO crossfade.page_window (run_id, pass, from_page, to_page, sub_passes, sub_pass, next_page, rows, epoch, \
-                 worker, late) VALUES ($1, $2, $3, $3 + 1, 1, 0, $3, 0, 0, 0, true) ON CONFLICT DO NOTHING",
+                "INSERT INTO crossfade.page_window (run_id, pass, from_page, to_page, parts, slice_from, slice_to, sub_pass, \
+                 next_page, rows, epoch, worker, late) VALUES ($1, $2, $3, $3 + 1, 1, 0, 1, 0, $3, 0, 0, 0, true) ON CONFLICT DO NOTHING",
             );
             pg::query(&insert)
                 .bind(seat.lease.run.0)
@@ -380,7 +392,7 @@ impl Ledger {
         row.map(progress).transpose()
     }
 
-    /// Lets others see how the backfill goes.
+    /// Lets others see how the backfill goes. Of several processes at work, the one that leads speaks for all.
     pub(crate) async fn report_fill(
         &self,
         connection: &mut PgConnection,
@@ -390,7 +402,9 @@ impl Ledger {
         let update = self.sql(
             "UPDATE crossfade.backfill SET rows_per_second = $3, eta_seconds = $4, held_by = $5, \
                reported_at = pg_catalog.clock_timestamp() \
-             WHERE run_id = $1 AND EXISTS (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = $2)",
+             WHERE run_id = $1 AND EXISTS (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = $2 \
+               AND (l.leads OR NOT EXISTS (SELECT FROM crossfade.lease AS o WHERE o.run_id = $1 AND o.leads \
+                 AND o.expires > pg_catalog.clock_timestamp())))",
         );
         pg::query(&update)
             .bind(lease.run.0)
@@ -405,7 +419,7 @@ impl Ledger {
 }
 
 /// Commits what went well and rolls back what did not.
-async fn finish<T>(connection: &mut PgConnection, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+pub(super) async fn finish<T>(connection: &mut PgConnection, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
     match result {
         Ok(value) => {
             pg::commit(connection).await?;
@@ -424,9 +438,13 @@ fn window(row: &PgRow, pass: Pass) -> Result<Window, sqlx::Error> {
         relfilenode: pass.relfilenode,
         from: page(row, 0)?,
         to: page(row, 1)?,
-        sub_passes: page(row, 2)?,
-        position: Position { sub_pass: page(row, 3)?, next: page(row, 4)? },
-        late: row.try_get(5)?,
+        parts: page(row, 2)?,
+        position: Position {
+            sub_pass: page(row, 3)?,
+            slice: Slice { from: page(row, 4)?, to: page(row, 5)? },
+            next: page(row, 6)?,
+        },
+        late: row.try_get(7)?,
     })
 }
 

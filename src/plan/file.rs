@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{BuildIndexes, CopyIndexes, Day, OnConflict, OnError};
+use super::{BuildIndexes, CopyIndexes, Day, LongTransactions, OnConflict, OnError};
 use crate::phase::Phase;
 
 /// A plan for crossfade: columns of one table that get another name or type while the table is in use.
@@ -142,6 +142,9 @@ pub(super) struct BackfillFile {
     /// Workers in one process.
     #[schemars(range(min = 1, max = 64), extend("default" = 1))]
     pub(super) workers: Option<u16>,
+    /// While a long transaction keeps dead rows from being pruned: go on and let the table grow more, or wait until it is gone.
+    #[schemars(extend("default" = "go_on"))]
+    pub(super) long_transactions: Option<LongTransactions>,
 }
 
 /// Limits beyond which the backfill holds.

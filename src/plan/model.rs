@@ -163,6 +163,36 @@ pub struct Backfill {
     pub max_rows_per_second: Option<u32>,
     /// Workers in one process. Default 1.
     pub workers: u16,
+    /// What to do while a long transaction keeps dead rows from being pruned. Default: go on.
+    // Keys that came later are left out of the fingerprint unless they are used, so that runs that were begun before go on.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub long_transactions: LongTransactions,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl Default for Backfill {
+    fn default() -> Self {
+        Self {
+            batch_target: Duration::from_millis(100),
+            max_rows_per_second: None,
+            workers: 1,
+            long_transactions: LongTransactions::default(),
+        }
+    }
+}
+
+/// What the backfill does while a long transaction keeps dead rows from being pruned, so that sub-passes find no room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LongTransactions {
+    /// Goes through pages once until it is gone: the table and its indexes grow more.
+    #[default]
+    GoOn,
+    /// Waits until it is gone.
+    Wait,
 }
 
 /// Limits beyond which the backfill holds.

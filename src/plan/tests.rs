@@ -32,7 +32,7 @@ indexes:
   build: before_backfill
   copy: all
   add: [{ name: idx_vehicles_vehicle_status, columns: [vehicle_status, license_plate], unique: true }]
-backfill: { batch_target: 100ms, max_rows_per_second: 50000, workers: 1 }
+backfill: { batch_target: 100ms, max_rows_per_second: 50000, workers: 1, long_transactions: wait }
 throttle: { replica_lag: 5s, lock_wait: off, wal_archive_backlog: 42 }
 verify:   { max_age: 24h, on_mismatch: stop }
 contract: { grace: 7d, quiet: 1h }
@@ -114,7 +114,8 @@ fn every_key_arrives_in_the_plan() {
           "nanos": 100000000
         },
         "max_rows_per_second": 50000,
-        "workers": 1
+        "workers": 1,
+        "long_transactions": "wait"
       },
       "throttle": {
         "replica_lag": {

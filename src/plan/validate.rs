@@ -325,10 +325,12 @@ impl Validator<'_> {
     fn backfill(&mut self, file: &PlanFile) -> Backfill {
         let file = file.backfill.as_ref();
         let target = file.and_then(|file| file.batch_target.as_deref());
+        let default = Backfill::default();
         Backfill {
-            batch_target: self.duration("/backfill/batch_target", target, Duration::from_millis(100), Zero::Refused),
+            batch_target: self.duration("/backfill/batch_target", target, default.batch_target, Zero::Refused),
             max_rows_per_second: file.and_then(|file| file.max_rows_per_second),
-            workers: file.and_then(|file| file.workers).unwrap_or(1),
+            workers: file.and_then(|file| file.workers).unwrap_or(default.workers),
+            long_transactions: file.and_then(|file| file.long_transactions).unwrap_or_default(),
         }
     }
 

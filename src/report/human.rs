@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 
 use super::look::{Look, printable};
 use crate::ledger::{Entry, LoggedEntry};
-use crate::runner::{Finish, Status};
+use crate::runner::{Finish, Joined, Status};
 use crate::verify::Outcome;
 
 /// Returns what a call that moves a run has done, and what to do next.
@@ -36,6 +36,16 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
     }
     next_command(&mut text, &finish.name, &finish.state);
     text
+}
+
+/// Returns what joining a backfill came to.
+pub(crate) fn joined(joined: &Joined, look: Look) -> String {
+    let name = look.bold(&joined.name);
+    let here = match joined.rows {
+        0 => "nothing was left to fill here".to_owned(),
+        rows => format!("{} filled here", plural(rows, "row")),
+    };
+    format!("{name}: the backfill is {}; {here}\n  next: crossfade status {}\n", look.green("done"), joined.name)
 }
 
 fn next_command(text: &mut String, name: &str, state: &str) {
@@ -68,6 +78,9 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
     }
     if let Some(holder) = &status.holder {
         row("worker", printable(holder));
+    }
+    for peer in &status.joined {
+        row("joined", format!("{}, {}", printable(&peer.holder), plural(peer.rows, "row")));
     }
     if status.rows_total > 0 || status.rows_done > 0 {
         row("rows", rows(status));
@@ -248,6 +261,11 @@ fn entry(entry: &Entry, look: Look) -> String {
         Entry::Paused => "paused".to_owned(),
         Entry::Resumed => "resumed".to_owned(),
         Entry::Interrupted => "stopped by a signal".to_owned(),
+        Entry::Joined => "joined the backfill".to_owned(),
+        Entry::Left { rows } => format!("left the backfill, having filled {}", plural(*rows, "row")),
+        Entry::Removed { holder } => {
+            format!("{} is not at work any more; its pages were taken over", printable(holder))
+        }
         Entry::Tuned { key, value } => format!("{} set to {}", printable(key), printable(value)),
         Entry::Filled(filled) => estimates::filled(filled),
         Entry::Verified { counts } if counts.mismatches() == 0 => {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::Look;
 use super::human::{compared, duration, number, plural, rate};
 use super::look::printable;
-use crate::event::Event;
+use crate::event::{Blocker, Event};
+use crate::ident::StepId;
 use crate::phase::Phase;
 
 /// A lock that cannot be had is mentioned at once, and then this often.
@@ -67,6 +68,9 @@ impl Narrator {
                 let text = format!("{holder} is working on this run; its lease ends in {}", duration(*seconds));
                 self.hold(&holder, || line(&look.waiting(), &text))
             }
+            Event::Joined { name } => Some(format!("{}: joined its backfill", look.bold(name))),
+            Event::PeerCame { holder, leads } => Some(peer_came(holder, *leads)),
+            Event::PeerWent { holder } => Some(line("", &format!("{} has left", printable(holder)))),
             Event::PhaseStarted { phase } => {
                 self.begin(*phase, now);
                 None
@@ -85,20 +89,7 @@ impl Narrator {
                 self.verbose.then(|| look.dim(&format!("    {step}: {how}")))
             }
             Event::LockWait { step, attempt, blockers, pause } => {
-                self.held = Some("waiting for a lock".to_owned());
-                let told = self.lock_wait_told.as_ref();
-                let again = told.is_none_or(|(id, at)| *id != step.0 || now.duration_since(*at) >= LOCK_WAIT_AGAIN);
-                (again || self.verbose).then(|| {
-                    self.lock_wait_told = Some((step.0.clone(), now));
-                    let mut text = format!(
-                        "{step} waits for a lock: try {attempt}, the next in {}",
-                        duration(pause.as_secs_f64())
-                    );
-                    for blocker in blockers {
-                        let _ = write!(text, "\n      blocked by {}", printable(&blocker.to_string()));
-                    }
-                    line(&look.waiting(), &text)
-                })
+                self.lock_wait((step, *attempt), blockers, *pause, now)
             }
             Event::Progress { phase, rows_done, rows_total, rows_per_second, eta_seconds } => {
                 if *phase == Phase::Backfill {
@@ -169,6 +160,27 @@ impl Narrator {
         self.held = None;
     }
 
+    fn lock_wait(
+        &mut self,
+        (step, attempt): (&StepId, u32),
+        blockers: &[Blocker],
+        pause: Duration,
+        now: Instant,
+    ) -> Option<String> {
+        self.held = Some("waiting for a lock".to_owned());
+        let told = self.lock_wait_told.as_ref();
+        let again = told.is_none_or(|(id, at)| *id != step.0 || now.duration_since(*at) >= LOCK_WAIT_AGAIN);
+        (again || self.verbose).then(|| {
+            self.lock_wait_told = Some((step.0.clone(), now));
+            let pause = duration(pause.as_secs_f64());
+            let mut text = format!("{step} waits for a lock: try {attempt}, the next in {pause}");
+            for blocker in blockers {
+                let _ = write!(text, "\n      blocked by {}", printable(&blocker.to_string()));
+            }
+            line(&self.look.waiting(), &text)
+        })
+    }
+
     /// Remembers why nothing happens; says it only when the reason is a new one.
     fn hold(&mut self, reason: &str, text: impl FnOnce() -> String) -> Option<String> {
         let new = self.held.as_deref() != Some(reason);
@@ -234,6 +246,11 @@ fn line(mark: &str, text: &str) -> String {
     if mark.is_empty() { format!("    {text}") } else { format!("    {mark} {text}") }
 }
 
+fn peer_came(holder: &str, leads: bool) -> String {
+    let what = if leads { "leads the run" } else { "has joined and fills rows too" };
+    line("", &format!("{} {what}", printable(holder)))
+}
+
 /// `replica_lag` as a person would say it.
 fn words(signal: &str) -> String {
     printable(signal).replace('_', " ")
@@ -242,8 +259,6 @@ fn words(signal: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Blocker;
-    use crate::ident::StepId;
     use crate::verify::{Counts, Outcome};
 
     fn blocker() -> Blocker {

@@ -10,6 +10,8 @@ use crate::ledger::LeaseError;
 
 /// Time between two heartbeats: five of them fit into a lease.
 const INTERVAL: Duration = Duration::from_secs(3);
+/// Time before a lost connection is opened again: others may take us for dead soon.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// A running heartbeat; dropping it stops it.
 pub(super) struct Heartbeat {
@@ -34,12 +36,13 @@ pub(super) fn start(work: Work, connection: sqlx::PgConnection) -> Heartbeat {
 async fn beat(work: Work, connection: sqlx::PgConnection, lost: CancellationToken) {
     let mut connection = Some(connection);
     loop {
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(if connection.is_some() { INTERVAL } else { AGAIN }).await;
         if connection.is_none() {
             connection = work.connector.connect("heartbeat").await.ok();
         }
         let Some(open) = connection.as_mut() else { continue };
         match work.ledger.renew_lease(open, work.lease).await {
+            Ok(()) if !work.lease.leads => {}
             Ok(()) => {
                 if let Err(error) = work.ledger.sample_writes(open, &work.run).await {
                     tracing::debug!(%error, "write counters");

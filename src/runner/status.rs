@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::Error;
 use crate::estimate::{Estimates, Filled};
-use crate::ledger::{Entry, Ledger, LedgerError, Mode, Run, State};
+use crate::ledger::{Entry, Ledger, LedgerError, Mode, Peer, Run, State};
 use crate::phase::Phase;
 use crate::step::Action;
 
@@ -35,8 +35,10 @@ pub struct Status {
     pub new_column_writes: i64,
     /// What the run waits for, as a sentence, or what its backfill holds for; `None` when it is at work or over.
     pub waiting_for: Option<String>,
-    /// Who works on it.
+    /// Who leads it: the process that does its steps.
     pub holder: Option<String>,
+    /// Who has joined its backfill.
+    pub joined: Vec<Peer>,
     /// Statements that set both columns to values that do not agree.
     pub conflicts: i64,
     /// Seconds since a write through the old column was last noticed; `None` before expand.
@@ -59,6 +61,7 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     let filled =
         log.iter().rev().find_map(|line| if let Entry::Filled(filled) = line.entry { Some(filled) } else { None });
     let holder = ledger.holder(connection, run.id).await?.map(|(holder, _)| holder);
+    let joined: Vec<_> = ledger.peers(connection, run.id).await?.into_iter().filter(|peer| !peer.leads).collect();
     let counts = ledger.write_counts(connection, run).await?;
     let checked = ledger.last_verification(connection, run.id).await?;
     let fill = ledger.fill(connection, run.id).await?.unwrap_or_default();
@@ -71,7 +74,8 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
             i64::try_from(i128::from(rows_total) * i128::from(done) / i128::from(pages)).unwrap_or(rows_total)
         }
     };
-    let report = fill.report.filter(|_| running).unwrap_or_default();
+    let at_work = running || !joined.is_empty() && !state.paused;
+    let report = fill.report.filter(|_| at_work).unwrap_or_default();
     let expanded = state.done.iter().any(|id| id.0 == "expand.columns");
     Ok(Status {
         name: run.name().to_string(),
@@ -86,6 +90,7 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         new_column_writes: counts.new,
         waiting_for: if running { report.held_by } else { waiting_for(run, &state) },
         holder,
+        joined,
         conflicts: counts.conflicts,
         old_quiet_seconds: expanded.then_some(counts.old_quiet_seconds),
         verified_at: checked.map(|(at, _)| at),

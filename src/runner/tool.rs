@@ -20,11 +20,11 @@ use crate::verify::{self, Outcome, Side};
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
 pub struct Tool {
-    connector: Connector,
-    ledger: Ledger,
-    actor: String,
-    sink: EventSink,
-    stop: CancellationToken,
+    pub(super) connector: Connector,
+    pub(super) ledger: Ledger,
+    pub(super) actor: String,
+    pub(super) sink: EventSink,
+    pub(super) stop: CancellationToken,
 }
 
 /// How a call ended.
@@ -252,7 +252,7 @@ impl Tool {
         self.finish(&work.run, &[]).await
     }
 
-    async fn find(&self, name: &str) -> Result<Run, Error> {
+    pub(super) async fn find(&self, name: &str) -> Result<Run, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.find(&mut connection, name).await?;
         refuse_copy(&run)?;
@@ -361,7 +361,13 @@ impl Tool {
             });
         }
         drop(connection);
-        let (work, beat) = self.work(run).await?;
+        let filling = state.is_filling(&run.program);
+        let (work, beat) = self.work(run).await.map_err(|error| match error {
+            Error::Blocked { reason } if filling => {
+                Error::Blocked { reason: format!("{reason}. To help it fill rows: crossfade run PLAN --join") }
+            }
+            error => error,
+        })?;
         let result = tokio::select! {
             result = forward::forward(&work, until) => result,
             () = beat.lost.cancelled() => Err(lost()),

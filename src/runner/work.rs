@@ -21,7 +21,7 @@ pub struct Work {
     pub ledger: Ledger,
     /// The run.
     pub run: Run,
-    /// Our lease. Every transaction proves it first ([`Ledger::fence`]).
+    /// Our lease: we lead the run, or have joined its backfill. Every transaction proves it first ([`Ledger::fence`]).
     pub lease: Lease,
     /// Where events go.
     pub sink: EventSink,

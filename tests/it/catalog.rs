@@ -23,7 +23,7 @@ fn plan(table: &str, changes: Vec<Change>) -> Plan {
         table: TableName::parse(table).unwrap(),
         changes,
         indexes: Indexes { build: BuildIndexes::default(), copy: CopyIndexes::All, add: vec![] },
-        backfill: Backfill { batch_target: Duration::from_millis(100), max_rows_per_second: None, workers: 1 },
+        backfill: Backfill::default(),
         throttle: Throttle { replica_lag: None, lock_wait: None, wal_archive_backlog: None },
         verify: Verify { max_age: Duration::from_hours(24) },
         contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO },

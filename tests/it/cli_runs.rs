@@ -167,6 +167,7 @@ async fn a_plan_that_was_edited_is_exit_code_3_and_a_second_runner_5() {
     let second = crossfade(&database, &["run", slow.to_str().unwrap()]).await;
     assert_eq!(second.code, Some(5), "{}\n{}\nfirst: {}", second.stdout, second.stderr, first.stderr());
     assert!(second.stderr.contains("is working on run vehicle-status"), "{}", second.stderr);
+    assert!(second.stderr.contains("crossfade run PLAN --join"), "{}", second.stderr);
     let output = crossfade(&database, &["run", edited.to_str().unwrap()]).await;
     assert_eq!(output.code, Some(3), "{}", output.stderr);
     assert!(output.stderr.contains("error[run::plan_edited]"), "{}", output.stderr);

@@ -9,7 +9,7 @@ mod proxy;
 mod run;
 mod wait;
 
-pub(crate) use cli::{Cli, Output};
+pub(crate) use cli::{Cli, Output, Running};
 pub(crate) use database::Database;
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use postgres::{Version, own_server, server, versions};

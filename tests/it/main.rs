@@ -10,6 +10,7 @@ mod engines;
 mod estimates;
 mod harness;
 mod harness_works;
+mod join;
 mod lease;
 mod locks;
 mod ready_plans;

@@ -1,5 +1,6 @@
 //! The truth table of the sync trigger, held against a model that was written from the table and not from the trigger.
 
+use crossfade::backfill::Slice;
 use crossfade::catalog::{ChangeFacts, ColumnFacts, Conversion, Facts, TableFacts};
 use crossfade::compile::{LedgerSchema, compile};
 use crossfade::plan::Plan;
@@ -327,7 +328,7 @@ async fn agree(
                     .steps
                     .iter()
                     .find_map(|s| if let Action::Backfill(spec) = &s.apply { Some(spec) } else { None });
-                step.unwrap().batch(0, 1000, (0, 1))
+                step.unwrap().batch(0, 1000, 1, Slice::WHOLE)
             }
         };
         run(connection, &sql).await;

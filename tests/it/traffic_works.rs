@@ -60,7 +60,7 @@ fn plan(changes: Vec<Change>) -> Plan {
         table: TableName::new("public", "vehicles").unwrap(),
         changes,
         indexes: Indexes { build: BuildIndexes::BeforeBackfill, copy: CopyIndexes::All, add: Vec::new() },
-        backfill: Backfill { batch_target: Duration::from_millis(100), max_rows_per_second: None, workers: 1 },
+        backfill: Backfill::default(),
         throttle: Throttle { replica_lag: None, lock_wait: None, wal_archive_backlog: None },
         verify: Verify { max_age: Duration::from_hours(24) },
         contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO },

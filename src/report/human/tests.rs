@@ -16,6 +16,7 @@ fn status_of(state: &str) -> Status {
         new_column_writes: 5,
         waiting_for: None,
         holder: Some("anna@web1, pid 7".to_owned()),
+        joined: vec![],
         conflicts: 0,
         old_quiet_seconds: Some(3),
         verified_at: None,
@@ -28,7 +29,7 @@ fn status_of(state: &str) -> Status {
 fn estimates() -> crate::estimate::Estimates {
     use crate::estimate::{Machine, Orders, Pace, Prediction, Range};
     let prediction = |hot_share, wal_bytes, low| Prediction {
-        sub_passes: 16,
+        sub_passes: 16.0,
         hot_share,
         wal_bytes,
         heap_growth: 23_000_000,

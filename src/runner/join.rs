@@ -1,0 +1,185 @@
+//! Joining the backfill of a run that another process leads.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::{Error, Tool, Work, heartbeat, session};
+use crate::backfill;
+use crate::event::Event;
+use crate::ledger::{Lease, LeaseError, LedgerError, Mode, Run, State};
+use crate::pg::ErrorClass;
+use crate::phase::Phase;
+use crate::plan::Plan;
+use crate::step::{Action, Step};
+
+/// Between two looks whether the backfill has begun.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How a run stood when the process that had joined its backfill left it, with nothing more to fill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Joined {
+    /// The plan's name.
+    pub name: String,
+    /// The phase the run is in now.
+    pub phase: Phase,
+    /// Its state in the log.
+    pub state: String,
+    /// Rows filled in windows that were this process's own in the end; 0 when the backfill had been done before.
+    pub rows: i64,
+}
+
+/// What the state of a run means to somebody who would join its backfill.
+#[derive(Debug, PartialEq)]
+enum Standing<'r> {
+    /// Now is the time.
+    Filling(&'r Step),
+    /// Not yet, and why.
+    Wait(String),
+    /// The backfill is over.
+    Past,
+    /// It cannot be joined as things stand, and why.
+    Never(String),
+}
+
+/// Why a process does not fill rows any more.
+enum Ended {
+    /// Every page is done.
+    Covered,
+    /// Its lease is gone. The run's state says what to do.
+    Revoked,
+}
+
+impl Tool {
+    /// Fills rows of the run of `plan` until its backfill is done, beside the process that leads the run and any others
+    /// that have joined; waits for the backfill if it has not begun. Does no step and writes no entry that moves the run.
+    /// May be cancelled by the tool's token. A process that was taken for dead joins again once it finds out.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] when the run is paused, failed, drifted, being rolled back or rolled back; those of
+    /// [`backfill::run`], but for a lost lease.
+    pub async fn join(&self, plan: &Plan) -> Result<Joined, Error> {
+        let run = self.find(plan.name.as_str()).await?;
+        session::refuse_pooler(&self.connector).await?;
+        let mut connection = self.connect_patiently("control").await?;
+        let (mut waited, mut rows) = (false, 0);
+        loop {
+            let state = match self.ledger.state(&mut connection, &run).await.map_err(Error::from) {
+                Err(error) if error.class() == ErrorClass::Connection => {
+                    connection = self.connect_patiently("control").await?;
+                    continue;
+                }
+                other => other?,
+            };
+            if !state.is_over() && run.fingerprint != crate::plan::fingerprint(plan) {
+                return Err(Error::PlanEdited { name: run.name().to_string() });
+            }
+            let joined = |rows| Joined {
+                name: run.name().to_string(),
+                phase: state.phase,
+                state: state.word().to_owned(),
+                rows,
+            };
+            match standing(&run, &state, waited) {
+                Standing::Past => return Ok(joined(rows)),
+                Standing::Never(reason) => return Err(Error::Blocked { reason }),
+                Standing::Wait(reason) => {
+                    (self.sink)(Event::Waiting { reason, seconds: None });
+                    self.sleep(LOOK_AGAIN).await?;
+                }
+                Standing::Filling(step) => match self.fill_beside_others(&run, step, &mut rows).await {
+                    Ok(Ended::Covered) => return Ok(joined(rows)),
+                    Ok(Ended::Revoked) => {}
+                    Err(error) if matches!(error.class(), ErrorClass::Connection | ErrorClass::Contention) => {
+                        tracing::warn!(%error, "joining again");
+                        self.sleep(LOOK_AGAIN).await?;
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+            waited = true;
+        }
+    }
+
+    /// Joins, fills, and leaves; adds the rows to `rows`.
+    async fn fill_beside_others(&self, run: &Run, step: &Step, rows: &mut i64) -> Result<Ended, Error> {
+        let Action::Backfill(spec) = &step.apply else { return Ok(Ended::Revoked) };
+        let mut connection = self.connect_patiently("heartbeat").await?;
+        let Some(lease) = self.ledger.join(&mut connection, run, &self.actor).await? else { return Ok(Ended::Revoked) };
+        let work = Work {
+            connector: self.connector.clone(),
+            ledger: self.ledger.clone(),
+            run: run.clone(),
+            lease,
+            sink: self.sink.clone(),
+            stop: self.stop.clone(),
+            actor: self.actor.clone(),
+        };
+        work.emit(Event::Joined { name: run.name().to_string() });
+        work.emit(Event::PhaseStarted { phase: step.phase });
+        let beat = heartbeat::start(work.clone(), connection);
+        let ended = tokio::select! {
+            result = backfill::run(&work, spec) => result.map(|()| Ended::Covered),
+            () = beat.lost.cancelled() => Ok(Ended::Revoked),
+        };
+        drop(beat);
+        *rows += self.leave(run, lease).await;
+        match ended {
+            Err(Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. }))) => Ok(Ended::Revoked),
+            other => other,
+        }
+    }
+
+    /// Gives the lease back and returns the rows that were filled; where that fails the lease expires by itself.
+    async fn leave(&self, run: &Run, lease: Lease) -> i64 {
+        let left = async {
+            let mut connection = self.connector.connect("control").await?;
+            self.ledger.leave(&mut connection, run, lease, &self.actor).await
+        };
+        left.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "leaving the backfill");
+            0
+        })
+    }
+
+    async fn connect_patiently(&self, purpose: &str) -> Result<PgConnection, Error> {
+        let connection = self.connector.connect_patiently(purpose, &self.stop, Some(&self.sink)).await?;
+        connection.ok_or(Error::Interrupted)
+    }
+
+    async fn sleep(&self, time: Duration) -> Result<(), Error> {
+        tokio::select! {
+            () = tokio::time::sleep(time) => Ok(()),
+            () = self.stop.cancelled() => Err(Error::Interrupted),
+        }
+    }
+}
+
+/// Returns what to do about a run in this state; `waited` says whether we have waited for it already, or worked on it: then
+/// a pause is sat out.
+fn standing<'r>(run: &'r Run, state: &State, waited: bool) -> Standing<'r> {
+    let (name, program) = (run.name(), &run.program);
+    let Some(step) = program.steps.iter().find(|step| matches!(step.apply, Action::Backfill(_))) else {
+        return Standing::Never(format!("run {name} has no backfill"));
+    };
+    let error = || state.error.as_deref().unwrap_or("see crossfade history");
+    match state.mode {
+        Mode::RolledBack => Standing::Never(format!("run {name} was rolled back: there is no backfill to join")),
+        Mode::Undoing(Some(phase)) => Standing::Wait(format!("run {name} is being taken back to the end of {phase}")),
+        Mode::Undoing(None) => {
+            Standing::Never(format!("run {name} is being rolled back: there is no backfill to join"))
+        }
+        _ if state.done.contains(&step.id) => Standing::Past,
+        Mode::Done => Standing::Past,
+        Mode::Failed => Standing::Never(format!("run {name} failed: {}", error())),
+        Mode::Drifted => Standing::Never(format!("the database is not as run {name} expects it: {}", error())),
+        Mode::New | Mode::Forward if state.paused && !waited => {
+            Standing::Never(format!("run {name} is paused; go on with: crossfade resume {name}"))
+        }
+        Mode::New | Mode::Forward if state.is_filling(program) => Standing::Filling(step),
+        Mode::New | Mode::Forward => {
+            Standing::Wait(format!("run {name} is in {}; its backfill has not begun", state.phase))
+        }
+    }
+}
