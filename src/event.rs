@@ -130,6 +130,20 @@ pub enum Event {
         /// How long it held.
         seconds: f64,
     },
+    /// The backfill goes on, but slowly. Said once a second for as long as it is so.
+    Slowed {
+        /// The signal.
+        signal: String,
+        /// The share of its speed at which it goes on.
+        speed: f64,
+        /// Its value, its limit, with units, as a sentence.
+        reason: String,
+    },
+    /// The backfill is over: what the throttle cost it, by signal.
+    HoldTimes {
+        /// The dearest first.
+        holds: Vec<crate::throttle::HoldTime>,
+    },
     /// Somebody paused the run.
     Paused,
     /// Somebody resumed the run.

@@ -3,6 +3,7 @@
 
 mod entry;
 mod filled;
+mod holds;
 mod joined;
 mod lease;
 mod state;
@@ -17,5 +18,5 @@ pub use lease::{LEASE_SECONDS, Lease, LeaseError};
 pub use state::{IllegalEntry, Mode, State};
 pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION};
 pub use windows::{FillProgress, FillReport};
-pub(crate) use windows::{Seat, Window};
+pub(crate) use windows::{Position, Seat, Window};
 pub use writes::WriteCounts;

@@ -3,6 +3,7 @@
 //! Text becomes a tree of places (`yaml`), the tree a JSON value that is held against the schema (`structure`), that
 //! a `PlanFile` of optional parts, and those, where nothing contradicts anything, a [`Plan`] (`validate`).
 
+mod bytes;
 mod diagnostic;
 mod file;
 mod model;
@@ -14,10 +15,11 @@ mod tests;
 mod validate;
 mod yaml;
 
+pub use bytes::{Bytes, BytesError};
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use model::{
     AddIndex, Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Day, Freeze, Indexes,
-    LongTransactions, OnConflict, OnError, Plan, Requires, Schedule, Throttle, Verify, Window,
+    LongTransactions, OnConflict, OnError, Plan, Probe, Requires, Schedule, Throttle, Verify, WalCompression, Window,
 };
 pub use schema::json_schema;
 

@@ -1,9 +1,23 @@
-//! Politeness: the row rate, and the signals that make the backfill slow down or hold.
+//! Politeness: the row rate, the signals that make the backfill slow down or hold, and what that cost it.
 
 mod decide;
+mod holds;
+mod lag;
+mod latency;
 mod limiter;
+mod probe;
+mod seen;
+mod signal;
 mod signals;
+mod steer;
 
-pub use decide::{Limits, Pace, Reading, Signal, Signals, Value, decide};
+pub use decide::{Limits, Pace, Reading, Signals, Value, decide};
+pub(crate) use holds::{Delta, Holds};
+pub use holds::{HoldTime, PaceReport};
+pub(crate) use latency::{Felt, feel};
 pub(crate) use limiter::RowRate;
-pub(crate) use signals::{Seen, sample};
+pub(crate) use probe::probe;
+pub(crate) use seen::Seen;
+pub use signal::Signal;
+pub(crate) use signals::sample;
+pub(crate) use steer::Pacer;

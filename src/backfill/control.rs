@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, Row};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
@@ -19,7 +19,7 @@ use crate::pg::{self, ErrorClass};
 use crate::phase::Phase;
 use crate::runner::{Error, Work};
 use crate::step::Action;
-use crate::throttle::{self, Pace, RowRate, Seen, decide};
+use crate::throttle::{self, Felt, Holds, Pace, PaceReport, Pacer, RowRate, Seen, Signal};
 
 /// Between two looks at settings and signals.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,6 +30,9 @@ const REPORT: Duration = Duration::from_secs(1);
 /// The time over which the rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
+/// For a look at a setting.
+const BRIEF: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(1), statement: Duration::from_secs(5) };
+
 /// What all workers of a backfill share.
 pub(super) struct Shared {
     pub(super) work: Work,
@@ -38,8 +41,13 @@ pub(super) struct Shared {
     /// Whether the server counts HOT updates.
     pub(super) counts_hot: bool,
     pub(super) step: StepId,
+    /// Settings of a batch's transaction, as statements.
+    pub(super) session: String,
     /// Below `deadlock_timeout`, so that in a deadlock it is always us who give up, never the application.
     pub(super) lock_timeout: Duration,
+    /// The longest that a batch may take with all its waits together, for the same reason: when the detector of the
+    /// application's session looks, the batch that it waits for has not begun yet to wait, or has given up.
+    pub(super) batch_timeout: Duration,
 }
 
 impl Shared {
@@ -62,6 +70,7 @@ pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
     let table = &work.run.facts.table;
     work.ledger.open_pass(&mut connection, work.lease, &spec.table, table.oid).await?;
     let step = work.run.program.steps.iter().find(|step| matches!(&step.apply, Action::Backfill(s) if s == spec));
+    let deadlock_timeout = deadlock_timeout(&mut connection).await?;
     let (shape, counts_hot) = Shape::read(&mut connection, spec, table.oid).await?;
     let shared = Arc::new(Shared {
         work: work.clone(),
@@ -69,7 +78,9 @@ pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
         method: Method::choose(&shape),
         counts_hot,
         step: step.map_or_else(|| StepId("backfill.rows".to_owned()), |step| step.id.clone()),
-        lock_timeout: lock_timeout(&mut connection).await?,
+        session: session(work, &mut connection).await,
+        lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
+        batch_timeout: deadlock_timeout.mul_f64(0.9),
     });
     Control::start(shared, connection).await?.run().await
 }
@@ -80,11 +91,26 @@ pub(super) async fn connect(work: &Work, purpose: &str, announce: bool) -> Resul
     work.connector.connect_patiently(purpose, &work.stop, sink).await?.ok_or(Error::Interrupted)
 }
 
-async fn lock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
+/// Returns the settings of a batch's transaction. One that may not be set is told and left out.
+async fn session(work: &Work, connection: &mut PgConnection) -> String {
+    let mut session = "SET LOCAL enable_seqscan = off; ".to_owned();
+    if let Some(method) = work.run.plan.backfill.wal_compression {
+        let set = format!("SET LOCAL wal_compression = {}", method.as_str());
+        match pg::look(connection, BRIEF, &set, "SELECT 'set'::text").await {
+            Ok(_) => session = session + &set + "; ",
+            Err(error) => {
+                let message = format!("the backfill's log is not compressed: {}", pg::describe(&error));
+                work.emit(Event::Warning { message });
+            }
+        }
+    }
+    session
+}
+
+async fn deadlock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
     let select = "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'";
     let milliseconds: i64 = pg::query(select).fetch_one(connection).await?.try_get(0)?;
-    let deadlock = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(1000));
-    Ok((deadlock / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)))
+    Ok(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(1000)))
 }
 
 struct Control {
@@ -94,8 +120,11 @@ struct Control {
     /// Numbers of the workers that are at work.
     at_work: BTreeSet<u16>,
     orders: watch::Sender<Orders>,
-    seen: watch::Receiver<Seen>,
-    sampler: AbortHandle,
+    seen: Arc<watch::Sender<Seen>>,
+    pacer: Pacer,
+    holds: Holds,
+    /// Those who look at the signals; they end when this is dropped.
+    _watchers: JoinSet<()>,
     unreadable: Vec<String>,
     /// The other processes at work on the run, by their epochs.
     peers: BTreeMap<i64, String>,
@@ -105,27 +134,24 @@ struct Control {
     report_due: Instant,
 }
 
-impl Drop for Control {
-    fn drop(&mut self) {
-        self.sampler.abort();
-    }
-}
-
 impl Control {
     async fn start(shared: Arc<Shared>, mut connection: PgConnection) -> Result<Self, Error> {
         let work = &shared.work;
-        let (publish, seen) = watch::channel(Seen::nothing());
-        let sampler = tokio::spawn(throttle::sample(work.connector.clone(), work.sink.clone(), publish)).abort_handle();
         let live = work.ledger.settings(&mut connection, work.run.id).await?;
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
         let processes = and_us(work.ledger.others(&mut connection, work.lease).await?.len());
         let settings = settings.shared_by(processes);
+        let mut wanted = Seen::default();
+        wanted.want(&settings.limits, Instant::now());
+        let seen = Arc::new(watch::Sender::new(wanted));
+        let mut pacer = Pacer::new();
+        let pace = pacer.pace(&seen.borrow().at(Instant::now()), &settings.limits, settings.paused);
         let orders = watch::Sender::new(Orders {
             at: Instant::now(),
             paused: settings.paused,
-            pace: Pace::Run,
+            pace,
             rate: RowRate::new(settings.rows_per_second).map(Arc::new),
-            batch_target: settings.batch_target,
+            batch_target: batch_target(&settings, &pacer),
             workers: settings.workers,
             processes,
             method: shared.method.with(&settings),
@@ -136,13 +162,15 @@ impl Control {
         }
         let now = Instant::now();
         Ok(Self {
+            _watchers: watchers(&shared, &seen),
             shared,
             connection,
             workers: JoinSet::new(),
             at_work: BTreeSet::new(),
             orders,
             seen,
-            sampler,
+            pacer,
+            holds: Holds::new(now),
             unreadable,
             peers: BTreeMap::new(),
             held_since: now,
@@ -203,6 +231,12 @@ impl Control {
             let reason = format!("the backfill came to its end, but {what}; run it again");
             return Err(Error::Blocked { reason });
         }
+        self.holds.at(Instant::now(), false, &Pace::Run);
+        self.report_holds().await?;
+        let holds = work.ledger.holds(&mut self.connection, work.run.id).await?;
+        if !holds.is_empty() {
+            work.emit(Event::HoldTimes { holds });
+        }
         self.progress(true).await
     }
 
@@ -231,11 +265,13 @@ impl Control {
         let settings = settings.shared_by(processes);
         let now = Instant::now();
         let before = self.orders.borrow().clone();
-        let pace = decide(&self.seen.borrow().at(now), &settings.limits, &before.pace);
+        self.seen.send_if_modified(|seen| seen.want(&settings.limits, now));
+        let pace = self.pacer.pace(&self.seen.borrow().at(now), &settings.limits, settings.paused);
         self.tell(&before, settings.paused, pace);
+        let released = self.holds.at(now, settings.paused, &pace);
         let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == settings.rows_per_second;
         let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
-        let (batch_target, workers) = (settings.batch_target, settings.workers);
+        let (batch_target, workers) = (batch_target(&settings, &self.pacer), settings.workers);
         let method = self.shared.method.with(&settings);
         self.orders.send_replace(Orders {
             at: now,
@@ -250,6 +286,9 @@ impl Control {
         });
         if workers > before.workers {
             self.hire();
+        }
+        if released || now >= self.report_due {
+            self.report_holds().await?;
         }
         if now >= self.progress_due {
             self.progress_due = now + PROGRESS;
@@ -296,9 +335,26 @@ impl Control {
         }
         if let Pace::Hold { signal, value, limit } = pace {
             self.held_since = Instant::now();
-            let (value, limit) = (signal.format(value), signal.format(limit));
+            let value = value.map_or_else(|| "unknown".to_owned(), |value| signal.format(value));
+            let limit = signal.format(limit);
             work.emit(Event::Hold { signal: signal.name().to_owned(), value, limit });
         }
+    }
+
+    /// Brings the time that was spent waiting to the ledger. Of several processes, the one that leads tells its own.
+    async fn report_holds(&mut self) -> Result<(), Error> {
+        let work = &self.shared.work;
+        if work.lease.leads {
+            work.ledger.add_holds(&mut self.connection, work.run.id, self.holds.sums()).await?;
+        }
+        self.holds.forget();
+        Ok(())
+    }
+
+    fn pace_report(&self, now: Instant) -> PaceReport {
+        let orders = self.orders.borrow();
+        let seen = self.seen.borrow();
+        PaceReport::new(&orders.pace, orders.paused, &seen.at(now), seen.limit(Signal::GoalLatency))
     }
 
     async fn progress(&mut self, over: bool) -> Result<(), Error> {
@@ -318,7 +374,13 @@ impl Control {
         if over || now >= self.report_due {
             self.report_due = now + REPORT;
             let held_by = if over { None } else { self.orders.borrow().held_by() };
-            let report = FillReport { rows_per_second, eta_seconds, held_by };
+            let report = FillReport { rows_per_second, eta_seconds, held_by, pace: self.pace_report(now) };
+            if let (Pace::Slow { signal, factor, .. }, Some(reason)) =
+                (self.orders.borrow().pace, &report.pace.slowed_by)
+            {
+                let (signal, reason) = (signal.name().to_owned(), reason.clone());
+                work.emit(Event::Slowed { signal, speed: factor, reason });
+            }
             work.ledger.report_fill(&mut self.connection, work.lease, &report).await?;
         }
         Ok(())
@@ -328,6 +390,28 @@ impl Control {
 /// Returns how many processes there are with this one.
 fn and_us(others: usize) -> u16 {
     u16::try_from(others).unwrap_or(u16::MAX).saturating_add(1)
+}
+
+/// Starts those who look at the signals.
+fn watchers(shared: &Shared, seen: &Arc<watch::Sender<Seen>>) -> JoinSet<()> {
+    let Work { connector, sink, ledger, run, .. } = &shared.work;
+    let (plan, table_oid) = (&run.plan, shared.table_oid());
+    let mut watchers = JoinSet::new();
+    watchers.spawn(throttle::sample(connector.clone(), sink.clone(), Arc::clone(seen), table_oid));
+    if let Some(probe) = &plan.throttle.probe {
+        watchers.spawn(throttle::probe(connector.clone(), sink.clone(), Arc::clone(seen), probe.sql.clone()));
+    }
+    let felt = plan.backfill.latency_probe.clone().map_or_else(
+        || Felt::Own { ledger: ledger.clone(), run: run.id, table: shared.spec.table.clone(), table_oid },
+        Felt::Query,
+    );
+    watchers.spawn(throttle::feel(connector.clone(), sink.clone(), Arc::clone(seen), felt));
+    watchers
+}
+
+/// Returns how long a batch should take at the present pace.
+fn batch_target(settings: &Settings, pacer: &Pacer) -> Duration {
+    settings.batch_target.mul_f64(pacer.batch_share()).max(Duration::from_millis(1))
 }
 
 /// Rows and pages over the last few seconds.

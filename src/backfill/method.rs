@@ -29,10 +29,10 @@ const BATCHES_IN_WINDOW: u32 = 8;
 const INDEXED_SUB_PASSES: u32 = 4;
 /// The most parts that rows of a page are divided into.
 const MOST_PARTS: f64 = 255.0;
-/// Bytes of a page that rows can have.
-const PAGE_ROOM: f64 = 8168.0;
 /// With this share of its room free, a page takes a new version of every row at once.
 const ROOMY: f64 = 0.5;
+/// Bytes of a page that rows can have.
+const PAGE_ROOM: f64 = 8168.0;
 
 /// How a table is gone through.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,8 +69,8 @@ impl Method {
         // A small table still has windows for several workers.
         let window_pages = (shape.pages / 8).clamp(FEWEST_WINDOW_PAGES, WINDOW_PAGES);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 255")]
-        let parts = if free >= ROOMY { 1 } else { shape.rows_per_page.round().clamp(1.0, MOST_PARTS) as u32 };
-        let even = shape.filled_is_indexed.then_some(INDEXED_SUB_PASSES);
+        let parts = shape.rows_per_page.round().clamp(1.0, MOST_PARTS) as u32;
+        let even = shape.filled_is_indexed.then_some(if free > ROOMY { 1 } else { INDEXED_SUB_PASSES });
         Self { parts, window_pages, fixed: false, free, even }
     }
 
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(chosen(75.0, None, false), (75, 0.0));
         assert_eq!(chosen(75.0, Some(108.0), true), (75, 0.0));
         // Room on the page: fillfactor 45, 70, 90.
-        assert_eq!(chosen(34.0, Some(108.0), false).0, 1);
+        assert_eq!(chosen(34.0, Some(108.0), false), (34, 0.6));
         assert_eq!(chosen(53.0, Some(108.0), false), (53, 0.3));
         assert_eq!(chosen(68.0, Some(108.0), false), (68, 0.1));
         // Wide rows, narrow rows, no rows.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::method::Method;
-use crate::plan::{LongTransactions, Plan};
+use crate::plan::{Bytes, LongTransactions, Plan};
 use crate::throttle::{Limits, Pace, RowRate, Signal};
 
 /// Orders older than this are as good as none: the control loop has lost the server, and with it the signals.
@@ -35,18 +35,8 @@ impl Orders {
     pub(super) fn held_by(&self) -> Option<String> {
         match self.pace {
             _ if self.paused => Some("paused".to_owned()),
-            Pace::Hold { signal, value, limit } => {
-                Some(format!("{} is {}, above {}", signal.name(), signal.format(value), signal.format(limit)))
-            }
+            Pace::Hold { .. } => self.pace.reason(),
             _ => None,
-        }
-    }
-
-    /// Returns the share of its speed at which the backfill runs.
-    pub(super) fn speed(&self) -> f64 {
-        match self.pace {
-            Pace::Slow { factor } => factor,
-            _ => 1.0,
         }
     }
 }
@@ -80,7 +70,7 @@ impl Settings {
             window_pages: None,
             limits: Limits::default(),
         };
-        let (mut lag, mut wait) = (plan.throttle.replica_lag, plan.throttle.lock_wait);
+        let mut limits = Signal::ALL.map(|signal| (signal, planned(plan, signal)));
         let mut unreadable = Vec::new();
         for (key, value) in live {
             let understood = match key.as_str() {
@@ -93,17 +83,17 @@ impl Settings {
                 "long_transactions" => long_transactions(value).map(|v| settings.long_transactions = v).is_some(),
                 "sub_passes" => automatic(value, sub_passes).map(|v| settings.sub_passes = v).is_ok(),
                 "window_pages" => automatic(value, window_pages).map(|v| settings.window_pages = v).is_ok(),
-                "replica_lag" => optional(value, duration).map(|v| lag = v).is_ok(),
-                "lock_wait" => optional(value, duration).map(|v| wait = v).is_ok(),
-                _ => true,
+                name => match limits.iter_mut().find(|(signal, _)| signal.name() == name) {
+                    // Without a query there is nothing to limit.
+                    Some((Signal::Probe, None)) | None => true,
+                    Some((signal, set)) => limit(*signal, value).map(|limit| *set = limit).is_ok(),
+                },
             };
             if !understood {
                 unreadable.push(format!("{key}={value}"));
             }
         }
-        let limit = |signal, limit: Option<Duration>| limit.map(|limit| (signal, limit.as_secs_f64()));
-        let limits = [limit(Signal::ReplicaLag, lag), limit(Signal::LockWait, wait)];
-        settings.limits = Limits(limits.into_iter().flatten().collect());
+        settings.limits = Limits(limits.into_iter().filter_map(|(signal, limit)| Some((signal, limit?))).collect());
         settings.batch_target = settings.batch_target.clamp(Duration::from_millis(1), Duration::from_secs(10));
         (settings, unreadable)
     }
@@ -116,13 +106,19 @@ impl Settings {
 }
 
 /// The settings that can be changed while a backfill runs, and what each of them takes.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 14] = [
+    ("active_sessions", "a number, or off"),
     ("batch_target", "a duration, such as 100ms"),
+    ("goal_latency", "a duration, such as 5ms, or off"),
     ("lock_wait", "a duration, such as 100ms, or off"),
     ("long_transactions", "go_on or wait"),
     ("max_rows_per_second", "a number, or off"),
+    ("probe", "a number, or off"),
     ("replica_lag", "a duration, such as 10s, or off"),
+    ("slot_retained_wal", "an amount of data, such as 10GB, or off"),
     ("sub_passes", "a number from 1 to 64, or auto"),
+    ("wal_archive_backlog", "a number of segments, or off"),
+    ("wal_rate", "an amount of data a second, such as 100MB, or off"),
     ("window_pages", "a number of pages from 1 to 65536, or auto"),
     ("workers", "a number from 1 to 64"),
 ];
@@ -143,7 +139,7 @@ pub fn check_setting(key: &str, value: &str) -> Result<(), String> {
         "long_transactions" => long_transactions(value).is_some(),
         "sub_passes" => automatic(value, sub_passes).is_ok(),
         "window_pages" => automatic(value, window_pages).is_ok(),
-        _ => optional(value, duration).is_ok(),
+        signal => Signal::named(signal).is_some_and(|signal| limit(signal, value).is_ok()),
     };
     if understood { Ok(()) } else { Err(format!("{key} takes {takes}; it cannot be {value}")) }
 }
@@ -168,6 +164,42 @@ fn long_transactions(text: &str) -> Option<LongTransactions> {
     }
 }
 
+/// Returns the plan's limit of a signal.
+fn planned(plan: &Plan, signal: Signal) -> Option<f64> {
+    let throttle = &plan.throttle;
+    match signal {
+        // It is there, or it is not.
+        Signal::Wraparound => Some(0.0),
+        Signal::ReplicaLag => throttle.replica_lag.map(|lag| lag.as_secs_f64()),
+        Signal::LockWait => throttle.lock_wait.map(|wait| wait.as_secs_f64()),
+        Signal::SlotRetainedWal => throttle.slot_retained_wal.map(float),
+        Signal::WalArchiveBacklog => throttle.wal_archive_backlog.map(f64::from),
+        Signal::ActiveSessions => throttle.active_sessions.map(f64::from),
+        Signal::WalRate => throttle.wal_rate.map(float),
+        Signal::Probe => throttle.probe.as_ref().map(|probe| probe.limit),
+        Signal::GoalLatency => plan.backfill.goal_latency.map(|goal| goal.as_secs_f64()),
+    }
+}
+
+/// Reads the limit of a signal, as plans write it.
+fn limit(signal: Signal, text: &str) -> Result<Option<f64>, Unreadable> {
+    let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0).map(f64::from);
+    let amount = |text: &str| text.parse::<Bytes>().ok().filter(|bytes| bytes.0 > 0).map(float);
+    let time = |text: &str| duration(text).filter(|time| !time.is_zero()).map(|time| time.as_secs_f64());
+    optional(text, |text| match signal {
+        Signal::Wraparound => None,
+        Signal::ReplicaLag | Signal::LockWait | Signal::GoalLatency => time(text),
+        Signal::SlotRetainedWal | Signal::WalRate => amount(text),
+        Signal::WalArchiveBacklog | Signal::ActiveSessions => number(text),
+        Signal::Probe => text.parse().ok().filter(|number: &f64| number.is_finite()),
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a limit")]
+fn float(bytes: Bytes) -> f64 {
+    bytes.0 as f64
+}
+
 fn sub_passes(text: &str) -> Option<u32> {
     text.parse().ok().filter(|k: &u32| (1..=64).contains(k))
 }
@@ -184,6 +216,46 @@ fn duration(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
+    fn plan(more: &str) -> Plan {
+        let text =
+            format!("version: 1\nname: p\ntable: t\nchanges: [{{ rename_column: {{ from: a, to: b }} }}]\n{more}");
+        crate::plan::parse("plan", &text).unwrap()
+    }
+
+    #[test]
+    fn live_limits_win_over_the_plans() {
+        let live =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+        let (settings, _) = Settings::new(&plan(""), &[]);
+        let on: Vec<_> = settings.limits.0.iter().map(|(signal, _)| signal.name()).collect();
+        assert_eq!(on, ["wraparound", "replica_lag", "slot_retained_wal", "wal_archive_backlog", "lock_wait"]);
+        let all_off = live(&[
+            ("goal_latency", "off"),
+            ("lock_wait", "off"),
+            ("probe", "off"),
+            ("replica_lag", "off"),
+            ("slot_retained_wal", "off"),
+            ("wal_archive_backlog", "off"),
+            ("wal_rate", "off"),
+        ]);
+        let everything = plan(
+            "backfill: { goal_latency: 5ms }\nthrottle: { active_sessions: 3, wal_rate: 1MB, probe: { sql: SELECT 1, limit: 2 } }",
+        );
+        assert_eq!(Settings::new(&everything, &[]).0.limits.0.len(), Signal::ALL.len());
+        let (settings, unreadable) = Settings::new(&everything, &all_off);
+        assert_eq!(
+            (settings.limits.0.as_slice(), unreadable.len()),
+            (&[(Signal::Wraparound, 0.0), (Signal::ActiveSessions, 3.0)][..], 0)
+        );
+        let tuned = live(&[("probe", "7"), ("replica_lag", "soon"), ("slot_retained_wal", "1GB"), ("wal_rate", "2MB")]);
+        let (settings, unreadable) = Settings::new(&everything, &tuned);
+        let limit = |signal| settings.limits.get(signal);
+        assert_eq!((limit(Signal::Probe), limit(Signal::WalRate)), (Some(7.0), Some(2_097_152.0)));
+        assert_eq!((limit(Signal::ReplicaLag), unreadable), (Some(10.0), vec!["replica_lag=soon".to_owned()]));
+        // A limit without a query.
+        assert_eq!(Settings::new(&plan(""), &tuned).0.limits.get(Signal::Probe), None);
+    }
+
     #[test]
     fn settings_are_checked_by_name_and_value() {
         for (key, value) in [
@@ -197,6 +269,12 @@ mod tests {
             ("sub_passes", "auto"),
             ("long_transactions", "wait"),
             ("window_pages", "512"),
+            ("slot_retained_wal", "20GB"),
+            ("wal_archive_backlog", "off"),
+            ("active_sessions", "8"),
+            ("wal_rate", "50MB"),
+            ("probe", "-1.5"),
+            ("goal_latency", "5ms"),
         ] {
             assert_eq!(check_setting(key, value), Ok(()));
         }
@@ -209,10 +287,15 @@ mod tests {
             ("sub_passes", "0"),
             ("window_pages", "off"),
             ("worker", "1"),
+            ("replica_lag", "0s"),
+            ("slot_retained_wal", "20"),
+            ("active_sessions", "1.5"),
+            ("wraparound", "off"),
             ("paused", "true"),
         ] {
             assert!(check_setting(key, value).is_err(), "{key}={value}");
         }
+        assert!(SETTINGS.is_sorted());
         assert_eq!(check_setting("workers", "0").unwrap_err(), "workers takes a number from 1 to 64; it cannot be 0");
     }
 }

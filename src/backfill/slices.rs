@@ -124,7 +124,7 @@ impl Cutter {
             if share > FITTED {
                 self.first = (self.first * 1.5).min(1.0);
             } else if share < MOVED && self.first > MOST_FIRST {
-                self.first = (self.first * 0.8).max(MOST_FIRST);
+                self.first = (self.first * 0.5).max(MOST_FIRST);
             }
         } else if share < WORTH_IT {
             // Once can be because a single wide row leaves a little less than a longer one needs.
@@ -210,7 +210,7 @@ mod tests {
         let (hot, passes) = fill(&Page { rows: 52, old: 104, new: 112, free: 2400 }, 10, true);
         assert!(hot >= 0.9 && passes <= 6, "{hot:.3} in {passes}");
         let (hot, passes) = fill(&Page { rows: 30, old: 104, new: 112, free: 4500 }, 10, true);
-        assert!(hot >= 0.9 && passes <= 3, "{hot:.3} in {passes}");
+        assert!(hot >= 0.9 && passes <= 2, "{hot:.3} in {passes}");
     }
 
     #[test]

@@ -67,15 +67,17 @@ impl Spec {
 
     /// The same with the values of one kind.
     pub(super) fn batch_of(&self, values: Values, from: u32, to: u32, parts: u32, slice: Slice) -> String {
-        let slice = if slice.width() >= parts {
-            String::new()
-        } else {
-            // The last byte of a tid as it is sent is the low byte of the line pointer's number. Shifted so that one
-            // comparison is enough.
-            let (shift, width) = ((parts - slice.from) % parts, slice.width());
-            format!(" AND (pg_catalog.get_byte(pg_catalog.tidsend(t.ctid), 5) + {shift}) % {parts} < {width}")
-        };
-        self.update(&format!("'({from},0)'"), &format!("'({to},0)'"), &slice, values)
+        self.update(&format!("'({from},0)'"), &format!("'({to},0)'"), &within(parts, slice), values)
+    }
+
+    /// Returns the query that locks every row that [`Spec::batch`] could change, and does nothing else.
+    pub(super) fn lock_of(&self, from: u32, to: u32, parts: u32, slice: Slice) -> String {
+        format!(
+            "SELECT pg_catalog.count(*)::text FROM (SELECT FROM {} AS t WHERE t.ctid >= '({from},0)'::pg_catalog.tid \
+             AND t.ctid < '({to},0)'::pg_catalog.tid{} FOR NO KEY UPDATE) AS locked",
+            self.table.sql(),
+            within(parts, slice),
+        )
     }
 
     /// Returns the batch as a person reads it in the dry run.
@@ -113,4 +115,15 @@ impl Spec {
             missing.join(" OR "),
         )
     }
+}
+
+/// Returns the condition on the rows of one slice, to be appended to others.
+fn within(parts: u32, slice: Slice) -> String {
+    if slice.width() >= parts {
+        return String::new();
+    }
+    // The last byte of a tid as it is sent is the low byte of the line pointer's number. Shifted so that one comparison is
+    // enough.
+    let (shift, width) = ((parts - slice.from) % parts, slice.width());
+    format!(" AND (pg_catalog.get_byte(pg_catalog.tidsend(t.ctid), 5) + {shift}) % {parts} < {width}")
 }

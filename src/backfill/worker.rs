@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use tokio::sync::watch;
@@ -15,13 +15,14 @@ use super::pace::BatchSize;
 use super::slices::{Cutter, Slice, Verdict};
 use super::spec::Values;
 use crate::event::{Blocker, Event};
-use crate::ledger::{Entry, LeaseError, LedgerError, Seat, Window};
+use crate::ledger::{Entry, LeaseError, LedgerError, Position, Seat, Window};
 use crate::pg::{self, Connector, ErrorClass};
 use crate::plan::LongTransactions;
 use crate::runner::Error;
 use crate::throttle::{Pace, Signal};
 
-/// The longest that a batch may take. It is a bound for what should never happen, not the target.
+/// The longest that a batch may take that has locked all its rows first, so that it waits for nobody. It is a bound for
+/// what should never happen, not the target.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a single page is tried before it is left for last.
 const TRIES: u32 = 3;
@@ -34,6 +35,9 @@ const LONGER: u32 = 4;
 const LONGEST: u32 = 16;
 /// How long a worker sleeps at most before it looks at its orders again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// What the server does for a batch besides its UPDATE, at the least.
+const ROUND_TRIPS: Duration = Duration::from_millis(2);
 
 /// Why a worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,7 +277,7 @@ impl Worker {
             return self.put_aside(window, from).await;
         }
         let max_rows = self.orders.borrow().rate.as_ref().map(|rate| (rate.rows_per_second() / 2).max(1));
-        self.size.set_target(self.orders.borrow().batch_target);
+        self.size.set_target(self.orders.borrow().batch_target.min(self.shared.batch_timeout / 2));
         let workers = self.orders.borrow().workers.saturating_mul(self.orders.borrow().processes);
         let most = Method::most_pages(window.parts, window.to - window.from, workers);
         let mut to = from.saturating_add(self.size.pages(max_rows).min(most)).min(window.to);
@@ -300,8 +304,7 @@ impl Worker {
                 self.failures = 0;
                 self.waiting = false;
                 self.strict.worked();
-                let speed = self.orders.borrow().speed();
-                self.sleep(time.mul_f64(1.0 / speed - 1.0)).await;
+                self.rest(time).await;
                 Ok(true)
             }
             Batch::Rewritten => self.restart(window).await.map(|()| false),
@@ -351,8 +354,10 @@ impl Worker {
             shared.lock_timeout.min(self.orders.borrow().batch_target.max(Duration::from_millis(20)))
         };
         let values = self.strict.values();
+        // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
+        let lock_first = window.late || (self.failures > 0 && to - window.position.next == 1);
         let (connection, seat) = self.connection().await?;
-        let done = batch(&shared, connection, seat, window, to, row_lock, values).await;
+        let done = batch(&shared, connection, seat, window, to, row_lock, values, lock_first).await;
         match &done {
             Ok(Batch::Done { .. }) => {}
             Err(error) if error.class() == ErrorClass::Connection => {}
@@ -439,6 +444,23 @@ impl Worker {
         }
     }
 
+    /// Rests after a batch that took `time`, so that it is at work for no more of the time than the pace allows, which may
+    /// change meanwhile.
+    async fn rest(&mut self, time: Duration) {
+        let began = Instant::now();
+        while !self.shared.work.stop.is_cancelled() {
+            let speed = self.orders.borrow_and_update().pace.speed();
+            if speed <= 0.0 {
+                return;
+            }
+            let rest = (time.max(ROUND_TRIPS).mul_f64(1.0 / speed - 1.0)).saturating_sub(began.elapsed());
+            if rest.is_zero() {
+                return;
+            }
+            self.sleep_or_orders(rest.min(LOOK_AGAIN)).await;
+        }
+    }
+
     async fn sleep(&self, time: Duration) {
         if time.is_zero() {
             return;
@@ -471,6 +493,7 @@ impl Worker {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "of one caller")]
 async fn batch(
     shared: &Shared,
     connection: &mut PgConnection,
@@ -479,10 +502,16 @@ async fn batch(
     to: u32,
     row_lock: Duration,
     values: Values,
+    lock_first: bool,
 ) -> Result<Batch, Error> {
     let (work, spec) = (&shared.work, &shared.spec);
     let timeouts = pg::Timeouts { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT };
-    let update = spec.batch_of(values, window.position.next, to, window.parts, window.position.slice);
+    let Position { slice, next, .. } = window.position;
+    let mut update = spec.batch_of(values, next, to, window.parts, slice);
+    if lock_first {
+        let lock = spec.lock_of(next, to, window.parts, slice);
+        update = format!("{lock}; SET LOCAL statement_timeout = {}; {update}", STATEMENT_TIMEOUT.as_millis());
+    }
     // One round trip. The planner has no statistics of the new column; a TID range scan is what is wanted, always. The
     // table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked row. Rows that were
     // filled although the lease is lost are rolled back.
@@ -492,11 +521,13 @@ async fn batch(
         shared.table_oid()
     );
     let script = format!(
-        "SET LOCAL enable_seqscan = off; LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
-         SET LOCAL lock_timeout = {}; {}; {meter}; {update}; {meter}",
+        "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
+         SET LOCAL lock_timeout = {}; {}; {meter}; SET LOCAL statement_timeout = {}; {update}; {meter}",
+        shared.session,
         spec.table.sql(),
         row_lock.as_millis().max(1),
         work.ledger.fence_sql(seat.lease),
+        shared.batch_timeout.as_millis().max(1),
     );
     let said = pg::begin_script(connection, timeouts, false, &script).await;
     let locked = !said.texts.is_empty();
@@ -515,7 +546,7 @@ async fn batch(
         };
     }
     let (time, hot) = match said.texts.as_slice() {
-        [_, _, before, after] => Reading::of(before).until(Reading::of(after)),
+        [_, _, before, .., after] => Reading::of(before).until(Reading::of(after)),
         _ => (Duration::ZERO, 0),
     };
     // The last but one is the UPDATE.

@@ -12,7 +12,7 @@ SELECT b.bound,
        pg_catalog.count(*) FILTER (WHERE w.pass = b.pass AND w.late AND w.done_at IS NULL),
        EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - b.started_at)::float8,
        CASE WHEN b.reported_at > pg_catalog.clock_timestamp() - interval '5 seconds' THEN b.rows_per_second END,
-       b.eta_seconds, b.held_by
+       b.eta_seconds, b.held_by, b.pace
 FROM crossfade.backfill AS b
 LEFT JOIN crossfade.page_window AS w ON w.run_id = b.run_id
 WHERE b.run_id = $1

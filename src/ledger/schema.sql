@@ -99,8 +99,31 @@ CREATE TABLE crossfade.backfill (
     rows_per_second  double precision,
     eta_seconds      double precision,
     held_by          text,
+    pace             jsonb,
     reported_at      timestamptz
 );
+
+-- The time for which each signal held the backfill of a run or slowed it down, with the signal's worst value and the limit
+-- at that moment, in the unit of the signal: seconds, bytes, segments, sessions.
+CREATE TABLE crossfade.hold (
+    run_id          bigint NOT NULL REFERENCES crossfade.run,
+    signal          text   NOT NULL,
+    times           bigint NOT NULL,
+    seconds         double precision NOT NULL,
+    slowed_seconds  double precision NOT NULL,
+    worst           double precision,
+    worst_limit     double precision,
+    last_at         timestamptz NOT NULL,
+    PRIMARY KEY (run_id, signal)
+);
+
+-- What the latency probe of a session writes, as a small transaction of an application would. It means nothing.
+CREATE TABLE crossfade.latency_probe (
+    run_id  bigint  NOT NULL REFERENCES crossfade.run,
+    client  integer NOT NULL,
+    probes  bigint  NOT NULL,
+    PRIMARY KEY (run_id, client)
+) WITH (fillfactor = 50);
 
 -- A range of pages that one worker holds, or has done. Progress commits with the rows. Those that are not late lie side
 -- by side; a late one is a page inside one of them that could not be locked when its turn came. The rows of a page fall

@@ -10,6 +10,7 @@ use crate::backfill::{Method, Slice};
 use crate::catalog::TableFacts;
 use crate::ident::{RunId, TableName};
 use crate::pg;
+use crate::throttle::PaceReport;
 
 /// How long our own bookkeeping may wait for another worker's.
 pub(super) const BOOKKEEPING: pg::Timeouts =
@@ -114,6 +115,8 @@ pub struct FillReport {
     pub eta_seconds: Option<f64>,
     /// Why it holds, with value and limit; `None` when it does not.
     pub held_by: Option<String>,
+    /// How fast it goes, and what an application feels of it.
+    pub pace: PaceReport,
 }
 
 impl FillProgress {
@@ -379,6 +382,8 @@ impl Ledger {
         let progress = |row: PgRow| {
             let rate: Option<f64> = row.try_get(6)?;
             let (eta_seconds, held_by) = (row.try_get(7)?, row.try_get(8)?);
+            let pace =
+                row.try_get::<Option<sqlx::types::Json<PaceReport>>, _>(9)?.map(|json| json.0).unwrap_or_default();
             Ok(FillProgress {
                 bound: row.try_get(0)?,
                 done: row.try_get(1)?,
@@ -386,7 +391,7 @@ impl Ledger {
                 hot: row.try_get(3)?,
                 late: row.try_get(4)?,
                 seconds: row.try_get(5)?,
-                report: rate.map(|rows_per_second| FillReport { rows_per_second, eta_seconds, held_by }),
+                report: rate.map(|rows_per_second| FillReport { rows_per_second, eta_seconds, held_by, pace }),
             })
         };
         row.map(progress).transpose()
@@ -400,7 +405,7 @@ impl Ledger {
         report: &FillReport,
     ) -> Result<(), LedgerError> {
         let update = self.sql(
-            "UPDATE crossfade.backfill SET rows_per_second = $3, eta_seconds = $4, held_by = $5, \
+            "UPDATE crossfade.backfill SET rows_per_second = $3, eta_seconds = $4, held_by = $5, pace = $6, \
                reported_at = pg_catalog.clock_timestamp() \
              WHERE run_id = $1 AND EXISTS (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = $2 \
                AND (l.leads OR NOT EXISTS (SELECT FROM crossfade.lease AS o WHERE o.run_id = $1 AND o.leads \
@@ -412,6 +417,7 @@ impl Ledger {
             .bind(report.rows_per_second)
             .bind(report.eta_seconds)
             .bind(report.held_by.clone())
+            .bind(sqlx::types::Json(report.pace.clone()))
             .execute(connection)
             .await?;
         Ok(())

@@ -94,6 +94,8 @@ codes! {
     DuplicateIndex = "duplicate_index", "for the second time",
     /// A text that is no duration with a unit.
     BadDuration = "bad_duration", "expected a duration",
+    /// A text that is no amount of data with a unit.
+    BadSize = "bad_size", "expected an amount of data",
     /// A text that is no date.
     BadDate = "bad_date", "expected a date",
     /// A text that is no time of day.

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{BuildIndexes, CopyIndexes, Day, LongTransactions, OnConflict, OnError};
+use super::{BuildIndexes, CopyIndexes, Day, LongTransactions, OnConflict, OnError, WalCompression};
 use crate::phase::Phase;
 
 /// A plan for crossfade: columns of one table that get another name or type while the table is in use.
@@ -145,6 +145,17 @@ pub(super) struct BackfillFile {
     /// While a long transaction keeps dead rows from being pruned: go on and let the table grow more, or wait until it is gone.
     #[schemars(extend("default" = "go_on"))]
     pub(super) long_transactions: Option<LongTransactions>,
+    /// Compress the page images in the backfill's write-ahead log. Needs the privilege to set `wal_compression`, and
+    /// standbys that were built with the same method. Without it, the server's own setting counts.
+    pub(super) wal_compression: Option<WalCompression>,
+    /// What a small transaction of an application may take, or `off`. The backfill measures one about 20 times a second,
+    /// and goes as slowly as it must for nine of ten to stay below.
+    #[schemars(example = "5ms", extend("default" = "off"))]
+    pub(super) goal_latency: Option<String>,
+    /// The query whose latency `goal_latency` is about. Without it, one row of the table is read and one of the ledger
+    /// written.
+    #[schemars(example = "SELECT count(*) FROM queue")]
+    pub(super) latency_probe: Option<String>,
 }
 
 /// Limits beyond which the backfill holds.
@@ -157,9 +168,32 @@ pub(super) struct ThrottleFile {
     /// How long a session may wait for a lock of ours, or `off`.
     #[schemars(example = "100ms", extend("default" = "100ms"))]
     pub(super) lock_wait: Option<String>,
-    /// WAL segments that may wait to be archived. Checked, but not acted on yet.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub(super) wal_archive_backlog: Option<u32>,
+    /// How much WAL the replication slot furthest behind may keep, or `off`.
+    #[schemars(example = "10GB", extend("default" = "10GB"))]
+    pub(super) slot_retained_wal: Option<String>,
+    /// How many WAL segments may wait to be archived, or `off`.
+    #[schemars(extend("type" = ["integer", "string"], "default" = 64))]
+    pub(super) wal_archive_backlog: Option<String>,
+    /// How many sessions other than ours may be at work, or `off`.
+    #[schemars(extend("type" = ["integer", "string"], "default" = "off"))]
+    pub(super) active_sessions: Option<String>,
+    /// How much WAL the server may write in a second, or `off`. Beyond it the backfill slows down.
+    #[schemars(example = "100MB", extend("default" = "off"))]
+    pub(super) wal_rate: Option<String>,
+    /// A query of your own. Without it there is none.
+    pub(super) probe: Option<ProbeFile>,
+}
+
+/// A query whose result holds the backfill.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProbeFile {
+    /// A SELECT that gives one number. It runs once a second in a read-only transaction.
+    #[schemars(required, example = "SELECT count(*) FROM queue WHERE state = 'waiting'")]
+    pub(super) sql: Option<String>,
+    /// The number above which the backfill holds.
+    #[schemars(required, example = 1000)]
+    pub(super) limit: Option<f64>,
 }
 
 /// How old and new are compared.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Bytes;
 use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
 use crate::phase::Phase;
 
@@ -164,13 +165,37 @@ pub struct Backfill {
     /// Workers in one process. Default 1.
     pub workers: u16,
     /// What to do while a long transaction keeps dead rows from being pruned. Default: go on.
-    // Keys that came later are left out of the fingerprint unless they are used, so that runs that were begun before go on.
-    #[serde(default, skip_serializing_if = "is_default")]
     pub long_transactions: LongTransactions,
+    /// How the page images in the backfill's write-ahead log are compressed. Default: as the server is set.
+    pub wal_compression: Option<WalCompression>,
+    /// What a small transaction of an application may take: the backfill goes as slowly as it must for nine of ten probes
+    /// to stay below. Default none.
+    pub goal_latency: Option<Duration>,
+    /// The query whose latency is measured, in place of crossfade's own probe.
+    pub latency_probe: Option<String>,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
+/// How page images in the write-ahead log are compressed (the server's `wal_compression`, for the backfill's own sessions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WalCompression {
+    /// Every server can; takes CPU.
+    Pglz,
+    /// Since PostgreSQL 15, where it was built with it; takes next to no CPU.
+    Lz4,
+    /// Since PostgreSQL 15, where it was built with it.
+    Zstd,
+}
+
+impl WalCompression {
+    /// Returns the value of the server's setting.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pglz => "on",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
 }
 
 impl Default for Backfill {
@@ -180,6 +205,9 @@ impl Default for Backfill {
             max_rows_per_second: None,
             workers: 1,
             long_transactions: LongTransactions::default(),
+            wal_compression: None,
+            goal_latency: None,
+            latency_probe: None,
         }
     }
 }
@@ -195,15 +223,33 @@ pub enum LongTransactions {
     Wait,
 }
 
-/// Limits beyond which the backfill holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Limits beyond which the backfill holds. `None` switches a signal off; by [`Default`], all of them are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Throttle {
-    /// Replay lag of any streaming replica. Default 10 s; `None` switches the signal off.
+    /// Replay lag of any streaming replica. Default 10 s.
     pub replica_lag: Option<Duration>,
-    /// How long a session may wait on a lock of ours. Default 100 ms; `None` switches the signal off.
+    /// How long a session may wait on a lock of ours. Default 100 ms.
     pub lock_wait: Option<Duration>,
-    /// WAL segments waiting to be archived; not acted on yet.
+    /// WAL that the replication slot furthest behind keeps on the server. Default 10 GB, and whatever it says, never more
+    /// than 80 % of `max_slot_wal_keep_size`, where the server gives the slot up.
+    pub slot_retained_wal: Option<Bytes>,
+    /// WAL segments waiting to be archived. Default 64, which is 1 GB.
     pub wal_archive_backlog: Option<u32>,
+    /// Sessions at work that are not ours. Default off: it depends on the machine.
+    pub active_sessions: Option<u32>,
+    /// WAL a second, of the whole server; beyond it the backfill slows down. Default off: it depends on the machine.
+    pub wal_rate: Option<Bytes>,
+    /// A number that a query of the user's gives. Default none.
+    pub probe: Option<Probe>,
+}
+
+/// A query whose result holds the backfill.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// A SELECT that gives one number. It runs once a second in a read-only transaction.
+    pub sql: String,
+    /// The number above which the backfill holds.
+    pub limit: f64,
 }
 
 /// How the check is done.

@@ -156,6 +156,7 @@ fn scalar(text: &str, plain: bool, null: bool, expected: Expected) -> Value {
     }
     let typed = match expected.kind() {
         Some("integer") if plain => integer(text).map(Value::from),
+        Some("number") if plain => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from),
         Some("boolean") if plain => match text {
             "true" | "True" | "TRUE" => Some(Value::Bool(true)),
             "false" | "False" | "FALSE" => Some(Value::Bool(false)),
@@ -354,6 +355,7 @@ fn wrong_type(path: &str, found: &Value, expected: Expected, places: &Places) ->
         Some("object") => "a map",
         Some("array") => "a list",
         Some("integer") => "a whole number",
+        Some("number") => "a number",
         Some("boolean") => "true or false",
         _ => "text",
     };
@@ -375,6 +377,9 @@ fn wrong_type(path: &str, found: &Value, expected: Expected, places: &Places) ->
     let digits: String = typed.chars().filter(|c| !matches!(c, '_' | ',' | '\'' | ' ')).collect();
     match (expected.kind(), found) {
         (Some("integer"), Value::String(_)) if digits == typed && integer(typed).is_some() => {
+            problem.help("remove the quotes")
+        }
+        (Some("number"), Value::String(_)) if typed.parse::<f64>().is_ok_and(f64::is_finite) => {
             problem.help("remove the quotes")
         }
         (Some("integer"), Value::String(_)) if integer(&digits).is_some() => problem.help(format!("write `{digits}`")),

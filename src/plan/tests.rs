@@ -32,8 +32,15 @@ indexes:
   build: before_backfill
   copy: all
   add: [{ name: idx_vehicles_vehicle_status, columns: [vehicle_status, license_plate], unique: true }]
-backfill: { batch_target: 100ms, max_rows_per_second: 50000, workers: 1, long_transactions: wait }
-throttle: { replica_lag: 5s, lock_wait: off, wal_archive_backlog: 42 }
+backfill: { batch_target: 100ms, max_rows_per_second: 50000, workers: 1, long_transactions: wait, wal_compression: lz4, goal_latency: 5ms, latency_probe: SELECT 1 }
+throttle:
+  replica_lag: 5s
+  lock_wait: off
+  slot_retained_wal: 20GB
+  wal_archive_backlog: 42
+  active_sessions: 16
+  wal_rate: 100MB
+  probe: { sql: SELECT count(*) FROM queue, limit: 10.5 }
 verify:   { max_age: 24h, on_mismatch: stop }
 contract: { grace: 7d, quiet: 1h }
 schedule:
@@ -115,7 +122,13 @@ fn every_key_arrives_in_the_plan() {
         },
         "max_rows_per_second": 50000,
         "workers": 1,
-        "long_transactions": "wait"
+        "long_transactions": "wait",
+        "wal_compression": "lz4",
+        "goal_latency": {
+          "secs": 0,
+          "nanos": 5000000
+        },
+        "latency_probe": "SELECT 1"
       },
       "throttle": {
         "replica_lag": {
@@ -123,7 +136,14 @@ fn every_key_arrives_in_the_plan() {
           "nanos": 0
         },
         "lock_wait": null,
-        "wal_archive_backlog": 42
+        "slot_retained_wal": 21474836480,
+        "wal_archive_backlog": 42,
+        "active_sessions": 16,
+        "wal_rate": 104857600,
+        "probe": {
+          "sql": "SELECT count(*) FROM queue",
+          "limit": 10.5
+        }
       },
       "verify": {
         "max_age": {
@@ -213,9 +233,22 @@ fn what_is_left_out_has_defaults() {
     assert_eq!(change.on_error, None);
     assert_eq!(plan.backfill.batch_target, Duration::from_millis(100));
     assert_eq!(plan.throttle.replica_lag, Some(Duration::from_secs(10)));
+    assert_eq!(plan.throttle.slot_retained_wal, Some(Bytes(10 << 30)));
+    assert_eq!((plan.throttle.wal_archive_backlog, plan.throttle.active_sessions), (Some(64), None));
+    assert_eq!((plan.throttle.wal_rate, &plan.throttle.probe, plan.backfill.goal_latency), (None, &None, None));
     assert_eq!(plan.contract, Contract { grace: Duration::ZERO, quiet: Duration::from_mins(1) });
     assert_eq!(plan.verify.max_age, Duration::from_hours(24));
     assert_eq!(plan.approve, [] as [Phase; 0]);
+}
+
+#[test]
+fn every_signal_can_be_switched_off() {
+    let plan = good(
+        "version: 1\nname: p\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\nbackfill: { goal_latency: off }\n\
+         throttle: { replica_lag: off, lock_wait: off, slot_retained_wal: off, wal_archive_backlog: off, \
+         active_sessions: off, wal_rate: off }",
+    );
+    assert_eq!((plan.throttle, plan.backfill.goal_latency), (Throttle::default(), None));
 }
 
 #[test]
@@ -268,7 +301,7 @@ fn the_fingerprint_is_of_what_the_plan_says() {
     assert_ne!(of(plan), of(&other));
     assert_eq!(short_fingerprint(&of(plan)), &of(plan)[..12]);
     // A changed fingerprint makes running plans look edited: this must not happen unnoticed.
-    assert_snapshot!(short_fingerprint(&of(plan)), @"f03e42ccc340");
+    assert_snapshot!(short_fingerprint(&of(plan)), @"2c162a1c35d1");
 }
 
 #[test]

@@ -5,12 +5,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::diagnostic::{Code, Problem};
-use super::file::{AddIndexFile, ChangeFile, PlanFile, RenameFile, RequiresFile, RetypeFile, ThrottleFile};
+use super::file::{AddIndexFile, ChangeFile, PlanFile, RenameFile, RequiresFile, RetypeFile};
 use super::structure::{Places, last_key};
 use super::suggest;
-use super::{AddIndex, Backfill, Change, ChangeKind, Contract, Indexes, Plan, Requires, Throttle, Verify};
+use super::{AddIndex, Change, ChangeKind, Contract, Indexes, Plan, Requires, Verify};
 use crate::ident::{ColumnName, IdentError, PlanName, RelationName, RunTag, TableName};
 
+mod pace;
 mod schedule;
 
 /// The oldest PostgreSQL supported.
@@ -42,7 +43,7 @@ impl Validator<'_> {
         let changes = self.changes(file.changes.as_deref().unwrap_or_default(), tag.as_ref());
         let indexes = self.indexes(file, &changes);
         let backfill = self.backfill(file);
-        let throttle = self.throttle(file.throttle.as_ref());
+        let throttle = self.throttle(file);
         let max_age = file.verify.as_ref().and_then(|verify| verify.max_age.as_deref());
         let max_age = self.duration("/verify/max_age", max_age, Duration::from_hours(24), Zero::Refused);
         let contract = self.contract(file);
@@ -318,36 +319,6 @@ impl Validator<'_> {
             self.report(Code::IndexOnOldColumn, self.places.value(at), message, format!("use `{}`", change.new));
         }
         column
-    }
-
-    // Pace.
-
-    fn backfill(&mut self, file: &PlanFile) -> Backfill {
-        let file = file.backfill.as_ref();
-        let target = file.and_then(|file| file.batch_target.as_deref());
-        let default = Backfill::default();
-        Backfill {
-            batch_target: self.duration("/backfill/batch_target", target, default.batch_target, Zero::Refused),
-            max_rows_per_second: file.and_then(|file| file.max_rows_per_second),
-            workers: file.and_then(|file| file.workers).unwrap_or(default.workers),
-            long_transactions: file.and_then(|file| file.long_transactions).unwrap_or_default(),
-        }
-    }
-
-    fn throttle(&mut self, file: Option<&ThrottleFile>) -> Throttle {
-        let mut signal = |key: &str, text: Option<&str>, default| match text {
-            Some("off") => None,
-            text => Some(self.duration(&format!("/throttle/{key}"), text, default, Zero::MeansOff)),
-        };
-        Throttle {
-            replica_lag: signal(
-                "replica_lag",
-                file.and_then(|file| file.replica_lag.as_deref()),
-                Duration::from_secs(10),
-            ),
-            lock_wait: signal("lock_wait", file.and_then(|file| file.lock_wait.as_deref()), Duration::from_millis(100)),
-            wal_archive_backlog: file.and_then(|file| file.wal_archive_backlog),
-        }
     }
 
     fn contract(&mut self, file: &PlanFile) -> Contract {

@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use super::look::{Look, printable};
 use crate::ledger::{Entry, LoggedEntry};
 use crate::runner::{Finish, Joined, Status};
+use crate::throttle::{HoldTime, Signal};
 use crate::verify::Outcome;
 
 /// Returns what a call that moves a run has done, and what to do next.
@@ -88,6 +89,21 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
     for (at, line) in status.filled.iter().flat_map(|f| compared(f, status.predicted.as_ref())).enumerate() {
         row(if at == 0 { "backfill" } else { "" }, line);
     }
+    if let Some(pace) = &status.pace {
+        if let Some(reason) = &pace.slowed_by {
+            row("pace", format!("slowed to {:.0} %: {}", pace.speed * 100.0, printable(reason)));
+        }
+        let told = pace.slowed_by.as_ref().is_some_and(|reason| reason.starts_with(Signal::GoalLatency.name()));
+        if let Some(latency) = pace.latency_seconds.filter(|_| !told) {
+            let limit = |goal| format!(", the goal is {}", Signal::GoalLatency.format(goal));
+            let goal = pace.goal_latency_seconds.map(limit).unwrap_or_default();
+            row("latency", format!("{} (nine of ten probes){goal}", Signal::GoalLatency.format(latency)));
+        }
+    }
+    for text in status.holds.iter().flat_map(hold_times) {
+        let (how, what) = text.split_once(' ').unwrap_or((&text, ""));
+        row(how, what.to_owned());
+    }
     let quiet = status.old_quiet_seconds.filter(|_| status.old_column_writes > 0);
     let quiet =
         quiet.map(|seconds| format!(" (the last one seen {} ago)", duration(as_f64(seconds)))).unwrap_or_default();
@@ -114,6 +130,33 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
         next_command(&mut text, &status.name, &status.state);
     }
     text
+}
+
+/// Returns what one signal cost: `held 12 s for replica lag (3 times, at worst 14.0 s of 10.0 s)`, `slowed ...`, or both.
+pub(crate) fn hold_times(hold: &HoldTime) -> Vec<String> {
+    let signal = Signal::named(&hold.signal);
+    let name = match signal {
+        Some(signal) => signal.words().to_owned(),
+        None if hold.signal == "paused" => "a pause".to_owned(),
+        None => printable(&words(&hold.signal)),
+    };
+    let worst = match (signal, hold.worst, hold.limit) {
+        (Some(Signal::Wraparound) | None, _, _) | (_, None, _) | (_, _, None) => None,
+        (Some(signal), Some(worst), Some(limit)) => {
+            Some(format!("at worst {} of {}", signal.format(worst), signal.format(limit)))
+        }
+    };
+    let mut lines = Vec::new();
+    if hold.times > 0 {
+        let times: Vec<_> = [Some(plural(hold.times, "time")), worst.clone()].into_iter().flatten().collect();
+        lines.push(format!("held {} for {name} ({})", duration(hold.seconds), times.join(", ")));
+    }
+    // What passes in a blink is not worth a line.
+    if hold.slowed_seconds >= 0.5 {
+        let worst = worst.filter(|_| hold.times == 0).map(|worst| format!(" ({worst})")).unwrap_or_default();
+        lines.push(format!("slowed {} for {name}{worst}", duration(hold.slowed_seconds)));
+    }
+    lines
 }
 
 fn rows(status: &Status) -> String {

@@ -4,14 +4,18 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::Look;
-use super::human::{compared, duration, number, plural, rate};
+use super::human::{compared, duration, hold_times, number, plural, rate};
 use super::look::printable;
 use crate::event::{Blocker, Event};
 use crate::ident::StepId;
 use crate::phase::Phase;
+use crate::throttle::{HoldTime, Signal};
 
 /// A lock that cannot be had is mentioned at once, and then this often.
 const LOCK_WAIT_AGAIN: Duration = Duration::from_secs(5);
+
+/// For how long after it was said the backfill counts as slowed down.
+const SLOWED_FOR: Duration = Duration::from_secs(2);
 
 /// What is going on, as far as events tell.
 pub(super) struct Narrator {
@@ -29,6 +33,10 @@ pub(super) struct Narrator {
     compared: Vec<String>,
     /// Why nothing happens right now.
     held: Option<String>,
+    /// Whether it is the throttle or a pause, which somebody will say is over.
+    throttled: bool,
+    /// Why it goes slowly, and when that was said; it is said once a second.
+    slowed: Option<(String, Instant)>,
     lock_wait_told: Option<(String, Instant)>,
 }
 
@@ -53,6 +61,8 @@ impl Narrator {
             note: None,
             compared: vec![],
             held: None,
+            throttled: false,
+            slowed: None,
             lock_wait_told: None,
         }
     }
@@ -101,7 +111,7 @@ impl Narrator {
                     rows_per_second: *rows_per_second,
                     eta_seconds: *eta_seconds,
                 });
-                self.held = None;
+                self.held = self.held.take().filter(|_| self.throttled);
                 None
             }
             Event::Filled { filled, predicted } => {
@@ -109,18 +119,21 @@ impl Narrator {
                 None
             }
             Event::Hold { signal, value, limit } => {
-                let text = format!("holding: {} is {}, the limit is {}", words(signal), printable(value), limit);
-                self.hold(signal, || line(&look.waiting(), &text))
+                self.throttled = true;
+                self.hold(&words(signal), || line(&look.waiting(), &holding(signal, value, limit)))
             }
             Event::Released { signal, seconds } => {
-                self.held = None;
+                self.go_on();
                 Some(line("", &format!("going on; {} held it for {}", words(signal), duration(*seconds))))
             }
+            Event::Slowed { signal, speed, .. } => self.slow(signal, *speed, now),
+            Event::HoldTimes { holds } => cost(holds),
             Event::Paused => {
+                self.throttled = true;
                 self.hold("paused", || line(&look.waiting(), "paused by somebody; crossfade resume lets it go on"))
             }
             Event::Unpaused => {
-                self.held = None;
+                self.go_on();
                 Some(line("", "resumed by somebody; going on"))
             }
             Event::Waiting { reason, seconds } => {
@@ -139,10 +152,7 @@ impl Narrator {
             }
             Event::StepUndone { step } => Some(line(&look.done(), &format!("took back {step}"))),
             Event::Warning { message } => Some(format!("{} {}", look.yellow("warning:"), printable(message))),
-            Event::Reconnecting { reason, attempt } => {
-                let text = format!("the connection is lost ({}); connecting again, try {attempt}", printable(reason));
-                Some(line(&look.waiting(), &text))
-            }
+            Event::Reconnecting { reason, attempt } => Some(line(&look.waiting(), &reconnecting(reason, *attempt))),
             Event::Done | Event::RolledBack => {
                 self.phase = None;
                 None
@@ -157,7 +167,7 @@ impl Narrator {
         self.filled = 0;
         self.note = None;
         self.compared.clear();
-        self.held = None;
+        self.go_on();
     }
 
     fn lock_wait(
@@ -186,6 +196,16 @@ impl Narrator {
         let new = self.held.as_deref() != Some(reason);
         self.held = Some(reason.to_owned());
         new.then(text)
+    }
+
+    fn go_on(&mut self) {
+        (self.held, self.throttled) = (None, false);
+    }
+
+    /// Remembers that it goes slowly; that is part of the moment, not of the story.
+    fn slow(&mut self, signal: &str, speed: f64, now: Instant) -> Option<String> {
+        self.slowed = Some((format!("slowed to {:.0} % for {}", speed * 100.0, words(signal)), now));
+        None
     }
 
     fn phase_done(&mut self, phase: Phase, now: Instant) -> String {
@@ -237,6 +257,8 @@ impl Narrator {
         }
         if let Some(held) = &self.held {
             parts.push(format!("held: {held}"));
+        } else if let Some((slowed, _)) = self.slowed.as_ref().filter(|(_, at)| now.duration_since(*at) < SLOWED_FOR) {
+            parts.push(slowed.clone());
         }
         Some((phase, self.progress, parts.join(", ")))
     }
@@ -251,9 +273,25 @@ fn peer_came(holder: &str, leads: bool) -> String {
     line("", &format!("{} {what}", printable(holder)))
 }
 
+fn reconnecting(reason: &str, attempt: u32) -> String {
+    format!("the connection is lost ({}); connecting again, try {attempt}", printable(reason))
+}
+
+fn cost(holds: &[HoldTime]) -> Option<String> {
+    let lines: Vec<_> = holds.iter().flat_map(hold_times).map(|text| line("", &text)).collect();
+    Some(lines.join("\n")).filter(|text| !text.is_empty())
+}
+
+fn holding(signal: &str, value: &str, limit: &str) -> String {
+    if signal == "wraparound" && value != "unknown" {
+        return "holding: an autovacuum to prevent wraparound is at work on the table".to_owned();
+    }
+    format!("holding: {} is {}, the limit is {limit}", words(signal), printable(value))
+}
+
 /// `replica_lag` as a person would say it.
 fn words(signal: &str) -> String {
-    printable(signal).replace('_', " ")
+    Signal::named(signal).map_or_else(|| printable(signal).replace('_', " "), |signal| signal.words().to_owned())
 }
 
 #[cfg(test)]
@@ -270,6 +308,25 @@ mod tests {
             transaction_seconds: Some(90),
             query: Some("SELECT ?".into()),
         }
+    }
+
+    fn hold_times() -> Vec<HoldTime> {
+        let hold = |signal: &str, times, seconds, slowed_seconds, worst, limit| HoldTime {
+            signal: signal.to_owned(),
+            times,
+            seconds,
+            slowed_seconds,
+            worst,
+            limit,
+            last_at: chrono::DateTime::UNIX_EPOCH,
+        };
+        vec![
+            hold("replica_lag", 3, 12.0, 4.0, Some(14.0), Some(10.0)),
+            hold("wraparound", 1, 7200.0, 0.0, Some(7200.0), Some(0.0)),
+            hold("paused", 1, 2.0, 0.0, None, None),
+            hold("lock_wait", 1, 0.2, 0.01, Some(0.13), Some(0.1)),
+            hold("goal_latency", 0, 0.0, 65.0, Some(0.0072), Some(0.005)),
+        ]
     }
 
     #[test]
@@ -307,6 +364,9 @@ mod tests {
             (15_100, hold()),
             (16_000, Event::Released { signal: "replica_lag".into(), seconds: 1.0 }),
             (16_200, progress),
+            (16_300, Event::Hold { signal: "probe".into(), value: "unknown".into(), limit: "10".into() }),
+            (16_400, Event::Released { signal: "probe".into(), seconds: 0.1 }),
+            (18_600, Event::HoldTimes { holds: hold_times() }),
             (18_700, done(Phase::Backfill)),
             (18_700, phase(Phase::Verify)),
             (19_500, Event::Verified(Outcome { counts, seconds: 0.8, keys: vec![] })),
@@ -324,6 +384,14 @@ mod tests {
           expand    ok 6.2 s
             ... holding: replica lag is 12 s, the limit is 5 s
             going on; replica lag held it for 1.0 s
+            ... holding: the probe query is unknown, the limit is 10
+            going on; the probe query held it for 0.1 s
+            held 12.0 s for replica lag (3 times, at worst 14.0 s of 10.0 s)
+            slowed 4.0 s for replica lag
+            held 2 h for an autovacuum to prevent wraparound (1 time)
+            held 2.0 s for a pause (1 time)
+            held 0.2 s for lock wait (1 time, at worst 130 ms of 100 ms)
+            slowed 1 min 5 s for goal latency (at worst 7.2 ms of 5.0 ms)
           backfill  ok 12.5 s   400,000 rows, 32,000 rows/s
           verify    ok 0.9 s   500,000 rows equal
         ");
@@ -339,5 +407,27 @@ mod tests {
         narrator.tell(&Event::StepStarted { step: StepId("index.idx_a".into()), title }, start);
         let (phase, _, text) = narrator.now(start + Duration::from_secs(75), true).unwrap();
         assert_eq!((phase, text.as_str()), (Phase::Index, "Build index idx_a, 1 min 15 s"));
+        let slowed = Event::Slowed { signal: "wal_rate".into(), speed: 0.25, reason: String::new() };
+        let at = start + Duration::from_secs(80);
+        narrator.tell(&slowed, at);
+        let text = |seconds| narrator.now(at + Duration::from_secs(seconds), true).unwrap().2;
+        assert_eq!(text(1), "Build index idx_a, 1 min 21 s, slowed to 25 % for WAL rate");
+        assert_eq!(text(3), "Build index idx_a, 1 min 23 s");
+        // A backfill goes on telling how far it is while it is held.
+        let at = at + Duration::from_secs(10);
+        let hold = Event::Hold { signal: "slot_retained_wal".into(), value: "12 GB".into(), limit: "10 GB".into() };
+        let progress = Event::Progress {
+            phase: Phase::Backfill,
+            rows_done: 1000,
+            rows_total: 2000,
+            rows_per_second: 0.0,
+            eta_seconds: None,
+        };
+        narrator.tell(&Event::PhaseStarted { phase: Phase::Backfill }, at);
+        narrator.tell(&hold, at);
+        narrator.tell(&progress, at);
+        assert_eq!(narrator.now(at, false).unwrap().2, "1,000 of 2,000 rows, held: WAL kept by a slot");
+        narrator.tell(&Event::Released { signal: "slot_retained_wal".into(), seconds: 1.0 }, at);
+        assert_eq!(narrator.now(at, false).unwrap().2, "1,000 of 2,000 rows");
     }
 }

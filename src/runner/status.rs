@@ -9,6 +9,7 @@ use crate::estimate::{Estimates, Filled};
 use crate::ledger::{Entry, Ledger, LedgerError, Mode, Peer, Run, State};
 use crate::phase::Phase;
 use crate::step::Action;
+use crate::throttle::{HoldTime, PaceReport};
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,6 +50,10 @@ pub struct Status {
     pub predicted: Option<Estimates>,
     /// What came of the backfill; `None` until it is done.
     pub filled: Option<Filled>,
+    /// How fast the backfill goes; `None` when it is not at work.
+    pub pace: Option<PaceReport>,
+    /// What each signal cost the backfill so far, the dearest first.
+    pub holds: Vec<HoldTime>,
 }
 
 /// Returns where the run stands. Changes nothing.
@@ -75,7 +80,10 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         }
     };
     let at_work = running || !joined.is_empty() && !state.paused;
-    let report = fill.report.filter(|_| at_work).unwrap_or_default();
+    let report = fill.report.filter(|_| at_work);
+    let pace = report.as_ref().map(|report| report.pace.clone());
+    let report = report.unwrap_or_default();
+    let holds = ledger.holds(connection, run.id).await?;
     let expanded = state.done.iter().any(|id| id.0 == "expand.columns");
     Ok(Status {
         name: run.name().to_string(),
@@ -96,6 +104,8 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         verified_at: checked.map(|(at, _)| at),
         predicted: ledger.prediction(connection, run.id).await?,
         filled,
+        pace,
+        holds,
     })
 }
 

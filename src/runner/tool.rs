@@ -229,6 +229,10 @@ impl Tool {
         }
         let mut connection = self.connect().await?;
         let run = self.ledger.find(&mut connection, name).await?;
+        if run.plan.throttle.probe.is_none() && settings.iter().any(|(key, value)| key == "probe" && value != "off") {
+            let reason = format!("the plan of run {name} has no probe query, so there is nothing to limit");
+            return Err(Error::Blocked { reason });
+        }
         let entry = |(key, value): &(String, String)| Entry::Tuned { key: key.clone(), value: value.clone() };
         let entries: Vec<_> = settings.iter().map(entry).collect();
         self.ledger.record_settings(&mut connection, &run, &entries, settings, &self.actor).await?;

@@ -1,53 +1,46 @@
 //! Reads the signals, on a connection of its own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, Row};
 use tokio::sync::watch;
 
-use super::decide::{Reading, Signal, Signals, Value};
+use super::decide::Value;
+use super::lag::LagTracker;
+use super::{Seen, Signal};
 use crate::event::{Event, EventSink};
-use crate::pg::{self, Connector};
+use crate::pg::{self, Connector, ErrorClass};
 
 /// Between two looks at what changes quickly.
 const QUICK: Duration = Duration::from_millis(100);
 /// Between two looks at what changes slowly.
 const SLOW: Duration = Duration::from_secs(1);
-/// How many WAL positions are remembered; a replica further behind than that is behind by at least that.
-const REMEMBERED: usize = 900;
+/// The longest between two looks at the archive, whose listing can take its time; less than what makes a signal stale.
+const SLOWEST: Duration = Duration::from_secs(4);
+/// Looks over which the number of sessions is averaged: a second.
+const AVERAGED: usize = 10;
+/// The share of `max_slot_wal_keep_size` that counts as a limit: beyond all of it the slot, and with it its reader, is lost.
+const SLOT_SHARE: f64 = 0.8;
+/// What is looked at quickly, and what slowly.
+const QUICKLY: [Signal; 2] = [Signal::LockWait, Signal::ActiveSessions];
+const SLOWLY: [Signal; 5] =
+    [Signal::ReplicaLag, Signal::Wraparound, Signal::SlotRetainedWal, Signal::WalRate, Signal::WalArchiveBacklog];
 
-/// Signals with the time at which each was read.
-#[derive(Debug, Clone)]
-pub(crate) struct Seen(Vec<(Signal, Value, Instant)>);
-
-impl Seen {
-    /// Returns the signals before the first look.
-    pub(crate) fn nothing() -> Self {
-        let now = Instant::now();
-        Self([Signal::ReplicaLag, Signal::LockWait].map(|signal| (signal, Value::Unknown, now)).into())
-    }
-
-    /// Returns the signals as they are at `now`.
-    pub(crate) fn at(&self, now: Instant) -> Signals {
-        let reading =
-            |&(signal, value, at): &(_, _, Instant)| Reading { signal, value, age: now.saturating_duration_since(at) };
-        Signals(self.0.iter().map(reading).collect())
-    }
-
-    fn set(&mut self, signal: Signal, value: Value) {
-        let now = Instant::now();
-        match self.0.iter_mut().find(|(s, ..)| *s == signal) {
-            Some(known) => *known = (signal, value, now),
-            None => self.0.push((signal, value, now)),
-        }
-    }
-}
-
-/// Reads the signals for ever, connecting again as often as need be, and publishes them. A signal that cannot be read is
-/// left to grow old: what that means is decided elsewhere.
-pub(crate) async fn sample(connector: Connector, sink: EventSink, seen: watch::Sender<Seen>) {
-    let mut sampler = Sampler { sink, seen, lag: LagTracker::default(), said_off: false };
+/// Reads the signals that are wanted for ever, connecting again as often as need be, and publishes them. A signal that
+/// cannot be read is left to grow old: what that means is decided elsewhere.
+pub(crate) async fn sample(connector: Connector, sink: EventSink, seen: Arc<watch::Sender<Seen>>, table_oid: i64) {
+    let mut sampler = Sampler {
+        sink,
+        seen,
+        table_oid,
+        lag: LagTracker::default(),
+        sessions: VecDeque::new(),
+        wal: None,
+        archive_due: Instant::now(),
+        told: BTreeSet::new(),
+    };
     loop {
         match connector.connect("throttle").await {
             Ok(mut connection) => {
@@ -62,14 +55,28 @@ pub(crate) async fn sample(connector: Connector, sink: EventSink, seen: watch::S
 
 struct Sampler {
     sink: EventSink,
-    seen: watch::Sender<Seen>,
+    seen: Arc<watch::Sender<Seen>>,
+    table_oid: i64,
     lag: LagTracker,
-    said_off: bool,
+    /// The latest numbers of sessions.
+    sessions: VecDeque<f64>,
+    /// The WAL position, and when it was read.
+    wal: Option<(f64, Instant)>,
+    archive_due: Instant,
+    /// What people have been told.
+    told: BTreeSet<String>,
 }
+
+/// A value, and the server's own limit for it.
+type Found = (Value, Option<f64>);
 
 impl Sampler {
     /// Runs until the connection fails.
     async fn run(&mut self, connection: &mut PgConnection) -> sqlx::Error {
+        // Whatever hangs must not hide the other signals for long.
+        if let Err(error) = pg::batch(connection, "SET statement_timeout = '2s'; SET lock_timeout = '1s'").await {
+            return error;
+        }
         let mut slow_due = Instant::now();
         let mut tick = tokio::time::interval(QUICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -77,27 +84,88 @@ impl Sampler {
             tick.tick().await;
             if slow_due <= Instant::now() {
                 slow_due = Instant::now() + SLOW;
-                if let Err(error) = self.replica_lag(connection).await {
-                    return error;
+                for signal in SLOWLY {
+                    if let Err(error) = self.look(connection, signal).await {
+                        return error;
+                    }
                 }
             }
-            if let Err(error) = self.lock_wait(connection).await {
-                return error;
+            for signal in QUICKLY {
+                if let Err(error) = self.look(connection, signal).await {
+                    return error;
+                }
             }
         }
     }
 
-    async fn lock_wait(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let row = pg::query(include_str!("locks.sql")).fetch_one(connection).await?;
-        let seconds: f64 = row.try_get(0)?;
-        self.seen.send_modify(|seen| seen.set(Signal::LockWait, Value::Known(seconds)));
+    /// Looks at one signal, if it is wanted. Only the loss of the connection is an error.
+    async fn look(&mut self, connection: &mut PgConnection, signal: Signal) -> Result<(), sqlx::Error> {
+        if !self.seen.borrow().wants(signal) {
+            return Ok(());
+        }
+        let found = match signal {
+            Signal::LockWait => lock_wait(connection).await.map(Some),
+            Signal::ActiveSessions => self.active_sessions(connection).await.map(Some),
+            Signal::ReplicaLag => self.replica_lag(connection).await.map(Some),
+            Signal::SlotRetainedWal => slot_retained_wal(connection).await.map(Some),
+            Signal::Wraparound => wraparound(connection, self.table_oid).await.map(Some),
+            Signal::WalRate => self.wal_rate(connection).await,
+            Signal::WalArchiveBacklog => self.archive_backlog(connection).await,
+            Signal::Probe | Signal::GoalLatency => Ok(None),
+        };
+        match found {
+            Ok(Some((value, server_limit))) => {
+                if value == Value::Off && signal != Signal::WalArchiveBacklog {
+                    self.tell_off(signal);
+                }
+                self.seen.send_modify(|seen| seen.set(signal, value, server_limit));
+            }
+            Ok(None) => {}
+            Err(error) if pg::class_of(&error) == ErrorClass::Connection => return Err(error),
+            Err(error) if pg::sqlstate(&error).as_deref() == Some("42501") => {
+                self.tell_off(signal);
+                self.seen.send_modify(|seen| seen.set(signal, Value::Off, None));
+            }
+            Err(error) => self.tell(format!("{} cannot be read: {}", signal.name(), pg::describe(&error))),
+        }
         Ok(())
     }
 
-    async fn replica_lag(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    fn tell_off(&mut self, signal: Signal) {
+        let what = match signal {
+            Signal::ReplicaLag => "the lag of replicas",
+            Signal::WalArchiveBacklog => "the archive's backlog",
+            Signal::Wraparound => "an autovacuum to prevent wraparound",
+            Signal::ActiveSessions => "other roles' sessions",
+            signal => signal.name(),
+        };
+        self.tell(format!("{what} cannot be seen (the role lacks pg_monitor): the backfill does not hold for it"));
+    }
+
+    fn tell(&mut self, message: String) {
+        if self.told.insert(message.clone()) {
+            (self.sink)(Event::Warning { message });
+        }
+    }
+
+    async fn active_sessions(&mut self, connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
+        let row = pg::query(include_str!("sessions.sql")).fetch_one(connection).await?;
+        let (count, visible): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
+        if !visible {
+            return Ok((Value::Off, None));
+        }
+        if self.sessions.len() == AVERAGED {
+            self.sessions.pop_front();
+        }
+        self.sessions.push_back(f64::from(i32::try_from(count).unwrap_or(i32::MAX)));
+        let number = f64::from(u32::try_from(self.sessions.len()).unwrap_or(1));
+        Ok((Value::Known(self.sessions.iter().sum::<f64>() / number), None))
+    }
+
+    async fn replica_lag(&mut self, connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
         let rows = pg::query(include_str!("replicas.sql")).fetch_all(connection).await?;
         let now = Instant::now();
-        let mut value = Value::Known(0.0);
+        let mut worst = 0.0_f64;
         for row in rows {
             self.lag.wrote(row.try_get(0)?, now);
             let (replica, hidden): (bool, bool) = (row.try_get(1)?, row.try_get(2)?);
@@ -105,73 +173,55 @@ impl Sampler {
                 continue;
             }
             if hidden {
-                value = Value::Off;
-                break;
+                return Ok((Value::Off, None));
             }
             let (replayed, reported): (Option<i64>, Option<f64>) = (row.try_get(3)?, row.try_get(4)?);
-            let lag = self.lag.behind(replayed.unwrap_or(0), reported, now).as_secs_f64();
-            if let Value::Known(worst) = &mut value {
-                *worst = worst.max(lag);
-            }
+            worst = worst.max(self.lag.behind(replayed.unwrap_or(0), reported, now).as_secs_f64());
         }
-        if value == Value::Off && !self.said_off {
-            self.said_off = true;
-            let message =
-                "the lag of replicas cannot be seen (the role lacks pg_monitor): the backfill does not hold for it";
-            (self.sink)(Event::Warning { message: message.to_owned() });
+        Ok((Value::Known(worst), None))
+    }
+
+    /// Returns nothing at the first look: a rate needs two.
+    async fn wal_rate(&mut self, connection: &mut PgConnection) -> Result<Option<Found>, sqlx::Error> {
+        let select = "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::float8";
+        let position: f64 = pg::query(select).fetch_one(connection).await?.try_get(0)?;
+        let now = Instant::now();
+        let rate = self.wal.map(|(before, at)| (position - before) / now.duration_since(at).as_secs_f64().max(0.001));
+        self.wal = Some((position, now));
+        Ok(rate.map(|rate| (Value::Known(rate.max(0.0)), None)))
+    }
+
+    /// Returns nothing when it is not time to list the archive again.
+    async fn archive_backlog(&mut self, connection: &mut PgConnection) -> Result<Option<Found>, sqlx::Error> {
+        let began = Instant::now();
+        if began < self.archive_due {
+            return Ok(None);
         }
-        self.seen.send_modify(|seen| seen.set(Signal::ReplicaLag, value));
-        Ok(())
+        let mode = "SELECT pg_catalog.current_setting('archive_mode') <> 'off'";
+        if !pg::query(mode).fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
+            return Ok(Some((Value::Off, None)));
+        }
+        let select = "SELECT pg_catalog.count(*)::float8 FROM pg_catalog.pg_ls_archive_statusdir() AS f WHERE f.name LIKE '%.ready'";
+        let segments: f64 = pg::query(select).fetch_one(connection).await?.try_get(0)?;
+        // A directory with a hundred thousand files is not listed every second.
+        self.archive_due = Instant::now() + (began.elapsed() * 10).min(SLOWEST);
+        Ok(Some((Value::Known(segments), None)))
     }
 }
 
-/// Tells how long ago a WAL position was written. The lag that a replica reports stands still while its replay is
-/// paused; the age of the oldest WAL that it has not replayed does not.
-#[derive(Debug, Default)]
-struct LagTracker(VecDeque<(Instant, i64)>);
-
-impl LagTracker {
-    /// Takes note that the server has written up to `position` now.
-    fn wrote(&mut self, position: i64, now: Instant) {
-        if self.0.back().is_some_and(|(_, known)| *known == position) {
-            return;
-        }
-        if self.0.len() == REMEMBERED {
-            self.0.pop_front();
-        }
-        self.0.push_back((now, position));
-    }
-
-    /// Returns how far a replica that has replayed up to `position` is behind.
-    fn behind(&self, position: i64, reported: Option<f64>, now: Instant) -> Duration {
-        let missing = self.0.iter().position(|(_, written)| *written > position);
-        let Some((since, _)) = missing.and_then(|at| self.0.get(at)) else { return Duration::ZERO };
-        let known = now.saturating_duration_since(*since);
-        if missing == Some(0) {
-            // Since before our time: the replica's word may be more than we know.
-            known.max(Duration::try_from_secs_f64(reported.unwrap_or(0.0)).unwrap_or_default())
-        } else {
-            known
-        }
-    }
+async fn lock_wait(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
+    let row = pg::query(include_str!("locks.sql")).fetch_one(connection).await?;
+    Ok((Value::Known(row.try_get(0)?), None))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+async fn slot_retained_wal(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
+    let row = pg::query(include_str!("slots.sql")).fetch_one(connection).await?;
+    let (kept, most): (f64, Option<f64>) = (row.try_get(0)?, row.try_get(1)?);
+    Ok((Value::Known(kept), most.map(|most| most * SLOT_SHARE)))
+}
 
-    #[test]
-    fn a_paused_replica_falls_behind_by_the_clock() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut lag = LagTracker::default();
-        for (second, position) in [(0, 100), (1, 200), (2, 300), (3, 300), (60, 300)] {
-            lag.wrote(position, at(second));
-        }
-        assert_eq!(lag.behind(300, Some(9.0), at(60)), Duration::ZERO);
-        assert_eq!(lag.behind(250, None, at(60)), Duration::from_secs(58));
-        assert_eq!(lag.behind(100, None, at(60)), Duration::from_secs(59));
-        assert_eq!(lag.behind(50, Some(500.0), at(60)), Duration::from_secs(500));
-        assert_eq!(lag.behind(50, None, at(60)), Duration::from_mins(1));
-    }
+async fn wraparound(connection: &mut PgConnection, table_oid: i64) -> Result<Found, sqlx::Error> {
+    let row = pg::query(include_str!("wraparound.sql")).bind(table_oid).fetch_one(connection).await?;
+    let (seconds, visible): (f64, bool) = (row.try_get(0)?, row.try_get(1)?);
+    Ok((if visible { Value::Known(seconds) } else { Value::Off }, None))
 }

@@ -35,7 +35,7 @@ struct Range {
 
 /// What a window held.
 struct Checked {
-    window: u32,
+    range: Range,
     counts: Counts,
     keys: Vec<MismatchKey>,
 }
@@ -66,7 +66,8 @@ pub async fn check(
     let first = connections.first_mut().ok_or(Error::Interrupted)?;
     let tag = &program.tag;
     let identity = Identity::read(ledger, first, &spec.table, tag).await?;
-    let plan = Arc::new(Windows::of(table_pages(first, spec).await?, parallel.max(1)));
+    let pages = table_pages(first, spec).await?;
+    let plan = Arc::new(Windows::of(pages, parallel.max(1)));
     let (results, mut checked) = mpsc::unbounded_channel();
     let mut workers = JoinSet::new();
     for connection in connections {
@@ -75,7 +76,7 @@ pub async fn check(
         workers.spawn(async move { worker(connection, &connector, &stop, &spec, &plan, &results).await });
     }
     drop(results);
-    let mut tally = Tally::new(phase, plan.count);
+    let mut tally = Tally::new(phase, pages);
     while let Some(window) = checked.recv().await {
         tally.add(window, sink);
     }
@@ -102,25 +103,33 @@ pub(super) async fn table_pages(connection: &mut PgConnection, spec: &Spec) -> R
 
 /// The table in windows, handed out one by one.
 struct Windows {
-    pages_each: u32,
-    count: u32,
+    pages: u32,
+    parallel: u32,
     next: AtomicU32,
 }
 
 impl Windows {
-    /// Small enough that all connections end at about the same time, large enough that statements cost nothing.
+    const FEWEST_PAGES: u32 = 256;
+    const MOST_PAGES: u32 = 8192;
+
     fn of(pages: u32, parallel: usize) -> Self {
-        let parallel = u32::try_from(parallel).unwrap_or(u32::MAX);
-        let pages_each = (pages / parallel.saturating_mul(16).max(1)).clamp(256, 8192);
-        Self { pages_each, count: pages.div_ceil(pages_each).max(1), next: AtomicU32::new(0) }
+        // An empty table is a window too: it has no end.
+        let pages = pages.clamp(1, u32::MAX - Self::MOST_PAGES);
+        Self { pages, parallel: u32::try_from(parallel).unwrap_or(u32::MAX), next: AtomicU32::new(0) }
     }
 
-    fn take(&self) -> Option<(u32, Range)> {
-        let window = self.next.fetch_add(1, Ordering::Relaxed);
-        (window < self.count).then(|| {
-            let from = window * self.pages_each;
-            (window, Range { from, to: (window + 1 < self.count).then(|| from + self.pages_each) })
-        })
+    /// Returns the end of the window that begins at `from`. Large at first, so that there are few statements; small at
+    /// last, so that all connections end at about the same time.
+    fn end(&self, from: u32) -> u32 {
+        let share = (self.pages - from) / self.parallel.saturating_mul(2).max(1);
+        from + share.clamp(Self::FEWEST_PAGES, Self::MOST_PAGES)
+    }
+
+    fn take(&self) -> Option<Range> {
+        let next = |from| (from < self.pages).then(|| self.end(from));
+        let from = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
+        let to = self.end(from);
+        Some(Range { from, to: (to < self.pages).then_some(to) })
     }
 }
 
@@ -137,7 +146,7 @@ async fn worker(
     windows: &Windows,
     results: &mpsc::UnboundedSender<Checked>,
 ) -> Result<PgConnection, Error> {
-    while let Some((window, range)) = windows.take() {
+    while let Some(range) = windows.take() {
         let mut tries = 0;
         let (counts, keys) = loop {
             if stop.is_cancelled() {
@@ -155,7 +164,7 @@ async fn worker(
                 }
             }
         };
-        if results.send(Checked { window, counts, keys }).is_err() {
+        if results.send(Checked { range, counts, keys }).is_err() {
             break;
         }
     }
@@ -169,14 +178,9 @@ async fn look(
     range: Range,
 ) -> Result<(Counts, Vec<MismatchKey>), sqlx::Error> {
     let Range { from, to } = range;
-    match fetch(connection, &spec.suspects(from, to)).await {
-        Ok(rows) => {
-            let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-            let (rows, suspects): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-            if suspects == 0 {
-                return Ok((Counts { rows, equal: rows, ..Counts::default() }, vec![]));
-            }
-        }
+    match first_look(connection, spec, range).await {
+        Ok((rows, 0)) => return Ok((Counts { rows, equal: rows, ..Counts::default() }, vec![])),
+        Ok(_) => {}
         Err(error) if pg::class_of(&error) == ErrorClass::Other => {
             tracing::debug!(%error, from, "a value does not convert");
         }
@@ -201,6 +205,23 @@ async fn look(
     Ok((counts, keys))
 }
 
+/// Returns how many rows a window has, and how many of them may not be equal.
+async fn first_look(connection: &mut PgConnection, spec: &Spec, range: Range) -> Result<(i64, i64), sqlx::Error> {
+    let Range { from, to } = range;
+    let meter = spec.meter();
+    let said = fetch(connection, &format!("{meter}; {}; {meter}", spec.only_suspects(from, to))).await?;
+    let said: Vec<i64> = said.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    if let [before, suspects, after] = said.as_slice()
+        && after > before
+    {
+        return Ok((after - before, *suspects));
+    }
+    // No rows, or the server keeps no count of those that a scan comes across.
+    let said = fetch(connection, &spec.suspects(from, to)).await?;
+    let row = said.first().ok_or(sqlx::Error::RowNotFound)?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
 fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error> {
     let (key, class): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
     let class = match class {
@@ -212,16 +233,18 @@ fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error>
     Ok(MismatchKey { key, class: class.to_owned() })
 }
 
-/// One query in a transaction of its own, as a TID range scan whatever the planner thinks of the table's size.
+/// Queries in a transaction of their own, as a TID range scan whatever the planner thinks of the table's size, and by this
+/// process alone: the counting of rows knows of no other.
 async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
-    pg::look(connection, TIMEOUTS, "SET LOCAL enable_seqscan = off", sql).await
+    pg::look(connection, TIMEOUTS, "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0", sql)
+        .await
 }
 
 /// Adds up the windows and tells how far the check is.
 struct Tally {
     phase: Phase,
-    windows: u32,
-    windows_done: u32,
+    pages: u32,
+    pages_done: u32,
     counts: Counts,
     keys: Vec<(u32, MismatchKey)>,
     start: Instant,
@@ -229,30 +252,39 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(phase: Phase, windows: u32) -> Self {
+    fn new(phase: Phase, pages: u32) -> Self {
         let now = Instant::now();
-        Self { phase, windows, windows_done: 0, counts: Counts::default(), keys: vec![], start: now, progress_due: now }
+        Self {
+            phase,
+            pages: pages.max(1),
+            pages_done: 0,
+            counts: Counts::default(),
+            keys: vec![],
+            start: now,
+            progress_due: now,
+        }
     }
 
     fn add(&mut self, checked: Checked, sink: &EventSink) {
-        self.windows_done += 1;
+        let Range { from, to } = checked.range;
+        self.pages_done += to.unwrap_or(self.pages).saturating_sub(from);
         self.counts += checked.counts;
-        self.keys.extend(checked.keys.into_iter().map(|key| (checked.window, key)));
-        self.keys.sort_by_key(|(window, _)| *window);
+        self.keys.extend(checked.keys.into_iter().map(|key| (from, key)));
+        self.keys.sort_by_key(|(page, _)| *page);
         self.keys.truncate(MAX_KEYS);
         let now = Instant::now();
-        if now >= self.progress_due || self.windows_done == self.windows {
+        if now >= self.progress_due || self.pages_done == self.pages {
             self.progress_due = now + PROGRESS;
             sink(self.progress());
         }
     }
 
     fn progress(&self) -> Event {
-        let share = f64::from(self.windows_done) / f64::from(self.windows.max(1));
+        let share = f64::from(self.pages_done) / f64::from(self.pages);
         let seconds = self.start.elapsed().as_secs_f64().max(0.001);
         let rows_done = self.counts.rows;
-        let done = i128::from(self.windows_done.max(1));
-        let rows_total = i64::try_from(i128::from(rows_done) * i128::from(self.windows) / done).unwrap_or(i64::MAX);
+        let done = i128::from(self.pages_done.max(1));
+        let rows_total = i64::try_from(i128::from(rows_done) * i128::from(self.pages) / done).unwrap_or(i64::MAX);
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rows_per_second = rows_done as f64 / seconds;
         let eta_seconds = (share > 0.0).then(|| seconds / share - seconds);
@@ -262,5 +294,33 @@ impl Tally {
     fn outcome(self, took: Duration) -> Outcome {
         let keys = self.keys.into_iter().map(|(_, key)| key).collect();
         Outcome { counts: self.counts, seconds: took.as_secs_f64(), keys }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_lie_side_by_side_and_the_last_has_no_end() {
+        for pages in [0, 1, 255, 256, 257, 5_000, 1_000_000, u32::MAX] {
+            for parallel in [1, 2, 3] {
+                let windows = Windows::of(pages, parallel);
+                let (mut next, mut last) = (0, false);
+                while let Some(Range { from, to }) = windows.take() {
+                    assert!(!last && from == next, "{pages} {parallel}: {from} after {next}");
+                    (next, last) = (to.unwrap_or(from), to.is_none());
+                }
+                assert!(last, "{pages} {parallel}: something is left");
+            }
+        }
+    }
+
+    #[test]
+    fn windows_become_smaller() {
+        let windows = Windows::of(26_000, 2);
+        let starts: Vec<u32> = std::iter::from_fn(|| windows.take()).map(|range| range.from).collect();
+        assert_eq!(starts[..3], [0, 6500, 11_375]);
+        assert_eq!(starts.len(), 16);
     }
 }

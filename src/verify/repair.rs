@@ -15,6 +15,10 @@ use crate::runner::{Error, Work};
 const TARGET: Duration = Duration::from_millis(100);
 /// Short, so that applications never wait long for what we have locked while we wait.
 const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_millis(100), statement: Duration::from_secs(30) };
+/// All waits of a batch together end before the detector of a session of the application's looks, so that it finds no
+/// deadlock with us.
+const WAITS_END: &str = "SELECT pg_catalog.set_config('statement_timeout', (s.setting::bigint * 9 / 10)::text, true) \
+                         FROM pg_catalog.pg_settings AS s WHERE s.name = 'deadlock_timeout'";
 /// How often one page is tried.
 const TRIES: u32 = 100;
 
@@ -39,7 +43,9 @@ pub async fn repair(work: &Work, spec: &Spec, winner: Side) -> Result<i64, Error
         let end = from.saturating_add(size.pages(None));
         // The last one has no end, so that rows appended or moved meanwhile are seen too.
         let to = (end < pages).then_some(end);
-        match batch(work, &mut connection, &spec.repair(from, to, winner)).await {
+        // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
+        let lock = (tries > 0 && end - from == 1).then(|| spec.lock(from, to));
+        match batch(work, &mut connection, lock, &spec.repair(from, to, winner)).await {
             Ok((rows, time)) => {
                 size.took(end - from, rows, time);
                 changed = changed.saturating_add(i64::try_from(rows).unwrap_or(i64::MAX));
@@ -74,11 +80,21 @@ async fn connect(work: &Work) -> Result<PgConnection, Error> {
     work.connector.connect_patiently("repair", &work.stop, Some(&work.sink)).await?.ok_or(Error::Interrupted)
 }
 
-async fn batch(work: &Work, connection: &mut PgConnection, sql: &str) -> Result<(u64, Duration), Error> {
+async fn batch(
+    work: &Work,
+    connection: &mut PgConnection,
+    lock: Option<String>,
+    sql: &str,
+) -> Result<(u64, Duration), Error> {
     pg::begin(connection, TIMEOUTS, true).await?;
     let done: Result<_, Error> = async {
         pg::batch(connection, &format!("SET LOCAL enable_seqscan = off; SET LOCAL {REPAIR_SETTING} = 'on'")).await?;
         work.ledger.fence(connection, work.lease).await?;
+        pg::batch(connection, WAITS_END).await?;
+        if let Some(lock) = lock {
+            let statement = TIMEOUTS.statement.as_millis();
+            pg::batch(connection, &format!("{lock}; SET LOCAL statement_timeout = {statement}")).await?;
+        }
         let start = Instant::now();
         let rows = pg::update(connection, sql).await?;
         Ok((rows, start.elapsed()))

@@ -446,41 +446,134 @@ async fn every_version_of_postgresql() {
         let stage = Stage::rename_on(Database::on(&version).await, 20_000, "backfill: { workers: 2 }\n").await;
         stage.backfill().await.unwrap();
         assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 20_000), "PostgreSQL {}", version.major);
-        assert!(stage.check().await.unwrap().is_clean(), "PostgreSQL {}", version.major);
+        let outcome = stage.check().await.unwrap();
+        assert!(outcome.is_clean() && outcome.counts.rows == 20_000, "PostgreSQL {}: {outcome:?}", version.major);
+        // The server counts what a scan comes across, so the check need not.
+        let spec = stage.verify_spec();
+        let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
+        connection.execute("BEGIN; SET LOCAL enable_seqscan = off").await.unwrap();
+        let mut seen = async |sql: String| -> i64 {
+            sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut connection).await.unwrap()
+        };
+        assert_eq!((seen(spec.only_suspects(0, None)).await, seen(spec.meter()).await), (0, 20_000));
     }
 }
 
-/// The application locks rows in the opposite order, so that both wait for each other all the time.
+/// Where the server counts nothing, the check does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_check_counts_rows_without_the_servers_help() {
+    let stage = Stage::rename(20_000).await;
+    stage.backfill().await.unwrap();
+    let name = &stage.database.name;
+    stage.database.execute(&format!("ALTER DATABASE {name} SET track_counts = off")).await;
+    let counts = stage.check().await.unwrap().counts;
+    assert_eq!((counts.rows, counts.equal), (20_000, 20_000));
+    stage.database.execute("SET session_replication_role = replica; UPDATE vehicles SET vehicle_status = 'x' WHERE id IN (1, 20000); RESET session_replication_role").await;
+    let counts = stage.check().await.unwrap().counts;
+    assert_eq!((counts.rows, counts.different), (20_000, 2));
+}
+
+/// Transactions that lock many rows in random order, one row at a time, among them such as a batch locks. No two of them
+/// ever want the same row, so whatever deadlock there is has a batch in it. Counts those, in which each waits for the
+/// other, and says how long a statement of the application took at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn in_a_deadlock_the_application_is_never_the_victim() {
-    let stage = Stage::rename_with(30_000, "backfill: { max_rows_per_second: 10000 }\n").await;
+    const CLIENTS: i32 = 8;
+    let mut options = versions().remove(0).options();
+    // The application's own detector, four times as quick as usual: it has more chances to find a batch in its way.
+    options.settings.push(("deadlock_timeout".to_owned(), "250ms".to_owned()));
+    let server = tokio::task::block_in_place(|| crossfade::demo::server::Server::start(options)).unwrap();
+    let database = Database::on_server(&server).await;
+    let more = "backfill: { workers: 2, max_rows_per_second: 5000 }\nthrottle: { lock_wait: off }\n";
+    let stage = Stage::rename_on(database, 30_000, more).await;
     let stop = CancellationToken::new();
-    let application = tokio::spawn({
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let (url, stop) = (stage.database.url.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut connection = PgConnection::connect(&url).await.unwrap();
+                let (mut transactions, mut longest) = (0_i32, Duration::ZERO);
+                while !stop.is_cancelled() {
+                    connection.execute("BEGIN").await.unwrap();
+                    // Two hundred rows that follow each other on a few pages.
+                    let first = rand::random_range(0..29_000 / CLIENTS);
+                    for _ in 0..40 {
+                        let id = (first + rand::random_range(0..200)) * CLIENTS + client + 1;
+                        let update = format!("UPDATE vehicles SET filler = 'a{transactions}' WHERE id = {id}");
+                        let start = Instant::now();
+                        connection.execute(sqlx::raw_sql(AssertSqlSafe(update))).await.unwrap();
+                        longest = longest.max(start.elapsed());
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                    connection.execute("COMMIT").await.unwrap();
+                    transactions += 1;
+                }
+                (transactions, longest)
+            })
+        })
+        .collect();
+    let watcher = tokio::spawn({
         let (url, stop) = (stage.database.url.clone(), stop.clone());
         async move {
             let mut connection = PgConnection::connect(&url).await.unwrap();
-            let (mut transactions, mut longest) = (0, Duration::ZERO);
+            let (cycles, mut seen) = (
+                "SELECT count(*) FROM pg_stat_activity AS ours CROSS JOIN pg_stat_activity AS theirs
+                 WHERE ours.application_name = 'crossfade backfill' AND ours.wait_event_type = 'Lock'
+                   AND theirs.application_name <> 'crossfade backfill' AND theirs.wait_event_type = 'Lock'
+                   AND theirs.pid = ANY (pg_blocking_pids(ours.pid)) AND ours.pid = ANY (pg_blocking_pids(theirs.pid))",
+                0,
+            );
             while !stop.is_cancelled() {
-                connection.execute("BEGIN").await.unwrap();
-                for id in (0..60).rev().map(|n| n * 500 + transactions % 500 + 1) {
-                    let update = format!("UPDATE vehicles SET filler = 'a{transactions}' WHERE id = {id}");
-                    let start = Instant::now();
-                    connection.execute(sqlx::raw_sql(AssertSqlSafe(update))).await.unwrap();
-                    longest = longest.max(start.elapsed());
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
-                connection.execute("COMMIT").await.unwrap();
-                transactions += 1;
+                seen += sqlx::query_scalar::<_, i64>(cycles).fetch_one(&mut connection).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
-            (transactions, longest)
+            seen
         }
     });
     stage.backfill().await.unwrap();
     stop.cancel();
-    let (transactions, longest) = application.await.unwrap();
-    assert!(transactions > 3, "{transactions} transactions");
+    let mut longest = Duration::ZERO;
+    for client in clients {
+        let (transactions, one) = client.await.unwrap();
+        assert!(transactions > 3, "{transactions} transactions");
+        longest = longest.max(one);
+    }
+    let cycles = watcher.await.unwrap();
+    assert!(cycles > 10, "{cycles} times a batch and a client waited for each other: that is no test");
     // A batch and its lock timeout, on a busy machine.
-    assert!(longest < Duration::from_secs(1), "a statement of the application took {longest:?}");
+    assert!(longest < Duration::from_secs(2), "a statement of the application took {longest:?}");
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(stage.database.scalar::<i64>(deadlocks).await, 0);
+    assert_eq!(stage.unfilled().await, 0);
+}
+
+/// No single wait of the batch is longer than `deadlock_timeout`, but all of them together are: when the application's
+/// detector looks, the batch has come to its row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_waits_in_a_row_make_no_victim_either() {
+    let stage = Stage::rename_with(60, "backfill: { batch_target: 500ms }\nthrottle: { lock_wait: off }\n").await;
+    stage.set("sub_passes", "1").await;
+    let mut open = Vec::new();
+    for id in [20, 30, 40] {
+        let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
+        let update = format!("BEGIN; UPDATE vehicles SET filler = 'held' WHERE id = {id}");
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(update))).await.unwrap();
+        open.push(connection);
+    }
+    let running = stage.spawn_backfill();
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade backfill' AND wait_event_type = 'Lock' AND datname = current_database())";
+    wait_for("the batch to wait", PATIENCE, async || stage.database.scalar::<bool>(waits).await).await;
+    let mut last = open.pop().unwrap();
+    let application = tokio::spawn(async move {
+        last.execute("UPDATE vehicles SET filler = 'wanted' WHERE id = 1").await?;
+        last.execute("COMMIT").await
+    });
+    for mut holder in open {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        holder.execute("COMMIT").await.unwrap();
+    }
+    application.await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     assert_eq!(stage.unfilled().await, 0);
 }
 
@@ -606,6 +699,33 @@ async fn snapshots_of_short_transactions_make_windows_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn page_images_are_compressed_when_the_plan_says_so() {
+    let server = own_server();
+    let mut written = Vec::new();
+    for more in ["", "backfill: { wal_compression: pglz }\n"] {
+        let stage = Stage::rename_on(Database::on_server(&server).await, 30_000, more).await;
+        stage.database.execute("CHECKPOINT").await;
+        let before: String = stage.database.scalar("SELECT pg_current_wal_insert_lsn()::text").await;
+        stage.backfill().await.unwrap();
+        let since = format!("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '{before}')::bigint");
+        written.push(stage.database.scalar::<i64>(&since).await);
+        assert_eq!(stage.unfilled().await, 0);
+    }
+    assert!(written[1] * 10 < written[0] * 9, "{written:?} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_compression_that_the_server_does_not_know_is_told_and_left_out() {
+    for version in versions().into_iter().filter(|version| version.major == 14) {
+        let more = "backfill: { wal_compression: zstd }\n";
+        let stage = Stage::rename_on(Database::on(&version).await, 5_000, more).await;
+        stage.backfill().await.unwrap();
+        assert!(stage.saw(|event| matches!(event, Event::Warning { message } if message.contains("wal_compression"))));
+        assert_eq!(stage.unfilled().await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_indexed_column_is_filled_in_few_sub_passes() {
     let stage = Stage::rename(20_000).await;
     stage.database.execute("CREATE INDEX ON vehicles (lower(vehicle_status))").await;
@@ -681,6 +801,31 @@ async fn the_check_classes_what_is_wrong_and_repair_mends_it() {
     assert_eq!(stage.database.scalar::<String>("SELECT value FROM readings WHERE \"Nr\" = 60000").await, "-1");
     assert_eq!(verify::repair(&stage.work, &stage.verify_spec(), Side::New).await.unwrap(), 0);
     stage.database.execute("UPDATE readings SET value = '7' WHERE value = 'seven'").await;
+    assert!(stage.check().await.unwrap().is_clean());
+}
+
+/// A repair that meets a locked row tries again, and a page that takes longer than the application's detector waits is
+/// repaired all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_repair_waits_for_a_row_and_for_a_slow_page() {
+    let stage = readings(500).await;
+    stage.backfill().await.unwrap();
+    stage
+        .database
+        .execute(
+            "SET session_replication_role = replica; UPDATE readings SET value_v2 = -1 WHERE \"Nr\" IN (7, 8, 9); RESET session_replication_role;
+             CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.2); RETURN NEW; END $$;
+             CREATE TRIGGER slow BEFORE UPDATE ON readings FOR EACH ROW WHEN (OLD.\"Nr\" = 9) EXECUTE FUNCTION slow()",
+        )
+        .await;
+    let mut holder = PgConnection::connect(&stage.database.url).await.unwrap();
+    holder.execute("BEGIN; SELECT FROM readings WHERE \"Nr\" = 8 FOR UPDATE").await.unwrap();
+    let (work, spec) = (stage.work.clone(), stage.verify_spec());
+    let repair = tokio::spawn(async move { verify::repair(&work, &spec, Side::Old).await });
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade repair' AND wait_event_type = 'Lock' AND datname = current_database())";
+    wait_for("the repair to wait", PATIENCE, async || stage.database.scalar::<bool>(waits).await).await;
+    holder.execute("COMMIT").await.unwrap();
+    assert_eq!(tokio::time::timeout(PATIENCE, repair).await.unwrap().unwrap().unwrap(), 3);
     assert!(stage.check().await.unwrap().is_clean());
 }
 

@@ -1,6 +1,7 @@
 //! Tests on real servers, one module per behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod awkward;
 mod bad_weather;
 mod catalog;
 mod cli;
@@ -17,5 +18,6 @@ mod ready_plans;
 mod snapshots_of_plans;
 mod steps;
 mod sync_trigger;
+mod throttle;
 mod traffic_works;
 mod values;

@@ -61,7 +61,7 @@ fn plan(changes: Vec<Change>) -> Plan {
         changes,
         indexes: Indexes { build: BuildIndexes::BeforeBackfill, copy: CopyIndexes::All, add: Vec::new() },
         backfill: Backfill::default(),
-        throttle: Throttle { replica_lag: None, lock_wait: None, wal_archive_backlog: None },
+        throttle: Throttle::default(),
         verify: Verify { max_age: Duration::from_hours(24) },
         contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO },
         schedule: None,

@@ -48,6 +48,9 @@ const CASES: &[(Code, &str)] = &[
     (Code::WrongType, section!("contract: 7d")),
     (Code::WrongType, section!("backfill: { workers: \"2\" }")),
     (Code::WrongType, section!("backfill: { max_rows_per_second: 50_000 }")),
+    (Code::WrongType, section!("throttle: { active_sessions: few }")),
+    (Code::WrongType, section!("throttle: { probe: { sql: SELECT 1, limit: \"10\" } }")),
+    (Code::MissingKey, section!("throttle: { probe: { sql: SELECT 1 } }")),
     (Code::WrongType, section!("contract:\n  grace:")),
     (Code::WrongType, plan!("- change_type: { column: null, to: int }")),
     (Code::WrongType, plan!("- change_type: { column: a, to: int, keep_name: yes }")),
@@ -57,6 +60,10 @@ const CASES: &[(Code, &str)] = &[
     (Code::OutOfRange, section!("backfill: { workers: 0 }")),
     (Code::OutOfRange, section!("backfill: { max_rows_per_second: 0 }")),
     (Code::OutOfRange, section!("throttle: { lock_wait: 0s }")),
+    (Code::OutOfRange, section!("throttle: { wal_archive_backlog: 0 }")),
+    (Code::OutOfRange, section!("throttle: { active_sessions: 2000000 }")),
+    (Code::OutOfRange, section!("throttle: { wal_rate: 0MB }")),
+    (Code::OutOfRange, section!("backfill: { goal_latency: 0ms }")),
     (Code::OutOfRange, section!("backfill: { batch_target: 0ms }")),
     (Code::OutOfRange, section!("contract: { grace: 100years }")),
     (Code::EmptyValue, "version: 1\nname: p\ntable: t\nchanges: []\n"),
@@ -92,6 +99,8 @@ const CASES: &[(Code, &str)] = &[
     (Code::DuplicateIndex, section!("indexes: { add: [{ name: i, columns: [b] }, { name: i, columns: [c] }] }")),
     (Code::BadDuration, section!("contract: { grace: 7 }")),
     (Code::BadDuration, section!("contract: { grace: 2 fortnights }")),
+    (Code::BadSize, section!("throttle: { slot_retained_wal: 10 }")),
+    (Code::BadSize, section!("throttle: { wal_rate: fast }")),
     (Code::BadDate, section!("schedule: { timezone: UTC, start: 05.01.2027 }")),
     (Code::BadDate, section!("schedule: { timezone: UTC, start: 2027-1-5 }")),
     (Code::BadTime, schedule!("window: { days: [mon], from: \"2:00\", to: \"03:00\" }")),
@@ -201,6 +210,15 @@ fn every_problem_is_told_well() {
     6:34 plan::wrong_type: `max_rows_per_second`: expected a whole number, found `50_000`
         `50_000` expected a whole number
         write `50000`
+    6:30 plan::wrong_type: `active_sessions`: expected a whole number or `off`, found `few`
+        `few` not what is expected here
+        write a whole number, or `off` to switch this signal off
+    6:44 plan::wrong_type: `limit`: expected a number, found `10`
+        `\"10\"` expected a number
+        remove the quotes
+    6:13 plan::missing_key: `limit` is missing in `probe`
+        `probe` something is missing here
+        add `limit: ...`
     7:3 plan::wrong_type: `grace`: expected text, found nothing
         `grace` expected text
     5:26 plan::wrong_type: `column`: expected text, found `null`, which means nothing
@@ -226,6 +244,18 @@ fn every_problem_is_told_well() {
         leave the key out for no bound
     6:24 plan::out_of_range: `0s` is out of range
         `0s` out of range
+        write `off` to switch this signal off
+    6:34 plan::out_of_range: `0` is out of range
+        `0` out of range
+        write `off` to switch this signal off
+    6:30 plan::out_of_range: 2000000 is out of range for `active_sessions`
+        `2000000` out of range
+        expected 1000000 or less
+    6:23 plan::out_of_range: `0MB` is out of range
+        `0MB` out of range
+        write `off` to switch this signal off
+    6:27 plan::out_of_range: `0ms` is out of range
+        `0ms` out of range
         write `off` to switch this signal off
     6:27 plan::out_of_range: `0ms` is out of range
         `0ms` out of range
@@ -323,6 +353,12 @@ fn every_problem_is_told_well() {
     6:20 plan::bad_duration: `2 fortnights` is not a duration
         `2 fortnights` expected a duration
         expected a duration such as 100ms, 5s, 24h, 7d
+    6:32 plan::bad_size: `10` is not an amount of data
+        `10` expected an amount of data
+        a number needs a unit: kB, MB, GB or TB
+    6:23 plan::bad_size: `fast` is not an amount of data
+        `fast` expected an amount of data
+        expected an amount such as 100MB or 10GB
     6:35 plan::bad_date: `05.01.2027` is not a date
         `05.01.2027` expected a date
         expected year-month-day, as in 2027-01-05

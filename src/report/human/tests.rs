@@ -1,5 +1,6 @@
 use super::*;
 use crate::phase::Phase;
+use crate::throttle::PaceReport;
 use crate::verify::{Counts, MismatchKey};
 
 fn status_of(state: &str) -> Status {
@@ -22,6 +23,8 @@ fn status_of(state: &str) -> Status {
         verified_at: None,
         predicted: None,
         filled: None,
+        pace: None,
+        holds: vec![],
     }
 }
 
@@ -179,6 +182,49 @@ fn a_status_answers_the_questions_in_order() {
       writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
       conflicts  1 statement set both columns to values that differ
       verified   every row equal at 2027-01-15 08:00:00 UTC
+      next: crossfade status vehicle-status --watch
+    ");
+}
+
+#[test]
+fn a_backfill_that_is_not_at_full_speed_says_why() {
+    let mut held = status_of("running");
+    held.waiting_for = Some("replica_lag is 14.2 s, above 10.0 s".to_owned());
+    let pace = PaceReport { latency_seconds: Some(0.0041), goal_latency_seconds: Some(0.005), ..PaceReport::default() };
+    held.pace = Some(pace.clone());
+    held.holds = vec![HoldTime {
+        signal: "replica_lag".to_owned(),
+        times: 1,
+        seconds: 75.0,
+        slowed_seconds: 3.5,
+        worst: Some(14.2),
+        limit: Some(10.0),
+        last_at: chrono::DateTime::UNIX_EPOCH,
+    }];
+    insta::assert_snapshot!(status(&held, Look::default()), @"
+    vehicle-status   backfill, running
+      waits for  replica_lag is 14.2 s, above 10.0 s
+      worker     anna@web1, pid 7
+      rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
+      latency    4.1 ms (nine of ten probes), the goal is 5.0 ms
+      held       1 min 15 s for replica lag (1 time, at worst 14.2 s of 10.0 s)
+      slowed     3.5 s for replica lag
+      writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
+      verified   not yet
+      next: crossfade status vehicle-status --watch
+    ");
+    let reason = "goal_latency is 6.2 ms, to stay below 5.0 ms".to_owned();
+    held.waiting_for = None;
+    held.pace = Some(PaceReport { speed: 0.043, slowed_by: Some(reason), ..pace });
+    insta::assert_snapshot!(status(&held, Look::default()), @"
+    vehicle-status   backfill, running
+      worker     anna@web1, pid 7
+      rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
+      pace       slowed to 4 %: goal_latency is 6.2 ms, to stay below 5.0 ms
+      held       1 min 15 s for replica lag (1 time, at worst 14.2 s of 10.0 s)
+      slowed     3.5 s for replica lag
+      writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
+      verified   not yet
       next: crossfade status vehicle-status --watch
     ");
 }

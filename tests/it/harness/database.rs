@@ -95,7 +95,7 @@ fn normalised(dump: &str) -> String {
         .filter(|statement| !statement.is_empty())
         .map(|statement| {
             let mut lines: Vec<&str> = statement.lines().collect();
-            if lines[0].starts_with("CREATE TABLE") {
+            if lines[0].starts_with("CREATE TABLE") || lines[0].starts_with("CREATE UNLOGGED TABLE") {
                 // Behind the columns stand settings of single columns, in the columns' order.
                 lines[1..].sort_unstable();
                 return lines.iter().map(|line| line.trim_end_matches(',')).collect::<Vec<_>>().join("\n");

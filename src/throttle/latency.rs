@@ -1,0 +1,226 @@
+//! Feels what an application feels: a small transaction, about 20 times a second, and how long it takes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::{PgConnection, Row};
+use tokio::sync::watch;
+
+use super::probe::harmless;
+use super::{Seen, Signal, Value};
+use crate::event::{Event, EventSink};
+use crate::ident::{RunId, TableName};
+use crate::ledger::Ledger;
+use crate::pg::{self, Connector, ErrorClass};
+
+/// Between two probes; they never overlap.
+const EVERY: Duration = Duration::from_millis(50);
+/// The time over which probes are judged together. In 20 probes the 90th percentile leaves two outliers out, which is
+/// what a busy server has anyway; a higher percentile would take several seconds to be known, and the median would not see
+/// what one in ten users sees.
+const WINDOW: Duration = Duration::from_secs(1);
+/// As many probes above the goal in one window are a verdict before it is over.
+const ENOUGH: usize = 3;
+/// After a verdict that slows the backfill down, probes do not count for so long: its last batches are still under way.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// What is felt.
+#[derive(Debug, Clone)]
+pub(crate) enum Felt {
+    /// A query of the user's.
+    Query(String),
+    /// What applications do: a row is read, from a random page of the table, and a row of the ledger is changed, so that
+    /// reads, the CPU and the flush of WAL at commit are all felt. It locks nothing that anybody else wants.
+    Own {
+        /// The ledger.
+        ledger: Ledger,
+        /// The run.
+        run: RunId,
+        /// The table.
+        table: TableName,
+        /// Its oid.
+        table_oid: i64,
+    },
+}
+
+/// Probes for ever, whenever a goal is set, and publishes what nine of ten probes stay below.
+pub(crate) async fn feel(connector: Connector, sink: EventSink, seen: Arc<watch::Sender<Seen>>, felt: Felt) {
+    let mut wanted = seen.subscribe();
+    let mut told = String::new();
+    loop {
+        if wanted.wait_for(|seen| seen.wants(Signal::GoalLatency)).await.is_err() {
+            return;
+        }
+        if let Err(error) = probes(&connector, &seen, &felt).await {
+            let message = format!("the latency probe fails, so the pace stays as it is: {}", pg::describe(&error));
+            if pg::class_of(&error) == ErrorClass::Connection {
+                tracing::debug!(message);
+            } else if message != told {
+                told.clone_from(&message);
+                sink(Event::Warning { message });
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
+/// Probes until nobody wants to know any more.
+async fn probes(connector: &Connector, seen: &watch::Sender<Seen>, felt: &Felt) -> Result<(), sqlx::Error> {
+    let mut probe = Probe::open(connector, felt).await?;
+    let mut window = Window::new(Instant::now());
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let Some(goal) = seen.borrow().limit(Signal::GoalLatency) else { return Ok(()) };
+        if window.is_new() {
+            probe.look_around().await?;
+        }
+        let began = Instant::now();
+        probe.once().await?;
+        if let Some(latency) = window.took(began, Instant::now(), goal) {
+            seen.send_modify(|seen| seen.set(Signal::GoalLatency, Value::Known(latency), None));
+        }
+    }
+}
+
+struct Probe<'a> {
+    connection: PgConnection,
+    felt: &'a Felt,
+    /// Which row of the ledger is ours.
+    client: i32,
+    /// Pages of the table.
+    pages: u32,
+}
+
+impl<'a> Probe<'a> {
+    async fn open(connector: &Connector, felt: &'a Felt) -> Result<Self, sqlx::Error> {
+        let (connection, client) = match felt {
+            Felt::Query(sql) => {
+                let mut connection = harmless(connector, "latency").await?;
+                // Sent this way, it must be one statement: nothing ends the read-only transaction early.
+                timely(pg::fetch(&mut connection, sql).await.map(drop))?;
+                (connection, 0)
+            }
+            Felt::Own { ledger, run, .. } => {
+                let mut connection = connector.connect("latency").await?;
+                pg::batch(&mut connection, "SET statement_timeout = '1s'; SET lock_timeout = '1s'").await?;
+                let client = pg::backend_pid(&mut connection).await?;
+                ledger.begin_probe(&mut connection, *run, client).await?;
+                (connection, client)
+            }
+        };
+        Ok(Self { connection, felt, client, pages: 1 })
+    }
+
+    /// Measures the table.
+    async fn look_around(&mut self) -> Result<(), sqlx::Error> {
+        if let Felt::Own { table_oid, .. } = self.felt {
+            let select = "SELECT pg_catalog.pg_relation_size($1::bigint::oid) / pg_catalog.current_setting('block_size')::bigint";
+            let row = pg::query(select).bind(*table_oid).fetch_one(&mut self.connection).await?;
+            let pages: Option<i64> = row.try_get(0)?;
+            self.pages = u32::try_from(pages.unwrap_or(1)).unwrap_or(u32::MAX).max(1);
+        }
+        Ok(())
+    }
+
+    /// One probe, in one round trip. One that is cut off by its timeout took as long as that.
+    async fn once(&mut self) -> Result<(), sqlx::Error> {
+        let text = match self.felt {
+            Felt::Query(sql) => sql.clone(),
+            Felt::Own { ledger, run, table, .. } => {
+                let page = rand::random_range(0..self.pages);
+                let update = ledger.probe_sql(*run, self.client);
+                format!("SELECT FROM {} WHERE ctid = '({page},1)'::pg_catalog.tid; {update}", table.sql())
+            }
+        };
+        timely(pg::batch(&mut self.connection, &text).await)
+    }
+}
+
+/// Takes a timeout for an answer.
+fn timely(result: Result<(), sqlx::Error>) -> Result<(), sqlx::Error> {
+    match result {
+        Err(error) if pg::class_of(&error) == ErrorClass::Contention => Ok(()),
+        other => other,
+    }
+}
+
+/// The probes of about a second.
+#[derive(Debug)]
+struct Window {
+    began: Instant,
+    seconds: Vec<f64>,
+}
+
+impl Window {
+    fn new(now: Instant) -> Self {
+        Self { began: now, seconds: vec![] }
+    }
+
+    fn is_new(&self) -> bool {
+        self.seconds.is_empty()
+    }
+
+    /// Takes note of a probe. Returns what nine of ten stay below when that is known, and begins anew.
+    fn took(&mut self, from: Instant, to: Instant, goal: f64) -> Option<f64> {
+        if from < self.began {
+            return None;
+        }
+        self.seconds.push(to.duration_since(from).as_secs_f64());
+        let over = self.seconds.iter().filter(|seconds| **seconds > goal).count();
+        if over < ENOUGH && to.duration_since(self.began) < WINDOW {
+            return None;
+        }
+        self.seconds.sort_by(f64::total_cmp);
+        let count = self.seconds.len();
+        // Two outliers in 20, or in nearly as many; an early verdict leaves out as many.
+        let outliers = if over >= ENOUGH { ENOUGH - 1 } else { (count + 2) / 10 };
+        let latency = self.seconds.get(count - 1 - outliers.min(count - 1)).copied();
+        let pause = if latency.is_some_and(|latency| latency > goal) { SETTLE } else { Duration::ZERO };
+        *self = Self::new(to + pause);
+        latency
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOAL: f64 = 0.005;
+
+    /// Probes one after the other, 50 ms apart; returns the verdicts with the number of the probe.
+    fn verdicts(times: impl IntoIterator<Item = u64>) -> Vec<(usize, u128)> {
+        let mut now = Instant::now();
+        let mut window = Window::new(now);
+        let mut verdicts = vec![];
+        for (number, milliseconds) in times.into_iter().enumerate() {
+            let end = now + Duration::from_millis(milliseconds);
+            if let Some(latency) = window.took(now, end, GOAL) {
+                verdicts.push((number, Duration::from_secs_f64(latency).as_millis()));
+            }
+            now = end.max(now + EVERY);
+        }
+        verdicts
+    }
+
+    #[test]
+    fn a_calm_second_is_one_verdict_and_outliers_are_left_out() {
+        assert_eq!(verdicts([2; 21]), [(20, 2)]);
+        let outliers = (0..200).map(|n| if n % 24 < 2 { 90 } else { 3 });
+        assert!(verdicts(outliers).iter().all(|(_, latency)| *latency == 3));
+    }
+
+    #[test]
+    fn a_bad_moment_is_noticed_at_once_and_then_given_time_to_pass() {
+        let found = verdicts([2, 2, 2, 20, 2, 30, 40, 10, 10, 10, 10, 10, 9, 9, 9]);
+        // The third above the goal; then 250 ms of silence, then three more.
+        assert_eq!(found, [(6, 20), (14, 9)]);
+    }
+
+    #[test]
+    fn slow_probes_are_judged_by_the_few_there_are() {
+        assert_eq!(verdicts([400, 400, 400, 400, 400, 400, 400])[0], (2, 400));
+        assert_eq!(verdicts([900, 900, 900]), [(1, 900)]);
+    }
+}
