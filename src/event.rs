@@ -106,6 +106,14 @@ pub enum Event {
         /// Seconds to go at this rate; `None` while there is no rate.
         eta_seconds: Option<f64>,
     },
+    /// The backfill is done.
+    Filled {
+        /// What came of it.
+        #[serde(flatten)]
+        filled: crate::estimate::Filled,
+        /// What was predicted when the run was registered.
+        predicted: Option<Box<crate::estimate::Estimates>>,
+    },
     /// The backfill holds.
     Hold {
         /// The signal.

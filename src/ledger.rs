@@ -2,6 +2,7 @@
 //! function ([`State`]). [`Ledger`] is the only reader and writer of its tables.
 
 mod entry;
+mod filled;
 mod holds;
 mod joined;
 mod lease;

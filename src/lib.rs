@@ -9,6 +9,7 @@ pub mod cli;
 pub mod compile;
 #[cfg(feature = "cli")]
 pub mod demo;
+pub mod estimate;
 pub mod event;
 pub mod ident;
 pub mod ledger;

@@ -16,7 +16,7 @@ mod work;
 
 pub use error::Error;
 pub use join::Joined;
-pub use preview::{Estimates, Preview};
+pub use preview::Preview;
 pub use status::Status;
 pub use tool::{Finish, Tool};
 pub use work::Work;

@@ -108,7 +108,7 @@ impl Method {
 
 impl Shape {
     /// Reads the shape of the table as it is now. The second part says whether the server counts HOT updates.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         connection: &mut PgConnection,
         spec: &Spec,
         table_oid: i64,

@@ -73,6 +73,8 @@ pub enum Entry {
         /// Its new value.
         value: String,
     },
+    /// The backfill is done.
+    Filled(crate::estimate::Filled),
     /// All rows were compared.
     Verified {
         /// What was found.

@@ -25,6 +25,13 @@ CREATE TABLE crossfade.run (
 );
 CREATE INDEX ON crossfade.run (name, id);
 
+-- What a run was predicted to cost when it was registered, to be compared with the entry "filled" of its log.
+CREATE TABLE crossfade.prediction (
+    run_id     bigint      NOT NULL PRIMARY KEY REFERENCES crossfade.run,
+    at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    estimates  jsonb       NOT NULL
+);
+
 -- A column that an active run works on. The primary key is what keeps two runs off one column.
 CREATE TABLE crossfade.claim (
     table_oid   oid    NOT NULL,
@@ -82,6 +89,12 @@ CREATE TABLE crossfade.backfill (
     bound        bigint      NOT NULL,
     next_page    bigint      NOT NULL,
     started_at   timestamptz NOT NULL,
+    -- As it was when the first pass began: later passes leave this as it is.
+    began_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    start_lsn    pg_lsn      NOT NULL DEFAULT pg_catalog.pg_current_wal_insert_lsn(),
+    heap_bytes   bigint      NOT NULL DEFAULT 0,
+    toast_bytes  bigint      NOT NULL DEFAULT 0,
+    index_bytes  bigint      NOT NULL DEFAULT 0,
     -- What the engine says of itself once a second, for status.
     rows_per_second  double precision,
     eta_seconds      double precision,

@@ -115,6 +115,7 @@ impl State {
     /// # Errors
     /// [`IllegalEntry`] when the entry cannot follow this state: a step out of order, two phases at once, anything
     /// after the end.
+    #[expect(clippy::too_many_lines, reason = "the whole table in one place")]
     pub fn next(&self, program: &Program, entry: &Entry) -> Result<Self, IllegalEntry> {
         let illegal = |what: String| Err(IllegalEntry { seq: self.seq, what });
         let mut state = self.clone();
@@ -135,6 +136,7 @@ impl State {
                 _,
                 Entry::Interrupted
                 | Entry::Tuned { .. }
+                | Entry::Filled(_)
                 | Entry::Verified { .. }
                 | Entry::Repaired { .. }
                 | Entry::Joined

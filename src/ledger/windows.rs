@@ -174,10 +174,14 @@ impl Ledger {
                 _ => {}
             }
             let begin = self.sql(
-                "INSERT INTO crossfade.backfill AS b (run_id, pass, relfilenode, bound, next_page, started_at) \
+                "INSERT INTO crossfade.backfill AS b (run_id, pass, relfilenode, bound, next_page, started_at, heap_bytes, toast_bytes, \
+                   index_bytes) \
                  SELECT $1, 1, COALESCE(pg_catalog.pg_relation_filenode($2::bigint::oid), 0), \
                    COALESCE(pg_catalog.pg_relation_size($2::bigint::oid), 0) / pg_catalog.current_setting('block_size')::bigint, \
-                   0, pg_catalog.clock_timestamp() \
+                   0, pg_catalog.clock_timestamp(), COALESCE(pg_catalog.pg_relation_size($2::bigint::oid), 0), \
+                   COALESCE((SELECT pg_catalog.pg_relation_size(NULLIF(c.reltoastrelid, 0)) FROM pg_catalog.pg_class AS c \
+                     WHERE c.oid = $2::bigint::oid), 0), \
+                   COALESCE(pg_catalog.pg_indexes_size($2::bigint::oid), 0) \
                  ON CONFLICT (run_id) DO UPDATE SET pass = b.pass + 1, relfilenode = excluded.relfilenode, \
                    bound = excluded.bound, next_page = 0, started_at = excluded.started_at",
             );

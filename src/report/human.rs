@@ -2,10 +2,12 @@
 
 mod amounts;
 mod demo;
+mod estimates;
 mod preview;
 
 pub(crate) use amounts::{bytes, duration, number, plural, rate};
 pub(crate) use demo::{Demo, demo};
+pub(crate) use estimates::{compared, range};
 pub(crate) use preview::{changes, one_finding, preview, script};
 
 use std::fmt::Write as _;
@@ -83,6 +85,9 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
     }
     if status.rows_total > 0 || status.rows_done > 0 {
         row("rows", rows(status));
+    }
+    for (at, line) in status.filled.iter().flat_map(|f| compared(f, status.predicted.as_ref())).enumerate() {
+        row(if at == 0 { "backfill" } else { "" }, line);
     }
     if let Some(pace) = &status.pace {
         if let Some(reason) = &pace.slowed_by {
@@ -305,6 +310,7 @@ fn entry(entry: &Entry, look: Look) -> String {
             format!("{} is not at work any more; its pages were taken over", printable(holder))
         }
         Entry::Tuned { key, value } => format!("{} set to {}", printable(key), printable(value)),
+        Entry::Filled(filled) => estimates::filled(filled),
         Entry::Verified { counts } if counts.mismatches() == 0 => {
             format!("{} compared, every one equal", plural(counts.rows, "row"))
         }

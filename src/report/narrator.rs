@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::Look;
-use super::human::{duration, hold_times, number, plural, rate};
+use super::human::{compared, duration, hold_times, number, plural, rate};
 use super::look::printable;
 use crate::event::{Blocker, Event};
 use crate::ident::StepId;
@@ -29,6 +29,8 @@ pub(super) struct Narrator {
     filled: i64,
     /// What the phase found, for its line.
     note: Option<String>,
+    /// What came of the backfill beside what was predicted.
+    compared: Vec<String>,
     /// Why nothing happens right now.
     held: Option<String>,
     /// Whether it is the throttle or a pause, which somebody will say is over.
@@ -57,6 +59,7 @@ impl Narrator {
             progress: None,
             filled: 0,
             note: None,
+            compared: vec![],
             held: None,
             throttled: false,
             slowed: None,
@@ -79,12 +82,7 @@ impl Narrator {
             Event::PeerCame { holder, leads } => Some(peer_came(holder, *leads)),
             Event::PeerWent { holder } => Some(line("", &format!("{} has left", printable(holder)))),
             Event::PhaseStarted { phase } => {
-                self.phase = Some((*phase, now));
-                self.step = None;
-                self.progress = None;
-                self.filled = 0;
-                self.note = None;
-                self.go_on();
+                self.begin(*phase, now);
                 None
             }
             Event::PhaseDone { phase } => Some(self.phase_done(*phase, now)),
@@ -114,6 +112,10 @@ impl Narrator {
                     eta_seconds: *eta_seconds,
                 });
                 self.held = self.held.take().filter(|_| self.throttled);
+                None
+            }
+            Event::Filled { filled, predicted } => {
+                self.compared = compared(filled, predicted.as_deref());
                 None
             }
             Event::Hold { signal, value, limit } => {
@@ -156,6 +158,16 @@ impl Narrator {
                 None
             }
         }
+    }
+
+    fn begin(&mut self, phase: Phase, now: Instant) {
+        self.phase = Some((phase, now));
+        self.step = None;
+        self.progress = None;
+        self.filled = 0;
+        self.note = None;
+        self.compared.clear();
+        self.go_on();
     }
 
     fn lock_wait(
@@ -210,6 +222,9 @@ impl Narrator {
         });
         if let Some(note) = note {
             let _ = write!(text, "   {}", self.look.dim(&note));
+        }
+        for more in self.compared.drain(..) {
+            let _ = write!(text, "\n            {}", self.look.dim(&more));
         }
         self.progress = None;
         self.step = None;

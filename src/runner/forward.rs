@@ -163,7 +163,10 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
                 });
             }
         }
-        Action::Backfill(spec) => crate::backfill::run(work, spec).await?,
+        Action::Backfill(spec) => {
+            crate::backfill::run(work, spec).await?;
+            return backfilled(work, session, done).await;
+        }
         Action::Verify(spec) => {
             let outcome = gate::check(work, session, spec, step.phase, Some(step)).await?;
             return if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) };
@@ -172,6 +175,21 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
         Action::AwaitGrace { grace } => gate::await_grace(work, session, step, *grace).await?,
     }
     note(work, session, done).await
+}
+
+/// Records that the backfill is done, and what came of it: once, for a backfill that is repeated after a rollback finds
+/// its rows filled.
+async fn backfilled(work: &Work, session: &mut Session, done: Entry) -> Result<(), Error> {
+    let (ledger, run) = (&work.ledger, &work.run);
+    let log = ledger.log(&mut session.main, run.id).await?;
+    let known = log.iter().any(|line| matches!(line.entry, Entry::Filled(_)));
+    let filled = ledger.filled(&mut session.main, run.id, run.facts.table.oid).await?;
+    let Some(filled) = filled.filter(|_| !known) else { return note(work, session, done).await };
+    let predicted = ledger.prediction(&mut session.main, run.id).await?.map(Box::new);
+    let entries = [Entry::Filled(filled), done];
+    ledger.record(&mut session.main, run, Some(work.lease), &entries, &work.actor).await?;
+    work.emit(Event::Filled { filled, predicted });
+    Ok(())
 }
 
 /// Appends one entry, in a transaction of its own that proves the lease.

@@ -6,9 +6,10 @@ use sqlx::PgConnection;
 use super::Error;
 use crate::catalog::{self, ConversionCount, Facts, Finding};
 use crate::compile::compile;
+use crate::estimate::{self, Estimates};
 use crate::ledger::Ledger;
-use crate::plan::{BuildIndexes, Change, Plan};
-use crate::step::Program;
+use crate::plan::{Change, Plan};
+use crate::step::{Action, Program};
 
 /// How many keys of rows that do not convert are listed.
 const SAMPLE_KEYS: usize = 20;
@@ -29,17 +30,6 @@ pub struct Preview {
     /// What the catalog says of the table.
     #[serde(skip)]
     pub facts: Option<Facts>,
-}
-
-/// What the backfill would cost, from catalog facts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Estimates {
-    /// Rows in the table.
-    pub rows: i64,
-    /// Bytes of write-ahead log.
-    pub wal_bytes: i64,
-    /// Seconds, unthrottled.
-    pub seconds: f64,
 }
 
 /// Returns what a run of `plan` would do. Works in transactions that are rolled back.
@@ -72,10 +62,16 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
         }
     }
     let in_place = facts.changes.iter().all(|change| change.metadata_only);
-    let estimates =
-        if in_place { Estimates { rows: facts.table.rows, ..Estimates::default() } } else { estimate(plan, &facts) };
-    let program = Some(compile(plan, &facts, ledger.schema()));
-    Ok(Preview { program, estimates, warnings, refusals, in_place, facts: Some(facts) })
+    let program = compile(plan, &facts, ledger.schema());
+    let fills = program.steps.iter().find_map(|step| match &step.apply {
+        Action::Backfill(spec) => Some(spec),
+        _ => None,
+    });
+    let estimates = match fills {
+        Some(spec) => estimate::estimate(connection, plan, &facts, spec, refusals.is_empty()).await?,
+        None => Estimates { rows: facts.table.rows, ..Estimates::default() },
+    };
+    Ok(Preview { program: Some(program), estimates, warnings, refusals, in_place, facts: Some(facts) })
 }
 
 /// What the conversions of all rows speak against or warn of.
@@ -111,23 +107,4 @@ fn judge(change: &Change, count: &ConversionCount, refusals: &mut Vec<Finding>, 
                 .to_owned(),
         });
     }
-}
-
-/// A coarse estimate. Every row gets a new version: its own bytes and, as pages are full, one entry in every index; the
-/// figures behind the constants were taken on one 2-core machine (see ARCHITECTURE.md).
-fn estimate(plan: &Plan, facts: &Facts) -> Estimates {
-    const ROWS_PER_SECOND: f64 = 110_000.0;
-    const SECONDS_PER_INDEX_ENTRY: f64 = 2.0e-6;
-    const WAL_PER_ROW: i64 = 80;
-    const WAL_PER_INDEX_ENTRY: i64 = 150;
-    const PAGE: i64 = 8192;
-    let rows = facts.table.rows.max(0);
-    let width = (facts.table.pages * PAGE).checked_div(rows).unwrap_or(0);
-    let new_indexes = i64::try_from(facts.indexes.len() + plan.indexes.add.len()).unwrap_or(i64::MAX);
-    let before = if plan.indexes.build == BuildIndexes::BeforeBackfill { new_indexes } else { 0 };
-    let entries = facts.table.index_count + before;
-    let wal_bytes = rows * (width + WAL_PER_ROW + entries * WAL_PER_INDEX_ENTRY);
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let seconds = rows as f64 * (1.0 / ROWS_PER_SECOND + entries as f64 * SECONDS_PER_INDEX_ENTRY);
-    Estimates { rows, wal_bytes, seconds }
 }

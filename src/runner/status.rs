@@ -5,7 +5,8 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Error;
-use crate::ledger::{Ledger, Mode, Peer, Run, State};
+use crate::estimate::{Estimates, Filled};
+use crate::ledger::{Entry, Ledger, LedgerError, Mode, Peer, Run, State};
 use crate::phase::Phase;
 use crate::step::Action;
 use crate::throttle::{HoldTime, PaceReport};
@@ -45,6 +46,10 @@ pub struct Status {
     pub old_quiet_seconds: Option<i64>,
     /// When the latest check ended.
     pub verified_at: Option<DateTime<Utc>>,
+    /// What the run was predicted to cost when it was registered.
+    pub predicted: Option<Estimates>,
+    /// What came of the backfill; `None` until it is done.
+    pub filled: Option<Filled>,
     /// How fast the backfill goes; `None` when it is not at work.
     pub pace: Option<PaceReport>,
     /// What each signal cost the backfill so far, the dearest first.
@@ -56,7 +61,10 @@ pub struct Status {
 /// # Errors
 /// The ledger's.
 pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<Status, Error> {
-    let state = ledger.state(connection, run).await?;
+    let log = ledger.log(connection, run.id).await?;
+    let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
+    let filled =
+        log.iter().rev().find_map(|line| if let Entry::Filled(filled) = line.entry { Some(filled) } else { None });
     let holder = ledger.holder(connection, run.id).await?.map(|(holder, _)| holder);
     let joined: Vec<_> = ledger.peers(connection, run.id).await?.into_iter().filter(|peer| !peer.leads).collect();
     let counts = ledger.write_counts(connection, run).await?;
@@ -94,6 +102,8 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         conflicts: counts.conflicts,
         old_quiet_seconds: expanded.then_some(counts.old_quiet_seconds),
         verified_at: checked.map(|(at, _)| at),
+        predicted: ledger.prediction(connection, run.id).await?,
+        filled,
         pace,
         holds,
     })

@@ -297,7 +297,10 @@ impl Tool {
         self.ledger.create(&mut connection).await?;
         let new = NewRun { plan, plan_text: text, facts: &facts, program: &program };
         match self.ledger.register(&mut connection, &new, &self.actor).await {
-            Ok(_) => (self.sink)(Event::Registered { name: name.to_owned() }),
+            Ok(run) => {
+                self.ledger.store_prediction(&mut connection, run, &preview.estimates).await?;
+                (self.sink)(Event::Registered { name: name.to_owned() });
+            }
             // Somebody else registered the same plan a moment ago: go on with that run.
             Err(LedgerError::ColumnClaimed { other, .. }) if other == name => {}
             Err(error) => return Err(error.into()),

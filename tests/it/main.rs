@@ -8,6 +8,7 @@ mod cli;
 mod cli_runs;
 mod crashes;
 mod engines;
+mod estimates;
 mod harness;
 mod harness_works;
 mod join;

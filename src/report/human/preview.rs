@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::look::{Look, printable};
-use super::{bytes, duration, number};
+use super::{estimates, number, range};
 use crate::catalog::Finding;
 use crate::phase::Phase;
 use crate::plan::{ChangeKind, Plan};
@@ -16,9 +16,8 @@ const LONG_STATEMENT: usize = 8;
 
 /// Returns the dry run of `plan`, which was read from `path`.
 pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) -> String {
-    let estimates = &preview.estimates;
-    let mut text =
-        format!("Plan {} on {}, {} rows\n\n", look.bold(plan.name.as_str()), plan.table, number(estimates.rows));
+    let costs = &preview.estimates;
+    let mut text = format!("Plan {} on {}, {} rows\n\n", look.bold(plan.name.as_str()), plan.table, number(costs.rows));
     for change in changes(plan) {
         let _ = writeln!(text, "  {change}");
     }
@@ -26,20 +25,13 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
         text.push_str("\nNo new column is needed: PostgreSQL makes this change without touching the rows.\n");
     }
     if let Some(program) = &preview.program {
-        steps(&mut text, program, estimates.seconds, look);
+        let fill = costs.orders.as_ref().map(|orders| orders.backfill_paced);
+        steps(&mut text, program, &fill.map(range).unwrap_or_default(), look);
+        estimates::orders(&mut text, costs, look);
     }
     findings(&mut text, "Good to know", &preview.warnings, &look.yellow("warning"), look);
     findings(&mut text, "In the way", &preview.refusals, &look.red("refused"), look);
     text.push('\n');
-    if !preview.in_place && preview.program.is_some() {
-        let _ = writeln!(
-            text,
-            "Estimate: {} rows to fill, about {} of WAL, about {}.",
-            number(estimates.rows),
-            bytes(estimates.wal_bytes),
-            duration(estimates.seconds)
-        );
-    }
     if let Some(program) = &preview.program {
         let _ = writeln!(text, "{}", way_back(program));
     }
@@ -51,13 +43,13 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
     text
 }
 
-fn steps(text: &mut String, program: &Program, seconds: f64, look: Look) {
+fn steps(text: &mut String, program: &Program, fill: &str, look: Look) {
     for phase in &program.phases {
         let steps: Vec<_> = program.steps_of(*phase).collect();
         if !steps.is_empty() {
             let _ = writeln!(text, "\n{}", look.bold(&format!("{phase}: {}", purpose(*phase))));
             for step in steps {
-                one_step(text, step, seconds, look);
+                one_step(text, step, fill, look);
             }
         }
     }
@@ -126,9 +118,9 @@ fn purpose(phase: Phase) -> &'static str {
     }
 }
 
-fn one_step(text: &mut String, step: &Step, seconds: f64, look: Look) {
+fn one_step(text: &mut String, step: &Step, fill: &str, look: Look) {
     let _ = writeln!(text, "  {}", printable(&step.title));
-    let _ = writeln!(text, "    {}", look.dim(&format!("{}; {}", locks(step), time(&step.apply, seconds))));
+    let _ = writeln!(text, "    {}", look.dim(&format!("{}; {}", locks(step), time(&step.apply, fill))));
     for statement in step.sql() {
         let statement = printable(&statement);
         let lines: Vec<_> = statement.lines().collect();
@@ -158,11 +150,11 @@ fn locks(step: &Step) -> String {
     format!("lock {}: {effect}", step.lock)
 }
 
-fn time(action: &Action, seconds: f64) -> String {
+fn time(action: &Action, fill: &str) -> String {
     match action {
         Action::Transaction { .. } => "for milliseconds".to_owned(),
         Action::Concurrent { .. } => "reads the whole table, outside a transaction".to_owned(),
-        Action::Backfill(_) => format!("in small transactions, about {}", duration(seconds)),
+        Action::Backfill(_) => format!("in small transactions, {fill}"),
         Action::Verify(_) => "reads the whole table".to_owned(),
         Action::AwaitQuiet { .. } | Action::AwaitGrace { .. } => "only waits".to_owned(),
     }

@@ -21,9 +21,142 @@ fn status_of(state: &str) -> Status {
         conflicts: 0,
         old_quiet_seconds: Some(3),
         verified_at: None,
+        predicted: None,
+        filled: None,
         pace: None,
         holds: vec![],
     }
+}
+
+/// Predictions as a table of a million rows gives them.
+fn estimates() -> crate::estimate::Estimates {
+    use crate::estimate::{Machine, Orders, Pace, Prediction, Range};
+    let prediction = |hot_share, wal_bytes, low| Prediction {
+        sub_passes: 16.0,
+        hot_share,
+        wal_bytes,
+        heap_growth: 23_000_000,
+        heap_growth_share: 0.19,
+        toast_growth: 0,
+        index_growth: 4_000_000,
+        seconds: Range { low, high: 2.0 * low },
+        build_wal_bytes: 7_000_000,
+        build_bytes: 7_000_000,
+        build_seconds: Range { low: 1.0, high: 3.0 },
+    };
+    let orders = Orders {
+        order: crate::plan::BuildIndexes::BeforeBackfill,
+        before_backfill: prediction(0.0, 740_000_000, 10.0),
+        after_backfill: prediction(0.82, 360_000_000, 5.0),
+        order_matters: true,
+        paced: Range { low: 20.0, high: 23.0 },
+        backfill_paced: Range { low: 20.0, high: 20.0 },
+        pace: Pace { workers: 2, max_rows_per_second: Some(50_000) },
+        machine: Machine { measured: true, sample_pages: 512, ..Machine::default() },
+        assumptions: vec!["wal_level is logical: every new row version is logged whole".to_owned()],
+    };
+    crate::estimate::Estimates { rows: 1_000_000, wal_bytes: 747_000_000, seconds: 21.5, orders: Some(orders) }
+}
+
+fn filled() -> crate::estimate::Filled {
+    crate::estimate::Filled {
+        rows: 1_000_000,
+        hot: Some(810_000),
+        seconds: 21.3,
+        paused_seconds: 0.0,
+        wal_bytes: 761_000_000,
+        heap_before: 120_000_000,
+        heap_after: 144_000_000,
+        toast_before: 0,
+        toast_after: 0,
+        indexes_before: 60_000_000,
+        indexes_after: 61_000_000,
+    }
+}
+
+#[test]
+fn what_came_of_a_backfill_stands_beside_what_was_predicted() {
+    insta::assert_snapshot!(compared(&filled(), Some(&estimates())).join("\n"), @"
+    1,000,000 rows in 21 s (predicted about 20 s)
+    the whole server wrote 726 MB of WAL meanwhile (predicted 706 MB)
+    heap +20 % (+19 %), indexes +2 % (+7 %), 81 % of updates HOT (0 %)
+    ");
+    let paused = crate::estimate::Filled { paused_seconds: 12.0, hot: None, ..filled() };
+    insta::assert_snapshot!(compared(&paused, None).join("\n"), @"
+    1,000,000 rows in 21 s, paused for 12.0 s of it
+    the whole server wrote 726 MB of WAL meanwhile
+    heap +20 %, indexes +2 %
+    ");
+    assert_eq!(compared(&crate::estimate::Filled { rows: 9_999, ..filled() }, None), Vec::<String>::new());
+    insta::assert_snapshot!(estimates::filled(&filled()), @"1,000,000 rows filled in 21 s; WAL of the whole server 726 MB, heap +20 %, indexes +2 %, 81 % HOT");
+    let mut done = status_of("waiting");
+    (done.filled, done.predicted) = (Some(filled()), Some(estimates()));
+    insta::assert_snapshot!(status(&done, Look::default()), @"
+    vehicle-status   backfill, waiting
+      worker     anna@web1, pid 7
+      rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
+      backfill   1,000,000 rows in 21 s (predicted about 20 s)
+                 the whole server wrote 726 MB of WAL meanwhile (predicted 706 MB)
+                 heap +20 % (+19 %), indexes +2 % (+7 %), 81 % of updates HOT (0 %)
+      writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
+      verified   not yet
+      next: crossfade status vehicle-status --watch
+    ");
+}
+
+#[test]
+fn times_are_ranges() {
+    let of = |low, high| range(crate::estimate::Range { low, high });
+    assert_eq!(of(0.1, 0.9), "less than 1 s");
+    assert_eq!(of(0.4, 1.2), "about 1 s");
+    assert_eq!(of(6.2, 13.4), "6-13 s");
+    assert_eq!(of(80.0, 190.0), "1-3 min");
+    assert_eq!(of(3000.0, 9000.0), "1-2 h");
+    assert_eq!(of(200_000.0, 200_000.0), "about 2 d");
+}
+
+#[test]
+fn both_orders_fit_a_terminal_of_80_columns() {
+    let mut text = String::new();
+    let mut costs = estimates();
+    estimates::orders(&mut text, &costs, Look::default());
+    insta::assert_snapshot!(text, @"
+    cost: 1,000,000 rows to fill
+                           before_backfill (this plan)              after_backfill
+      WAL of the backfill                       706 MB                      343 MB
+      WAL of index builds                       6.7 MB                      6.7 MB
+      heap grows by                      22 MB (+19 %)               22 MB (+19 %)
+      indexes grow by                            10 MB                       10 MB
+      updates that are HOT                         0 %                        82 %
+      time, unthrottled                        11-23 s                      6-13 s
+      `indexes.build: after_backfill` would save about 362 MB of WAL (51 %) and
+      7.5 s.
+      Times are rough: one worker, no throttle, the server as busy as just now.
+      They come from reading 512 pages of the table for a moment.
+      At the plan's pace (2 workers, 50,000 rows/s at the most): 20-23 s.
+      Note: wal_level is logical: every new row version is logged whole.
+    ");
+    assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
+    let orders = costs.orders.as_mut().unwrap();
+    orders.order_matters = false;
+    orders.before_backfill = orders.after_backfill.clone();
+    orders.assumptions.clear();
+    orders.pace = crate::estimate::Pace { workers: 1, max_rows_per_second: None };
+    let mut text = String::new();
+    estimates::orders(&mut text, &costs, Look::default());
+    insta::assert_snapshot!(text, @"
+    cost: 1,000,000 rows to fill
+      WAL of the backfill                       343 MB
+      WAL of index builds                       6.7 MB
+      heap grows by                      22 MB (+19 %)
+      indexes grow by                            10 MB
+      updates that are HOT                        82 %
+      time, unthrottled                         6-13 s
+      No index is built that the backfill would write to: `indexes.build` makes no
+      difference.
+      Times are rough: one worker, no throttle, the server as busy as just now.
+      They come from reading 512 pages of the table for a moment.
+    ");
 }
 
 #[test]
@@ -186,7 +319,7 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
     let mut shown = crate::runner::Preview {
         program: Some(program),
         facts: None,
-        estimates: crate::runner::Estimates { rows: 1_000_000, wal_bytes: 700_000_000, seconds: 8.0 },
+        estimates: estimates(),
         warnings: vec![finding("catalog::trigger", "trigger touch fires on every update")],
         refusals: vec![],
         in_place: false,
@@ -210,11 +343,25 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
 
     A lock that is not to be had at once is let go and tried again: nobody queues behind it.
 
+    cost: 1,000,000 rows to fill
+                           before_backfill (this plan)              after_backfill
+      WAL of the backfill                       706 MB                      343 MB
+      WAL of index builds                       6.7 MB                      6.7 MB
+      heap grows by                      22 MB (+19 %)               22 MB (+19 %)
+      indexes grow by                            10 MB                       10 MB
+      updates that are HOT                         0 %                        82 %
+      time, unthrottled                        11-23 s                      6-13 s
+      `indexes.build: after_backfill` would save about 362 MB of WAL (51 %) and
+      7.5 s.
+      Times are rough: one worker, no throttle, the server as busy as just now.
+      They come from reading 512 pages of the table for a moment.
+      At the plan's pace (2 workers, 50,000 rows/s at the most): 20-23 s.
+      Note: wal_level is logical: every new row version is logged whole.
+
     Good to know
       warning[catalog::trigger]: trigger touch fires on every update
         help: do something
 
-    Estimate: 1,000,000 rows to fill, about 668 MB of WAL, about 8.0 s.
     Point of no return: contract.drop (Drop column a). Until then crossfade rollback takes everything back.
     Nothing was changed. Next: crossfade run plans/p.yaml
     ");

@@ -1,0 +1,285 @@
+//! Reads what the model wants to know, and asks it for both orders.
+
+use serde::Deserialize;
+use sqlx::{PgConnection, Row};
+
+use super::calibrate::{self, Sample, Value};
+use super::facts::{Added, Column, Index, NewIndex, SHORT, Server, Subject};
+use super::model::{LINE_POINTER, blocks_hot, predict};
+use super::{Estimates, Orders, Pace};
+use crate::backfill::{self, Method, Shape};
+use crate::catalog::{Conversion, Facts, IndexFacts};
+use crate::compile::column_of_index;
+use crate::ident::ColumnName;
+use crate::pg;
+use crate::plan::{BuildIndexes, CopyIndexes, Plan};
+
+/// Since this version a BRIN index does not keep updates from being HOT.
+const BRIN_LEAVES_HOT: u32 = 160_000;
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    fillfactor: f64,
+    unlogged: bool,
+    full_identity: bool,
+    analyzed: bool,
+    columns: Vec<Column>,
+    indexes: Vec<AnsweredIndex>,
+    types: Vec<Type>,
+    server: Server,
+}
+
+#[derive(Debug, Deserialize)]
+struct AnsweredIndex {
+    name: String,
+    bytes: f64,
+    entries: f64,
+    summary: bool,
+    correlation: f64,
+    columns: Vec<Column>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Type {
+    len: Option<i16>,
+    align: Option<u8>,
+}
+
+/// Returns what a run of `plan` would cost, whose backfill is `spec`. Reads the catalog; with `may_read`, times reads of
+/// the table as well, for a second at the most.
+///
+/// # Errors
+/// The server's.
+pub(crate) async fn estimate(
+    connection: &mut PgConnection,
+    plan: &Plan,
+    facts: &Facts,
+    spec: &backfill::Spec,
+    may_read: bool,
+) -> Result<Estimates, sqlx::Error> {
+    let active: Vec<usize> = (0..facts.changes.len()).filter(|n| !facts.changes[*n].metadata_only).collect();
+    let types: Vec<_> = active.iter().map(|n| facts.changes[*n].new_base_type.clone()).collect();
+    let query = pg::query(include_str!("facts.sql")).bind(facts.table.oid).bind(types);
+    let text: String = query.fetch_one(&mut *connection).await?.try_get(0)?;
+    let answer: Answer = serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let values: Vec<_> = active.iter().map(|n| value(plan, facts, *n)).collect();
+    let pages = u32::try_from(facts.table.pages).unwrap_or(u32::MAX);
+    let sample = if may_read {
+        calibrate::calibrate(connection, &plan.table.sql(), pages, &values).await?
+    } else {
+        Sample::default()
+    };
+    let analyzed = answer.analyzed;
+    let subject = subject(plan, facts, &active, answer, &sample);
+    let shape = shape(connection, facts, spec, &subject, may_read).await?;
+    let predicted = |order| {
+        let method = Method::choose(&Shape { filled_is_indexed: blocks_hot(&subject, order), ..shape });
+        predict(&subject, order, method, &sample.machine, plan.backfill.batch_target.as_secs_f64())
+    };
+    let before_backfill = predicted(BuildIndexes::BeforeBackfill);
+    let after_backfill = predicted(BuildIndexes::AfterBackfill);
+    let pace = Pace { workers: plan.backfill.workers, max_rows_per_second: plan.backfill.max_rows_per_second };
+    let order = plan.indexes.build;
+    let own = if order == BuildIndexes::BeforeBackfill { &before_backfill } else { &after_backfill };
+    let backfill_paced = own.seconds.paced(subject.rows, pace);
+    let paced = backfill_paced.plus(own.build_seconds);
+    Ok(Estimates {
+        rows: whole(subject.rows),
+        wal_bytes: own.all_wal_bytes(),
+        seconds: f64::midpoint(paced.low, paced.high),
+        orders: Some(Orders {
+            order,
+            order_matters: before_backfill != after_backfill,
+            paced,
+            backfill_paced,
+            pace,
+            machine: sample.machine,
+            assumptions: assumptions(&subject, analyzed, &sample),
+            before_backfill,
+            after_backfill,
+        }),
+    })
+}
+
+/// Returns what the engine will choose its method from; where that may not or cannot be read, the same from `subject`.
+async fn shape(
+    connection: &mut PgConnection,
+    facts: &Facts,
+    spec: &backfill::Spec,
+    subject: &Subject,
+    may_read: bool,
+) -> Result<Shape, sqlx::Error> {
+    if may_read {
+        match Shape::read(connection, spec, facts.table.oid).await {
+            Ok((shape, _)) => return Ok(shape),
+            Err(error) if error.as_database_error().is_some() => tracing::debug!(%error, "read the table's shape"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Shape {
+        pages: u32::try_from(facts.table.pages).unwrap_or(u32::MAX),
+        rows_per_page: subject.rows_per_page(),
+        row_bytes: Some(subject.row_bytes().0 + LINE_POINTER),
+        filled_is_indexed: false,
+    })
+}
+
+/// Returns the new value of a change as SQL over the row `t` of the table, without the run's own functions: those would
+/// have to be created.
+fn value(plan: &Plan, facts: &Facts, position: usize) -> String {
+    let (change, facts) = (&plan.changes[position], &facts.changes[position]);
+    let old = format!("t.{}", change.old.sql());
+    match &facts.forward {
+        Conversion::Identity => old,
+        Conversion::InfallibleCast => format!("CAST({old} AS {})", facts.new_base_type),
+        Conversion::Expression { sql, .. } => format!("CAST(({sql}) AS {})", facts.new_type),
+        Conversion::None => format!("CAST(NULL AS {})", facts.new_base_type),
+    }
+}
+
+fn subject(plan: &Plan, facts: &Facts, active: &[usize], answer: Answer, sample: &Sample) -> Subject {
+    let pages = float(facts.table.pages);
+    // Where the planner has not counted, or every page was read, what was read is better.
+    let rows = match sample.rows_per_page {
+        Some(rows_per_page) if sample.whole || !answer.analyzed => rows_per_page * pages,
+        _ => float(facts.table.rows.max(0)),
+    };
+    let share = |entries: f64| if rows > 0.0 && entries >= 0.0 { (entries / rows).min(1.0) } else { 1.0 };
+    let added: Vec<_> = active
+        .iter()
+        .enumerate()
+        .map(|(at, position)| {
+            let old = answer.columns.iter().find(|column| column.attnum == facts.changes[*position].old.attnum);
+            let computed = facts.changes[*position].forward != Conversion::Identity;
+            added(old, answer.types.get(at).copied(), sample.values.get(at).copied(), computed)
+        })
+        .collect();
+    let new_indexes = new_indexes(plan, facts, active, &answer, &added, share);
+    let index = |index: &AnsweredIndex| Index {
+        bytes: index.bytes,
+        share: share(index.entries),
+        columns: index.columns.clone(),
+        correlation: index.correlation,
+        summary: index.summary,
+    };
+    Subject {
+        rows,
+        pages,
+        indexes: answer.indexes.iter().map(index).collect(),
+        columns: answer.columns,
+        added,
+        new_indexes,
+        fillfactor: answer.fillfactor,
+        unlogged: answer.unlogged,
+        full_identity: answer.full_identity,
+        server: answer.server,
+    }
+}
+
+/// The new column: as what was read says, or else as the old column is.
+fn added(old: Option<&Column>, new: Option<Type>, value: Option<Value>, computed: bool) -> Added {
+    /// Bytes that a computed value's length word has more than the one that is stored with it.
+    const LONG_LENGTH_WORD: f64 = 3.0;
+    let len = new.and_then(|new| new.len).unwrap_or(-1);
+    let align = new.and_then(|new| new.align).unwrap_or(4);
+    let of_old = old.filter(|old| old.len == len).and_then(|old| old.width);
+    let width = value.map(|value| match value.width {
+        width if computed && len < 0 && width < SHORT + LONG_LENGTH_WORD => (width - LONG_LENGTH_WORD).max(1.0),
+        width => width,
+    });
+    Added {
+        column: Column {
+            name: String::new(),
+            attnum: 0,
+            len,
+            align,
+            dropped: false,
+            width: width.or(of_old),
+            null_share: value.map(|value| value.null_share).or(old.and_then(|old| old.null_share)),
+            n_distinct: old.and_then(|old| old.n_distinct),
+        },
+        toast_bytes: value.map_or(0.0, |value| value.toast_bytes),
+    }
+}
+
+/// The indexes of the index phase: twins and added ones that are not unique.
+fn new_indexes<'p>(
+    plan: &'p Plan,
+    facts: &'p Facts,
+    active: &[usize],
+    answer: &Answer,
+    added: &[Added],
+    share: impl Fn(f64) -> f64,
+) -> Vec<NewIndex> {
+    // What an old column's attribute number becomes.
+    let new_of = |attnum: i16| {
+        let at = active.iter().position(|position| facts.changes[*position].old.attnum == attnum)?;
+        added.get(at).map(|added| added.column.clone())
+    };
+    let twin = |index: &IndexFacts| {
+        let original = answer.indexes.iter().find(|original| original.name == index.name)?;
+        let columns = original.columns.iter().map(|column| new_of(column.attnum).unwrap_or_else(|| column.clone()));
+        Some(NewIndex {
+            columns: columns.collect(),
+            blocks_hot: !original.summary || facts.server_version < BRIN_LEAVES_HOT,
+            filled: true,
+            share: share(original.entries),
+            summary: original.summary,
+        })
+    };
+    let copied = |index: &&IndexFacts| {
+        plan.indexes.copy == CopyIndexes::All
+            && !index.unique
+            && index.changes.iter().any(|change| active.contains(change))
+    };
+    let in_place =
+        || plan.changes.iter().zip(&facts.changes).filter(|(_, f)| f.metadata_only).map(|(change, _)| change);
+    let of_the_plan = |add: &'p crate::plan::AddIndex| {
+        let position = |column: &ColumnName| active.iter().position(|n| plan.changes[*n].new == *column);
+        let filled = add.columns.iter().any(|column| position(column).is_some());
+        let columns = add.columns.iter().filter_map(|column| {
+            if let Some(at) = position(column) {
+                return added.get(at).map(|added| added.column.clone());
+            }
+            let name = column_of_index(column, in_place()).as_str();
+            answer.columns.iter().find(|column| column.name == name && !column.dropped).cloned()
+        });
+        NewIndex { columns: columns.collect(), blocks_hot: filled, filled, share: 1.0, summary: false }
+    };
+    let twins = facts.indexes.iter().filter(copied).filter_map(twin);
+    twins.chain(plan.indexes.add.iter().filter(|add| !add.unique).map(of_the_plan)).collect()
+}
+
+/// What a person should know of how the figures came about.
+fn assumptions(subject: &Subject, analyzed: bool, sample: &Sample) -> Vec<String> {
+    let mut said = Vec::new();
+    if !analyzed {
+        said.push(
+            "the table was never analysed: rows and widths are from a few pages; ANALYZE makes this better".into(),
+        );
+    }
+    if !sample.machine.measured && subject.rows > 0.0 {
+        said.push("the table could not be read for a calibration: times are those of another machine".into());
+    }
+    if subject.unlogged {
+        said.push("the table is unlogged: nothing of it is in the write-ahead log".into());
+    } else if !subject.server.full_page_writes {
+        said.push("full_page_writes is off: no page images are counted".into());
+    } else if subject.server.wal_compression {
+        said.push("wal_compression is on: page images are taken to be half as large".into());
+    }
+    if subject.server.logical && !subject.unlogged {
+        said.push("wal_level is logical: every new row version is logged whole".into());
+    }
+    said
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn float(count: i64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a float that does not fit saturates")]
+fn whole(value: f64) -> i64 {
+    value.round() as i64
+}
