@@ -103,9 +103,9 @@ mod tests {
         // With the column in an index: the heap grew by 36 %.
         let indexed = rehearse(75.0, 104.0, true);
         assert!((indexed.stay - 0.66).abs() < 0.04 && (indexed.sub_passes - 4.0).abs() < 0.01, "{indexed:?}");
-        // Room for all.
+        // Room for all: the first windows are gone through twice, until that is learned.
         let roomy = rehearse(34.0, 104.0, false);
-        assert!(roomy.stay >= 1.0 && roomy.sub_passes <= 1.0, "{roomy:?}");
+        assert!(roomy.stay >= 1.0 && roomy.sub_passes < 2.0, "{roomy:?}");
         // A row a page, and none.
         assert!(rehearse(1.0, 8000.0, false).stay <= 0.0);
         assert!(rehearse(0.0, 100.0, false).stay <= 1.0);
