@@ -146,7 +146,7 @@ fn results(lines: &[Line], rows: Rows) -> Table {
 
 fn targets(sizes: &[(Rows, Vec<Line>)], indexes: u8) -> Targets {
     let mut targets = Targets::new();
-    let two_workers = Way::Ours { sub_passes: None, workers: 2 };
+    let two_workers = Way::Ours { sub_passes: None, workers: 2, keys: "" };
     let find = |lines: &'_ [Line], way, order, of: &dyn Fn(&Outcome) -> f64| {
         let line = lines.iter().find(|line| line.contestant.way == way && line.contestant.order == order);
         line.map_or(f64::NAN, |line| line.median(of))

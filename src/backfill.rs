@@ -10,9 +10,11 @@ mod horizon;
 mod method;
 mod orders;
 mod pace;
+pub(crate) mod privileged;
 mod rehearse;
 mod slices;
 mod spec;
+mod strict;
 mod worker;
 
 pub use control::run;

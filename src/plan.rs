@@ -19,7 +19,8 @@ pub use bytes::{Bytes, BytesError};
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use model::{
     AddIndex, Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Day, Freeze, Indexes,
-    LongTransactions, OnConflict, OnError, Plan, Probe, Requires, Schedule, Throttle, Verify, WalCompression, Window,
+    LongTransactions, OnConflict, OnError, Plan, Probe, Requires, Schedule, Throttle, Triggers, Verify, WalCompression,
+    Window,
 };
 pub use schema::json_schema;
 

@@ -36,8 +36,8 @@ pub(crate) enum Way {
     Client,
     /// A client that sets the key to itself, and a PL/pgSQL trigger that fills the column.
     Touch,
-    /// crossfade, with sub-passes as it chooses them itself unless they are given.
-    Ours { sub_passes: Option<u32>, workers: u16 },
+    /// crossfade, with sub-passes as it chooses them itself unless they are given, and more keys of the plan's `backfill`.
+    Ours { sub_passes: Option<u32>, workers: u16, keys: &'static str },
 }
 
 /// One line of the table.
@@ -75,7 +75,8 @@ pub(crate) struct Outcome {
 
 /// All contestants. The first of each order is what the others of that order are compared with.
 pub(crate) fn all() -> Vec<Contestant> {
-    let ours = |sub_passes, workers| Way::Ours { sub_passes, workers };
+    let ours = |sub_passes, workers| Way::Ours { sub_passes, workers, keys: "" };
+    let asking = |keys| Way::Ours { sub_passes: None, workers: 2, keys };
     let ways = [
         ("one UPDATE", Way::Update),
         ("one UPDATE, sync trigger", Way::UpdateInSync),
@@ -85,10 +86,13 @@ pub(crate) fn all() -> Vec<Contestant> {
         ("crossfade k=1", ours(Some(1), 1)),
         ("crossfade 1 worker", ours(None, 1)),
         ("crossfade 2 workers", ours(None, 2)),
+        ("the same, triggers: skip", asking(", triggers: skip")),
+        ("the same, and lz4", asking(", triggers: skip, wal_compression: lz4")),
     ];
     let of = |order| ways.into_iter().map(move |(name, way)| Contestant { name, way, order });
     // With the index first no update of the new column can be HOT, and what crossfade chooses is k = 1.
-    of(Order::After).chain(of(Order::First).filter(|c| c.way != ours(Some(1), 1))).collect()
+    let usual = |way| !matches!(way, Way::Ours { sub_passes, keys, .. } if sub_passes.is_some() || !keys.is_empty());
+    of(Order::After).chain(of(Order::First).filter(|c| usual(c.way))).collect()
 }
 
 /// Counters of the server at one moment.
@@ -202,9 +206,9 @@ fn procedure() -> String {
 impl Filler {
     /// Does what comes before the fill.
     async fn prepare(contestant: &Contestant, database: &Database) -> Result<Self> {
-        if let Way::Ours { sub_passes, workers } = contestant.way {
+        if let Way::Ours { sub_passes, workers, keys } = contestant.way {
             let build = if contestant.order == Order::After { "after_backfill" } else { "before_backfill" };
-            let tool = Crossfade::new(database, &plan(build, &format!("backfill: {{ workers: {workers} }}\n")))?;
+            let tool = Crossfade::new(database, &plan(build, &format!("backfill: {{ workers: {workers}{keys} }}\n")))?;
             tool.start().await?;
             if let Some(k) = sub_passes {
                 tool.tune(&format!("sub_passes={k}")).await?;

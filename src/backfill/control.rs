@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
+use super::privileged::{self, Refused};
 use super::spec::Spec;
 use super::worker::{Left, Worker};
 use crate::event::Event;
@@ -29,9 +30,6 @@ const PROGRESS: Duration = Duration::from_millis(250);
 const REPORT: Duration = Duration::from_secs(1);
 /// The time over which the rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
-
-/// For a look at a setting.
-const BRIEF: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(1), statement: Duration::from_secs(5) };
 
 /// What all workers of a backfill share.
 pub(super) struct Shared {
@@ -78,7 +76,7 @@ pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
         method: Method::choose(&shape),
         counts_hot,
         step: step.map_or_else(|| StepId("backfill.rows".to_owned()), |step| step.id.clone()),
-        session: session(work, &mut connection).await,
+        session: session(work, &mut connection).await?,
         lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
         batch_timeout: deadlock_timeout.mul_f64(0.9),
     });
@@ -91,20 +89,15 @@ pub(super) async fn connect(work: &Work, purpose: &str, announce: bool) -> Resul
     work.connector.connect_patiently(purpose, &work.stop, sink).await?.ok_or(Error::Interrupted)
 }
 
-/// Returns the settings of a batch's transaction. One that may not be set is told and left out.
-async fn session(work: &Work, connection: &mut PgConnection) -> String {
-    let mut session = "SET LOCAL enable_seqscan = off; ".to_owned();
-    if let Some(method) = work.run.plan.backfill.wal_compression {
-        let set = format!("SET LOCAL wal_compression = {}", method.as_str());
-        match pg::look(connection, BRIEF, &set, "SELECT 'set'::text").await {
-            Ok(_) => session = session + &set + "; ",
-            Err(error) => {
-                let message = format!("the backfill's log is not compressed: {}", pg::describe(&error));
-                work.emit(Event::Warning { message });
-            }
-        }
+/// Returns the settings of a batch's transaction, as statements.
+async fn session(work: &Work, connection: &mut PgConnection) -> Result<String, Error> {
+    let plan = &work.run.plan.backfill;
+    if let Some(Refused { key, said, help }) = privileged::refused(connection, plan).await?.into_iter().next() {
+        let reason = format!("the plan asks for `backfill.{key}`, which the server refuses ({said}); {help}");
+        return Err(Error::Blocked { reason });
     }
-    session
+    // The planner has no statistics of the new column; a TID range scan is what is wanted, always.
+    Ok("SET LOCAL enable_seqscan = off; ".to_owned() + &privileged::statements(plan))
 }
 
 async fn deadlock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {

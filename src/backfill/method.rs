@@ -23,14 +23,8 @@ const MOST_WINDOW_PAGES: u32 = 32 * 1024;
 /// With several workers, a batch takes no more than this part of a window, for the same reason (measured with two workers:
 /// as many updates stay HOT as with one; without it, 3 % fewer do).
 const BATCHES_IN_WINDOW: u32 = 8;
-/// Sub-passes where an index holds a filled column. No update is HOT then, but new versions that stay on their page keep
-/// the table small and are logged as differences (measured: heap 1.36 instead of 2.07, 11 % less WAL, 7 % less CPU; 8
-/// sub-passes keep it smaller still, at 2 % less CPU only).
-const INDEXED_SUB_PASSES: u32 = 4;
 /// The most parts that rows of a page are divided into.
 const MOST_PARTS: f64 = 255.0;
-/// With this share of its room free, a page takes a new version of every row at once.
-const ROOMY: f64 = 0.5;
 /// Bytes of a page that rows can have.
 const PAGE_ROOM: f64 = 8168.0;
 
@@ -69,9 +63,8 @@ impl Method {
         // A small table still has windows for several workers.
         let window_pages = (shape.pages / 8).clamp(FEWEST_WINDOW_PAGES, WINDOW_PAGES);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 255")]
-        let parts = shape.rows_per_page.round().clamp(1.0, MOST_PARTS) as u32;
-        let even = shape.filled_is_indexed.then_some(if free > ROOMY { 1 } else { INDEXED_SUB_PASSES });
-        Self { parts, window_pages, fixed: false, free, even }
+        let parts = if shape.filled_is_indexed { 1 } else { shape.rows_per_page.round().clamp(1.0, MOST_PARTS) as u32 };
+        Self { parts, window_pages, fixed: false, free, even: None }
     }
 
     /// Returns the most pages that a batch may take when there are so many workers, those of other processes included.
@@ -87,8 +80,8 @@ impl Method {
             Some(even) => self.parts.max(even),
         };
         let window_pages = settings.window_pages.unwrap_or(self.window_pages);
-        let even = settings.sub_passes.or(self.even);
-        Self { parts, window_pages, fixed: settings.window_pages.is_some(), even, ..self }
+        let fixed = settings.window_pages.is_some();
+        Self { parts, window_pages, fixed, even: settings.sub_passes, ..self }
     }
 
     /// Returns the method with every row of a window filled in one sub-pass.
@@ -153,7 +146,6 @@ mod tests {
 
     fn chosen(rows_per_page: f64, row_bytes: Option<f64>, filled_is_indexed: bool) -> (u32, f64) {
         let method = Method::choose(&Shape { pages: 100_000, rows_per_page, row_bytes, filled_is_indexed });
-        assert_eq!(method.even, filled_is_indexed.then_some(INDEXED_SUB_PASSES));
         (method.parts, (method.free * 10.0).round() / 10.0)
     }
 
@@ -162,7 +154,7 @@ mod tests {
         // Full pages: as many parts as rows.
         assert_eq!(chosen(75.0, Some(108.0), false), (75, 0.0));
         assert_eq!(chosen(75.0, None, false), (75, 0.0));
-        assert_eq!(chosen(75.0, Some(108.0), true), (75, 0.0));
+        assert_eq!(chosen(75.0, Some(108.0), true).0, 1);
         // Room on the page: fillfactor 45, 70, 90.
         assert_eq!(chosen(34.0, Some(108.0), false), (34, 0.6));
         assert_eq!(chosen(53.0, Some(108.0), false), (53, 0.3));

@@ -14,6 +14,7 @@ use super::orders::Orders;
 use super::pace::BatchSize;
 use super::slices::{Cutter, Slice, Verdict};
 use super::spec::Values;
+use super::strict::Strictness;
 use crate::event::{Blocker, Event};
 use crate::ledger::{Entry, LeaseError, LedgerError, Position, Seat, Window};
 use crate::pg::{self, Connector, ErrorClass};
@@ -525,9 +526,8 @@ async fn batch(
         let lock = spec.lock_of(next, to, window.parts, slice);
         update = format!("{lock}; SET LOCAL statement_timeout = {}; {update}", STATEMENT_TIMEOUT.as_millis());
     }
-    // One round trip. The planner has no statistics of the new column; a TID range scan is what is wanted, always. The
-    // table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked row. Rows that were
-    // filled although the lease is lost are rolled back.
+    // One round trip. The table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked
+    // row. Rows that were filled although the lease is lost are rolled back.
     let meter = format!(
         "SELECT pg_catalog.concat_ws(' ', EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()), \
          pg_catalog.pg_stat_get_xact_tuples_hot_updated({}::oid))",
@@ -600,40 +600,4 @@ async fn who_blocks(connector: Connector, pid: i32, after: Duration) -> Vec<Bloc
     let Ok(mut connection) = connector.connect("look").await else { return vec![] };
     tokio::time::sleep(after).await;
     pg::blockers(&mut connection, pid).await.unwrap_or_default()
-}
-
-/// Whether the next batch may raise. A value that does not convert costs a batch, so after one the next few do not raise,
-/// and each time it happens again soon, twice as many.
-#[derive(Debug, Clone, Copy)]
-struct Strictness {
-    possible: bool,
-    /// Batches to go before the next strict one.
-    careful: u32,
-    /// How many they were the last time.
-    last: u32,
-}
-
-impl Strictness {
-    const MOST: u32 = 256;
-
-    fn new(possible: bool) -> Self {
-        Self { possible, careful: 0, last: 0 }
-    }
-
-    fn values(self) -> Values {
-        if self.possible && self.careful == 0 { Values::Strict } else { Values::Total }
-    }
-
-    fn worked(&mut self) {
-        if self.careful > 0 {
-            self.careful -= 1;
-        } else {
-            self.last /= 2;
-        }
-    }
-
-    fn raised(&mut self) {
-        self.last = (self.last * 2).clamp(1, Self::MOST);
-        self.careful = self.last;
-    }
 }

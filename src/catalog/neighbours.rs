@@ -128,7 +128,7 @@ impl Neighbours {
             found.warn(
                 "catalog::trigger_on_backfill",
                 format!("the backfill updates every row of {table} once, and fires {}", list(&fired)),
-                "check that they may: time stamps move, audit rows are written, notifications go out",
+                "check that they may: time stamps move, audit rows are written, notifications go out; or say `backfill: { triggers: skip }`",
             );
         }
         let rules: Vec<_> =

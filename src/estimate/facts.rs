@@ -124,6 +124,8 @@ pub struct Subject {
     pub unlogged: bool,
     /// Whether the whole old row is logged as well (REPLICA IDENTITY FULL).
     pub full_identity: bool,
+    /// Whether each row is locked before it is updated, because a BEFORE trigger may fire.
+    pub locks: bool,
     /// The server.
     pub server: Server,
 }

@@ -325,7 +325,8 @@ impl Updates {
         let whole = UPDATE_RECORD + self.new_bytes;
         let same_page = if subject.server.logical { whole } else { SAME_PAGE_RECORD + subject.added_bytes() };
         let old = if subject.server.logical && subject.full_identity { self.old_bytes } else { 0.0 };
-        LOCK_RECORD + self.moved * (LOCK_RECORD + whole) + (1.0 - self.moved) * same_page + old
+        let lock = if subject.locks { LOCK_RECORD } else { 0.0 };
+        lock + self.moved * (LOCK_RECORD + whole) + (1.0 - self.moved) * same_page + old
     }
 
     /// Returns microseconds, a row, where writing was measured.

@@ -12,7 +12,7 @@ use crate::catalog::{Conversion, Facts, IndexFacts};
 use crate::compile::column_of_index;
 use crate::ident::ColumnName;
 use crate::pg;
-use crate::plan::{BuildIndexes, CopyIndexes, Plan};
+use crate::plan::{BuildIndexes, CopyIndexes, Plan, Triggers};
 
 /// Since this version a BRIN index does not keep updates from being HOT.
 const BRIN_LEAVES_HOT: u32 = 160_000;
@@ -172,7 +172,11 @@ fn subject(plan: &Plan, facts: &Facts, active: &[usize], answer: Answer, sample:
         fillfactor: answer.fillfactor,
         unlogged: answer.unlogged,
         full_identity: answer.full_identity,
-        server: answer.server,
+        locks: plan.backfill.triggers == Triggers::Fire,
+        server: Server {
+            wal_compression: answer.server.wal_compression || plan.backfill.wal_compression.is_some(),
+            ..answer.server
+        },
     }
 }
 

@@ -166,6 +166,8 @@ pub struct Backfill {
     pub workers: u16,
     /// What to do while a long transaction keeps dead rows from being pruned. Default: go on.
     pub long_transactions: LongTransactions,
+    /// What becomes of the table's triggers when the backfill updates its rows. Default: they fire.
+    pub triggers: Triggers,
     /// How the page images in the backfill's write-ahead log are compressed. Default: as the server is set.
     pub wal_compression: Option<WalCompression>,
     /// What a small transaction of an application may take: the backfill goes as slowly as it must for nine of ten probes
@@ -173,6 +175,17 @@ pub struct Backfill {
     pub goal_latency: Option<Duration>,
     /// The query whose latency is measured, in place of crossfade's own probe.
     pub latency_probe: Option<String>,
+}
+
+/// What becomes of the table's triggers when the backfill updates its rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Triggers {
+    /// They fire: time stamps move, audit rows are written.
+    #[default]
+    Fire,
+    /// None fires but those that are set to ENABLE ALWAYS or REPLICA (the server's `session_replication_role = replica`).
+    Skip,
 }
 
 /// How page images in the write-ahead log are compressed (the server's `wal_compression`, for the backfill's own sessions).
@@ -205,6 +218,7 @@ impl Default for Backfill {
             max_rows_per_second: None,
             workers: 1,
             long_transactions: LongTransactions::default(),
+            triggers: Triggers::default(),
             wal_compression: None,
             goal_latency: None,
             latency_probe: None,

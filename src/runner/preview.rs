@@ -4,11 +4,12 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Error;
+use crate::backfill::privileged::{self, Refused};
 use crate::catalog::{self, ConversionCount, Facts, Finding};
 use crate::compile::compile;
 use crate::estimate::{self, Estimates};
 use crate::ledger::Ledger;
-use crate::plan::{Change, Plan};
+use crate::plan::{Change, Plan, Triggers};
 use crate::step::{Action, Program};
 
 /// How many keys of rows that do not convert are listed.
@@ -60,6 +61,13 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
                 ),
             });
         }
+    }
+    for Refused { key, said, help } in privileged::refused(connection, &plan.backfill).await? {
+        let message = format!("the plan asks for `backfill.{key}`, which the server refuses: {said}");
+        refusals.push(Finding { code: "catalog::setting_refused", message, help });
+    }
+    if plan.backfill.triggers == Triggers::Skip {
+        warnings.retain(|finding| finding.code != "catalog::trigger_on_backfill");
     }
     let in_place = facts.changes.iter().all(|change| change.metadata_only);
     let program = compile(plan, &facts, ledger.schema());

@@ -36,6 +36,7 @@ impl Validator<'_> {
             max_rows_per_second: file.and_then(|file| file.max_rows_per_second),
             workers: file.and_then(|file| file.workers).unwrap_or(default.workers),
             long_transactions: file.and_then(|file| file.long_transactions).unwrap_or_default(),
+            triggers: file.and_then(|file| file.triggers).unwrap_or_default(),
             wal_compression: file.and_then(|file| file.wal_compression),
             goal_latency,
             latency_probe: latency_probe.map(str::to_owned),
