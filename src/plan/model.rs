@@ -157,6 +157,7 @@ pub struct AddIndex {
 
 /// Pace of the backfill.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Backfill {
     /// How long the UPDATE of one batch should take. Default 100 ms.
     pub batch_target: Duration,
