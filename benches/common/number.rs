@@ -39,6 +39,7 @@ pub(crate) fn short(value: f64) -> String {
         _ if !value.is_finite() => "-".to_owned(),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
+        size if size > 0.0 && size < 0.01 => format!("{value:.4}"),
         _ => format!("{value:.2}"),
     }
 }

@@ -27,8 +27,10 @@ impl Probe {
         let mut session = database.session().await?;
         let latencies = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&latencies);
+        // random() is volatile: outside a sub-select it would be asked for every row of the table.
         let statement = format!(
-            "BEGIN; SELECT odometer FROM vehicles WHERE id = (1 + random() * {})::bigint; UPDATE probe SET n = n + 1; COMMIT",
+            "BEGIN; SELECT odometer FROM vehicles WHERE id = (SELECT (1 + random() * {})::bigint); \
+             UPDATE probe SET n = n + 1; COMMIT",
             rows.0 - 1
         );
         let task = tokio::spawn(async move {
