@@ -64,7 +64,7 @@ impl Shared {
 /// [`Error::Interrupted`] when `work.stop` was cancelled, after the open batches were finished; the lease's error when it
 /// is lost; the server's error when a row cannot be filled, or when the server is gone for more than a minute.
 pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
-    let mut connection = connect(work, "control", true).await?;
+    let mut connection = control(work, true).await?;
     let table = &work.run.facts.table;
     work.ledger.open_pass(&mut connection, work.lease, &spec.table, table.oid).await?;
     let step = work.run.program.steps.iter().find(|step| matches!(&step.apply, Action::Backfill(s) if s == spec));
@@ -98,6 +98,13 @@ async fn session(work: &Work, connection: &mut PgConnection) -> Result<String, E
     }
     // The planner has no statistics of the new column; a TID range scan is what is wanted, always.
     Ok("SET LOCAL enable_seqscan = off; ".to_owned() + &privileged::statements(plan))
+}
+
+/// Connects for the control loop, which must not wait for anybody for long: workers go by what it says.
+async fn control(work: &Work, announce: bool) -> Result<PgConnection, Error> {
+    let mut connection = connect(work, "control", announce).await?;
+    pg::batch(&mut connection, "SET lock_timeout = '250ms'").await?;
+    Ok(connection)
 }
 
 async fn deadlock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
@@ -181,15 +188,19 @@ impl Control {
             tokio::select! {
                 _ = tick.tick() => match self.tick().await {
                     Err(error) if error.class() == ErrorClass::Connection => {
-                        self.connection = connect(&self.shared.work, "control", false).await?;
+                        self.connection = control(&self.shared.work, false).await?;
                     }
+                    // Somebody has a row of the ledger; what could not be done is done at the next tick.
+                    Err(error) if error.class() == ErrorClass::Contention => tracing::debug!(%error, "control loop"),
                     other => other?,
                 },
                 Some(ended) = self.workers.join_next() => {
                     if let Ok((number, result)) = ended {
                         self.at_work.remove(&number);
                         match result {
-                            Ok(Left::AllTaken | Left::NotNeeded) => {}
+                            Ok(Left::AllTaken) => {}
+                            // By now it may be needed again.
+                            Ok(Left::NotNeeded) => self.hire(),
                             Ok(Left::Stopped) | Err(Error::Interrupted) => return self.stopped().await,
                             Err(error) => {
                                 self.workers.shutdown().await;

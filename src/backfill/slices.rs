@@ -144,6 +144,16 @@ impl Cutter {
         Verdict::Fine
     }
 
+    /// Returns whether the rest of the window is one slice because the ones before found no room.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.in_vain
+    }
+
+    /// Returns whether no slice of this window but the first has been HOT.
+    pub(super) fn found_no_room(&self) -> bool {
+        self.in_vain && self.cut <= 3
+    }
+
     /// Takes note that the window is done.
     pub(super) fn end(&mut self) {
         if self.in_vain || self.moved != Some(true) || self.first > MOST_FIRST {

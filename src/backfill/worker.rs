@@ -25,12 +25,16 @@ use crate::throttle::{Pace, Signal};
 /// The longest that a batch may take that has locked all its rows first, so that it waits for nobody. It is a bound for
 /// what should never happen, not the target.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The lock timeout, in milliseconds, of an UPDATE that may take long.
+const HARDLY: u32 = 10;
 /// How often a single page is tried before it is left for last.
 const TRIES: u32 = 3;
 /// After so many looks for a window in vain, a person is told.
 const IDLE_FOR_LONG: u32 = 8;
 /// A transaction that is older is not waited out by longer windows, in seconds.
 const SHORT_TRANSACTION: f64 = 10.0;
+/// After so many windows in a row without a HOT update, the rest is gone through once.
+const FRUITLESS: u32 = 3;
 /// By how much windows become longer at a time, and how long they may become.
 const LONGER: u32 = 4;
 const LONGEST: u32 = 16;
@@ -77,6 +81,8 @@ pub(super) struct Worker {
     debt: u64,
     /// Pages of the current window that were put aside.
     aside: BTreeSet<u32>,
+    /// Whether a window is ours that is not done.
+    open: bool,
     /// Failed tries in a row at the same place.
     failures: u32,
     /// Looks for a window in vain, in a row.
@@ -89,6 +95,8 @@ pub(super) struct Worker {
     slice: Option<(u64, u64)>,
     /// The transaction id when the last slice had found no room.
     without_room_at: i64,
+    /// Windows in a row in which no update was HOT although dead rows could be pruned.
+    fruitless: u32,
     /// How many times longer than the method says windows are, because snapshots lived longer than a sub-pass took.
     longer: u32,
     /// Sub-passes are in vain until everybody sees this transaction id.
@@ -109,6 +117,7 @@ impl Worker {
             size,
             debt: 0,
             aside,
+            open: false,
             failures: 0,
             idle: 0,
             waiting: false,
@@ -116,6 +125,7 @@ impl Worker {
             cutter,
             slice: None,
             without_room_at: 0,
+            fruitless: 0,
             longer: 1,
             in_vain_until: None,
         }
@@ -154,6 +164,7 @@ impl Worker {
         let (connection, seat) = self.connection().await?;
         let window = work.ledger.take_window(connection, seat, method).await?;
         let Some(mut window) = window else { return self.all_taken().await };
+        self.open = true;
         self.aside.clear();
         self.failures = 0;
         self.idle = 0;
@@ -175,7 +186,11 @@ impl Worker {
                 self.judge(&window).await?;
             }
         }
+        self.open = false;
         self.cutter.end();
+        if !self.cutter.is_in_vain() {
+            self.fruitless = 0;
+        }
         Ok(None)
     }
 
@@ -208,6 +223,9 @@ impl Worker {
     /// Returns how the next window is gone through.
     async fn method(&mut self) -> Result<Method, Error> {
         let wanted = self.orders.borrow().method.with_longer_windows(self.longer);
+        if self.fruitless >= FRUITLESS {
+            return Ok(wanted.single());
+        }
         let Some(until) = self.in_vain_until.filter(|_| wanted.parts > 1) else { return Ok(wanted) };
         let (connection, _) = self.connection().await?;
         if Horizon::read(connection).await?.oldest_xid < until {
@@ -242,12 +260,16 @@ impl Worker {
             return Ok(());
         }
         if horizon.oldest_xid >= self.without_room_at {
-            // Dead rows can be pruned. Then it is line pointers that are used up: a page has 291, and dead rows that were
-            // in an index keep theirs.
+            // Dead rows can be pruned. Then it is line pointers that are used up (a page has 291, and dead rows that were in
+            // an index keep theirs); or, where no slice found room, no update can be HOT: a trigger changes an indexed
+            // column, for example.
+            if self.cutter.found_no_room() {
+                self.fruitless += 1;
+            }
             return Ok(());
         }
         let may_last_longer = self.longer < LONGEST && !self.orders.borrow().method.fixed;
-        if may_last_longer && horizon.seconds.is_none_or(|seconds| seconds < SHORT_TRANSACTION) {
+        if may_last_longer && horizon.seconds.is_some_and(|seconds| seconds < SHORT_TRANSACTION) {
             // Perhaps nothing but short transactions, longer than it takes to come back.
             self.longer *= LONGER;
             return Ok(());
@@ -437,7 +459,7 @@ impl Worker {
                 return Some(Left::Stopped);
             }
             let orders = self.orders.borrow_and_update().clone();
-            if between_windows && self.number >= orders.workers {
+            if between_windows && !self.open && self.number >= orders.workers {
                 return Some(Left::NotNeeded);
             }
             if !orders.may_run() {
@@ -524,7 +546,12 @@ async fn batch(
     let mut update = spec.batch_of(values, next, to, window.parts, slice);
     if lock_first {
         let lock = spec.lock_of(next, to, window.parts, slice);
-        update = format!("{lock}; SET LOCAL statement_timeout = {}; {update}", STATEMENT_TIMEOUT.as_millis());
+        // What else the UPDATE may wait for (a row that a trigger writes, a unique index) it does not wait for: it may take
+        // longer than `deadlock_timeout` now, and somebody may wait for it.
+        update = format!(
+            "{lock}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {HARDLY}; {update}",
+            STATEMENT_TIMEOUT.as_millis()
+        );
     }
     // One round trip. The table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked
     // row. Rows that were filled although the lease is lost are rolled back.
@@ -553,6 +580,8 @@ async fn batch(
         let error = Error::Database(error);
         return match error.class() {
             ErrorClass::Contention if !locked => Ok(Batch::TableLocked(error)),
+            // Somebody changes the lease's row; the rows of the table are not to blame.
+            ErrorClass::Contention if !fenced => Err(error),
             ErrorClass::Contention => Ok(Batch::RowLocked(error)),
             ErrorClass::Other if fenced && values == Values::Strict => Ok(Batch::Raised(error)),
             _ => Err(error),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::{PgConnection, Row};
 
 use super::model::{COPY_TIME, Machine};
-use crate::pg;
+use crate::pg::{self, ErrorClass};
 
 /// The calibration takes no longer than this.
 const BUDGET: Duration = Duration::from_secs(1);
@@ -57,6 +57,8 @@ struct Sums {
     /// Values that are not NULL, their bytes in the row, and outside of it.
     values: Vec<[i64; 3]>,
     values_fail: bool,
+    /// Microseconds a row that computing the values took at the least, where it was cut off.
+    values_slow: Option<f64>,
     /// Rows of the long read, and its seconds.
     steady: Option<(i64, f64)>,
 }
@@ -158,6 +160,7 @@ async fn place(
         sizes.join(", "),
         columns.join(", ")
     );
+    let began = Instant::now();
     match one(connection, &computed).await {
         Ok(row) => {
             sums.with_values += row.try_get::<f64, _>(0)?;
@@ -166,6 +169,13 @@ async fn place(
                     *sum += row.try_get::<i64, _>(1 + 3 * n + part)?;
                 }
             }
+            Ok(())
+        }
+        // It took longer than there was time: at least as long as that.
+        Err(error) if pg::class_of(&error) == ErrorClass::Contention => {
+            let rows = second.try_get::<i64, _>(0)?.max(1);
+            sums.values_slow = Some(began.elapsed().as_secs_f64() * 1e6 / float(rows));
+            sums.values_fail = true;
             Ok(())
         }
         // A value does not convert; the transaction is rolled back by the caller.
@@ -224,7 +234,9 @@ impl Sums {
         let busy = self.steady.map_or(1.0, |(steady_rows, seconds)| {
             (seconds / float(steady_rows) / (self.second / rows)).clamp(1.0, 20.0)
         });
-        let value_us = if self.values_fail {
+        let value_us = if let Some(slow) = self.values_slow {
+            slow
+        } else if self.values_fail {
             TOTAL_VALUE_US * slowness * float(i64::try_from(columns).unwrap_or(1))
         } else {
             let copies = COPY_TIME * slowness * float(i64::try_from(columns).unwrap_or(1));
@@ -287,6 +299,7 @@ mod tests {
             second: reference * factor,
             with_values: reference * factor + 0.003_584 + 512.0 * 70.0 * COPY_TIME * factor / 1e6,
             values: vec![[512 * 70, 512 * 70 * 9, 0]],
+            values_slow: None,
             values_fail: false,
             steady: None,
         };

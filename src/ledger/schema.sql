@@ -103,7 +103,7 @@ CREATE TABLE crossfade.backfill (
     reported_at      timestamptz
 );
 
--- The time for which each signal held the backfill of a run or slowed it down, with the signal's worst value and the limit
+-- The time for which each signal held the process that leads a run or slowed it down, with the signal's worst value and the limit
 -- at that moment, in the unit of the signal: seconds, bytes, segments, sessions.
 CREATE TABLE crossfade.hold (
     run_id          bigint NOT NULL REFERENCES crossfade.run,

@@ -11,7 +11,7 @@ use super::{Signal, Signals, Value};
 /// The reason of time that the backfill stood still because somebody paused it.
 const PAUSED: &str = "paused";
 
-/// What one signal cost the backfill so far, over all its workers' processes. Values are in the unit of the signal:
+/// What one signal cost the backfill so far, as the process that leads the run saw it. Values are in the unit of the signal:
 /// seconds, bytes, segments, sessions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HoldTime {

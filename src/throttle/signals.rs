@@ -17,8 +17,9 @@ use crate::pg::{self, Connector, ErrorClass};
 const QUICK: Duration = Duration::from_millis(100);
 /// Between two looks at what changes slowly.
 const SLOW: Duration = Duration::from_secs(1);
-/// The longest between two looks at the archive, whose listing can take its time; less than what makes a signal stale.
-const SLOWEST: Duration = Duration::from_secs(4);
+/// The longest between two looks at the archive, whose listing can take its time: with the time until the next slow look and
+/// that of the listing it is less than what makes a signal stale.
+const SLOWEST: Duration = Duration::from_millis(1500);
 /// Looks over which the number of sessions is averaged: a second.
 const AVERAGED: usize = 10;
 /// The share of `max_slot_wal_keep_size` that counts as a limit: beyond all of it the slot, and with it its reader, is lost.

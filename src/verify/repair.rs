@@ -93,7 +93,11 @@ async fn batch(
         pg::batch(connection, WAITS_END).await?;
         if let Some(lock) = lock {
             let statement = TIMEOUTS.statement.as_millis();
-            pg::batch(connection, &format!("{lock}; SET LOCAL statement_timeout = {statement}")).await?;
+            pg::batch(
+                connection,
+                &format!("{lock}; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = 10"),
+            )
+            .await?;
         }
         let start = Instant::now();
         let rows = pg::update(connection, sql).await?;
