@@ -373,6 +373,8 @@ async fn it_waits_for_a_backfill_that_has_not_begun_and_says_when_there_is_none(
 async fn ctrl_c_ends_it_between_two_batches_and_its_windows_are_free() {
     let stage = Stage::new().await;
     let (leader, joined) = (stage.lead(), stage.join());
+    // The leader looks around ten times a second.
+    wait_for("the leader to see it", PATIENCE, async || leader.stderr().contains("has joined")).await;
     stage.in_mid_window(false).await;
     joined.signal(Signal::SIGINT);
     let output = joined.wait(PATIENCE).await;
