@@ -10,11 +10,11 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use crossfade::compile::LedgerSchema;
 use crossfade::event::{Event, EventSink};
+use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
-use crossfade::phase::Phase;
 use crossfade::plan;
+use crossfade::run::Phase;
 use crossfade::runner::Tool;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;

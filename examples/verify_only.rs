@@ -7,8 +7,8 @@
 #![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use anyhow::Context as _;
-use crossfade::compile::LedgerSchema;
 use crossfade::event;
+use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
 use crossfade::runner::Tool;
 use sqlx::postgres::PgConnectOptions;

@@ -8,7 +8,6 @@
 mod columns;
 mod conversion;
 mod dependants;
-mod facts;
 mod finding;
 mod functions;
 mod holds;
@@ -23,7 +22,6 @@ mod table;
 mod trial;
 
 pub use dependants::{Dependant, dependants};
-pub use facts::{ChangeFacts, ColumnFacts, ConstraintFacts, Conversion, Facts, FunctionFacts, IndexFacts, TableFacts};
 pub use finding::{Finding, Inspection};
 pub use holds::holds;
 pub use inspect::inspect;

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 
-use crate::phase::Phase;
+use crate::run::Phase;
 use context::Context;
 use error::CliError;
 

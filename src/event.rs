@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::ident::StepId;
-use crate::phase::Phase;
+use crate::run::Phase;
 
 /// Takes events as they happen. It must return quickly: the runner waits for it.
 pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
@@ -110,9 +110,9 @@ pub enum Event {
     Filled {
         /// What came of it.
         #[serde(flatten)]
-        filled: crate::estimate::Filled,
+        filled: crate::run::Filled,
         /// What was predicted when the run was registered.
-        predicted: Option<Box<crate::estimate::Estimates>>,
+        predicted: Option<Box<crate::run::Estimates>>,
     },
     /// The backfill holds.
     Hold {
@@ -142,7 +142,7 @@ pub enum Event {
     /// The backfill is over: what the throttle cost it, by signal.
     HoldTimes {
         /// The dearest first.
-        holds: Vec<crate::throttle::HoldTime>,
+        holds: Vec<crate::run::HoldTime>,
     },
     /// Somebody paused the run.
     Paused,
@@ -156,7 +156,7 @@ pub enum Event {
         seconds: Option<f64>,
     },
     /// A check of all rows has a result.
-    Verified(crate::verify::Outcome),
+    Verified(crate::run::Outcome),
     /// A step is taken back.
     StepUndone {
         /// The step.

@@ -2,24 +2,23 @@
 //!
 //! The modules in reading order: a plan file becomes a [`plan::Plan`].
 
-pub mod backfill;
 pub mod catalog;
+pub mod change;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod compile;
-#[cfg(feature = "cli")]
-pub mod demo;
+pub mod engine;
 pub mod estimate;
 pub mod event;
 pub mod ident;
 pub mod ledger;
+pub mod names;
 pub mod pg;
-pub mod phase;
 pub mod plan;
 #[cfg(feature = "cli")]
 mod report;
+pub mod run;
 pub mod runner;
 pub mod sql;
-pub mod step;
+#[cfg(feature = "cli")]
+pub mod testkit;
 pub mod throttle;
-pub mod verify;

@@ -13,7 +13,7 @@ mod steer;
 
 pub use decide::{Limits, Pace, Reading, Signals, Value, decide};
 pub(crate) use holds::{Delta, Holds};
-pub use holds::{HoldTime, PaceReport};
+
 pub(crate) use latency::{Felt, feel};
 pub(crate) use limiter::RowRate;
 pub(crate) use probe::probe;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use crossfade::demo::server::{Options, Server};
+use crossfade::testkit::server::{Options, Server};
 
 use super::args::{Common, Rows, tell};
 use super::database::Database;
@@ -101,7 +101,7 @@ impl Stand {
         let beside = self.server.bin_dir().join(program);
         let mut command = tokio::process::Command::new(if beside.exists() { beside } else { PathBuf::from(program) });
         command.env("PGHOST", self.server.socket_dir()).env("PGPORT", self.server.port().to_string());
-        command.env("PGUSER", crossfade::demo::server::SUPERUSER).env("PGDATABASE", &database.name);
+        command.env("PGUSER", crossfade::testkit::server::SUPERUSER).env("PGDATABASE", &database.name);
         command
     }
 

@@ -4,9 +4,10 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::finding::{did_you_mean, list};
-use super::{CatalogError, ColumnFacts, Inspection, query};
+use super::{CatalogError, Inspection, query};
 use crate::ident::ColumnName;
 use crate::plan::{Change, ChangeKind, Plan};
+use crate::run::ColumnFacts;
 
 /// Types whose operator for `IS DISTINCT FROM` sees every difference (traps S5). Those with a collation need a
 /// deterministic one.

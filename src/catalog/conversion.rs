@@ -5,8 +5,9 @@ use sqlx::PgConnection;
 
 use super::columns::Column;
 use super::query::{Objection, attempt, text};
-use super::{CatalogError, Conversion, Inspection};
+use super::{CatalogError, Inspection};
 use crate::plan::{Change, ChangeKind};
+use crate::run::Conversion;
 use crate::sql::{quote_ident, quote_literal};
 
 /// Casts between built-in types that give a value for every value, the target without a modifier.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Facts;
+use crate::run::Facts;
 
 /// One thing found, with the object's name in the message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -5,9 +5,10 @@ use sqlx::PgConnection;
 
 use super::finding::list;
 use super::rehearsal::{Outcome, Part};
-use super::{CatalogError, FunctionFacts, Inspection, query};
-use crate::compile::LedgerSchema;
+use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
+use crate::names::LedgerSchema;
+use crate::run::FunctionFacts;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Function {

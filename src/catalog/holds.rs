@@ -3,9 +3,9 @@
 use sqlx::PgConnection;
 
 use super::{CatalogError, query};
-use crate::compile::LedgerSchema;
 use crate::ident::TableName;
-use crate::step::Fact;
+use crate::names::LedgerSchema;
+use crate::run::Condition;
 
 /// Returns for each fact whether it is true of the catalog now, in one statement and so in one snapshot. Where the
 /// table is not there, everything that should be on it is missing. Takes no lock on the table; may be called inside
@@ -17,7 +17,7 @@ pub async fn holds(
     conn: &mut PgConnection,
     table: &TableName,
     ledger: &LedgerSchema,
-    facts: &[Fact],
+    facts: &[Condition],
 ) -> Result<Vec<bool>, CatalogError> {
     const WHAT: &str = "look whether a step is done";
     let (mut kinds, mut says) = (Vec::new(), Vec::new());

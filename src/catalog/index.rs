@@ -3,8 +3,12 @@
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::{CatalogError, ConstraintFacts, IndexFacts, Inspection, query};
+use super::{CatalogError, Inspection, query};
+
+use crate::run::ConstraintFacts;
+
 use crate::ident::TableName;
+use crate::run::IndexFacts;
 
 #[derive(Debug, Clone, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the flags of pg_index")]

@@ -11,9 +11,10 @@ use super::rehearsal::{Outcome, Part, Rehearsed, rehearse};
 use super::server::Server;
 use super::statements::warn_of_stars;
 use super::table::Table;
-use super::{CatalogError, ChangeFacts, Conversion, Facts, IndexFacts, Inspection, conversion, query};
-use crate::compile::LedgerSchema;
+use super::{CatalogError, Inspection, conversion, query};
+use crate::names::LedgerSchema;
 use crate::plan::{CopyIndexes, Plan};
+use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts};
 
 /// Returns what `plan` is compiled from, everything that stops it, and everything worth knowing before it starts.
 ///

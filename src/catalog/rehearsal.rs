@@ -7,8 +7,9 @@ use super::columns::Column;
 use super::conversion::Retyped;
 use super::index::Index;
 use super::query::{self, Objection, attempt, run};
-use super::{CatalogError, Conversion, Inspection};
+use super::{CatalogError, Inspection};
 use crate::plan::{AddIndex, Change, ChangeKind, Plan};
+use crate::run::Conversion;
 use crate::sql::quote_ident;
 
 const COPY: &str = "pg_temp.crossfade_copy";
@@ -297,7 +298,7 @@ async fn try_added(
     let in_place =
         || parts.iter().zip(outcomes).filter(|(_, outcome)| outcome.metadata_only).map(|(part, _)| part.change);
     let columns: Vec<_> =
-        add.columns.iter().map(|column| crate::compile::column_of_index(column, in_place()).sql()).collect();
+        add.columns.iter().map(|column| crate::change::column_of_index(column, in_place()).sql()).collect();
     let create =
         format!("CREATE INDEX {} ON {COPY} USING btree ({})", quote_ident("crossfade_added"), columns.join(", "));
     match in_savepoint(conn, [create]).await? {

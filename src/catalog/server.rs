@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::finding::list;
 use super::{CatalogError, Inspection, query};
-use crate::compile::LedgerSchema;
+use crate::names::LedgerSchema;
 use crate::plan::Requires;
 
 /// The oldest version that has everything we use.

@@ -4,9 +4,10 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::finding::{did_you_mean, list};
-use super::{CatalogError, Inspection, TableFacts, query};
+use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
 use crate::plan::Plan;
+use crate::run::TableFacts;
 
 /// PostgreSQL's limit is 1600 and counts dropped columns for ever (traps 2.12).
 const COLUMNS_REFUSED: i64 = 1590;

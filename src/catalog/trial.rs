@@ -4,9 +4,10 @@ use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
 use super::query::{json, run};
-use super::{CatalogError, Facts, query};
-use crate::compile::Trial;
+use super::{CatalogError, query};
+use crate::change::Trial;
 use crate::plan::Plan;
+use crate::run::Facts;
 
 /// Pages of one statement: 128 MiB, a second or so. No snapshot is older than that.
 const WINDOW: i64 = 16_384;
@@ -49,7 +50,7 @@ pub async fn try_conversions(
 ) -> Result<ConversionCheck, CatalogError> {
     const WHAT: &str = "try the conversions";
     let Some(trial) = Trial::new(plan, facts) else { return Ok(ConversionCheck::default()) };
-    let count = |column: &crate::compile::TrialColumn| ConversionCount {
+    let count = |column: &crate::change::TrialColumn| ConversionCount {
         change: column.change,
         raising: 0,
         empty: 0,

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
 use super::{Format, Global, database, signals};
-use crate::compile::LedgerSchema;
 use crate::event;
 use crate::ident::{PlanName, RelationName};
+use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::report::{self, Console, Look, Reporter, Telling, json};
 use crate::runner::Tool;

@@ -13,16 +13,16 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::error::CliError;
 use super::{exit_code, signals};
-use crate::demo::fleet;
-use crate::demo::server::{Options, Server};
-use crate::demo::traffic::{Load, Release, Side, Subject, Traffic, TrafficReport};
 use crate::event::{Event, EventSink};
 use crate::pg::Connector;
-use crate::phase::Phase;
 use crate::plan::{self, Plan};
 use crate::report::human::{self, Demo};
 use crate::report::{self, Reporter, Telling};
+use crate::run::Phase;
 use crate::runner::{self, Tool};
+use crate::testkit::fleet;
+use crate::testkit::server::{Options, Server};
+use crate::testkit::traffic::{Load, Release, Side, Subject, Traffic, TrafficReport};
 
 const PLAN_FILE: &str = "plans/vehicle-status.yaml";
 const PLAN: &str = include_str!("../../plans/vehicle-status.yaml");
@@ -252,7 +252,7 @@ async fn summary(
         let latency = report.latencies.get(mark).map(|latencies| latencies.percentile(percent)).unwrap_or_default();
         (latency.as_secs_f64() * 100_000.0).round() / 100.0
     };
-    let describe = |lost: &crate::demo::traffic::LostWrite| {
+    let describe = |lost: &crate::testkit::traffic::LostWrite| {
         format!("vehicle {}: {} should be {}, is {:?}", lost.key, lost.column, lost.expected, lost.found)
     };
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

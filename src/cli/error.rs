@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit_code;
 use crate::catalog::CatalogError;
-use crate::demo::server::ServerError;
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
 use crate::plan::PlanErrors;
 use crate::report::{Console, human, printable, redacted};
 use crate::runner::Error;
+use crate::testkit::server::ServerError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 use super::context::{Context, run_name};
 use super::error::CliError;
 use super::{exit_code, phase_parser};
-use crate::phase::Phase;
 use crate::report::human;
+use crate::run::Phase;
 
 /// Take a run back, without losing what was written through either column
 ///

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::context::Context;
 use super::error::CliError;
 use super::{exit_code, phase_parser, plan_file};
-use crate::phase::Phase;
 use crate::report::human;
+use crate::run::Phase;
 use crate::runner::Finish;
 
 /// Go through the phases of a plan now, to the end or to the end of a phase

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::context::{Context, run_name};
 use super::error::CliError;
 use super::exit_code;
-use crate::backfill;
+use crate::engine::fill;
 
 /// Change settings of a run while it goes on, such as its rows a second
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ fn pair(text: &str) -> Result<(String, String), CliError> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() && !value.trim().is_empty() => {
             let (key, value) = (key.trim(), value.trim());
-            backfill::check_setting(key, value).map_err(|reason| CliError::usage("usage::setting", reason, HELP))?;
+            fill::check_setting(key, value).map_err(|reason| CliError::usage("usage::setting", reason, HELP))?;
             Ok((key.to_owned(), value.to_owned()))
         }
         _ => Err(CliError::usage("usage::setting", format!("`{text}` is not KEY=VALUE"), HELP)),

@@ -4,7 +4,7 @@ use super::context::{Context, run_name};
 use super::error::CliError;
 use super::exit_code;
 use crate::report::human;
-use crate::verify;
+use crate::run;
 
 /// Compare the old and the new column of every row
 ///
@@ -27,7 +27,7 @@ enum Side {
     New,
 }
 
-impl From<Side> for verify::Side {
+impl From<Side> for run::Side {
     fn from(side: Side) -> Self {
         match side {
             Side::Old => Self::Old,

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, Row};
 
-use super::model::{COPY_TIME, Machine};
+use super::model::COPY_TIME;
 use crate::pg::{self, ErrorClass};
+use crate::run::Machine;
 
 /// The calibration takes no longer than this.
 const BUDGET: Duration = Duration::from_secs(1);

@@ -5,11 +5,10 @@
 //! at 70 % and at 45 %; both orders). How many rows stay on their page is rehearsed with the engine's own method. The times were taken in the same runs, on an idle machine with 2 cores; see
 //! [`Machine`] for how they carry over to another.
 
-use serde::{Deserialize, Serialize};
-
 use super::facts::{Index, NewIndex, Subject, distinct, index_tuple_bytes};
-use crate::backfill::{Method, Page};
+use crate::engine::fill::{Method, Page};
 use crate::plan::BuildIndexes;
+use crate::run::{Machine, Prediction, Range};
 
 const PAGE: f64 = 8192.0;
 /// Bytes of a page that rows and their line pointers can have.
@@ -70,44 +69,6 @@ const ROUND_TRIPS: f64 = 3.0;
 const AT_BEST: f64 = 0.75;
 const AT_WORST: f64 = 2.0;
 
-/// How fast the server is, as the calibration saw it.
-///
-/// Counting rows that are in memory takes 0.03 microseconds a row and 0.5 a page on the machine on which the costs of
-/// writing were measured. `slowness` is how many times as long it takes here,
-/// with everybody else at work; writing is taken to be as many times slower.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Machine {
-    /// Whether anything was measured.
-    pub measured: bool,
-    /// Pages that were read.
-    pub sample_pages: i64,
-    /// Rows that were read.
-    pub sample_rows: i64,
-    /// How many times as long a read takes as where writing was measured.
-    pub slowness: f64,
-    /// Microseconds to get a page into memory.
-    pub fetch_page_us: f64,
-    /// Microseconds to compute the new values of a row.
-    pub value_us: f64,
-    /// Milliseconds of a round trip.
-    pub round_trip_ms: f64,
-}
-
-impl Default for Machine {
-    /// Returns the machine on which writing was measured.
-    fn default() -> Self {
-        Self {
-            measured: false,
-            sample_pages: 0,
-            sample_rows: 0,
-            slowness: 1.0,
-            fetch_page_us: 0.0,
-            value_us: 0.0,
-            round_trip_ms: 0.1,
-        }
-    }
-}
-
 impl Machine {
     /// Returns microseconds that reading a row takes where writing was measured.
     pub(super) fn reference_read_us(rows_per_page: f64) -> f64 {
@@ -115,76 +76,17 @@ impl Machine {
     }
 }
 
-/// From about this to about that.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Range {
-    /// At best.
-    pub low: f64,
-    /// At worst.
-    pub high: f64,
-}
-
 impl Range {
     fn around(value: f64) -> Self {
         Self { low: value * AT_BEST, high: value * AT_WORST }
     }
 
-    /// Returns both ranges one after the other.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self { low: self.low + other.low, high: self.high + other.high }
-    }
-
     /// Returns the range at the pace of a plan: with its workers, and no faster than its row rate.
     #[must_use]
-    pub fn paced(self, rows: f64, pace: super::Pace) -> Self {
+    pub fn paced(self, rows: f64, pace: crate::run::PlannedPace) -> Self {
         let faster = f64::from(pace.workers.max(1)).powf(WORKERS_POWER);
         let least = pace.max_rows_per_second.map_or(0.0, |most| rows / f64::from(most.max(1)));
         Self { low: (self.low / faster).max(least), high: (self.high / faster).max(least) }
-    }
-}
-
-/// What one order of index builds costs. Bytes and seconds; nothing that applications write is in it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Prediction {
-    /// How often each window of pages is gone through, on average.
-    pub sub_passes: f64,
-    /// Share of updates that touch no index.
-    pub hot_share: f64,
-    /// Write-ahead log of the backfill.
-    pub wal_bytes: i64,
-    /// Bytes that the heap grows by.
-    pub heap_growth: i64,
-    /// The same as a share of what it is.
-    pub heap_growth_share: f64,
-    /// Bytes that the TOAST table grows by.
-    pub toast_growth: i64,
-    /// Bytes that the indexes grow by while rows are filled.
-    pub index_growth: i64,
-    /// Seconds of the backfill with one worker and no throttle.
-    pub seconds: Range,
-    /// Write-ahead log of the early index builds.
-    pub build_wal_bytes: i64,
-    /// Bytes of the new indexes when they are built.
-    pub build_bytes: i64,
-    /// Seconds of the early index builds.
-    pub build_seconds: Range,
-}
-
-impl Prediction {
-    /// Returns the write-ahead log of backfill and index builds.
-    pub fn all_wal_bytes(&self) -> i64 {
-        self.wal_bytes + self.build_wal_bytes
-    }
-
-    /// Returns the bytes that all indexes have more in the end.
-    pub fn all_index_bytes(&self) -> i64 {
-        self.index_growth + self.build_bytes
-    }
-
-    /// Returns the seconds of backfill and index builds, one worker and no throttle.
-    pub fn all_seconds(&self) -> Range {
-        self.seconds.plus(self.build_seconds)
     }
 }
 

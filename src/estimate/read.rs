@@ -6,13 +6,12 @@ use sqlx::{PgConnection, Row};
 use super::calibrate::{self, Sample, Value};
 use super::facts::{Added, Column, Index, NewIndex, SHORT, Server, Subject};
 use super::model::{LINE_POINTER, blocks_hot, predict};
-use super::{Estimates, Orders, Pace};
-use crate::backfill::{self, Method, Shape};
-use crate::catalog::{Conversion, Facts, IndexFacts};
-use crate::compile::column_of_index;
+use crate::change::column_of_index;
+use crate::engine::fill::{Method, Shape};
 use crate::ident::ColumnName;
 use crate::pg;
 use crate::plan::{BuildIndexes, CopyIndexes, Plan, Triggers};
+use crate::run::{Conversion, Estimates, Facts, FillSpec, IndexFacts, Orders, PlannedPace};
 
 /// Since this version a BRIN index does not keep updates from being HOT.
 const BRIN_LEAVES_HOT: u32 = 160_000;
@@ -54,7 +53,7 @@ pub(crate) async fn estimate(
     connection: &mut PgConnection,
     plan: &Plan,
     facts: &Facts,
-    spec: &backfill::Spec,
+    spec: &FillSpec,
     may_read: bool,
 ) -> Result<Estimates, sqlx::Error> {
     let active: Vec<usize> = (0..facts.changes.len()).filter(|n| !facts.changes[*n].metadata_only).collect();
@@ -78,7 +77,7 @@ pub(crate) async fn estimate(
     };
     let before_backfill = predicted(BuildIndexes::BeforeBackfill);
     let after_backfill = predicted(BuildIndexes::AfterBackfill);
-    let pace = Pace { workers: plan.backfill.workers, max_rows_per_second: plan.backfill.max_rows_per_second };
+    let pace = PlannedPace { workers: plan.backfill.workers, max_rows_per_second: plan.backfill.max_rows_per_second };
     let order = plan.indexes.build;
     let own = if order == BuildIndexes::BeforeBackfill { &before_backfill } else { &after_backfill };
     let backfill_paced = own.seconds.paced(subject.rows, pace);
@@ -105,7 +104,7 @@ pub(crate) async fn estimate(
 async fn shape(
     connection: &mut PgConnection,
     facts: &Facts,
-    spec: &backfill::Spec,
+    spec: &FillSpec,
     subject: &Subject,
     may_read: bool,
 ) -> Result<Shape, sqlx::Error> {

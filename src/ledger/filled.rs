@@ -3,9 +3,9 @@
 use sqlx::{PgConnection, Row};
 
 use super::{Ledger, LedgerError};
-use crate::estimate::{Estimates, Filled};
 use crate::ident::RunId;
 use crate::pg;
+use crate::run::{Estimates, Filled};
 
 impl Ledger {
     /// Keeps what a run was predicted to cost. The first prediction counts.

@@ -5,7 +5,8 @@ use sqlx::{PgConnection, Row};
 use super::{Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
-use crate::throttle::{Delta, HoldTime};
+use crate::run::HoldTime;
+use crate::throttle::Delta;
 
 impl Ledger {
     /// Adds to the sums of a run. Any number of processes may do so at the same time.

@@ -5,9 +5,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::windows::{BOOKKEEPING, finish};
-use super::{Entry, LEASE_SECONDS, Lease, Ledger, LedgerError, Run};
+use super::{LEASE_SECONDS, Lease, Ledger, LedgerError, Run};
 use crate::ident::RunId;
 use crate::pg;
+use crate::run::Entry;
 
 /// After so many seconds without a heartbeat, two of which should have come by then, a process whose session is gone from
 /// the server is taken for dead. One that only has to connect again has done so before.

@@ -3,13 +3,17 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
-use super::{Entry, IllegalEntry, Lease, LeaseError, State};
-use crate::catalog::Facts;
-use crate::compile::LedgerSchema;
+use super::{Lease, LeaseError};
+
+use crate::run::Entry;
+
+use crate::run::IllegalEntry;
+
 use crate::ident::{PlanName, RunId};
+use crate::names::LedgerSchema;
 use crate::pg;
 use crate::plan::Plan;
-use crate::step::Program;
+use crate::run::{Facts, Program, State};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
 pub const SCHEMA_VERSION: i32 = 1;

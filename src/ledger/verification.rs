@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
 use super::{Ledger, LedgerError, Run};
+use crate::engine::compare::Identity;
 use crate::ident::RunId;
 use crate::pg;
-use crate::verify::{Identity, Outcome};
+use crate::run::Outcome;
 
 impl Ledger {
     /// Stores the result of a check. It names what it counts for: the plan, the trigger and the table's file.

@@ -6,11 +6,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::{Lease, Ledger, LedgerError};
-use crate::backfill::{Method, Slice};
-use crate::catalog::TableFacts;
+use crate::engine::fill::Method;
 use crate::ident::{RunId, TableName};
 use crate::pg;
-use crate::throttle::PaceReport;
+use crate::run::{PaceReport, Slice, TableFacts};
 
 /// How long our own bookkeeping may wait for another worker's.
 pub(super) const BOOKKEEPING: pg::Timeouts =

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Row};
 
 use super::{Ledger, LedgerError, Run};
-use crate::compile::Counters;
+use crate::names::Counters;
 use crate::pg;
 
 /// Writes through the columns, as the sync trigger counted them. Rolled-back writes count too.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{BuildIndexes, CopyIndexes, Day, LongTransactions, OnConflict, OnError, Triggers, WalCompression};
-use crate::phase::Phase;
+use crate::run::Phase;
 
 /// A plan for crossfade: columns of one table that get another name or type while the table is in use.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

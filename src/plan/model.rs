@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Bytes;
 use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
-use crate::phase::Phase;
+use crate::run::Phase;
 
 /// A validated plan. Only this type goes further than the parser.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -13,10 +13,10 @@ pub(crate) use preview::{changes, one_finding, preview, script};
 use std::fmt::Write as _;
 
 use super::look::{Look, printable};
-use crate::ledger::{Entry, LoggedEntry};
+use crate::ledger::LoggedEntry;
+use crate::run::{Entry, HoldTime, Outcome};
 use crate::runner::{Finish, Joined, Status};
-use crate::throttle::{HoldTime, Signal};
-use crate::verify::Outcome;
+use crate::throttle::Signal;
 
 /// Returns what a call that moves a run has done, and what to do next.
 pub(crate) fn finish(finish: &Finish, look: Look) -> String {
@@ -319,8 +319,8 @@ fn entry(entry: &Entry, look: Look) -> String {
         }
         Entry::Repaired { winner, rows } => {
             let side = match winner {
-                crate::verify::Side::Old => "old",
-                crate::verify::Side::New => "new",
+                crate::run::Side::Old => "old",
+                crate::run::Side::New => "new",
             };
             format!("{} repaired from the {side} column", plural(*rows, "row"))
         }

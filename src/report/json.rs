@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::event::Event;
 use crate::plan::Plan;
+use crate::run::{Action, Step, Undo};
 use crate::runner::Preview;
-use crate::step::{Action, Step, Undo};
 
 /// Returns a result, indented, with its line break.
 pub(crate) fn result(value: &impl Serialize) -> String {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_check_is_an_event_with_its_counts() {
-        let outcome = crate::verify::Outcome { counts: crate::verify::Counts::default(), seconds: 1.5, keys: vec![] };
+        let outcome = crate::run::Outcome { counts: crate::run::Counts::default(), seconds: 1.5, keys: vec![] };
         let value: Value = serde_json::from_str(&event(&Event::Verified(outcome))).unwrap();
         assert_eq!((&value["event"], &value["rows"]), (&json!("verified"), &json!(0)));
     }

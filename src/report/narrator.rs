@@ -8,8 +8,8 @@ use super::human::{compared, duration, hold_times, number, plural, rate};
 use super::look::printable;
 use crate::event::{Blocker, Event};
 use crate::ident::StepId;
-use crate::phase::Phase;
-use crate::throttle::{HoldTime, Signal};
+use crate::run::{HoldTime, Phase};
+use crate::throttle::Signal;
 
 /// A lock that cannot be had is mentioned at once, and then this often.
 const LOCK_WAIT_AGAIN: Duration = Duration::from_secs(5);
@@ -297,7 +297,7 @@ fn words(signal: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::{Counts, Outcome};
+    use crate::run::{Counts, Outcome};
 
     fn blocker() -> Blocker {
         Blocker {

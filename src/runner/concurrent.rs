@@ -13,7 +13,7 @@ use super::{Error, Work};
 use crate::event::Event;
 use crate::ident::StepId;
 use crate::pg::{self, ErrorClass};
-use crate::step::IndexName;
+use crate::run::IndexName;
 
 /// How often whom the statement waits for is looked up.
 const WATCH: Duration = Duration::from_secs(1);

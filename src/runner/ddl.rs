@@ -13,10 +13,9 @@ use super::session::Session;
 use super::{Error, Work};
 use crate::event::{Blocker, Event};
 use crate::ident::StepId;
-use crate::ledger::Entry;
 use crate::pg::{self, ErrorClass, Timeouts};
+use crate::run::{Entry, Gate};
 use crate::sql::LockMode;
-use crate::step::Guard;
 
 /// The first try waits this long for its lock.
 const FIRST_TRY: Duration = Duration::from_millis(100);
@@ -35,7 +34,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Job<'a> {
     pub(super) step: &'a StepId,
     pub(super) lock: LockMode,
-    pub(super) guards: &'a [Guard],
+    pub(super) guards: &'a [Gate],
     pub(super) statements: &'a [String],
     /// What the ledger says once it is done.
     pub(super) entries: &'a [Entry],

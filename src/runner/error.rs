@@ -5,7 +5,7 @@ use crate::event::Blocker;
 use crate::ident::StepId;
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
-use crate::verify::Outcome;
+use crate::run::Outcome;
 
 /// Why a command could not do what it was asked for. The command line maps each to an exit code.
 #[derive(Debug, thiserror::Error)]

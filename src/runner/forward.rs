@@ -7,10 +7,8 @@ use super::ddl::{Ended, Job};
 use super::session::Session;
 use super::{Error, Work, concurrent, ddl, gate};
 use crate::event::Event;
-use crate::ledger::{Entry, Mode, State};
 use crate::pg::ErrorClass;
-use crate::phase::Phase;
-use crate::step::{Action, Fact, Step};
+use crate::run::{Action, Condition, Entry, Mode, Phase, State, Step};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +162,7 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
             }
         }
         Action::Backfill(spec) => {
-            crate::backfill::run(work, spec).await?;
+            crate::engine::fill::run(work, spec).await?;
             return backfilled(work, session, done).await;
         }
         Action::Verify(spec) => {
@@ -198,7 +196,7 @@ pub(super) async fn note(work: &Work, session: &mut Session, entry: Entry) -> Re
     Ok(())
 }
 
-async fn missing(work: &Work, session: &mut Session, facts: &[Fact]) -> Result<Vec<String>, Error> {
+async fn missing(work: &Work, session: &mut Session, facts: &[Condition]) -> Result<Vec<String>, Error> {
     missing_facts(&mut session.main, &work.ledger, &work.run.program.table, facts).await
 }
 
@@ -207,14 +205,14 @@ pub(super) async fn missing_facts(
     connection: &mut sqlx::PgConnection,
     ledger: &crate::ledger::Ledger,
     table: &crate::ident::TableName,
-    facts: &[Fact],
+    facts: &[Condition],
 ) -> Result<Vec<String>, Error> {
     let holds = crate::catalog::holds(connection, table, ledger.schema(), facts).await?;
     Ok(facts.iter().zip(holds).filter(|(_, holds)| !holds).map(|(fact, _)| fact.to_string()).collect())
 }
 
 /// Returns what the catalog should show after the steps that are done.
-pub(super) fn expected_facts(program: &crate::step::Program, state: &State) -> Vec<Fact> {
+pub(super) fn expected_facts(program: &crate::run::Program, state: &State) -> Vec<Condition> {
     let done: Vec<_> = state.done.iter().filter_map(|id| program.step(id)).collect();
     let superseded = |step: &Step| done.iter().any(|later| later.supersedes.contains(&step.id));
     done.iter().filter(|step| !superseded(step)).flat_map(|step| step.probe.clone()).collect()

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::session::Session;
 use super::{Error, Work};
+use crate::engine::compare::Identity;
 use crate::event::Event;
-use crate::ledger::{Entry, Run, State};
+use crate::ledger::Run;
 use crate::pg;
-use crate::phase::Phase;
-use crate::step::{Action, Guard, Step};
-use crate::verify::{self, Identity};
+use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step};
 
 /// A wait for the grace period that is no longer than this is sat out; for a longer one the run ends and says when to
 /// come back.
@@ -45,25 +44,25 @@ pub(super) enum GuardFailed {
 pub(super) async fn failed(
     work: &Work,
     session: &mut Session,
-    guards: &[Guard],
+    guards: &[Gate],
     new_writes: Option<i64>,
 ) -> Result<Option<GuardFailed>, Error> {
     let program = &work.run.program;
     for guard in guards {
         match guard {
-            Guard::Verified { max_age } => {
+            Gate::Verified { max_age } => {
                 let identity = Identity::read(&work.ledger, &mut session.main, &program.table, &program.tag).await?;
                 if !work.ledger.is_verified(&mut session.main, &work.run, &identity, *max_age).await? {
                     return Ok(Some(GuardFailed::NotVerified));
                 }
             }
-            Guard::Quiet { quiet } => {
+            Gate::Quiet { quiet } => {
                 let counts = work.ledger.sample_writes(&mut session.main, &work.run).await?.unwrap_or_default();
                 if counts.old_quiet_seconds < seconds(*quiet) {
                     return Ok(Some(GuardFailed::NotQuiet));
                 }
             }
-            Guard::NoDependants { column, except } => {
+            Gate::NoDependants { column, except } => {
                 let found = crate::catalog::dependants(&mut session.main, &program.table, column).await?;
                 let unknown: Vec<_> =
                     found.into_iter().filter(|d| !except.contains(&d.name)).map(|d| d.description).collect();
@@ -71,7 +70,7 @@ pub(super) async fn failed(
                     return Ok(Some(GuardFailed::Dependants(unknown)));
                 }
             }
-            Guard::NothingOnlyNew { one_way, .. } => {
+            Gate::NothingOnlyNew { one_way, .. } => {
                 let now = work.ledger.write_counts(&mut session.main, &work.run).await?.new;
                 if *one_way && new_writes.is_some_and(|before| before != now) {
                     return Ok(Some(GuardFailed::WrittenThroughNew));
@@ -87,10 +86,10 @@ pub(super) async fn failed(
 pub(super) async fn check(
     work: &Work,
     session: &mut Session,
-    spec: &verify::Spec,
+    spec: &CompareSpec,
     phase: Phase,
     step: Option<&Step>,
-) -> Result<verify::Outcome, Error> {
+) -> Result<Outcome, Error> {
     let (outcome, identity) = work.check(spec, phase).await?;
     let timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
     pg::begin(&mut session.main, timeouts, true).await?;
@@ -132,7 +131,7 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
         }
         GuardFailed::NotQuiet => {
             let guards = if let Action::Transaction { guards, .. } = &step.apply { guards.as_slice() } else { &[] };
-            let quiet = guards.iter().find_map(|g| if let Guard::Quiet { quiet } = g { Some(*quiet) } else { None });
+            let quiet = guards.iter().find_map(|g| if let Gate::Quiet { quiet } = g { Some(*quiet) } else { None });
             await_quiet(work, session, quiet.unwrap_or_default()).await
         }
         GuardFailed::Dependants(names) => Err(Error::Blocked {
@@ -226,7 +225,7 @@ fn seconds(duration: Duration) -> i64 {
 }
 
 /// Returns what to compare, under the names that the columns have now.
-pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r verify::Spec, Error> {
+pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r CompareSpec, Error> {
     let done = |id: &str| state.done.iter().any(|step| step.0 == id);
     let step = if !done("expand.columns") || done("contract.drop") {
         None

@@ -6,13 +6,12 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::{Error, Tool, Work, heartbeat, session};
-use crate::backfill;
+use crate::engine::fill;
 use crate::event::Event;
-use crate::ledger::{Lease, LeaseError, LedgerError, Mode, Run, State};
+use crate::ledger::{Lease, LeaseError, LedgerError, Run};
 use crate::pg::ErrorClass;
-use crate::phase::Phase;
 use crate::plan::Plan;
-use crate::step::{Action, Step};
+use crate::run::{Action, Mode, Phase, State, Step};
 
 /// Between two looks whether the backfill has begun.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -58,7 +57,7 @@ impl Tool {
     ///
     /// # Errors
     /// [`Error::Blocked`] when the run is paused, failed, drifted, being rolled back or rolled back; those of
-    /// [`backfill::run`], but for a lost lease.
+    /// [`fill::run`], but for a lost lease.
     pub async fn join(&self, plan: &Plan) -> Result<Joined, Error> {
         let run = self.find(plan.name.as_str()).await?;
         session::refuse_pooler(&self.connector).await?;
@@ -120,7 +119,7 @@ impl Tool {
         work.emit(Event::PhaseStarted { phase: step.phase });
         let beat = heartbeat::start(work.clone(), connection);
         let ended = tokio::select! {
-            result = backfill::run(&work, spec) => result.map(|()| Ended::Covered),
+            result = fill::run(&work, spec) => result.map(|()| Ended::Covered),
             () = beat.lost.cancelled() => Ok(Ended::Revoked),
         };
         drop(beat);

@@ -4,13 +4,13 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Error;
-use crate::backfill::privileged::{self, Refused};
-use crate::catalog::{self, ConversionCount, Facts, Finding};
-use crate::compile::compile;
-use crate::estimate::{self, Estimates};
+use crate::catalog::{self, ConversionCount, Finding};
+use crate::change::compile;
+use crate::engine::fill::privileged::{self, Refused};
+use crate::estimate;
 use crate::ledger::Ledger;
 use crate::plan::{Change, Plan, Triggers};
-use crate::step::{Action, Program};
+use crate::run::{Action, Estimates, Facts, Program};
 
 /// How many keys of rows that do not convert are listed.
 const SAMPLE_KEYS: usize = 20;

@@ -5,11 +5,8 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Error;
-use crate::estimate::{Estimates, Filled};
-use crate::ledger::{Entry, Ledger, LedgerError, Mode, Peer, Run, State};
-use crate::phase::Phase;
-use crate::step::Action;
-use crate::throttle::{HoldTime, PaceReport};
+use crate::ledger::{Ledger, LedgerError, Peer, Run};
+use crate::run::{Action, Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, State};
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -9,13 +9,13 @@ use super::preview::Preview;
 use super::status::Status;
 use super::work::CHECK_CONNECTIONS;
 use super::{Error, Work, forward, gate, preview, session, status, undo};
-use crate::compile::LedgerSchema;
+use crate::engine::compare;
 use crate::event::{Event, EventSink};
-use crate::ledger::{Entry, LeaseError, Ledger, LedgerError, LoggedEntry, Mode, NewRun, Run};
+use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
+use crate::names::LedgerSchema;
 use crate::pg::Connector;
-use crate::phase::Phase;
 use crate::plan::Plan;
-use crate::verify::{self, Outcome, Side};
+use crate::run::{Entry, Mode, Outcome, Phase, Side};
 
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
@@ -164,7 +164,7 @@ impl Tool {
                 return Err(Error::Blocked { reason });
             }
             let (work, beat) = self.work(run.clone()).await?;
-            let repaired = verify::repair(&work, &spec, winner).await;
+            let repaired = compare::repair(&work, &spec, winner).await;
             drop(beat);
             let rows = match repaired {
                 Ok(rows) => rows,
@@ -177,7 +177,7 @@ impl Tool {
             self.ledger.record(&mut connection, &run, Some(work.lease), &[entry], &self.actor).await?;
             self.give_back(&work).await;
         }
-        let (outcome, identity) = verify::check(
+        let (outcome, identity) = compare::check(
             &self.connector,
             &self.ledger,
             &run.program,
@@ -225,7 +225,7 @@ impl Tool {
     /// [`Error::Blocked`] naming the setting that does not exist or the value that it cannot take.
     pub async fn tune(&self, name: &str, settings: &[(String, String)]) -> Result<(), Error> {
         for (key, value) in settings {
-            crate::backfill::check_setting(key, value).map_err(|reason| Error::Blocked { reason })?;
+            crate::engine::fill::check_setting(key, value).map_err(|reason| Error::Blocked { reason })?;
         }
         let mut connection = self.connect().await?;
         let run = self.ledger.find(&mut connection, name).await?;

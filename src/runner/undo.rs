@@ -5,10 +5,8 @@ use super::forward::note;
 use super::session::Session;
 use super::{Error, Work, concurrent, ddl, gate};
 use crate::event::Event;
-use crate::ledger::{Entry, Mode, State};
 use crate::pg::ErrorClass;
-use crate::phase::Phase;
-use crate::step::{Action, Guard, Step, Undo};
+use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
 
 /// Takes the run back to the end of `to`, or to before it began.
 ///
@@ -69,7 +67,7 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
 async fn refuse_loss(work: &Work, state: &State, to: Option<Phase>) -> Result<(), Error> {
     let guarded = |step: &Step| match &step.undo {
         Undo::Actions(actions) => actions.iter().any(|action| match action {
-            Action::Transaction { guards, .. } => guards.iter().any(|g| matches!(g, Guard::NothingOnlyNew { .. })),
+            Action::Transaction { guards, .. } => guards.iter().any(|g| matches!(g, Gate::NothingOnlyNew { .. })),
             _ => false,
         }),
         _ => false,
@@ -84,7 +82,7 @@ async fn refuse_loss(work: &Work, state: &State, to: Option<Phase>) -> Result<()
 }
 
 /// Proves that no value lives in the new column only, so that it may go.
-async fn prove_nothing_only_new(work: &Work, spec: &crate::verify::Spec, phase: Phase) -> Result<(), Error> {
+async fn prove_nothing_only_new(work: &Work, spec: &crate::run::CompareSpec, phase: Phase) -> Result<(), Error> {
     let (outcome, _) = work.check(spec, phase).await?;
     let only_new = outcome.counts.only_new;
     if only_new > 0 {
@@ -151,9 +149,9 @@ async fn nothing_only_new(
     work: &Work,
     session: &mut Session,
     step: &Step,
-    guards: &[Guard],
+    guards: &[Gate],
 ) -> Result<Option<i64>, Error> {
-    let spec = guards.iter().find_map(|g| if let Guard::NothingOnlyNew { spec, .. } = g { Some(spec) } else { None });
+    let spec = guards.iter().find_map(|g| if let Gate::NothingOnlyNew { spec, .. } = g { Some(spec) } else { None });
     let Some(spec) = spec else { return Ok(None) };
     let state = work.ledger.state(&mut session.main, &work.run).await?;
     if !state.done.contains(&step.id) {

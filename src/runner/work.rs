@@ -2,12 +2,12 @@
 
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::compare;
 use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
-use crate::phase::Phase;
+use crate::run::{CompareSpec, Outcome, Phase};
 use crate::runner::Error;
-use crate::verify;
 
 /// How many connections a check reads with.
 pub(super) const CHECK_CONNECTIONS: usize = 2;
@@ -35,10 +35,10 @@ impl Work {
     /// Compares all rows.
     ///
     /// # Errors
-    /// As [`verify::check`].
-    pub async fn check(&self, spec: &verify::Spec, phase: Phase) -> Result<(verify::Outcome, verify::Identity), Error> {
+    /// As [`compare::check`].
+    pub async fn check(&self, spec: &CompareSpec, phase: Phase) -> Result<(Outcome, compare::Identity), Error> {
         let Self { connector, ledger, run, sink, stop, .. } = self;
-        verify::check(connector, ledger, &run.program, spec, sink, stop, phase, CHECK_CONNECTIONS).await
+        compare::check(connector, ledger, &run.program, spec, sink, stop, phase, CHECK_CONNECTIONS).await
     }
 
     /// Emits an event.

@@ -2,47 +2,13 @@
 
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use crate::run::PaceReport;
 
 use super::decide::{Pace, RELEASE};
 use super::{Signal, Signals, Value};
 
 /// The reason of time that the backfill stood still because somebody paused it.
 const PAUSED: &str = "paused";
-
-/// What one signal cost the backfill so far, as the process that leads the run saw it. Values are in the unit of the signal:
-/// seconds, bytes, segments, sessions.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HoldTime {
-    /// The signal's name, or `paused`.
-    pub signal: String,
-    /// How often it held the backfill.
-    pub times: i64,
-    /// For how long in all.
-    pub seconds: f64,
-    /// For how long it slowed the backfill down.
-    pub slowed_seconds: f64,
-    /// Its worst value in that time; `None` when it was never known.
-    pub worst: Option<f64>,
-    /// The limit at that moment.
-    pub limit: Option<f64>,
-    /// When that was last so.
-    pub last_at: DateTime<Utc>,
-}
-
-/// How fast the backfill goes, and what an application feels of it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct PaceReport {
-    /// The share of its speed at which it runs: 0 when it stands still, 1 at full speed.
-    pub speed: f64,
-    /// Why it runs slower than it could; `None` when it does not, or stands still.
-    pub slowed_by: Option<String>,
-    /// What nine of ten of the latest latency probes stayed below, in seconds; `None` when they are not made.
-    pub latency_seconds: Option<f64>,
-    /// What they should stay below.
-    pub goal_latency_seconds: Option<f64>,
-}
 
 impl PaceReport {
     /// Returns what the signals and the pace that they led to look like.

@@ -6,9 +6,9 @@ mod toast;
 
 use std::ops::RangeInclusive;
 
-use crossfade::demo::server::Server;
-use crossfade::phase::Phase;
 use crossfade::plan::Plan;
+use crossfade::run::Phase;
+use crossfade::testkit::server::Server;
 
 use crate::harness::{Database, own_server, plain_alter, tool};
 

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crossfade::demo::fleet;
+use crossfade::testkit::fleet;
 
-use crossfade::phase::Phase;
 use crossfade::plan::Plan;
+use crossfade::run::Phase;
 use crossfade::runner::Error;
 use sqlx::{Connection as _, PgConnection};
 
@@ -213,7 +213,7 @@ async fn a_check_that_was_voided_is_made_again_before_the_column_goes() {
         "the old column is still there"
     );
     // The repair says who wins; and a repair is not itself the clean check.
-    let outcome = tool.verify("vehicle-status", Some(crossfade::verify::Side::Old)).await.unwrap();
+    let outcome = tool.verify("vehicle-status", Some(crossfade::run::Side::Old)).await.unwrap();
     assert_eq!(outcome.counts.mismatches(), 0);
     let finish = tool.run(&plan, &text, None).await.unwrap();
     assert_eq!(finish.state, "done");
@@ -353,7 +353,7 @@ async fn a_role_that_does_not_own_the_table_is_refused() {
     let (plan, text) = plan(&[]);
     let options: sqlx::postgres::PgConnectOptions = database.url.parse().unwrap();
     let connector = crossfade::pg::Connector::new(options.username("crossfade_guest"));
-    let schema = crossfade::compile::LedgerSchema::default();
+    let schema = crossfade::names::LedgerSchema::default();
     let stop = tokio_util::sync::CancellationToken::new();
     let guest = crossfade::runner::Tool::new(connector, schema, "guest".to_owned(), crossfade::event::silent(), stop);
     let error = guest.run(&plan, &text, None).await.unwrap_err();

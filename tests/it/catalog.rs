@@ -7,9 +7,11 @@ mod refused;
 
 use std::time::Duration;
 
-use crossfade::catalog::{Facts, Finding, Inspection, inspect};
-use crossfade::compile::LedgerSchema;
+use crossfade::run::Facts;
+
+use crossfade::catalog::{Finding, Inspection, inspect};
 use crossfade::ident::{ColumnName, PlanName, TableName};
+use crossfade::names::LedgerSchema;
 use crossfade::plan::{
     Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Indexes, OnConflict, Plan, Requires, Throttle,
     Verify,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crossfade::demo::fleet;
+use crossfade::testkit::fleet;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};

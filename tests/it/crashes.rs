@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crossfade::compile::LedgerSchema;
-use crossfade::demo::fleet;
 use crossfade::ledger::Ledger;
+use crossfade::names::LedgerSchema;
 use crossfade::plan::Plan;
+use crossfade::testkit::fleet;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Cli, Database, Output, plain_alter, wait_for};

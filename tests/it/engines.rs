@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crossfade::backfill;
-use crossfade::compile::{LedgerSchema, compile};
+use crossfade::change::compile;
+use crossfade::engine::compare;
+use crossfade::engine::fill;
 use crossfade::event::{Event, EventSink};
 use crossfade::ledger::{LeaseError, Ledger, LedgerError, NewRun};
+use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
-use crossfade::phase::Phase;
 use crossfade::plan::parse;
+use crossfade::run::{Action, Outcome, Phase, Side};
+use crossfade::run::{CompareSpec, FillSpec};
 use crossfade::runner::{Error, Work};
-use crossfade::step::Action;
-use crossfade::verify::{self, Outcome, Side};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -105,23 +106,23 @@ impl Stage {
         Self { database, work, events, heartbeat }
     }
 
-    fn spec(&self) -> backfill::Spec {
+    fn spec(&self) -> FillSpec {
         let mut steps = self.work.run.program.steps.iter();
         steps.find_map(|step| if let Action::Backfill(spec) = &step.apply { Some(spec.clone()) } else { None }).unwrap()
     }
 
-    fn verify_spec(&self) -> verify::Spec {
+    fn verify_spec(&self) -> CompareSpec {
         let mut steps = self.work.run.program.steps.iter();
         steps.find_map(|step| if let Action::Verify(spec) = &step.apply { Some(spec.clone()) } else { None }).unwrap()
     }
 
     async fn backfill(&self) -> Result<(), Error> {
-        tokio::time::timeout(PATIENCE, backfill::run(&self.work, &self.spec())).await.unwrap()
+        tokio::time::timeout(PATIENCE, fill::run(&self.work, &self.spec())).await.unwrap()
     }
 
     fn spawn_backfill(&self) -> JoinHandle<Result<(), Error>> {
         let (work, spec) = (self.work.clone(), self.spec());
-        tokio::spawn(async move { backfill::run(&work, &spec).await })
+        tokio::spawn(async move { fill::run(&work, &spec).await })
     }
 
     /// Goes on as another process would after this one died.
@@ -143,7 +144,7 @@ impl Stage {
     async fn check(&self) -> Result<Outcome, Error> {
         let Work { connector, ledger, run, sink, stop, .. } = &self.work;
         let spec = self.verify_spec();
-        verify::check(connector, ledger, &run.program, &spec, sink, stop, Phase::Verify, 2)
+        compare::check(connector, ledger, &run.program, &spec, sink, stop, Phase::Verify, 2)
             .await
             .map(|(outcome, _)| outcome)
     }
@@ -482,7 +483,7 @@ async fn in_a_deadlock_the_application_is_never_the_victim() {
     let mut options = versions().remove(0).options();
     // The application's own detector, four times as quick as usual: it has more chances to find a batch in its way.
     options.settings.push(("deadlock_timeout".to_owned(), "250ms".to_owned()));
-    let server = tokio::task::block_in_place(|| crossfade::demo::server::Server::start(options)).unwrap();
+    let server = tokio::task::block_in_place(|| crossfade::testkit::server::Server::start(options)).unwrap();
     let database = Database::on_server(&server).await;
     let more = "backfill: { workers: 2, max_rows_per_second: 5000 }\nthrottle: { lock_wait: off }\n";
     let stage = Stage::rename_on(database, 30_000, more).await;
@@ -824,7 +825,7 @@ async fn the_check_classes_what_is_wrong_and_repair_mends_it() {
     assert!(outcome.keys.iter().any(|key| key.key == first && key.class == "unconverted"), "{:?}", outcome.keys);
 
     // The new side wins where it has a value: two rows get the new value; one that is NULL wins over nothing.
-    assert_eq!(verify::repair(&stage.work, &stage.verify_spec(), Side::Old).await.unwrap(), 103);
+    assert_eq!(compare::repair(&stage.work, &stage.verify_spec(), Side::Old).await.unwrap(), 103);
     let counts = stage.check().await.unwrap().counts;
     assert_eq!((counts.empty, counts.different, counts.unconverted), (0, 0, 1));
     assert_eq!(
@@ -834,9 +835,9 @@ async fn the_check_classes_what_is_wrong_and_repair_mends_it() {
     assert_eq!(stage.database.scalar::<Option<i32>>("SELECT value_v2 FROM readings WHERE \"Nr\" = 90000").await, None);
 
     stage.database.execute("SET session_replication_role = replica; UPDATE readings SET value_v2 = -1 WHERE \"Nr\" = 60000; SET session_replication_role = origin").await;
-    assert_eq!(verify::repair(&stage.work, &stage.verify_spec(), Side::New).await.unwrap(), 1);
+    assert_eq!(compare::repair(&stage.work, &stage.verify_spec(), Side::New).await.unwrap(), 1);
     assert_eq!(stage.database.scalar::<String>("SELECT value FROM readings WHERE \"Nr\" = 60000").await, "-1");
-    assert_eq!(verify::repair(&stage.work, &stage.verify_spec(), Side::New).await.unwrap(), 0);
+    assert_eq!(compare::repair(&stage.work, &stage.verify_spec(), Side::New).await.unwrap(), 0);
     stage.database.execute("UPDATE readings SET value = '7' WHERE value = 'seven'").await;
     assert!(stage.check().await.unwrap().is_clean());
 }
@@ -858,7 +859,7 @@ async fn a_repair_waits_for_a_row_and_for_a_slow_page() {
     let mut holder = PgConnection::connect(&stage.database.url).await.unwrap();
     holder.execute("BEGIN; SELECT FROM readings WHERE \"Nr\" = 8 FOR UPDATE").await.unwrap();
     let (work, spec) = (stage.work.clone(), stage.verify_spec());
-    let repair = tokio::spawn(async move { verify::repair(&work, &spec, Side::Old).await });
+    let repair = tokio::spawn(async move { compare::repair(&work, &spec, Side::Old).await });
     let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade repair' AND wait_event_type = 'Lock' AND datname = current_database())";
     wait_for("the repair to wait", PATIENCE, async || stage.database.scalar::<bool>(waits).await).await;
     holder.execute("COMMIT").await.unwrap();
@@ -881,7 +882,7 @@ async fn a_check_of_a_table_that_is_rewritten_counts_for_nothing() {
     let (work, spec) = (stage.work.clone(), stage.verify_spec());
     let check = tokio::spawn(async move {
         let Work { connector, ledger, run, stop, .. } = &work;
-        verify::check(connector, ledger, &run.program, &spec, &sink, stop, Phase::Verify, 2).await
+        compare::check(connector, ledger, &run.program, &spec, &sink, stop, Phase::Verify, 2).await
     });
     tokio::task::block_in_place(|| hear.recv().unwrap());
     stage.database.execute("VACUUM FULL readings").await;

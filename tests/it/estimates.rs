@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crossfade::estimate::{Estimates, Filled, Orders};
 use crossfade::event::Event;
-use crossfade::phase::Phase;
 use crossfade::plan::{BuildIndexes, Plan, parse};
+use crossfade::run::{Estimates, Filled, Orders, Phase};
 use crossfade::runner::Tool;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -220,7 +219,7 @@ async fn time_that_a_person_paused_is_told_apart() {
     let connector = crossfade::pg::Connector::new(database.url.parse().unwrap());
     let (send, receive) = std::sync::mpsc::channel();
     let sink = std::sync::Arc::new(move |event| drop(send.send(event)));
-    let schema = crossfade::compile::LedgerSchema::default();
+    let schema = crossfade::names::LedgerSchema::default();
     let runner = Tool::new(connector, schema, "test".to_owned(), sink, CancellationToken::new());
     let (_, orders) = predicted(&database, &text).await;
     assert!(orders.backfill_paced.low >= 2.0, "{orders:?}");

@@ -3,16 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use crossfade::compile::LedgerSchema;
-use crossfade::demo::fleet;
-use crossfade::demo::traffic::{Load, Release, Traffic};
+use crossfade::engine::fill;
+use crossfade::event;
 use crossfade::ident::StepId;
-use crossfade::ledger::{Entry, LeaseError, Ledger, LedgerError};
+use crossfade::ledger::{LeaseError, Ledger, LedgerError};
+use crossfade::names::LedgerSchema;
 use crossfade::pg::{self, Connector};
-use crossfade::phase::Phase;
+use crossfade::run::{Action, Entry, Phase};
 use crossfade::runner::{Error, Work};
-use crossfade::step::Action;
-use crossfade::{backfill, event};
+use crossfade::testkit::fleet;
+use crossfade::testkit::traffic::{Load, Release, Traffic};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
@@ -286,7 +286,7 @@ async fn behind_a_lease_that_has_expired_no_batch_commits() {
     let zombie = tokio::spawn(async move {
         let mut steps = work.run.program.steps.iter();
         let spec = steps.find_map(|step| if let Action::Backfill(spec) = &step.apply { Some(spec) } else { None });
-        backfill::run(&work, spec.unwrap()).await
+        fill::run(&work, spec.unwrap()).await
     });
     stage.in_mid_window(false).await;
     // Waits for the open batches, as a takeover does.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crossfade::compile::LedgerSchema;
-use crossfade::demo::fleet;
-use crossfade::ledger::{Entry, LeaseError, Ledger, LedgerError, Run};
+use crossfade::ledger::{LeaseError, Ledger, LedgerError, Run};
+use crossfade::names::LedgerSchema;
 use crossfade::pg;
+use crossfade::run::Entry;
+use crossfade::testkit::fleet;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::{Database, tool, wait_for};

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crossfade::compile::LedgerSchema;
-use crossfade::demo::fleet;
 use crossfade::event::Event;
+use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
-use crossfade::phase::Phase;
+use crossfade::run::Phase;
 use crossfade::runner::Tool;
+use crossfade::testkit::fleet;
 use nix::sys::signal::Signal;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;

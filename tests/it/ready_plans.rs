@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
-use crossfade::demo::fleet;
-use crossfade::demo::traffic::{Load, Release, Side, Traffic};
-use crossfade::phase::Phase;
 use crossfade::plan::{ChangeKind, Plan};
+use crossfade::run::Phase;
+use crossfade::testkit::fleet;
+use crossfade::testkit::traffic::{Load, Release, Side, Traffic};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Database, Version, plain_alter, tool, versions};

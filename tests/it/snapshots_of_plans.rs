@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crossfade::demo::fleet;
+use crossfade::testkit::fleet;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::{Database, tool, versions};

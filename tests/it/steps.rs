@@ -1,10 +1,10 @@
 //! Every step twice, and every step failed: the ledger forgets that a step was done, or refuses to be told, and the run
 //! still ends like ALTER TABLE.
 
-use crossfade::demo::fleet;
 use crossfade::ident::StepId;
 use crossfade::plan::Plan;
 use crossfade::runner::Tool;
+use crossfade::testkit::fleet;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Database, Version, plain_alter, tool, versions};
@@ -74,7 +74,7 @@ async fn each_step_failed(version: &Version, file: &str) {
     let steps = stage.steps().await;
     assert!(steps.len() >= 10, "{steps:?}");
     let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
-    crossfade::ledger::Ledger::new(crossfade::compile::LedgerSchema::default()).create(&mut connection).await.unwrap();
+    crossfade::ledger::Ledger::new(crossfade::names::LedgerSchema::default()).create(&mut connection).await.unwrap();
     for step in &steps {
         stage.refuse("step_done", step).await;
         let error = stage.tool.run(&stage.plan, &stage.text, None).await;
@@ -87,7 +87,7 @@ async fn each_step_failed(version: &Version, file: &str) {
             .unwrap()
             .iter()
             .filter_map(|line| match &line.entry {
-                crossfade::ledger::Entry::StepDone { step, .. } => Some(step.to_string()),
+                crossfade::run::Entry::StepDone { step, .. } => Some(step.to_string()),
                 _ => None,
             })
             .collect();
@@ -106,7 +106,7 @@ async fn each_step_twice(version: &Version, file: &str) {
     for (at, step) in steps.iter().enumerate() {
         // Up to the end of this step: the entry after it is refused.
         let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
-        crossfade::ledger::Ledger::new(crossfade::compile::LedgerSchema::default())
+        crossfade::ledger::Ledger::new(crossfade::names::LedgerSchema::default())
             .create(&mut connection)
             .await
             .unwrap();

@@ -1,10 +1,9 @@
 //! The truth table of the sync trigger, held against a model that was written from the table and not from the trigger.
 
-use crossfade::backfill::Slice;
-use crossfade::catalog::{ChangeFacts, ColumnFacts, Conversion, Facts, TableFacts};
-use crossfade::compile::{LedgerSchema, compile};
+use crossfade::change::compile;
+use crossfade::names::LedgerSchema;
 use crossfade::plan::Plan;
-use crossfade::step::{Action, Program};
+use crossfade::run::{Action, ChangeFacts, ColumnFacts, Conversion, Facts, Program, Slice, TableFacts};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use sqlx::{AssertSqlSafe, PgConnection, Row};

@@ -4,13 +4,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crossfade::compile::LedgerSchema;
-use crossfade::demo::server::Server;
 use crossfade::event::{Event, EventSink};
+use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
-use crossfade::phase::Phase;
+use crossfade::run::{HoldTime, Phase};
 use crossfade::runner::{Error, Finish, Status, Tool};
-use crossfade::throttle::HoldTime;
+use crossfade::testkit::server::Server;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

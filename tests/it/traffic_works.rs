@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crossfade::demo::fleet;
-use crossfade::demo::traffic::{Load, LostWrite, Pair, Release, Side, Subject, Traffic, TrafficReport};
 use crossfade::ident::{ColumnName, PlanName, TableName};
 use crossfade::plan::{
     Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Indexes, OnConflict, Plan, Requires, Throttle,
     Verify,
 };
+use crossfade::testkit::fleet;
+use crossfade::testkit::traffic::{Load, LostWrite, Pair, Release, Side, Subject, Traffic, TrafficReport};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::{Database, own_server};

@@ -9,7 +9,7 @@ use crate::harness::{Database, tool, versions};
 async fn start(database: &Database, text: &str) -> (Tool, Plan) {
     let plan = crossfade::plan::parse("plan", text).unwrap();
     let tool = tool(&database.url);
-    tool.run(&plan, text, Some(crossfade::phase::Phase::Verify)).await.unwrap_or_else(|error| panic!("{error:?}"));
+    tool.run(&plan, text, Some(crossfade::run::Phase::Verify)).await.unwrap_or_else(|error| panic!("{error:?}"));
     (tool, plan)
 }
 
@@ -50,7 +50,7 @@ async fn values_that_are_equal_but_not_the_same_are_kept_in_sync() {
             .await;
         let outcome = tool.verify("values", None).await.unwrap();
         assert_eq!((outcome.counts.different, outcome.keys[0].key["id"].as_str()), (1, Some("9")));
-        tool.verify("values", Some(crossfade::verify::Side::Old)).await.unwrap();
+        tool.verify("values", Some(crossfade::run::Side::Old)).await.unwrap();
         let finish = tool.run(&plan, &text, None).await.unwrap();
         assert_eq!(finish.state, "done");
     }
@@ -87,7 +87,7 @@ async fn a_bad_value_is_left_and_counted_or_rejected_as_the_plan_says() {
     let text = number("reject");
     let plan = crossfade::plan::parse("plan", &text).unwrap();
     let tool = crate::harness::tool(&rejected.url);
-    tool.run(&plan, &text, Some(crossfade::phase::Phase::Backfill)).await.unwrap();
+    tool.run(&plan, &text, Some(crossfade::run::Phase::Backfill)).await.unwrap();
     for write in ["INSERT INTO t VALUES (3, 'z', 0)", "UPDATE t SET v = 'y' WHERE id = 1"] {
         let error = sqlx::raw_sql(write).execute(&rejected.pool).await.unwrap_err().to_string();
         assert!(error.contains("invalid input syntax for type integer"), "{error}");
@@ -241,7 +241,7 @@ async fn after_the_swap_a_default_does_not_win_over_the_other_name() {
         .await;
     let text = "version: 1\nname: swapped\ntable: t\nchanges:\n  - change_type: { column: v, to: bigint, reverse: \"w::int\", via: w }\ncontract: { quiet: 0s }\n";
     let (tool, plan) = start(&database, text).await;
-    tool.run(&plan, text, Some(crossfade::phase::Phase::Switch)).await.unwrap();
+    tool.run(&plan, text, Some(crossfade::run::Phase::Switch)).await.unwrap();
     database
         .execute(
             "INSERT INTO t (id, w) VALUES (2, 42); INSERT INTO t (id) VALUES (3); INSERT INTO t (id, v) VALUES (4, 7)",
@@ -262,16 +262,16 @@ async fn a_repair_never_empties_what_is_only_not_filled() {
     let text = "version: 1\nname: repair\ntable: t\nchanges:\n  - rename_column: { from: a, to: b }\ncontract: { quiet: 0s }\n";
     let plan = crossfade::plan::parse("plan", text).unwrap();
     let tool = tool(&database.url);
-    tool.run(&plan, text, Some(crossfade::phase::Phase::Index)).await.unwrap();
-    let error = tool.verify("repair", Some(crossfade::verify::Side::New)).await.unwrap_err().to_string();
+    tool.run(&plan, text, Some(crossfade::run::Phase::Index)).await.unwrap();
+    let error = tool.verify("repair", Some(crossfade::run::Side::New)).await.unwrap_err().to_string();
     assert!(error.contains("backfill"), "{error}");
-    tool.run(&plan, text, Some(crossfade::phase::Phase::Verify)).await.unwrap();
+    tool.run(&plan, text, Some(crossfade::run::Phase::Verify)).await.unwrap();
     database
         .execute("ALTER TABLE t DISABLE TRIGGER USER; UPDATE t SET b = NULL WHERE id = 3; UPDATE t SET b = 'x' WHERE id = 4; ALTER TABLE t ENABLE TRIGGER USER")
         .await;
-    let outcome = tool.verify("repair", Some(crossfade::verify::Side::New)).await.unwrap();
+    let outcome = tool.verify("repair", Some(crossfade::run::Side::New)).await.unwrap();
     assert_eq!((outcome.counts.empty, outcome.counts.different), (1, 0));
     assert_eq!(database.scalar::<String>("SELECT string_agg(a, '' ORDER BY id) FROM t").await, "123x56789");
-    tool.verify("repair", Some(crossfade::verify::Side::Old)).await.unwrap();
+    tool.verify("repair", Some(crossfade::run::Side::Old)).await.unwrap();
     assert_eq!(database.scalar::<String>("SELECT string_agg(b, '' ORDER BY id) FROM t").await, "123x56789");
 }

@@ -1,7 +1,7 @@
 use super::*;
-use crate::backfill::Shape;
+use crate::engine::fill::Shape;
 use crate::estimate::facts::{Added, Column, Server};
-use crate::estimate::{Pace, Range};
+use crate::run::{PlannedPace, Range};
 
 fn column(len: i16, width: f64, n_distinct: f64) -> Column {
     let align = if len > 0 { 8 } else { 4 };
@@ -210,7 +210,7 @@ fn a_dropped_column_puts_a_null_bitmap_into_new_rows() {
 #[test]
 fn a_pace_bounds_the_time_from_below() {
     let range = Range { low: 10.0, high: 20.0 };
-    let paced = |workers, max_rows_per_second| range.paced(1_000_000.0, Pace { workers, max_rows_per_second });
+    let paced = |workers, max_rows_per_second| range.paced(1_000_000.0, PlannedPace { workers, max_rows_per_second });
     assert_eq!(paced(1, None), range);
     assert_eq!(paced(1, Some(50_000)), Range { low: 20.0, high: 20.0 });
     assert_eq!(paced(1, Some(80_000)), Range { low: 12.5, high: 20.0 });

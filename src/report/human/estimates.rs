@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::super::look::Look;
 use super::{as_f64, bytes, duration, plural, rate};
-use crate::estimate::{Estimates, Filled, Orders, Prediction, Range};
 use crate::plan::BuildIndexes;
+use crate::run::{Estimates, Filled, Orders, Prediction, Range};
 
 /// A backfill of fewer rows is over before anything that is said of it means something.
 const WORTH_COMPARING: i64 = 10_000;

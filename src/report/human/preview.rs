@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 use super::super::look::{Look, printable};
 use super::{estimates, number, range};
 use crate::catalog::Finding;
-use crate::phase::Phase;
 use crate::plan::{ChangeKind, Plan};
+use crate::run::{Action, Phase, Program, Step, Undo};
 use crate::runner::Preview;
 use crate::sql::LockMode;
-use crate::step::{Action, Program, Step, Undo};
 
 /// A statement of more lines (a function) is only begun in the text for people.
 const LONG_STATEMENT: usize = 8;

@@ -1,7 +1,5 @@
 use super::*;
-use crate::phase::Phase;
-use crate::throttle::PaceReport;
-use crate::verify::{Counts, MismatchKey};
+use crate::run::{Counts, MismatchKey, PaceReport, Phase};
 
 fn status_of(state: &str) -> Status {
     Status {
@@ -29,8 +27,8 @@ fn status_of(state: &str) -> Status {
 }
 
 /// Predictions as a table of a million rows gives them.
-fn estimates() -> crate::estimate::Estimates {
-    use crate::estimate::{Machine, Orders, Pace, Prediction, Range};
+fn estimates() -> crate::run::Estimates {
+    use crate::run::{Machine, Orders, PlannedPace, Prediction, Range};
     let prediction = |hot_share, wal_bytes, low| Prediction {
         sub_passes: 16.0,
         hot_share,
@@ -51,15 +49,15 @@ fn estimates() -> crate::estimate::Estimates {
         order_matters: true,
         paced: Range { low: 20.0, high: 23.0 },
         backfill_paced: Range { low: 20.0, high: 20.0 },
-        pace: Pace { workers: 2, max_rows_per_second: Some(50_000) },
+        pace: PlannedPace { workers: 2, max_rows_per_second: Some(50_000) },
         machine: Machine { measured: true, sample_pages: 512, ..Machine::default() },
         assumptions: vec!["wal_level is logical: every new row version is logged whole".to_owned()],
     };
-    crate::estimate::Estimates { rows: 1_000_000, wal_bytes: 747_000_000, seconds: 21.5, orders: Some(orders) }
+    crate::run::Estimates { rows: 1_000_000, wal_bytes: 747_000_000, seconds: 21.5, orders: Some(orders) }
 }
 
-fn filled() -> crate::estimate::Filled {
-    crate::estimate::Filled {
+fn filled() -> crate::run::Filled {
+    crate::run::Filled {
         rows: 1_000_000,
         hot: Some(810_000),
         seconds: 21.3,
@@ -81,13 +79,13 @@ fn what_came_of_a_backfill_stands_beside_what_was_predicted() {
     the whole server wrote 726 MB of WAL meanwhile (predicted 706 MB)
     heap +20 % (+19 %), indexes +2 % (+7 %), 81 % of updates HOT (0 %)
     ");
-    let paused = crate::estimate::Filled { paused_seconds: 12.0, hot: None, ..filled() };
+    let paused = crate::run::Filled { paused_seconds: 12.0, hot: None, ..filled() };
     insta::assert_snapshot!(compared(&paused, None).join("\n"), @"
     1,000,000 rows in 21 s, paused for 12.0 s of it
     the whole server wrote 726 MB of WAL meanwhile
     heap +20 %, indexes +2 %
     ");
-    assert_eq!(compared(&crate::estimate::Filled { rows: 9_999, ..filled() }, None), Vec::<String>::new());
+    assert_eq!(compared(&crate::run::Filled { rows: 9_999, ..filled() }, None), Vec::<String>::new());
     insta::assert_snapshot!(estimates::filled(&filled()), @"1,000,000 rows filled in 21 s; WAL of the whole server 726 MB, heap +20 %, indexes +2 %, 81 % HOT");
     let mut done = status_of("waiting");
     (done.filled, done.predicted) = (Some(filled()), Some(estimates()));
@@ -106,7 +104,7 @@ fn what_came_of_a_backfill_stands_beside_what_was_predicted() {
 
 #[test]
 fn times_are_ranges() {
-    let of = |low, high| range(crate::estimate::Range { low, high });
+    let of = |low, high| range(crate::run::Range { low, high });
     assert_eq!(of(0.1, 0.9), "less than 1 s");
     assert_eq!(of(0.4, 1.2), "about 1 s");
     assert_eq!(of(6.2, 13.4), "6-13 s");
@@ -141,7 +139,7 @@ fn both_orders_fit_a_terminal_of_80_columns() {
     orders.order_matters = false;
     orders.before_backfill = orders.after_backfill.clone();
     orders.assumptions.clear();
-    orders.pace = crate::estimate::Pace { workers: 1, max_rows_per_second: None };
+    orders.pace = crate::run::PlannedPace { workers: 1, max_rows_per_second: None };
     let mut text = String::new();
     estimates::orders(&mut text, &costs, Look::default());
     insta::assert_snapshot!(text, @"

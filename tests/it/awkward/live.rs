@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossfade::demo::fleet;
-use crossfade::demo::traffic::{Load, Release, Side, Traffic};
-use crossfade::phase::Phase;
 use crossfade::plan::Plan;
+use crossfade::run::Phase;
 use crossfade::runner::{Error, Finish};
+use crossfade::testkit::fleet;
+use crossfade::testkit::traffic::{Load, Release, Side, Traffic};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -216,7 +216,7 @@ async fn vacuum_full_again_and_again() {
         traffic.requests(50).await;
         let report = traffic.stop().await;
         assert_eq!((report.failed_statements, report.wrong_reads), (0, 0), "{:#?}", report.failures);
-        let new = |pair: &crossfade::demo::traffic::Pair| Some(pair.new.clone());
+        let new = |pair: &crossfade::testkit::traffic::Pair| Some(pair.new.clone());
         let lost = report.ledger.lost_writes(&mut connection, &subject, Side::New, new).await.unwrap();
         assert!(lost.is_empty(), "{lost:?}");
         let view = "CREATE VIEW t AS SELECT * FROM vehicles";

@@ -1,6 +1,6 @@
 //! Large values that live outside the row.
 
-use crossfade::phase::Phase;
+use crossfade::run::Phase;
 
 use super::{assert_filled, contents, plan};
 use crate::harness::{Database, own_server, plain_alter, tool};

@@ -1,10 +1,11 @@
 //! What is carried: facts of columns, defaults and indexes, as PostgreSQL itself writes them.
 
 use crossfade::catalog::{holds, inspect};
-use crossfade::compile::{LedgerSchema, compile};
+use crossfade::change::compile;
 use crossfade::ident::ColumnName;
+use crossfade::names::LedgerSchema;
 use crossfade::plan::Plan;
-use crossfade::step::Action;
+use crossfade::run::Action;
 use sqlx::AssertSqlSafe;
 
 use super::{codes, facts_of, look, plan, rename, retype};

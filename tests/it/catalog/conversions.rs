@@ -1,8 +1,10 @@
 //! Types and expressions, and the rows that do not convert.
 
-use crossfade::catalog::{Conversion, inspect, try_conversions};
-use crossfade::compile::LedgerSchema;
+use crossfade::run::Conversion;
+
+use crossfade::catalog::{inspect, try_conversions};
 use crossfade::ident::ColumnName;
+use crossfade::names::LedgerSchema;
 
 use super::{codes, facts_of, look, plan, rename, retype};
 use crate::harness::{Database, versions};

@@ -1,9 +1,9 @@
 //! What is seen during a run, and what is warned of before it.
 
 use crossfade::catalog::{dependants, holds};
-use crossfade::compile::LedgerSchema;
 use crossfade::ident::TableName;
-use crossfade::step::Fact;
+use crossfade::names::LedgerSchema;
+use crossfade::run::Condition;
 
 use super::{facts_of, lines, look, plan, rename, retype};
 use crate::harness::{Database, versions};
@@ -28,7 +28,8 @@ async fn a_step_is_done_when_the_catalog_says_so() {
                  ALTER TABLE \"My\".\"T\" DISABLE TRIGGER off;"
             ))
             .await;
-        let column = |column: &str, type_name: &str| Fact::Column { name: name(column), type_name: name(type_name) };
+        let column =
+            |column: &str, type_name: &str| Condition::Column { name: name(column), type_name: name(type_name) };
         let facts = [
             (column("a", "character varying(10)"), true),
             (column("a", "character varying"), false),
@@ -36,26 +37,26 @@ async fn a_step_is_done_when_the_catalog_says_so() {
             (column("e", "\"My\".\"Mood\""), true),
             (column("c", "numeric(5,2)"), true),
             (column("d", "integer"), false),
-            (Fact::NoColumn { name: name("d") }, true),
-            (Fact::NoColumn { name: name("a") }, false),
-            (Fact::Trigger { name: name("on_") }, true),
-            (Fact::Trigger { name: name("off") }, false),
-            (Fact::Trigger { name: name("none") }, false),
-            (Fact::Function { name: name("f"), sha256: sha256.clone() }, true),
-            (Fact::Function { name: name("f"), sha256: name("00") }, false),
-            (Fact::NoFunction { name: name("f") }, false),
-            (Fact::NoFunction { name: name("g") }, true),
-            (Fact::Index { name: name("good") }, true),
-            (Fact::Index { name: name("bad") }, false),
-            (Fact::Index { name: name("none") }, false),
-            (Fact::Constraint { name: name("T_c_check") }, true),
-            (Fact::Constraint { name: name("late") }, false),
-            (Fact::NoConstraint { name: name("late") }, false),
-            (Fact::NoConstraint { name: name("none") }, true),
-            (Fact::NotNull { column: name("id"), is: true }, true),
-            (Fact::NotNull { column: name("id"), is: false }, false),
-            (Fact::NotNull { column: name("a"), is: false }, true),
-            (Fact::NotNull { column: name("d"), is: false }, false),
+            (Condition::NoColumn { name: name("d") }, true),
+            (Condition::NoColumn { name: name("a") }, false),
+            (Condition::Trigger { name: name("on_") }, true),
+            (Condition::Trigger { name: name("off") }, false),
+            (Condition::Trigger { name: name("none") }, false),
+            (Condition::Function { name: name("f"), sha256: sha256.clone() }, true),
+            (Condition::Function { name: name("f"), sha256: name("00") }, false),
+            (Condition::NoFunction { name: name("f") }, false),
+            (Condition::NoFunction { name: name("g") }, true),
+            (Condition::Index { name: name("good") }, true),
+            (Condition::Index { name: name("bad") }, false),
+            (Condition::Index { name: name("none") }, false),
+            (Condition::Constraint { name: name("T_c_check") }, true),
+            (Condition::Constraint { name: name("late") }, false),
+            (Condition::NoConstraint { name: name("late") }, false),
+            (Condition::NoConstraint { name: name("none") }, true),
+            (Condition::NotNull { column: name("id"), is: true }, true),
+            (Condition::NotNull { column: name("id"), is: false }, false),
+            (Condition::NotNull { column: name("a"), is: false }, true),
+            (Condition::NotNull { column: name("d"), is: false }, false),
         ];
         let ask: Vec<_> = facts.iter().map(|(fact, _)| fact.clone()).collect();
         let table = TableName::new("My", "T").unwrap();
@@ -74,7 +75,7 @@ async fn a_step_is_done_when_the_catalog_says_so() {
         if version.major >= 18 {
             database.execute("ALTER TABLE \"My\".\"T\" ADD CONSTRAINT nn NOT NULL a NOT VALID").await;
             let mut connection = database.pool.acquire().await.unwrap();
-            let ask = [Fact::NotNull { column: name("a"), is: true }, Fact::Constraint { name: name("nn") }];
+            let ask = [Condition::NotNull { column: name("a"), is: true }, Condition::Constraint { name: name("nn") }];
             assert_eq!(holds(&mut connection, &table, &LedgerSchema::default(), &ask).await.unwrap(), [false, false]);
         }
     }

@@ -1,8 +1,8 @@
 //! What is refused, each with its name.
 
 use crossfade::catalog::inspect;
-use crossfade::compile::LedgerSchema;
 use crossfade::ident::{ColumnName, RelationName};
+use crossfade::names::LedgerSchema;
 use crossfade::plan::AddIndex;
 use sqlx::{Connection as _, PgConnection};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crossfade::demo::server::{SUPERUSER, Server};
+use crossfade::testkit::server::{SUPERUSER, Server};
 use nix::unistd::{Uid, User};
 use tempfile::TempDir;
 

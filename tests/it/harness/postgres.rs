@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use crossfade::demo::server::{Options, Server};
+use crossfade::testkit::server::{Options, Server};
 
 /// A PostgreSQL that is installed here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crossfade::demo::server::{SUPERUSER, Server};
+use crossfade::testkit::server::{SUPERUSER, Server};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;

@@ -1,7 +1,7 @@
 //! The library as a program uses it, and what it is compared with.
 
-use crossfade::compile::LedgerSchema;
 use crossfade::event;
+use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
 use crossfade::plan::{Change, ChangeKind, Plan};
 use crossfade::runner::Tool;

@@ -11,16 +11,15 @@ use tokio::task::JoinSet;
 use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
 use super::privileged::{self, Refused};
-use super::spec::Spec;
 use super::worker::{Left, Worker};
 use crate::event::Event;
 use crate::ident::StepId;
 use crate::ledger::{FillProgress, FillReport};
 use crate::pg::{self, ErrorClass};
-use crate::phase::Phase;
+use crate::run::FillSpec;
+use crate::run::{Action, PaceReport, Phase};
 use crate::runner::{Error, Work};
-use crate::step::Action;
-use crate::throttle::{self, Felt, Holds, Pace, PaceReport, Pacer, RowRate, Seen, Signal};
+use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
 
 /// Between two looks at settings and signals.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,7 +33,7 @@ const RATE_OVER: Duration = Duration::from_secs(5);
 /// What all workers of a backfill share.
 pub(super) struct Shared {
     pub(super) work: Work,
-    pub(super) spec: Spec,
+    pub(super) spec: FillSpec,
     pub(super) method: Method,
     /// Whether the server counts HOT updates.
     pub(super) counts_hot: bool,
@@ -63,7 +62,7 @@ impl Shared {
 /// # Errors
 /// [`Error::Interrupted`] when `work.stop` was cancelled, after the open batches were finished; the lease's error when it
 /// is lost; the server's error when a row cannot be filled, or when the server is gone for more than a minute.
-pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
+pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     let mut connection = control(work, true).await?;
     let table = &work.run.facts.table;
     work.ledger.open_pass(&mut connection, work.lease, &spec.table, table.oid).await?;

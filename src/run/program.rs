@@ -2,10 +2,10 @@
 //! same value that the runner executes, and the ledger keeps it, so a newer crossfade finishes a run with the SQL
 //! it was started with.
 
+use super::{CompareSpec, FillSpec, Phase};
 use serde::{Deserialize, Serialize};
 
 use crate::ident::{RunTag, StepId, TableName};
-use crate::phase::Phase;
 use crate::sql::LockMode;
 
 /// Everything a run does, in order. Compiled once from plan and facts, then kept in the ledger.
@@ -57,7 +57,7 @@ pub struct Step {
     /// What to do.
     pub apply: Action,
     /// True of the catalog when, and only when, the step is done.
-    pub probe: Vec<Fact>,
+    pub probe: Vec<Condition>,
     /// Steps whose probes no longer hold once this one is done (their objects were renamed or dropped).
     pub supersedes: Vec<StepId>,
     /// How to take it back.
@@ -73,7 +73,7 @@ pub enum Action {
     /// Statements in one short transaction together with the ledger entry, after `LOCK TABLE` in the step's mode.
     Transaction {
         /// What must hold inside the transaction, before the first statement.
-        guards: Vec<Guard>,
+        guards: Vec<Gate>,
         /// The statements, in order.
         statements: Vec<String>,
     },
@@ -88,9 +88,9 @@ pub enum Action {
         builds: Option<IndexName>,
     },
     /// The backfill engine.
-    Backfill(crate::backfill::Spec),
+    Backfill(FillSpec),
     /// The check of all rows.
-    Verify(crate::verify::Spec),
+    Verify(CompareSpec),
     /// Waits until nothing has been written through the old columns for this long.
     AwaitQuiet {
         /// The length of the quiet time.
@@ -122,7 +122,7 @@ impl IndexName {
 /// A precondition that a step proves inside its own transaction, under its own lock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Guard {
+pub enum Gate {
     /// A clean verification of this table file and this trigger is in the ledger and younger than this.
     Verified {
         /// How old it may be.
@@ -136,7 +136,7 @@ pub enum Guard {
     /// No row's value lives in the new column only, so that going back loses nothing.
     NothingOnlyNew {
         /// How to find such rows.
-        spec: crate::verify::Spec,
+        spec: CompareSpec,
         /// Whether a value of a new column may have no way back, so that writes must stop first.
         one_way: bool,
     },
@@ -164,7 +164,7 @@ pub enum Undo {
 /// Something that is true or false of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fact {
+pub enum Condition {
     /// The table has this column with this type, as `format_type` writes it.
     Column {
         /// The column.
@@ -254,7 +254,7 @@ impl Action {
     }
 }
 
-impl std::fmt::Display for Fact {
+impl std::fmt::Display for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Column { name, type_name } => write!(f, "column \"{name}\" has type {type_name}"),

@@ -1,11 +1,11 @@
 //! The expressions between the two columns: inlined where they cannot raise, behind total functions where they can.
 
-use super::{Active, Context, LedgerSchema, Stage};
-use crate::backfill::{Fill, FillValue};
-use crate::catalog::Conversion;
+use super::{Active, Context, Stage};
+
 use crate::ident::RunTag;
+use crate::names::LedgerSchema;
+use crate::run::{Conversion, Fill, FillValue, Pair};
 use crate::sql::{dollar_quote, quote_ident};
-use crate::verify::Pair;
 
 /// One direction of one change.
 pub(super) struct Way<'a> {

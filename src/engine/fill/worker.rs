@@ -12,13 +12,14 @@ use super::horizon::Horizon;
 use super::method::Method;
 use super::orders::Orders;
 use super::pace::BatchSize;
-use super::slices::{Cutter, Slice, Verdict};
-use super::spec::Values;
+use super::slices::{Cutter, Verdict};
 use super::strict::Strictness;
 use crate::event::{Blocker, Event};
-use crate::ledger::{Entry, LeaseError, LedgerError, Position, Seat, Window};
+use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window};
 use crate::pg::{self, Connector, ErrorClass};
 use crate::plan::LongTransactions;
+use crate::run::Entry;
+use crate::run::{Slice, Values};
 use crate::runner::Error;
 use crate::throttle::{Pace, Signal};
 

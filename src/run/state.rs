@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Entry;
 use crate::ident::StepId;
-use crate::phase::Phase;
-use crate::step::Program;
+use crate::run::{Phase, Program};
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,20 +89,20 @@ impl State {
     }
 
     /// Returns the first step of the current phase that is not done.
-    pub fn next_step<'p>(&self, program: &'p Program) -> Option<&'p crate::step::Step> {
+    pub fn next_step<'p>(&self, program: &'p Program) -> Option<&'p crate::run::Step> {
         program.steps_of(self.phase).find(|step| !self.done.contains(&step.id))
     }
 
     /// Returns whether the backfill has begun and is neither done nor given up: then other processes may join it.
     pub fn is_filling(&self, program: &Program) -> bool {
-        let is_backfill = |step: &crate::step::Step| matches!(step.apply, crate::step::Action::Backfill(_));
-        let begun = |step: &crate::step::Step| self.maybe_ran.as_ref() == Some(&step.id);
+        let is_backfill = |step: &crate::run::Step| matches!(step.apply, crate::run::Action::Backfill(_));
+        let begun = |step: &crate::run::Step| self.maybe_ran.as_ref() == Some(&step.id);
         self.mode == Mode::Forward && self.next_step(program).is_some_and(|step| is_backfill(step) && begun(step))
     }
 
     /// Returns the next step to take back when going back to the end of `to`: the last one done, or the one that may
     /// have run, of any later phase.
-    pub fn next_undo<'p>(&self, program: &'p Program, to: Option<Phase>) -> Option<&'p crate::step::Step> {
+    pub fn next_undo<'p>(&self, program: &'p Program, to: Option<Phase>) -> Option<&'p crate::run::Step> {
         let position = |phase: Phase| program.phases.iter().position(|p| *p == phase);
         let first_kept = |phase: Phase| to.is_some_and(|to| position(phase) <= position(to));
         let candidate = |id: &StepId| program.step(id).filter(|step| !first_kept(step.phase));

@@ -1,12 +1,12 @@
 //! The conversions tried on the rows there are, before anything is changed: the run's own functions, made in the
 //! session's temporary schema, over windows of pages.
 
+use super::Context;
 use super::conversion::{forward, reverse};
-use super::{Context, LedgerSchema};
-use crate::catalog::Facts;
+use crate::names::LedgerSchema;
 use crate::plan::Plan;
+use crate::run::{CompareSpec, Facts};
 use crate::sql::quote_literal;
-use crate::verify;
 
 /// What tries the changes whose conversion can raise.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +15,7 @@ pub(crate) struct Trial {
     pub(crate) create: Vec<String>,
     /// One for each change that is tried.
     pub(crate) columns: Vec<TrialColumn>,
-    spec: verify::Spec,
+    spec: CompareSpec,
 }
 
 /// One change. All texts are SQL over the row alias `t`.

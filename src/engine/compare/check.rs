@@ -9,13 +9,19 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Counts, Identity, MismatchKey, Outcome, Spec};
+use super::Identity;
+
+use crate::run::Counts;
+
+use crate::run::MismatchKey;
+
+use crate::run::Outcome;
+
 use crate::event::{Event, EventSink};
 use crate::ledger::Ledger;
 use crate::pg::{self, Connector, ErrorClass};
-use crate::phase::Phase;
+use crate::run::{CompareSpec, Phase, Program};
 use crate::runner::Error;
-use crate::step::Program;
 
 /// Keys of rows that are not equal are reported up to this number.
 const MAX_KEYS: usize = 20;
@@ -54,7 +60,7 @@ pub async fn check(
     connector: &Connector,
     ledger: &Ledger,
     program: &Program,
-    spec: &Spec,
+    spec: &CompareSpec,
     sink: &EventSink,
     stop: &CancellationToken,
     phase: Phase,
@@ -94,7 +100,7 @@ pub async fn check(
     Ok((tally.outcome(start.elapsed()), identity))
 }
 
-pub(super) async fn table_pages(connection: &mut PgConnection, spec: &Spec) -> Result<u32, sqlx::Error> {
+pub(super) async fn table_pages(connection: &mut PgConnection, spec: &CompareSpec) -> Result<u32, sqlx::Error> {
     let select = "SELECT pg_catalog.pg_relation_size(pg_catalog.to_regclass($1)) / pg_catalog.current_setting('block_size')::bigint";
     let row = pg::query(select).bind(spec.table.sql()).fetch_one(connection).await?;
     let pages: Option<i64> = row.try_get(0)?;
@@ -142,7 +148,7 @@ async fn worker(
     mut connection: PgConnection,
     connector: &Connector,
     stop: &CancellationToken,
-    spec: &Spec,
+    spec: &CompareSpec,
     windows: &Windows,
     results: &mpsc::UnboundedSender<Checked>,
 ) -> Result<PgConnection, Error> {
@@ -174,7 +180,7 @@ async fn worker(
 /// Looks at one window. A suspicion, or a value that does not convert, makes a second look necessary.
 async fn look(
     connection: &mut PgConnection,
-    spec: &Spec,
+    spec: &CompareSpec,
     range: Range,
 ) -> Result<(Counts, Vec<MismatchKey>), sqlx::Error> {
     let Range { from, to } = range;
@@ -206,7 +212,11 @@ async fn look(
 }
 
 /// Returns how many rows a window has, and how many of them may not be equal.
-async fn first_look(connection: &mut PgConnection, spec: &Spec, range: Range) -> Result<(i64, i64), sqlx::Error> {
+async fn first_look(
+    connection: &mut PgConnection,
+    spec: &CompareSpec,
+    range: Range,
+) -> Result<(i64, i64), sqlx::Error> {
     let Range { from, to } = range;
     let meter = spec.meter();
     let said = fetch(connection, &format!("{meter}; {}; {meter}", spec.only_suspects(from, to))).await?;

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::ledger::{Known, RowState};
 use super::{Load, Pair, Release, Shared, Value};
-use crate::demo::stats::Latencies;
 use crate::sql::quote_ident;
+use crate::testkit::stats::Latencies;
 
 /// How far a paced client may be behind the clock before its wait counts: the timer's own step.
 const TIMER_STEP: Duration = Duration::from_millis(2);

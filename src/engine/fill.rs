@@ -13,7 +13,6 @@ mod pace;
 pub(crate) mod privileged;
 mod rehearse;
 mod slices;
-mod spec;
 mod strict;
 mod worker;
 
@@ -22,5 +21,3 @@ pub use method::{Method, Shape};
 pub use orders::check_setting;
 pub(crate) use pace::BatchSize;
 pub(crate) use rehearse::Page;
-pub use slices::Slice;
-pub use spec::{Fill, FillValue, Spec};

@@ -1,12 +1,10 @@
 //! Twins of the old column's indexes, and the indexes that the plan adds.
 
 use super::{Context, Stage, step_id};
-use crate::catalog::IndexFacts;
 use crate::ident::{ColumnName, StepId};
-use crate::phase::Phase;
 use crate::plan::{AddIndex, Change, CopyIndexes};
+use crate::run::{Action, Condition, IndexFacts, IndexName, Phase, Step, Undo};
 use crate::sql::{LockMode, quote_ident, quote_literal};
-use crate::step::{Action, Fact, IndexName, Step, Undo};
 
 /// The indexes that get a twin, with their position (which is in the twin's name).
 fn copied<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts)> {
@@ -131,7 +129,7 @@ fn build(
             ),
             builds: Some(index),
         },
-        probe: vec![Fact::Index { name: name.to_owned() }],
+        probe: vec![Condition::Index { name: name.to_owned() }],
         supersedes: vec![],
         undo: Undo::Actions(vec![drop]),
         lock: LockMode::ShareUpdateExclusive,
@@ -158,7 +156,7 @@ fn constraint(context: &Context<'_>, position: usize, index: &IndexFacts) -> Ste
         phase: Phase::Verify,
         title: format!("make the twin of {} a unique constraint", index.name),
         apply: Action::Transaction { guards: vec![], statements },
-        probe: vec![Fact::Constraint { name }],
+        probe: vec![Condition::Constraint { name }],
         supersedes: vec![],
         undo: Undo::Actions(vec![Action::Transaction {
             guards: vec![],
@@ -175,13 +173,13 @@ fn at_swap(context: &Context<'_>, index: &IndexFacts) -> bool {
 }
 
 /// The twins that stand under their originals' names at `stage`.
-pub(super) fn renamed_facts(context: &Context<'_>, stage: Stage) -> Vec<Fact> {
+pub(super) fn renamed_facts(context: &Context<'_>, stage: Stage) -> Vec<Condition> {
     let renamed = |index: &IndexFacts| match stage {
         Stage::Soak => false,
         Stage::Swapped => at_swap(context, index),
         Stage::Retired => true,
     };
-    let fact = |(_, index): (usize, &IndexFacts)| Fact::Index { name: index.name.clone() };
+    let fact = |(_, index): (usize, &IndexFacts)| Condition::Index { name: index.name.clone() };
     copied(context).filter(|(_, index)| renamed(index)).map(fact).collect()
 }
 

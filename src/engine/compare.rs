@@ -2,12 +2,8 @@
 
 mod check;
 mod identity;
-mod outcome;
 mod repair;
-mod spec;
 
 pub use check::check;
 pub use identity::Identity;
-pub use outcome::{Counts, MismatchKey, Outcome};
 pub use repair::repair;
-pub use spec::{Pair, Side, Spec};

@@ -8,11 +8,12 @@
 use std::fmt::Write as _;
 
 use super::conversion::{Way, forward, reverse};
-use super::{Active, Context, Counters, Stage};
+use super::{Active, Context, Stage};
 use crate::ident::RunTag;
+use crate::names::Counters;
 use crate::plan::{OnConflict, OnError};
+use crate::run::Condition;
 use crate::sql::{dollar_quote, quote_ident, quote_literal};
-use crate::step::Fact;
 
 /// While this setting is `on`, the sync trigger changes nothing: only `verify --repair` sets it, in its own transaction.
 pub(crate) const REPAIR_SETTING: &str = "crossfade.repair";
@@ -117,8 +118,8 @@ pub(super) fn function(context: &Context<'_>, stage: Stage) -> String {
 }
 
 /// The fact that the sync function is the one for `stage`, untouched.
-pub(super) fn function_fact(context: &Context<'_>, stage: Stage) -> Fact {
-    Fact::Function { name: function_name(&context.tag), sha256: crate::ident::sha256_hex(&body(context, stage)) }
+pub(super) fn function_fact(context: &Context<'_>, stage: Stage) -> Condition {
+    Condition::Function { name: function_name(&context.tag), sha256: crate::ident::sha256_hex(&body(context, stage)) }
 }
 
 fn any(context: &Context<'_>, condition: impl Fn(&Active<'_>) -> String) -> String {

@@ -2,12 +2,35 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::slices::Slice;
 use crate::ident::TableName;
+
+/// The parts `from..to` of every page's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// The first part.
+    pub from: u32,
+    /// The part after the last; equal to `from` when it is not decided yet.
+    pub to: u32,
+}
+
+impl Slice {
+    /// Every row of a page that is one part.
+    pub const WHOLE: Self = Self { from: 0, to: 1 };
+
+    /// Returns the number of parts.
+    pub fn width(self) -> u32 {
+        self.to - self.from
+    }
+
+    /// Returns the slice after this one, its end not decided yet.
+    pub(crate) fn next(self) -> Self {
+        Self { from: self.to, to: self.to }
+    }
+}
 
 /// What the backfill writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Spec {
+pub struct FillSpec {
     /// The table.
     pub table: TableName,
     /// One entry for each change.
@@ -37,7 +60,7 @@ pub struct FillValue {
 
 /// Which of its values a batch uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Values {
+pub(crate) enum Values {
     /// Those that never raise.
     Total,
     /// Those that raise where a value does not convert: then the batch must be done again with the others.
@@ -53,7 +76,7 @@ impl Fill {
     }
 }
 
-impl Spec {
+impl FillSpec {
     /// Returns the UPDATE of the rows on pages `from..to` that are in `slice` when a page's rows fall into `parts` by the
     /// number of their line pointer.
     ///
@@ -66,12 +89,12 @@ impl Spec {
     }
 
     /// The same with the values of one kind.
-    pub(super) fn batch_of(&self, values: Values, from: u32, to: u32, parts: u32, slice: Slice) -> String {
+    pub(crate) fn batch_of(&self, values: Values, from: u32, to: u32, parts: u32, slice: Slice) -> String {
         self.update(&format!("'({from},0)'"), &format!("'({to},0)'"), &within(parts, slice), values)
     }
 
-    /// Returns the query that locks every row that [`Spec::batch`] could change, and does nothing else.
-    pub(super) fn lock_of(&self, from: u32, to: u32, parts: u32, slice: Slice) -> String {
+    /// Returns the query that locks every row that [`FillSpec::batch`] could change, and does nothing else.
+    pub(crate) fn lock_of(&self, from: u32, to: u32, parts: u32, slice: Slice) -> String {
         format!(
             "SELECT pg_catalog.count(*)::text FROM (SELECT FROM {} AS t WHERE t.ctid >= '({from},0)'::pg_catalog.tid \
              AND t.ctid < '({to},0)'::pg_catalog.tid{} FOR NO KEY UPDATE) AS locked",
@@ -86,7 +109,7 @@ impl Spec {
     }
 
     /// Returns the query that counts the rows on pages `from..to`.
-    pub(super) fn count_rows(&self, from: u32, to: u32) -> String {
+    pub(crate) fn count_rows(&self, from: u32, to: u32) -> String {
         format!(
             "SELECT pg_catalog.count(*)::text FROM {} AS t WHERE t.ctid >= '({from},0)'::pg_catalog.tid \
              AND t.ctid < '({to},0)'::pg_catalog.tid",
@@ -95,7 +118,7 @@ impl Spec {
     }
 
     /// Returns whether there are strict values that differ from the total ones.
-    pub(super) fn has_strict(&self) -> bool {
+    pub(crate) fn has_strict(&self) -> bool {
         self.fills.iter().any(|fill| fill.strict.is_some())
     }
 

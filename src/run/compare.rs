@@ -6,7 +6,7 @@ use crate::ident::TableName;
 
 /// What the check compares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Spec {
+pub struct CompareSpec {
     /// The table.
     pub table: TableName,
     /// The columns, quoted, whose values name a row in reports; `ctid` where there is no primary key.
@@ -62,9 +62,9 @@ impl Pair {
     }
 }
 
-impl Spec {
+impl CompareSpec {
     /// Returns the query that counts the rows on pages `from..to` (to the end of the table for `None`), and those among
-    /// them that may not be equal. Much cheaper than [`Spec::count`]; it raises where a value does not convert.
+    /// them that may not be equal. Much cheaper than [`CompareSpec::count`]; it raises where a value does not convert.
     pub fn suspects(&self, from: u32, to: Option<u32>) -> String {
         format!(
             "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE {}) FROM {} AS t WHERE {}",
@@ -75,8 +75,8 @@ impl Spec {
     }
 
     /// Returns the query that counts the rows on pages `from..to` that may not be equal, and no others. Cheaper still than
-    /// [`Spec::suspects`], because no row that is equal comes as far as the counting; how many were looked at the
-    /// [`Spec::meter`] says.
+    /// [`CompareSpec::suspects`], because no row that is equal comes as far as the counting; how many were looked at the
+    /// [`CompareSpec::meter`] says.
     pub fn only_suspects(&self, from: u32, to: Option<u32>) -> String {
         let (table, range) = (self.table.sql(), range(from, to));
         format!("SELECT pg_catalog.count(*) FROM {table} AS t WHERE {range} AND ({})", self.suspicion())
@@ -155,7 +155,7 @@ impl Spec {
     }
 
     /// Returns the query that locks every row on pages `from..to`, and does nothing else.
-    pub(super) fn lock(&self, from: u32, to: Option<u32>) -> String {
+    pub(crate) fn lock(&self, from: u32, to: Option<u32>) -> String {
         format!("SELECT FROM {} AS t WHERE {} FOR NO KEY UPDATE", self.table.sql(), range(from, to))
     }
 

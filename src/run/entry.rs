@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ident::StepId;
-use crate::phase::Phase;
-use crate::verify::Counts;
+use crate::run::{Counts, Phase};
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +73,7 @@ pub enum Entry {
         value: String,
     },
     /// The backfill is done.
-    Filled(crate::estimate::Filled),
+    Filled(crate::run::Filled),
     /// All rows were compared.
     Verified {
         /// What was found.
@@ -83,7 +82,7 @@ pub enum Entry {
     /// Rows were repaired.
     Repaired {
         /// Which side won.
-        winner: crate::verify::Side,
+        winner: crate::run::Side,
         /// Rows changed.
         rows: i64,
     },

@@ -5,6 +5,8 @@
 //! fits into the room that the one before left stays, but as rows grow by what is filled, that room shrinks a little with
 //! every slice. So slices shrink in the same measure: fewer rows move than with slices of one size, in fewer sub-passes.
 
+use crate::run::Slice;
+
 /// The largest first slice of a full page, as a share of its rows. Leaf pages of a btree are filled to nine tenths, so more
 /// than about a tenth of new entries at once splits them (measured: 12 % makes indexes grow by a tenth, 13 % by a fifth).
 const MOST_FIRST: f64 = 0.12;
@@ -30,30 +32,6 @@ const MOVED: f64 = 0.5;
 const WORTH_IT: f64 = 0.3;
 /// Fewer rows than this say nothing.
 const FEW: u64 = 50;
-
-/// The parts `from..to` of every page's rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slice {
-    /// The first part.
-    pub from: u32,
-    /// The part after the last; equal to `from` when it is not decided yet.
-    pub to: u32,
-}
-
-impl Slice {
-    /// Every row of a page that is one part.
-    pub const WHOLE: Self = Self { from: 0, to: 1 };
-
-    /// Returns the number of parts.
-    pub fn width(self) -> u32 {
-        self.to - self.from
-    }
-
-    /// Returns the slice after this one, its end not decided yet.
-    pub(crate) fn next(self) -> Self {
-        Self { from: self.to, to: self.to }
-    }
-}
 
 /// What came of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

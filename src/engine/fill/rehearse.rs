@@ -1,7 +1,8 @@
 //! What comes of a method on a page of a table, as far as that can be told beforehand. Pure.
 
 use super::method::Method;
-use super::slices::{Cutter, Slice};
+use super::slices::Cutter;
+use crate::run::Slice;
 
 /// Bytes of a page that rows can have.
 const PAGE_ROOM: f64 = 8168.0;
@@ -87,7 +88,7 @@ impl Method {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backfill::Shape;
+    use crate::engine::fill::Shape;
 
     fn rehearse(rows: f64, old_bytes: f64, filled_is_indexed: bool) -> Rehearsed {
         let shape = Shape { pages: 13_330, rows_per_page: rows, row_bytes: Some(old_bytes + 4.0), filled_is_indexed };

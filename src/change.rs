@@ -10,61 +10,13 @@ mod trial;
 pub(crate) use indexes::column_of_index;
 pub(crate) use sync_trigger::REPAIR_SETTING;
 
-use crate::backfill;
-use crate::catalog::{ChangeFacts, Facts};
 use crate::ident::{RunTag, StepId, TableName};
-use crate::phase::Phase;
+use crate::names::LedgerSchema;
 use crate::plan::{BuildIndexes, Change, Plan};
+use crate::run::{Action, ChangeFacts, CompareSpec, Condition, Facts, FillSpec, Gate, Phase, Program, Step, Undo};
 use crate::sql::{LockMode, quote_ident, quote_literal};
-use crate::step::{Action, Fact, Guard, Program, Step, Undo};
-use crate::verify;
 
 pub(crate) use trial::{Trial, TrialColumn};
-
-/// The schema of the ledger, where the helper functions live too.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerSchema(String);
-
-impl LedgerSchema {
-    /// Returns the schema of this name.
-    pub fn new(name: &str) -> Self {
-        Self(name.to_owned())
-    }
-
-    /// Returns the schema's name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Returns `name` qualified with the schema and quoted.
-    pub fn qualify(&self, name: &str) -> String {
-        format!("{}.{}", quote_ident(&self.0), quote_ident(name))
-    }
-}
-
-impl Default for LedgerSchema {
-    fn default() -> Self {
-        Self::new("crossfade")
-    }
-}
-
-/// Names of the counters that the sync trigger advances.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Counters {
-    /// Writes through an old column.
-    pub old: String,
-    /// Writes through a new column.
-    pub new: String,
-    /// Statements that set both sides to values that do not agree.
-    pub conflict: String,
-}
-
-impl Counters {
-    /// Returns the names (in the ledger schema) of the run with this tag.
-    pub fn of(tag: &RunTag) -> Self {
-        Self { old: format!("old_{tag}"), new: format!("new_{tag}"), conflict: format!("conflict_{tag}") }
-    }
-}
 
 /// Which names the columns have, as the run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,31 +79,31 @@ impl<'a> Context<'a> {
         self.active.iter().any(|a| a.change.keeps_name())
     }
 
-    fn verify_spec(&self, stage: Stage) -> verify::Spec {
+    fn verify_spec(&self, stage: Stage) -> CompareSpec {
         let key = if self.facts.key.is_empty() {
             vec!["ctid".to_owned()]
         } else {
             self.facts.key.iter().map(|column| quote_ident(column)).collect()
         };
         let pairs = self.active.iter().map(|a| conversion::pair(self, a, stage)).collect();
-        verify::Spec { table: self.table().clone(), key, pairs }
+        CompareSpec { table: self.table().clone(), key, pairs }
     }
 
-    fn backfill_spec(&self) -> backfill::Spec {
+    fn backfill_spec(&self) -> FillSpec {
         let fills = self.active.iter().map(|a| conversion::fill(self, a)).collect();
-        backfill::Spec { table: self.table().clone(), fills }
+        FillSpec { table: self.table().clone(), fills }
     }
 
     /// The facts that hold between expand and the next renaming.
-    fn layout(&self, stage: Stage) -> Vec<Fact> {
+    fn layout(&self, stage: Stage) -> Vec<Condition> {
         let mut facts = Vec::new();
         for a in &self.active {
             let (old, new) = a.names(&self.tag, stage);
-            facts.push(Fact::Column { name: old, type_name: a.facts.old.type_name.clone() });
-            facts.push(Fact::Column { name: new, type_name: a.facts.new_type.clone() });
+            facts.push(Condition::Column { name: old, type_name: a.facts.old.type_name.clone() });
+            facts.push(Condition::Column { name: new, type_name: a.facts.new_type.clone() });
         }
         facts.push(sync_trigger::function_fact(self, stage));
-        facts.extend(sync_trigger::trigger_names(self).into_iter().map(|name| Fact::Trigger { name }));
+        facts.extend(sync_trigger::trigger_names(self).into_iter().map(|name| Condition::Trigger { name }));
         facts.extend(indexes::renamed_facts(self, stage));
         facts
     }
@@ -201,7 +153,7 @@ fn alter_in_place(context: &Context<'_>) -> Vec<Step> {
                 facts.new_collate
             )],
         },
-        probe: vec![Fact::Column { name: change.old.to_string(), type_name: facts.new_type.clone() }],
+        probe: vec![Condition::Column { name: change.old.to_string(), type_name: facts.new_type.clone() }],
         supersedes: vec![],
         undo: if context.active.is_empty() {
             Undo::PointOfNoReturn(format!(
@@ -238,7 +190,7 @@ fn expand(context: &Context<'_>) -> Step {
         probe: context.layout(Stage::Soak),
         supersedes: vec![],
         undo: Undo::Actions(vec![Action::Transaction {
-            guards: vec![Guard::NothingOnlyNew {
+            guards: vec![Gate::NothingOnlyNew {
                 spec: context.verify_spec(Stage::Soak),
                 one_way: context.active.iter().any(|a| !a.facts.reverse.is_total()),
             }],
@@ -391,7 +343,7 @@ fn swap(context: &Context<'_>) -> Step {
         phase: Phase::Switch,
         title: "exchange the names of old and new column".to_owned(),
         apply: Action::Transaction {
-            guards: vec![Guard::Verified { max_age: context.plan.verify.max_age }],
+            guards: vec![Gate::Verified { max_age: context.plan.verify.max_age }],
             statements,
         },
         probe: context.layout(Stage::Swapped),
@@ -484,7 +436,7 @@ fn retire(context: &Context<'_>) -> Step {
         phase: Phase::Contract,
         title: "rename the old column away; it stays in sync".to_owned(),
         apply: Action::Transaction {
-            guards: vec![Guard::Verified { max_age: plan.verify.max_age }, Guard::Quiet { quiet: plan.contract.quiet }],
+            guards: vec![Gate::Verified { max_age: plan.verify.max_age }, Gate::Quiet { quiet: plan.contract.quiet }],
             statements,
         },
         probe: context.layout(Stage::Retired),
@@ -497,17 +449,17 @@ fn retire(context: &Context<'_>) -> Step {
 /// Drops the retired column, triggers and helpers. Never CASCADE: an unknown dependant must stop it.
 fn drop_old(context: &Context<'_>) -> Step {
     let table = context.table().sql();
-    let mut guards = vec![Guard::Verified { max_age: context.plan.verify.max_age }];
+    let mut guards = vec![Gate::Verified { max_age: context.plan.verify.max_age }];
     let mut statements = sync_trigger::drop(context);
     let mut probe = Vec::new();
     for a in &context.active {
         let retired = a.retired_name(&context.tag);
-        guards.push(Guard::NoDependants { column: retired.clone(), except: indexes::parked_names(context) });
+        guards.push(Gate::NoDependants { column: retired.clone(), except: indexes::parked_names(context) });
         statements.push(format!("ALTER TABLE {table} DROP COLUMN {}", quote_ident(&retired)));
-        probe.push(Fact::NoColumn { name: retired });
-        probe.push(Fact::Column { name: a.change.final_name().to_string(), type_name: a.facts.new_type.clone() });
+        probe.push(Condition::NoColumn { name: retired });
+        probe.push(Condition::Column { name: a.change.final_name().to_string(), type_name: a.facts.new_type.clone() });
     }
-    probe.push(Fact::NoFunction { name: sync_trigger::function_name(&context.tag) });
+    probe.push(Condition::NoFunction { name: sync_trigger::function_name(&context.tag) });
     Step {
         id: step_id(Phase::Contract, "drop"),
         phase: Phase::Contract,

@@ -1,6 +1,6 @@
 //! Whether a batch may use values that raise.
 
-use super::spec::Values;
+use crate::run::Values;
 
 /// Whether the next batch may raise. A value that does not convert costs a batch, so after one the next few do not raise,
 /// and each time it happens again soon, twice as many.

@@ -3,9 +3,8 @@
 
 use super::{Active, Context, Stage, step_id};
 use crate::ident::StepId;
-use crate::phase::Phase;
+use crate::run::{Action, Condition, Gate, Phase, Step, Undo};
 use crate::sql::{LockMode, quote_ident};
-use crate::step::{Action, Fact, Guard, Step, Undo};
 
 /// NOT NULL became a named constraint that can be added without validation.
 const NAMED_NOT_NULL: u32 = 180_000;
@@ -51,7 +50,7 @@ pub(super) fn prove(context: &Context<'_>, phase: Phase, stage: Stage) -> Vec<St
         undo,
         lock,
     };
-    let constraints = || columns.iter().map(|(name, _)| Fact::Constraint { name: name.clone() });
+    let constraints = || columns.iter().map(|(name, _)| Condition::Constraint { name: name.clone() });
     let table = context.table().sql();
     let drop =
         columns.iter().map(|(name, _)| format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {}", quote_ident(name)));
@@ -72,7 +71,8 @@ pub(super) fn prove(context: &Context<'_>, phase: Phase, stage: Stage) -> Vec<St
             .iter()
             .map(|(_, column)| format!("ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL", quote_ident(column)));
         let nullable = Undo::Actions(vec![Action::Transaction { guards: vec![], statements: nullable.collect() }]);
-        let is_set = columns.iter().map(|(_, column)| Fact::NotNull { column: column.clone(), is: true }).collect();
+        let is_set =
+            columns.iter().map(|(_, column)| Condition::NotNull { column: column.clone(), is: true }).collect();
         steps.push(Step {
             supersedes: vec![step_id(phase, "not_null_validate")],
             ..step("set", "set NOT NULL from the proof", set, is_set, nullable, LockMode::AccessExclusive)
@@ -141,14 +141,14 @@ pub(super) fn relax_old(context: &Context<'_>) -> Option<Step> {
     let [mut add, validate, set] = proof(context, &names);
     if let Action::Transaction { guards, .. } = &mut add {
         // NOT NULL comes back only where no row would fail it.
-        guards.push(Guard::NothingOnlyNew { spec: context.verify_spec(Stage::Soak), one_way: true });
+        guards.push(Gate::NothingOnlyNew { spec: context.verify_spec(Stage::Soak), one_way: true });
     }
     Some(Step {
         id: step_id(Phase::Verify, "relax_old"),
         phase: Phase::Verify,
         title: "let the old column be empty: a new value may have no way back".to_owned(),
         apply: Action::Transaction { guards: vec![], statements },
-        probe: columns.iter().map(|a| Fact::NotNull { column: a.change.old.to_string(), is: false }).collect(),
+        probe: columns.iter().map(|a| Condition::NotNull { column: a.change.old.to_string(), is: false }).collect(),
         supersedes: vec![],
         undo: Undo::Actions(vec![add, validate, set]),
         lock: LockMode::AccessExclusive,

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 
 use super::check::table_pages;
-use super::{Side, Spec};
-use crate::backfill::BatchSize;
-use crate::compile::REPAIR_SETTING;
+use crate::change::REPAIR_SETTING;
+use crate::engine::fill::BatchSize;
 use crate::pg::{self, ErrorClass};
+use crate::run::{CompareSpec, Side};
 use crate::runner::{Error, Work};
 
 /// What one transaction should take.
@@ -31,7 +31,7 @@ const TRIES: u32 = 100;
 /// # Errors
 /// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Blocked`] when a row stays locked; the lease's error;
 /// the server's error, when a value does not convert for example.
-pub async fn repair(work: &Work, spec: &Spec, winner: Side) -> Result<i64, Error> {
+pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64, Error> {
     let mut connection = connect(work).await?;
     let pages = table_pages(&mut connection, spec).await?;
     let mut size = BatchSize::new(TARGET);

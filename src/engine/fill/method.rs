@@ -10,8 +10,8 @@ use std::time::Duration;
 use sqlx::{PgConnection, Row};
 
 use super::orders::Settings;
-use super::spec::Spec;
 use crate::pg;
+use crate::run::FillSpec;
 
 /// Pages of a window. Small enough to stay in memory from one sub-pass to the next; large enough that a page is visited
 /// again only when the snapshots of short transactions, and of other workers' batches, are gone.
@@ -103,7 +103,7 @@ impl Shape {
     /// Reads the shape of the table as it is now. The second part says whether the server counts HOT updates.
     pub(crate) async fn read(
         connection: &mut PgConnection,
-        spec: &Spec,
+        spec: &FillSpec,
         table_oid: i64,
     ) -> Result<(Self, bool), sqlx::Error> {
         let columns: Vec<_> = spec.fills.iter().map(|fill| fill.column.clone()).collect();
@@ -127,7 +127,7 @@ impl Shape {
 }
 
 /// Returns the rows of a page in the middle of a table that was never analyzed.
-async fn sample(connection: &mut PgConnection, spec: &Spec, pages: u32) -> Result<f64, sqlx::Error> {
+async fn sample(connection: &mut PgConnection, spec: &FillSpec, pages: u32) -> Result<f64, sqlx::Error> {
     const PAGES: u32 = 16;
     let timeouts = pg::Timeouts { lock: Duration::from_secs(1), statement: Duration::from_secs(5) };
     let from = pages.saturating_sub(PAGES) / 2;

@@ -1,0 +1,4 @@
+//! The engines: filling rows, and comparing them.
+
+pub mod compare;
+pub mod fill;

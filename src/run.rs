@@ -1,0 +1,26 @@
+//! What a run consists of, and what is known of it: pure data that the ledger keeps. No connection, no clock.
+
+mod compare;
+mod entry;
+mod facts;
+mod fill;
+mod filled;
+mod holds;
+mod outcome;
+mod phase;
+mod prediction;
+mod program;
+mod state;
+
+pub use compare::{CompareSpec, Pair, Side};
+pub use entry::Entry;
+pub use facts::{ChangeFacts, ColumnFacts, ConstraintFacts, Conversion, Facts, FunctionFacts, IndexFacts, TableFacts};
+pub(crate) use fill::Values;
+pub use fill::{Fill, FillSpec, FillValue, Slice};
+pub use filled::Filled;
+pub use holds::{HoldTime, PaceReport};
+pub use outcome::{Counts, MismatchKey, Outcome};
+pub use phase::{Phase, UnknownPhase};
+pub use prediction::{Estimates, Machine, Orders, PlannedPace, Prediction, Range};
+pub use program::{Action, Condition, Gate, IndexName, Program, Step, Undo};
+pub use state::{IllegalEntry, Mode, State};
