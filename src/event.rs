@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::ident::StepId;
-use crate::run::Phase;
+use crate::run::{Phase, StepKey};
 
 /// Takes events as they happen. It must return quickly: the runner waits for it.
 pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
@@ -69,14 +68,14 @@ pub enum Event {
     /// A step begins.
     StepStarted {
         /// The step.
-        step: StepId,
+        step: StepKey,
         /// What it does.
         title: String,
     },
     /// A step is done.
     StepDone {
         /// The step.
-        step: StepId,
+        step: StepKey,
         /// How long it took.
         seconds: f64,
         /// The catalog showed that it had been done before.
@@ -85,7 +84,7 @@ pub enum Event {
     /// A lock could not be had; there will be another try.
     LockWait {
         /// The step.
-        step: StepId,
+        step: StepKey,
         /// Which try this was, from 1.
         attempt: u32,
         /// Who stands in the way.
@@ -160,7 +159,7 @@ pub enum Event {
     /// A step is taken back.
     StepUndone {
         /// The step.
-        step: StepId,
+        step: StepKey,
     },
     /// Something a person should know, although it goes on.
     Warning {

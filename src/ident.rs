@@ -240,9 +240,9 @@ impl From<PlanName> for String {
 pub struct RunTag(String);
 
 impl RunTag {
-    /// Returns the tag of `plan` on `table`.
-    pub fn new(plan: &PlanName, table: &TableName) -> Self {
-        Self(sha256_hex(&format!("{plan}\n{}", table.sql()))[..8].to_owned())
+    /// Returns the tag of `plan`.
+    pub fn new(plan: &PlanName) -> Self {
+        Self(sha256_hex(plan.as_str())[..8].to_owned())
     }
 
     /// Returns the eight digits.
@@ -282,16 +282,6 @@ impl fmt::Display for RunId {
     }
 }
 
-/// A step's name inside its run, `<phase>.<what>`: `index.idx_vehicles_status`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct StepId(pub String);
-
-impl fmt::Display for StepId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Returns the SHA-256 of `text` as 64 hex digits.
 pub fn sha256_hex(text: &str) -> String {
     use std::fmt::Write as _;
@@ -321,7 +311,7 @@ mod tests {
 
     #[test]
     fn generated_names_never_exceed_the_limit_and_stay_distinct() {
-        let tag = RunTag::new(&PlanName::new("p").unwrap(), &TableName::parse("t").unwrap());
+        let tag = RunTag::new(&PlanName::new("p").unwrap());
         let long = "é".repeat(40);
         let (a, b) = (tag.name(&format!("{long}a")), tag.name(&format!("{long}b")));
         assert!(a.len() <= MAX_IDENT_BYTES && b.len() <= MAX_IDENT_BYTES);

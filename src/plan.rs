@@ -4,6 +4,7 @@
 //! a `PlanFile` of optional parts, and those, where nothing contradicts anything, a [`Plan`] (`validate`).
 
 mod bytes;
+mod change;
 mod diagnostic;
 mod file;
 mod model;
@@ -16,11 +17,14 @@ mod validate;
 mod yaml;
 
 pub use bytes::{Bytes, BytesError};
+pub use change::{
+    AddColumn, AddConstraint, Change, ChangeType, Deferrable, DropColumn, ForeignKey, IndexKey, NewIndex, Pair,
+    ReferentialAction, RenameColumn, Rule,
+};
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use model::{
-    AddIndex, Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Day, Freeze, Indexes,
-    LongTransactions, OnConflict, OnError, Plan, Probe, Requires, Schedule, Throttle, Triggers, Verify, WalCompression,
-    Window,
+    AddIndex, Backfill, BuildIndexes, Contract, CopyIndexes, Day, Freeze, Indexes, LongTransactions, OnConflict,
+    OnError, Plan, Probe, Requires, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
 };
 pub use schema::json_schema;
 

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::finding::{did_you_mean, list};
 use super::{CatalogError, Inspection, query};
 use crate::ident::ColumnName;
-use crate::plan::{Change, ChangeKind, Plan};
+use crate::plan::{Pair, Plan};
 use crate::run::ColumnFacts;
 
 /// Types whose operator for `IS DISTINCT FROM` sees every difference (traps S5). Those with a collation need a
@@ -98,7 +98,7 @@ impl Column {
         }
     }
 
-    fn judge(&self, change: &Change, table: &str, found: &mut Inspection) {
+    fn judge(&self, change: &Pair<'_>, table: &str, found: &mut Inspection) {
         let name = &self.name;
         let mut refuse = |code, what: &str, help: &str| {
             found.refuse(code, format!("column \"{name}\" of {table} {what}"), help);
@@ -142,8 +142,7 @@ impl Column {
             let what = format!("has a security label of {}", list(&self.labels));
             refuse("catalog::security_label", &what, "the new column would not be masked; not supported yet");
         }
-        let renames = matches!(change.kind, ChangeKind::Rename);
-        if renames && self.domain_constrained || self.domain_not_null {
+        if change.renames() && self.domain_constrained || self.domain_not_null {
             let what = format!("has type {}, a domain with constraints", self.type_name);
             refuse(
                 "catalog::constrained_domain",
@@ -166,18 +165,18 @@ pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspecti
         near(name).unwrap_or_else(|| "names are matched exactly, upper and lower case too".to_owned())
     };
     let mut olds = Vec::new();
-    for change in &plan.changes {
-        let old = by_name(&change.old);
+    for (_, change) in plan.pairs() {
+        let old = by_name(change.old);
         match old {
-            Some(old) => old.judge(change, &table, found),
+            Some(old) => old.judge(&change, &table, found),
             None => found.refuse(
                 "catalog::column_missing",
                 format!("{table} has no column \"{}\"", change.old),
-                missing(&change.old),
+                missing(change.old),
             ),
         }
         olds.push(old.filter(|old| old.attnum > 0));
-        if let Some(taken) = by_name(&change.new) {
+        if let Some(taken) = by_name(change.new) {
             let what = if taken.attnum < 0 { "is the name of a system column" } else { "is taken by another column" };
             found.refuse(
                 "catalog::name_taken",
@@ -189,7 +188,7 @@ pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspecti
     for add in &plan.indexes.add {
         for column in &add.columns {
             if by_name(column).is_none_or(|column| column.attnum < 0)
-                && !plan.changes.iter().any(|change| [&change.old, &change.new].contains(&column))
+                && !plan.pairs().any(|(_, change)| [change.old, change.new].contains(&column))
             {
                 found.refuse(
                     "catalog::column_missing",

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::columns::Column;
 use super::query::{Objection, attempt, text};
 use super::{CatalogError, Inspection};
-use crate::plan::{Change, ChangeKind};
+use crate::plan::{ChangeType, Pair};
 use crate::run::Conversion;
 use crate::sql::{quote_ident, quote_literal};
 
@@ -42,12 +42,12 @@ pub(super) struct Retyped {
 /// Returns type and conversions of a type change, `None` with refusals where there are none.
 pub(super) async fn retype(
     conn: &mut PgConnection,
-    change: &Change,
+    change: &Pair<'_>,
     old: &Column,
     user_path: &str,
     found: &mut Inspection,
 ) -> Result<Option<Retyped>, CatalogError> {
-    let ChangeKind::Retype { to, using, reverse, .. } = &change.kind else { return Ok(None) };
+    let Some(ChangeType { to, using, reverse, .. }) = change.retype else { return Ok(None) };
     let Some(column) = new_type(conn, change, to, user_path, found).await? else { return Ok(None) };
     let forward = Way { change, word: "using", name: change.old.as_str(), source: old, target: &column, user_path };
     let forward = forward.resolve(conn, using.as_deref(), found).await?;
@@ -65,7 +65,7 @@ pub(super) async fn retype(
 /// Returns a column of the type that the plan names.
 async fn new_type(
     conn: &mut PgConnection,
-    change: &Change,
+    change: &Pair<'_>,
     to: &str,
     user_path: &str,
     found: &mut Inspection,
@@ -127,7 +127,7 @@ async fn new_type(
 
 /// One direction.
 struct Way<'a> {
-    change: &'a Change,
+    change: &'a Pair<'a>,
     /// The plan's key.
     word: &'static str,
     /// The column as the expression names it.

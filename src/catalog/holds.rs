@@ -3,11 +3,10 @@
 use sqlx::PgConnection;
 
 use super::{CatalogError, query};
-use crate::ident::TableName;
 use crate::names::LedgerSchema;
-use crate::run::Condition;
+use crate::run::{Condition, Relation};
 
-/// Returns for each fact whether it is true of the catalog now, in one statement and so in one snapshot. Where the
+/// Returns for each condition whether it is true of the catalog now, in one statement and so in one snapshot. Where the
 /// table is not there, everything that should be on it is missing. Takes no lock on the table; may be called inside
 /// the caller's transaction, and then sees what it did.
 ///
@@ -15,24 +14,23 @@ use crate::run::Condition;
 /// [`CatalogError`] when the catalog cannot be read.
 pub async fn holds(
     conn: &mut PgConnection,
-    table: &TableName,
+    relations: &[Relation],
     ledger: &LedgerSchema,
-    facts: &[Condition],
+    conditions: &[Condition],
 ) -> Result<Vec<bool>, CatalogError> {
     const WHAT: &str = "look whether a step is done";
-    let (mut kinds, mut says) = (Vec::new(), Vec::new());
-    for fact in facts {
-        let value = serde_json::to_value(fact).map_err(|source| CatalogError::Answer { what: WHAT, source })?;
+    let (mut kinds, mut says, mut tables) = (Vec::new(), Vec::new(), Vec::new());
+    for condition in conditions {
+        let relation = relations.get(usize::from(condition.on.0));
+        tables.push(relation.map_or_else(String::new, |relation| relation.table.sql()));
+        let value =
+            serde_json::to_value(&condition.is).map_err(|source| CatalogError::Answer { what: WHAT, source })?;
         // Written as an object with one key, the kind.
         let entry = value.as_object().and_then(|object| object.iter().next());
         kinds.extend(entry.map(|(kind, _)| kind.clone()));
         says.extend(entry.map(|(_, said)| said.to_string()));
     }
-    let query = query::fixed(include_str!("holds.sql"))
-        .bind(table.schema.clone())
-        .bind(table.name.clone())
-        .bind(ledger.as_str().to_owned())
-        .bind(kinds)
-        .bind(says);
+    let query =
+        query::fixed(include_str!("holds.sql")).bind(ledger.as_str().to_owned()).bind(kinds).bind(says).bind(tables);
     query::read(conn, WHAT, query).await
 }

@@ -1,41 +1,42 @@
--- Which facts are true. $1: schema, $2: table, $3: the ledger's schema, $4: kinds of the facts, $5: what each says, as
--- JSON. Arrays of known length keep the planner's estimate, and with it JIT compilation, low.
--- Qualified throughout, because it runs under whatever search_path the caller has.
-WITH place AS (
-  SELECT c.oid, c.relnamespace FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  WHERE n.nspname = $1 AND c.relname = $2
+-- Which conditions are true. $1: the ledger's schema, $2: kinds of the conditions, $3: what each says, as JSON, $4: the
+-- quoted name of the table that each is about. Arrays of known length keep the planner's estimate, and with it JIT
+-- compilation, low. Qualified throughout, because it runs under whatever search_path the caller has.
+WITH condition AS (
+  SELECT kind, said::pg_catalog.jsonb AS v, pg_catalog.to_regclass(on_table)::pg_catalog.oid AS place, n
+  FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))
+    WITH ORDINALITY AS c(kind, said, on_table, n)
 ), attribute AS (
   SELECT a.attname, a.attnotnull, a.attrelid, a.attnum,
     -- format_type leaves out a schema that is in the search_path.
     CASE WHEN tn.nspname <> 'pg_catalog' AND pg_catalog.pg_type_is_visible(e.oid) THEN pg_catalog.quote_ident(tn.nspname) || '.' ELSE '' END
       || pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name
-  FROM place p JOIN pg_catalog.pg_attribute a ON a.attrelid = p.oid AND a.attnum > 0 AND NOT a.attisdropped
+  FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
   -- An array is shown with its element's name.
   JOIN pg_catalog.pg_type e ON e.oid = CASE WHEN t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc THEN t.typelem ELSE t.oid END
   JOIN pg_catalog.pg_namespace tn ON tn.oid = e.typnamespace
+  WHERE a.attrelid IN (SELECT place FROM condition) AND a.attnum > 0 AND NOT a.attisdropped
 ), func AS (
   SELECT f.proname, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(f.prosrc, 'UTF8')), 'hex') AS sha256
-  FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = $3
+  FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = $1
 )
 SELECT coalesce(pg_catalog.json_agg(CASE kind
-  WHEN 'column' THEN EXISTS (SELECT FROM attribute WHERE attname = v ->> 'name' AND type_name = v ->> 'type_name')
-  WHEN 'no_column' THEN NOT EXISTS (SELECT FROM attribute WHERE attname = v ->> 'name')
-  WHEN 'trigger' THEN EXISTS (SELECT FROM place JOIN pg_catalog.pg_trigger t ON t.tgrelid = place.oid
-    WHERE t.tgname = v ->> 'name' AND t.tgenabled IN ('O', 'A') AND NOT t.tgisinternal)
+  WHEN 'column' THEN EXISTS (SELECT FROM attribute WHERE attrelid = place AND attname = v ->> 'name' AND type_name = v ->> 'type_name')
+  WHEN 'no_column' THEN NOT EXISTS (SELECT FROM attribute WHERE attrelid = place AND attname = v ->> 'name')
+  WHEN 'trigger' THEN EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = place
+    AND t.tgname = v ->> 'name' AND t.tgenabled IN ('O', 'A') AND NOT t.tgisinternal)
   WHEN 'function' THEN EXISTS (SELECT FROM func WHERE proname = v ->> 'name' AND sha256 = v ->> 'sha256')
   WHEN 'no_function' THEN NOT EXISTS (SELECT FROM func WHERE proname = v ->> 'name')
-  WHEN 'index' THEN EXISTS (SELECT FROM place JOIN pg_catalog.pg_index i ON i.indrelid = place.oid
-    JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-    WHERE x.relname = v ->> 'name' AND i.indisvalid AND i.indisready AND i.indislive)
-  WHEN 'constraint' THEN EXISTS (SELECT FROM place JOIN pg_catalog.pg_constraint k ON k.conrelid = place.oid
-    WHERE k.conname = v ->> 'name' AND k.convalidated)
-  WHEN 'no_constraint' THEN NOT EXISTS (SELECT FROM place JOIN pg_catalog.pg_constraint k ON k.conrelid = place.oid
-    WHERE k.conname = v ->> 'name')
+  WHEN 'index' THEN EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+    WHERE i.indrelid = place AND x.relname = v ->> 'name' AND i.indisvalid AND i.indisready AND i.indislive)
+  WHEN 'constraint' THEN EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = place
+    AND k.conname = v ->> 'name' AND k.convalidated)
+  WHEN 'some_constraint' THEN EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = place AND k.conname = v ->> 'name')
+  WHEN 'no_constraint' THEN NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = place
+    AND k.conname = v ->> 'name')
   -- Since PostgreSQL 18 attnotnull is also true while the constraint is not validated.
-  WHEN 'not_null' THEN EXISTS (SELECT FROM attribute a WHERE a.attname = v ->> 'column'
+  WHEN 'not_null' THEN EXISTS (SELECT FROM attribute a WHERE a.attrelid = place AND a.attname = v ->> 'column'
     AND (v ->> 'is')::pg_catalog.bool = (a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
       WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated)))
   END ORDER BY n), '[]')::pg_catalog.text
-FROM (SELECT kind, said::pg_catalog.jsonb AS v, n FROM ROWS FROM (pg_catalog.unnest($4::pg_catalog.text[]), pg_catalog.unnest($5::pg_catalog.text[]))
-  WITH ORDINALITY AS fact(kind, said, n)) AS facts
+FROM condition

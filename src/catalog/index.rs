@@ -78,8 +78,8 @@ impl Index {
         self.attnums.contains(&attnum)
     }
 
-    /// Returns the facts; `olds` are the old columns in the plan's order.
-    pub(super) fn facts(&self, twin: String, olds: &[i16]) -> IndexFacts {
+    /// Returns the facts; `olds` are the changes' positions in the plan with their old columns.
+    pub(super) fn facts(&self, twin: String, olds: &[(usize, i16)]) -> IndexFacts {
         IndexFacts {
             name: self.name.clone(),
             unique: self.unique,
@@ -93,7 +93,7 @@ impl Index {
             comment: self.comment.clone(),
             statistics: self.statistics.clone(),
             clustered: self.clustered,
-            changes: (0..olds.len()).filter(|i| self.mentions(olds[*i])).collect(),
+            changes: olds.iter().filter(|(_, old)| self.mentions(*old)).map(|(position, _)| *position).collect(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::table::Table;
 use super::{CatalogError, Inspection, conversion, query};
 use crate::names::LedgerSchema;
 use crate::plan::{CopyIndexes, Plan};
-use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts};
+use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
 
 /// Returns what `plan` is compiled from, everything that stops it, and everything worth knowing before it starts.
 ///
@@ -106,14 +106,17 @@ async fn look(
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
     warn_of_stars(conn, &plan.table, found).await?;
     let names: Vec<_> = parts.iter().map(|part| part.old.name.as_str()).collect();
-    found.facts = Some(Facts {
-        server_version: server.version,
-        table: table.facts(),
-        key: table.key.clone(),
-        changes: parts.iter().zip(&rehearsed.outcomes).map(|(part, outcome)| change_facts(part, outcome)).collect(),
-        indexes: index_facts(&indexes, &rehearsed, &parts),
+    let main = TableFacts {
+        indexes: index_facts(&indexes, &rehearsed, plan, &parts),
         other_before_triggers: neighbours.change_before_us(&names),
         functions_to_touch,
+        ..table.facts(&plan.table)
+    };
+    let pairs = parts.iter().zip(&rehearsed.outcomes).map(|(part, outcome)| pair_facts(part, outcome));
+    found.facts = Some(Facts {
+        server_version: server.version,
+        tables: vec![main],
+        changes: pairs.map(ChangeFacts::Pair).collect(),
     });
     Ok(())
 }
@@ -162,15 +165,14 @@ async fn resolve<'a>(
     found: &mut Inspection,
 ) -> Result<Option<Vec<Part<'a>>>, CatalogError> {
     let mut parts = Vec::new();
-    for (change, old) in plan.changes.iter().zip(olds) {
+    for ((_, change), old) in plan.pairs().zip(olds) {
         let Some(old) = *old else { continue };
-        let retyped = conversion::retype(conn, change, old, user_path, found).await?;
-        let renames = matches!(change.kind, crate::plan::ChangeKind::Rename);
-        if renames || retyped.is_some() {
+        let retyped = conversion::retype(conn, &change, old, user_path, found).await?;
+        if change.renames() || retyped.is_some() {
             parts.push(Part { change, old, retyped });
         }
     }
-    Ok((parts.len() == plan.changes.len()).then_some(parts))
+    Ok((parts.len() == plan.pairs().count()).then_some(parts))
 }
 
 /// Traps S3: nobody can tell an explicit NULL from a column that was not given.
@@ -186,13 +188,13 @@ fn warn_of_values(parts: &[Part<'_>], found: &mut Inspection) {
     }
 }
 
-fn change_facts(part: &Part<'_>, outcome: &Outcome) -> ChangeFacts {
+fn pair_facts(part: &Part<'_>, outcome: &Outcome) -> PairFacts {
     let (forward, reverse) = part
         .retyped
         .as_ref()
         .map_or((Conversion::Identity, Conversion::Identity), |r| (r.forward.clone(), r.reverse.clone()));
     let new = part.retyped.as_ref().map_or(part.old, |retyped| &retyped.column);
-    ChangeFacts {
+    PairFacts {
         old: part.old.facts(outcome.default_is_stable),
         new_type: new.type_name.clone(),
         new_base_type: new.base_type.clone(),
@@ -205,8 +207,8 @@ fn change_facts(part: &Part<'_>, outcome: &Outcome) -> ChangeFacts {
     }
 }
 
-fn index_facts(indexes: &[Index], rehearsed: &Rehearsed, parts: &[Part<'_>]) -> Vec<IndexFacts> {
-    let olds: Vec<_> = parts.iter().map(|part| part.old.attnum).collect();
+fn index_facts(indexes: &[Index], rehearsed: &Rehearsed, plan: &Plan, parts: &[Part<'_>]) -> Vec<IndexFacts> {
+    let olds: Vec<_> = plan.pairs().zip(parts).map(|((position, _), part)| (position, part.old.attnum)).collect();
     let facts = |(index, twin): (&Index, &Option<String>)| twin.clone().map(|twin| index.facts(twin, &olds));
     indexes.iter().zip(&rehearsed.twins).filter_map(facts).collect()
 }

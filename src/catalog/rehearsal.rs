@@ -8,7 +8,7 @@ use super::conversion::Retyped;
 use super::index::Index;
 use super::query::{self, Objection, attempt, run};
 use super::{CatalogError, Inspection};
-use crate::plan::{AddIndex, Change, ChangeKind, Plan};
+use crate::plan::{AddIndex, ChangeType, Pair, Plan};
 use crate::run::Conversion;
 use crate::sql::quote_ident;
 
@@ -21,7 +21,7 @@ const NOT_UTC: &str = "SET LOCAL timezone = 'Asia/Kathmandu'";
 
 /// A change with its old column and, for a type change, what the new one is.
 pub(super) struct Part<'a> {
-    pub(super) change: &'a Change,
+    pub(super) change: Pair<'a>,
     pub(super) old: &'a Column,
     pub(super) retyped: Option<Retyped>,
 }
@@ -80,7 +80,7 @@ pub(super) async fn rehearse(
     let copy = oid(conn, COPY).await?;
     let columns = Column::read_all(conn, copy).await?;
     for (part, outcome) in parts.iter().zip(&mut outcomes) {
-        let name = if outcome.metadata_only { &part.change.old } else { &part.change.new };
+        let name = if outcome.metadata_only { part.change.old } else { part.change.new };
         let column = columns.iter().find(|column| column.name == name.as_str());
         outcome.new_default = column.and_then(|column| column.default.clone());
     }
@@ -146,7 +146,7 @@ async fn change_all(
         let result = attempt(conn, "rehearse the change", change_one(part, outcome.metadata_only)).await?;
         let Err(objection) = result else { continue };
         accepted = false;
-        let old = &part.change.old;
+        let old = part.change.old;
         if objection.code == "42804" && part.old.default.is_some() {
             found.refuse(
                 "catalog::default",
@@ -194,7 +194,7 @@ async fn in_savepoint(
 /// Returns whether plain ALTER would only touch the catalog: neither the table nor an index gets a new file, and nothing
 /// is scanned (traps 2.6).
 async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Index]) -> Result<bool, CatalogError> {
-    let ChangeKind::Retype { using: None, reverse: None, keep_name: true, .. } = part.change.kind else {
+    let Some(ChangeType { using: None, reverse: None, keep_name: true, .. }) = part.change.retype else {
         return Ok(false);
     };
     let Some(retyped) = &part.retyped else { return Ok(false) };
@@ -276,7 +276,7 @@ async fn attempt_without_index(
 /// Refuses an index on a column that will go, or that will never be.
 fn judge_added(add: &AddIndex, parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
     for (part, outcome) in parts.iter().zip(outcomes) {
-        let (old, new) = (&part.change.old, &part.change.new);
+        let (old, new) = (part.change.old, part.change.new);
         if !outcome.metadata_only && add.columns.contains(old) {
             found.refuse(
                 "catalog::index_on_old_column",

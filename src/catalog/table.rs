@@ -81,13 +81,19 @@ impl Table {
         self.kind == "r" && !self.system
     }
 
-    pub(super) fn facts(&self) -> TableFacts {
+    /// Returns the facts of the table itself; what hangs on columns is left empty.
+    pub(super) fn facts(&self, name: &TableName) -> TableFacts {
         TableFacts {
+            name: name.clone(),
             oid: self.oid,
             rows: self.rows,
             pages: self.pages,
             index_count: self.index_count,
             index_bytes: self.index_bytes,
+            key: self.key.clone(),
+            indexes: vec![],
+            other_before_triggers: false,
+            functions_to_touch: vec![],
         }
     }
 

@@ -54,7 +54,7 @@ pub async fn try_conversions(
         change: column.change,
         raising: 0,
         empty: 0,
-        lossy: facts.changes[column.change].reverse.exists().then_some(0),
+        lossy: facts.pair(column.change).is_some_and(|pair| pair.reverse.exists()).then_some(0),
         keys: vec![],
     };
     let mut check = ConversionCheck { rows: 0, changes: trial.columns.iter().map(count).collect() };

@@ -1,6 +1,7 @@
 //! The expressions between the two columns: inlined where they cannot raise, behind total functions where they can.
 
-use super::{Active, Context, Stage};
+use super::fragment::Stage;
+use super::{Active, Context};
 
 use crate::ident::RunTag;
 use crate::names::LedgerSchema;

@@ -1,16 +1,17 @@
 //! Twins of the old column's indexes, and the indexes that the plan adds.
 
-use super::{Context, Stage, step_id};
-use crate::ident::{ColumnName, StepId};
-use crate::plan::{AddIndex, Change, CopyIndexes};
-use crate::run::{Action, Condition, IndexFacts, IndexName, Phase, Step, Undo};
+use super::Context;
+use super::fragment::{ByStage, Fragment, Moves, Stage};
+use crate::ident::ColumnName;
+use crate::plan::{AddIndex, CopyIndexes, Pair};
+use crate::run::{Action, IndexFacts, IndexName, Is, Phase, RelationId, Step, StepKey, Undo, What};
 use crate::sql::{LockMode, quote_ident, quote_literal};
 
 /// The indexes that get a twin, with their position (which is in the twin's name).
 fn copied<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts)> {
     let all = context.plan.indexes.copy == CopyIndexes::All;
     let active = |index: &IndexFacts| index.changes.iter().any(|i| context.active.iter().any(|a| a.position == *i));
-    context.facts.indexes.iter().enumerate().filter(move |(_, index)| all && active(index))
+    context.facts.main().indexes.iter().enumerate().filter(move |(_, index)| all && active(index))
 }
 
 fn twin_name(context: &Context<'_>, position: usize) -> String {
@@ -28,112 +29,85 @@ pub(super) fn parked_names(context: &Context<'_>) -> Vec<String> {
     let name = |(position, index): (usize, &IndexFacts)| {
         if copied_positions.contains(&position) { parked_name(context, position) } else { index.name.clone() }
     };
-    context.facts.indexes.iter().enumerate().map(name).collect()
+    context.facts.main().indexes.iter().enumerate().map(name).collect()
 }
 
-/// Indexes that may stand before the backfill: all but the unique ones (traps I1, B6).
-pub(super) fn early(context: &Context<'_>) -> Vec<Step> {
-    let twins =
-        copied(context).filter(|(_, index)| !index.unique).map(|(n, index)| twin(context, Phase::Index, n, index));
-    let added = context.plan.indexes.add.iter().filter(|add| !add.unique).map(|add| plain(context, Phase::Index, add));
-    twins.chain(added).collect()
+/// Returns what the indexes contribute: builds early and late, and the exchange of names with their originals.
+pub(super) fn fragment(context: &Context<'_>) -> Fragment {
+    Fragment {
+        steps: builds(context),
+        layout: ByStage::new(|stage| renamed_indexes(context, stage)),
+        swap: exchange(context, Stage::Swapped),
+        retire: exchange(context, Stage::Retired),
+        renamed: copied(context).flat_map(|(_, index)| keys(index)).collect(),
+        ..Fragment::default()
+    }
 }
 
-/// Unique indexes, and the constraints over them, as late as they can be: while both columns are unique, an
-/// `INSERT ... ON CONFLICT (old)` of the old release can fail on the new index (traps I1).
-pub(super) fn late(context: &Context<'_>) -> Vec<Step> {
-    let twins = copied(context).filter(|(_, index)| index.unique).flat_map(|(n, index)| {
+/// When an index may stand: before the backfill, unless it is unique. While both columns are unique, an
+/// `INSERT ... ON CONFLICT (old)` of the old release can fail on the new index (docs/postgres.md, "Two unique indexes").
+/// Where no column is added there is no old release.
+fn phase(context: &Context<'_>, unique: bool) -> Phase {
+    if unique && !context.active.is_empty() { Phase::Verify } else { Phase::Index }
+}
+
+fn builds(context: &Context<'_>) -> Vec<Step> {
+    let twins = copied(context).flat_map(|(n, index)| {
         let constraint = index.constraint.is_some().then(|| constraint(context, n, index));
-        [Some(twin(context, Phase::Verify, n, index)), constraint].into_iter().flatten()
+        std::iter::once(twin(context, n, index)).chain(constraint)
     });
-    let added = context.plan.indexes.add.iter().filter(|add| add.unique).map(|add| plain(context, Phase::Verify, add));
-    twins.chain(added).collect()
+    twins.chain(context.plan.indexes.add.iter().map(|add| plain(context, add))).collect()
 }
 
-/// The plan's own indexes where no column is added: all in the index phase.
-pub(super) fn added(context: &Context<'_>) -> Vec<Step> {
-    context.plan.indexes.add.iter().map(|add| plain(context, Phase::Index, add)).collect()
+/// Steps whose conditions name a twin's first name.
+fn keys(index: &IndexFacts) -> Vec<StepKey> {
+    let phase = if index.unique { Phase::Verify } else { Phase::Index };
+    [What::Build(index.name.clone()), What::Constraint(index.name.clone())].map(|what| StepKey::new(phase, what)).into()
 }
 
-/// Steps whose probes name a twin's first name.
-pub(super) fn twin_step_ids(context: &Context<'_>) -> Vec<StepId> {
-    copied(context)
-        .flat_map(|(_, index)| {
-            let phase = if index.unique { Phase::Verify } else { Phase::Index };
-            [step_id(phase, &index.name), step_id(phase, &format!("{}.constraint", index.name))]
-        })
-        .collect()
-}
-
-fn twin(context: &Context<'_>, phase: Phase, position: usize, index: &IndexFacts) -> Step {
-    let name = twin_name(context, position);
+fn twin(context: &Context<'_>, position: usize, index: &IndexFacts) -> Step {
     let settings = index.tablespace.iter().map(|space| ("default_tablespace".to_owned(), space.clone())).collect();
-    build(
-        context,
-        phase,
-        &index.name,
-        &name,
-        index.unique,
-        &index.twin,
-        settings,
-        format!("build the twin of index {}", index.name),
-    )
+    let title = format!("build the twin of index {}", index.name);
+    let (name, key) = (twin_name(context, position), What::Build(index.name.clone()));
+    build(context, &name, index.unique, &index.twin, settings, (key, title))
 }
 
 /// Returns the column that an index of the plan is built on: plans name a change's new column, but a change that is made
 /// in place has none.
 pub(crate) fn column_of_index<'a>(
     column: &'a ColumnName,
-    mut in_place: impl Iterator<Item = &'a Change>,
+    mut in_place: impl Iterator<Item = Pair<'a>>,
 ) -> &'a ColumnName {
-    in_place.find(|change| change.new == *column).map_or(column, |change| &change.old)
+    in_place.find(|change| change.new == column).map_or(column, |change| change.old)
 }
 
-fn plain(context: &Context<'_>, phase: Phase, add: &AddIndex) -> Step {
-    let changes = context.plan.changes.iter().zip(&context.facts.changes);
-    let in_place = || changes.clone().filter(|(_, facts)| facts.metadata_only).map(|(change, _)| change);
+fn plain(context: &Context<'_>, add: &AddIndex) -> Step {
+    let in_place = || super::pairs(context.plan, context.facts).filter(|a| a.facts.metadata_only).map(|a| a.change);
     let columns: Vec<_> = add.columns.iter().map(|column| column_of_index(column, in_place()).sql()).collect();
     let tail = format!("USING btree ({})", columns.join(", "));
-    let title = format!("build index {}", add.name);
-    build(context, phase, add.name.as_str(), add.name.as_str(), add.unique, &tail, vec![], title)
+    let what = (What::Build(add.name.to_string()), format!("build index {}", add.name));
+    build(context, add.name.as_str(), add.unique, &tail, vec![], what)
 }
 
-#[expect(clippy::too_many_arguments, reason = "two callers, and a struct would only repeat the step's fields")]
+/// Builds an index concurrently.
 fn build(
     context: &Context<'_>,
-    phase: Phase,
-    id: &str,
     name: &str,
     unique: bool,
     tail: &str,
     settings: Vec<(String, String)>,
-    title: String,
+    (key, title): (What, String),
 ) -> Step {
     let index = IndexName { schema: context.table().schema.clone(), name: name.to_owned() };
-    let unique = if unique { "UNIQUE " } else { "" };
-    let drop = Action::Concurrent {
-        settings: vec![],
-        statement: format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql()),
-        builds: None,
-    };
-    Step {
-        id: step_id(phase, id),
-        phase,
-        title,
-        apply: Action::Concurrent {
-            settings,
-            statement: format!(
-                "CREATE {unique}INDEX CONCURRENTLY {} ON {} {tail}",
-                quote_ident(name),
-                context.table().sql()
-            ),
-            builds: Some(index),
-        },
-        probe: vec![Condition::Index { name: name.to_owned() }],
-        supersedes: vec![],
-        undo: Undo::Actions(vec![drop]),
-        lock: LockMode::ShareUpdateExclusive,
-    }
+    let drop = Action::concurrent(format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql()));
+    let word = if unique { "UNIQUE " } else { "" };
+    let statement =
+        format!("CREATE {word}INDEX CONCURRENTLY {} ON {} {tail}", quote_ident(name), context.table().sql());
+    let action = Action::Concurrent { settings, statement, builds: Some(index) };
+    Step::new(phase(context, unique), key, title, action)
+        .locks(RelationId::MAIN, LockMode::ShareUpdateExclusive)
+        .done_when([Is::Index { name: name.to_owned() }.on(RelationId::MAIN)])
+        .undo(Undo::Actions { needs: vec![], actions: vec![drop] })
 }
 
 fn constraint(context: &Context<'_>, position: usize, index: &IndexFacts) -> Step {
@@ -151,19 +125,12 @@ fn constraint(context: &Context<'_>, position: usize, index: &IndexFacts) -> Ste
     if let Some(comment) = facts.and_then(|c| c.comment.as_ref()) {
         statements.push(format!("COMMENT ON CONSTRAINT {quoted} ON {table} IS {}", quote_literal(comment)));
     }
-    Step {
-        id: step_id(Phase::Verify, &format!("{}.constraint", index.name)),
-        phase: Phase::Verify,
-        title: format!("make the twin of {} a unique constraint", index.name),
-        apply: Action::Transaction { guards: vec![], statements },
-        probe: vec![Condition::Constraint { name }],
-        supersedes: vec![],
-        undo: Undo::Actions(vec![Action::Transaction {
-            guards: vec![],
-            statements: vec![format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {quoted}")],
-        }]),
-        lock: LockMode::AccessExclusive,
-    }
+    let title = format!("make the twin of {} a unique constraint", index.name);
+    let what = What::Constraint(index.name.clone());
+    Step::new(phase(context, true), what, title, Action::Transaction(statements))
+        .locks(RelationId::MAIN, LockMode::AccessExclusive)
+        .done_when([Is::Constraint { name }.on(RelationId::MAIN)])
+        .undo(Undo::by(vec![format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {quoted}")]))
 }
 
 /// Whether the twin takes its original's name in the swap: all its columns keep their names.
@@ -173,19 +140,19 @@ fn at_swap(context: &Context<'_>, index: &IndexFacts) -> bool {
 }
 
 /// The twins that stand under their originals' names at `stage`.
-pub(super) fn renamed_facts(context: &Context<'_>, stage: Stage) -> Vec<Condition> {
+fn renamed_indexes(context: &Context<'_>, stage: Stage) -> Vec<Is> {
     let renamed = |index: &IndexFacts| match stage {
         Stage::Soak => false,
         Stage::Swapped => at_swap(context, index),
         Stage::Retired => true,
     };
-    let fact = |(_, index): (usize, &IndexFacts)| Condition::Index { name: index.name.clone() };
-    copied(context).filter(|(_, index)| renamed(index)).map(fact).collect()
+    let is = |(_, index): (usize, &IndexFacts)| Is::Index { name: index.name.clone() };
+    copied(context).filter(|(_, index)| renamed(index)).map(is).collect()
 }
 
 /// Gives each twin the name of its original, in the step that ends at `stage`: in the swap where all its columns keep
-/// their names, else when the old column is retired. Returns the statements forth and back.
-pub(super) fn exchange(context: &Context<'_>, stage: Stage) -> (Vec<String>, Vec<String>) {
+/// their names, else when the old column is retired.
+fn exchange(context: &Context<'_>, stage: Stage) -> Moves {
     let table = context.table().sql();
     let schema = &context.table().schema;
     let (mut forth, mut back) = (Vec::new(), Vec::new());
@@ -218,5 +185,5 @@ pub(super) fn exchange(context: &Context<'_>, stage: Stage) -> (Vec<String>, Vec
             back.push(cluster);
         }
     }
-    (forth, back)
+    Moves { forth, back }
 }

@@ -1,88 +1,60 @@
 //! NOT NULL without a scan under a strong lock: a constraint that is not validated, VALIDATE, then the column's own
-//! NOT NULL, which PostgreSQL takes from the valid constraint without reading the table (traps C1).
+//! NOT NULL, which PostgreSQL takes from the valid constraint without reading the table (docs/postgres.md, "NOT NULL").
 
-use super::{Active, Context, Stage, step_id};
-use crate::ident::StepId;
-use crate::run::{Action, Condition, Gate, Phase, Step, Undo};
+use super::Context;
+use super::fragment::{Proof, Relax};
+use crate::run::{Action, CompareSpec, Gate, Is, Phase, RelationId, Step, StepKey, Undo, What};
 use crate::sql::{LockMode, quote_ident};
 
 /// NOT NULL became a named constraint that can be added without validation.
 const NAMED_NOT_NULL: u32 = 180_000;
 
-fn constraint_name(context: &Context<'_>, a: &Active<'_>) -> String {
-    context.tag.name(&format!("nn{}", a.position + 1))
+/// Steps whose conditions name columns by their first names.
+pub(super) fn keys() -> impl Iterator<Item = StepKey> {
+    [Phase::Verify, Phase::Contract].into_iter().flat_map(|phase| {
+        [What::NotNullAdd, What::NotNullValidate, What::NotNullSet].map(|what| StepKey::new(phase, what))
+    })
 }
 
-/// Where the proof belongs: with the check of all rows, unless a value that does not convert would then make an
-/// application's write fail; such a column is proved once nobody writes through the old one.
-fn proof_phase(a: &Active<'_>) -> Phase {
-    if a.facts.forward.is_total() { Phase::Verify } else { Phase::Contract }
-}
-
-/// Steps whose probes name columns by their first names.
-pub(super) fn step_ids() -> Vec<StepId> {
-    [Phase::Verify, Phase::Contract]
-        .into_iter()
-        .flat_map(|phase| ["add", "validate", "set"].map(|what| step_id(phase, &format!("not_null_{what}"))))
-        .collect()
-}
-
-/// The steps that make the new columns NOT NULL in `phase`, under their names at `stage`.
-pub(super) fn prove(context: &Context<'_>, phase: Phase, stage: Stage) -> Vec<Step> {
-    let columns: Vec<_> = context
-        .active
-        .iter()
-        .filter(|a| a.facts.old.not_null && proof_phase(a) == phase)
-        .map(|a| (constraint_name(context, a), a.names(&context.tag, stage).1))
-        .collect();
-    if columns.is_empty() {
+/// The steps that make these columns NOT NULL in `phase`.
+pub(super) fn prove(context: &Context<'_>, phase: Phase, proofs: &[&Proof]) -> Vec<Step> {
+    if proofs.is_empty() {
         return vec![];
     }
-    let named = context.facts.server_version >= NAMED_NOT_NULL;
+    let columns: Vec<_> = proofs.iter().map(|proof| (proof.constraint.as_str(), proof.column.as_str())).collect();
     let [add, validate, set] = proof(context, &columns);
-    let step = |what: &str, title: &str, apply, probe, undo, lock| Step {
-        id: step_id(phase, &format!("not_null_{what}")),
-        phase,
-        title: title.to_owned(),
-        apply,
-        probe,
-        supersedes: vec![],
-        undo,
-        lock,
-    };
-    let constraints = || columns.iter().map(|(name, _)| Condition::Constraint { name: name.clone() });
     let table = context.table().sql();
-    let drop =
-        columns.iter().map(|(name, _)| format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {}", quote_ident(name)));
-    let drop = Undo::Actions(vec![Action::Transaction { guards: vec![], statements: drop.collect() }]);
+    let each = |statement: &dyn Fn(&str, &str) -> String| {
+        columns.iter().map(|(name, column)| statement(&quote_ident(name), &quote_ident(column))).collect::<Vec<_>>()
+    };
+    let on = RelationId::MAIN;
+    let drop = each(&|name, _| format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"));
+    let valid = columns.iter().map(|(name, _)| Is::Constraint { name: (*name).to_owned() }.on(on));
     let mut steps = vec![
-        step("add", "promise NOT NULL for new rows", add, vec![], drop, LockMode::AccessExclusive),
-        step(
-            "validate",
-            "prove NOT NULL for all rows, while writers go on",
-            validate,
-            constraints().collect(),
-            Undo::Nothing("a validated constraint goes when it is dropped".to_owned()),
-            LockMode::ShareUpdateExclusive,
-        ),
+        Step::new(phase, What::NotNullAdd, "promise NOT NULL for new rows", add)
+            .locks(on, LockMode::AccessExclusive)
+            .undo(Undo::by(drop)),
+        Step::new(phase, What::NotNullValidate, "prove NOT NULL for all rows, while writers go on", validate)
+            .locks(on, LockMode::ShareUpdateExclusive)
+            .done_when(valid)
+            .undo(Undo::nothing("a validated constraint goes when it is dropped")),
     ];
-    if !named {
-        let nullable = columns
-            .iter()
-            .map(|(_, column)| format!("ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL", quote_ident(column)));
-        let nullable = Undo::Actions(vec![Action::Transaction { guards: vec![], statements: nullable.collect() }]);
-        let is_set =
-            columns.iter().map(|(_, column)| Condition::NotNull { column: column.clone(), is: true }).collect();
-        steps.push(Step {
-            supersedes: vec![step_id(phase, "not_null_validate")],
-            ..step("set", "set NOT NULL from the proof", set, is_set, nullable, LockMode::AccessExclusive)
-        });
+    if context.facts.server_version < NAMED_NOT_NULL {
+        let nullable = each(&|_, column| format!("ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL"));
+        let is_set = columns.iter().map(|(_, column)| Is::NotNull { column: (*column).to_owned(), is: true }.on(on));
+        steps.push(
+            Step::new(phase, What::NotNullSet, "set NOT NULL from the proof", set)
+                .locks(on, LockMode::AccessExclusive)
+                .done_when(is_set)
+                .supersedes([StepKey::new(phase, What::NotNullValidate)])
+                .undo(Undo::by(nullable)),
+        );
     }
     steps
 }
 
 /// Add, validate, set; for PostgreSQL 18 the last has nothing left to do.
-fn proof(context: &Context<'_>, columns: &[(String, String)]) -> [Action; 3] {
+fn proof(context: &Context<'_>, columns: &[(&str, &str)]) -> [Action; 3] {
     let table = context.table().sql();
     let named = context.facts.server_version >= NAMED_NOT_NULL;
     let mut add = Vec::new();
@@ -103,81 +75,33 @@ fn proof(context: &Context<'_>, columns: &[(String, String)]) -> [Action; 3] {
         }
     }
     [
-        Action::Transaction { guards: vec![], statements: add },
-        Action::Concurrent {
-            settings: vec![],
-            statement: format!("ALTER TABLE {table} {}", validate.join(", ")),
-            builds: None,
-        },
-        Action::Transaction { guards: vec![], statements: set },
+        Action::Transaction(add),
+        Action::concurrent(format!("ALTER TABLE {table} {}", validate.join(", "))),
+        Action::Transaction(set),
     ]
 }
 
-/// Whether a write through the new column may leave the old one empty, so that the old one cannot stay NOT NULL.
-fn must_relax(a: &Active<'_>) -> bool {
-    a.facts.old.not_null && !a.facts.reverse.is_total()
-}
-
-/// Lets the old columns be empty where a value of the new one may have no way back (traps S10): at the end of `verify`,
-/// when the releases that write the new column may come.
-pub(super) fn relax_old(context: &Context<'_>) -> Option<Step> {
-    let table = context.table().sql();
-    let columns: Vec<_> = context.active.iter().filter(|a| must_relax(a)).collect();
+/// Lets old columns be empty where a value of the new one may have no way back (docs/postgres.md, "NOT NULL"): at the end
+/// of `verify`, when the releases that write the new column may come.
+pub(super) fn relax(context: &Context<'_>, columns: &[&Relax], spec: CompareSpec) -> Option<Step> {
     if columns.is_empty() {
         return None;
     }
-    let statements = columns
-        .iter()
-        .map(|a| format!("ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL", a.change.old.sql()))
-        .collect();
-    let names: Vec<_> = columns
-        .iter()
-        .map(|a| {
-            // PostgreSQL 18 dropped the named constraint; it comes back under its own name.
-            let own = a.facts.old.not_null_constraint.clone();
-            (own.unwrap_or_else(|| context.tag.name(&format!("nn_old{}", a.position + 1))), a.change.old.to_string())
-        })
-        .collect();
-    let [mut add, validate, set] = proof(context, &names);
-    if let Action::Transaction { guards, .. } = &mut add {
-        // NOT NULL comes back only where no row would fail it.
-        guards.push(Gate::NothingOnlyNew { spec: context.verify_spec(Stage::Soak), one_way: true });
-    }
-    Some(Step {
-        id: step_id(Phase::Verify, "relax_old"),
-        phase: Phase::Verify,
-        title: "let the old column be empty: a new value may have no way back".to_owned(),
-        apply: Action::Transaction { guards: vec![], statements },
-        probe: columns.iter().map(|a| Condition::NotNull { column: a.change.old.to_string(), is: false }).collect(),
-        supersedes: vec![],
-        undo: Undo::Actions(vec![add, validate, set]),
-        lock: LockMode::AccessExclusive,
-    })
-}
-
-/// PostgreSQL 18 keeps a NOT NULL constraint's name through a rename: gives the new column's the old one's name, in the
-/// swap where the column keeps its name and its proof is there already, else when the old column is retired. Returns
-/// the statements forth and back.
-pub(super) fn exchange(context: &Context<'_>, stage: Stage) -> (Vec<String>, Vec<String>) {
     let table = context.table().sql();
-    let (mut forth, mut back) = (Vec::new(), Vec::new());
-    for a in &context.active {
-        let at_swap = a.change.keeps_name() && proof_phase(a) == Phase::Verify;
-        let Some(own) = a.facts.old.not_null_constraint.as_ref().filter(|_| at_swap == (stage == Stage::Swapped))
-        else {
-            continue;
-        };
-        let twin = constraint_name(context, a);
-        let parked = context.tag.name(&format!("old_nn{}", a.position + 1));
-        let rename = |from: &str, to: &str| {
-            format!("ALTER TABLE {table} RENAME CONSTRAINT {} TO {}", quote_ident(from), quote_ident(to))
-        };
-        // A relaxed column has no constraint to park.
-        let parks = !must_relax(a);
-        forth.extend(parks.then(|| rename(own, &parked)));
-        forth.push(rename(&twin, own));
-        back.push(rename(own, &twin));
-        back.extend(parks.then(|| rename(&parked, own)));
-    }
-    (forth, back)
+    let on = RelationId::MAIN;
+    let statements =
+        columns.iter().map(|r| format!("ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL", r.column.sql())).collect();
+    let names: Vec<_> = columns.iter().map(|r| (r.constraint.as_str(), r.column.as_str())).collect();
+    // NOT NULL comes back only where no row would fail it.
+    let undo = Undo::Actions {
+        needs: vec![Gate::NothingOnlyNew { spec, one_way: true }],
+        actions: proof(context, &names).into(),
+    };
+    let title = "let the old column be empty: a new value may have no way back";
+    Some(
+        Step::new(Phase::Verify, What::RelaxOld, title, Action::Transaction(statements))
+            .locks(on, LockMode::AccessExclusive)
+            .done_when(columns.iter().map(|r| Is::NotNull { column: r.column.to_string(), is: false }.on(on)))
+            .undo(undo),
+    )
 }

@@ -8,11 +8,12 @@
 use std::fmt::Write as _;
 
 use super::conversion::{Way, forward, reverse};
-use super::{Active, Context, Stage};
+use super::fragment::Stage;
+use super::{Active, Context};
 use crate::ident::RunTag;
 use crate::names::Counters;
 use crate::plan::{OnConflict, OnError};
-use crate::run::Condition;
+use crate::run::Is;
 use crate::sql::{dollar_quote, quote_ident, quote_literal};
 
 /// While this setting is `on`, the sync trigger changes nothing: only `verify --repair` sets it, in its own transaction.
@@ -30,7 +31,7 @@ fn trigger_name(tag: &RunTag, what: &str) -> String {
 /// Whether UPDATE triggers may name columns. They may not when another BEFORE trigger can change the column of a row
 /// whose statement does not name it (traps T2).
 fn by_column(context: &Context<'_>) -> bool {
-    !context.facts.other_before_triggers
+    !context.facts.main().other_before_triggers
 }
 
 pub(super) fn trigger_names(context: &Context<'_>) -> Vec<String> {
@@ -117,9 +118,9 @@ pub(super) fn function(context: &Context<'_>, stage: Stage) -> String {
     )
 }
 
-/// The fact that the sync function is the one for `stage`, untouched.
-pub(super) fn function_fact(context: &Context<'_>, stage: Stage) -> Condition {
-    Condition::Function { name: function_name(&context.tag), sha256: crate::ident::sha256_hex(&body(context, stage)) }
+/// That the sync function is the one for `stage`, untouched.
+pub(super) fn function_is(context: &Context<'_>, stage: Stage) -> Is {
+    Is::Function { name: function_name(&context.tag), sha256: crate::ident::sha256_hex(&body(context, stage)) }
 }
 
 fn any(context: &Context<'_>, condition: impl Fn(&Active<'_>) -> String) -> String {

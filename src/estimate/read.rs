@@ -10,8 +10,8 @@ use crate::change::column_of_index;
 use crate::engine::fill::{Method, Shape};
 use crate::ident::ColumnName;
 use crate::pg;
-use crate::plan::{BuildIndexes, CopyIndexes, Plan, Triggers};
-use crate::run::{Conversion, Estimates, Facts, FillSpec, IndexFacts, Orders, PlannedPace};
+use crate::plan::{BuildIndexes, CopyIndexes, Pair, Plan, Triggers};
+use crate::run::{Conversion, Estimates, Facts, FillSpec, IndexFacts, Orders, PairFacts, PlannedPace};
 
 /// Since this version a BRIN index does not keep updates from being HOT.
 const BRIN_LEAVES_HOT: u32 = 160_000;
@@ -56,13 +56,13 @@ pub(crate) async fn estimate(
     spec: &FillSpec,
     may_read: bool,
 ) -> Result<Estimates, sqlx::Error> {
-    let active: Vec<usize> = (0..facts.changes.len()).filter(|n| !facts.changes[*n].metadata_only).collect();
-    let types: Vec<_> = active.iter().map(|n| facts.changes[*n].new_base_type.clone()).collect();
-    let query = pg::query(include_str!("facts.sql")).bind(facts.table.oid).bind(types);
+    let active: Vec<Filled> = filled(plan, facts).collect();
+    let types: Vec<_> = active.iter().map(|filled| filled.facts.new_base_type.clone()).collect();
+    let query = pg::query(include_str!("facts.sql")).bind(facts.main().oid).bind(types);
     let text: String = query.fetch_one(&mut *connection).await?.try_get(0)?;
     let answer: Answer = serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    let values: Vec<_> = active.iter().map(|n| value(plan, facts, *n)).collect();
-    let pages = u32::try_from(facts.table.pages).unwrap_or(u32::MAX);
+    let values: Vec<_> = active.iter().map(value).collect();
+    let pages = u32::try_from(facts.main().pages).unwrap_or(u32::MAX);
     let sample = if may_read {
         calibrate::calibrate(connection, &plan.table.sql(), pages, &values).await?
     } else {
@@ -109,14 +109,14 @@ async fn shape(
     may_read: bool,
 ) -> Result<Shape, sqlx::Error> {
     if may_read {
-        match Shape::read(connection, spec, facts.table.oid).await {
+        match Shape::read(connection, spec, facts.main().oid).await {
             Ok((shape, _)) => return Ok(shape),
             Err(error) if error.as_database_error().is_some() => tracing::debug!(%error, "read the table's shape"),
             Err(error) => return Err(error),
         }
     }
     Ok(Shape {
-        pages: u32::try_from(facts.table.pages).unwrap_or(u32::MAX),
+        pages: u32::try_from(facts.main().pages).unwrap_or(u32::MAX),
         rows_per_page: subject.rows_per_page(),
         row_bytes: Some(subject.row_bytes().0 + LINE_POINTER),
         filled_is_indexed: false,
@@ -125,8 +125,8 @@ async fn shape(
 
 /// Returns the new value of a change as SQL over the row `t` of the table, without the run's own functions: those would
 /// have to be created.
-fn value(plan: &Plan, facts: &Facts, position: usize) -> String {
-    let (change, facts) = (&plan.changes[position], &facts.changes[position]);
+fn value(filled: &Filled<'_>) -> String {
+    let Filled { change, facts, .. } = filled;
     let old = format!("t.{}", change.old.sql());
     match &facts.forward {
         Conversion::Identity => old,
@@ -136,20 +136,36 @@ fn value(plan: &Plan, facts: &Facts, position: usize) -> String {
     }
 }
 
-fn subject(plan: &Plan, facts: &Facts, active: &[usize], answer: Answer, sample: &Sample) -> Subject {
-    let pages = float(facts.table.pages);
+/// A pair whose new column is filled.
+struct Filled<'a> {
+    /// Its position in the plan.
+    position: usize,
+    change: Pair<'a>,
+    facts: &'a PairFacts,
+}
+
+fn filled<'a>(plan: &'a Plan, facts: &'a Facts) -> impl Iterator<Item = Filled<'a>> {
+    let filled = plan.pairs().filter_map(|(position, change)| {
+        let facts = facts.pair(position)?;
+        Some(Filled { position, change, facts })
+    });
+    filled.filter(|filled| !filled.facts.metadata_only)
+}
+
+fn subject(plan: &Plan, facts: &Facts, active: &[Filled<'_>], answer: Answer, sample: &Sample) -> Subject {
+    let pages = float(facts.main().pages);
     // Where the planner has not counted, or every page was read, what was read is better.
     let rows = match sample.rows_per_page {
         Some(rows_per_page) if sample.whole || !answer.analyzed => rows_per_page * pages,
-        _ => float(facts.table.rows.max(0)),
+        _ => float(facts.main().rows.max(0)),
     };
     let share = |entries: f64| if rows > 0.0 && entries >= 0.0 { (entries / rows).min(1.0) } else { 1.0 };
     let added: Vec<_> = active
         .iter()
         .enumerate()
-        .map(|(at, position)| {
-            let old = answer.columns.iter().find(|column| column.attnum == facts.changes[*position].old.attnum);
-            let computed = facts.changes[*position].forward != Conversion::Identity;
+        .map(|(at, filled)| {
+            let old = answer.columns.iter().find(|column| column.attnum == filled.facts.old.attnum);
+            let computed = filled.facts.forward != Conversion::Identity;
             added(old, answer.types.get(at).copied(), sample.values.get(at).copied(), computed)
         })
         .collect();
@@ -209,14 +225,14 @@ fn added(old: Option<&Column>, new: Option<Type>, value: Option<Value>, computed
 fn new_indexes<'p>(
     plan: &'p Plan,
     facts: &'p Facts,
-    active: &[usize],
+    active: &[Filled<'_>],
     answer: &Answer,
     added: &[Added],
     share: impl Fn(f64) -> f64,
 ) -> Vec<NewIndex> {
     // What an old column's attribute number becomes.
     let new_of = |attnum: i16| {
-        let at = active.iter().position(|position| facts.changes[*position].old.attnum == attnum)?;
+        let at = active.iter().position(|filled| filled.facts.old.attnum == attnum)?;
         added.get(at).map(|added| added.column.clone())
     };
     let twin = |index: &IndexFacts| {
@@ -233,12 +249,14 @@ fn new_indexes<'p>(
     let copied = |index: &&IndexFacts| {
         plan.indexes.copy == CopyIndexes::All
             && !index.unique
-            && index.changes.iter().any(|change| active.contains(change))
+            && index.changes.iter().any(|change| active.iter().any(|filled| filled.position == *change))
     };
-    let in_place =
-        || plan.changes.iter().zip(&facts.changes).filter(|(_, f)| f.metadata_only).map(|(change, _)| change);
+    let in_place = || {
+        let cheap = |(at, change)| facts.pair(at).is_some_and(|pair| pair.metadata_only).then_some(change);
+        plan.pairs().filter_map(cheap)
+    };
     let of_the_plan = |add: &'p crate::plan::AddIndex| {
-        let position = |column: &ColumnName| active.iter().position(|n| plan.changes[*n].new == *column);
+        let position = |column: &ColumnName| active.iter().position(|filled| filled.change.new == column);
         let filled = add.columns.iter().any(|column| position(column).is_some());
         let columns = add.columns.iter().filter_map(|column| {
             if let Some(at) = position(column) {
@@ -249,7 +267,7 @@ fn new_indexes<'p>(
         });
         NewIndex { columns: columns.collect(), blocks_hot: filled, filled, share: 1.0, summary: false }
     };
-    let twins = facts.indexes.iter().filter(copied).filter_map(twin);
+    let twins = facts.main().indexes.iter().filter(copied).filter_map(twin);
     twins.chain(plan.indexes.add.iter().filter(|add| !add.unique).map(of_the_plan)).collect()
 }
 

@@ -266,16 +266,16 @@ impl Ledger {
             .bind(json("plan", serde_json::to_string(new.plan))?)
             .bind(json("facts", serde_json::to_string(new.facts))?)
             .bind(json("program", serde_json::to_string(new.program))?)
-            .bind(new.facts.table.oid)
+            .bind(new.facts.main().oid)
             .fetch_one(&mut *connection)
             .await?
             .try_get(0)?;
         let claim =
             self.sql("INSERT INTO crossfade.claim (table_oid, column_name, run_id) VALUES ($1::bigint::oid, $2, $3)");
         for change in &new.plan.changes {
-            for column in [&change.old, &change.new] {
+            for column in change.claims() {
                 pg::query(&claim)
-                    .bind(new.facts.table.oid)
+                    .bind(new.facts.main().oid)
                     .bind(column.as_str().to_owned())
                     .bind(id)
                     .execute(&mut *connection)
@@ -298,7 +298,7 @@ impl Ledger {
              WHERE claim.table_oid = pg_catalog.to_regclass($1)::oid AND claim.column_name = $2",
         );
         for change in &plan.changes {
-            for column in [&change.old, &change.new] {
+            for column in change.claims() {
                 let query = pg::query(&claimed).bind(plan.table.sql()).bind(column.as_str().to_owned());
                 if let Some(row) = query.fetch_optional(&mut *connection).await? {
                     return Err(LedgerError::ColumnClaimed { column: column.to_string(), other: row.try_get(0)? });

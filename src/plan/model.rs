@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Bytes;
+use super::{Bytes, Change, Pair};
 use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
 use crate::run::Phase;
 
@@ -15,7 +15,7 @@ pub struct Plan {
     pub name: PlanName,
     /// The table whose columns change.
     pub table: TableName,
-    /// At least one change; no column is named twice.
+    /// At least one change; no column is named twice. Changes are addressed by their position here.
     pub changes: Vec<Change>,
     /// Which indexes are built, and when.
     pub indexes: Indexes,
@@ -38,53 +38,12 @@ pub struct Plan {
 impl Plan {
     /// Returns the tag that names every object of this plan's run.
     pub fn tag(&self) -> RunTag {
-        RunTag::new(&self.name, &self.table)
-    }
-}
-
-/// One column operation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Change {
-    /// The old column.
-    pub old: ColumnName,
-    /// The new column's name until `switch` swaps the names (or for good, without `keep_name`).
-    pub new: ColumnName,
-    /// Rename or type change.
-    pub kind: ChangeKind,
-    /// Which side wins when a statement sets both to values that do not agree.
-    pub on_conflict: OnConflict,
-    /// What a value that will not convert does to the application's write; `None` where the plan is silent:
-    /// then it is left empty, and rows that already do not convert are refused before anything changes.
-    pub on_error: Option<OnError>,
-}
-
-/// The two kinds of change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum ChangeKind {
-    /// The column gets another name; values are the same on both sides.
-    Rename,
-    /// The column gets another type.
-    Retype {
-        /// The new type as the plan wrote it: `varchar(10)`.
-        to: String,
-        /// Forward expression over the old column's name; `None` is a plain cast.
-        using: Option<String>,
-        /// Reverse expression over the new column's name ([`Change::new`]); `None` makes the change one-way.
-        reverse: Option<String>,
-        /// Whether the new column ends up with the old column's name.
-        keep_name: bool,
-    },
-}
-
-impl Change {
-    /// Returns whether `switch` swaps the two names, so that the new column ends up under the old name.
-    pub fn keeps_name(&self) -> bool {
-        matches!(self.kind, ChangeKind::Retype { keep_name: true, .. })
+        RunTag::new(&self.name)
     }
 
-    /// Returns the name the column has when the run is done.
-    pub fn final_name(&self) -> &ColumnName {
-        if self.keeps_name() { &self.old } else { &self.new }
+    /// Returns the changes that keep an old and a new column in step, with their positions.
+    pub fn pairs(&self) -> impl Iterator<Item = (usize, Pair<'_>)> {
+        self.changes.iter().enumerate().filter_map(|(position, change)| Some((position, change.pair()?)))
     }
 }
 

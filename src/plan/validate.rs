@@ -8,7 +8,7 @@ use super::diagnostic::{Code, Problem};
 use super::file::{AddIndexFile, ChangeFile, PlanFile, RenameFile, RequiresFile, RetypeFile};
 use super::structure::{Places, last_key};
 use super::suggest;
-use super::{AddIndex, Change, ChangeKind, Contract, Indexes, Plan, Requires, Verify};
+use super::{AddIndex, Change, ChangeType, Contract, Indexes, Plan, RenameColumn, Requires, Verify};
 use crate::ident::{ColumnName, IdentError, PlanName, RelationName, RunTag, TableName};
 
 mod pace;
@@ -39,7 +39,7 @@ impl Validator<'_> {
     fn plan(&mut self, file: &PlanFile) -> Option<Plan> {
         let name = self.plan_name("/name", file.name.as_deref());
         let table = file.table.as_deref().and_then(|table| self.name("/table", table, TableName::parse));
-        let tag = name.as_ref().zip(table.as_ref()).map(|(name, table)| RunTag::new(name, table));
+        let tag = name.as_ref().map(RunTag::new);
         let changes = self.changes(file.changes.as_deref().unwrap_or_default(), tag.as_ref());
         let indexes = self.indexes(file, &changes);
         let backfill = self.backfill(file);
@@ -135,7 +135,7 @@ impl Validator<'_> {
             self.report(Code::SameName, self.places.value(&format!("{at}/to")), message, "give it another name");
         }
         let on_conflict = file.on_conflict.unwrap_or_default();
-        Some(Change { old, new, kind: ChangeKind::Rename, on_conflict, on_error: None })
+        Some(Change::RenameColumn(RenameColumn { from: old, to: new, on_conflict }))
     }
 
     fn retype(&mut self, at: &str, file: &RetypeFile, tag: Option<&RunTag>) -> Option<Change> {
@@ -167,13 +167,16 @@ impl Validator<'_> {
         } else if let Some(reverse) = &file.reverse {
             self.reverse(at, reverse, &old, &new, file.via.is_some());
         }
-        let kind = ChangeKind::Retype {
+        Some(Change::ChangeType(ChangeType {
+            column: old,
+            via: new,
             to: file.to.clone()?.trim().to_owned(),
             using: file.using.clone(),
             reverse: file.reverse.clone(),
             keep_name,
-        };
-        Some(Change { old, new, kind, on_conflict: file.on_conflict.unwrap_or_default(), on_error: file.on_error })
+            on_conflict: file.on_conflict.unwrap_or_default(),
+            on_error: file.on_error,
+        }))
     }
 
     /// Complains about a reverse expression that can only have been meant for another column than it can see.
@@ -225,7 +228,8 @@ impl Validator<'_> {
 
     fn names_are_distinct(&mut self, changes: &[(String, Change)]) {
         let mut old_names: HashMap<&str, &str> = HashMap::new();
-        for (at, change) in changes {
+        let pairs = || changes.iter().filter_map(|(at, change)| Some((at, change.pair()?)));
+        for (at, change) in pairs() {
             if old_names.insert(change.old.as_str(), at).is_some() {
                 let message = format!("`{}` is changed twice", change.old);
                 let span = self.old_name(at);
@@ -238,7 +242,7 @@ impl Validator<'_> {
             }
         }
         let mut new_names: HashMap<&str, &str> = HashMap::new();
-        for (at, change) in changes {
+        for (at, change) in pairs() {
             let new = change.new.as_str();
             let other = old_names.get(new).filter(|other| **other != at.as_str());
             let (taken, whose) = match (other, new_names.insert(new, at)) {
@@ -310,11 +314,11 @@ impl Validator<'_> {
 
     /// Returns the name that `column` goes by until `switch`.
     fn index_column(&mut self, at: &str, column: ColumnName, changes: &[(String, Change)]) -> ColumnName {
-        let changes = || changes.iter().map(|(_, change)| change);
+        let changes = || changes.iter().filter_map(|(_, change)| change.pair());
         if let Some(change) = changes().find(|change| *change.final_name() == column) {
             return change.new.clone();
         }
-        if let Some(change) = changes().find(|change| change.old == column) {
+        if let Some(change) = changes().find(|change| *change.old == column) {
             let message = format!("`{column}` is the old column: this index would go when it goes");
             self.report(Code::IndexOnOldColumn, self.places.value(at), message, format!("use `{}`", change.new));
         }

@@ -49,11 +49,11 @@ pub(crate) fn preview(plan: &Plan, preview: &Preview) -> Value {
 
 fn step(step: &Step) -> Value {
     json!({
-        "id": step.id,
-        "phase": step.phase,
+        "id": step.key,
+        "phase": step.key.phase,
         "title": step.title,
         "sql": step.sql(),
-        "lock": step.lock.to_string(),
+        "lock": step.strongest_lock().to_string(),
         "transactional": step.transactional(),
         "undo": undo(&step.undo),
     })
@@ -62,7 +62,7 @@ fn step(step: &Step) -> Value {
 /// `kind` is `sql`, `nothing` or `point_of_no_return`; `why` belongs to the last two.
 fn undo(undo: &Undo) -> Value {
     let (kind, sql, why) = match undo {
-        Undo::Actions(actions) => ("sql", actions.iter().flat_map(Action::sql).collect(), None),
+        Undo::Actions { actions, .. } => ("sql", actions.iter().flat_map(Action::sql).collect(), None),
         Undo::Nothing(why) => ("nothing", vec![], Some(why)),
         Undo::PointOfNoReturn(why) => ("point_of_no_return", vec![], Some(why)),
     };
@@ -74,12 +74,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ident::StepId;
 
     #[test]
     fn an_event_is_one_line_with_units_in_its_names() {
         let wait = Event::LockWait {
-            step: StepId("expand.column".into()),
+            step: "expand.columns".parse().unwrap(),
             attempt: 2,
             blockers: vec![],
             pause: Duration::from_millis(250),

@@ -7,8 +7,7 @@ use super::Look;
 use super::human::{compared, duration, hold_times, number, plural, rate};
 use super::look::printable;
 use crate::event::{Blocker, Event};
-use crate::ident::StepId;
-use crate::run::{HoldTime, Phase};
+use crate::run::{HoldTime, Phase, StepKey};
 use crate::throttle::Signal;
 
 /// A lock that cannot be had is mentioned at once, and then this often.
@@ -37,7 +36,7 @@ pub(super) struct Narrator {
     throttled: bool,
     /// Why it goes slowly, and when that was said; it is said once a second.
     slowed: Option<(String, Instant)>,
-    lock_wait_told: Option<(String, Instant)>,
+    lock_wait_told: Option<(StepKey, Instant)>,
 }
 
 /// How far the phase is.
@@ -172,16 +171,16 @@ impl Narrator {
 
     fn lock_wait(
         &mut self,
-        (step, attempt): (&StepId, u32),
+        (step, attempt): (&StepKey, u32),
         blockers: &[Blocker],
         pause: Duration,
         now: Instant,
     ) -> Option<String> {
         self.held = Some("waiting for a lock".to_owned());
         let told = self.lock_wait_told.as_ref();
-        let again = told.is_none_or(|(id, at)| *id != step.0 || now.duration_since(*at) >= LOCK_WAIT_AGAIN);
+        let again = told.is_none_or(|(id, at)| id != step || now.duration_since(*at) >= LOCK_WAIT_AGAIN);
         (again || self.verbose).then(|| {
-            self.lock_wait_told = Some((step.0.clone(), now));
+            self.lock_wait_told = Some((step.clone(), now));
             let pause = duration(pause.as_secs_f64());
             let mut text = format!("{step} waits for a lock: try {attempt}, the next in {pause}");
             for blocker in blockers {
@@ -339,7 +338,7 @@ mod tests {
         let done = |phase| Event::PhaseDone { phase };
         let counts = Counts { rows: 500_000, equal: 500_000, ..Counts::default() };
         let lock = |attempt| Event::LockWait {
-            step: StepId("expand.column".into()),
+            step: "expand.columns".parse().unwrap(),
             attempt,
             blockers: vec![blocker()],
             pause: Duration::from_millis(400),
@@ -377,9 +376,9 @@ mod tests {
         }
         insta::assert_snapshot!(lines.join("\n"), @"
         vehicle-status: a new run
-            ... expand.column waits for a lock: try 1, the next in 0.4 s
+            ... expand.columns waits for a lock: try 1, the next in 0.4 s
               blocked by pid 7 of anna (report�[2J), idle in transaction, in a transaction for 90 s: SELECT ?
-            ... expand.column waits for a lock: try 3, the next in 0.4 s
+            ... expand.columns waits for a lock: try 3, the next in 0.4 s
               blocked by pid 7 of anna (report�[2J), idle in transaction, in a transaction for 90 s: SELECT ?
           expand    ok 6.2 s
             ... holding: replica lag is 12 s, the limit is 5 s
@@ -404,7 +403,7 @@ mod tests {
         assert_eq!(narrator.now(start, false), None);
         narrator.tell(&Event::PhaseStarted { phase: Phase::Index }, start);
         let title = "Build index idx_a".to_owned();
-        narrator.tell(&Event::StepStarted { step: StepId("index.idx_a".into()), title }, start);
+        narrator.tell(&Event::StepStarted { step: "index.build:idx_a".parse().unwrap(), title }, start);
         let (phase, _, text) = narrator.now(start + Duration::from_secs(75), true).unwrap();
         assert_eq!((phase, text.as_str()), (Phase::Index, "Build index idx_a, 1 min 15 s"));
         let slowed = Event::Slowed { signal: "wal_rate".into(), speed: 0.25, reason: String::new() };

@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RelationId;
 use crate::ident::TableName;
 
 /// What the check compares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CompareSpec {
+    /// The table's place in the program.
+    pub relation: RelationId,
     /// The table.
     pub table: TableName,
     /// The columns, quoted, whose values name a row in reports; `ctid` where there is no primary key.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ident::StepId;
+use super::StepKey;
 use crate::run::{Counts, Phase};
 
 /// One line of the log.
@@ -14,19 +14,19 @@ pub enum Entry {
     /// A step is about to change something outside a transaction of ours: it may have run.
     StepStarted {
         /// The step.
-        step: StepId,
+        step: StepKey,
     },
     /// The step's effect is there. For a transactional step this entry committed with it.
     StepDone {
         /// The step.
-        step: StepId,
+        step: StepKey,
         /// The catalog showed that it had been done before this entry was written.
         adopted: bool,
     },
     /// The step ended with an error; the run waits for a person.
     StepFailed {
         /// The step.
-        step: StepId,
+        step: StepKey,
         /// What went wrong.
         error: String,
     },
@@ -43,7 +43,7 @@ pub enum Entry {
     /// The step's effect is gone.
     StepUndone {
         /// The step.
-        step: StepId,
+        step: StepKey,
     },
     /// Everything that was to be taken back is.
     UndoDone,
@@ -95,7 +95,7 @@ pub enum Entry {
 
 impl Entry {
     /// Returns the step the entry is about.
-    pub fn step(&self) -> Option<&StepId> {
+    pub fn step(&self) -> Option<&StepKey> {
         match self {
             Self::StepStarted { step }
             | Self::StepDone { step, .. }

@@ -2,28 +2,38 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ident::TableName;
+
 /// The facts that a plan is compiled from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// `server_version_num`, such as 150018.
     pub server_version: u32,
-    /// The table.
-    pub table: TableFacts,
-    /// Columns of the primary key, in order; empty where there is none.
-    pub key: Vec<String>,
+    /// The tables, the plan's own first.
+    pub tables: Vec<TableFacts>,
     /// One entry for each change of the plan, in the plan's order.
     pub changes: Vec<ChangeFacts>,
-    /// Every index that mentions an old column.
-    pub indexes: Vec<IndexFacts>,
-    /// Whether other row triggers fire BEFORE UPDATE and may change the columns (traps T2).
-    pub other_before_triggers: bool,
-    /// PL/pgSQL functions that may have cached the column's type and must be touched in the swap (traps P2).
-    pub functions_to_touch: Vec<FunctionFacts>,
 }
 
-/// The table.
+impl Facts {
+    /// Returns the plan's own table.
+    pub fn main(&self) -> &TableFacts {
+        &self.tables[0]
+    }
+
+    /// Returns the facts of the rename or type change at `position`.
+    pub fn pair(&self, position: usize) -> Option<&PairFacts> {
+        match self.changes.get(position)? {
+            ChangeFacts::Pair(facts) => Some(facts),
+        }
+    }
+}
+
+/// A table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableFacts {
+    /// Its name.
+    pub name: TableName,
     /// `pg_class.oid`.
     pub oid: i64,
     /// Estimated rows (`reltuples`, or from pages where it was never analysed).
@@ -34,11 +44,28 @@ pub struct TableFacts {
     pub index_count: i64,
     /// Bytes of all indexes on the table.
     pub index_bytes: i64,
+    /// Columns of the primary key, in order; empty where there is none.
+    pub key: Vec<String>,
+    /// Every index that mentions an old column.
+    pub indexes: Vec<IndexFacts>,
+    /// Whether other row triggers fire BEFORE UPDATE and may change the columns (docs/postgres.md, "Other triggers").
+    pub other_before_triggers: bool,
+    /// PL/pgSQL functions that may have cached the column's type and must be touched in the swap (docs/postgres.md,
+    /// "Cached plans").
+    pub functions_to_touch: Vec<FunctionFacts>,
 }
 
-/// One change: the two sides and the way between them.
+/// What is known of one change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ChangeFacts {
+#[serde(rename_all = "snake_case")]
+pub enum ChangeFacts {
+    /// A rename or a type change.
+    Pair(PairFacts),
+}
+
+/// A rename or a type change: the two sides and the way between them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PairFacts {
     /// The old column.
     pub old: ColumnFacts,
     /// The new column's type as `format_type` writes it, with its modifier: `character varying(10)`.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RelationId;
 use crate::ident::TableName;
 
 /// The parts `from..to` of every page's rows.
@@ -31,6 +32,8 @@ impl Slice {
 /// What the backfill writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FillSpec {
+    /// The table's place in the program.
+    pub relation: RelationId,
     /// The table.
     pub table: TableName,
     /// One entry for each change.

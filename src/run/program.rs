@@ -2,29 +2,36 @@
 //! same value that the runner executes, and the ledger keeps it, so a newer crossfade finishes a run with the SQL
 //! it was started with.
 
-use super::{CompareSpec, FillSpec, Phase};
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::ident::{RunTag, StepId, TableName};
+use super::{CompareSpec, FillSpec, Phase, Relation, RelationId, StepKey, What};
+use crate::ident::RunTag;
 use crate::sql::LockMode;
 
 /// Everything a run does, in order. Compiled once from plan and facts, then kept in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Program {
-    /// The table all steps work on.
-    pub table: TableName,
     /// The tag in the names of the run's objects.
     pub tag: RunTag,
-    /// The phases in the order of this run.
+    /// The tables that steps work on, the plan's own first.
+    pub relations: Vec<Relation>,
+    /// The phases that the run has, in its order.
     pub phases: Vec<Phase>,
     /// The steps in order; steps of one phase stand together.
     pub steps: Vec<Step>,
 }
 
 impl Program {
-    /// Returns the step with this id.
-    pub fn step(&self, id: &StepId) -> Option<&Step> {
-        self.steps.iter().find(|step| step.id == *id)
+    /// Returns the step with this key.
+    pub fn step(&self, key: &StepKey) -> Option<&Step> {
+        self.steps.iter().find(|step| step.key == *key)
+    }
+
+    /// Returns the table with this number; every number that a step has is there.
+    pub fn relation(&self, id: RelationId) -> Option<&Relation> {
+        self.relations.get(usize::from(id.0))
     }
 
     /// Returns the phase after `phase` in this run, or `None` after the last.
@@ -39,9 +46,23 @@ impl Program {
         position(a) < position(b)
     }
 
+    /// Returns whether a run that stands in `phase` is past `last`, which need not be a phase of this run.
+    pub fn is_past(&self, phase: Phase, last: Phase) -> bool {
+        // Where the run has both, its own order counts: indexes may be built after the backfill.
+        if self.phases.contains(&last) { self.is_before(last, phase) } else { phase > last }
+    }
+
     /// Returns the steps of `phase`, in order.
     pub fn steps_of(&self, phase: Phase) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(move |step| step.phase == phase)
+        self.steps.iter().filter(move |step| step.key.phase == phase)
+    }
+
+    /// Returns the steps that fill rows.
+    pub fn fills(&self) -> impl Iterator<Item = (&Step, &FillSpec)> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::Fill(spec) => Some((step, spec)),
+            _ => None,
+        })
     }
 }
 
@@ -49,34 +70,104 @@ impl Program {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Unique in the run.
-    pub id: StepId,
-    /// The phase it belongs to.
-    pub phase: Phase,
+    pub key: StepKey,
     /// What it does, for people.
     pub title: String,
+    /// What must hold, proved inside the step's own transaction, before its first statement.
+    pub needs: Vec<Gate>,
+    /// The tables that it locks, in the order in which they are locked, and how strongly.
+    pub targets: Vec<Target>,
     /// What to do.
-    pub apply: Action,
+    pub action: Action,
     /// True of the catalog when, and only when, the step is done.
-    pub probe: Vec<Condition>,
-    /// Steps whose probes no longer hold once this one is done (their objects were renamed or dropped).
-    pub supersedes: Vec<StepId>,
+    pub done_when: Vec<Condition>,
+    /// Steps whose conditions no longer hold once this one is done (their objects were renamed or dropped).
+    pub supersedes: Vec<StepKey>,
     /// How to take it back.
     pub undo: Undo,
-    /// The strongest table lock taken.
-    pub lock: LockMode,
+}
+
+impl Step {
+    /// Returns a step that needs nothing, leaves nothing in the catalog and has nothing to undo, to be filled in.
+    pub fn new(phase: Phase, what: What, title: impl Into<String>, action: Action) -> Self {
+        Self {
+            key: StepKey::new(phase, what),
+            title: title.into(),
+            needs: vec![],
+            targets: vec![],
+            action,
+            done_when: vec![],
+            supersedes: vec![],
+            undo: Undo::Nothing(String::new()),
+        }
+    }
+
+    /// Returns the step with its strongest lock on `relation`.
+    #[must_use]
+    pub fn locks(mut self, relation: RelationId, mode: LockMode) -> Self {
+        self.targets.push(Target { relation, mode });
+        self
+    }
+
+    /// Returns the step with what must hold first.
+    #[must_use]
+    pub fn needs(mut self, gates: impl IntoIterator<Item = Gate>) -> Self {
+        self.needs.extend(gates);
+        self
+    }
+
+    /// Returns the step with what the catalog shows when it is done.
+    #[must_use]
+    pub fn done_when(mut self, conditions: impl IntoIterator<Item = Condition>) -> Self {
+        self.done_when.extend(conditions);
+        self
+    }
+
+    /// Returns the step with the keys of those whose conditions it ends.
+    #[must_use]
+    pub fn supersedes(mut self, keys: impl IntoIterator<Item = StepKey>) -> Self {
+        self.supersedes.extend(keys);
+        self
+    }
+
+    /// Returns the step with its way back.
+    #[must_use]
+    pub fn undo(mut self, undo: Undo) -> Self {
+        self.undo = undo;
+        self
+    }
+
+    /// Returns the SQL of the step as a person would run it, for the dry run and for `plan --format sql`.
+    pub fn sql(&self) -> Vec<String> {
+        self.action.sql()
+    }
+
+    /// Returns whether effect and ledger entry commit together.
+    pub fn transactional(&self) -> bool {
+        matches!(self.action, Action::Transaction(_))
+    }
+
+    /// Returns the strongest table lock taken.
+    pub fn strongest_lock(&self) -> LockMode {
+        self.targets.iter().map(|target| target.mode).max().unwrap_or(LockMode::None)
+    }
+}
+
+/// A table that a step locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Which.
+    pub relation: RelationId,
+    /// How strongly.
+    pub mode: LockMode,
 }
 
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Statements in one short transaction together with the ledger entry, after `LOCK TABLE` in the step's mode.
-    Transaction {
-        /// What must hold inside the transaction, before the first statement.
-        guards: Vec<Gate>,
-        /// The statements, in order.
-        statements: Vec<String>,
-    },
+    /// Statements in one short transaction together with the ledger entry, after `LOCK TABLE` of the step's targets.
+    Transaction(Vec<String>),
     /// One statement that PostgreSQL refuses inside a transaction, or that must not hold one open while it scans:
     /// intent is recorded, then it runs, then the outcome is observed.
     Concurrent {
@@ -88,19 +179,18 @@ pub enum Action {
         builds: Option<IndexName>,
     },
     /// The backfill engine.
-    Backfill(FillSpec),
+    Fill(FillSpec),
     /// The check of all rows.
-    Verify(CompareSpec),
-    /// Waits until nothing has been written through the old columns for this long.
-    AwaitQuiet {
-        /// The length of the quiet time.
-        quiet: std::time::Duration,
-    },
-    /// Waits until the old column has been retired for this long.
-    AwaitGrace {
-        /// The length of the wait, counted from the end of the step before.
-        grace: std::time::Duration,
-    },
+    Compare(CompareSpec),
+    /// Waits until this holds.
+    Await(Gate),
+}
+
+impl Action {
+    /// Returns one statement outside a transaction, with the server's own settings.
+    pub fn concurrent(statement: String) -> Self {
+        Self::Concurrent { settings: vec![], statement, builds: None }
+    }
 }
 
 /// The name of an index with its schema.
@@ -119,19 +209,24 @@ impl IndexName {
     }
 }
 
-/// A precondition that a step proves inside its own transaction, under its own lock.
+/// What must hold before something may be done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
-    /// A clean verification of this table file and this trigger is in the ledger and younger than this.
+    /// A clean verification of these table files and this trigger is in the ledger and younger than this.
     Verified {
         /// How old it may be.
-        max_age: std::time::Duration,
+        max_age: Duration,
     },
     /// Nothing was written through the old columns for this long.
     Quiet {
         /// The length of the quiet time.
-        quiet: std::time::Duration,
+        quiet: Duration,
+    },
+    /// The step before has been done for this long.
+    Grace {
+        /// The length of the wait.
+        grace: Duration,
     },
     /// No row's value lives in the new column only, so that going back loses nothing.
     NothingOnlyNew {
@@ -142,9 +237,11 @@ pub enum Gate {
     },
     /// Nothing depends on the column but the objects named here.
     NoDependants {
+        /// The table.
+        relation: RelationId,
         /// The column.
         column: String,
-        /// Names of indexes and constraints that go with it, because each has a twin.
+        /// Names of indexes and constraints that go with it, because each has a twin or because the plan says so.
         except: Vec<String>,
     },
 }
@@ -154,17 +251,44 @@ pub enum Gate {
 #[serde(rename_all = "snake_case")]
 pub enum Undo {
     /// By these actions, in order; each may be repeated.
-    Actions(Vec<Action>),
+    Actions {
+        /// What must hold, proved inside the first transaction.
+        needs: Vec<Gate>,
+        /// The actions.
+        actions: Vec<Action>,
+    },
     /// There is nothing to take back, for this reason.
     Nothing(String),
     /// It cannot be taken back, for this reason.
     PointOfNoReturn(String),
 }
 
+impl Undo {
+    /// Returns the way back by the statements of one transaction.
+    pub fn by(statements: Vec<String>) -> Self {
+        Self::Actions { needs: vec![], actions: vec![Action::Transaction(statements)] }
+    }
+
+    /// Returns that there is nothing to take back.
+    pub fn nothing(why: &str) -> Self {
+        Self::Nothing(why.to_owned())
+    }
+}
+
 /// Something that is true or false of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The table that it is about.
+    pub on: RelationId,
+    /// What is true.
+    #[serde(flatten)]
+    pub is: Is,
+}
+
+/// What is true of a table or of the ledger's schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Condition {
+pub enum Is {
     /// The table has this column with this type, as `format_type` writes it.
     Column {
         /// The column.
@@ -204,6 +328,11 @@ pub enum Condition {
         /// The constraint.
         name: String,
     },
+    /// The constraint stands on the table, validated or not.
+    SomeConstraint {
+        /// The constraint.
+        name: String,
+    },
     /// The table has no such constraint.
     NoConstraint {
         /// The constraint.
@@ -218,15 +347,10 @@ pub enum Condition {
     },
 }
 
-impl Step {
-    /// Returns the SQL of the step as a person would run it, for the dry run and for `plan --format sql`.
-    pub fn sql(&self) -> Vec<String> {
-        self.apply.sql()
-    }
-
-    /// Returns whether effect and ledger entry commit together.
-    pub fn transactional(&self) -> bool {
-        matches!(self.apply, Action::Transaction { .. })
+impl Is {
+    /// Returns the condition that this is so of `relation`.
+    pub fn on(self, relation: RelationId) -> Condition {
+        Condition { on: relation, is: self }
     }
 }
 
@@ -234,39 +358,46 @@ impl Action {
     /// Returns the action's SQL; a template where the engine fills in page numbers, a comment where it only waits.
     pub fn sql(&self) -> Vec<String> {
         match self {
-            Self::Transaction { statements, .. } => statements.clone(),
+            Self::Transaction(statements) => statements.clone(),
             Self::Concurrent { statement, settings, .. } => {
                 let set =
                     settings.iter().map(|(name, value)| format!("SET {name} = {}", crate::sql::quote_literal(value)));
                 set.chain([statement.clone()]).collect()
             }
-            Self::Backfill(spec) => vec![spec.template()],
-            Self::Verify(spec) => vec![spec.template()],
-            Self::AwaitQuiet { quiet } => vec![format!(
-                "-- waits until nothing was written through the old column for {}",
-                humantime::format_duration(*quiet)
-            )],
-            Self::AwaitGrace { grace } => vec![format!(
-                "-- waits until the old column has been retired for {}",
-                humantime::format_duration(*grace)
-            )],
+            Self::Fill(spec) => vec![spec.template()],
+            Self::Compare(spec) => vec![spec.template()],
+            Self::Await(gate) => vec![format!("-- waits until {gate}")],
+        }
+    }
+}
+
+impl std::fmt::Display for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = |time: &Duration| humantime::format_duration(*time).to_string();
+        match self {
+            Self::Verified { max_age } => write!(f, "a clean check is younger than {}", time(max_age)),
+            Self::Quiet { quiet } => write!(f, "nothing was written through the old column for {}", time(quiet)),
+            Self::Grace { grace } => write!(f, "the old column has been retired for {}", time(grace)),
+            Self::NothingOnlyNew { .. } => f.write_str("no value lives in the new column only"),
+            Self::NoDependants { column, .. } => write!(f, "nothing depends on column \"{column}\""),
         }
     }
 }
 
 impl std::fmt::Display for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Column { name, type_name } => write!(f, "column \"{name}\" has type {type_name}"),
-            Self::NoColumn { name } => write!(f, "there is no column \"{name}\""),
-            Self::Trigger { name } => write!(f, "trigger \"{name}\" exists and is enabled"),
-            Self::Function { name, .. } => write!(f, "function crossfade.\"{name}\" is as crossfade wrote it"),
-            Self::NoFunction { name } => write!(f, "there is no function crossfade.\"{name}\""),
-            Self::Index { name } => write!(f, "index \"{name}\" is valid"),
-            Self::Constraint { name } => write!(f, "constraint \"{name}\" is valid"),
-            Self::NoConstraint { name } => write!(f, "there is no constraint \"{name}\""),
-            Self::NotNull { column, is: true } => write!(f, "column \"{column}\" is NOT NULL"),
-            Self::NotNull { column, is: false } => write!(f, "column \"{column}\" may be NULL"),
+        match &self.is {
+            Is::Column { name, type_name } => write!(f, "column \"{name}\" has type {type_name}"),
+            Is::NoColumn { name } => write!(f, "there is no column \"{name}\""),
+            Is::Trigger { name } => write!(f, "trigger \"{name}\" exists and is enabled"),
+            Is::Function { name, .. } => write!(f, "function crossfade.\"{name}\" is as crossfade wrote it"),
+            Is::NoFunction { name } => write!(f, "there is no function crossfade.\"{name}\""),
+            Is::Index { name } => write!(f, "index \"{name}\" is valid"),
+            Is::Constraint { name } => write!(f, "constraint \"{name}\" is valid"),
+            Is::SomeConstraint { name } => write!(f, "there is a constraint \"{name}\""),
+            Is::NoConstraint { name } => write!(f, "there is no constraint \"{name}\""),
+            Is::NotNull { column, is: true } => write!(f, "column \"{column}\" is NOT NULL"),
+            Is::NotNull { column, is: false } => write!(f, "column \"{column}\" may be NULL"),
         }
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Entry;
-use crate::ident::StepId;
+use super::StepKey;
 use crate::run::{Phase, Program};
 
 /// Where a run stands.
@@ -19,9 +19,9 @@ pub struct State {
     /// Whether somebody paused it.
     pub paused: bool,
     /// Steps whose effect is there, in the order in which they were done.
-    pub done: Vec<StepId>,
+    pub done: Vec<StepKey>,
     /// The step that may have run without having been recorded as done.
-    pub maybe_ran: Option<StepId>,
+    pub maybe_ran: Option<StepKey>,
     /// What went wrong last, if nothing has gone right since.
     pub error: Option<String>,
 }
@@ -83,20 +83,25 @@ impl State {
         matches!(self.mode, Mode::Done | Mode::RolledBack)
     }
 
+    /// Returns whether the step's effect is there.
+    pub fn is_done(&self, step: &StepKey) -> bool {
+        self.done.contains(step)
+    }
+
     /// Returns whether all steps of `phase` are done.
     pub fn phase_steps_done(&self, program: &Program, phase: Phase) -> bool {
-        program.steps_of(phase).all(|step| self.done.contains(&step.id))
+        program.steps_of(phase).all(|step| self.done.contains(&step.key))
     }
 
     /// Returns the first step of the current phase that is not done.
     pub fn next_step<'p>(&self, program: &'p Program) -> Option<&'p crate::run::Step> {
-        program.steps_of(self.phase).find(|step| !self.done.contains(&step.id))
+        program.steps_of(self.phase).find(|step| !self.done.contains(&step.key))
     }
 
     /// Returns whether the backfill has begun and is neither done nor given up: then other processes may join it.
     pub fn is_filling(&self, program: &Program) -> bool {
-        let is_backfill = |step: &crate::run::Step| matches!(step.apply, crate::run::Action::Backfill(_));
-        let begun = |step: &crate::run::Step| self.maybe_ran.as_ref() == Some(&step.id);
+        let is_backfill = |step: &crate::run::Step| matches!(step.action, crate::run::Action::Fill(_));
+        let begun = |step: &crate::run::Step| self.maybe_ran.as_ref() == Some(&step.key);
         self.mode == Mode::Forward && self.next_step(program).is_some_and(|step| is_backfill(step) && begun(step))
     }
 
@@ -105,7 +110,7 @@ impl State {
     pub fn next_undo<'p>(&self, program: &'p Program, to: Option<Phase>) -> Option<&'p crate::run::Step> {
         let position = |phase: Phase| program.phases.iter().position(|p| *p == phase);
         let first_kept = |phase: Phase| to.is_some_and(|to| position(phase) <= position(to));
-        let candidate = |id: &StepId| program.step(id).filter(|step| !first_kept(step.phase));
+        let candidate = |id: &StepKey| program.step(id).filter(|step| !first_kept(step.key.phase));
         self.maybe_ran.as_ref().and_then(candidate).or_else(|| self.done.last().and_then(candidate))
     }
 
@@ -164,13 +169,13 @@ impl State {
                     return illegal(format!("step {step} is not the last one done"));
                 }
                 if let Some(step) = program.step(step) {
-                    state.phase = step.phase;
+                    state.phase = step.key.phase;
                 }
                 state.error = None;
             }
             (Mode::Undoing(to), Entry::UndoDone) => {
                 if let Some(step) = self.next_undo(program, to) {
-                    return illegal(format!("step {} has not been undone", step.id));
+                    return illegal(format!("step {} has not been undone", step.key));
                 }
                 match to {
                     None => state.mode = Mode::RolledBack,
@@ -208,7 +213,7 @@ impl State {
                     return illegal(format!("the run is in {}, not in {phase}", self.phase));
                 }
                 if let Some(step) = self.next_step(program) {
-                    return illegal(format!("step {} is not done", step.id));
+                    return illegal(format!("step {} is not done", step.key));
                 }
                 state.mode = Mode::Forward;
                 match program.phase_after(*phase) {
@@ -220,10 +225,10 @@ impl State {
         Ok(state)
     }
 
-    fn expect_next(&self, program: &Program, step: &StepId) -> Result<(), IllegalEntry> {
+    fn expect_next(&self, program: &Program, step: &StepKey) -> Result<(), IllegalEntry> {
         match self.next_step(program) {
-            Some(next) if next.id == *step => Ok(()),
-            Some(next) => Err(IllegalEntry { seq: self.seq, what: format!("step {step} before step {}", next.id) }),
+            Some(next) if next.key == *step => Ok(()),
+            Some(next) => Err(IllegalEntry { seq: self.seq, what: format!("step {step} before step {}", next.key) }),
             None => Err(IllegalEntry { seq: self.seq, what: format!("step {step} is not in {}", self.phase) }),
         }
     }

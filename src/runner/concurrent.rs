@@ -11,9 +11,8 @@ use sqlx::{PgConnection, Row as _};
 use super::session::Session;
 use super::{Error, Work};
 use crate::event::Event;
-use crate::ident::StepId;
 use crate::pg::{self, ErrorClass};
-use crate::run::IndexName;
+use crate::run::{IndexName, StepKey};
 
 /// How often whom the statement waits for is looked up.
 const WATCH: Duration = Duration::from_secs(1);
@@ -27,7 +26,7 @@ const TRIES: u32 = 5;
 pub(super) async fn run(
     work: &Work,
     session: &mut Session,
-    step: &StepId,
+    step: &StepKey,
     settings: &[(String, String)],
     statement: &str,
     builds: Option<&IndexName>,
@@ -112,7 +111,7 @@ async fn drop_unfinished(
     work: &Work,
     session: &mut Session,
     own: &mut PgConnection,
-    step: &StepId,
+    step: &StepKey,
     index: &IndexName,
 ) -> Result<(), Error> {
     loop {
@@ -145,7 +144,7 @@ async fn drop_index(own: &mut PgConnection, index: &IndexName) -> Result<(), Err
     Ok(())
 }
 
-async fn report(work: &Work, session: &mut Session, step: &StepId, attempt: u32, pid: i32) -> Result<(), Error> {
+async fn report(work: &Work, session: &mut Session, step: &StepKey, attempt: u32, pid: i32) -> Result<(), Error> {
     let blockers = pg::blockers(&mut session.watch, pid).await?;
     if !blockers.is_empty() {
         work.emit(Event::LockWait { step: step.clone(), attempt, blockers, pause: WATCH });

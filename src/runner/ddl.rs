@@ -12,10 +12,8 @@ use super::gate::GuardFailed;
 use super::session::Session;
 use super::{Error, Work};
 use crate::event::{Blocker, Event};
-use crate::ident::StepId;
 use crate::pg::{self, ErrorClass, Timeouts};
-use crate::run::{Entry, Gate};
-use crate::sql::LockMode;
+use crate::run::{Entry, Gate, StepKey, Target};
 
 /// The first try waits this long for its lock.
 const FIRST_TRY: Duration = Duration::from_millis(100);
@@ -32,9 +30,10 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What to do in one transaction.
 pub(super) struct Job<'a> {
-    pub(super) step: &'a StepId,
-    pub(super) lock: LockMode,
-    pub(super) guards: &'a [Gate],
+    pub(super) step: &'a StepKey,
+    /// The tables that it locks, in this order.
+    pub(super) targets: &'a [Target],
+    pub(super) needs: &'a [Gate],
     pub(super) statements: &'a [String],
     /// What the ledger says once it is done.
     pub(super) entries: &'a [Entry],
@@ -59,8 +58,7 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
     let mut blockers = Vec::new();
     let mut patient_before = false;
     for attempt in 1..=TRIES {
-        let table = work.run.facts.table.oid;
-        let old = pg::old_holders(&mut session.watch, table, OLD_TRANSACTION).await?;
+        let old = old_holders(work, session, job).await?;
         if old.is_empty() {
             match attempt_once(work, session, job, wait).await? {
                 Attempt::Ended(ended) => return Ok(ended),
@@ -105,8 +103,9 @@ async fn attempt_once(work: &Work, session: &mut Session, job: &Job<'_>, wait: D
 
 async fn inside(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duration) -> Result<Attempt, Error> {
     work.ledger.fence(&mut session.main, work.lease).await?;
-    if job.lock > LockMode::None {
-        let lock = format!("LOCK TABLE {} IN {} MODE", work.run.program.table.sql(), job.lock);
+    for target in job.targets {
+        let Some(relation) = work.run.program.relation(target.relation) else { continue };
+        let lock = format!("LOCK TABLE {} IN {} MODE", relation.table.sql(), target.mode);
         let watch = async {
             tokio::time::sleep(wait / 2).await;
             pg::blockers(&mut session.watch, session.main_pid).await.unwrap_or_default()
@@ -124,7 +123,7 @@ async fn inside(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duratio
             Err(error) => return Err(error.into()),
         }
     }
-    if let Some(failed) = super::gate::failed(work, session, job.guards, job.new_writes).await? {
+    if let Some(failed) = super::gate::failed(work, session, job.needs, job.new_writes).await? {
         return Ok(Attempt::Ended(Ended::Guard(failed)));
     }
     for statement in job.statements {
@@ -147,6 +146,15 @@ async fn inside(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duratio
     }
     work.ledger.append(&mut session.main, &work.run, job.entries, &work.actor).await?;
     Ok(Attempt::Ended(Ended::Done))
+}
+
+/// Returns who has been in a transaction with one of the tables for long.
+async fn old_holders(work: &Work, session: &mut Session, job: &Job<'_>) -> Result<Vec<Blocker>, Error> {
+    let mut found = Vec::new();
+    for relation in job.targets.iter().filter_map(|target| work.run.program.relation(target.relation)) {
+        found.extend(pg::old_holders(&mut session.watch, relation.oid, OLD_TRANSACTION).await?);
+    }
+    Ok(found)
 }
 
 fn is_autovacuum(blocker: &Blocker) -> bool {

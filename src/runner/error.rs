@@ -2,10 +2,9 @@
 
 use crate::catalog::Finding;
 use crate::event::Blocker;
-use crate::ident::StepId;
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
-use crate::run::Outcome;
+use crate::run::{Outcome, StepKey};
 
 /// Why a command could not do what it was asked for. The command line maps each to an exit code.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +33,7 @@ pub enum Error {
     #[error("step {step} cannot be taken back: {why}")]
     PointOfNoReturn {
         /// The step.
-        step: StepId,
+        step: StepKey,
         /// Why not.
         why: String,
     },
@@ -42,7 +41,7 @@ pub enum Error {
     #[error("step {step} could not get its lock in {attempts} tries{}", blocked_by(.blockers))]
     Locked {
         /// The step.
-        step: StepId,
+        step: StepKey,
         /// How often it was tried.
         attempts: u32,
         /// Who stood in the way of the last try.
@@ -64,7 +63,7 @@ pub enum Error {
     #[error("step {step} failed: {error}")]
     Step {
         /// The step.
-        step: StepId,
+        step: StepKey,
         /// What the server said.
         error: String,
     },

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{Error, Work, concurrent, ddl, gate};
 use crate::event::Event;
 use crate::pg::ErrorClass;
-use crate::run::{Action, Condition, Entry, Mode, Phase, State, Step};
+use crate::run::{Action, Condition, Entry, Gate, Mode, Phase, State, Step};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +69,9 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
             }
             Mode::New | Mode::Forward | Mode::Failed | Mode::Drifted => {}
         }
-        let order = |phase: Phase| program.phases.iter().position(|p| *p == phase);
         let reached = match until {
             Until::End => false,
-            Until::Phase(last) => order(state.phase) > order(last),
+            Until::Phase(last) => program.is_past(state.phase, last),
             Until::OnePhase => !finished.is_empty(),
         };
         if reached {
@@ -104,17 +103,17 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
             continue;
         };
         let started = Instant::now();
-        work.emit(Event::StepStarted { step: step.id.clone(), title: step.title.clone() });
+        work.emit(Event::StepStarted { step: step.key.clone(), title: step.title.clone() });
         let adopted = execute(work, session, &state, step).await?;
         let seconds = started.elapsed().as_secs_f64();
-        work.emit(Event::StepDone { step: step.id.clone(), seconds, adopted });
+        work.emit(Event::StepDone { step: step.key.clone(), seconds, adopted });
     }
 }
 
 /// Does one step, unless the catalog shows that it is done. Returns whether it was.
 async fn execute(work: &Work, session: &mut Session, state: &State, step: &Step) -> Result<bool, Error> {
-    if !step.probe.is_empty() && missing(work, session, &step.probe).await?.is_empty() {
-        note(work, session, Entry::StepDone { step: step.id.clone(), adopted: true }).await?;
+    if !step.done_when.is_empty() && missing(work, session, &step.done_when).await?.is_empty() {
+        note(work, session, Entry::StepDone { step: step.key.clone(), adopted: true }).await?;
         return Ok(true);
     }
     let result = apply(work, session, state, step).await;
@@ -124,7 +123,7 @@ async fn execute(work: &Work, session: &mut Session, state: &State, step: &Step)
             // What a person must see in the ledger; a lost connection or a stop is no failure of the step.
             let failed = matches!(error, Error::Step { .. } | Error::Locked { .. } | Error::Mismatch(_));
             if failed {
-                let entry = Entry::StepFailed { step: step.id.clone(), error: error.to_string() };
+                let entry = Entry::StepFailed { step: step.key.clone(), error: error.to_string() };
                 note(work, session, entry).await?;
             }
             Err(error)
@@ -133,10 +132,11 @@ async fn execute(work: &Work, session: &mut Session, state: &State, step: &Step)
 }
 
 async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -> Result<(), Error> {
-    let done = Entry::StepDone { step: step.id.clone(), adopted: false };
-    if let Action::Transaction { guards, statements } = &step.apply {
+    let done = Entry::StepDone { step: step.key.clone(), adopted: false };
+    if let Action::Transaction(statements) = &step.action {
         let entries = [done];
-        let job = Job { step: &step.id, lock: step.lock, guards, statements, entries: &entries, new_writes: None };
+        let (targets, needs) = (&step.targets, &step.needs);
+        let job = Job { step: &step.key, targets, needs, statements, entries: &entries, new_writes: None };
         for _ in 0..gate::MENDS {
             match ddl::transaction(work, session, &job).await? {
                 Ended::Done => return Ok(()),
@@ -146,31 +146,35 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
         return Err(gate::will_not_hold(step));
     }
     // After a kill the log says already that it may have run.
-    if state.maybe_ran.as_ref() != Some(&step.id) || state.mode != Mode::Forward {
-        note(work, session, Entry::StepStarted { step: step.id.clone() }).await?;
+    if state.maybe_ran.as_ref() != Some(&step.key) || state.mode != Mode::Forward {
+        note(work, session, Entry::StepStarted { step: step.key.clone() }).await?;
     }
-    match &step.apply {
-        Action::Transaction { .. } => {}
+    match &step.action {
+        Action::Transaction(_) => {}
         Action::Concurrent { settings, statement, builds } => {
-            concurrent::run(work, session, &step.id, settings, statement, builds.as_ref()).await?;
-            let missing = missing(work, session, &step.probe).await?;
+            concurrent::run(work, session, &step.key, settings, statement, builds.as_ref()).await?;
+            let missing = missing(work, session, &step.done_when).await?;
             if !missing.is_empty() {
                 return Err(Error::Step {
-                    step: step.id.clone(),
+                    step: step.key.clone(),
                     error: format!("it ended, but not: {}", missing.join("; ")),
                 });
             }
         }
-        Action::Backfill(spec) => {
+        Action::Fill(spec) => {
             crate::engine::fill::run(work, spec).await?;
             return backfilled(work, session, done).await;
         }
-        Action::Verify(spec) => {
-            let outcome = gate::check(work, session, spec, step.phase, Some(step)).await?;
+        Action::Compare(spec) => {
+            let outcome = gate::check(work, session, spec, step.key.phase, Some(step)).await?;
             return if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) };
         }
-        Action::AwaitQuiet { quiet } => gate::await_quiet(work, session, *quiet).await?,
-        Action::AwaitGrace { grace } => gate::await_grace(work, session, step, *grace).await?,
+        Action::Await(Gate::Quiet { quiet }) => gate::await_quiet(work, session, *quiet).await?,
+        Action::Await(Gate::Grace { grace }) => gate::await_grace(work, session, step, *grace).await?,
+        Action::Await(gate) => {
+            let error = format!("nothing makes it so by waiting: {gate}");
+            return Err(Error::Step { step: step.key.clone(), error });
+        }
     }
     note(work, session, done).await
 }
@@ -181,7 +185,7 @@ async fn backfilled(work: &Work, session: &mut Session, done: Entry) -> Result<(
     let (ledger, run) = (&work.ledger, &work.run);
     let log = ledger.log(&mut session.main, run.id).await?;
     let known = log.iter().any(|line| matches!(line.entry, Entry::Filled(_)));
-    let filled = ledger.filled(&mut session.main, run.id, run.facts.table.oid).await?;
+    let filled = ledger.filled(&mut session.main, run.id, run.facts.main().oid).await?;
     let Some(filled) = filled.filter(|_| !known) else { return note(work, session, done).await };
     let predicted = ledger.prediction(&mut session.main, run.id).await?.map(Box::new);
     let entries = [Entry::Filled(filled), done];
@@ -196,26 +200,27 @@ pub(super) async fn note(work: &Work, session: &mut Session, entry: Entry) -> Re
     Ok(())
 }
 
-async fn missing(work: &Work, session: &mut Session, facts: &[Condition]) -> Result<Vec<String>, Error> {
-    missing_facts(&mut session.main, &work.ledger, &work.run.program.table, facts).await
+async fn missing(work: &Work, session: &mut Session, conditions: &[Condition]) -> Result<Vec<String>, Error> {
+    missing_conditions(&mut session.main, &work.ledger, &work.run.program, conditions).await
 }
 
-/// Returns those of `facts` that do not hold, in words.
-pub(super) async fn missing_facts(
+/// Returns those of `conditions` that do not hold, in words.
+pub(super) async fn missing_conditions(
     connection: &mut sqlx::PgConnection,
     ledger: &crate::ledger::Ledger,
-    table: &crate::ident::TableName,
-    facts: &[Condition],
+    program: &crate::run::Program,
+    conditions: &[Condition],
 ) -> Result<Vec<String>, Error> {
-    let holds = crate::catalog::holds(connection, table, ledger.schema(), facts).await?;
-    Ok(facts.iter().zip(holds).filter(|(_, holds)| !holds).map(|(fact, _)| fact.to_string()).collect())
+    let holds = crate::catalog::holds(connection, &program.relations, ledger.schema(), conditions).await?;
+    let missing = conditions.iter().zip(holds).filter(|(_, holds)| !holds);
+    Ok(missing.map(|(condition, _)| condition.to_string()).collect())
 }
 
 /// Returns what the catalog should show after the steps that are done.
-pub(super) fn expected_facts(program: &crate::run::Program, state: &State) -> Vec<Condition> {
+pub(super) fn expected_conditions(program: &crate::run::Program, state: &State) -> Vec<Condition> {
     let done: Vec<_> = state.done.iter().filter_map(|id| program.step(id)).collect();
-    let superseded = |step: &Step| done.iter().any(|later| later.supersedes.contains(&step.id));
-    done.iter().filter(|step| !superseded(step)).flat_map(|step| step.probe.clone()).collect()
+    let superseded = |step: &Step| done.iter().any(|later| later.supersedes.contains(&step.key));
+    done.iter().filter(|step| !superseded(step)).flat_map(|step| step.done_when.clone()).collect()
 }
 
 /// The log is trusted only as far as the catalog agrees.
@@ -223,12 +228,12 @@ async fn refuse_drift(work: &Work, session: &mut Session, state: &State) -> Resu
     let mut state = state.clone();
     // A step that is done although the log does not know it is adopted later, and may have renamed what others made.
     if let Some(step) = state.next_step(&work.run.program)
-        && !step.probe.is_empty()
-        && missing(work, session, &step.probe).await?.is_empty()
+        && !step.done_when.is_empty()
+        && missing(work, session, &step.done_when).await?.is_empty()
     {
-        state.done.push(step.id.clone());
+        state.done.push(step.key.clone());
     }
-    let facts = expected_facts(&work.run.program, &state);
+    let facts = expected_conditions(&work.run.program, &state);
     let gone: Vec<_> =
         missing(work, session, &facts).await?.into_iter().map(|fact| format!("not so: {fact}")).collect();
     if gone.is_empty() {

@@ -8,7 +8,7 @@ use crate::engine::compare::Identity;
 use crate::event::Event;
 use crate::ledger::Run;
 use crate::pg;
-use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step};
+use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step, StepKey, What};
 
 /// A wait for the grace period that is no longer than this is sat out; for a longer one the run ends and says when to
 /// come back.
@@ -22,7 +22,7 @@ pub(super) fn will_not_hold(step: &Step) -> Error {
     Error::Blocked {
         reason: format!(
             "what step {} needs was made to hold {MENDS} times and did not last until its transaction: is somebody else changing the table or its trigger?",
-            step.id
+            step.key
         ),
     }
 }
@@ -36,6 +36,8 @@ pub(super) enum GuardFailed {
     NotQuiet,
     /// Something hangs on the column that would go with it.
     Dependants(Vec<String>),
+    /// Something that only a step of its own can wait for.
+    NotWaitedFor(String),
     /// Writes came through the new column since it was found that going back loses nothing.
     WrittenThroughNew,
 }
@@ -51,7 +53,8 @@ pub(super) async fn failed(
     for guard in guards {
         match guard {
             Gate::Verified { max_age } => {
-                let identity = Identity::read(&work.ledger, &mut session.main, &program.table, &program.tag).await?;
+                let table = &work.run.plan.table;
+                let identity = Identity::read(&work.ledger, &mut session.main, table, &program.tag).await?;
                 if !work.ledger.is_verified(&mut session.main, &work.run, &identity, *max_age).await? {
                     return Ok(Some(GuardFailed::NotVerified));
                 }
@@ -62,14 +65,17 @@ pub(super) async fn failed(
                     return Ok(Some(GuardFailed::NotQuiet));
                 }
             }
-            Gate::NoDependants { column, except } => {
-                let found = crate::catalog::dependants(&mut session.main, &program.table, column).await?;
+            Gate::NoDependants { relation, column, except } => {
+                let Some(relation) = program.relation(*relation) else { continue };
+                let found = crate::catalog::dependants(&mut session.main, &relation.table, column).await?;
                 let unknown: Vec<_> =
                     found.into_iter().filter(|d| !except.contains(&d.name)).map(|d| d.description).collect();
                 if !unknown.is_empty() {
                     return Ok(Some(GuardFailed::Dependants(unknown)));
                 }
             }
+            // Only ever waited for, by a step of its own; one that is asked for here is not passed over.
+            Gate::Grace { .. } => return Ok(Some(GuardFailed::NotWaitedFor(guard.to_string()))),
             Gate::NothingOnlyNew { one_way, .. } => {
                 let now = work.ledger.write_counts(&mut session.main, &work.run).await?.new;
                 if *one_way && new_writes.is_some_and(|before| before != now) {
@@ -98,7 +104,7 @@ pub(super) async fn check(
         work.ledger.store_verification(&mut session.main, &work.run, &identity, &outcome, false).await?;
         let mut entries = vec![Entry::Verified { counts: outcome.counts }];
         if let Some(step) = step.filter(|_| outcome.is_clean()) {
-            entries.push(Entry::StepDone { step: step.id.clone(), adopted: false });
+            entries.push(Entry::StepDone { step: step.key.clone(), adopted: false });
         }
         work.ledger.append(&mut session.main, &work.run, &entries, &work.actor).await
     }
@@ -121,17 +127,16 @@ pub(super) async fn check(
 pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed: GuardFailed) -> Result<(), Error> {
     match failed {
         GuardFailed::NotVerified => {
-            let before = work.run.program.steps.iter().take_while(|s| s.id != step.id);
-            let spec = before.filter_map(|s| if let Action::Verify(spec) = &s.apply { Some(spec) } else { None }).last();
+            let before = work.run.program.steps.iter().take_while(|s| s.key != step.key);
+            let spec = before.filter_map(|s| if let Action::Compare(spec) = &s.action { Some(spec) } else { None }).last();
             let Some(spec) = spec else {
-                return Err(Error::Blocked { reason: format!("step {} needs a check that the run does not have", step.id) });
+                return Err(Error::Blocked { reason: format!("step {} needs a check that the run does not have", step.key) });
             };
-            let outcome = check(work, session, spec, step.phase, None).await?;
+            let outcome = check(work, session, spec, step.key.phase, None).await?;
             if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
         }
         GuardFailed::NotQuiet => {
-            let guards = if let Action::Transaction { guards, .. } = &step.apply { guards.as_slice() } else { &[] };
-            let quiet = guards.iter().find_map(|g| if let Gate::Quiet { quiet } = g { Some(*quiet) } else { None });
+            let quiet = step.needs.iter().find_map(|g| if let Gate::Quiet { quiet } = g { Some(*quiet) } else { None });
             await_quiet(work, session, quiet.unwrap_or_default()).await
         }
         GuardFailed::Dependants(names) => Err(Error::Blocked {
@@ -140,6 +145,9 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
                 names.join(", ")
             ),
         }),
+        GuardFailed::NotWaitedFor(gate) => {
+            Err(Error::Step { step: step.key.clone(), error: format!("it is not so that {gate}") })
+        }
         GuardFailed::WrittenThroughNew => Err(Error::Blocked {
             reason: "rows are being written through the new column, and a value of it may have no way back; stop the new release, then roll back again".to_owned(),
         }),
@@ -186,7 +194,7 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
 pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, grace: Duration) -> Result<(), Error> {
     loop {
         let log = work.ledger.log(&mut session.main, work.run.id).await?;
-        let is_end = |entry: &Entry| matches!(entry, Entry::StepDone { step: done, .. } if *done != step.id);
+        let is_end = |entry: &Entry| matches!(entry, Entry::StepDone { step: done, .. } if *done != step.key);
         let since = log.iter().rev().find(|line| is_end(&line.entry)).map_or(work.run.created_at, |line| line.at);
         let now: chrono::DateTime<chrono::Utc> = sqlx::query_scalar("SELECT pg_catalog.clock_timestamp()")
             .persistent(false)
@@ -226,20 +234,18 @@ fn seconds(duration: Duration) -> i64 {
 
 /// Returns what to compare, under the names that the columns have now.
 pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r CompareSpec, Error> {
-    let done = |id: &str| state.done.iter().any(|step| step.0 == id);
-    let step = if !done("expand.columns") || done("contract.drop") {
+    let done = |phase, what| state.is_done(&StepKey::new(phase, what));
+    let phase = if !done(Phase::Expand, What::Columns) || done(Phase::Contract, What::Drop) {
         None
-    } else if done("contract.retire") {
-        Some("contract.verify")
-    } else if done("switch.swap") {
-        Some("switch.verify")
+    } else if done(Phase::Contract, What::Retire) {
+        Some(Phase::Contract)
+    } else if done(Phase::Switch, What::Swap) {
+        Some(Phase::Switch)
     } else {
-        Some("verify.rows")
+        Some(Phase::Verify)
     };
-    let spec = step.and_then(|id| run.program.steps.iter().find(|s| s.id.0 == id)).and_then(|step| match &step.apply {
-        Action::Verify(spec) => Some(spec),
-        _ => None,
-    });
+    let mut steps = phase.into_iter().flat_map(|phase| run.program.steps_of(phase));
+    let spec = steps.find_map(|step| if let Action::Compare(spec) = &step.action { Some(spec) } else { None });
     spec.ok_or_else(|| Error::Blocked {
         reason: format!("run {} has not got both columns now, so there is nothing to compare", run.name()),
     })

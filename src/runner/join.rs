@@ -103,7 +103,7 @@ impl Tool {
 
     /// Joins, fills, and leaves; adds the rows to `rows`.
     async fn fill_beside_others(&self, run: &Run, step: &Step, rows: &mut i64) -> Result<Ended, Error> {
-        let Action::Backfill(spec) = &step.apply else { return Ok(Ended::Revoked) };
+        let Action::Fill(spec) = &step.action else { return Ok(Ended::Revoked) };
         let mut connection = self.connect_patiently("heartbeat").await?;
         let Some(lease) = self.ledger.join(&mut connection, run, &self.actor).await? else { return Ok(Ended::Revoked) };
         let work = Work {
@@ -116,7 +116,7 @@ impl Tool {
             actor: self.actor.clone(),
         };
         work.emit(Event::Joined { name: run.name().to_string() });
-        work.emit(Event::PhaseStarted { phase: step.phase });
+        work.emit(Event::PhaseStarted { phase: step.key.phase });
         let beat = heartbeat::start(work.clone(), connection);
         let ended = tokio::select! {
             result = fill::run(&work, spec) => result.map(|()| Ended::Covered),
@@ -159,7 +159,7 @@ impl Tool {
 /// a pause is sat out.
 fn standing<'r>(run: &'r Run, state: &State, waited: bool) -> Standing<'r> {
     let (name, program) = (run.name(), &run.program);
-    let Some(step) = program.steps.iter().find(|step| matches!(step.apply, Action::Backfill(_))) else {
+    let Some(step) = program.steps.iter().find(|step| matches!(step.action, Action::Fill(_))) else {
         return Standing::Never(format!("run {name} has no backfill"));
     };
     let error = || state.error.as_deref().unwrap_or("see crossfade history");
@@ -169,7 +169,7 @@ fn standing<'r>(run: &'r Run, state: &State, waited: bool) -> Standing<'r> {
         Mode::Undoing(None) => {
             Standing::Never(format!("run {name} is being rolled back: there is no backfill to join"))
         }
-        _ if state.done.contains(&step.id) => Standing::Past,
+        _ if state.done.contains(&step.key) => Standing::Past,
         Mode::Done => Standing::Past,
         Mode::Failed => Standing::Never(format!("run {name} failed: {}", error())),
         Mode::Drifted => Standing::Never(format!("the database is not as run {name} expects it: {}", error())),

@@ -9,8 +9,8 @@ use crate::change::compile;
 use crate::engine::fill::privileged::{self, Refused};
 use crate::estimate;
 use crate::ledger::Ledger;
-use crate::plan::{Change, Plan, Triggers};
-use crate::run::{Action, Estimates, Facts, Program};
+use crate::plan::{Pair, Plan, Triggers};
+use crate::run::{Estimates, Facts, Program};
 
 /// How many keys of rows that do not convert are listed.
 const SAMPLE_KEYS: usize = 20;
@@ -47,10 +47,13 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
     if refusals.is_empty() {
         let check = catalog::try_conversions(connection, plan, &facts, SAMPLE_KEYS).await?;
         for count in &check.changes {
-            judge(&plan.changes[count.change], count, &mut refusals, &mut warnings);
+            if let Some(change) = plan.changes[count.change].pair() {
+                judge(&change, count, &mut refusals, &mut warnings);
+            }
         }
     }
-    for (change, facts) in plan.changes.iter().zip(&facts.changes) {
+    for (position, change) in plan.pairs() {
+        let Some(facts) = facts.pair(position) else { continue };
         if !facts.reverse.null_to_null() && !facts.old.not_null {
             warnings.push(Finding {
                 code: "catalog::null_comes_back",
@@ -69,21 +72,18 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
     if plan.backfill.triggers == Triggers::Skip {
         warnings.retain(|finding| finding.code != "catalog::trigger_on_backfill");
     }
-    let in_place = facts.changes.iter().all(|change| change.metadata_only);
+    let in_place = (0..facts.changes.len()).all(|at| facts.pair(at).is_some_and(|pair| pair.metadata_only));
     let program = compile(plan, &facts, ledger.schema());
-    let fills = program.steps.iter().find_map(|step| match &step.apply {
-        Action::Backfill(spec) => Some(spec),
-        _ => None,
-    });
+    let fills = program.fills().next();
     let estimates = match fills {
-        Some(spec) => estimate::estimate(connection, plan, &facts, spec, refusals.is_empty()).await?,
-        None => Estimates { rows: facts.table.rows, ..Estimates::default() },
+        Some((_, spec)) => estimate::estimate(connection, plan, &facts, spec, refusals.is_empty()).await?,
+        None => Estimates { rows: facts.main().rows, ..Estimates::default() },
     };
     Ok(Preview { program: Some(program), estimates, warnings, refusals, in_place, facts: Some(facts) })
 }
 
 /// What the conversions of all rows speak against or warn of.
-fn judge(change: &Change, count: &ConversionCount, refusals: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
+fn judge(change: &Pair<'_>, count: &ConversionCount, refusals: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
     if count.raising > 0 {
         let finding = Finding {
             code: "catalog::does_not_convert",

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::Error;
 use crate::ledger::{Ledger, LedgerError, Peer, Run};
-use crate::run::{Action, Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, State};
+use crate::run::{Action, Entry, Estimates, Filled, Gate, HoldTime, Mode, PaceReport, Phase, State, StepKey, What};
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,7 +68,7 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     let checked = ledger.last_verification(connection, run.id).await?;
     let fill = ledger.fill(connection, run.id).await?.unwrap_or_default();
     let running = holder.is_some() && matches!(state.mode, Mode::Forward | Mode::Failed | Mode::New) && !state.paused;
-    let rows_total = fill.rows_total(&run.facts.table).max(run.facts.table.rows);
+    let rows_total = fill.rows_total(run.facts.main()).max(run.facts.main().rows);
     let rows_done = match (fill.bound, fill.done) {
         (0, _) => 0,
         (pages, done) if done >= pages => rows_total,
@@ -81,7 +81,7 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     let pace = report.as_ref().map(|report| report.pace.clone());
     let report = report.unwrap_or_default();
     let holds = ledger.holds(connection, run.id).await?;
-    let expanded = state.done.iter().any(|id| id.0 == "expand.columns");
+    let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
     Ok(Status {
         name: run.name().to_string(),
         phase: state.phase,
@@ -116,11 +116,11 @@ pub(super) fn waiting_for(run: &Run, state: &State) -> Option<String> {
             Some(format!("a person: {}", state.error.as_deref().unwrap_or("see crossfade history")))
         }
         _ if state.paused => Some(format!("crossfade resume {name}")),
-        Mode::New | Mode::Forward => Some(match state.next_step(&run.program).map(|step| &step.apply) {
-            Some(Action::AwaitQuiet { quiet }) => {
+        Mode::New | Mode::Forward => Some(match state.next_step(&run.program).map(|step| &step.action) {
+            Some(Action::Await(Gate::Quiet { quiet })) => {
                 format!("no write through the old column for {}", humantime::format_duration(*quiet))
             }
-            Some(Action::AwaitGrace { grace }) => {
+            Some(Action::Await(Gate::Grace { grace })) => {
                 format!("the old column to have been retired for {}", humantime::format_duration(*grace))
             }
             _ => format!("crossfade run or advance to go on with {}", state.phase),

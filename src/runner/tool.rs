@@ -112,8 +112,8 @@ impl Tool {
         let steps: Vec<_> = run
             .program
             .steps_of(state.phase)
-            .filter(|step| !state.done.contains(&step.id))
-            .map(|step| format!("{} ({})", step.id, step.title))
+            .filter(|step| !state.done.contains(&step.key))
+            .map(|step| format!("{} ({})", step.key, step.title))
             .collect();
         let steps = if steps.is_empty() { "nothing is left to do in it".to_owned() } else { steps.join("; ") };
         Ok(format!("finish {}: {steps}", state.phase))
@@ -158,7 +158,7 @@ impl Tool {
         let state = self.ledger.state(&mut connection, &run).await?;
         let spec = gate::current_spec(&run, &state)?.clone();
         if let Some(winner) = repair {
-            if !state.done.iter().any(|step| step.0 == "backfill.rows") {
+            if !run.program.fills().all(|(step, _)| state.is_done(&step.key)) {
                 let reason =
                     format!("the backfill of run {name} is not done: rows that it has not filled yet need no repair");
                 return Err(Error::Blocked { reason });

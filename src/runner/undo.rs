@@ -50,11 +50,11 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
         let result = undo(work, session, step).await;
         if let Err(error) = result {
             if matches!(error, Error::Step { .. } | Error::Locked { .. }) {
-                note(work, session, Entry::StepFailed { step: step.id.clone(), error: error.to_string() }).await?;
+                note(work, session, Entry::StepFailed { step: step.key.clone(), error: error.to_string() }).await?;
             }
             return Err(error);
         }
-        work.emit(Event::StepUndone { step: step.id.clone() });
+        work.emit(Event::StepUndone { step: step.key.clone() });
     }
     note(work, session, Entry::UndoDone).await?;
     if to.is_none() {
@@ -66,14 +66,11 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
 /// Says before anything is taken back that it would lose a write, while the application still has both columns.
 async fn refuse_loss(work: &Work, state: &State, to: Option<Phase>) -> Result<(), Error> {
     let guarded = |step: &Step| match &step.undo {
-        Undo::Actions(actions) => actions.iter().any(|action| match action {
-            Action::Transaction { guards, .. } => guards.iter().any(|g| matches!(g, Gate::NothingOnlyNew { .. })),
-            _ => false,
-        }),
+        Undo::Actions { needs, .. } => needs.iter().any(|gate| matches!(gate, Gate::NothingOnlyNew { .. })),
         _ => false,
     };
     let program = &work.run.program;
-    let undone = |step: &Step| to.is_none_or(|to| program.is_before(to, step.phase));
+    let undone = |step: &Step| to.is_none_or(|to| program.is_before(to, step.key.phase));
     let risky = state.done.iter().filter_map(|id| program.step(id)).any(|step| undone(step) && guarded(step));
     match gate::current_spec(&work.run, state) {
         Ok(spec) if risky => prove_nothing_only_new(work, spec, state.phase).await,
@@ -98,9 +95,9 @@ async fn prove_nothing_only_new(work: &Work, spec: &crate::run::CompareSpec, pha
 fn refuse_point_of_no_return(work: &Work, state: &State, to: Option<Phase>) -> Result<(), Error> {
     let mut rest = state.clone();
     while let Some(step) = rest.next_undo(&work.run.program, to) {
-        let done = rest.done.last() == Some(&step.id);
+        let done = rest.done.last() == Some(&step.key);
         if let (Undo::PointOfNoReturn(why), true) = (&step.undo, done) {
-            return Err(Error::PointOfNoReturn { step: step.id.clone(), why: why.clone() });
+            return Err(Error::PointOfNoReturn { step: step.key.clone(), why: why.clone() });
         }
         if rest.maybe_ran.take().is_none() {
             rest.done.pop();
@@ -110,21 +107,24 @@ fn refuse_point_of_no_return(work: &Work, state: &State, to: Option<Phase>) -> R
 }
 
 async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Error> {
-    let undone = [Entry::StepUndone { step: step.id.clone() }];
-    let actions = match &step.undo {
-        Undo::Actions(actions) => actions.as_slice(),
-        Undo::Nothing(_) | Undo::PointOfNoReturn(_) => &[],
+    let undone = [Entry::StepUndone { step: step.key.clone() }];
+    let (needs, actions) = match &step.undo {
+        Undo::Actions { needs, actions } => (needs.as_slice(), actions.as_slice()),
+        Undo::Nothing(_) | Undo::PointOfNoReturn(_) => (&[][..], &[][..]),
     };
+    // Proved in the first transaction.
+    let first = actions.iter().position(|action| matches!(action, Action::Transaction(_)));
     for (at, action) in actions.iter().enumerate() {
         match action {
-            Action::Transaction { guards, statements } => {
+            Action::Transaction(statements) => {
+                let needs = if first == Some(at) { needs } else { &[] };
                 let last = at + 1 == actions.len();
                 let entries = if last { undone.as_slice() } else { &[] };
                 let mut mends = 0..gate::MENDS;
                 loop {
                     mends.next().ok_or_else(|| gate::will_not_hold(step))?;
-                    let new_writes = nothing_only_new(work, session, step, guards).await?;
-                    let job = Job { step: &step.id, lock: step.lock, guards, statements, entries, new_writes };
+                    let new_writes = nothing_only_new(work, session, step, needs).await?;
+                    let job = Job { step: &step.key, targets: &step.targets, needs, statements, entries, new_writes };
                     match ddl::transaction(work, session, &job).await? {
                         Ended::Done if last => return Ok(()),
                         Ended::Done => break,
@@ -133,10 +133,10 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
                 }
             }
             Action::Concurrent { settings, statement, builds } => {
-                concurrent::run(work, session, &step.id, settings, statement, builds.as_ref()).await?;
+                concurrent::run(work, session, &step.key, settings, statement, builds.as_ref()).await?;
             }
             // Undo is made of statements only.
-            Action::Backfill(_) | Action::Verify(_) | Action::AwaitQuiet { .. } | Action::AwaitGrace { .. } => {}
+            Action::Fill(_) | Action::Compare(_) | Action::Await(_) => {}
         }
     }
     let [entry] = undone;
@@ -149,16 +149,16 @@ async fn nothing_only_new(
     work: &Work,
     session: &mut Session,
     step: &Step,
-    guards: &[Gate],
+    needs: &[Gate],
 ) -> Result<Option<i64>, Error> {
-    let spec = guards.iter().find_map(|g| if let Gate::NothingOnlyNew { spec, .. } = g { Some(spec) } else { None });
+    let spec = needs.iter().find_map(|g| if let Gate::NothingOnlyNew { spec, .. } = g { Some(spec) } else { None });
     let Some(spec) = spec else { return Ok(None) };
     let state = work.ledger.state(&mut session.main, &work.run).await?;
-    if !state.done.contains(&step.id) {
+    if !state.done.contains(&step.key) {
         // Killed before the column was there.
         return Ok(None);
     }
     let before = work.ledger.write_counts(&mut session.main, &work.run).await?.new;
-    prove_nothing_only_new(work, spec, step.phase).await?;
+    prove_nothing_only_new(work, spec, step.key.phase).await?;
     Ok(Some(before))
 }

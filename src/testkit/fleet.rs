@@ -34,11 +34,11 @@ pub async fn load(connection: &mut PgConnection, rows: u32) -> Result<(), sqlx::
 /// The server's refusal of one of the plan's expressions.
 pub async fn subject(connection: &mut PgConnection, plan: &Plan) -> Result<Subject, sqlx::Error> {
     let mut pairs = Vec::new();
-    for change in &plan.changes {
-        pairs.push(Pair::of(connection, &plan.table, change, samples(change.old.as_str())).await?);
+    for (_, change) in plan.pairs() {
+        pairs.push(Pair::of(connection, &plan.table, &change, samples(change.old.as_str())).await?);
     }
     // A plan may change the column that makes an insert unique; then its pair writes it.
-    let changes_vin = plan.changes.iter().any(|change| change.old.as_str() == "vin");
+    let changes_vin = plan.pairs().any(|(_, change)| change.old.as_str() == "vin");
     let (columns, values) =
         if changes_vin { ("depot_id", "1 + {n} % 40") } else { ("vin, depot_id", "'T{n}', 1 + {n} % 40") };
     Ok(Subject {

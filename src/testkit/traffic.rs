@@ -20,7 +20,7 @@ use self::ledger::RowState;
 pub use self::ledger::{Ledger, LostWrite, Side};
 use super::stats::Latencies;
 use crate::ident::TableName;
-use crate::plan::{Change, ChangeKind};
+use crate::plan;
 use crate::sql::{quote_ident, quote_literal};
 
 /// How many of the rows that exist are written by one client each.
@@ -107,7 +107,7 @@ impl Pair {
     pub async fn of(
         connection: &mut PgConnection,
         table: &TableName,
-        change: &Change,
+        change: &plan::Pair<'_>,
         samples: &[&str],
     ) -> Result<Self, sqlx::Error> {
         let (old_type, not_null, default) = column_facts(connection, table, change.old.as_str()).await?;
@@ -164,11 +164,11 @@ async fn scalar(connection: &mut PgConnection, sql: String) -> Result<Option<Str
 /// Returns what becomes of an old literal going forward, and of that going back.
 async fn convert(
     connection: &mut PgConnection,
-    change: &Change,
+    change: &plan::Pair<'_>,
     old_type: &str,
     old: &str,
 ) -> Result<Value, sqlx::Error> {
-    let ChangeKind::Retype { to, using, reverse, .. } = &change.kind else { return Ok(Value::same(old)) };
+    let Some(plan::ChangeType { to, using, reverse, .. }) = change.retype else { return Ok(Value::same(old)) };
     let literal = |text: Option<String>| text.map_or_else(|| "NULL".to_owned(), |text| quote_literal(&text));
     let (old_name, new_name) = (change.old.sql(), change.new.sql());
     let forward = using.clone().unwrap_or_else(|| old_name.clone());

@@ -13,8 +13,8 @@ use crossfade::catalog::{Finding, Inspection, inspect};
 use crossfade::ident::{ColumnName, PlanName, TableName};
 use crossfade::names::LedgerSchema;
 use crossfade::plan::{
-    Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Indexes, OnConflict, Plan, Requires, Throttle,
-    Verify,
+    Backfill, BuildIndexes, Change, ChangeType, Contract, CopyIndexes, Indexes, OnConflict, Plan, RenameColumn,
+    Requires, Throttle, Verify,
 };
 
 use crate::harness::Database;
@@ -35,23 +35,27 @@ fn plan(table: &str, changes: Vec<Change>) -> Plan {
     }
 }
 
-fn change(old: &str, new: &str, kind: ChangeKind) -> Change {
-    Change {
-        old: ColumnName::new(old).unwrap(),
-        new: ColumnName::new(new).unwrap(),
-        kind,
-        on_conflict: OnConflict::default(),
-        on_error: None,
-    }
-}
-
 fn rename(old: &str, new: &str) -> Change {
-    change(old, new, ChangeKind::Rename)
+    let [from, to] = [old, new].map(|name| ColumnName::new(name).unwrap());
+    Change::RenameColumn(RenameColumn { from, to, on_conflict: OnConflict::default() })
 }
 
 fn retype(old: &str, to: &str, using: Option<&str>, reverse: Option<&str>) -> Change {
-    let (using, reverse) = (using.map(str::to_owned), reverse.map(str::to_owned));
-    change(old, "New", ChangeKind::Retype { to: to.to_owned(), using, reverse, keep_name: true })
+    retype_via(old, "New", to, using, reverse)
+}
+
+fn retype_via(old: &str, via: &str, to: &str, using: Option<&str>, reverse: Option<&str>) -> Change {
+    let [column, via] = [old, via].map(|name| ColumnName::new(name).unwrap());
+    Change::ChangeType(ChangeType {
+        column,
+        via,
+        to: to.to_owned(),
+        using: using.map(str::to_owned),
+        reverse: reverse.map(str::to_owned),
+        keep_name: true,
+        on_conflict: OnConflict::default(),
+        on_error: None,
+    })
 }
 
 async fn facts_of(database: &Database, plan: &Plan) -> Facts {

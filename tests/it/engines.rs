@@ -11,8 +11,7 @@ use crossfade::ledger::{LeaseError, Ledger, LedgerError, NewRun};
 use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
 use crossfade::plan::parse;
-use crossfade::run::{Action, Outcome, Phase, Side};
-use crossfade::run::{CompareSpec, FillSpec};
+use crossfade::run::{Action, CompareSpec, FillSpec, Outcome, Phase, Side};
 use crossfade::runner::{Error, Work};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
@@ -74,7 +73,7 @@ impl Stage {
         let new = NewRun { plan: &plan, plan_text, facts: &facts, program: &program };
         ledger.register(&mut connection, &new, "test").await.unwrap();
         let run = ledger.find(&mut connection, plan.name.as_str()).await.unwrap();
-        let Action::Transaction { statements, .. } = &run.program.steps_of(Phase::Expand).next().unwrap().apply else {
+        let Action::Transaction(statements) = &run.program.steps_of(Phase::Expand).next().unwrap().action else {
             panic!("expand is not a transaction")
         };
         for statement in statements {
@@ -108,12 +107,12 @@ impl Stage {
 
     fn spec(&self) -> FillSpec {
         let mut steps = self.work.run.program.steps.iter();
-        steps.find_map(|step| if let Action::Backfill(spec) = &step.apply { Some(spec.clone()) } else { None }).unwrap()
+        steps.find_map(|step| if let Action::Fill(spec) = &step.action { Some(spec.clone()) } else { None }).unwrap()
     }
 
     fn verify_spec(&self) -> CompareSpec {
         let mut steps = self.work.run.program.steps.iter();
-        steps.find_map(|step| if let Action::Verify(spec) = &step.apply { Some(spec.clone()) } else { None }).unwrap()
+        steps.find_map(|step| if let Action::Compare(spec) = &step.action { Some(spec.clone()) } else { None }).unwrap()
     }
 
     async fn backfill(&self) -> Result<(), Error> {
@@ -305,7 +304,7 @@ async fn a_locked_row_is_left_for_last_and_its_holder_named() {
     .await;
     assert_eq!(stage.database.scalar::<i64>(late).await, 2);
     let named = |event: &Event| {
-        matches!(event, Event::LockWait { blockers, step, .. } if step.0 == "backfill.rows"
+        matches!(event, Event::LockWait { blockers, step, .. } if step.to_string() == "backfill.rows"
             && blockers.iter().any(|blocker| blocker.application.as_deref() == Some("a slow report")))
     };
     wait_for("the holder to be named", PATIENCE, async || stage.saw(named)).await;

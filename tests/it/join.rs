@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use crossfade::engine::fill;
 use crossfade::event;
-use crossfade::ident::StepId;
 use crossfade::ledger::{LeaseError, Ledger, LedgerError};
 use crossfade::names::LedgerSchema;
 use crossfade::pg::{self, Connector};
-use crossfade::run::{Action, Entry, Phase};
+use crossfade::run::{Action, Entry, Phase, StepKey};
 use crossfade::runner::{Error, Work};
 use crossfade::testkit::fleet;
 use crossfade::testkit::traffic::{Load, Release, Traffic};
@@ -285,7 +284,7 @@ async fn behind_a_lease_that_has_expired_no_batch_commits() {
     };
     let zombie = tokio::spawn(async move {
         let mut steps = work.run.program.steps.iter();
-        let spec = steps.find_map(|step| if let Action::Backfill(spec) = &step.apply { Some(spec) } else { None });
+        let spec = steps.find_map(|step| if let Action::Fill(spec) = &step.action { Some(spec) } else { None });
         fill::run(&work, spec.unwrap()).await
     });
     stage.in_mid_window(false).await;
@@ -431,7 +430,7 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
     let ledger = Ledger::new(LedgerSchema::default());
     let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
     let run = ledger.find(&mut connection, NAME).await.unwrap();
-    let step = StepId("backfill.rows".to_owned());
+    let step: StepKey = "backfill.rows".parse().unwrap();
     let done = [Entry::StepDone { step: step.clone(), adopted: false }];
     for leaves in [Entry::UndoStarted { to: Some(Phase::Expand) }, done[0].clone()] {
         let mut guest = PgConnection::connect(&stage.database.url).await.unwrap();

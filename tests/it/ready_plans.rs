@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crossfade::plan::{ChangeKind, Plan};
+use crossfade::plan::{Change, Plan};
 use crossfade::run::Phase;
 use crossfade::testkit::fleet;
 use crossfade::testkit::traffic::{Load, Release, Side, Traffic};
@@ -86,7 +86,7 @@ async fn under_traffic(version: &Version, name: &str, plan: &Plan, text: &str) {
         tool.run(plan, text, to).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         traffic.requests(REQUESTS).await;
     };
-    let swaps = |change: &crossfade::plan::Change| matches!(change.kind, ChangeKind::Retype { keep_name: true, .. });
+    let swaps = |change: &Change| change.pair().is_some_and(|pair| pair.keeps_name());
 
     traffic.set_active(Release::Old, true).await;
     traffic.set_active(Release::Either, true).await;

@@ -27,7 +27,7 @@ async fn the_sql_of_every_ready_plan_is_as_reviewed() {
         let mut text = String::new();
         for step in &program.steps {
             let mode = if step.transactional() { "one transaction" } else { "no transaction around it" };
-            let _ = writeln!(text, "-- {}: {} ({}, {mode})", step.id, step.title, step.lock);
+            let _ = writeln!(text, "-- {}: {} ({}, {mode})", step.key, step.title, step.strongest_lock());
             for statement in step.sql() {
                 let _ = writeln!(text, "{statement};");
             }

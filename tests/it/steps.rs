@@ -1,8 +1,8 @@
 //! Every step twice, and every step failed: the ledger forgets that a step was done, or refuses to be told, and the run
 //! still ends like ALTER TABLE.
 
-use crossfade::ident::StepId;
 use crossfade::plan::Plan;
+use crossfade::run::StepKey;
 use crossfade::runner::Tool;
 use crossfade::testkit::fleet;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -32,14 +32,14 @@ impl Stage {
     }
 
     /// The run's steps, from the dry run.
-    async fn steps(&self) -> Vec<StepId> {
+    async fn steps(&self) -> Vec<StepKey> {
         let preview = self.tool.preview(&self.plan).await.unwrap();
         assert!(preview.refusals.is_empty(), "{:?}", preview.refusals);
-        preview.program.unwrap().steps.into_iter().map(|step| step.id).collect()
+        preview.program.unwrap().steps.into_iter().map(|step| step.key).collect()
     }
 
     /// The log refuses the entry `kind` of `step`, in the transaction in which it would be written.
-    async fn refuse(&self, kind: &str, step: &StepId) {
+    async fn refuse(&self, kind: &str, step: &StepKey) {
         self.database
             .execute(&format!(
                 "CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

@@ -3,7 +3,7 @@
 use crossfade::change::compile;
 use crossfade::names::LedgerSchema;
 use crossfade::plan::Plan;
-use crossfade::run::{Action, ChangeFacts, ColumnFacts, Conversion, Facts, Program, Slice, TableFacts};
+use crossfade::run::{Action, ChangeFacts, ColumnFacts, Conversion, Facts, PairFacts, Program, Slice, TableFacts};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -202,14 +202,16 @@ impl Model<'_> {
 
 fn program(case: &Case) -> Program {
     let rename = case.forward == Conversion::Identity;
-    let kind = if rename {
-        serde_json::json!("Rename")
+    let on_conflict = case.on_conflict;
+    let change = if rename {
+        serde_json::json!({"rename_column": {"from": "o", "to": "n", "on_conflict": on_conflict}})
     } else {
-        serde_json::json!({"Retype": {"to": case.new_type, "using": "", "reverse": "", "keep_name": false}})
+        serde_json::json!({"change_type": {"column": "o", "via": "n", "to": case.new_type, "using": "", "reverse": "",
+            "keep_name": false, "on_conflict": on_conflict, "on_error": null}})
     };
     let plan: Plan = serde_json::from_value(serde_json::json!({
         "name": "sync", "table": {"schema": "public", "name": "t"},
-        "changes": [{"old": "o", "new": "n", "kind": kind, "on_conflict": case.on_conflict, "on_error": null}],
+        "changes": [change],
         "indexes": {"build": "before_backfill", "copy": "all", "add": []},
         "backfill": {"batch_target": {"secs": 0, "nanos": 100_000_000}, "max_rows_per_second": null, "workers": 1},
         "throttle": {"replica_lag": null, "lock_wait": null, "wal_archive_backlog": null},
@@ -221,9 +223,19 @@ fn program(case: &Case) -> Program {
     let base = |name: &str| name.split('(').next().unwrap().to_owned();
     let facts = Facts {
         server_version: 150_000,
-        table: TableFacts { oid: 0, rows: 0, pages: 0, index_count: 0, index_bytes: 0 },
-        key: vec!["id".to_owned()],
-        changes: vec![ChangeFacts {
+        tables: vec![TableFacts {
+            name: plan.table.clone(),
+            oid: 0,
+            rows: 0,
+            pages: 0,
+            index_count: 0,
+            index_bytes: 0,
+            key: vec!["id".to_owned()],
+            indexes: vec![],
+            other_before_triggers: case.other_before_triggers,
+            functions_to_touch: vec![],
+        }],
+        changes: vec![ChangeFacts::Pair(PairFacts {
             old: ColumnFacts {
                 attnum: 2,
                 type_name: case.old_type.to_owned(),
@@ -249,10 +261,7 @@ fn program(case: &Case) -> Program {
             forward: case.forward.clone(),
             reverse: case.reverse.clone(),
             metadata_only: false,
-        }],
-        indexes: vec![],
-        other_before_triggers: case.other_before_triggers,
-        functions_to_touch: vec![],
+        })],
     };
     compile(&plan, &facts, &LedgerSchema::default())
 }
@@ -326,7 +335,7 @@ async fn agree(
                 let step = program
                     .steps
                     .iter()
-                    .find_map(|s| if let Action::Backfill(spec) = &s.apply { Some(spec) } else { None });
+                    .find_map(|s| if let Action::Fill(spec) = &s.action { Some(spec) } else { None });
                 step.unwrap().batch(0, 1000, 1, Slice::WHOLE)
             }
         };
@@ -345,7 +354,7 @@ async fn agree(
 
 fn set_up(case: &Case, program: &Program) -> String {
     let default = case.default.map_or(String::new(), |default| format!(" DEFAULT {default}"));
-    let Action::Transaction { statements, .. } = &program.steps[0].apply else { panic!("expand is transactional") };
+    let Action::Transaction(statements) = &program.steps[0].action else { panic!("expand is transactional") };
     format!(
         "DROP TABLE IF EXISTS t; DROP SCHEMA IF EXISTS crossfade CASCADE; CREATE SCHEMA crossfade;
          CREATE TABLE t (id int PRIMARY KEY, o {}{default}, u int DEFAULT 0); {}",

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crossfade::ident::{ColumnName, PlanName, TableName};
 use crossfade::plan::{
-    Backfill, BuildIndexes, Change, ChangeKind, Contract, CopyIndexes, Indexes, OnConflict, Plan, Requires, Throttle,
-    Verify,
+    Backfill, BuildIndexes, Change, ChangeType, Contract, CopyIndexes, Indexes, OnConflict, Plan, RenameColumn,
+    Requires, Throttle, Verify,
 };
 use crossfade::testkit::fleet;
 use crossfade::testkit::traffic::{Load, LostWrite, Pair, Release, Side, Subject, Traffic, TrafficReport};
@@ -34,24 +34,24 @@ const RENAME_CONTRACT: &str = "
     ALTER TABLE vehicles DROP status, ALTER vehicle_status SET DEFAULT 'active', ALTER vehicle_status SET NOT NULL";
 
 fn rename() -> Change {
-    Change {
-        old: ColumnName::new("status").unwrap(),
-        new: ColumnName::new("vehicle_status").unwrap(),
-        kind: ChangeKind::Rename,
+    Change::RenameColumn(RenameColumn {
+        from: ColumnName::new("status").unwrap(),
+        to: ColumnName::new("vehicle_status").unwrap(),
         on_conflict: OnConflict::NewWins,
-        on_error: None,
-    }
+    })
 }
 
 fn shorter_plates() -> Change {
-    let kind = ChangeKind::Retype {
+    Change::ChangeType(ChangeType {
+        column: ColumnName::new("license_plate").unwrap(),
+        via: ColumnName::new("license_plate_v2").unwrap(),
         to: "varchar(10)".to_owned(),
         using: Some("substring(license_plate, 1, 10)".to_owned()),
         reverse: Some("license_plate_v2".to_owned()),
         keep_name: true,
-    };
-    let (old, new) = (ColumnName::new("license_plate").unwrap(), ColumnName::new("license_plate_v2").unwrap());
-    Change { old, new, kind, ..rename() }
+        on_conflict: OnConflict::NewWins,
+        on_error: None,
+    })
 }
 
 fn plan(changes: Vec<Change>) -> Plan {

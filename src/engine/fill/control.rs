@@ -13,11 +13,9 @@ use super::orders::{Orders, Settings};
 use super::privileged::{self, Refused};
 use super::worker::{Left, Worker};
 use crate::event::Event;
-use crate::ident::StepId;
 use crate::ledger::{FillProgress, FillReport};
 use crate::pg::{self, ErrorClass};
-use crate::run::FillSpec;
-use crate::run::{Action, PaceReport, Phase};
+use crate::run::{Action, FillSpec, PaceReport, Phase, StepKey, What};
 use crate::runner::{Error, Work};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
 
@@ -37,7 +35,7 @@ pub(super) struct Shared {
     pub(super) method: Method,
     /// Whether the server counts HOT updates.
     pub(super) counts_hot: bool,
-    pub(super) step: StepId,
+    pub(super) step: StepKey,
     /// Settings of a batch's transaction, as statements.
     pub(super) session: String,
     /// Below `deadlock_timeout`, so that in a deadlock it is always us who give up, never the application.
@@ -49,7 +47,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn table_oid(&self) -> i64 {
-        self.work.run.facts.table.oid
+        self.work.run.facts.main().oid
     }
 }
 
@@ -64,9 +62,9 @@ impl Shared {
 /// is lost; the server's error when a row cannot be filled, or when the server is gone for more than a minute.
 pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     let mut connection = control(work, true).await?;
-    let table = &work.run.facts.table;
+    let table = work.run.facts.main();
     work.ledger.open_pass(&mut connection, work.lease, &spec.table, table.oid).await?;
-    let step = work.run.program.steps.iter().find(|step| matches!(&step.apply, Action::Backfill(s) if s == spec));
+    let step = work.run.program.steps.iter().find(|step| matches!(&step.action, Action::Fill(s) if s == spec));
     let deadlock_timeout = deadlock_timeout(&mut connection).await?;
     let (shape, counts_hot) = Shape::read(&mut connection, spec, table.oid).await?;
     let shared = Arc::new(Shared {
@@ -74,7 +72,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
         spec: spec.clone(),
         method: Method::choose(&shape),
         counts_hot,
-        step: step.map_or_else(|| StepId("backfill.rows".to_owned()), |step| step.id.clone()),
+        step: step.map_or_else(|| StepKey::new(Phase::Backfill, What::Fill(spec.relation)), |step| step.key.clone()),
         session: session(work, &mut connection).await?,
         lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
         batch_timeout: deadlock_timeout.mul_f64(0.9),
@@ -365,7 +363,7 @@ impl Control {
         let Some(done) = work.ledger.fill(&mut self.connection, work.run.id).await? else { return Ok(()) };
         let (rows_per_second, eta_seconds) = self.rate.over(&done);
         let eta_seconds = if over { Some(0.0) } else { eta_seconds };
-        let rows_total = if over { done.rows } else { done.rows_total(&work.run.facts.table) };
+        let rows_total = if over { done.rows } else { done.rows_total(work.run.facts.main()) };
         work.emit(Event::Progress {
             phase: Phase::Backfill,
             rows_done: done.rows,

@@ -18,8 +18,7 @@ use crate::event::{Blocker, Event};
 use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window};
 use crate::pg::{self, Connector, ErrorClass};
 use crate::plan::LongTransactions;
-use crate::run::Entry;
-use crate::run::{Slice, Values};
+use crate::run::{Entry, Slice, Values};
 use crate::runner::Error;
 use crate::throttle::{Pace, Signal};
 

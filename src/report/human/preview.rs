@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::look::{Look, printable};
 use super::{estimates, number, range};
 use crate::catalog::Finding;
-use crate::plan::{ChangeKind, Plan};
+use crate::plan::Plan;
 use crate::run::{Action, Phase, Program, Step, Undo};
 use crate::runner::Preview;
 use crate::sql::LockMode;
@@ -52,7 +52,7 @@ fn steps(text: &mut String, program: &Program, fill: &str, look: Look) {
             }
         }
     }
-    if program.steps.iter().any(|step| step.lock >= LockMode::ShareRowExclusive) {
+    if program.steps.iter().any(|step| step.strongest_lock() >= LockMode::ShareRowExclusive) {
         text.push_str("\nA lock that is not to be had at once is let go and tried again: nobody queues behind it.\n");
     }
 }
@@ -65,9 +65,9 @@ pub(crate) fn script(plan: &Plan, preview: &Preview) -> String {
         let _ = writeln!(text, "-- refused [{}]: {}", finding.code, comment(&finding.message));
     }
     for step in preview.program.iter().flat_map(|program| &program.steps) {
-        let _ = writeln!(text, "\n-- {}: {}", step.id, comment(&step.title));
+        let _ = writeln!(text, "\n-- {}: {}", step.key, comment(&step.title));
         let transaction = if step.transactional() { "one transaction" } else { "outside a transaction" };
-        let _ = writeln!(text, "-- lock: {}; {transaction}", step.lock);
+        let _ = writeln!(text, "-- lock: {}; {transaction}", step.strongest_lock());
         if step.transactional() {
             text.push_str("BEGIN;\n");
         }
@@ -95,15 +95,7 @@ fn comment(text: &str) -> String {
 
 /// Returns what the plan does, a line for each change.
 pub(crate) fn changes(plan: &Plan) -> Vec<String> {
-    let line = |change: &crate::plan::Change| match &change.kind {
-        ChangeKind::Rename => format!("rename column {} to {}", change.old, change.new),
-        ChangeKind::Retype { to, using, keep_name, .. } => {
-            let using = using.as_ref().map(|using| format!(" using {using}")).unwrap_or_default();
-            let name = if *keep_name { String::new() } else { format!(", called {}", change.new) };
-            format!("change the type of column {} to {to}{using}{name}", change.old)
-        }
-    };
-    plan.changes.iter().map(|change| printable(&line(change))).collect()
+    plan.changes.iter().map(|change| printable(&change.to_string())).collect()
 }
 
 fn purpose(phase: Phase) -> &'static str {
@@ -119,7 +111,7 @@ fn purpose(phase: Phase) -> &'static str {
 
 fn one_step(text: &mut String, step: &Step, fill: &str, look: Look) {
     let _ = writeln!(text, "  {}", printable(&step.title));
-    let _ = writeln!(text, "    {}", look.dim(&format!("{}; {}", locks(step), time(&step.apply, fill))));
+    let _ = writeln!(text, "    {}", look.dim(&format!("{}; {}", locks(step), time(&step.action, fill))));
     for statement in step.sql() {
         let statement = printable(&statement);
         let lines: Vec<_> = statement.lines().collect();
@@ -138,7 +130,7 @@ fn one_step(text: &mut String, step: &Step, fill: &str, look: Look) {
 }
 
 fn locks(step: &Step) -> String {
-    let effect = match step.lock {
+    let effect = match step.strongest_lock() {
         LockMode::None => return "no lock".to_owned(),
         LockMode::AccessShare => "nobody waits",
         LockMode::RowExclusive => "locks the rows of one batch at a time",
@@ -146,16 +138,16 @@ fn locks(step: &Step) -> String {
         LockMode::ShareRowExclusive => "reads go on, writes wait",
         LockMode::AccessExclusive => "reads and writes wait",
     };
-    format!("lock {}: {effect}", step.lock)
+    format!("lock {}: {effect}", step.strongest_lock())
 }
 
 fn time(action: &Action, fill: &str) -> String {
     match action {
-        Action::Transaction { .. } => "for milliseconds".to_owned(),
+        Action::Transaction(_) => "for milliseconds".to_owned(),
         Action::Concurrent { .. } => "reads the whole table, outside a transaction".to_owned(),
-        Action::Backfill(_) => format!("in small transactions, {fill}"),
-        Action::Verify(_) => "reads the whole table".to_owned(),
-        Action::AwaitQuiet { .. } | Action::AwaitGrace { .. } => "only waits".to_owned(),
+        Action::Fill(_) => format!("in small transactions, {fill}"),
+        Action::Compare(_) => "reads the whole table".to_owned(),
+        Action::Await(_) => "only waits".to_owned(),
     }
 }
 
@@ -163,7 +155,7 @@ fn way_back(program: &Program) -> String {
     match program.steps.iter().find(|step| matches!(step.undo, Undo::PointOfNoReturn(_))) {
         Some(step) => format!(
             "Point of no return: {} ({}). Until then crossfade rollback takes everything back.",
-            step.id,
+            step.key,
             printable(&step.title)
         ),
         None => "Everything can be taken back with crossfade rollback.".to_owned(),

@@ -1,5 +1,6 @@
 use super::*;
-use crate::run::{Counts, MismatchKey, PaceReport, Phase};
+use crate::run::{Action, Counts, MismatchKey, PaceReport, Phase, Program, RelationId, Step, Undo, What};
+use crate::sql::LockMode;
 
 fn status_of(state: &str) -> Status {
     Status {
@@ -291,24 +292,26 @@ fn rows_that_differ_are_named() {
 fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
     let text = "version: 1\nname: p\ntable: public.t\nchanges:\n  - rename_column: { from: a, to: b }\n";
     let plan = crate::plan::parse("p.yaml", text).unwrap();
-    let program = serde_json::from_value(serde_json::json!({
-        "table": { "schema": "public", "name": "t" },
-        "tag": "12345678",
-        "phases": ["expand", "contract"],
-        "steps": [
-            {
-                "id": "expand.column", "phase": "expand", "title": "Add column b", "probe": [], "supersedes": [],
-                "apply": { "transaction": { "guards": [], "statements": ["ALTER TABLE t\n  ADD COLUMN b text"] } },
-                "undo": { "actions": [] }, "lock": "access_exclusive"
-            },
-            {
-                "id": "contract.drop", "phase": "contract", "title": "Drop column a", "probe": [], "supersedes": [],
-                "apply": { "transaction": { "guards": [], "statements": ["ALTER TABLE t DROP COLUMN a"] } },
-                "undo": { "point_of_no_return": "its values are gone" }, "lock": "access_exclusive"
-            }
-        ]
-    }))
-    .unwrap();
+    let step = |phase, what, title: &str, statement: &str, undo| {
+        Step::new(phase, what, title, Action::Transaction(vec![statement.to_owned()]))
+            .locks(RelationId::MAIN, LockMode::AccessExclusive)
+            .undo(undo)
+    };
+    let program = Program {
+        tag: plan.tag(),
+        relations: vec![],
+        phases: vec![Phase::Expand, Phase::Contract],
+        steps: vec![
+            step(Phase::Expand, What::Columns, "Add column b", "ALTER TABLE t\n  ADD COLUMN b text", Undo::by(vec![])),
+            step(
+                Phase::Contract,
+                What::Drop,
+                "Drop column a",
+                "ALTER TABLE t DROP COLUMN a",
+                Undo::PointOfNoReturn("its values are gone".to_owned()),
+            ),
+        ],
+    };
     let finding = |code, message: &str| crate::catalog::Finding {
         code,
         message: message.to_owned(),
@@ -372,7 +375,7 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
     -- To read, not to run by hand: the ledger, the retries and the pace are not in it.
     -- refused [catalog::view]: view v reads column a
 
-    -- expand.column: Add column b
+    -- expand.columns: Add column b
     -- lock: ACCESS EXCLUSIVE; one transaction
     BEGIN;
     ALTER TABLE t

@@ -2,13 +2,12 @@
 
 use crossfade::catalog::{holds, inspect};
 use crossfade::change::compile;
-use crossfade::ident::ColumnName;
 use crossfade::names::LedgerSchema;
 use crossfade::plan::Plan;
 use crossfade::run::Action;
 use sqlx::AssertSqlSafe;
 
-use super::{codes, facts_of, look, plan, rename, retype};
+use super::{codes, facts_of, look, plan, rename, retype, retype_via};
 use crate::harness::{Database, versions};
 
 #[tokio::test]
@@ -29,14 +28,14 @@ async fn a_plain_rename_has_all_its_facts() {
         assert_eq!(found.refusals, []);
         assert_eq!(codes(&found.warnings), ["catalog::select_star"]);
         let facts = found.facts.unwrap();
-        assert_eq!((facts.server_version / 10_000, &facts.key), (version.major, &vec!["id".to_owned()]));
-        let old = &facts.changes[0].old;
+        assert_eq!((facts.server_version / 10_000, &facts.main().key), (version.major, &vec!["id".to_owned()]));
+        let old = &facts.pair(0).unwrap().old;
         assert_eq!((old.type_name.as_str(), old.not_null, old.default_is_stable), ("text", true, true));
         assert_eq!(old.comment.as_deref(), Some("it's"));
         assert_eq!(old.grants, [("PUBLIC".to_owned(), "SELECT".to_owned(), false)]);
         let named = (version.major >= 18).then(|| "vehicles_status_not_null".to_owned());
         assert_eq!(old.not_null_constraint, named);
-        let twins: Vec<_> = facts.indexes.iter().map(|i| (i.name.as_str(), i.twin.as_str())).collect();
+        let twins: Vec<_> = facts.main().indexes.iter().map(|i| (i.name.as_str(), i.twin.as_str())).collect();
         assert_eq!(
             twins,
             [
@@ -45,7 +44,7 @@ async fn a_plain_rename_has_all_its_facts() {
                 ("vehicles_status", "USING btree (vehicle_status, id DESC) WHERE (vehicle_status <> 'sold'::text)"),
             ]
         );
-        assert!(facts.indexes[1].constraint.as_ref().is_some_and(|c| c.deferrable && !c.deferred));
+        assert!(facts.main().indexes[1].constraint.as_ref().is_some_and(|c| c.deferrable && !c.deferred));
     }
 }
 
@@ -74,7 +73,8 @@ async fn what_only_touches_the_catalog_is_recognised() {
             database.execute(&format!("DROP TABLE IF EXISTS t; CREATE TABLE t (id int, \"Old\" {from}); {make}")).await;
             let facts = facts_of(&database, &plan("t", vec![retype("Old", to, None, None)])).await;
             assert_eq!(
-                facts.changes[0].metadata_only, *expected,
+                facts.pair(0).unwrap().metadata_only,
+                *expected,
                 "PostgreSQL {}: {from} to {to} {make}",
                 version.major
             );
@@ -86,7 +86,7 @@ async fn what_only_touches_the_catalog_is_recognised() {
         let utc = Some("\"Old\" AT TIME ZONE 'UTC'");
         let plan = plan("t", vec![retype("Old", "timestamptz", utc, None)]);
         let found = inspect(&mut connection, &plan, &LedgerSchema::default()).await.unwrap();
-        assert!(!found.facts.unwrap().changes[0].metadata_only);
+        assert!(!found.facts.unwrap().pair(0).unwrap().metadata_only);
     }
 }
 
@@ -123,9 +123,9 @@ async fn indexes_of_every_kind_get_a_twin_that_postgresql_wrote() {
             let facts = facts_of(&database, &plan).await;
             // What plain ALTER makes of each.
             database.execute(&format!("ALTER TABLE \"my app\".\"T t\" RENAME COLUMN {o} TO {n}")).await;
-            let names: Vec<_> = facts.indexes.iter().map(|index| index.name.as_str()).collect();
+            let names: Vec<_> = facts.main().indexes.iter().map(|index| index.name.as_str()).collect();
             assert_eq!(names.len(), 10, "{names:?}");
-            for index in &facts.indexes {
+            for index in &facts.main().indexes {
                 let altered: String = database
                     .scalar(&format!(
                         "SELECT pg_get_indexdef('\"my app\".{}'::regclass) FROM set_config('search_path', '', false)",
@@ -137,7 +137,7 @@ async fn indexes_of_every_kind_get_a_twin_that_postgresql_wrote() {
                 let twin = format!("CREATE {unique}INDEX cf_twin ON \"my app\".\"T t\" {}", index.twin);
                 database.execute(&format!("{twin}; DROP INDEX \"my app\".cf_twin")).await;
             }
-            let by_name = |name: &str| facts.indexes.iter().find(|index| index.name == name).unwrap();
+            let by_name = |name: &str| facts.main().indexes.iter().find(|index| index.name == name).unwrap();
             let seven = by_name("i7");
             assert_eq!((seven.comment.as_deref(), &seven.statistics), (Some("seven"), &vec![(1, 77)]));
             let constraint = by_name("u 1").constraint.as_ref().unwrap();
@@ -164,7 +164,7 @@ async fn a_retyped_columns_default_and_indexes_are_what_plain_alter_leaves() {
         let to_int = plan("t", vec![retype("Old", "int", None, None)]);
         make("NULL", "CREATE INDEX i ON t (\"Old\", id) WHERE \"Old\" IS NOT NULL").await;
         let facts = facts_of(&database, &to_int).await;
-        assert_eq!(facts.indexes[0].twin, "USING btree (\"New\", id) WHERE (\"New\" IS NOT NULL)");
+        assert_eq!(facts.main().indexes[0].twin, "USING btree (\"New\", id) WHERE (\"New\" IS NOT NULL)");
         make("'x'", "").await;
         assert_eq!(codes(&look(&database, &to_int).await.refusals), ["catalog::default"]);
         make("NULL", "CREATE INDEX i ON t (\"Old\" text_pattern_ops); CREATE INDEX j ON t (upper(\"Old\"))").await;
@@ -174,29 +174,28 @@ async fn a_retyped_columns_default_and_indexes_are_what_plain_alter_leaves() {
         make("'x'", "CREATE INDEX i ON t (\"Old\")").await;
         let to_varchar = plan("t", vec![retype("Old", "varchar(3)", Some("left(\"Old\", 3)"), None)]);
         let facts = facts_of(&database, &to_varchar).await;
-        assert_eq!(facts.changes[0].new_default.as_deref(), Some("'x'::text"));
+        assert_eq!(facts.pair(0).unwrap().new_default.as_deref(), Some("'x'::text"));
         for (default, stable) in
             [("clock_timestamp()::text", false), ("now()::text", true), ("gen_random_uuid()::text", false)]
         {
             make(default, "").await;
             let facts = facts_of(&database, &plan("t", vec![rename("Old", "New")])).await;
-            assert_eq!(facts.changes[0].old.default_is_stable, stable, "{default}");
+            assert_eq!(facts.pair(0).unwrap().old.default_is_stable, stable, "{default}");
         }
         // Two changes in one index.
         database
             .execute("DROP TABLE t; CREATE TABLE t (a int, b varchar(5), c varchar(5)); CREATE INDEX i ON t (a, b, c)")
             .await;
-        let mut b = retype("b", "varchar(9)", None, None);
-        b.new = ColumnName::new("b_new").unwrap();
+        let b = retype_via("b", "b_new", "varchar(9)", None, None);
         let facts = facts_of(
             &database,
             &plan("t", vec![retype("a", "bigint", None, Some("\"New\"::int")), b, rename("c", "d")]),
         )
         .await;
-        assert_eq!(facts.indexes[0].changes, [0, 1, 2]);
+        assert_eq!(facts.main().indexes[0].changes, [0, 1, 2]);
         // The second is changed in place and keeps its name.
-        assert_eq!(facts.indexes[0].twin, "USING btree (\"New\", b, d)");
-        assert!(facts.changes[1].metadata_only);
+        assert_eq!(facts.main().indexes[0].twin, "USING btree (\"New\", b, d)");
+        assert!(facts.pair(1).unwrap().metadata_only);
     }
 }
 
@@ -208,10 +207,10 @@ async fn sizes_are_estimated_before_the_first_analyze() {
         .await;
     let plan = plan("t", vec![rename("a", "b")]);
     let facts = facts_of(&database, &plan).await;
-    assert!((10_000..40_000).contains(&facts.table.rows), "{:?}", facts.table);
-    assert!(facts.table.pages > 100 && facts.table.index_count == 1 && facts.table.index_bytes > 100_000);
+    assert!((10_000..40_000).contains(&facts.main().rows), "{:?}", facts.main());
+    assert!(facts.main().pages > 100 && facts.main().index_count == 1 && facts.main().index_bytes > 100_000);
     sqlx::query("VACUUM ANALYZE t").execute(&database.pool).await.unwrap();
-    assert_eq!(facts_of(&database, &plan).await.table.rows, 20_000);
+    assert_eq!(facts_of(&database, &plan).await.main().rows, 20_000);
 }
 
 /// Does every step of the plan on an empty table, where there is nothing to fill or compare.
@@ -220,9 +219,10 @@ async fn run_empty(database: &Database, plan: &Plan) {
     let ledger = LedgerSchema::default();
     database.execute("CREATE SCHEMA crossfade").await;
     let mut connection = database.pool.acquire().await.unwrap();
-    for step in compile(plan, &facts, &ledger).steps {
-        match &step.apply {
-            Action::Transaction { statements, .. } => database.execute(&statements.join(";\n")).await,
+    let program = compile(plan, &facts, &ledger);
+    for step in &program.steps {
+        match &step.action {
+            Action::Transaction(statements) => database.execute(&statements.join(";\n")).await,
             Action::Concurrent { settings, statement, .. } => {
                 assert_eq!(settings, &[]);
                 let result = sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *connection).await;
@@ -230,9 +230,9 @@ async fn run_empty(database: &Database, plan: &Plan) {
             }
             _ => {}
         }
-        let answers = holds(&mut connection, &plan.table, &ledger, &step.probe).await.unwrap();
-        for (fact, answer) in step.probe.iter().zip(answers) {
-            assert!(answer, "after {}: {fact}", step.id.0);
+        let answers = holds(&mut connection, &program.relations, &ledger, &step.done_when).await.unwrap();
+        for (condition, answer) in step.done_when.iter().zip(answers) {
+            assert!(answer, "after {}: {condition}", step.key);
         }
     }
     database.execute("DROP SCHEMA crossfade").await;
@@ -258,8 +258,7 @@ async fn the_facts_lead_to_what_plain_alter_gives() {
             let (ours, theirs) = (Database::on(&version).await, Database::on(&version).await);
             ours.execute(make).await;
             theirs.execute(make).await;
-            let mut second = retype("C d", "bigint", None, Some("c_new::int"));
-            second.new = ColumnName::new("c_new").unwrap();
+            let second = retype_via("C d", "c_new", "bigint", None, Some("c_new::int"));
             let changes = match n {
                 0 => vec![rename("a", "A new"), rename("b", "New")],
                 1 => vec![retype("a", "varchar(3)", Some("left(a, 3)"), None), second],

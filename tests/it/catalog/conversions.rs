@@ -3,10 +3,9 @@
 use crossfade::run::Conversion;
 
 use crossfade::catalog::{inspect, try_conversions};
-use crossfade::ident::ColumnName;
 use crossfade::names::LedgerSchema;
 
-use super::{codes, facts_of, look, plan, rename, retype};
+use super::{codes, facts_of, look, plan, rename, retype, retype_via};
 use crate::harness::{Database, versions};
 
 /// Expressions over `"Old" text` for a change to integer: the code, and what the message says.
@@ -85,7 +84,7 @@ async fn conversions_are_classed_by_what_can_go_wrong() {
             .await;
         let forward = async |old, to, using| {
             let facts = facts_of(&database, &plan("t", vec![retype(old, to, using, None)])).await;
-            let change = facts.changes.into_iter().next().unwrap();
+            let change = facts.pair(0).unwrap().clone();
             (change.forward, change.new_type, change.new_base_type, change.new_collate)
         };
         let type_ = |name: &str, base: &str| (name.to_owned(), base.to_owned(), String::new());
@@ -140,9 +139,9 @@ async fn conversions_are_classed_by_what_can_go_wrong() {
         let found = look(&database, &plan("t", vec![rename("p", "q")])).await;
         assert_eq!(codes(&found.refusals), ["catalog::constrained_domain"]);
         let both = plan("t", vec![retype("v", "varchar(5)", Some("left(v, 5)"), Some("\"New\""))]);
-        let change = facts_of(&database, &both).await.changes.remove(0);
+        let change = facts_of(&database, &both).await.pair(0).unwrap().clone();
         assert_eq!((change.reverse, change.metadata_only), (Conversion::InfallibleCast, false));
-        assert!(!facts_of(&database, &plan("t", vec![rename("j", "k")])).await.changes[0].new_plain_compare);
+        assert!(!facts_of(&database, &plan("t", vec![rename("j", "k")])).await.pair(0).unwrap().new_plain_compare);
     }
 }
 
@@ -160,7 +159,7 @@ async fn the_users_search_path_reads_the_plan() {
     let mut connection = database.pool.acquire().await.unwrap();
     sqlx::query("SET search_path = app, public").execute(&mut *connection).await.unwrap();
     let found = inspect(&mut connection, &plan, &LedgerSchema::default()).await.unwrap();
-    let change = found.facts.unwrap().changes.remove(0);
+    let change = found.facts.unwrap().pair(0).unwrap().clone();
     assert_eq!(change.new_type, "app.mood");
     assert_eq!(change.forward, Conversion::Expression { sql: "app.to_mood(s)".to_owned(), null_to_null: true });
     let path: String = sqlx::query_scalar("SHOW search_path").fetch_one(&mut *connection).await.unwrap();
@@ -184,8 +183,7 @@ async fn every_row_is_tried_before_anything_changes() {
                  CREATE UNLOGGED TABLE none (a int);",
             )
             .await;
-        let mut plate = retype("plate", "varchar(5)", None, None);
-        plate.new = ColumnName::new("plate2").unwrap();
+        let plate = retype_via("plate", "plate2", "varchar(5)", None, None);
         let mut plan =
             plan("t", vec![retype("Old", "int", Some("nullif(\"Old\", '')::int"), Some("\"New\"::text")), plate]);
         let facts = facts_of(&database, &plan).await;

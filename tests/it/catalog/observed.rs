@@ -3,7 +3,7 @@
 use crossfade::catalog::{dependants, holds};
 use crossfade::ident::TableName;
 use crossfade::names::LedgerSchema;
-use crossfade::run::Condition;
+use crossfade::run::{Is, Relation, RelationId};
 
 use super::{facts_of, lines, look, plan, rename, retype};
 use crate::harness::{Database, versions};
@@ -28,8 +28,7 @@ async fn a_step_is_done_when_the_catalog_says_so() {
                  ALTER TABLE \"My\".\"T\" DISABLE TRIGGER off;"
             ))
             .await;
-        let column =
-            |column: &str, type_name: &str| Condition::Column { name: name(column), type_name: name(type_name) };
+        let column = |column: &str, type_name: &str| Is::Column { name: name(column), type_name: name(type_name) };
         let facts = [
             (column("a", "character varying(10)"), true),
             (column("a", "character varying"), false),
@@ -37,29 +36,30 @@ async fn a_step_is_done_when_the_catalog_says_so() {
             (column("e", "\"My\".\"Mood\""), true),
             (column("c", "numeric(5,2)"), true),
             (column("d", "integer"), false),
-            (Condition::NoColumn { name: name("d") }, true),
-            (Condition::NoColumn { name: name("a") }, false),
-            (Condition::Trigger { name: name("on_") }, true),
-            (Condition::Trigger { name: name("off") }, false),
-            (Condition::Trigger { name: name("none") }, false),
-            (Condition::Function { name: name("f"), sha256: sha256.clone() }, true),
-            (Condition::Function { name: name("f"), sha256: name("00") }, false),
-            (Condition::NoFunction { name: name("f") }, false),
-            (Condition::NoFunction { name: name("g") }, true),
-            (Condition::Index { name: name("good") }, true),
-            (Condition::Index { name: name("bad") }, false),
-            (Condition::Index { name: name("none") }, false),
-            (Condition::Constraint { name: name("T_c_check") }, true),
-            (Condition::Constraint { name: name("late") }, false),
-            (Condition::NoConstraint { name: name("late") }, false),
-            (Condition::NoConstraint { name: name("none") }, true),
-            (Condition::NotNull { column: name("id"), is: true }, true),
-            (Condition::NotNull { column: name("id"), is: false }, false),
-            (Condition::NotNull { column: name("a"), is: false }, true),
-            (Condition::NotNull { column: name("d"), is: false }, false),
+            (Is::NoColumn { name: name("d") }, true),
+            (Is::NoColumn { name: name("a") }, false),
+            (Is::Trigger { name: name("on_") }, true),
+            (Is::Trigger { name: name("off") }, false),
+            (Is::Trigger { name: name("none") }, false),
+            (Is::Function { name: name("f"), sha256: sha256.clone() }, true),
+            (Is::Function { name: name("f"), sha256: name("00") }, false),
+            (Is::NoFunction { name: name("f") }, false),
+            (Is::NoFunction { name: name("g") }, true),
+            (Is::Index { name: name("good") }, true),
+            (Is::Index { name: name("bad") }, false),
+            (Is::Index { name: name("none") }, false),
+            (Is::Constraint { name: name("T_c_check") }, true),
+            (Is::Constraint { name: name("late") }, false),
+            (Is::NoConstraint { name: name("late") }, false),
+            (Is::NoConstraint { name: name("none") }, true),
+            (Is::NotNull { column: name("id"), is: true }, true),
+            (Is::NotNull { column: name("id"), is: false }, false),
+            (Is::NotNull { column: name("a"), is: false }, true),
+            (Is::NotNull { column: name("d"), is: false }, false),
         ];
-        let ask: Vec<_> = facts.iter().map(|(fact, _)| fact.clone()).collect();
-        let table = TableName::new("My", "T").unwrap();
+        let on = RelationId::MAIN;
+        let ask: Vec<_> = facts.iter().map(|(is, _)| is.clone().on(on)).collect();
+        let tables = [Relation { table: TableName::new("My", "T").unwrap(), oid: 0 }];
         // Whatever the search_path hides or shows.
         for path in ["\"My\", public", "''", "pg_catalog, pg_temp"] {
             let mut connection = database.pool.acquire().await.unwrap();
@@ -67,16 +67,17 @@ async fn a_step_is_done_when_the_catalog_says_so() {
                 .execute(&mut *connection)
                 .await
                 .unwrap();
-            let answers = holds(&mut connection, &table, &LedgerSchema::default(), &ask).await.unwrap();
-            for ((fact, expected), answer) in facts.iter().zip(answers) {
-                assert_eq!(answer, *expected, "PostgreSQL {} ({path}): {fact}", version.major);
+            let answers = holds(&mut connection, &tables, &LedgerSchema::default(), &ask).await.unwrap();
+            for (((_, expected), condition), answer) in facts.iter().zip(&ask).zip(answers) {
+                assert_eq!(answer, *expected, "PostgreSQL {} ({path}): {condition}", version.major);
             }
         }
         if version.major >= 18 {
             database.execute("ALTER TABLE \"My\".\"T\" ADD CONSTRAINT nn NOT NULL a NOT VALID").await;
             let mut connection = database.pool.acquire().await.unwrap();
-            let ask = [Condition::NotNull { column: name("a"), is: true }, Condition::Constraint { name: name("nn") }];
-            assert_eq!(holds(&mut connection, &table, &LedgerSchema::default(), &ask).await.unwrap(), [false, false]);
+            let ask =
+                [Is::NotNull { column: name("a"), is: true }, Is::Constraint { name: name("nn") }].map(|is| is.on(on));
+            assert_eq!(holds(&mut connection, &tables, &LedgerSchema::default(), &ask).await.unwrap(), [false, false]);
         }
     }
 }
@@ -133,13 +134,13 @@ async fn warnings_name_what_to_look_at() {
             "catalog::select_star: prepared statements that return all columns of public.t (SELECT *, RETURNING *) fail once its columns change",
         ];
         assert_eq!(lines(&found.warnings), expected, "PostgreSQL {}", version.major);
-        assert!(!found.facts.unwrap().other_before_triggers);
+        assert!(!found.facts.unwrap().main().other_before_triggers);
         let facts = look(&database, &plan("t", vec![retype("a", "int", None, None)])).await;
         assert!(lines(&facts.refusals)[0].starts_with("catalog::default"));
         database.execute("ALTER TABLE t ALTER a DROP DEFAULT").await;
         let found = look(&database, &plan("t", vec![retype("a", "int", None, None)])).await;
         let touched: Vec<_> =
-            found.facts.unwrap().functions_to_touch.into_iter().map(|f| (f.signature, f.cost)).collect();
+            found.facts.unwrap().main().functions_to_touch.clone().into_iter().map(|f| (f.signature, f.cost)).collect();
         assert_eq!(
             touched,
             [("public.count_a()".to_owned(), "100".to_owned()), ("public.stamp()".to_owned(), "100".to_owned())]
@@ -161,7 +162,7 @@ async fn warnings_name_what_to_look_at() {
             if body.contains("NEW.a") {
                 plan.changes[0] = rename("a", "c");
             }
-            assert_eq!(facts_of(&database, &plan).await.other_before_triggers, may, "{body}");
+            assert_eq!(facts_of(&database, &plan).await.main().other_before_triggers, may, "{body}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use crossfade::event;
 use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
-use crossfade::plan::{Change, ChangeKind, Plan};
+use crossfade::plan::{Change, ChangeType, Plan, RenameColumn};
 use crossfade::runner::Tool;
 use tokio_util::sync::CancellationToken;
 
@@ -17,23 +17,25 @@ pub(crate) fn tool(url: &str) -> Tool {
 /// Returns what a person would type instead of running `plan`, if nobody else used the table.
 pub(crate) fn plain_alter(plan: &Plan) -> Vec<String> {
     let table = plan.table.sql();
-    let statements = |change: &Change| {
-        let (old, new) = (change.old.sql(), change.new.sql());
-        match &change.kind {
-            ChangeKind::Rename => vec![format!("ALTER TABLE {table} RENAME COLUMN {old} TO {new}")],
-            ChangeKind::Retype { to, using, keep_name, .. } => {
-                let using = using.as_ref().map(|using| format!(" USING ({using}\n)")).unwrap_or_default();
-                let retype = format!("ALTER TABLE {table} ALTER COLUMN {old} TYPE {to}{using}");
-                let rename = format!("ALTER TABLE {table} RENAME COLUMN {old} TO {new}");
-                if *keep_name { vec![retype] } else { vec![retype, rename] }
-            }
+    let statements = |change: &Change| match change {
+        Change::RenameColumn(RenameColumn { from, to, .. }) => {
+            vec![format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", from.sql(), to.sql())]
+        }
+        Change::ChangeType(ChangeType { column, via, to, using, keep_name, .. }) => {
+            let using = using.as_ref().map(|using| format!(" USING ({using}\n)")).unwrap_or_default();
+            let retype = format!("ALTER TABLE {table} ALTER COLUMN {} TYPE {to}{using}", column.sql());
+            let rename = format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", column.sql(), via.sql());
+            if *keep_name { vec![retype] } else { vec![retype, rename] }
+        }
+        Change::AddColumn(_) | Change::DropColumn(_) | Change::AddIndex(_) | Change::AddConstraint(_) => {
+            panic!("no plan file holds this yet")
         }
     };
     let mut all: Vec<_> = plan.changes.iter().flat_map(statements).collect();
     all.extend(plan.indexes.add.iter().map(|add| {
         let final_name = |column: &crossfade::ident::ColumnName| {
-            let change = plan.changes.iter().find(|change| change.new == *column);
-            change.map_or_else(|| column.sql(), |change| change.final_name().sql())
+            let pair = plan.pairs().map(|(_, pair)| pair).find(|pair| pair.new == column);
+            pair.map_or_else(|| column.sql(), |pair| pair.final_name().sql())
         };
         let columns: Vec<_> = add.columns.iter().map(final_name).collect();
         let unique = if add.unique { "UNIQUE " } else { "" };

@@ -1,0 +1,162 @@
+//! What a rename and a type change have in common: a new column beside the old one, kept in step by the sync trigger,
+//! filled, compared, and in the end without the old one.
+
+use super::fragment::{ByStage, Drops, Fragment, Moves, Proof, Relax, Stage};
+use super::{Active, Context, conversion, indexes};
+use crate::run::{Gate, Is, RelationId};
+use crate::sql::{quote_ident, quote_literal};
+
+/// Returns the whole of a pair's contribution; `kept` are statements for what ALTER would have kept on the column besides
+/// statistics, options, comment and grants.
+pub(super) fn fragment(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -> Fragment {
+    let not_null = a.facts.old.not_null;
+    Fragment {
+        expand: expand(context, a, kept),
+        fill: Some(conversion::fill(context, a)),
+        compare: Some(ByStage::new(|stage| conversion::pair(context, a, stage))),
+        layout: ByStage::new(|stage| layout(context, a, stage)),
+        not_null: not_null.then(|| proof(context, a)).into_iter().collect(),
+        relax: must_relax(a).then(|| relax(context, a)),
+        swap: swap(context, a),
+        retire: retire(context, a),
+        drop: drop(context, a),
+        ..Fragment::default()
+    }
+}
+
+fn layout(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Vec<Is> {
+    let (old, new) = a.names(&context.tag, stage);
+    vec![
+        Is::Column { name: old, type_name: a.facts.old.type_name.clone() },
+        Is::Column { name: new, type_name: a.facts.new_type.clone() },
+    ]
+}
+
+/// Adds the column, with what ALTER would have kept on it (docs/postgres.md, "What a column carries").
+fn expand(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -> Moves {
+    let table = context.table().sql();
+    let (old, new) = (&a.facts.old, a.change.new.sql());
+    let alter = format!("ALTER TABLE {table} ALTER COLUMN {new}");
+    let mut forth = vec![format!("ALTER TABLE {table} ADD COLUMN {new} {}{}", a.facts.new_type, a.facts.new_collate)];
+    forth.extend(kept);
+    forth.extend(old.statistics.map(|target| format!("{alter} SET STATISTICS {target}")));
+    if !old.options.is_empty() {
+        forth.push(format!("{alter} SET ({})", old.options.join(", ")));
+    }
+    forth.extend(old.comment.iter().map(|text| format!("COMMENT ON COLUMN {table}.{new} IS {}", quote_literal(text))));
+    forth.extend(old.grants.iter().map(|(grantee, privilege, grantable)| {
+        let option = if *grantable { " WITH GRANT OPTION" } else { "" };
+        format!("GRANT {privilege} ({new}) ON {table} TO {grantee}{option}")
+    }));
+    Moves { forth, back: vec![format!("ALTER TABLE {table} DROP COLUMN IF EXISTS {new}")] }
+}
+
+/// NOT NULL of the new column.
+fn proof(context: &Context<'_>, a: &Active<'_>) -> Proof {
+    let late = !a.facts.forward.is_total();
+    let stage = if late { Stage::Swapped } else { Stage::Soak };
+    Proof { constraint: proof_name(context, a), column: a.names(&context.tag, stage).1, late }
+}
+
+fn proof_name(context: &Context<'_>, a: &Active<'_>) -> String {
+    context.tag.name(&format!("nn{}", a.position + 1))
+}
+
+/// Whether a write through the new column may leave the old one empty, so that the old one cannot stay NOT NULL.
+fn must_relax(a: &Active<'_>) -> bool {
+    a.facts.old.not_null && !a.facts.reverse.is_total()
+}
+
+fn relax(context: &Context<'_>, a: &Active<'_>) -> Relax {
+    // PostgreSQL 18 drops the named constraint; it comes back under its own name.
+    let own = a.facts.old.not_null_constraint.clone();
+    let constraint = own.unwrap_or_else(|| context.tag.name(&format!("nn_old{}", a.position + 1)));
+    Relax { column: a.change.old.clone(), constraint }
+}
+
+/// Exchanges the names of both columns, where the change keeps the old one.
+fn swap(context: &Context<'_>, a: &Active<'_>) -> Moves {
+    if !a.change.keeps_name() {
+        return Moves::default();
+    }
+    let table = context.table().sql();
+    let (old, new) = (a.change.old.sql(), a.change.new.sql());
+    let between = quote_ident(&context.tag.name(&format!("swap_{}", a.position)));
+    let exchange = vec![
+        format!("ALTER TABLE {table} RENAME COLUMN {old} TO {between}"),
+        format!("ALTER TABLE {table} RENAME COLUMN {new} TO {old}"),
+        format!("ALTER TABLE {table} RENAME COLUMN {between} TO {new}"),
+    ];
+    // The exchange is its own inverse. After it the old column has the new one's name.
+    let mut moves = Moves { forth: exchange.clone(), back: exchange };
+    moves.extend(default_moves(&table, a, &new, &old, &old, &new));
+    moves.extend(rename_not_null(context, a, Stage::Swapped));
+    moves
+}
+
+/// Renames the old column away. It stays in sync, so that the way back is one short transaction.
+fn retire(context: &Context<'_>, a: &Active<'_>) -> Moves {
+    let table = context.table().sql();
+    let (old, new) = a.names(&context.tag, Stage::Swapped);
+    let (old, new) = (quote_ident(&old), quote_ident(&new));
+    let retired = quote_ident(&a.retired_name(&context.tag));
+    let mut moves = Moves {
+        forth: vec![format!("ALTER TABLE {table} RENAME COLUMN {old} TO {retired}")],
+        back: vec![format!("ALTER TABLE {table} RENAME COLUMN {retired} TO {old}")],
+    };
+    if !a.change.keeps_name() {
+        moves.extend(default_moves(&table, a, &retired, &new, &old, &new));
+    }
+    moves.extend(rename_not_null(context, a, Stage::Retired));
+    moves
+}
+
+/// Drops the retired column. Never CASCADE: an unknown dependant must stop it.
+fn drop(context: &Context<'_>, a: &Active<'_>) -> Drops {
+    let table = context.table().sql();
+    let retired = a.retired_name(&context.tag);
+    let except = indexes::parked_names(context);
+    Drops {
+        needs: vec![Gate::NoDependants { relation: RelationId::MAIN, column: retired.clone(), except }],
+        statements: vec![format!("ALTER TABLE {table} DROP COLUMN {}", quote_ident(&retired))],
+        gone: vec![
+            Is::NoColumn { name: retired },
+            Is::Column { name: a.change.final_name().to_string(), type_name: a.facts.new_type.clone() },
+        ],
+    }
+}
+
+/// Moves the default from the old column to the new one, and back. `old` and `new` are the names at the moment of the move,
+/// `old_before` and `new_before` those before the step.
+fn default_moves(table: &str, a: &Active<'_>, old: &str, new: &str, old_before: &str, new_before: &str) -> Moves {
+    let Some(default) = &a.facts.old.default else { return Moves::default() };
+    let new_default = a.facts.new_default.as_ref().unwrap_or(default);
+    let alter = |column: &str, what: String| format!("ALTER TABLE {table} ALTER COLUMN {column} {what}");
+    Moves {
+        forth: vec![alter(old, "DROP DEFAULT".to_owned()), alter(new, format!("SET DEFAULT {new_default}"))],
+        back: vec![alter(new_before, "DROP DEFAULT".to_owned()), alter(old_before, format!("SET DEFAULT {default}"))],
+    }
+}
+
+/// PostgreSQL 18 keeps a NOT NULL constraint's name through a rename: gives the new column's the old one's name, in the
+/// swap where the column keeps its name and its proof is there already, else when the old column is retired.
+fn rename_not_null(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Moves {
+    let at_swap = a.change.keeps_name() && a.facts.forward.is_total();
+    let Some(own) = a.facts.old.not_null_constraint.as_ref().filter(|_| at_swap == (stage == Stage::Swapped)) else {
+        return Moves::default();
+    };
+    let table = context.table().sql();
+    let twin = proof_name(context, a);
+    let parked = context.tag.name(&format!("old_nn{}", a.position + 1));
+    let rename = |from: &str, to: &str| {
+        format!("ALTER TABLE {table} RENAME CONSTRAINT {} TO {}", quote_ident(from), quote_ident(to))
+    };
+    // A relaxed column has no constraint to park.
+    let parks = !must_relax(a);
+    let mut moves = Moves::default();
+    moves.forth.extend(parks.then(|| rename(own, &parked)));
+    moves.forth.push(rename(&twin, own));
+    moves.back.push(rename(own, &twin));
+    moves.back.extend(parks.then(|| rename(&parked, own)));
+    moves
+}

@@ -1,0 +1,252 @@
+//! Joins fragments into a program: what has to happen under one lock becomes one transaction, and each step finds its
+//! phase. The order of the functions is the order of a run.
+
+use super::fragment::{Fragment, Moves, Proof, Stage};
+use super::{Context, not_null, sync_trigger};
+use crate::plan::BuildIndexes;
+use crate::run::{
+    Action, CompareSpec, Condition, FillSpec, Gate, Is, Phase, Program, Relation, RelationId, Step, StepKey, Undo, What,
+};
+use crate::sql::LockMode;
+
+/// The table that all pairs stand on.
+const ON: RelationId = RelationId::MAIN;
+
+/// Returns the program that consists of these fragments.
+pub(super) fn program(context: &Context<'_>, mut fragments: Vec<Fragment>) -> Program {
+    let alone: Vec<Step> = fragments.iter_mut().flat_map(|fragment| std::mem::take(&mut fragment.steps)).collect();
+    let planner = Planner { context, fragments };
+    // Within a phase: what is changed alone before expand and after the check.
+    let (before, after): (Vec<_>, Vec<_>) = alone.into_iter().partition(|step| step.key.phase < Phase::Backfill);
+    let mut steps = before;
+    steps.extend(planner.expand());
+    steps.extend(planner.backfill());
+    steps.extend(planner.compare(Phase::Verify, Stage::Soak, "compare old and new column of every row"));
+    steps.extend(after);
+    steps.extend(planner.verify());
+    steps.extend(planner.switch());
+    steps.extend(planner.contract());
+    let mut phases = Phase::ALL.to_vec();
+    if context.plan.indexes.build == BuildIndexes::AfterBackfill {
+        phases.swap(1, 2);
+    }
+    phases.retain(|phase| steps.iter().any(|step| step.key.phase == *phase));
+    // A stable sort: the order inside a phase stays.
+    steps.sort_by_key(|step| phases.iter().position(|phase| *phase == step.key.phase));
+    let relations = context.facts.tables.iter();
+    let relations = relations.map(|table| Relation { table: table.name.clone(), oid: table.oid }).collect();
+    Program { tag: context.tag.clone(), relations, phases, steps }
+}
+
+struct Planner<'a> {
+    context: &'a Context<'a>,
+    fragments: Vec<Fragment>,
+}
+
+impl Planner<'_> {
+    /// Whether old and new columns stand side by side, so that there is a sync trigger.
+    fn has_pairs(&self) -> bool {
+        !self.context.active.is_empty()
+    }
+
+    fn moves(&self, of: impl Fn(&Fragment) -> &Moves) -> Moves {
+        let mut all = Moves::default();
+        for fragment in &self.fragments {
+            let Moves { forth, back } = of(fragment);
+            all.extend(Moves { forth: forth.clone(), back: back.clone() });
+        }
+        all
+    }
+
+    /// What the catalog shows between expand and the next renaming.
+    fn layout(&self, stage: Stage) -> Vec<Condition> {
+        let own = self.fragments.iter().flat_map(|fragment| fragment.layout.at(stage)).cloned();
+        let sync = self.has_pairs().then(|| {
+            let triggers = sync_trigger::trigger_names(self.context).into_iter().map(|name| Is::Trigger { name });
+            std::iter::once(sync_trigger::function_is(self.context, stage)).chain(triggers)
+        });
+        own.chain(sync.into_iter().flatten()).map(|is| is.on(ON)).collect()
+    }
+
+    fn compare_spec(&self, stage: Stage) -> CompareSpec {
+        let pairs = self.fragments.iter().filter_map(|fragment| fragment.compare.as_ref()?.at(stage).clone().into());
+        self.context.compare_spec(pairs.collect())
+    }
+
+    /// Column, helper functions and triggers in one transaction: a commit in between would leave writes unsynced.
+    fn expand(&self) -> Option<Step> {
+        if !self.has_pairs() {
+            return None;
+        }
+        let Moves { mut forth, back } = self.moves(|fragment| &fragment.expand);
+        forth.extend(sync_trigger::create(self.context));
+        let mut undo = sync_trigger::drop(self.context);
+        undo.extend(back);
+        let one_way = self.context.active.iter().any(|a| !a.facts.reverse.is_total());
+        let title = "add the new column, its sync trigger and the write counters";
+        let step = Step::new(Phase::Expand, What::Columns, title, Action::Transaction(forth));
+        Some(step.locks(ON, LockMode::AccessExclusive).done_when(self.layout(Stage::Soak)).undo(Undo::Actions {
+            needs: vec![Gate::NothingOnlyNew { spec: self.compare_spec(Stage::Soak), one_way }],
+            actions: vec![Action::Transaction(undo)],
+        }))
+    }
+
+    fn backfill(&self) -> Vec<Step> {
+        let fills: Vec<_> = self.fragments.iter().filter_map(|fragment| fragment.fill.clone()).collect();
+        if fills.is_empty() {
+            return vec![];
+        }
+        let columns: Vec<_> = fills.iter().map(|fill| fill.column.clone()).collect();
+        let table = self.context.table();
+        let spec = FillSpec { relation: ON, table: table.clone(), fills };
+        let statement = format!("ANALYZE {} ({})", table.sql(), columns.join(", "));
+        let title = "gather statistics, so that the first plans over the new column are good ones";
+        vec![
+            Step::new(
+                Phase::Backfill,
+                What::Fill(ON),
+                "fill the rows that existed before the trigger",
+                Action::Fill(spec),
+            )
+            .locks(ON, LockMode::RowExclusive)
+            .undo(Undo::nothing("the filled column goes when expand is undone")),
+            Step::new(Phase::Backfill, What::Analyze(ON), title, Action::concurrent(statement))
+                .locks(ON, LockMode::ShareUpdateExclusive)
+                .undo(Undo::nothing("statistics go with the column")),
+        ]
+    }
+
+    fn compare(&self, phase: Phase, stage: Stage, title: &str) -> Option<Step> {
+        let spec = self.compare_spec(stage);
+        (!spec.pairs.is_empty()).then(|| {
+            Step::new(phase, What::Compare(ON), title, Action::Compare(spec))
+                .locks(ON, LockMode::AccessShare)
+                .undo(Undo::nothing("a check changes nothing"))
+        })
+    }
+
+    fn proofs(&self, late: bool) -> Vec<&Proof> {
+        self.fragments.iter().flat_map(|fragment| &fragment.not_null).filter(|proof| proof.late == late).collect()
+    }
+
+    /// What comes after the check and the late indexes.
+    fn verify(&self) -> Vec<Step> {
+        let mut steps = not_null::prove(self.context, Phase::Verify, &self.proofs(false));
+        let relaxed: Vec<_> = self.fragments.iter().filter_map(|fragment| fragment.relax.as_ref()).collect();
+        steps.extend(not_null::relax(self.context, &relaxed, self.compare_spec(Stage::Soak)));
+        steps
+    }
+
+    fn switch(&self) -> Vec<Step> {
+        if !self.has_pairs() {
+            return vec![];
+        }
+        let quiet = Gate::Quiet { quiet: self.context.plan.contract.quiet };
+        let title = "wait until nobody writes through the old column";
+        let mut steps: Vec<_> = self.swap().into_iter().collect();
+        steps.push(
+            Step::new(Phase::Switch, What::Quiet, title, Action::Await(quiet))
+                .undo(Undo::nothing("waiting changes nothing")),
+        );
+        steps.extend(self.compare(Phase::Switch, Stage::Swapped, "compare every row again before the old column goes"));
+        steps
+    }
+
+    /// Exchanges the names of old and new columns, with defaults and names of indexes and constraints.
+    fn swap(&self) -> Option<Step> {
+        if !self.context.active.iter().any(|a| a.change.keeps_name()) {
+            return None;
+        }
+        let Moves { mut forth, mut back } = self.moves(|fragment| &fragment.swap);
+        forth.push(sync_trigger::function(self.context, Stage::Swapped));
+        back.push(sync_trigger::function(self.context, Stage::Soak));
+        let functions = &self.context.facts.main().functions_to_touch;
+        let touch = functions.iter().map(|f| format!("ALTER FUNCTION {} COST {}", f.signature, f.cost));
+        forth.extend(touch.clone());
+        back.extend(touch);
+        let title = "exchange the names of old and new column";
+        Some(
+            Step::new(Phase::Switch, What::Swap, title, Action::Transaction(forth))
+                .locks(ON, LockMode::AccessExclusive)
+                .needs([Gate::Verified { max_age: self.context.plan.verify.max_age }])
+                .done_when(self.layout(Stage::Swapped))
+                .supersedes(self.renamed())
+                .supersedes([StepKey::new(Phase::Verify, What::RelaxOld)])
+                .undo(Undo::by(back)),
+        )
+    }
+
+    /// Steps whose conditions name columns, indexes or constraints that a renaming step gives other names.
+    fn renamed(&self) -> Vec<StepKey> {
+        let own = self.fragments.iter().flat_map(|fragment| fragment.renamed.clone());
+        std::iter::once(StepKey::new(Phase::Expand, What::Columns)).chain(own).chain(not_null::keys()).collect()
+    }
+
+    fn contract(&self) -> Vec<Step> {
+        let mut steps = not_null::prove(self.context, Phase::Contract, &self.proofs(true));
+        let Some(retire) = self.retire() else { return steps };
+        steps.push(retire);
+        let grace = self.context.plan.contract.grace;
+        if !grace.is_zero() {
+            let title = "keep the retired column, still in sync, for a while";
+            steps.push(
+                Step::new(Phase::Contract, What::Grace, title, Action::Await(Gate::Grace { grace }))
+                    .undo(Undo::nothing("waiting changes nothing")),
+            );
+        }
+        steps.extend(self.compare(Phase::Contract, Stage::Retired, "compare every row a last time"));
+        steps.push(self.drop());
+        steps
+    }
+
+    /// What the steps that give something up ask for; nothing where nothing is compared.
+    fn verified(&self) -> Option<Gate> {
+        self.has_pairs().then_some(Gate::Verified { max_age: self.context.plan.verify.max_age })
+    }
+
+    /// Renames the old columns away. Those of pairs stay in sync, so that the way back is one short transaction.
+    fn retire(&self) -> Option<Step> {
+        let Moves { mut forth, mut back } = self.moves(|fragment| &fragment.retire);
+        if forth.is_empty() {
+            return None;
+        }
+        if self.has_pairs() {
+            forth.push(sync_trigger::function(self.context, Stage::Retired));
+            back.push(sync_trigger::function(self.context, Stage::Swapped));
+        }
+        let quiet = self.has_pairs().then_some(Gate::Quiet { quiet: self.context.plan.contract.quiet });
+        let title = "rename the old column away; it stays in sync";
+        Some(
+            Step::new(Phase::Contract, What::Retire, title, Action::Transaction(forth))
+                .locks(ON, LockMode::AccessExclusive)
+                .needs(self.verified())
+                .needs(quiet)
+                .done_when(self.layout(Stage::Retired))
+                .supersedes(self.renamed())
+                .supersedes([StepKey::new(Phase::Switch, What::Swap), StepKey::new(Phase::Verify, What::RelaxOld)])
+                .undo(Undo::by(back)),
+        )
+    }
+
+    /// Drops what was retired, with triggers and helpers.
+    fn drop(&self) -> Step {
+        let mut statements = if self.has_pairs() { sync_trigger::drop(self.context) } else { vec![] };
+        let (mut needs, mut gone) = (vec![], vec![]);
+        for fragment in &self.fragments {
+            needs.extend(fragment.drop.needs.clone());
+            statements.extend(fragment.drop.statements.clone());
+            gone.extend(fragment.drop.gone.clone());
+        }
+        if self.has_pairs() {
+            gone.push(Is::NoFunction { name: sync_trigger::function_name(&self.context.tag) });
+        }
+        let title = "drop the old column, the triggers and the helpers";
+        Step::new(Phase::Contract, What::Drop, title, Action::Transaction(statements))
+            .locks(ON, LockMode::AccessExclusive)
+            .needs(self.verified())
+            .needs(needs)
+            .done_when(gone.into_iter().map(|is| is.on(ON)))
+            .supersedes([StepKey::new(Phase::Contract, What::Retire)])
+            .undo(Undo::PointOfNoReturn("the old column is gone".to_owned()))
+    }
+}

@@ -1,0 +1,298 @@
+//! The kinds of change that a plan can ask for, one type each.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OnConflict, OnError};
+use crate::ident::{ColumnName, RelationName, TableName};
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A column gets another name.
+    RenameColumn(RenameColumn),
+    /// A column gets another type.
+    ChangeType(ChangeType),
+    /// The table gets another column.
+    AddColumn(AddColumn),
+    /// A column goes.
+    DropColumn(DropColumn),
+    /// The table gets another index.
+    AddIndex(NewIndex),
+    /// The table gets another constraint.
+    AddConstraint(AddConstraint),
+}
+
+/// Gives a column another name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RenameColumn {
+    /// The column's name now.
+    pub from: ColumnName,
+    /// Its new name.
+    pub to: ColumnName,
+    /// Which side wins when a statement sets both to values that do not agree.
+    pub on_conflict: OnConflict,
+}
+
+/// Gives a column another type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChangeType {
+    /// The column.
+    pub column: ColumnName,
+    /// The new column's name until `switch` swaps the names (or for good, without `keep_name`).
+    pub via: ColumnName,
+    /// The new type as the plan wrote it: `varchar(10)`.
+    pub to: String,
+    /// Forward expression over the old column's name; `None` is a plain cast.
+    pub using: Option<String>,
+    /// Reverse expression over the new column's name; `None` makes the change one-way.
+    pub reverse: Option<String>,
+    /// Whether the new column ends up with the old column's name.
+    pub keep_name: bool,
+    /// Which side wins when a statement sets both to values that do not agree.
+    pub on_conflict: OnConflict,
+    /// What a value that will not convert does to the application's write; `None` where the plan is silent:
+    /// then it is left empty, and rows that already do not convert are refused before anything changes.
+    pub on_error: Option<OnError>,
+}
+
+/// Adds a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddColumn {
+    /// The column.
+    pub name: ColumnName,
+    /// Its type as the plan wrote it.
+    pub type_name: String,
+    /// Its default, an SQL expression. Rows that exist get it too.
+    pub default: Option<String>,
+    /// Whether it is NOT NULL.
+    pub not_null: bool,
+}
+
+/// Drops a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DropColumn {
+    /// The column.
+    pub column: ColumnName,
+}
+
+/// An index to be built.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewIndex {
+    /// Its name, in the table's schema.
+    pub name: RelationName,
+    /// What it holds.
+    pub key: IndexKey,
+    /// Whether it is unique.
+    pub unique: bool,
+    /// The access method: `btree` unless the plan says otherwise.
+    pub method: String,
+    /// Columns that it holds beside its key.
+    pub include: Vec<ColumnName>,
+    /// Which rows it holds, an SQL expression; `None` for all of them.
+    pub predicate: Option<String>,
+}
+
+/// What an index holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexKey {
+    /// These columns, in order; at least one.
+    Columns(Vec<ColumnName>),
+    /// What stands between the parentheses of CREATE INDEX, as the plan wrote it.
+    Sql(String),
+}
+
+/// Adds a constraint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddConstraint {
+    /// Its name. `None` only for NOT NULL, which has had a name since PostgreSQL 18; then PostgreSQL chooses it.
+    pub name: Option<RelationName>,
+    /// What it says.
+    pub rule: Rule,
+}
+
+/// What a constraint says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// An SQL expression is true, or NULL, of every row.
+    Check(String),
+    /// The columns' values stand in another table.
+    ForeignKey(ForeignKey),
+    /// No two rows have the same values.
+    Unique {
+        /// The columns, in order; at least one.
+        columns: Vec<ColumnName>,
+        /// Whether NULLs count as equal (PostgreSQL 15 and later).
+        nulls_not_distinct: bool,
+        /// When it is checked.
+        deferrable: Deferrable,
+    },
+    /// The column is not NULL.
+    NotNull(ColumnName),
+}
+
+/// A foreign key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// The columns of the plan's table.
+    pub columns: Vec<ColumnName>,
+    /// The table that they refer to.
+    pub references: TableName,
+    /// Its columns; empty for its primary key.
+    pub referenced_columns: Vec<ColumnName>,
+    /// What happens when a referenced row is deleted.
+    pub on_delete: ReferentialAction,
+    /// What happens when a referenced key changes.
+    pub on_update: ReferentialAction,
+    /// Whether a key of which a part is NULL fails, unless all of it is.
+    pub match_full: bool,
+    /// When it is checked.
+    pub deferrable: Deferrable,
+}
+
+/// What happens to rows when the row that they refer to changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReferentialAction {
+    /// The statement fails, if it has not mended it by its end.
+    #[default]
+    NoAction,
+    /// The statement fails at once.
+    Restrict,
+    /// They are deleted, or follow.
+    Cascade,
+    /// Their columns become NULL.
+    SetNull,
+    /// Their columns get their defaults.
+    SetDefault,
+}
+
+impl ReferentialAction {
+    /// Returns the words of SQL.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::NoAction => "NO ACTION",
+            Self::Restrict => "RESTRICT",
+            Self::Cascade => "CASCADE",
+            Self::SetNull => "SET NULL",
+            Self::SetDefault => "SET DEFAULT",
+        }
+    }
+}
+
+/// When a constraint is checked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Deferrable {
+    /// At the end of each statement.
+    #[default]
+    NotDeferrable,
+    /// At the end of each statement, unless a transaction says otherwise.
+    Deferrable,
+    /// At the end of the transaction.
+    InitiallyDeferred,
+}
+
+impl Deferrable {
+    /// Returns the clause with a leading space, or nothing.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::NotDeferrable => "",
+            Self::Deferrable => " DEFERRABLE",
+            Self::InitiallyDeferred => " DEFERRABLE INITIALLY DEFERRED",
+        }
+    }
+}
+
+/// The old and the new column of a change that keeps both in step for a while.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a> {
+    /// The old column.
+    pub old: &'a ColumnName,
+    /// The new column's first name.
+    pub new: &'a ColumnName,
+    /// The type change; `None` for a rename.
+    pub retype: Option<&'a ChangeType>,
+    /// Which side wins when a statement sets both to values that do not agree.
+    pub on_conflict: OnConflict,
+    /// What a value that will not convert does to the application's write.
+    pub on_error: Option<OnError>,
+}
+
+impl<'a> Pair<'a> {
+    /// Returns whether `switch` swaps the two names, so that the new column ends up under the old name.
+    pub fn keeps_name(&self) -> bool {
+        self.retype.is_some_and(|retype| retype.keep_name)
+    }
+
+    /// Returns the name the column has when the run is done.
+    pub fn final_name(&self) -> &'a ColumnName {
+        if self.keeps_name() { self.old } else { self.new }
+    }
+
+    /// Returns whether values are the same on both sides.
+    pub fn renames(&self) -> bool {
+        self.retype.is_none()
+    }
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::RenameColumn(RenameColumn { from, to, .. }) => write!(f, "rename column {from} to {to}"),
+            Self::ChangeType(ChangeType { column, via, to, using, keep_name, .. }) => {
+                write!(f, "change the type of column {column} to {to}")?;
+                if let Some(using) = using {
+                    write!(f, " using {using}")?;
+                }
+                if *keep_name { Ok(()) } else { write!(f, ", called {via}") }
+            }
+            Self::AddColumn(AddColumn { name, type_name, default, not_null }) => {
+                write!(f, "add column {name} {type_name}")?;
+                if let Some(default) = default {
+                    write!(f, " with default {default}")?;
+                }
+                f.write_str(if *not_null { ", NOT NULL" } else { "" })
+            }
+            Self::DropColumn(DropColumn { column }) => write!(f, "drop column {column}"),
+            Self::AddIndex(NewIndex { name, .. }) => write!(f, "add index {name}"),
+            Self::AddConstraint(AddConstraint { name: Some(name), .. }) => write!(f, "add constraint {name}"),
+            Self::AddConstraint(AddConstraint { rule: Rule::NotNull(column), .. }) => {
+                write!(f, "make column {column} NOT NULL")
+            }
+            Self::AddConstraint(_) => f.write_str("add a constraint"),
+        }
+    }
+}
+
+impl Change {
+    /// Returns the two columns; `None` for a change that has no two.
+    pub fn pair(&self) -> Option<Pair<'_>> {
+        match self {
+            Self::RenameColumn(RenameColumn { from, to, on_conflict }) => {
+                Some(Pair { old: from, new: to, retype: None, on_conflict: *on_conflict, on_error: None })
+            }
+            Self::ChangeType(retype) => Some(Pair {
+                old: &retype.column,
+                new: &retype.via,
+                retype: Some(retype),
+                on_conflict: retype.on_conflict,
+                on_error: retype.on_error,
+            }),
+            Self::AddColumn(_) | Self::DropColumn(_) | Self::AddIndex(_) | Self::AddConstraint(_) => None,
+        }
+    }
+
+    /// Returns the columns that the change takes for itself while it runs: no other run may change them.
+    pub fn claims(&self) -> Vec<&ColumnName> {
+        match self {
+            Self::RenameColumn(RenameColumn { from, to, .. }) => vec![from, to],
+            Self::ChangeType(ChangeType { column, via, .. }) => vec![column, via],
+            Self::AddColumn(AddColumn { name, .. }) => vec![name],
+            Self::DropColumn(DropColumn { column }) => vec![column],
+            Self::AddIndex(_) | Self::AddConstraint(_) => vec![],
+        }
+    }
+}
