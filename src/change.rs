@@ -1,7 +1,7 @@
 //! Plan and facts become steps. A pure function: no connection, no clock, no randomness, so that the dry run prints
 //! exactly what a run would do.
 //!
-//! Each kind of change is a file that returns a [`fragment::Fragment`]; [`planner`] joins the fragments into a program.
+//! Each kind of change is a file that returns a `Fragment`; `planner` joins the fragments into a program.
 
 mod change_type;
 mod conversion;
