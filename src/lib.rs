@@ -12,6 +12,7 @@ pub mod demo;
 pub mod estimate;
 pub mod event;
 pub mod ident;
+mod latest;
 pub mod ledger;
 pub mod pg;
 pub mod phase;

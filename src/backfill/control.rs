@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, Row};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::method::{Method, Shape};
@@ -15,6 +14,7 @@ use super::spec::Spec;
 use super::worker::{Left, Worker};
 use crate::event::Event;
 use crate::ident::StepId;
+use crate::latest::Latest;
 use crate::ledger::{FillProgress, FillReport};
 use crate::pg::{self, ErrorClass};
 use crate::phase::Phase;
@@ -119,8 +119,8 @@ struct Control {
     workers: JoinSet<(u16, Result<Left, Error>)>,
     /// Numbers of the workers that are at work.
     at_work: BTreeSet<u16>,
-    orders: watch::Sender<Orders>,
-    seen: Arc<watch::Sender<Seen>>,
+    orders: Latest<Orders>,
+    seen: Latest<Seen>,
     pacer: Pacer,
     holds: Holds,
     /// Those who look at the signals; they end when this is dropped.
@@ -143,10 +143,10 @@ impl Control {
         let settings = settings.shared_by(processes);
         let mut wanted = Seen::default();
         wanted.want(&settings.limits, Instant::now());
-        let seen = Arc::new(watch::Sender::new(wanted));
+        let seen = Latest::new(wanted);
         let mut pacer = Pacer::new();
-        let pace = pacer.pace(&seen.borrow().at(Instant::now()), &settings.limits, settings.paused);
-        let orders = watch::Sender::new(Orders {
+        let pace = pacer.pace(&seen.get().at(Instant::now()), &settings.limits, settings.paused);
+        let orders = Latest::new(Orders {
             at: Instant::now(),
             paused: settings.paused,
             pace,
@@ -246,10 +246,10 @@ impl Control {
 
     /// Starts workers up to the number that is wanted.
     fn hire(&mut self) {
-        let wanted = self.orders.borrow().workers;
+        let wanted = self.orders.get().workers;
         for number in 0..wanted {
             if self.at_work.insert(number) {
-                let worker = Worker::new(Arc::clone(&self.shared), number, self.orders.subscribe());
+                let worker = Worker::new(Arc::clone(&self.shared), number, self.orders.follow());
                 self.workers.spawn(async move { (number, worker.run().await) });
             }
         }
@@ -268,16 +268,16 @@ impl Control {
         let processes = self.look_around().await?;
         let settings = settings.shared_by(processes);
         let now = Instant::now();
-        let before = self.orders.borrow().clone();
-        self.seen.send_if_modified(|seen| seen.want(&settings.limits, now));
-        let pace = self.pacer.pace(&self.seen.borrow().at(now), &settings.limits, settings.paused);
+        let before = self.orders.get();
+        self.seen.change_if(|seen| seen.want(&settings.limits, now));
+        let pace = self.pacer.pace(&self.seen.get().at(now), &settings.limits, settings.paused);
         self.tell(&before, settings.paused, pace);
         let released = self.holds.at(now, settings.paused, &pace);
         let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == settings.rows_per_second;
         let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
         let (batch_target, workers) = (batch_target(&settings, &self.pacer), settings.workers);
         let method = self.shared.method.with(&settings);
-        self.orders.send_replace(Orders {
+        self.orders.set(Orders {
             at: now,
             paused: settings.paused,
             pace,
@@ -356,8 +356,7 @@ impl Control {
     }
 
     fn pace_report(&self, now: Instant) -> PaceReport {
-        let orders = self.orders.borrow();
-        let seen = self.seen.borrow();
+        let (orders, seen) = (self.orders.get(), self.seen.get());
         PaceReport::new(&orders.pace, orders.paused, &seen.at(now), seen.limit(Signal::GoalLatency))
     }
 
@@ -377,11 +376,10 @@ impl Control {
         let now = Instant::now();
         if over || now >= self.report_due {
             self.report_due = now + REPORT;
-            let held_by = if over { None } else { self.orders.borrow().held_by() };
+            let orders = self.orders.get();
+            let held_by = if over { None } else { orders.held_by() };
             let report = FillReport { rows_per_second, eta_seconds, held_by, pace: self.pace_report(now) };
-            if let (Pace::Slow { signal, factor, .. }, Some(reason)) =
-                (self.orders.borrow().pace, &report.pace.slowed_by)
-            {
+            if let (Pace::Slow { signal, factor, .. }, Some(reason)) = (orders.pace, &report.pace.slowed_by) {
                 let (signal, reason) = (signal.name().to_owned(), reason.clone());
                 work.emit(Event::Slowed { signal, speed: factor, reason });
             }
@@ -397,19 +395,19 @@ fn and_us(others: usize) -> u16 {
 }
 
 /// Starts those who look at the signals.
-fn watchers(shared: &Shared, seen: &Arc<watch::Sender<Seen>>) -> JoinSet<()> {
+fn watchers(shared: &Shared, seen: &Latest<Seen>) -> JoinSet<()> {
     let Work { connector, sink, ledger, run, .. } = &shared.work;
     let (plan, table_oid) = (&run.plan, shared.table_oid());
     let mut watchers = JoinSet::new();
-    watchers.spawn(throttle::sample(connector.clone(), sink.clone(), Arc::clone(seen), table_oid));
+    watchers.spawn(throttle::sample(connector.clone(), sink.clone(), seen.clone(), table_oid));
     if let Some(probe) = &plan.throttle.probe {
-        watchers.spawn(throttle::probe(connector.clone(), sink.clone(), Arc::clone(seen), probe.sql.clone()));
+        watchers.spawn(throttle::probe(connector.clone(), sink.clone(), seen.clone(), probe.sql.clone()));
     }
     let felt = plan.backfill.latency_probe.clone().map_or_else(
         || Felt::Own { ledger: ledger.clone(), run: run.id, table: shared.spec.table.clone(), table_oid },
         Felt::Query,
     );
-    watchers.spawn(throttle::feel(connector.clone(), sink.clone(), Arc::clone(seen), felt));
+    watchers.spawn(throttle::feel(connector.clone(), sink.clone(), seen.clone(), felt));
     watchers
 }
 

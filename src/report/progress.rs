@@ -35,7 +35,9 @@ impl Console {
 
     /// Shows `bar` until the next call.
     pub(crate) fn show(&self, bar: Option<ProgressBar>) {
-        if let Some(old) = std::mem::replace(&mut *lock(&self.bar), bar) {
+        // A bar that is cleared writes to the terminal: not under our lock.
+        let old = std::mem::replace(&mut *lock(&self.bar), bar);
+        if let Some(old) = old {
             old.finish_and_clear();
         }
     }

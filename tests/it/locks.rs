@@ -150,7 +150,7 @@ async fn an_old_transaction_is_waited_for_and_named_and_nobody_waits_long() {
     sqlx::raw_sql("COMMIT").execute(&mut old).await.unwrap();
     running.await.unwrap().unwrap();
     assert!(slowest < Duration::from_millis(1900), "a statement of the application waited {slowest:?}");
-    let events = events.lock().unwrap();
+    let events = std::mem::take(&mut *events.lock().unwrap());
     let blockers: Vec<String> = events
         .iter()
         .filter_map(|event| if let Event::LockWait { blockers, .. } = event { Some(blockers) } else { None })
