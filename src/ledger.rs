@@ -14,7 +14,7 @@ mod writes;
 
 pub use entry::Entry;
 pub use joined::Peer;
-pub use lease::{LEASE_SECONDS, Lease, LeaseError};
+pub use lease::{LEASE_SECONDS, Lease, LeaseError, lease_time};
 pub use state::{IllegalEntry, Mode, State};
 pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION};
 pub use windows::{FillProgress, FillReport};

@@ -11,12 +11,14 @@ pub mod compile;
 pub mod demo;
 pub mod estimate;
 pub mod event;
+mod failpoint;
 pub mod ident;
 mod latest;
 pub mod ledger;
 pub mod pg;
 pub mod phase;
 pub mod plan;
+pub mod pulse;
 #[cfg(feature = "cli")]
 mod report;
 pub mod runner;

@@ -13,9 +13,10 @@ use super::privileged::{self, Refused};
 use super::spec::Spec;
 use super::worker::{Left, Worker};
 use crate::event::Event;
+use crate::failpoint;
 use crate::ident::StepId;
 use crate::latest::Latest;
-use crate::ledger::{FillProgress, FillReport};
+use crate::ledger::{FillProgress, FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
 use crate::phase::Phase;
 use crate::runner::{Error, Work};
@@ -80,7 +81,8 @@ pub async fn run(work: &Work, spec: &Spec) -> Result<(), Error> {
         lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
         batch_timeout: deadlock_timeout.mul_f64(0.9),
     });
-    Control::start(shared, connection).await?.run().await
+    let control = Control::start(shared, connection).await?;
+    work.pulse.beating("the control loop of the backfill", Box::pin(control.run())).await
 }
 
 /// Connects, again and again while the server is away.
@@ -186,7 +188,7 @@ impl Control {
         self.hire();
         loop {
             tokio::select! {
-                _ = tick.tick() => match self.tick().await {
+                _ = tick.tick() => match self.timely_tick().await {
                     Err(error) if error.class() == ErrorClass::Connection => {
                         self.connection = control(&self.shared.work, false).await?;
                     }
@@ -250,9 +252,18 @@ impl Control {
         for number in 0..wanted {
             if self.at_work.insert(number) {
                 let worker = Worker::new(Arc::clone(&self.shared), number, self.orders.follow());
-                self.workers.spawn(async move { (number, worker.run().await) });
+                let pulse = self.shared.work.pulse.clone();
+                self.workers
+                    .spawn(async move { (number, pulse.beating("a worker of the backfill", worker.run()).await) });
             }
         }
+    }
+
+    /// One tick, which must not wait for the server for ever: by then orders are stale and the lease is lost.
+    async fn timely_tick(&mut self) -> Result<(), Error> {
+        failpoint::hit("backfill.control");
+        let ticked = tokio::time::timeout(lease_time(), self.tick()).await;
+        ticked.unwrap_or_else(|_| Err(pg::no_answer().into()))
     }
 
     async fn tick(&mut self) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
 use crate::phase::Phase;
+use crate::pulse::Pulse;
 use crate::runner::Error;
 use crate::verify;
 
@@ -29,6 +30,8 @@ pub struct Work {
     pub stop: CancellationToken,
     /// Who we are, for the log.
     pub actor: String,
+    /// Where the loops show that they are alive.
+    pub pulse: Pulse,
 }
 
 impl Work {

@@ -10,6 +10,7 @@ use crossfade::ledger::{LeaseError, Ledger, LedgerError, NewRun};
 use crossfade::pg::Connector;
 use crossfade::phase::Phase;
 use crossfade::plan::parse;
+use crossfade::pulse::Pulse;
 use crossfade::runner::{Error, Work};
 use crossfade::step::Action;
 use crossfade::verify::{self, Outcome, Side};
@@ -101,6 +102,7 @@ impl Stage {
             sink,
             stop: CancellationToken::new(),
             actor: "test".to_owned(),
+            pulse: Pulse::default(),
         };
         Self { database, work, events, heartbeat }
     }

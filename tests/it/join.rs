@@ -10,6 +10,7 @@ use crossfade::ident::StepId;
 use crossfade::ledger::{Entry, LeaseError, Ledger, LedgerError};
 use crossfade::pg::{self, Connector};
 use crossfade::phase::Phase;
+use crossfade::pulse::Pulse;
 use crossfade::runner::{Error, Work};
 use crossfade::step::Action;
 use crossfade::{backfill, event};
@@ -282,6 +283,7 @@ async fn behind_a_lease_that_has_expired_no_batch_commits() {
         sink: event::silent(),
         stop: CancellationToken::new(),
         actor: "guest".to_owned(),
+        pulse: Pulse::default(),
     };
     let zombie = tokio::spawn(async move {
         let mut steps = work.run.program.steps.iter();
