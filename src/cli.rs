@@ -22,6 +22,7 @@ mod start;
 mod status;
 mod tune;
 mod verify;
+mod watchdog;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -49,7 +50,8 @@ The database: --database-url, or DATABASE_URL, or PGHOST, PGPORT, PGUSER, PGDATA
 PGPASSWORD or ~/.pgpass, as for psql.
 
 Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused or unreachable,
-5 blocked or not due, 6 rows not equal, 7 the database is not as the ledger says, 130 interrupted.
+5 blocked or not due, 6 rows not equal, 7 the database is not as the ledger says,
+8 ended by its watchdog, 130 interrupted.
 
 A first look: crossfade demo";
 
@@ -134,6 +136,10 @@ pub async fn main(args: Vec<OsString>) -> ExitCode {
         Err(error) => return ExitCode::from(error::usage(&error, &args)),
     };
     let context = Context::new(&arguments.global);
+    #[cfg(feature = "failpoints")]
+    if let Ok(name) = std::env::var("CROSSFADE_FAILPOINT") {
+        crate::failpoint::arm(name);
+    }
     let done = match context.check() {
         Ok(()) => dispatch(arguments.command, &context).await,
         Err(error) => Err(error),

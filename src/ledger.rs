@@ -11,7 +11,7 @@ mod windows;
 mod writes;
 
 pub use joined::Peer;
-pub use lease::{LEASE_SECONDS, Lease, LeaseError};
+pub use lease::{LEASE_SECONDS, Lease, LeaseError, lease_time};
 pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION};
 pub use windows::{FillProgress, FillReport};
 pub(crate) use windows::{Position, Seat, Window};

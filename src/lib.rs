@@ -9,11 +9,14 @@ pub mod cli;
 pub mod engine;
 pub mod estimate;
 pub mod event;
+mod failpoint;
 pub mod ident;
+mod latest;
 pub mod ledger;
 pub mod names;
 pub mod pg;
 pub mod plan;
+pub mod pulse;
 #[cfg(feature = "cli")]
 mod report;
 pub mod run;

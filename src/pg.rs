@@ -17,6 +17,15 @@ pub use error::{ErrorClass, class_of, describe, sqlstate};
 /// cannot hold locks, nor commit, once somebody else has taken over.
 pub const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(8);
 
+/// How long a server may take to let us in. One that is stopped, or behind a network that swallows everything, never
+/// answers at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Returns the error of a server that has not answered in time. Its connection is of no more use.
+pub(crate) fn no_answer() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer"))
+}
+
 /// Where to connect. Never printed whole: it holds the password.
 #[derive(Clone)]
 pub struct Connector {
@@ -49,7 +58,8 @@ impl Connector {
     /// Whatever keeps the connection from being made.
     pub async fn connect(&self, purpose: &str) -> Result<PgConnection, sqlx::Error> {
         let options = self.options.clone().application_name(&format!("crossfade {purpose}"));
-        let mut connection = PgConnection::connect_with(&options).await?;
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(PgConnection::connect_with(&options)));
+        let mut connection = connecting.await.unwrap_or_else(|_| Err(no_answer()))?;
         // A backend whose client is gone stops waiting for a lock, instead of blocking the table's queue (traps 2.7).
         // Harmless if it leaks into a pooled server connection.
         // And the JIT compiler takes seconds over our catalog queries, whose cost the planner cannot know.

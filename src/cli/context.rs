@@ -6,11 +6,12 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
-use super::{Format, Global, database, signals};
+use super::{Format, Global, database, signals, watchdog};
 use crate::event;
 use crate::ident::{PlanName, RelationName};
 use crate::names::LedgerSchema;
 use crate::pg::Connector;
+use crate::pulse::Watchdog;
 use crate::report::{self, Console, Look, Reporter, Telling, json};
 use crate::runner::Tool;
 
@@ -56,6 +57,7 @@ pub(super) struct Context {
 /// What a command needs that works on a run for longer: a tool whose events are told, and that a signal stops.
 pub(super) struct Session {
     pub(super) tool: Tool,
+    _watchdog: Option<Watchdog>,
     /// Tells events until it is dropped.
     _reporter: Reporter,
     _signals: signals::Guard,
@@ -118,8 +120,9 @@ impl Context {
         let stop = CancellationToken::new();
         let reporter = Reporter::new(self.telling(), &self.console);
         let tool = self.tool_with(reporter.sink(), stop.clone())?;
+        let watchdog = watchdog::start(&tool, self);
         let signals = signals::stop_politely(stop, self.console.clone(), self.json());
-        Ok(Session { tool, _reporter: reporter, _signals: signals })
+        Ok(Session { tool, _watchdog: watchdog, _reporter: reporter, _signals: signals })
     }
 
     pub(super) fn telling(&self) -> Telling {

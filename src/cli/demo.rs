@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::error::CliError;
-use super::{exit_code, signals};
+use super::{exit_code, signals, watchdog};
 use crate::event::{Event, EventSink};
 use crate::pg::Connector;
 use crate::plan::{self, Plan};
@@ -176,7 +176,9 @@ impl Story<'_> {
         });
         let reporter = Reporter::with_aside(self.context.telling(), &self.context.console, Some(aside));
         let tool = self.context.tool_on(self.connector.clone(), clock.sink(reporter.sink()), self.stop.clone());
+        let watchdog = watchdog::start(&tool, self.context);
         let run = self.run(&tool, &traffic).await;
+        drop(watchdog);
         let seconds = began.elapsed().as_secs_f64();
         drop(reporter);
         let report = traffic.stop().await;

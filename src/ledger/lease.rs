@@ -5,6 +5,8 @@
 //! expiry. Heartbeats do not conflict with that lock. Taking over locks the row FOR UPDATE, which waits for such a
 //! transaction and afterwards makes its successors fail: a runner whose lease is gone commits nothing.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, Row};
 
 use super::Ledger;
@@ -14,6 +16,11 @@ use crate::pg;
 /// How long a lease lasts without a heartbeat, in seconds. Longer than [`pg::IDLE_IN_TRANSACTION`], so that a process
 /// that was stopped in the middle of a transaction has lost it before its lease is free.
 pub const LEASE_SECONDS: f64 = 15.0;
+
+/// Returns how long a lease lasts without a heartbeat.
+pub fn lease_time() -> Duration {
+    Duration::from_secs_f64(LEASE_SECONDS)
+}
 
 /// A lease that we hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +69,7 @@ impl Ledger {
         run: RunId,
         holder: &str,
     ) -> Result<Lease, LeaseError> {
-        let timeouts =
-            pg::Timeouts { lock: std::time::Duration::from_secs(10), statement: std::time::Duration::from_secs(12) };
+        let timeouts = pg::Timeouts { lock: Duration::from_secs(10), statement: Duration::from_secs(12) };
         pg::begin(connection, timeouts, true).await?;
         let taken = self.take_lease_inside(connection, run, holder).await;
         match &taken {

@@ -1,8 +1,12 @@
 //! Puts events on standard error: a bar on a terminal, lines elsewhere, JSON lines for scripts, or nothing.
+//!
+//! A thread of its own does the writing. A terminal that was halted (Ctrl-S), or a pipe that nobody reads, makes whoever
+//! writes wait for ever, and that must not be a loop that keeps a run going.
 
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -20,11 +24,27 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 #[derive(Clone, Default)]
 pub(crate) struct Console {
     bar: Arc<Mutex<Option<ProgressBar>>>,
+    /// The thread of the reporter, while there is one: lines stay in order with events.
+    writer: Arc<Mutex<Option<Sender<Said>>>>,
+}
+
+/// What is to be written.
+enum Said {
+    Event(Box<Event>),
+    Line(String),
 }
 
 impl Console {
     /// Writes a line, above the bar if there is one. Nobody can be told when standard error is closed.
     pub(crate) fn line(&self, text: &str) {
+        let writer = lock(&self.writer).clone();
+        let queued = writer.is_some_and(|writer| writer.send(Said::Line(text.to_owned())).is_ok());
+        if !queued {
+            self.write(text);
+        }
+    }
+
+    fn write(&self, text: &str) {
         let bar = lock(&self.bar).clone();
         let write = || drop(writeln!(io::stderr().lock(), "{text}"));
         match bar {
@@ -35,7 +55,9 @@ impl Console {
 
     /// Shows `bar` until the next call.
     pub(crate) fn show(&self, bar: Option<ProgressBar>) {
-        if let Some(old) = std::mem::replace(&mut *lock(&self.bar), bar) {
+        // A bar that is cleared writes to the terminal: not under our lock.
+        let old = std::mem::replace(&mut *lock(&self.bar), bar);
+        if let Some(old) = old {
             old.finish_and_clear();
         }
     }
@@ -62,10 +84,11 @@ pub(crate) enum Telling {
 /// Says something about the moment.
 pub(crate) type Aside = Box<dyn Fn() -> String + Send + Sync>;
 
-/// Tells events until it is dropped.
+/// Tells events until it is dropped; then everything that was said before is written.
 pub(crate) struct Reporter {
     sink: EventSink,
     console: Console,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Reporter {
@@ -76,13 +99,12 @@ impl Reporter {
 
     /// Returns a reporter that also says what `aside` says, beside the bar or behind the line.
     pub(crate) fn with_aside(telling: Telling, console: &Console, aside: Option<Aside>) -> Self {
-        let sink: EventSink = match telling {
-            Telling::Nothing => crate::event::silent(),
-            Telling::Json => {
-                let console = console.clone();
-                Arc::new(move |event| console.line(&json::event(&event)))
+        let teller = match telling {
+            Telling::Nothing => {
+                return Self { sink: crate::event::silent(), console: console.clone(), thread: None };
             }
-            Telling::Words { look, terminal, verbose } => Self::narrating(Teller {
+            Telling::Json => None,
+            Telling::Words { look, terminal, verbose } => Some(Teller {
                 narrator: Narrator::new(look, verbose),
                 console: console.clone(),
                 look,
@@ -92,15 +114,19 @@ impl Reporter {
                 said: Instant::now(),
             }),
         };
-        Self { sink, console: console.clone() }
-    }
-
-    fn narrating(teller: Teller) -> EventSink {
-        let teller = Arc::new(Mutex::new(teller));
-        // Ends when the sink, the only strong reference, is gone.
-        let weak = Arc::downgrade(&teller);
-        thread::spawn(move || keep_telling(&weak));
-        Arc::new(move |event| lock(&teller).tell(&event))
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::spawn({
+            let console = console.clone();
+            move || keep_telling(&receiver, &console, teller)
+        });
+        *lock(&console.writer) = Some(sender);
+        let writer = Arc::clone(&console.writer);
+        let sink: EventSink = Arc::new(move |event| {
+            let writer = lock(&writer).clone();
+            // Once the reporter is gone nobody is interested.
+            drop(writer.map(|writer| writer.send(Said::Event(Box::new(event)))));
+        });
+        Self { sink, console: console.clone(), thread: Some(thread) }
     }
 
     /// Returns where events go.
@@ -111,16 +137,24 @@ impl Reporter {
 
 impl Drop for Reporter {
     fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // The only sender but for those who are sending right now: the thread ends once all is written.
+            *lock(&self.console.writer) = None;
+            let _ = thread.join();
+        }
         self.console.show(None);
     }
 }
 
-fn keep_telling(teller: &Weak<Mutex<Teller>>) {
+fn keep_telling(said: &Receiver<Said>, console: &Console, mut teller: Option<Teller>) {
     loop {
-        thread::sleep(LOOK_AGAIN);
-        match teller.upgrade() {
-            Some(teller) => lock(&teller).refresh(),
-            None => return,
+        match (said.recv_timeout(LOOK_AGAIN), &mut teller) {
+            (Ok(Said::Line(text)), _) => console.write(&text),
+            (Ok(Said::Event(event)), Some(teller)) => teller.tell(&event),
+            (Ok(Said::Event(event)), None) => console.write(&json::event(&event)),
+            (Err(RecvTimeoutError::Timeout), Some(teller)) => teller.refresh(),
+            (Err(RecvTimeoutError::Timeout), None) => {}
+            (Err(RecvTimeoutError::Disconnected), _) => return,
         }
     }
 }
@@ -145,7 +179,7 @@ impl Teller {
     fn tell(&mut self, event: &Event) {
         let now = Instant::now();
         if let Some(text) = self.narrator.tell(event, now) {
-            self.console.line(&text);
+            self.console.write(&text);
             self.said = now;
         }
         self.refresh();
@@ -162,7 +196,7 @@ impl Teller {
             if let Some((phase, _, text)) = moment
                 && now.duration_since(self.said) >= LINE_EVERY
             {
-                self.console.line(&format!("  {phase:<9} {text}"));
+                self.console.write(&format!("  {phase:<9} {text}"));
                 self.said = now;
             }
             return;

@@ -6,7 +6,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Work;
-use crate::ledger::LeaseError;
+use crate::ledger::{LeaseError, lease_time};
+use crate::pg;
 
 /// Time between two heartbeats: five of them fit into a lease.
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -29,7 +30,8 @@ impl Drop for Heartbeat {
 /// Starts the heartbeat of `work` on `connection`.
 pub(super) fn start(work: Work, connection: sqlx::PgConnection) -> Heartbeat {
     let lost = CancellationToken::new();
-    let task = tokio::spawn(beat(work, connection, lost.clone()));
+    let (pulse, beating) = (work.pulse.clone(), beat(work, connection, lost.clone()));
+    let task = tokio::spawn(async move { pulse.beating("the heartbeat", beating).await });
     Heartbeat { task, lost }
 }
 
@@ -41,15 +43,12 @@ async fn beat(work: Work, connection: sqlx::PgConnection, lost: CancellationToke
             connection = work.connector.connect("heartbeat").await.ok();
         }
         let Some(open) = connection.as_mut() else { continue };
-        match work.ledger.renew_lease(open, work.lease).await {
-            Ok(()) if !work.lease.leads => {}
-            Ok(()) => {
-                if let Err(error) = work.ledger.sample_writes(open, &work.run).await {
-                    tracing::debug!(%error, "write counters");
-                }
-            }
+        // An answer that comes later is of no use: the lease has expired by then.
+        let beaten = tokio::time::timeout(lease_time(), once(&work, open)).await;
+        match beaten.unwrap_or_else(|_| Err(LeaseError::Database(pg::no_answer()))) {
+            Ok(()) => {}
             Err(LeaseError::Database(error)) => {
-                tracing::warn!(error = %crate::pg::describe(&error), "heartbeat: connecting again");
+                tracing::warn!(error = %pg::describe(&error), "heartbeat: connecting again");
                 connection = None;
             }
             Err(error) => {
@@ -59,4 +58,14 @@ async fn beat(work: Work, connection: sqlx::PgConnection, lost: CancellationToke
             }
         }
     }
+}
+
+async fn once(work: &Work, connection: &mut sqlx::PgConnection) -> Result<(), LeaseError> {
+    work.ledger.renew_lease(connection, work.lease).await?;
+    if work.lease.leads
+        && let Err(error) = work.ledger.sample_writes(connection, &work.run).await
+    {
+        tracing::debug!(%error, "write counters");
+    }
+    Ok(())
 }

@@ -114,6 +114,7 @@ impl Tool {
             sink: self.sink.clone(),
             stop: self.stop.clone(),
             actor: self.actor.clone(),
+            pulse: self.pulse.clone(),
         };
         work.emit(Event::Joined { name: run.name().to_string() });
         work.emit(Event::PhaseStarted { phase: step.key.phase });

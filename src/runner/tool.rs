@@ -15,6 +15,7 @@ use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
 use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::plan::Plan;
+use crate::pulse::Pulse;
 use crate::run::{Entry, Mode, Outcome, Phase, Side};
 
 /// A database with its ledger, and where events go.
@@ -25,6 +26,7 @@ pub struct Tool {
     pub(super) actor: String,
     pub(super) sink: EventSink,
     pub(super) stop: CancellationToken,
+    pub(super) pulse: Pulse,
 }
 
 /// How a call ended.
@@ -52,7 +54,13 @@ impl Tool {
         sink: EventSink,
         stop: CancellationToken,
     ) -> Self {
-        Self { connector, ledger: Ledger::new(schema), actor, sink, stop }
+        Self { connector, ledger: Ledger::new(schema), actor, sink, stop, pulse: Pulse::default() }
+    }
+
+    /// Returns what tells whether the loops of a run that this tool works on still move. A program that wants to be ended
+    /// when they do not, as the command line does, watches it: [`Pulse::watch`].
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     async fn connect(&self) -> Result<sqlx::PgConnection, Error> {
@@ -347,6 +355,7 @@ impl Tool {
             sink: self.sink.clone(),
             stop: self.stop.clone(),
             actor: self.actor.clone(),
+            pulse: self.pulse.clone(),
         };
         let beat = heartbeat::start(work.clone(), connection);
         Ok((work, beat))

@@ -6,6 +6,7 @@ use crate::engine::compare;
 use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
+use crate::pulse::Pulse;
 use crate::run::{CompareSpec, Outcome, Phase};
 use crate::runner::Error;
 
@@ -29,6 +30,8 @@ pub struct Work {
     pub stop: CancellationToken,
     /// Who we are, for the log.
     pub actor: String,
+    /// Where the loops show that they are alive.
+    pub pulse: Pulse,
 }
 
 impl Work {

@@ -13,13 +13,14 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
-use tokio::sync::{Mutex, Notify, RwLock, watch};
+use tokio::sync::{Mutex, Notify, RwLock};
 use tokio::task::JoinHandle;
 
 use self::ledger::RowState;
 pub use self::ledger::{Ledger, LostWrite, Side};
 use super::stats::Latencies;
 use crate::ident::TableName;
+use crate::latest::Latest;
 use crate::plan;
 use crate::sql::{quote_ident, quote_literal};
 
@@ -214,7 +215,7 @@ struct Shared {
     subject: Subject,
     options: PgConnectOptions,
     gates: BTreeMap<Release, Gate>,
-    stopped: watch::Sender<bool>,
+    stopped: Latest<bool>,
     /// Whether the names of the pairs that keep their name are swapped.
     swapped: AtomicBool,
     /// Odd while the new columns exist and are kept in sync, as the activity of `Both` and `New` tells; each stretch
@@ -231,7 +232,7 @@ struct Shared {
 
 /// Lets the clients of one release through.
 struct Gate {
-    open: watch::Sender<bool>,
+    open: Latest<bool>,
     /// Read by each client for the length of one request, so that a writer knows when all are between requests.
     requests: RwLock<()>,
 }
@@ -309,12 +310,12 @@ impl Traffic {
                 owned[client].push(id);
             }
         }
-        let gate = |release| (release, Gate { open: watch::Sender::new(false), requests: RwLock::new(()) });
+        let gate = |release| (release, Gate { open: Latest::new(false), requests: RwLock::new(()) });
         let shared = Arc::new(Shared {
             subject,
             options,
             gates: Release::ALL.into_iter().map(gate).collect(),
-            stopped: watch::Sender::new(false),
+            stopped: Latest::new(false),
             swapped: AtomicBool::new(false),
             era: AtomicU64::new(0),
             relay,
@@ -339,14 +340,14 @@ impl Traffic {
     /// `Both` and `New` may be on only while the sync trigger is there, or after the run is done.
     pub async fn set_active(&self, release: Release, active: bool) {
         let Some(gate) = self.shared.gates.get(&release) else { return };
-        gate.open.send_replace(active);
+        gate.open.set(active);
         if !active {
             drop(gate.requests.write().await);
         }
         let in_sync = [Release::Both, Release::New]
             .iter()
             .filter_map(|release| self.shared.gates.get(release))
-            .any(|gate| *gate.open.borrow());
+            .any(|gate| gate.open.get());
         if in_sync != self.shared.era().is_some() {
             self.shared.era.fetch_add(1, Ordering::SeqCst);
         }
@@ -371,7 +372,7 @@ impl Traffic {
         loop {
             let progress = self.shared.progress.notified();
             let reached = self.shared.requests.iter().zip(&goals).all(|(client, goal)| {
-                let on = self.shared.gates.get(&client.0).is_some_and(|gate| *gate.open.borrow());
+                let on = self.shared.gates.get(&client.0).is_some_and(|gate| gate.open.get());
                 !on || done(client) >= *goal
             });
             if reached {
@@ -399,7 +400,7 @@ impl Traffic {
 
     /// Ends all clients after the request each is in, and returns what they did.
     pub async fn stop(self) -> TrafficReport {
-        self.shared.stopped.send_replace(true);
+        self.shared.stopped.set(true);
         let mut report = TrafficReport {
             statements: 0,
             failed_statements: 0,

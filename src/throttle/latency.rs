@@ -1,15 +1,14 @@
 //! Feels what an application feels: a small transaction, about 20 times a second, and how long it takes.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, Row};
-use tokio::sync::watch;
 
 use super::probe::harmless;
 use super::{Seen, Signal, Value};
 use crate::event::{Event, EventSink};
 use crate::ident::{RunId, TableName};
+use crate::latest::Latest;
 use crate::ledger::Ledger;
 use crate::pg::{self, Connector, ErrorClass};
 
@@ -44,8 +43,8 @@ pub(crate) enum Felt {
 }
 
 /// Probes for ever, whenever a goal is set, and publishes what nine of ten probes stay below.
-pub(crate) async fn feel(connector: Connector, sink: EventSink, seen: Arc<watch::Sender<Seen>>, felt: Felt) {
-    let mut wanted = seen.subscribe();
+pub(crate) async fn feel(connector: Connector, sink: EventSink, seen: Latest<Seen>, felt: Felt) {
+    let mut wanted = seen.follow();
     let mut told = String::new();
     loop {
         if wanted.wait_for(|seen| seen.wants(Signal::GoalLatency)).await.is_err() {
@@ -65,21 +64,21 @@ pub(crate) async fn feel(connector: Connector, sink: EventSink, seen: Arc<watch:
 }
 
 /// Probes until nobody wants to know any more.
-async fn probes(connector: &Connector, seen: &watch::Sender<Seen>, felt: &Felt) -> Result<(), sqlx::Error> {
+async fn probes(connector: &Connector, seen: &Latest<Seen>, felt: &Felt) -> Result<(), sqlx::Error> {
     let mut probe = Probe::open(connector, felt).await?;
     let mut window = Window::new(Instant::now());
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let Some(goal) = seen.borrow().limit(Signal::GoalLatency) else { return Ok(()) };
+        let Some(goal) = seen.get().limit(Signal::GoalLatency) else { return Ok(()) };
         if window.is_new() {
             probe.look_around().await?;
         }
         let began = Instant::now();
         probe.once().await?;
         if let Some(latency) = window.took(began, Instant::now(), goal) {
-            seen.send_modify(|seen| seen.set(Signal::GoalLatency, Value::Known(latency), None));
+            seen.change(|seen| seen.set(Signal::GoalLatency, Value::Known(latency), None));
         }
     }
 }

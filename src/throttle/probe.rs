@@ -1,13 +1,12 @@
 //! Runs the user's query, on a connection of its own: however slow it is, the other signals stay fresh.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{PgConnection, Row};
-use tokio::sync::watch;
 
 use super::{Seen, Signal, Value};
 use crate::event::{Event, EventSink};
+use crate::latest::Latest;
 use crate::pg::{self, Connector, ErrorClass};
 
 /// Between two runs of the query.
@@ -24,14 +23,14 @@ pub(super) async fn harmless(connector: &Connector, purpose: &str) -> Result<PgC
 
 /// Runs the query for ever, whenever its signal is wanted, and publishes its number. When it fails, people are told why,
 /// and the signal is left to grow old, which holds the backfill.
-pub(crate) async fn probe(connector: Connector, sink: EventSink, seen: Arc<watch::Sender<Seen>>, sql: String) {
+pub(crate) async fn probe(connector: Connector, sink: EventSink, seen: Latest<Seen>, sql: String) {
     // As a subquery it must be one query with one column and at most one row; the line break ends a comment.
     let text = format!("SELECT ({}\n)::float8", sql.trim().trim_end_matches(';'));
-    let mut wanted = seen.subscribe();
+    let mut wanted = seen.follow();
     let mut connection = None;
     let mut told = String::new();
     loop {
-        if !seen.borrow().wants(Signal::Probe) {
+        if !seen.get().wants(Signal::Probe) {
             connection = None;
             if wanted.wait_for(|seen| seen.wants(Signal::Probe)).await.is_err() {
                 return;
@@ -39,7 +38,7 @@ pub(crate) async fn probe(connector: Connector, sink: EventSink, seen: Arc<watch
         }
         let message = match once(&connector, &mut connection, &text).await {
             Ok(Some(number)) if number.is_finite() => {
-                seen.send_modify(|seen| seen.set(Signal::Probe, Value::Known(number), None));
+                seen.change(|seen| seen.set(Signal::Probe, Value::Known(number), None));
                 String::new()
             }
             Ok(_) => "the probe query gives no number: the backfill holds".to_owned(),

@@ -1,16 +1,15 @@
 //! Reads the signals, on a connection of its own.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, Row};
-use tokio::sync::watch;
 
 use super::decide::Value;
 use super::lag::LagTracker;
 use super::{Seen, Signal};
 use crate::event::{Event, EventSink};
+use crate::latest::Latest;
 use crate::pg::{self, Connector, ErrorClass};
 
 /// Between two looks at what changes quickly.
@@ -31,7 +30,7 @@ const SLOWLY: [Signal; 5] =
 
 /// Reads the signals that are wanted for ever, connecting again as often as need be, and publishes them. A signal that
 /// cannot be read is left to grow old: what that means is decided elsewhere.
-pub(crate) async fn sample(connector: Connector, sink: EventSink, seen: Arc<watch::Sender<Seen>>, table_oid: i64) {
+pub(crate) async fn sample(connector: Connector, sink: EventSink, seen: Latest<Seen>, table_oid: i64) {
     let mut sampler = Sampler {
         sink,
         seen,
@@ -56,7 +55,7 @@ pub(crate) async fn sample(connector: Connector, sink: EventSink, seen: Arc<watc
 
 struct Sampler {
     sink: EventSink,
-    seen: Arc<watch::Sender<Seen>>,
+    seen: Latest<Seen>,
     table_oid: i64,
     lag: LagTracker,
     /// The latest numbers of sessions.
@@ -101,7 +100,7 @@ impl Sampler {
 
     /// Looks at one signal, if it is wanted. Only the loss of the connection is an error.
     async fn look(&mut self, connection: &mut PgConnection, signal: Signal) -> Result<(), sqlx::Error> {
-        if !self.seen.borrow().wants(signal) {
+        if !self.seen.get().wants(signal) {
             return Ok(());
         }
         let found = match signal {
@@ -119,13 +118,13 @@ impl Sampler {
                 if value == Value::Off && signal != Signal::WalArchiveBacklog {
                     self.tell_off(signal);
                 }
-                self.seen.send_modify(|seen| seen.set(signal, value, server_limit));
+                self.seen.change(|seen| seen.set(signal, value, server_limit));
             }
             Ok(None) => {}
             Err(error) if pg::class_of(&error) == ErrorClass::Connection => return Err(error),
             Err(error) if pg::sqlstate(&error).as_deref() == Some("42501") => {
                 self.tell_off(signal);
-                self.seen.send_modify(|seen| seen.set(signal, Value::Off, None));
+                self.seen.change(|seen| seen.set(signal, Value::Off, None));
             }
             Err(error) => self.tell(format!("{} cannot be read: {}", signal.name(), pg::describe(&error))),
         }

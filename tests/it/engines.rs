@@ -11,6 +11,7 @@ use crossfade::ledger::{LeaseError, Ledger, LedgerError, NewRun};
 use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
 use crossfade::plan::parse;
+use crossfade::pulse::Pulse;
 use crossfade::run::{Action, CompareSpec, FillSpec, Outcome, Phase, Side};
 use crossfade::runner::{Error, Work};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -101,6 +102,7 @@ impl Stage {
             sink,
             stop: CancellationToken::new(),
             actor: "test".to_owned(),
+            pulse: Pulse::default(),
         };
         Self { database, work, events, heartbeat }
     }

@@ -8,6 +8,7 @@ use crossfade::event;
 use crossfade::ledger::{LeaseError, Ledger, LedgerError};
 use crossfade::names::LedgerSchema;
 use crossfade::pg::{self, Connector};
+use crossfade::pulse::Pulse;
 use crossfade::run::{Action, Entry, Phase, StepKey};
 use crossfade::runner::{Error, Work};
 use crossfade::testkit::fleet;
@@ -281,6 +282,7 @@ async fn behind_a_lease_that_has_expired_no_batch_commits() {
         sink: event::silent(),
         stop: CancellationToken::new(),
         actor: "guest".to_owned(),
+        pulse: Pulse::default(),
     };
     let zombie = tokio::spawn(async move {
         let mut steps = work.run.program.steps.iter();

@@ -21,3 +21,4 @@ mod sync_trigger;
 mod throttle;
 mod traffic_works;
 mod values;
+mod watchdog;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, Row};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::method::{Method, Shape};
@@ -13,7 +12,9 @@ use super::orders::{Orders, Settings};
 use super::privileged::{self, Refused};
 use super::worker::{Left, Worker};
 use crate::event::Event;
-use crate::ledger::{FillProgress, FillReport};
+use crate::failpoint;
+use crate::latest::Latest;
+use crate::ledger::{FillProgress, FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
 use crate::run::{Action, FillSpec, PaceReport, Phase, StepKey, What};
 use crate::runner::{Error, Work};
@@ -77,7 +78,8 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
         lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
         batch_timeout: deadlock_timeout.mul_f64(0.9),
     });
-    Control::start(shared, connection).await?.run().await
+    let control = Control::start(shared, connection).await?;
+    work.pulse.beating("the control loop of the backfill", Box::pin(control.run())).await
 }
 
 /// Connects, again and again while the server is away.
@@ -116,8 +118,8 @@ struct Control {
     workers: JoinSet<(u16, Result<Left, Error>)>,
     /// Numbers of the workers that are at work.
     at_work: BTreeSet<u16>,
-    orders: watch::Sender<Orders>,
-    seen: Arc<watch::Sender<Seen>>,
+    orders: Latest<Orders>,
+    seen: Latest<Seen>,
     pacer: Pacer,
     holds: Holds,
     /// Those who look at the signals; they end when this is dropped.
@@ -140,10 +142,10 @@ impl Control {
         let settings = settings.shared_by(processes);
         let mut wanted = Seen::default();
         wanted.want(&settings.limits, Instant::now());
-        let seen = Arc::new(watch::Sender::new(wanted));
+        let seen = Latest::new(wanted);
         let mut pacer = Pacer::new();
-        let pace = pacer.pace(&seen.borrow().at(Instant::now()), &settings.limits, settings.paused);
-        let orders = watch::Sender::new(Orders {
+        let pace = pacer.pace(&seen.get().at(Instant::now()), &settings.limits, settings.paused);
+        let orders = Latest::new(Orders {
             at: Instant::now(),
             paused: settings.paused,
             pace,
@@ -183,7 +185,7 @@ impl Control {
         self.hire();
         loop {
             tokio::select! {
-                _ = tick.tick() => match self.tick().await {
+                _ = tick.tick() => match self.timely_tick().await {
                     Err(error) if error.class() == ErrorClass::Connection => {
                         self.connection = control(&self.shared.work, false).await?;
                     }
@@ -243,13 +245,22 @@ impl Control {
 
     /// Starts workers up to the number that is wanted.
     fn hire(&mut self) {
-        let wanted = self.orders.borrow().workers;
+        let wanted = self.orders.get().workers;
         for number in 0..wanted {
             if self.at_work.insert(number) {
-                let worker = Worker::new(Arc::clone(&self.shared), number, self.orders.subscribe());
-                self.workers.spawn(async move { (number, worker.run().await) });
+                let worker = Worker::new(Arc::clone(&self.shared), number, self.orders.follow());
+                let pulse = self.shared.work.pulse.clone();
+                self.workers
+                    .spawn(async move { (number, pulse.beating("a worker of the backfill", worker.run()).await) });
             }
         }
+    }
+
+    /// One tick, which must not wait for the server for ever: by then orders are stale and the lease is lost.
+    async fn timely_tick(&mut self) -> Result<(), Error> {
+        failpoint::hit("backfill.control");
+        let ticked = tokio::time::timeout(lease_time(), self.tick()).await;
+        ticked.unwrap_or_else(|_| Err(pg::no_answer().into()))
     }
 
     async fn tick(&mut self) -> Result<(), Error> {
@@ -265,16 +276,16 @@ impl Control {
         let processes = self.look_around().await?;
         let settings = settings.shared_by(processes);
         let now = Instant::now();
-        let before = self.orders.borrow().clone();
-        self.seen.send_if_modified(|seen| seen.want(&settings.limits, now));
-        let pace = self.pacer.pace(&self.seen.borrow().at(now), &settings.limits, settings.paused);
+        let before = self.orders.get();
+        self.seen.change_if(|seen| seen.want(&settings.limits, now));
+        let pace = self.pacer.pace(&self.seen.get().at(now), &settings.limits, settings.paused);
         self.tell(&before, settings.paused, pace);
         let released = self.holds.at(now, settings.paused, &pace);
         let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == settings.rows_per_second;
         let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
         let (batch_target, workers) = (batch_target(&settings, &self.pacer), settings.workers);
         let method = self.shared.method.with(&settings);
-        self.orders.send_replace(Orders {
+        self.orders.set(Orders {
             at: now,
             paused: settings.paused,
             pace,
@@ -353,8 +364,7 @@ impl Control {
     }
 
     fn pace_report(&self, now: Instant) -> PaceReport {
-        let orders = self.orders.borrow();
-        let seen = self.seen.borrow();
+        let (orders, seen) = (self.orders.get(), self.seen.get());
         PaceReport::new(&orders.pace, orders.paused, &seen.at(now), seen.limit(Signal::GoalLatency))
     }
 
@@ -374,11 +384,10 @@ impl Control {
         let now = Instant::now();
         if over || now >= self.report_due {
             self.report_due = now + REPORT;
-            let held_by = if over { None } else { self.orders.borrow().held_by() };
+            let orders = self.orders.get();
+            let held_by = if over { None } else { orders.held_by() };
             let report = FillReport { rows_per_second, eta_seconds, held_by, pace: self.pace_report(now) };
-            if let (Pace::Slow { signal, factor, .. }, Some(reason)) =
-                (self.orders.borrow().pace, &report.pace.slowed_by)
-            {
+            if let (Pace::Slow { signal, factor, .. }, Some(reason)) = (orders.pace, &report.pace.slowed_by) {
                 let (signal, reason) = (signal.name().to_owned(), reason.clone());
                 work.emit(Event::Slowed { signal, speed: factor, reason });
             }
@@ -394,19 +403,19 @@ fn and_us(others: usize) -> u16 {
 }
 
 /// Starts those who look at the signals.
-fn watchers(shared: &Shared, seen: &Arc<watch::Sender<Seen>>) -> JoinSet<()> {
+fn watchers(shared: &Shared, seen: &Latest<Seen>) -> JoinSet<()> {
     let Work { connector, sink, ledger, run, .. } = &shared.work;
     let (plan, table_oid) = (&run.plan, shared.table_oid());
     let mut watchers = JoinSet::new();
-    watchers.spawn(throttle::sample(connector.clone(), sink.clone(), Arc::clone(seen), table_oid));
+    watchers.spawn(throttle::sample(connector.clone(), sink.clone(), seen.clone(), table_oid));
     if let Some(probe) = &plan.throttle.probe {
-        watchers.spawn(throttle::probe(connector.clone(), sink.clone(), Arc::clone(seen), probe.sql.clone()));
+        watchers.spawn(throttle::probe(connector.clone(), sink.clone(), seen.clone(), probe.sql.clone()));
     }
     let felt = plan.backfill.latency_probe.clone().map_or_else(
         || Felt::Own { ledger: ledger.clone(), run: run.id, table: shared.spec.table.clone(), table_oid },
         Felt::Query,
     );
-    watchers.spawn(throttle::feel(connector.clone(), sink.clone(), Arc::clone(seen), felt));
+    watchers.spawn(throttle::feel(connector.clone(), sink.clone(), seen.clone(), felt));
     watchers
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
-use tokio::sync::watch;
 
 use super::control::{Shared, connect};
 use super::horizon::Horizon;
@@ -15,6 +14,7 @@ use super::pace::BatchSize;
 use super::slices::{Cutter, Verdict};
 use super::strict::Strictness;
 use crate::event::{Blocker, Event};
+use crate::latest::Following;
 use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window};
 use crate::pg::{self, Connector, ErrorClass};
 use crate::plan::LongTransactions;
@@ -74,7 +74,7 @@ enum Batch {
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: u16,
-    orders: watch::Receiver<Orders>,
+    orders: Following<Orders>,
     connection: Option<(PgConnection, i32)>,
     size: BatchSize,
     /// Rows that are written but not yet paid for.
@@ -104,8 +104,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, number: u16, orders: watch::Receiver<Orders>) -> Self {
-        let size = BatchSize::new(orders.borrow().batch_target);
+    pub(super) fn new(shared: Arc<Shared>, number: u16, orders: Following<Orders>) -> Self {
+        let size = BatchSize::new(orders.peek().batch_target);
         let aside = BTreeSet::new();
         let strict = Strictness::new(shared.spec.has_strict());
         let cutter = Cutter::new(shared.method.free);
@@ -222,7 +222,7 @@ impl Worker {
 
     /// Returns how the next window is gone through.
     async fn method(&mut self) -> Result<Method, Error> {
-        let wanted = self.orders.borrow().method.with_longer_windows(self.longer);
+        let wanted = self.orders.peek().method.with_longer_windows(self.longer);
         if self.fruitless >= FRUITLESS {
             return Ok(wanted.single());
         }
@@ -268,7 +268,8 @@ impl Worker {
             }
             return Ok(());
         }
-        let may_last_longer = self.longer < LONGEST && !self.orders.borrow().method.fixed;
+        let orders = self.orders.peek();
+        let may_last_longer = self.longer < LONGEST && !orders.method.fixed;
         if may_last_longer && horizon.seconds.is_some_and(|seconds| seconds < SHORT_TRANSACTION) {
             // Perhaps nothing but short transactions, longer than it takes to come back.
             self.longer *= LONGER;
@@ -278,7 +279,7 @@ impl Worker {
             "updates do not find room on their pages ({hot} of {rows} did): {} keeps dead rows from being pruned",
             horizon.describe()
         );
-        if self.orders.borrow().long_transactions == LongTransactions::Wait {
+        if orders.long_transactions == LongTransactions::Wait {
             self.await_horizon(horizon, what, window).await
         } else {
             if self.in_vain_until.is_none() {
@@ -296,7 +297,7 @@ impl Worker {
         self.shared.work.emit(Event::Waiting { reason: format!("{what}, and the plan says to wait"), seconds: None });
         while horizon.oldest_xid < until
             && !self.shared.work.stop.is_cancelled()
-            && self.orders.borrow().long_transactions == LongTransactions::Wait
+            && self.orders.peek().long_transactions == LongTransactions::Wait
         {
             self.sleep(LOOK_AGAIN).await;
             let (connection, _) = self.connection().await?;
@@ -312,16 +313,17 @@ impl Worker {
         if self.aside.contains(&from) {
             return self.put_aside(window, from).await;
         }
-        let max_rows = self.orders.borrow().rate.as_ref().map(|rate| (rate.rows_per_second() / 2).max(1));
-        self.size.set_target(self.orders.borrow().batch_target.min(self.shared.batch_timeout / 2));
-        let workers = self.orders.borrow().workers.saturating_mul(self.orders.borrow().processes);
+        let orders = self.orders.peek();
+        let max_rows = orders.rate.as_ref().map(|rate| (rate.rows_per_second() / 2).max(1));
+        self.size.set_target(orders.batch_target.min(self.shared.batch_timeout / 2));
+        let workers = orders.workers.saturating_mul(orders.processes);
         let most = Method::most_pages(window.parts, window.to - window.from, workers);
         let mut to = from.saturating_add(self.size.pages(max_rows).min(most)).min(window.to);
         if let Some(&page) = self.aside.range(from..to).next() {
             to = page;
         }
         let observer = if window.late || self.waiting { Some(self.observe()) } else { None };
-        let outcome = self.batch(window, to).await;
+        let outcome = self.batch(window, to, orders.batch_target).await;
         let blockers = match (observer, &outcome) {
             (Some(observer), Ok(Batch::TableLocked(_) | Batch::RowLocked(_))) => observer.await.unwrap_or_default(),
             (observer, _) => {
@@ -381,13 +383,13 @@ impl Worker {
     }
 
     /// One transaction: prove the lease, fill, note the progress.
-    async fn batch(&mut self, window: &Window, to: u32) -> Result<Batch, Error> {
+    async fn batch(&mut self, window: &Window, to: u32, target: Duration) -> Result<Batch, Error> {
         let shared = Arc::clone(&self.shared);
         let row_lock = if window.late {
             shared.lock_timeout
         } else {
             // While it waits for a row, a batch keeps those that it has locked: no longer than it would take anyway.
-            shared.lock_timeout.min(self.orders.borrow().batch_target.max(Duration::from_millis(20)))
+            shared.lock_timeout.min(target.max(Duration::from_millis(20)))
         };
         let values = self.strict.values();
         // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
@@ -458,7 +460,7 @@ impl Worker {
             if self.shared.work.stop.is_cancelled() {
                 return Some(Left::Stopped);
             }
-            let orders = self.orders.borrow_and_update().clone();
+            let orders = self.orders.get();
             if between_windows && !self.open && self.number >= orders.workers {
                 return Some(Left::NotNeeded);
             }
@@ -485,7 +487,7 @@ impl Worker {
     async fn rest(&mut self, time: Duration) {
         let began = Instant::now();
         while !self.shared.work.stop.is_cancelled() {
-            let speed = self.orders.borrow_and_update().pace.speed();
+            let speed = self.orders.get().pace.speed();
             if speed <= 0.0 {
                 return;
             }

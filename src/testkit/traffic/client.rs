@@ -89,10 +89,10 @@ impl Client {
     pub(super) async fn run(mut self) -> Outcome {
         let shared = Arc::clone(&self.shared);
         let Some(gate) = shared.gates.get(&self.release) else { return self.outcome };
-        let (mut open, mut stopped) = (gate.open.subscribe(), shared.stopped.subscribe());
+        let (mut open, mut stopped) = (gate.open.follow(), shared.stopped.follow());
         let mut next = Instant::now();
         loop {
-            if !*open.borrow() {
+            if !open.peek() {
                 tokio::select! {
                     () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => {}
                     () = async { drop(open.wait_for(|open| *open).await) } => {}
@@ -104,11 +104,11 @@ impl Client {
                 self.due = (next.elapsed() > TIMER_STEP).then_some(next);
                 next += period;
             }
-            if *stopped.borrow() {
+            if stopped.peek() {
                 return self.outcome;
             }
             let between_requests = gate.requests.read().await;
-            if *open.borrow() {
+            if open.peek() {
                 self.request().await;
                 if let Some((_, count)) = shared.requests.get(self.number) {
                     count.fetch_add(1, Ordering::SeqCst);
