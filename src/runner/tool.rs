@@ -225,7 +225,8 @@ impl Tool {
     /// [`Error::Blocked`] naming the setting that does not exist or the value that it cannot take.
     pub async fn tune(&self, name: &str, settings: &[(String, String)]) -> Result<(), Error> {
         for (key, value) in settings {
-            crate::engine::fill::check_setting(key, value).map_err(|reason| Error::Blocked { reason })?;
+            crate::plan::settings::check(key, value)
+                .map_err(|wrong| Error::Blocked { reason: format!("{wrong}; {}", wrong.help) })?;
         }
         let mut connection = self.connect().await?;
         let run = self.ledger.find(&mut connection, name).await?;
