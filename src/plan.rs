@@ -18,6 +18,7 @@ mod suggest;
 mod tests;
 mod validate;
 mod words;
+mod write;
 mod yaml;
 
 pub use bytes::{Bytes, BytesError};
@@ -33,6 +34,7 @@ pub use model::{
 pub use schema::json_schema;
 pub use settings::Settings;
 pub use words::Word;
+pub use write::{to_json, to_yaml};
 
 /// Returns the plan that `text` describes. `file_name` is only used in messages.
 ///

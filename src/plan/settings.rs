@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::diagnostic::Code;
-use super::{Backfill, Bytes, Contract, Probe, Throttle, Verify, suggest};
+use super::{Backfill, Bytes, Contract, Probe, Throttle, Verify, Word, suggest};
 
 /// A setting.
 #[derive(Debug)]
@@ -187,13 +187,22 @@ impl Setting {
             Kind::Data => format!("an amount of data, such as {example}"),
             Kind::Whole { least, most } => format!("a number from {least} to {most}"),
             Kind::Number => "a number".to_owned(),
-            Kind::Words(words) => words.iter().map(|word| word.word).collect::<Vec<_>>().join(" or "),
+            Kind::Words(words) => any_of(words),
             Kind::Sql => "a query".to_owned(),
         };
         if let Some(off) = self.off {
             let _ = write!(text, ", or {off}");
         }
         text
+    }
+}
+
+/// Returns the words with commas and an `or`.
+fn any_of(words: &[Word]) -> String {
+    let words: Vec<_> = words.iter().map(|word| word.word).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
     }
 }
 
@@ -250,10 +259,10 @@ pub fn markdown() -> String {
             ("", None) => "none",
             (default, _) => default,
         };
-        let tune = if setting.place == Place::Plan { "" } else { "yes" };
-        let path = match setting.place {
-            Place::Tune => setting.name(),
-            Place::Plan | Place::Both => setting.path,
+        let (path, tune) = match setting.place {
+            Place::Plan => (setting.path, "no"),
+            Place::Both => (setting.path, "yes"),
+            Place::Tune => (setting.name(), "only there"),
         };
         let takes = setting.takes();
         let _ = writeln!(text, "| `{path}` | {takes} | {default} | {tune} | {} |", setting.about.replace('|', "\\|"));

@@ -12,6 +12,9 @@ use crate::run::Phase;
 /// Every kind of problem, by a plan that has just that one.
 mod problems;
 
+/// Plans that are written as files again.
+mod written;
+
 /// The plan of design notes and README, with every key there is.
 const FULL: &str = r#"
 version: 1

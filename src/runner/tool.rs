@@ -15,7 +15,7 @@ use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
 use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::plan::Plan;
-use crate::run::{Entry, Mode, Outcome, Phase, Side};
+use crate::run::{Entry, Mode, Outcome, Phase, Program, Side};
 
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
@@ -217,6 +217,16 @@ impl Tool {
         let setting = ("paused".to_owned(), paused.to_string());
         self.ledger.record_settings(&mut connection, &run, &[entry], &[setting], &self.actor).await?;
         Ok(())
+    }
+
+    /// Returns the plan of the run and the program it was compiled to, as the ledger has them.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn stored(&self, name: &str) -> Result<(Plan, Program), Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.find(&mut connection, name).await?;
+        Ok((run.plan, run.program))
     }
 
     /// Changes live settings of the run; a running backfill follows before its next batch.
