@@ -17,6 +17,7 @@ mod resume;
 mod rollback;
 mod run;
 mod schema;
+mod show;
 mod signals;
 mod start;
 mod status;
@@ -118,6 +119,7 @@ enum Command {
     Tune(tune::Args),
     Rollback(rollback::Args),
     History(history::Args),
+    Show(show::Args),
     Demo(demo::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -161,6 +163,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
         Command::Tune(args) => tune::run(&args, context).await,
         Command::Rollback(args) => rollback::run(&args, context).await,
         Command::History(args) => history::run(&args, context).await,
+        Command::Show(args) => show::run(&args, context).await,
         Command::Demo(args) => demo::run(&args, context).await,
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -1,19 +1,24 @@
 //! Plan files: parsed with positions, validated into [`Plan`], all problems reported at once.
 //!
-//! Text becomes a tree of places (`yaml`), the tree a JSON value that is held against the schema (`structure`), that
-//! a `PlanFile` of optional parts, and those, where nothing contradicts anything, a [`Plan`] (`validate`).
+//! Text becomes a tree of places (`yaml`). The tree is held against the form of a plan (`structure`; `form`, `file` and
+//! `settings` say what the form is) and becomes a `PlanFile` of optional parts, and those, where nothing contradicts
+//! anything, a [`Plan`] (`validate`).
 
 mod bytes;
 mod change;
 mod diagnostic;
 mod file;
+mod form;
 mod model;
 mod schema;
+pub mod settings;
 mod structure;
 mod suggest;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod words;
+mod write;
 mod yaml;
 
 pub use bytes::{Bytes, BytesError};
@@ -27,6 +32,9 @@ pub use model::{
     OnError, Plan, Probe, Requires, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
 };
 pub use schema::json_schema;
+pub use settings::Settings;
+pub use words::Word;
+pub use write::{to_json, to_yaml};
 
 /// Returns the plan that `text` describes. `file_name` is only used in messages.
 ///
@@ -38,7 +46,7 @@ pub fn parse(file_name: &str, text: &str) -> Result<Plan, PlanErrors> {
     let mut problems = Vec::new();
     let plan = yaml::read(text, &mut problems).and_then(|root| {
         let typed = structure::check(&root, &mut problems);
-        validate::validate(&typed.file, text, &typed.places, &mut problems)
+        validate::validate(typed, text, &mut problems)
     });
     match plan {
         Some(plan) if problems.is_empty() => Ok(plan),

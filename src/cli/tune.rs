@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use super::context::{Context, run_name};
 use super::error::CliError;
 use super::exit_code;
-use crate::engine::fill;
+use crate::plan::settings;
 
 /// Change settings of a run while it goes on, such as its rows a second
 #[derive(Debug, clap::Args)]
+#[command(after_help = format!("Settings:\n{}", settings::listing()))]
 pub(super) struct Args {
     /// The run
     name: String,
@@ -35,7 +36,8 @@ fn pair(text: &str) -> Result<(String, String), CliError> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() && !value.trim().is_empty() => {
             let (key, value) = (key.trim(), value.trim());
-            fill::check_setting(key, value).map_err(|reason| CliError::usage("usage::setting", reason, HELP))?;
+            settings::check(key, value)
+                .map_err(|wrong| CliError::usage("usage::setting", wrong.to_string(), &wrong.help))?;
             Ok((key.to_owned(), value.to_owned()))
         }
         _ => Err(CliError::usage("usage::setting", format!("`{text}` is not KEY=VALUE"), HELP)),

@@ -18,6 +18,5 @@ mod worker;
 
 pub use control::run;
 pub use method::{Method, Shape};
-pub use orders::check_setting;
 pub(crate) use pace::BatchSize;
 pub(crate) use rehearse::Page;

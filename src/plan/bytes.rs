@@ -43,6 +43,15 @@ impl FromStr for Bytes {
     }
 }
 
+impl Bytes {
+    /// Returns the exact amount as a setting has it: `10GB`, `1536kB`.
+    pub(super) fn written(self) -> String {
+        let divides = |(_, factor): &(&str, u64)| self.0 >= *factor && self.0.is_multiple_of(*factor);
+        let (unit, factor) = UNITS.into_iter().find(divides).unwrap_or(("B", 1));
+        format!("{}{unit}", self.0 / factor)
+    }
+}
+
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = UNITS.into_iter().find(|(_, factor)| self.0 >= *factor).unwrap_or(("B", 1));
@@ -67,6 +76,7 @@ mod tests {
         ] {
             let parsed: Bytes = text.parse().unwrap();
             assert_eq!((parsed.0, parsed.to_string().as_str()), (bytes, shown));
+            assert_eq!(parsed.written().parse(), Ok(parsed));
         }
         assert_eq!("10".parse::<Bytes>(), Err(BytesError::NoUnit));
         for text in ["", "GB", "-1GB", "1.5GB", "10 GiBs", "99999999TB"] {

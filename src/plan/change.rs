@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words::words;
 use super::{OnConflict, OnError};
 use crate::ident::{ColumnName, RelationName, TableName};
 
@@ -152,21 +153,20 @@ pub struct ForeignKey {
     pub deferrable: Deferrable,
 }
 
-/// What happens to rows when the row that they refer to changes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ReferentialAction {
-    /// The statement fails, if it has not mended it by its end.
-    #[default]
-    NoAction,
-    /// The statement fails at once.
-    Restrict,
-    /// They are deleted, or follow.
-    Cascade,
-    /// Their columns become NULL.
-    SetNull,
-    /// Their columns get their defaults.
-    SetDefault,
+words! {
+    /// What happens to rows when the row that they refer to changes.
+    pub enum ReferentialAction {
+        /// The statement fails, if it has not mended it by its end.
+        NoAction = "no_action" (default),
+        /// The statement fails at once.
+        Restrict = "restrict",
+        /// They are deleted, or follow.
+        Cascade = "cascade",
+        /// Their columns become NULL.
+        SetNull = "set_null",
+        /// Their columns get their defaults.
+        SetDefault = "set_default",
+    }
 }
 
 impl ReferentialAction {
@@ -182,17 +182,16 @@ impl ReferentialAction {
     }
 }
 
-/// When a constraint is checked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Deferrable {
-    /// At the end of each statement.
-    #[default]
-    NotDeferrable,
-    /// At the end of each statement, unless a transaction says otherwise.
-    Deferrable,
-    /// At the end of the transaction.
-    InitiallyDeferred,
+words! {
+    /// When a constraint is checked.
+    pub enum Deferrable {
+        /// At the end of each statement.
+        NotDeferrable = "not_deferrable" (default),
+        /// At the end of each statement, unless a transaction says otherwise.
+        Deferrable = "deferrable",
+        /// At the end of the transaction.
+        InitiallyDeferred = "initially_deferred",
+    }
 }
 
 impl Deferrable {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Change, Pair};
+use super::words::words;
+use super::{Bytes, Change, Pair, Settings};
 use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
 use crate::run::Phase;
 
@@ -36,6 +37,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Returns the values of all settings.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            backfill: self.backfill.clone(),
+            throttle: self.throttle.clone(),
+            verify: self.verify.clone(),
+            contract: self.contract.clone(),
+            sub_passes: None,
+            window_pages: None,
+        }
+    }
+
     /// Returns the tag that names every object of this plan's run.
     pub fn tag(&self) -> RunTag {
         RunTag::new(&self.name)
@@ -47,27 +60,26 @@ impl Plan {
     }
 }
 
-/// Who wins an inconsistent pair.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnConflict {
-    /// The value written to the new column.
-    #[default]
-    NewWins,
-    /// The value written to the old column.
-    OldWins,
-    /// Nobody: the statement fails.
-    Error,
+words! {
+    /// Who wins an inconsistent pair.
+    pub enum OnConflict {
+        /// The value written to the new column.
+        NewWins = "new_wins" (default),
+        /// The value written to the old column.
+        OldWins = "old_wins",
+        /// Nobody: the statement fails.
+        Error = "error",
+    }
 }
 
-/// What a conversion that raises does to the application's write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnError {
-    /// The other side is left empty and the row counts as unconverted.
-    Leave,
-    /// The statement fails with the conversion's own error.
-    Reject,
+words! {
+    /// What a conversion that raises does to the application's write.
+    pub enum OnError {
+        /// The other side is left empty and the row counts as unconverted.
+        Leave = "leave",
+        /// The statement fails with the conversion's own error.
+        Reject = "reject",
+    }
 }
 
 /// Which indexes the new column gets.
@@ -81,26 +93,24 @@ pub struct Indexes {
     pub add: Vec<AddIndex>,
 }
 
-/// When indexes are built. Unique ones always come late, in `verify`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BuildIndexes {
-    /// Before the backfill.
-    #[default]
-    BeforeBackfill,
-    /// After the backfill: faster, see ARCHITECTURE.md.
-    AfterBackfill,
+words! {
+    /// When indexes are built. Unique ones always come late, in `verify`.
+    pub enum BuildIndexes {
+        /// Before the backfill.
+        BeforeBackfill = "before_backfill" (default),
+        /// After the backfill: faster, see ARCHITECTURE.md.
+        AfterBackfill = "after_backfill",
+    }
 }
 
-/// Which of the old column's indexes get a twin.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CopyIndexes {
-    /// Every one.
-    #[default]
-    All,
-    /// None; they go with the old column.
-    None,
+words! {
+    /// Which of the old column's indexes get a twin.
+    pub enum CopyIndexes {
+        /// Every one.
+        All = "all" (default),
+        /// None; they go with the old column.
+        None = "none",
+    }
 }
 
 /// An index to be built on the table besides the twins: a plain btree.
@@ -137,32 +147,31 @@ pub struct Backfill {
     pub latency_probe: Option<String>,
 }
 
-/// What becomes of the table's triggers when the backfill updates its rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Triggers {
-    /// They fire: time stamps move, audit rows are written.
-    #[default]
-    Fire,
-    /// None fires but those that are set to ENABLE ALWAYS or REPLICA (the server's `session_replication_role = replica`).
-    Skip,
+words! {
+    /// What becomes of the table's triggers when the backfill updates its rows.
+    pub enum Triggers {
+        /// They fire: time stamps move, audit rows are written.
+        Fire = "fire" (default),
+        /// None fires but those that are set to ENABLE ALWAYS or REPLICA (the server's `session_replication_role = replica`).
+        Skip = "skip",
+    }
 }
 
-/// How page images in the write-ahead log are compressed (the server's `wal_compression`, for the backfill's own sessions).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WalCompression {
-    /// Every server can; takes CPU.
-    Pglz,
-    /// Since PostgreSQL 15, where it was built with it; takes next to no CPU.
-    Lz4,
-    /// Since PostgreSQL 15, where it was built with it.
-    Zstd,
+words! {
+    /// How page images in the write-ahead log are compressed (the server's `wal_compression`, for the backfill's own sessions).
+    pub enum WalCompression {
+        /// Every server can; takes CPU.
+        Pglz = "pglz",
+        /// Since PostgreSQL 15, where it was built with it; takes next to no CPU.
+        Lz4 = "lz4",
+        /// Since PostgreSQL 15, where it was built with it.
+        Zstd = "zstd",
+    }
 }
 
 impl WalCompression {
     /// Returns the value of the server's setting.
-    pub fn as_str(self) -> &'static str {
+    pub fn server_value(self) -> &'static str {
         match self {
             Self::Pglz => "on",
             Self::Lz4 => "lz4",
@@ -173,28 +182,18 @@ impl WalCompression {
 
 impl Default for Backfill {
     fn default() -> Self {
-        Self {
-            batch_target: Duration::from_millis(100),
-            max_rows_per_second: None,
-            workers: 1,
-            long_transactions: LongTransactions::default(),
-            triggers: Triggers::default(),
-            wal_compression: None,
-            goal_latency: None,
-            latency_probe: None,
-        }
+        super::settings::Settings::default().backfill
     }
 }
 
-/// What the backfill does while a long transaction keeps dead rows from being pruned, so that sub-passes find no room.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LongTransactions {
-    /// Goes through pages once until it is gone: the table and its indexes grow more.
-    #[default]
-    GoOn,
-    /// Waits until it is gone.
-    Wait,
+words! {
+    /// What the backfill does while a long transaction keeps dead rows from being pruned, so that sub-passes find no room.
+    pub enum LongTransactions {
+        /// Goes through pages once until it is gone: the table and its indexes grow more.
+        GoOn = "go_on" (default),
+        /// Waits until it is gone.
+        Wait = "wait",
+    }
 }
 
 /// Limits beyond which the backfill holds. `None` switches a signal off; by [`Default`], all of them are.
@@ -242,18 +241,24 @@ pub struct Contract {
     pub quiet: Duration,
 }
 
-/// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Day {
-    Mon,
-    Tue,
-    Wed,
-    Thu,
-    Fri,
-    Sat,
-    Sun,
+words! {
+    /// A day of the week.
+    pub enum Day {
+        /// Monday.
+        Mon = "mon",
+        /// Tuesday.
+        Tue = "tue",
+        /// Wednesday.
+        Wed = "wed",
+        /// Thursday.
+        Thu = "thu",
+        /// Friday.
+        Fri = "fri",
+        /// Saturday.
+        Sat = "sat",
+        /// Sunday.
+        Sun = "sun",
+    }
 }
 
 /// When each phase may run.

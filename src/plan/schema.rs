@@ -1,138 +1,103 @@
-//! The JSON Schema of plan files, and the ways to look things up in it.
+//! The JSON Schema of plan files.
 
-use std::sync::LazyLock;
+use serde_json::{Map as Object, Value, json};
 
-use serde_json::{Map, Value};
+use super::Word;
+use super::form::{Form, Key, Map};
+use super::settings::{Kind, Setting};
+use super::structure::plan_form;
 
-use super::file::PlanFile;
-
-/// The schema, made once.
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let mut schema = schemars::schema_for!(PlanFile).to_value();
-    tidy(&mut schema);
-    schema
-});
-
-/// Returns the JSON Schema of plan files, made from the types that are parsed. Editors complete plans with it, and
-/// [`super::parse`] finds all the problems of structure with it.
+/// Returns the JSON Schema of plan files, made from the description that [`super::parse`] follows. Editors complete plans
+/// with it.
 pub fn json_schema() -> Value {
-    SCHEMA.clone()
+    let mut schema = Object::new();
+    schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+    schema.insert("title".to_owned(), "crossfade plan".into());
+    let about = "A plan for crossfade: columns of one table that get another name or type while the table is in use.";
+    schema.insert("description".to_owned(), about.into());
+    schema.append(&mut form(plan_form()));
+    Value::Object(schema)
 }
 
-/// Removes what schemars says about `Option` (a key may be left out, but not be null) and about integer sizes.
-fn tidy(schema: &mut Value) {
-    match schema {
-        Value::Object(map) => {
-            if let Some(kept) = only_alternative(map) {
-                map.remove("anyOf");
-                map.extend(kept);
+fn form(form: &Form) -> Object<String, Value> {
+    let schema = match form {
+        Form::Map(map) => return object(map),
+        Form::List { of, least } => {
+            let mut list = from(json!({ "type": "array", "items": self::form(of) }));
+            if *least > 0 {
+                list.insert("minItems".to_owned(), (*least).into());
             }
-            if let Some(Value::Array(types)) = map.get_mut("type") {
-                types.retain(|kind| kind != "null");
-                if let [only] = types.as_slice() {
-                    let only = only.clone();
-                    map.insert("type".to_owned(), only);
-                }
-            }
-            if map.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
-                map.remove("format");
-            }
-            map.values_mut().for_each(tidy);
+            return list;
         }
-        Value::Array(items) => items.iter_mut().for_each(tidy),
-        _ => {}
+        Form::Text => json!({ "type": "string" }),
+        Form::Whole { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Form::Truth => json!({ "type": "boolean" }),
+        Form::Version => json!({ "type": "integer", "const": 1 }),
+        Form::Words(known) => words(known),
+        Form::Setting(setting) => self::setting(setting),
+    };
+    from(schema)
+}
+
+fn object(map: &Map) -> Object<String, Value> {
+    let properties: Object<String, Value> =
+        map.keys.iter().map(|key| (key.name.to_owned(), Value::Object(property(key)))).collect();
+    let required: Vec<_> = map.keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    let mut schema = from(json!({ "type": "object", "additionalProperties": false, "properties": properties }));
+    if !required.is_empty() {
+        schema.insert("required".to_owned(), required.into());
+    }
+    if map.one {
+        schema.append(&mut from(json!({ "minProperties": 1, "maxProperties": 1 })));
+    }
+    schema
+}
+
+fn property(key: &Key) -> Object<String, Value> {
+    let mut schema = from(json!({ "description": key.about }));
+    schema.append(&mut form(&key.form));
+    if let Some(default) = key.default {
+        schema.insert("default".to_owned(), typed(&key.form, default));
+    }
+    if let Some(example) = key.example {
+        schema.insert("examples".to_owned(), json!([typed(&key.form, example)]));
+    }
+    schema
+}
+
+/// Returns a text of the description as the value that stands in a plan.
+fn typed(form: &Form, text: &str) -> Value {
+    match form {
+        Form::Truth => (text == "true").into(),
+        Form::Whole { .. } => text.parse::<i64>().map_or(text.into(), Value::from),
+        Form::Setting(setting) if setting.kind.is_number() => text.parse::<i64>().map_or(text.into(), Value::from),
+        _ => text.into(),
     }
 }
 
-/// Returns what is left of `anyOf: [X, null]`.
-fn only_alternative(map: &Map<String, Value>) -> Option<Map<String, Value>> {
-    let [Value::Object(kept), null] = map.get("anyOf")?.as_array()?.as_slice() else { return None };
-    (null.get("type")? == "null").then(|| kept.clone())
+fn words(words: &[Word]) -> Value {
+    let one = |word: &Word| json!({ "type": "string", "const": word.word, "description": word.about });
+    json!({ "oneOf": words.iter().map(one).collect::<Vec<_>>() })
 }
 
-/// A part of the schema: what is expected at one place of a plan.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Expected<'a>(Option<&'a Value>);
-
-impl Expected<'static> {
-    pub(super) fn plan() -> Self {
-        Self(Some(&SCHEMA))
+fn setting(setting: &Setting) -> Value {
+    let mut schema = match setting.kind {
+        Kind::Time { .. } | Kind::Data | Kind::Sql => json!({ "type": "string" }),
+        Kind::Whole { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Number => json!({ "type": "number" }),
+        Kind::Words(known) => words(known),
+    };
+    if let (true, Some(off)) = (setting.kind.is_number(), setting.off) {
+        // The bounds are for numbers, the pattern is for text.
+        schema["type"] = json!([schema["type"], "string"]);
+        schema["pattern"] = format!("^{off}$").into();
     }
-
-    /// Returns what is expected at the JSON pointer `path`.
-    pub(super) fn at(path: &str) -> Self {
-        path.split('/').skip(1).fold(Self::plan(), |at, segment| match at.kind() {
-            Some("array") => at.item(),
-            _ => at.key(&unescape(segment)),
-        })
-    }
+    schema
 }
 
-impl<'a> Expected<'a> {
-    /// Returns what is expected under `key` of this map.
-    pub(super) fn key(self, key: &str) -> Self {
-        Self(self.properties().and_then(|map| map.get(key))).resolved()
+fn from(value: Value) -> Object<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Object::new(),
     }
-
-    /// Returns what is expected in this list.
-    pub(super) fn item(self) -> Self {
-        Self(self.0.and_then(|schema| schema.get("items"))).resolved()
-    }
-
-    fn resolved(self) -> Self {
-        let target = || {
-            let name = self.0?.get("$ref")?.as_str()?.strip_prefix("#/$defs/")?;
-            SCHEMA.get("$defs")?.get(name)
-        };
-        target().map_or(self, |schema| Self(Some(schema)))
-    }
-
-    fn properties(self) -> Option<&'a Map<String, Value>> {
-        self.0?.get("properties")?.as_object()
-    }
-
-    /// Returns the keys this map may have.
-    pub(super) fn keys(self) -> Vec<&'a str> {
-        self.properties().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default()
-    }
-
-    /// Returns whether this map must have `key`.
-    pub(super) fn requires(self, key: &str) -> bool {
-        let required = self.0.and_then(|schema| schema.get("required")).and_then(Value::as_array);
-        required.is_some_and(|keys| keys.iter().any(|required| required == key))
-    }
-
-    /// Returns the words allowed here, where only some are.
-    pub(super) fn words(self) -> Vec<&'a str> {
-        let list = |schema: &'a Value| schema.get("enum").and_then(Value::as_array).into_iter().flatten();
-        let alternatives = |schema: &'a Value| {
-            let each = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
-            each.flat_map(move |one| list(one).chain(one.get("const")))
-        };
-        self.0
-            .into_iter()
-            .flat_map(|schema| list(schema).chain(alternatives(schema)))
-            .filter_map(Value::as_str)
-            .collect()
-    }
-
-    /// Returns the JSON type expected here.
-    pub(super) fn kind(self) -> Option<&'a str> {
-        self.0?.get("type").and_then(Value::as_str).or_else(|| (!self.words().is_empty()).then_some("string"))
-    }
-
-    /// Returns the schema keyword's value.
-    pub(super) fn keyword(self, keyword: &str) -> Option<&'a Value> {
-        self.0?.get(keyword)
-    }
-}
-
-/// Returns a segment of a JSON pointer as the key it stands for.
-pub(super) fn unescape(segment: &str) -> String {
-    segment.replace("~1", "/").replace("~0", "~")
-}
-
-/// Returns `key` as a segment of a JSON pointer.
-pub(super) fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }

@@ -1,22 +1,25 @@
-//! Holds a plan file against the schema: keys, kinds of value, words and numbers.
+//! Holds a plan file against its form: keys, kinds of value, words and numbers.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use jsonschema::error::ValidationErrorKind;
-use jsonschema::{ValidationError, Validator};
-use serde_json::{Map, Value};
+use serde_json::{Map as Object, Value};
 
 use super::diagnostic::{Code, Problem};
-use super::file::PlanFile;
-use super::schema::{Expected, escape, json_schema, unescape};
+use super::file::{self, PlanFile};
+use super::form::{Form, Key, Map};
+use super::settings::{SECTIONS, Setting, Settings, integer};
 use super::suggest;
 use super::yaml::{Entry, Kind, Node};
 
-static VALIDATOR: LazyLock<Validator> =
-    LazyLock::new(|| jsonschema::validator_for(&json_schema()).expect("the schema of plan files is a valid schema"));
+static FORM: LazyLock<Form> = LazyLock::new(file::form);
+
+/// Returns the form of a whole plan.
+pub(super) fn plan_form() -> &'static Form {
+    &FORM
+}
 
 /// Kinds of change that are known by name but not built yet.
 const LATER: [&str; 5] = ["add_column", "drop_column", "add_index", "set_not_null", "add_constraint"];
@@ -24,6 +27,7 @@ const LATER: [&str; 5] = ["add_column", "drop_column", "add_index", "set_not_nul
 /// A plan file whose parts have the right form. Parts that have not are left out.
 pub(super) struct Typed {
     pub(super) file: PlanFile,
+    pub(super) settings: Settings,
     pub(super) places: Places,
 }
 
@@ -34,10 +38,6 @@ pub(super) struct Places(HashMap<String, Place>);
 struct Place {
     key: Option<Range<usize>>,
     value: Range<usize>,
-    /// The text as it was written, of a scalar.
-    text: Option<String>,
-    /// Whether the value stands between `{` and `}`.
-    flow: bool,
 }
 
 impl Places {
@@ -65,81 +65,211 @@ impl Places {
             }
         }
     }
-
-    fn text(&self, path: &str) -> Option<&str> {
-        self.0.get(path)?.text.as_deref()
-    }
 }
 
 /// Returns what of the plan has the right form; everything else becomes a problem.
 pub(super) fn check(root: &Node, problems: &mut Vec<Problem>) -> Typed {
-    let mut places = Places::default();
-    let mut value = convert(root, None, Expected::plan(), &mut String::new(), &mut places);
-    let mut wrong = Vec::new();
-    for error in VALIDATOR.iter_errors(&value) {
-        let path = error.instance_path().as_str().to_owned();
-        explain(&error, &path, &places, problems);
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected } => {
-                wrong.extend(unexpected.iter().map(|key| format!("{path}/{}", escape(key))));
-            }
-            // What is there may still be looked at.
-            ValidationErrorKind::Required { .. }
-            | ValidationErrorKind::MinItems { .. }
-            | ValidationErrorKind::MinProperties { .. }
-            | ValidationErrorKind::MaxProperties { .. } => {}
-            _ => wrong.push(path),
-        }
+    let mut walk = Walk { places: Places::default(), settings: Settings::default(), problems };
+    let mut value = walk.read(root, None, &FORM, &mut String::new()).unwrap_or_default();
+    if let Value::Object(map) = &mut value {
+        map.retain(|key, _| key != file::VERSION && SECTIONS.iter().all(|(section, _)| section != key));
+    } else {
+        value = Value::Object(Object::new());
     }
-    for path in &wrong {
-        remove(&mut value, path);
-    }
+    let Walk { places, settings, problems } = walk;
     let file = serde_json::from_value(value).unwrap_or_else(|error| {
-        // The schema is made from the types, so this is only reached if they ever disagree.
+        // Form and types are declared together, so this is only reached if they ever disagree.
         problems.push(Problem::new(Code::WrongType, root.span.start..root.span.start, error.to_string()));
         PlanFile::default()
     });
-    Typed { file, places }
+    Typed { file, settings, places }
 }
 
-/// Turns the tree into JSON: plain text becomes a number or a truth value only where one is expected.
-fn convert(node: &Node, key: Option<&Entry>, expected: Expected, path: &mut String, places: &mut Places) -> Value {
-    let mut place =
-        Place { key: key.map(|key| key.key_span.clone()), value: node.span.clone(), text: None, flow: false };
-    let value = match &node.kind {
-        Kind::Scalar { text, plain } => {
-            place.text = Some(text.clone());
-            scalar(text, *plain, node.is_null(), expected)
-        }
-        Kind::Seq(items) => Value::Array(
-            items
-                .iter()
-                .enumerate()
-                .map(|(index, item)| {
-                    within(path, &index.to_string(), |path| convert(item, None, expected.item(), path, places))
-                })
-                .collect(),
-        ),
-        Kind::Map { entries, flow } => {
-            place.flow = *flow;
-            let mut map = Map::new();
-            for entry in entries {
-                let expected_here = expected.key(&entry.key);
-                // A section whose keys are all commented out says nothing.
-                let section = matches!(expected_here.kind(), Some("object" | "array"));
-                if entry.value.is_null() && section && !expected.requires(&entry.key) {
-                    continue;
-                }
-                let value = within(path, &escape(&entry.key), |path| {
-                    convert(&entry.value, Some(entry), expected_here, path, places)
-                });
-                map.insert(entry.key.clone(), value);
+struct Walk<'a> {
+    places: Places,
+    settings: Settings,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Walk<'_> {
+    /// Returns the value of `node`, or of those of its parts that have the right form.
+    fn read(&mut self, node: &Node, key: Option<&Entry>, form: &Form, path: &mut String) -> Option<Value> {
+        self.place(node, key, path);
+        match (form, &node.kind) {
+            (Form::Map(map), Kind::Map { entries, flow }) => Some(self.map(map, entries, *flow, path)),
+            (Form::List { of, least }, Kind::Seq(items)) => self.list(of, *least, items, path),
+            (Form::Map(_) | Form::List { .. }, _) | (_, Kind::Seq(_) | Kind::Map { .. }) => {
+                self.wrong_type(path, node, form)
             }
-            Value::Object(map)
+            _ if node.is_null() => self.wrong_type(path, node, form),
+            (_, Kind::Scalar { text, plain }) => self.scalar(node, text, *plain, form, path),
         }
-    };
-    places.0.insert(path.clone(), place);
-    value
+    }
+
+    fn place(&mut self, node: &Node, key: Option<&Entry>, path: &str) {
+        let place = Place { key: key.map(|key| key.key_span.clone()), value: node.span.clone() };
+        self.places.0.insert(path.to_owned(), place);
+    }
+
+    fn map(&mut self, map: &Map, entries: &[Entry], flow: bool, path: &mut String) -> Value {
+        let (mut values, mut given, mut unknown) = (Object::new(), Vec::new(), Vec::new());
+        for entry in entries {
+            let Some(key) = map.key(&entry.key) else {
+                within(path, &escape(&entry.key), |path| self.place(&entry.value, Some(entry), path));
+                unknown.push(entry);
+                continue;
+            };
+            // A section whose keys are all commented out says nothing.
+            let section = matches!(key.form, Form::Map(_) | Form::List { .. });
+            if entry.value.is_null() && section && !key.required {
+                continue;
+            }
+            given.push(key.name);
+            let value = within(path, key.name, |path| self.read(&entry.value, Some(entry), &key.form, path));
+            if let Some(value) = value {
+                values.insert(key.name.to_owned(), value);
+            }
+        }
+        for entry in &unknown {
+            let problem = unknown_key(path, entry, map, flow);
+            self.problems.push(problem);
+        }
+        for key in map.keys.iter().filter(|key| key.required && !given.contains(&key.name)) {
+            self.missing(key, map, &unknown, path);
+        }
+        if map.one {
+            self.one_change(given.len(), &unknown, path);
+        }
+        Value::Object(values)
+    }
+
+    /// Items keep their numbers: an item that should be a map becomes an empty one, any other takes the list with it.
+    fn list(&mut self, of: &Form, least: usize, items: &[Node], path: &mut String) -> Option<Value> {
+        if items.len() < least {
+            let message = format!("`{}` is an empty list", last_key(path));
+            self.problems.push(
+                Problem::new(Code::EmptyValue, self.places.value(path), message).help("expected at least one item"),
+            );
+        }
+        let mut values = Vec::new();
+        let mut whole = true;
+        for (index, item) in items.iter().enumerate() {
+            let value = within(path, &index.to_string(), |path| self.read(item, None, of, path));
+            whole &= value.is_some() || of.map().is_some();
+            values.push(value.unwrap_or_else(|| Value::Object(Object::new())));
+        }
+        whole.then_some(Value::Array(values))
+    }
+
+    fn scalar(&mut self, node: &Node, text: &str, plain: bool, form: &Form, path: &str) -> Option<Value> {
+        let number = || integer(text).filter(|_| plain);
+        match form {
+            Form::Map(_) | Form::List { .. } => None,
+            Form::Text => Some(Value::from(text)),
+            Form::Truth => match text {
+                "true" | "True" | "TRUE" if plain => Some(true.into()),
+                "false" | "False" | "FALSE" if plain => Some(false.into()),
+                _ => self.wrong_type(path, node, form),
+            },
+            Form::Version => match number() {
+                Some(1) => Some(1.into()),
+                Some(other) => {
+                    let message = format!("plan format {other} is not one this crossfade reads");
+                    self.problems.push(
+                        Problem::new(Code::UnsupportedVersion, node.span.clone(), message)
+                            .help("write `version: 1`, or use a newer crossfade"),
+                    );
+                    None
+                }
+                None => self.wrong_type(path, node, form),
+            },
+            Form::Whole { least, most } => match number() {
+                Some(number) if (*least..=*most).contains(&number) => Some(number.into()),
+                Some(_) => {
+                    let message = format!("{text} is out of range for `{}`", last_key(path));
+                    let help = format!("expected a number from {least} to {most}");
+                    self.problems.push(Problem::new(Code::OutOfRange, node.span.clone(), message).help(help));
+                    None
+                }
+                None => self.wrong_type(path, node, form),
+            },
+            Form::Words(words) => {
+                if words.iter().any(|known| known.word == text) {
+                    return Some(Value::from(text));
+                }
+                let known: Vec<_> = words.iter().map(|known| known.word).collect();
+                let message = format!("`{text}` is not known{}", inside(path));
+                self.problems.push(
+                    Problem::new(Code::UnknownValue, node.span.clone(), message)
+                        .help(suggest::did_you_mean(text, &known)),
+                );
+                None
+            }
+            Form::Setting(setting) => {
+                self.setting(setting, node, text, plain, path);
+                None
+            }
+        }
+    }
+
+    fn setting(&mut self, setting: &'static Setting, node: &Node, text: &str, plain: bool, path: &str) {
+        if setting.kind.is_number() && !plain && setting.off != Some(text) {
+            self.wrong_type(path, node, &Form::Setting(setting));
+            return;
+        }
+        match setting.read(text) {
+            Ok(value) => self.settings.put(setting, &value),
+            Err(wrong) => {
+                let problem = Problem::new(wrong.code, node.span.clone(), wrong.message).help(wrong.help);
+                self.problems.push(match wrong.code {
+                    Code::WrongType => problem.label(format!("expected {}", setting.wanted())),
+                    _ => problem,
+                });
+            }
+        }
+    }
+
+    fn missing(&mut self, key: &Key, map: &Map, unknown: &[&Entry], path: &str) {
+        // A key that is not known here and was meant to be this one is complained about where it stands.
+        let names = map.names();
+        if unknown.iter().any(|entry| suggest::nearest(&entry.key, names.iter().copied()) == Some(key.name)) {
+            return;
+        }
+        let span = if path.is_empty() {
+            let start = self.places.value("").start;
+            start..start
+        } else {
+            self.places.key(path)
+        };
+        let name = key.name;
+        let problem = Problem::new(Code::MissingKey, span, format!("`{name}` is missing{}", inside(path)));
+        self.problems.push(match key.example {
+            Some(example) => problem.help(format!("for example `{name}: {example}`")),
+            None => problem.help(format!("add `{name}: ...`")),
+        });
+    }
+
+    fn one_change(&mut self, known: usize, unknown: &[&Entry], path: &str) {
+        let what = match known + unknown.len() {
+            1 => return,
+            0 => "holds no change",
+            // A kind nobody knows is enough of a complaint.
+            _ if unknown.iter().all(|entry| LATER.contains(&entry.key.as_str())) => "holds several changes",
+            _ => return,
+        };
+        let message = format!("this item of `changes` {what}");
+        self.problems.push(
+            Problem::new(Code::OneChangeEach, self.places.value(path), message)
+                .help("begin each change with a dash of its own: `- rename_column: { from: a, to: b }`"),
+        );
+    }
+
+    /// Complains about a value of another kind than expected, and returns none.
+    fn wrong_type(&mut self, path: &str, node: &Node, form: &Form) -> Option<Value> {
+        let problem = wrong_type(path, node, form);
+        self.problems.push(problem);
+        None
+    }
 }
 
 fn within<T>(path: &mut String, segment: &str, inner: impl FnOnce(&mut String) -> T) -> T {
@@ -148,135 +278,6 @@ fn within<T>(path: &mut String, segment: &str, inner: impl FnOnce(&mut String) -
     let result = inner(path);
     path.truncate(before);
     result
-}
-
-fn scalar(text: &str, plain: bool, null: bool, expected: Expected) -> Value {
-    if null {
-        return Value::Null;
-    }
-    let typed = match expected.kind() {
-        Some("integer") if plain => integer(text).map(Value::from),
-        Some("number") if plain => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from),
-        Some("boolean") if plain => match text {
-            "true" | "True" | "TRUE" => Some(Value::Bool(true)),
-            "false" | "False" | "FALSE" => Some(Value::Bool(false)),
-            _ => None,
-        },
-        _ => None,
-    };
-    typed.unwrap_or_else(|| Value::from(text))
-}
-
-/// Returns the whole number that YAML 1.2 reads in `text`.
-fn integer(text: &str) -> Option<i64> {
-    if let Some(digits) = text.strip_prefix("0x") {
-        i64::from_str_radix(digits, 16).ok()
-    } else if let Some(digits) = text.strip_prefix("0o") {
-        i64::from_str_radix(digits, 8).ok()
-    } else {
-        text.parse().ok()
-    }
-}
-
-/// Removes the value at `path`, so that the rest can be read. Items of lists keep their numbers: an item that should
-/// be a map becomes an empty one, any other takes the list with it.
-fn remove(root: &mut Value, path: &str) {
-    let Some((parent, last)) = path.rsplit_once('/') else {
-        *root = Value::Object(Map::new());
-        return;
-    };
-    match root.pointer_mut(parent) {
-        Some(Value::Object(map)) => {
-            map.shift_remove(&unescape(last));
-        }
-        Some(Value::Array(items)) if Expected::at(parent).item().kind() == Some("object") => {
-            if let Some(item) = last.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
-                *item = Value::Object(Map::new());
-            }
-        }
-        Some(Value::Array(_)) => remove(root, parent),
-        _ => {}
-    }
-}
-
-/// Adds the problems that one violation of the schema stands for.
-fn explain(error: &ValidationError, path: &str, places: &Places, problems: &mut Vec<Problem>) {
-    let expected = Expected::at(path);
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => {
-            problems.extend(unexpected.iter().map(|key| unknown_key(path, key, expected, places)));
-        }
-        ValidationErrorKind::Required { property } => {
-            let key = property.as_str().unwrap_or_default();
-            if misspelt(key, error.instance(), expected) {
-                return;
-            }
-            let span = if path.is_empty() { first_line(places) } else { places.key(path) };
-            let help = expected.key(key).keyword("examples").and_then(|examples| examples.get(0)?.as_str());
-            let problem = Problem::new(Code::MissingKey, span, format!("`{key}` is missing{}", inside(path)));
-            problems.push(match help {
-                Some(example) => problem.help(format!("for example `{key}: {example}`")),
-                None => problem.help(format!("add `{key}: ...`")),
-            });
-        }
-        ValidationErrorKind::Type { .. } => problems.push(wrong_type(path, error.instance(), expected, places)),
-        ValidationErrorKind::Enum { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
-            let typed = places.text(path).unwrap_or_default();
-            let problem = match error.instance().as_ref() {
-                Value::String(_) => Problem::new(
-                    Code::UnknownValue,
-                    places.value(path),
-                    format!("`{typed}` is not known{}", inside(path)),
-                )
-                .help(suggest::did_you_mean(typed, &expected.words())),
-                other => wrong_type(path, other, expected, places),
-            };
-            problems.push(problem);
-        }
-        // Says the same as the type does, unless it is a number.
-        ValidationErrorKind::Constant { expected_value } if error.instance().is_number() => {
-            let message = format!("plan format {} is not one this crossfade reads", error.instance());
-            problems.push(
-                Problem::new(Code::UnsupportedVersion, places.value(path), message)
-                    .help(format!("write `version: {expected_value}`, or use a newer crossfade")),
-            );
-        }
-        ValidationErrorKind::Constant { .. } => {}
-        ValidationErrorKind::Minimum { limit } => {
-            problems.push(out_of_range(path, places, &format!("expected {limit} or more")));
-        }
-        ValidationErrorKind::Maximum { limit } => {
-            problems.push(out_of_range(path, places, &format!("expected {limit} or less")));
-        }
-        ValidationErrorKind::MinItems { .. } => {
-            problems.push(
-                Problem::new(Code::EmptyValue, places.value(path), format!("`{}` is an empty list", last_key(path)))
-                    .help("expected at least one item"),
-            );
-        }
-        ValidationErrorKind::MinProperties { .. } => problems.push(one_change(path, places, "holds no change")),
-        ValidationErrorKind::MaxProperties { .. } => {
-            // A kind nobody knows is enough of a complaint.
-            let known = expected.keys();
-            let keys = error.instance().as_object().into_iter().flat_map(Map::keys);
-            if keys.clone().all(|key| known.contains(&key.as_str()) || LATER.contains(&key.as_str())) {
-                problems.push(one_change(path, places, "holds several changes"));
-            }
-        }
-        _ => problems.push(Problem::new(Code::WrongType, places.value(path), error.to_string())),
-    }
-}
-
-/// Returns whether a key that is not known here was meant to be `missing`, which is said where it stands.
-fn misspelt(missing: &str, map: &Value, expected: Expected) -> bool {
-    let known = expected.keys();
-    let unknown = map.as_object().into_iter().flat_map(Map::keys).filter(|key| !known.contains(&key.as_str()));
-    unknown.into_iter().any(|key| suggest::nearest(key, known.iter().copied()) == Some(missing))
-}
-
-fn first_line(places: &Places) -> Range<usize> {
-    let start = places.value("").start;
-    start..start
 }
 
 /// Returns the name of the nearest key at or above `path`.
@@ -292,40 +293,22 @@ fn inside(path: &str) -> String {
     }
 }
 
-fn one_change(path: &str, places: &Places, what: &str) -> Problem {
-    Problem::new(Code::OneChangeEach, places.value(path), format!("this item of `changes` {what}"))
-        .help("begin each change with a dash of its own: `- rename_column: { from: a, to: b }`")
-}
-
-fn out_of_range(path: &str, places: &Places, expected: &str) -> Problem {
-    let typed = places.text(path).unwrap_or_default();
-    let message = format!("{typed} is out of range for `{}`", last_key(path));
-    let problem = Problem::new(Code::OutOfRange, places.value(path), message);
-    if path.ends_with("/max_rows_per_second") && typed == "0" {
-        return problem.help("leave the key out for no bound");
+fn unknown_key(path: &str, entry: &Entry, map: &Map, flow: bool) -> Problem {
+    let (key, span, known) = (entry.key.as_str(), entry.key_span.clone(), map.names());
+    if map.one {
+        return unknown_change(key, span, &known);
     }
-    problem.help(expected)
-}
-
-fn unknown_key(path: &str, key: &str, expected: Expected, places: &Places) -> Problem {
-    let at = format!("{path}/{}", escape(key));
-    let span = places.key(&at);
-    let known = expected.keys();
-    let kinds = Expected::at("/changes/0").keys();
-    if known == kinds {
-        return unknown_change(key, span, &kinds);
-    }
-    let rename = last_key(path) == "rename_column";
     let nearest = suggest::nearest(key, known.iter().copied());
-    if rename && nearest.is_none() && Expected::at("/changes/0/change_type").keys().contains(&key) {
+    if last_key(path) == "rename_column" && nearest.is_none() && change_has("change_type", key) {
         return Problem::new(Code::NotForRename, span, format!("`{key}` has no meaning for a rename"))
             .help("a rename changes no value; use `change_type` for another type");
     }
     let whose = if path.is_empty() { " at the top of a plan".to_owned() } else { inside(path) };
     let problem = Problem::new(Code::UnknownKey, span, format!("unknown key `{key}`{whose}"));
+    let nothing = matches!(&entry.value.kind, Kind::Scalar { text, .. } if text.is_empty());
     if let Some(word) = nearest {
         problem.help(format!("did you mean `{word}`?"))
-    } else if places.text(&at) == Some("") && places.around(path).is_some_and(|place| place.flow) {
+    } else if nothing && flow {
         problem.help("inside { } a comma ends the value: put quotes around a value that holds commas")
     } else if let Some(home) = home_of(key).filter(|home| *home != last_key(path)) {
         problem.help(format!("`{key}` belongs in `{home}`"))
@@ -345,26 +328,31 @@ fn unknown_change(key: &str, span: Range<usize>, kinds: &[&str]) -> Problem {
 
 /// Returns the section of a plan that has `key`.
 fn home_of(key: &str) -> Option<&'static str> {
-    let plan = Expected::plan();
-    plan.keys().into_iter().find(|section| plan.key(section).keys().contains(&key))
+    let sections = FORM.map().into_iter().flat_map(|plan| &plan.keys);
+    let mut homes = sections.filter(|section| section.form.map().is_some_and(|map| map.key(key).is_some()));
+    homes.next().map(|section| section.name)
 }
 
-fn wrong_type(path: &str, found: &Value, expected: Expected, places: &Places) -> Problem {
-    let typed = places.text(path).unwrap_or_default();
-    let wanted = match expected.kind() {
-        Some("object") => "a map",
-        Some("array") => "a list",
-        Some("integer") => "a whole number",
-        Some("number") => "a number",
-        Some("boolean") => "true or false",
-        _ => "text",
+/// Returns whether the kind of change has `key`.
+fn change_has(kind: &str, key: &str) -> bool {
+    let changes = FORM.map().and_then(|plan| plan.key("changes"));
+    let Some(Form::List { of, .. }) = changes.map(|key| &key.form) else { return false };
+    let kind = of.map().and_then(|change| change.key(kind)).and_then(|kind| kind.form.map());
+    kind.is_some_and(|kind| kind.key(key).is_some())
+}
+
+fn wrong_type(path: &str, node: &Node, form: &Form) -> Problem {
+    let wanted = form.wanted();
+    let typed = match &node.kind {
+        Kind::Scalar { text, .. } => text.as_str(),
+        Kind::Seq(_) | Kind::Map { .. } => "",
     };
-    let found_text = match found {
-        Value::Null if typed.is_empty() => "nothing".to_owned(),
-        Value::Null => format!("`{typed}`, which means nothing"),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "a map".to_owned(),
-        _ => format!("`{typed}`"),
+    let found = match &node.kind {
+        Kind::Seq(_) => "a list".to_owned(),
+        Kind::Map { .. } => "a map".to_owned(),
+        Kind::Scalar { .. } if node.is_null() && typed.is_empty() => "nothing".to_owned(),
+        Kind::Scalar { .. } if node.is_null() => format!("`{typed}`, which means nothing"),
+        Kind::Scalar { .. } => format!("`{typed}`"),
     };
     let item = path.rsplit('/').next().is_some_and(|last| last.parse::<usize>().is_ok());
     let what = match last_key(path) {
@@ -372,28 +360,49 @@ fn wrong_type(path: &str, found: &Value, expected: Expected, places: &Places) ->
         key if item => format!("an item of `{key}`"),
         key => format!("`{key}`"),
     };
-    let message = format!("{what}: expected {wanted}, found {found_text}");
-    let problem = Problem::new(Code::WrongType, places.value(path), message).label(format!("expected {wanted}"));
-    let digits: String = typed.chars().filter(|c| !matches!(c, '_' | ',' | '\'' | ' ')).collect();
-    match (expected.kind(), found) {
-        (Some("integer"), Value::String(_)) if digits == typed && integer(typed).is_some() => {
-            problem.help("remove the quotes")
-        }
-        (Some("number"), Value::String(_)) if typed.parse::<f64>().is_ok_and(f64::is_finite) => {
-            problem.help("remove the quotes")
-        }
-        (Some("integer"), Value::String(_)) if integer(&digits).is_some() => problem.help(format!("write `{digits}`")),
-        (Some("boolean"), Value::String(_)) => match typed.to_lowercase().as_str() {
-            "yes" | "on" | "y" | "true" => problem.help("write `true`, without quotes"),
-            "no" | "off" | "n" | "false" => problem.help("write `false`, without quotes"),
-            _ => problem,
-        },
-        (Some("array"), Value::String(_)) => problem.help(format!("write `[{typed}]`")),
-        (Some("array"), Value::Object(_)) => problem.help("begin each item with a dash"),
-        (Some("object"), _) => problem.help(format!("expected the keys {}", suggest::listed(expected.keys()))),
-        (Some("string") | None, Value::Null) if !typed.is_empty() => {
-            problem.help("put quotes around it to mean the word")
-        }
-        _ => problem,
+    let message = format!("{what}: expected {wanted}, found {found}");
+    let problem = Problem::new(Code::WrongType, node.span.clone(), message).label(format!("expected {wanted}"));
+    match wrong_type_help(node, typed, form) {
+        Some(help) => problem.help(help),
+        None => problem,
     }
+}
+
+/// Returns what to write instead, where that can be seen.
+fn wrong_type_help(node: &Node, typed: &str, form: &Form) -> Option<String> {
+    if let Form::Map(map) = form {
+        return Some(format!("expected the keys {}", suggest::listed(map.names())));
+    }
+    if node.is_null() {
+        let text = matches!(form, Form::Text | Form::Words(_) | Form::Setting(_));
+        return (text && !typed.is_empty()).then(|| "put quotes around it to mean the word".to_owned());
+    }
+    match (form, &node.kind) {
+        (Form::Whole { .. } | Form::Version, Kind::Scalar { .. }) => {
+            let digits: String = typed.chars().filter(|c| !matches!(c, '_' | ',' | '\'' | ' ')).collect();
+            integer(&digits)
+                .map(|_| if digits == typed { "remove the quotes".into() } else { format!("write `{digits}`") })
+        }
+        (Form::Setting(setting), Kind::Scalar { .. }) => {
+            setting.read(typed).is_ok().then(|| "remove the quotes".to_owned())
+        }
+        (Form::Truth, Kind::Scalar { .. }) => match typed.to_lowercase().as_str() {
+            "yes" | "on" | "y" | "true" => Some("write `true`, without quotes".to_owned()),
+            "no" | "off" | "n" | "false" => Some("write `false`, without quotes".to_owned()),
+            _ => None,
+        },
+        (Form::List { .. }, Kind::Scalar { .. }) => Some(format!("write `[{typed}]`")),
+        (Form::List { .. }, Kind::Map { .. }) => Some("begin each item with a dash".to_owned()),
+        _ => None,
+    }
+}
+
+/// Returns a segment of a JSON pointer as the key it stands for.
+fn unescape(segment: &str) -> String {
+    segment.replace("~1", "/").replace("~0", "~")
+}
+
+/// Returns `key` as a segment of a JSON pointer.
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }

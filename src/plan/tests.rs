@@ -12,6 +12,9 @@ use crate::run::Phase;
 /// Every kind of problem, by a plan that has just that one.
 mod problems;
 
+/// Plans that are written as files again.
+mod written;
+
 /// The plan of design notes and README, with every key there is.
 const FULL: &str = r#"
 version: 1
@@ -325,7 +328,7 @@ schedule:
   start: 2027-02-30
 aprove: [switch]
 ";
-    assert_snapshot!(shown(text), @r"
+    assert_snapshot!(shown(text), @"
     plan.yaml:1:10: error[plan::unsupported_version]: plan format 2 is not one this crossfade reads
       |
     1 | version: 2
@@ -372,7 +375,7 @@ aprove: [switch]
        |
     12 | backfill: { batch_target: 100, workers: 0 }
        |                                         ^ out of range
-       = help: expected 1 or more
+       = help: expected a number from 1 to 64
 
     plan.yaml:13:38: error[plan::unknown_value]: `ignore` is not known in `on_mismatch`
        |
@@ -516,13 +519,12 @@ fn every_key_has_a_description_for_editors() {
     fn check(schema: &serde_json::Value, missing: &mut Vec<String>) {
         let properties = schema.get("properties").and_then(serde_json::Value::as_object);
         for (key, value) in properties.into_iter().flatten() {
-            let obvious = Phase::ALL.iter().any(|phase| phase.as_str() == key);
-            if value.get("description").is_none() && !obvious {
+            if value["description"].as_str().is_none_or(|about| !about.ends_with('.')) {
                 missing.push(key.clone());
             }
+            check(value, missing);
         }
-        let nested = schema.get("$defs").and_then(serde_json::Value::as_object);
-        nested.into_iter().flatten().for_each(|(_, schema)| check(schema, missing));
+        schema.get("items").into_iter().for_each(|items| check(items, missing));
     }
     let mut missing = Vec::new();
     check(&json_schema(), &mut missing);

@@ -2,31 +2,27 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::time::Duration;
 
 use super::diagnostic::{Code, Problem};
 use super::file::{AddIndexFile, ChangeFile, PlanFile, RenameFile, RequiresFile, RetypeFile};
-use super::structure::{Places, last_key};
+use super::structure::{Places, Typed, last_key};
 use super::suggest;
-use super::{AddIndex, Change, ChangeType, Contract, Indexes, Plan, RenameColumn, Requires, Verify};
+use super::{AddIndex, Change, ChangeType, Indexes, Plan, RenameColumn, Requires, Settings};
 use crate::ident::{ColumnName, IdentError, PlanName, RelationName, RunTag, TableName};
 
-mod pace;
 mod schedule;
 
 /// The oldest PostgreSQL supported.
 const OLDEST_POSTGRES: u32 = 14;
-
-/// Longer than anybody means, and short enough for PostgreSQL's intervals and 64 bits of microseconds.
-const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Columns that every table has.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// Returns the plan if all of it could be understood. Problems, also those that do not prevent that, are added to
 /// `problems`. Parts missing from `file` have been complained about already.
-pub(super) fn validate(file: &PlanFile, source: &str, places: &Places, problems: &mut Vec<Problem>) -> Option<Plan> {
-    Validator { source, places, problems }.plan(file)
+pub(super) fn validate(typed: Typed, source: &str, problems: &mut Vec<Problem>) -> Option<Plan> {
+    let Typed { file, settings, places } = typed;
+    Validator { source, places: &places, problems }.plan(&file, settings)
 }
 
 struct Validator<'a> {
@@ -36,17 +32,13 @@ struct Validator<'a> {
 }
 
 impl Validator<'_> {
-    fn plan(&mut self, file: &PlanFile) -> Option<Plan> {
+    fn plan(&mut self, file: &PlanFile, settings: Settings) -> Option<Plan> {
         let name = self.plan_name("/name", file.name.as_deref());
         let table = file.table.as_deref().and_then(|table| self.name("/table", table, TableName::parse));
         let tag = name.as_ref().map(RunTag::new);
         let changes = self.changes(file.changes.as_deref().unwrap_or_default(), tag.as_ref());
         let indexes = self.indexes(file, &changes);
-        let backfill = self.backfill(file);
-        let throttle = self.throttle(file);
-        let max_age = file.verify.as_ref().and_then(|verify| verify.max_age.as_deref());
-        let max_age = self.duration("/verify/max_age", max_age, Duration::from_hours(24), Zero::Refused);
-        let contract = self.contract(file);
+        self.queries(&settings);
         let schedule = file.schedule.as_ref().map(|schedule| self.schedule(schedule, indexes.build));
         let mut approve = file.approve.clone().unwrap_or_default();
         self.no_duplicates("/approve", &approve);
@@ -57,10 +49,10 @@ impl Validator<'_> {
             table: table?,
             changes: changes.into_iter().map(|(_, change)| change).collect(),
             indexes,
-            backfill,
-            throttle,
-            verify: Verify { max_age },
-            contract,
+            backfill: settings.backfill,
+            throttle: settings.throttle,
+            verify: settings.verify,
+            contract: settings.contract,
             schedule: schedule.flatten(),
             approve,
             requires,
@@ -325,40 +317,12 @@ impl Validator<'_> {
         column
     }
 
-    fn contract(&mut self, file: &PlanFile) -> Contract {
-        let file = file.contract.as_ref();
-        let grace = file.and_then(|file| file.grace.as_deref());
-        let quiet = file.and_then(|file| file.quiet.as_deref());
-        Contract {
-            grace: self.duration("/contract/grace", grace, Duration::ZERO, Zero::Allowed),
-            quiet: self.duration("/contract/quiet", quiet, Duration::from_mins(1), Zero::Allowed),
-        }
-    }
+    // Settings.
 
-    /// Returns the duration, or `default` where there is none or it is wrong, which is reported.
-    fn duration(&mut self, at: &str, text: Option<&str>, default: Duration, zero: Zero) -> Duration {
-        let Some(text) = text else { return default };
-        let span = self.places.value(at);
-        // humantime reads a lone 0; here every number has a unit.
-        let unit = text.chars().any(char::is_alphabetic);
-        let Some(duration) = humantime::parse_duration(text).ok().filter(|_| unit) else {
-            let help = match text.trim().parse::<u64>() {
-                Ok(number) => {
-                    format!("a number needs a unit: `{number}ms`, `{number}s`, `{number}min`, `{number}h`, `{number}d`")
-                }
-                Err(_) => "expected a duration such as 100ms, 5s, 24h, 7d".to_owned(),
-            };
-            self.report(Code::BadDuration, span, format!("`{text}` is not a duration"), help);
-            return default;
-        };
-        let help = match zero {
-            _ if duration > LONGEST => "expected ten years at the most",
-            Zero::Refused if duration.is_zero() => "expected more than nothing",
-            Zero::MeansOff if duration.is_zero() => "write `off` to switch this signal off",
-            _ => return duration,
-        };
-        self.report(Code::OutOfRange, span, format!("`{text}` is out of range"), help);
-        default
+    fn queries(&mut self, settings: &Settings) {
+        let probe = settings.throttle.probe.as_ref().map(|probe| probe.sql.as_str());
+        self.sql_text("/throttle/probe/sql", "sql", probe);
+        self.sql_text("/backfill/latency_probe", "latency_probe", settings.backfill.latency_probe.as_deref());
     }
 
     // What the database must offer.
@@ -410,15 +374,4 @@ impl Validator<'_> {
             }
         }
     }
-}
-
-/// What a duration of zero means.
-#[derive(Clone, Copy)]
-enum Zero {
-    /// Just that.
-    Allowed,
-    /// Nothing sensible.
-    Refused,
-    /// That the author wants the signal off, which is said in another way.
-    MeansOff,
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::event::Event;
 use crate::plan::Plan;
-use crate::run::{Action, Step, Undo};
+use crate::run::{Action, Program, Step, Undo};
 use crate::runner::Preview;
 
 /// Returns a result, indented, with its line break.
@@ -31,6 +31,15 @@ pub(crate) fn event(event: &Event) -> String {
         map.insert("at".to_owned(), json!(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)));
     }
     value.to_string()
+}
+
+/// Returns a stored run: `name`, `plan` with the keys of a plan file, and `steps` where they are asked for.
+pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> Value {
+    let mut value = json!({ "name": plan.name, "plan": crate::plan::to_json(plan) });
+    if let Some(program) = program {
+        value["steps"] = program.steps.iter().map(step).collect();
+    }
+    value
 }
 
 /// Returns the dry run: `name`, `table`, `in_place`, `phases`, `steps`, `estimates`, `warnings`, `refusals`.

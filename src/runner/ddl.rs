@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use rand::Rng as _;
+use rand::RngExt as _;
 
 use super::gate::GuardFailed;
 use super::session::Session;

@@ -16,7 +16,7 @@ use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::run::{Entry, Mode, Outcome, Phase, Side};
+use crate::run::{Entry, Mode, Outcome, Phase, Program, Side};
 
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
@@ -227,13 +227,24 @@ impl Tool {
         Ok(())
     }
 
+    /// Returns the plan of the run and the program it was compiled to, as the ledger has them.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn stored(&self, name: &str) -> Result<(Plan, Program), Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.find(&mut connection, name).await?;
+        Ok((run.plan, run.program))
+    }
+
     /// Changes live settings of the run; a running backfill follows before its next batch.
     ///
     /// # Errors
     /// [`Error::Blocked`] naming the setting that does not exist or the value that it cannot take.
     pub async fn tune(&self, name: &str, settings: &[(String, String)]) -> Result<(), Error> {
         for (key, value) in settings {
-            crate::engine::fill::check_setting(key, value).map_err(|reason| Error::Blocked { reason })?;
+            crate::plan::settings::check(key, value)
+                .map_err(|wrong| Error::Blocked { reason: format!("{wrong}; {}", wrong.help) })?;
         }
         let mut connection = self.connect().await?;
         let run = self.ledger.find(&mut connection, name).await?;

@@ -41,34 +41,33 @@ impl Signal {
         Self::GoalLatency,
     ];
 
-    /// Returns the name as settings and reports write it.
-    pub fn name(self) -> &'static str {
+    /// The table of signals: all that is known of each but how its value is read.
+    fn traits(self) -> Traits {
+        let of = |name, words, unit| Traits { name, words, unit, safety: true, steered: false };
+        let at_ease = |traits| Traits { safety: false, ..traits };
+        let steered = |traits| Traits { safety: false, steered: true, ..traits };
         match self {
-            Self::ReplicaLag => "replica_lag",
-            Self::SlotRetainedWal => "slot_retained_wal",
-            Self::WalArchiveBacklog => "wal_archive_backlog",
-            Self::Wraparound => "wraparound",
-            Self::Probe => "probe",
-            Self::LockWait => "lock_wait",
-            Self::ActiveSessions => "active_sessions",
-            Self::WalRate => "wal_rate",
-            Self::GoalLatency => "goal_latency",
+            Self::Wraparound => of("wraparound", "an autovacuum to prevent wraparound", Unit::Seconds),
+            Self::ReplicaLag => of("replica_lag", "replica lag", Unit::Seconds),
+            Self::SlotRetainedWal => of("slot_retained_wal", "WAL kept by a slot", Unit::Bytes),
+            Self::WalArchiveBacklog => of("wal_archive_backlog", "WAL not archived", Unit::Segments),
+            Self::Probe => of("probe", "the probe query", Unit::Number),
+            Self::LockWait => at_ease(of("lock_wait", "lock wait", Unit::Seconds)),
+            Self::ActiveSessions => at_ease(of("active_sessions", "active sessions", Unit::Sessions)),
+            Self::WalRate => steered(of("wal_rate", "WAL rate", Unit::BytesPerSecond)),
+            Self::GoalLatency => steered(of("goal_latency", "goal latency", Unit::Seconds)),
         }
+    }
+
+    /// Returns the name as reports write it. It is also that of the setting which limits the signal
+    /// ([`crate::plan::settings`]); wraparound has none.
+    pub fn name(self) -> &'static str {
+        self.traits().name
     }
 
     /// Returns the name as a sentence has it.
     pub fn words(self) -> &'static str {
-        match self {
-            Self::ReplicaLag => "replica lag",
-            Self::SlotRetainedWal => "WAL kept by a slot",
-            Self::WalArchiveBacklog => "WAL not archived",
-            Self::Wraparound => "an autovacuum to prevent wraparound",
-            Self::Probe => "the probe query",
-            Self::LockWait => "lock wait",
-            Self::ActiveSessions => "active sessions",
-            Self::WalRate => "WAL rate",
-            Self::GoalLatency => "goal latency",
-        }
+        self.traits().words
     }
 
     /// Returns the signal of this name.
@@ -78,28 +77,45 @@ impl Signal {
 
     /// Returns whether not knowing its value is a reason to hold. For other signals the last pace is kept.
     pub fn is_safety(self) -> bool {
-        match self {
-            Self::ReplicaLag | Self::SlotRetainedWal | Self::WalArchiveBacklog | Self::Wraparound | Self::Probe => true,
-            Self::LockWait | Self::ActiveSessions | Self::WalRate | Self::GoalLatency => false,
-        }
+        self.traits().safety
     }
 
     /// Returns whether the backfill is steered so that the signal stays below its limit, and never held for it.
     pub fn is_steered(self) -> bool {
-        matches!(self, Self::WalRate | Self::GoalLatency)
+        self.traits().steered
     }
 
     /// Returns a value with its unit.
     pub fn format(self, value: f64) -> String {
-        match self {
-            Self::ReplicaLag | Self::LockWait | Self::GoalLatency | Self::Wraparound => seconds(value),
-            Self::SlotRetainedWal => bytes(value),
-            Self::WalRate => format!("{}/s", bytes(value)),
-            Self::WalArchiveBacklog => format!("{value:.0} segments"),
-            Self::ActiveSessions => format!("{} sessions", tenths(value)),
-            Self::Probe => tenths(value),
+        match self.traits().unit {
+            Unit::Seconds => seconds(value),
+            Unit::Bytes => bytes(value),
+            Unit::BytesPerSecond => format!("{}/s", bytes(value)),
+            Unit::Segments => format!("{value:.0} segments"),
+            Unit::Sessions => format!("{} sessions", tenths(value)),
+            Unit::Number => tenths(value),
         }
     }
+}
+
+/// What is known of a signal.
+struct Traits {
+    name: &'static str,
+    words: &'static str,
+    unit: Unit,
+    safety: bool,
+    steered: bool,
+}
+
+/// What a signal is measured in.
+#[derive(Clone, Copy)]
+enum Unit {
+    Seconds,
+    Bytes,
+    BytesPerSecond,
+    Segments,
+    Sessions,
+    Number,
 }
 
 fn seconds(value: f64) -> String {
@@ -126,6 +142,7 @@ fn tenths(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::settings::Setting;
 
     #[test]
     fn values_have_units() {
@@ -146,5 +163,8 @@ mod tests {
         assert_eq!(Signal::Wraparound.format(0.0), "0 ms");
         assert_eq!(Signal::ActiveSessions.format(3.25), "3.2 sessions");
         assert_eq!(Signal::ALL.map(|signal| Signal::named(signal.name())), Signal::ALL.map(Some));
+        // Each has a setting of its name.
+        let limited = Signal::ALL.into_iter().filter(|signal| *signal != Signal::Wraparound);
+        assert!(limited.into_iter().all(|signal| Setting::named(signal.name()).is_some()));
     }
 }

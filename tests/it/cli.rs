@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::{Cli, Database, Output, own_server, wait_for};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "check",
     "plan",
     "run",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 15] = [
     "tune",
     "rollback",
     "history",
+    "show",
     "demo",
     "schema",
     "completions",
@@ -60,6 +61,7 @@ async fn help_is_a_result() {
       tune         Change settings of a run while it goes on, such as its rows a second
       rollback     Take a run back, without losing what was written through either column
       history      Show the log of a run: who did what, and when by the database's clock
+      show         Print the plan of a run again, as a plan file that can be run
       demo         Watch a column being renamed under live traffic, on a throwaway server
       schema       Print the JSON Schema of plan files, for editors
       completions  Print the script that completes commands in a shell

@@ -101,6 +101,29 @@ async fn every_result_has_the_fields_that_scripts_read() {
 }
 
 #[tokio::test]
+async fn the_plan_of_a_run_can_be_shown_and_run_again() {
+    let database = fleet_of(100).await;
+    result(&database, 0, &["start", PLAN]).await;
+    let output = crossfade(&database, &["show", NAME, "--program"]).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(output.stdout.starts_with("version: 1\nname: vehicle-status\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("\n# backfill: fill the rows that are there already\n"), "{}", output.stdout);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("again.yaml");
+    std::fs::write(&file, &output.stdout).unwrap();
+    // The same plan: the run it began goes on.
+    let finish = result(&database, 0, &["run", file.to_str().unwrap(), "--to", "index"]).await;
+    assert_eq!(finish["did"], serde_json::json!(["index"]));
+
+    let shown = result(&database, 0, &["show", NAME]).await;
+    assert_eq!(shown["plan"]["changes"][0]["rename_column"]["to"], "vehicle_status");
+    assert!(shown.get("steps").is_none());
+    let shown = result(&database, 0, &["show", NAME, "--program"]).await;
+    has(&shown["steps"][0], &["id", "phase"]);
+    assert_eq!(crossfade(&database, &["show", "nobody"]).await.code, Some(2));
+}
+
+#[tokio::test]
 async fn what_stands_in_the_way_is_listed_with_exit_code_4() {
     let database = fleet_of(100).await;
     database.execute("CREATE VIEW in_service AS SELECT id FROM vehicles WHERE status = 'in_service'").await;

@@ -24,7 +24,7 @@ pub(crate) struct Refused {
 /// Returns the server's settings that the plan asks for: the plan's key, the setting, its value.
 fn wanted(plan: &Backfill) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     let triggers = (plan.triggers == Triggers::Skip).then_some(("triggers", "session_replication_role", "replica"));
-    let compression = plan.wal_compression.map(|method| ("wal_compression", "wal_compression", method.as_str()));
+    let compression = plan.wal_compression.map(|method| ("wal_compression", "wal_compression", method.server_value()));
     triggers.into_iter().chain(compression)
 }
 

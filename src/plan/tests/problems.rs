@@ -207,20 +207,20 @@ fn every_problem_is_told_well() {
     6:22 plan::wrong_type: `workers`: expected a whole number, found `2`
         `\"2\"` expected a whole number
         remove the quotes
-    6:34 plan::wrong_type: `max_rows_per_second`: expected a whole number, found `50_000`
-        `50_000` expected a whole number
+    6:34 plan::wrong_type: `max_rows_per_second`: expected a whole number or `off`, found `50_000`
+        `50_000` expected a whole number or `off`
         write `50000`
     6:30 plan::wrong_type: `active_sessions`: expected a whole number or `off`, found `few`
-        `few` not what is expected here
-        write a whole number, or `off` to switch this signal off
-    6:44 plan::wrong_type: `limit`: expected a number, found `10`
-        `\"10\"` expected a number
+        `few` expected a whole number or `off`
+        write a whole number or `off`
+    6:44 plan::wrong_type: `limit`: expected a number or `off`, found `10`
+        `\"10\"` expected a number or `off`
         remove the quotes
     6:13 plan::missing_key: `limit` is missing in `probe`
         `probe` something is missing here
-        add `limit: ...`
-    7:3 plan::wrong_type: `grace`: expected text, found nothing
-        `grace` expected text
+        for example `limit: 1000`
+    7:3 plan::wrong_type: `grace`: expected a duration, found nothing
+        `grace` expected a duration
     5:26 plan::wrong_type: `column`: expected text, found `null`, which means nothing
         `null` expected text
         put quotes around it to mean the word
@@ -238,25 +238,25 @@ fn every_problem_is_told_well() {
         expected `stop`
     6:22 plan::out_of_range: 0 is out of range for `workers`
         `0` out of range
-        expected 1 or more
+        expected a number from 1 to 64
     6:34 plan::out_of_range: 0 is out of range for `max_rows_per_second`
         `0` out of range
-        leave the key out for no bound
+        write `off` to switch it off
     6:24 plan::out_of_range: `0s` is out of range
         `0s` out of range
-        write `off` to switch this signal off
-    6:34 plan::out_of_range: `0` is out of range
+        write `off` to switch it off
+    6:34 plan::out_of_range: 0 is out of range for `wal_archive_backlog`
         `0` out of range
-        write `off` to switch this signal off
+        write `off` to switch it off
     6:30 plan::out_of_range: 2000000 is out of range for `active_sessions`
         `2000000` out of range
-        expected 1000000 or less
+        expected a number from 1 to 1000000, or `off`
     6:23 plan::out_of_range: `0MB` is out of range
         `0MB` out of range
-        write `off` to switch this signal off
+        write `off` to switch it off
     6:27 plan::out_of_range: `0ms` is out of range
         `0ms` out of range
-        write `off` to switch this signal off
+        write `off` to switch it off
     6:27 plan::out_of_range: `0ms` is out of range
         `0ms` out of range
         expected more than nothing

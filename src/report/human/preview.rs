@@ -57,6 +57,20 @@ fn steps(text: &mut String, program: &Program, fill: &str, look: Look) {
     }
 }
 
+/// Returns a stored plan as a plan file, with the steps behind it as comments.
+pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> String {
+    let mut text = crate::plan::to_yaml(plan);
+    if let Some(program) = program {
+        let mut listed = String::new();
+        steps(&mut listed, program, "", Look { color: false, unicode: false });
+        for line in listed.lines() {
+            text.push_str(format!("# {line}").trim_end());
+            text.push('\n');
+        }
+    }
+    text
+}
+
 /// Returns the steps as an SQL script with comments.
 pub(crate) fn script(plan: &Plan, preview: &Preview) -> String {
     let mut text = format!("-- crossfade plan {} on {}\n", plan.name, comment(&plan.table.to_string()));
@@ -145,6 +159,7 @@ fn time(action: &Action, fill: &str) -> String {
     match action {
         Action::Transaction(_) => "for milliseconds".to_owned(),
         Action::Concurrent { .. } => "reads the whole table, outside a transaction".to_owned(),
+        Action::Fill(_) if fill.is_empty() => "in small transactions".to_owned(),
         Action::Fill(_) => format!("in small transactions, {fill}"),
         Action::Compare(_) => "reads the whole table".to_owned(),
         Action::Await(_) => "only waits".to_owned(),

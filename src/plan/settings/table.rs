@@ -1,0 +1,230 @@
+//! The table.
+
+use super::{Held as _, Kind, Place, Setting, Value, probe_limit, probe_query, put, set_probe_limit, set_probe_query};
+use crate::plan::{LongTransactions, Triggers, WalCompression, Word};
+
+/// The sections that hold nothing but settings, with what they are about. A section within another comes after it.
+pub(in crate::plan) const SECTIONS: [(&str, &str); 5] = [
+    ("backfill", "The pace at which existing rows are filled."),
+    ("throttle", "What makes the backfill slow down or hold."),
+    ("throttle.probe", "A query of your own whose result holds the backfill. Without it there is none."),
+    ("verify", "How old and new are compared."),
+    ("contract", "How the old column goes."),
+];
+
+/// The highest number of segments, or of sessions, that means anything.
+const MOST: u32 = 1_000_000;
+
+const STOP: &[Word] = &[Word { word: "stop", about: "The run stops before the next phase and lists the rows." }];
+
+/// Makes the two functions of a setting that is a field.
+macro_rules! field {
+    ($section:ident.$field:ident) => {
+        (|settings| settings.$section.$field.value(), |settings, value| put(&mut settings.$section.$field, value))
+    };
+    ($field:ident) => {
+        (|settings| settings.$field.value(), |settings, value| put(&mut settings.$field, value))
+    };
+}
+
+/// Makes the table: an entry is what a [`Setting`] has, with `default`, `off` and `example` left out where there is none.
+macro_rules! settings {
+    (@text $($text:literal)?) => { concat!($($text)?) };
+    (@word) => { None };
+    (@word $word:literal) => { Some($word) };
+    ($($path:literal {
+        kind: $kind:expr,
+        $(off: $off:literal,)?
+        $(default: $default:literal,)?
+        $(example: $example:literal,)?
+        place: $place:ident,
+        about: $about:literal,
+        field: $field:expr,
+    })+) => {
+        /// Every setting, in the order in which plans write them.
+        pub const SETTINGS: &[Setting] = &[$({
+            let (get, set): (fn(&super::Settings) -> Value, fn(&mut super::Settings, &Value)) = $field;
+            Setting {
+                path: $path,
+                kind: $kind,
+                off: settings!(@word $($off)?),
+                default: settings!(@text $($default)?),
+                example: settings!(@text $($example)?),
+                place: Place::$place,
+                about: $about,
+                get,
+                set,
+            }
+        }),+];
+    };
+}
+
+settings! {
+    "backfill.batch_target" {
+        kind: Kind::Time { zero: false },
+        default: "100ms",
+        place: Both,
+        about: "How long the UPDATE of one batch should take; the number of rows follows from it.",
+        field: field!(backfill.batch_target),
+    }
+    "backfill.max_rows_per_second" {
+        kind: Kind::Whole { least: 1, most: 1_000_000_000 },
+        off: "off",
+        example: "50000",
+        place: Both,
+        about: "Rows a second at the most, in all processes together.",
+        field: field!(backfill.max_rows_per_second),
+    }
+    "backfill.workers" {
+        kind: Kind::Whole { least: 1, most: 64 },
+        default: "1",
+        place: Both,
+        about: "Workers in one process.",
+        field: field!(backfill.workers),
+    }
+    "backfill.long_transactions" {
+        kind: Kind::Words(LongTransactions::WORDS),
+        default: "go_on",
+        place: Both,
+        about: "While a long transaction (or a slot, or a standby with feedback) keeps dead rows from being pruned, updates find no room on their pages: go on and let the table and its indexes grow more, or wait until it is gone. Either way the holder is named.",
+        field: field!(backfill.long_transactions),
+    }
+    "backfill.triggers" {
+        kind: Kind::Words(Triggers::WORDS),
+        default: "fire",
+        place: Plan,
+        about: "Whether the table's own triggers fire for the backfill's updates. `skip` needs the privilege to set `session_replication_role`, and saves 54 bytes of WAL a row.",
+        field: field!(backfill.triggers),
+    }
+    "backfill.wal_compression" {
+        kind: Kind::Words(WalCompression::WORDS),
+        place: Plan,
+        about: "Compresses the page images that the backfill logs, a third of its WAL for next to no CPU with lz4. Needs the privilege to set `wal_compression`, and standbys built with the same method. Without it, the server's own setting counts.",
+        field: field!(backfill.wal_compression),
+    }
+    "backfill.goal_latency" {
+        kind: Kind::Time { zero: false },
+        off: "off",
+        default: "off",
+        example: "5ms",
+        place: Both,
+        about: "What a small transaction of an application may take. The backfill measures one about 20 times a second, and goes as slowly as it must for nine of ten to stay below.",
+        field: field!(backfill.goal_latency),
+    }
+    "backfill.latency_probe" {
+        kind: Kind::Sql,
+        example: "SELECT count(*) FROM queue",
+        place: Plan,
+        about: "The query whose latency `goal_latency` is about. Without it, one row of the table is read and one of the ledger written.",
+        field: field!(backfill.latency_probe),
+    }
+    "backfill.sub_passes" {
+        kind: Kind::Whole { least: 1, most: 64 },
+        off: "auto",
+        place: Tune,
+        about: "How many times the backfill goes through a window of pages, in place of what it chooses from the table's facts.",
+        field: field!(sub_passes),
+    }
+    "backfill.window_pages" {
+        kind: Kind::Whole { least: 1, most: 65_536 },
+        off: "auto",
+        place: Tune,
+        about: "How many pages a window has, in place of what the backfill chooses from the table's facts.",
+        field: field!(window_pages),
+    }
+    "throttle.replica_lag" {
+        kind: Kind::Time { zero: false },
+        off: "off",
+        default: "10s",
+        place: Both,
+        about: "Holds while any streaming replica is further behind in replaying. A replica that is further behind shows old data and takes minutes to take over.",
+        field: field!(throttle.replica_lag),
+    }
+    "throttle.lock_wait" {
+        kind: Kind::Time { zero: false },
+        off: "off",
+        default: "100ms",
+        place: Both,
+        about: "Holds, then takes smaller batches, when a session has waited so long for a lock of the backfill.",
+        field: field!(throttle.lock_wait),
+    }
+    "throttle.slot_retained_wal" {
+        kind: Kind::Data,
+        off: "off",
+        default: "10GB",
+        place: Both,
+        about: "Holds while the replication slot furthest behind keeps more WAL: a slot whose reader is gone fills the disk. Never more than 80 % of `max_slot_wal_keep_size`, where the server drops the slot's WAL.",
+        field: field!(throttle.slot_retained_wal),
+    }
+    "throttle.wal_archive_backlog" {
+        kind: Kind::Whole { least: 1, most: MOST },
+        off: "off",
+        default: "64",
+        place: Both,
+        about: "Holds while more WAL segments wait to be archived: 64 are 1 GB, and an archiver that works has a few. No signal without `archive_mode`.",
+        field: field!(throttle.wal_archive_backlog),
+    }
+    "throttle.active_sessions" {
+        kind: Kind::Whole { least: 1, most: MOST },
+        off: "off",
+        default: "off",
+        example: "16",
+        place: Both,
+        about: "Holds while more sessions besides crossfade's are at work, averaged over a second. What is too many depends on the machine.",
+        field: field!(throttle.active_sessions),
+    }
+    "throttle.wal_rate" {
+        kind: Kind::Data,
+        off: "off",
+        default: "off",
+        example: "100MB",
+        place: Both,
+        about: "Slows down when the whole server writes more WAL than this in a second. What is too much depends on the machine.",
+        field: field!(throttle.wal_rate),
+    }
+    "throttle.probe.sql" {
+        kind: Kind::Sql,
+        example: "SELECT count(*) FROM queue WHERE state = 'waiting'",
+        place: Plan,
+        about: "A SELECT that gives one number. It runs once a second in a read-only transaction.",
+        field: (probe_query, set_probe_query),
+    }
+    "throttle.probe.limit" {
+        kind: Kind::Number,
+        off: "off",
+        example: "1000",
+        place: Both,
+        about: "The number above which the backfill holds. `tune` calls it `probe`.",
+        field: (probe_limit, set_probe_limit),
+    }
+    "verify.max_age" {
+        kind: Kind::Time { zero: false },
+        default: "24h",
+        place: Plan,
+        about: "How long a clean result counts.",
+        field: field!(verify.max_age),
+    }
+    "verify.on_mismatch" {
+        kind: Kind::Words(STOP),
+        default: "stop",
+        place: Plan,
+        about: "What a row that differs does to the run.",
+        field: (|_| Value::Word("stop"), |_, _| {}),
+    }
+    "contract.grace" {
+        kind: Kind::Time { zero: true },
+        default: "0s",
+        example: "7d",
+        place: Plan,
+        about: "How long the old column is kept, renamed away and still in sync, before it is dropped.",
+        field: field!(contract.grace),
+    }
+    "contract.quiet" {
+        kind: Kind::Time { zero: true },
+        default: "1min",
+        example: "1h",
+        place: Plan,
+        about: "How long nobody may have written through the old column before it goes.",
+        field: field!(contract.quiet),
+    }
+}

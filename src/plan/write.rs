@@ -1,0 +1,245 @@
+//! A plan written as a plan file again: what has its default is left out, and the keys are in the order of the format.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::settings::SETTINGS;
+use super::{
+    AddColumn, AddConstraint, AddIndex, BuildIndexes, Change, ChangeType, CopyIndexes, Deferrable, ForeignKey, Freeze,
+    IndexKey, NewIndex, OnConflict, OnError, Plan, ReferentialAction, RenameColumn, Requires, Rule, Schedule, Window,
+};
+use crate::ident::{ColumnName, PlanName, RelationName};
+
+/// The access method of an index whose plan names none.
+pub(super) const BTREE: &str = "btree";
+
+/// Returns `plan` as a plan file. Read again, it is the same plan.
+#[expect(clippy::missing_panics_doc, reason = "no plan can make it panic")]
+pub fn to_yaml(plan: &Plan) -> String {
+    let file = to_json(plan);
+    let yaml = serde_yaml::to_string(&file).expect("YAML can say whatever JSON can");
+    if yaml.contains(OLD_LINE_BREAKS) { escaped(&file) } else { yaml }
+}
+
+/// Line breaks in YAML 1.1, which `serde_yaml` writes, and none in YAML 1.2, which we and most others read: around them
+/// white space would come and go.
+const OLD_LINE_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+
+/// Returns the file as JSON, which is YAML as well, without any character that cannot be seen.
+fn escaped(file: &Value) -> String {
+    let mut text = String::new();
+    for c in format!("{file:#}\n").chars() {
+        if OLD_LINE_BREAKS.contains(&c) || (c.is_control() && c != '\n') {
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Returns `plan` as JSON with the keys and values of a plan file; the JSON Schema of plan files describes it.
+pub fn to_json(plan: &Plan) -> Value {
+    let keys = Keys::default()
+        .with("version", 1)
+        .with("name", plan.name.as_str())
+        .with("table", plan.table.to_string())
+        .with("changes", plan.changes.iter().map(|change| self::change(plan, change)).collect::<Value>())
+        .section("indexes", indexes(plan));
+    settings(plan, keys)
+        .maybe("schedule", plan.schedule.as_ref().map(schedule))
+        .list("approve", plan.approve.iter().map(|phase| phase.as_str()))
+        .section("requires", requires(&plan.requires))
+        .into()
+}
+
+/// The keys of a map, in the order in which they are added.
+#[derive(Default)]
+struct Keys(Map<String, Value>);
+
+impl Keys {
+    fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Adds the key if there is a value.
+    fn maybe(self, key: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    /// Adds the list unless it is empty.
+    fn list<T: Into<Value>>(self, key: &str, values: impl Iterator<Item = T>) -> Self {
+        let values: Vec<Value> = values.map(Into::into).collect();
+        if values.is_empty() { self } else { self.with(key, values) }
+    }
+
+    /// Adds the map unless it is empty.
+    fn section(self, key: &str, keys: Self) -> Self {
+        if keys.0.is_empty() { self } else { self.with(key, keys) }
+    }
+}
+
+impl From<Keys> for Value {
+    fn from(keys: Keys) -> Self {
+        Self::Object(keys.0)
+    }
+}
+
+/// Returns the value unless it is the default.
+fn unless_default<T: Default + PartialEq>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
+}
+
+fn change(plan: &Plan, change: &Change) -> Value {
+    let (kind, keys) = match change {
+        Change::RenameColumn(change) => ("rename_column", rename_column(change)),
+        Change::ChangeType(change) => ("change_type", change_type(plan, change)),
+        Change::AddColumn(change) => ("add_column", add_column(change)),
+        Change::DropColumn(change) => ("drop_column", Keys::default().with("column", change.column.as_str())),
+        Change::AddIndex(change) => ("add_index", new_index(change)),
+        Change::AddConstraint(change) => ("add_constraint", add_constraint(change)),
+    };
+    Keys::default().with(kind, keys).into()
+}
+
+fn rename_column(change: &RenameColumn) -> Keys {
+    Keys::default()
+        .with("from", change.from.as_str())
+        .with("to", change.to.as_str())
+        .maybe("on_conflict", unless_default(change.on_conflict).map(OnConflict::as_str))
+}
+
+fn change_type(plan: &Plan, change: &ChangeType) -> Keys {
+    // The name that would be made up need not be said, unless something refers to it.
+    let made_up = change.via.as_str() == plan.tag().name(change.column.as_str());
+    let via = (!made_up || change.reverse.is_some() || !change.keep_name).then_some(change.via.as_str());
+    Keys::default()
+        .with("column", change.column.as_str())
+        .with("to", change.to.as_str())
+        .maybe("using", change.using.as_deref())
+        .maybe("reverse", change.reverse.as_deref())
+        .maybe("via", via)
+        .maybe("keep_name", (!change.keep_name).then_some(false))
+        .maybe("on_conflict", unless_default(change.on_conflict).map(OnConflict::as_str))
+        .maybe("on_error", change.on_error.map(OnError::as_str))
+}
+
+fn add_column(change: &AddColumn) -> Keys {
+    Keys::default()
+        .with("name", change.name.as_str())
+        .with("type", change.type_name.as_str())
+        .maybe("default", change.default.as_deref())
+        .maybe("not_null", unless_default(change.not_null))
+}
+
+fn new_index(change: &NewIndex) -> Keys {
+    let keys = Keys::default().with("name", change.name.as_str());
+    let keys = match &change.key {
+        IndexKey::Columns(columns) => keys.list("columns", columns.iter().map(ColumnName::as_str)),
+        IndexKey::Sql(text) => keys.with("on", text.as_str()),
+    };
+    keys.maybe("unique", unless_default(change.unique))
+        .maybe("using", (change.method != BTREE).then_some(change.method.as_str()))
+        .list("include", change.include.iter().map(ColumnName::as_str))
+        .maybe("where", change.predicate.as_deref())
+}
+
+fn add_constraint(change: &AddConstraint) -> Keys {
+    let keys = Keys::default().maybe("name", change.name.as_ref().map(RelationName::as_str));
+    let deferrable = |deferrable| unless_default(deferrable).map(Deferrable::as_str);
+    match &change.rule {
+        Rule::Check(text) => keys.with("check", text.as_str()),
+        Rule::ForeignKey(key) => keys.with("foreign_key", foreign_key(key)),
+        Rule::Unique { columns, nulls_not_distinct, deferrable: when } => keys
+            .list("unique", columns.iter().map(ColumnName::as_str))
+            .maybe("nulls_not_distinct", unless_default(*nulls_not_distinct))
+            .maybe("deferrable", deferrable(*when)),
+        Rule::NotNull(column) => keys.with("not_null", column.as_str()),
+    }
+}
+
+fn foreign_key(key: &ForeignKey) -> Keys {
+    let action = |action| unless_default(action).map(ReferentialAction::as_str);
+    Keys::default()
+        .list("columns", key.columns.iter().map(ColumnName::as_str))
+        .with("references", key.references.to_string())
+        .list("referenced_columns", key.referenced_columns.iter().map(ColumnName::as_str))
+        .maybe("on_delete", action(key.on_delete))
+        .maybe("on_update", action(key.on_update))
+        .maybe("match", key.match_full.then_some("full"))
+        .maybe("deferrable", unless_default(key.deferrable).map(Deferrable::as_str))
+}
+
+fn indexes(plan: &Plan) -> Keys {
+    let indexes = &plan.indexes;
+    Keys::default()
+        .maybe("build", unless_default(indexes.build).map(BuildIndexes::as_str))
+        .maybe("copy", unless_default(indexes.copy).map(CopyIndexes::as_str))
+        .list("add", indexes.add.iter().map(|index| add_index(plan, index)))
+}
+
+fn add_index(plan: &Plan, index: &AddIndex) -> Keys {
+    // Plans name columns as they are called when the run is done.
+    let columns = index.columns.iter().map(|column| {
+        let pair = plan.pairs().find(|(_, pair)| pair.new == column);
+        pair.map_or(column, |(_, pair)| pair.final_name()).as_str()
+    });
+    Keys::default()
+        .with("name", index.name.as_str())
+        .list("columns", columns)
+        .maybe("unique", unless_default(index.unique))
+}
+
+/// Adds the settings that are not the defaults.
+fn settings(plan: &Plan, mut keys: Keys) -> Keys {
+    let settings = plan.settings();
+    for setting in SETTINGS.iter().filter(|setting| setting.in_plan()) {
+        let Some(value) = setting.written(&settings) else { continue };
+        let mut map = &mut keys.0;
+        for section in setting.section().split('.') {
+            let section = map.entry(section).or_insert_with(|| Value::Object(Map::new()));
+            // What stands there was made right here.
+            let Value::Object(inner) = section else { return keys };
+            map = inner;
+        }
+        map.insert(setting.key().to_owned(), value);
+    }
+    keys
+}
+
+fn schedule(schedule: &Schedule) -> Keys {
+    let weekly = schedule.weekly.iter().fold(Keys::default(), |keys, (phase, week)| keys.with(phase.as_str(), *week));
+    Keys::default()
+        .with("timezone", schedule.timezone.name())
+        .with("start", schedule.start.to_string())
+        .maybe("window", schedule.window.as_ref().map(window))
+        .section("weekly", weekly)
+        .list("freeze", schedule.freeze.iter().map(freeze))
+}
+
+fn window(window: &Window) -> Keys {
+    let time = |time: chrono::NaiveTime| time.format("%H:%M").to_string();
+    Keys::default()
+        .list("days", window.days.iter().map(|day| day.as_str()))
+        .with("from", time(window.from))
+        .with("to", time(window.to))
+}
+
+fn freeze(freeze: &Freeze) -> Keys {
+    Keys::default()
+        .with("from", freeze.from.to_string())
+        .with("to", freeze.to.to_string())
+        .with("why", freeze.why.as_str())
+}
+
+fn requires(requires: &Requires) -> Keys {
+    Keys::default()
+        .maybe("postgres", requires.postgres.map(|version| format!(">={version}")))
+        .list("extensions", requires.extensions.iter().map(String::as_str))
+        .list("plans", requires.plans.iter().map(PlanName::as_str))
+}
