@@ -9,8 +9,8 @@ use crate::ident::ColumnName;
 use crate::plan::{Pair, Plan};
 use crate::run::ColumnFacts;
 
-/// Types whose operator for `IS DISTINCT FROM` sees every difference (traps S5). Those with a collation need a
-/// deterministic one.
+/// Types whose operator for `IS DISTINCT FROM` sees every difference (docs/postgres.md, "Values that are equal but not the
+/// same"). Those with a collation need a deterministic one.
 const PLAIN: [&str; 14] = [
     "\"char\"",
     "bigint",

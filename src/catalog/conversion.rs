@@ -250,8 +250,8 @@ impl Way<'_> {
         Ok(body.strip_prefix("RETURN ").map(str::to_owned))
     }
 
-    /// Returns the expression as PostgreSQL writes it for a generated column, which takes what we take: one row's own
-    /// columns and immutable functions (traps S8).
+    /// Returns the expression as PostgreSQL writes it for a generated column, which accepts exactly what a
+    /// conversion may be (docs/postgres.md, "Expressions must be immutable").
     async fn generate(
         &self,
         conn: &mut PgConnection,

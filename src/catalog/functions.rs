@@ -47,7 +47,8 @@ impl Function {
     }
 }
 
-/// Warns of functions that a change breaks, and returns those to be touched in the swap (traps P2, P3).
+/// Warns of functions that a change breaks, and returns those to touch in the swap (docs/postgres.md, "Types that PL/pgSQL
+/// remembers", "A new column captures names").
 pub(super) fn judge(
     all: &[Function],
     table: &TableName,

@@ -175,7 +175,7 @@ async fn resolve<'a>(
     Ok((parts.len() == plan.pairs().count()).then_some(parts))
 }
 
-/// Traps S3: nobody can tell an explicit NULL from a column that was not given.
+/// Warns of a column that may be NULL and has a default (docs/postgres.md, "Explicit NULL or no value").
 fn warn_of_values(parts: &[Part<'_>], found: &mut Inspection) {
     for part in parts {
         if let (false, Some(default)) = (part.old.not_null, &part.old.default) {

@@ -70,7 +70,8 @@ impl Neighbours {
         query::read(conn, "read the table's triggers, rules and publications", query).await
     }
 
-    /// Returns whether another trigger may change one of the columns before ours sees the row (traps T2).
+    /// Returns whether another trigger may change one of the columns before the sync trigger sees the row (docs/postgres.md,
+    /// "Triggers with a column list").
     pub(super) fn change_before_us(&self, columns: &[&str]) -> bool {
         let before = |t: &&Trigger| t.enabled && t.per_row && t.before && t.on_update;
         self.triggers.iter().filter(before).any(|t| t.may_change(columns))

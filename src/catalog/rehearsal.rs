@@ -192,7 +192,7 @@ async fn in_savepoint(
 }
 
 /// Returns whether plain ALTER would only touch the catalog: neither the table nor an index gets a new file, and nothing
-/// is scanned (traps 2.6).
+/// is scanned (docs/postgres.md, "Type changes that only touch the catalog").
 async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Index]) -> Result<bool, CatalogError> {
     let Some(ChangeType { using: None, reverse: None, keep_name: true, .. }) = part.change.retype else {
         return Ok(false);

@@ -10,7 +10,7 @@ use crate::plan::Requires;
 
 /// The oldest version that has everything we use.
 const OLDEST: u32 = 140_000;
-/// `CREATE INDEX CONCURRENTLY` may miss rows before this release of 14 (traps I10).
+/// The first release of 14 whose indexes are sound (docs/postgres.md, "CREATE INDEX CONCURRENTLY before 14.4").
 const INDEXES_SOUND: u32 = 140_004;
 
 #[derive(Debug, Deserialize)]

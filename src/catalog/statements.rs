@@ -7,8 +7,8 @@ use super::{CatalogError, Inspection};
 use crate::ident::TableName;
 use crate::sql::{quote_ident, quote_literal};
 
-/// Warns of prepared statements that return all columns (traps P1): by name where the server keeps statements, else in
-/// general, because no application can be seen to be without them.
+/// Warns of prepared statements that return all columns (docs/postgres.md, "Prepared statements that return all columns"):
+/// by name where the server keeps statements, else in general.
 pub(super) async fn warn_of_stars(
     conn: &mut PgConnection,
     table: &TableName,

@@ -9,7 +9,7 @@ use crate::ident::TableName;
 use crate::plan::Plan;
 use crate::run::TableFacts;
 
-/// PostgreSQL's limit is 1600 and counts dropped columns for ever (traps 2.12).
+/// PostgreSQL's limit is 1600, dropped columns included (docs/postgres.md, "1600 columns").
 const COLUMNS_REFUSED: i64 = 1590;
 const COLUMNS_WARNED: i64 = 1400;
 

@@ -29,7 +29,7 @@ fn trigger_name(tag: &RunTag, what: &str) -> String {
 }
 
 /// Whether UPDATE triggers may name columns. They may not when another BEFORE trigger can change the column of a row
-/// whose statement does not name it (traps T2).
+/// whose statement does not name it (docs/postgres.md, "Triggers with a column list").
 fn by_column(context: &Context<'_>) -> bool {
     !context.facts.main().other_before_triggers
 }
@@ -75,7 +75,7 @@ pub(super) fn create(context: &Context<'_>) -> Vec<String> {
             trigger("2_update"),
             columns.join(", ")
         ));
-        // IS NULL does not fetch a large value from its TOAST table, so unrelated updates stay cheap (traps T6).
+        // IS NULL does not fetch a large value, so unrelated updates stay cheap (docs/postgres.md, "Healing").
         statements.push(format!(
             "CREATE TRIGGER {} BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({unfilled}) EXECUTE FUNCTION {function}('heal')",
             trigger("3_heal")
@@ -179,8 +179,7 @@ fn body(context: &Context<'_>, stage: Stage) -> String {
     text
 }
 
-/// The truth table of one change. Changes are seen by image, so that 1.0 and 1.00, or two spellings that a collation
-/// holds equal, count as different (traps S5).
+/// The truth table of one change. Changes are seen by image (docs/postgres.md, "Values that are equal but not the same").
 fn one_change(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> String {
     let (old, new) = a.names(&context.tag, stage);
     let (n_old, n_new) = (format!("NEW.{}", quote_ident(&old)), format!("NEW.{}", quote_ident(&new)));

@@ -1,8 +1,8 @@
 //! A statement that cannot stand in a transaction: intent is recorded, then it runs, then the outcome is observed.
 //!
 //! It waits for transactions older than itself, for minutes if need be, and disturbs nobody while it waits; so it has no
-//! timeouts of its own, and whom it waits for is reported. A half-built index is dropped: a unique one would go on to
-//! refuse the application's writes (traps I5).
+//! timeouts of its own, and whom it waits for is reported. A half-built index is dropped: a unique one would keep
+//! rejecting the application's writes (docs/postgres.md, "Invalid indexes").
 
 use std::time::Duration;
 

@@ -2,7 +2,8 @@
 //! entry; all of it commits or none.
 //!
 //! A statement that waits for ACCESS EXCLUSIVE makes everybody who comes after it wait as well, so a try costs the
-//! application at most its `lock_timeout`, and the pauses between tries are several times longer (traps 2.1).
+//! application at most its `lock_timeout`, and the pauses between tries are several times longer (docs/postgres.md, "The
+//! lock queue").
 
 use std::time::Duration;
 
@@ -73,8 +74,8 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
             () = tokio::time::sleep(pause) => {}
             () = work.stop.cancelled() => return Err(Error::Interrupted),
         }
-        // An ordinary autovacuum gives way only to somebody who has waited for deadlock_timeout (traps 2.2). Once is
-        // enough; more would throw its work away again and again.
+        // An ordinary autovacuum gives way only after deadlock_timeout, and loses its work each time (docs/postgres.md,
+        // "Autovacuum and deadlock_timeout").
         let patient = !patient_before && blockers.iter().any(is_autovacuum);
         patient_before |= patient;
         wait = if patient { deadlock_timeout(session).await? + FIRST_TRY * 3 } else { (wait * 3 / 2).min(LONGEST_TRY) };

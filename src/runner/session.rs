@@ -57,8 +57,8 @@ impl Session {
 }
 
 /// Refuses a connection that goes through a transaction pooler: session settings would leak to applications, and
-/// CREATE INDEX CONCURRENTLY cannot be given its own (traps K1). While one client is inside a transaction, two clients
-/// of a pooler can be seen on one backend, or one client on two.
+/// CREATE INDEX CONCURRENTLY cannot be given its own (docs/postgres.md, "Transaction poolers"). While one client is inside a
+/// transaction, two clients of a pooler can be seen on one backend, or one client on two.
 ///
 /// # Errors
 /// [`Error::Blocked`] when there is a pooler.

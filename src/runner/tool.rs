@@ -419,7 +419,7 @@ fn lost() -> Error {
     LeaseError::Lost { holder: "somebody else".to_owned() }.into()
 }
 
-/// A dump that was restored elsewhere carries the ledger along, but not the truth of it (traps K4).
+/// Refuses a ledger that was copied with its database (docs/postgres.md, "A ledger in a copied database").
 fn refuse_copy(run: &Run) -> Result<(), Error> {
     if run.same_database {
         return Ok(());

@@ -172,7 +172,7 @@ async fn a_change_behind_our_back_is_drift_and_is_named() {
     }
 }
 
-/// Traps K1.
+/// See docs/postgres.md, "Transaction poolers".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_pooler_is_refused() {
     let database = Database::new().await;
