@@ -83,9 +83,9 @@ async fn help_is_a_result() {
     PGPASSWORD or ~/.pgpass, as for psql.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused or unreachable,
-    5 blocked or not due, 6 rows not equal, 7 the database is not as the ledger says, 130 interrupted.
+    5 blocked or not due, 6 rows not equal, 7 the database differs from the ledger, 130 interrupted.
 
-    A first look: crossfade demo
+    To see it work: crossfade demo
     ");
 }
 
@@ -234,7 +234,7 @@ async fn a_database_that_cannot_be_reached_is_named() {
     assert_eq!((output.code, output.stdout.as_str()), (Some(4), ""));
     insta::assert_snapshot!(output.stderr, @"
     error[database::unreachable]: db at 127.0.0.1:1 cannot be reached: Connection refused (os error 111)
-      help: is the server up, and can it be reached from here? A run that had begun goes on where it stopped
+      help: check that the server is up and can be reached from here; a run that had begun continues where it stopped
     ");
     let output = Cli::new("postgres://u:secret@127.0.0.1:1/db").args(["status", "--format", "json"]).run().await;
     assert_eq!(error_of(&output)["code"], "database::unreachable");
