@@ -133,7 +133,7 @@ fn differ(plain: bool, a: &str, b: &str) -> String {
 }
 
 /// True where a statement changed either side, except by filling an empty new side with what it should be: that is the
-/// backfill, which so never enters PL/pgSQL.
+/// backfill, which therefore never enters PL/pgSQL.
 fn written(context: &Context<'_>, a: &Active<'_>) -> String {
     let (old, new) = (a.change.old.sql(), a.change.new.sql());
     let (new_old, new_new, old_old, old_new) =

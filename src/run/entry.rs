@@ -11,7 +11,7 @@ use crate::run::{Counts, Phase};
 pub enum Entry {
     /// The run exists.
     Registered,
-    /// A step is about to change something outside a transaction of ours: it may have run.
+    /// A step is about to change something outside crossfade's transactions: it may have run.
     StepStarted {
         /// The step.
         step: StepKey,
@@ -40,7 +40,7 @@ pub enum Entry {
         /// The last phase that stays done.
         to: Option<Phase>,
     },
-    /// The step's effect is gone.
+    /// The step's effect was undone.
     StepUndone {
         /// The step.
         step: StepKey,
@@ -60,7 +60,7 @@ pub enum Entry {
         /// Rows filled in the windows that were its own at the end.
         rows: i64,
     },
-    /// A process that worked on the backfill is gone, and what it had begun is taken over.
+    /// A process that worked on the backfill is gone, and others take over its windows.
     Removed {
         /// Who it was.
         holder: String,

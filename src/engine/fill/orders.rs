@@ -7,7 +7,7 @@ use super::method::Method;
 use crate::plan::{Bytes, LongTransactions, Plan};
 use crate::throttle::{Limits, Pace, RowRate, Signal};
 
-/// Orders older than this are as good as none: the control loop has lost the server, and with it the signals.
+/// Orders older than this are ignored: the control loop has lost the server, and with it the signals.
 const STALE: Duration = Duration::from_secs(5);
 
 /// What the control loop tells the workers; a new one every 100 ms.
@@ -57,8 +57,8 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Returns the plan's settings with the live ones over them. A live one that cannot be read is named in the second
-    /// part and leaves the plan's as it is.
+    /// Returns the plan's settings, overridden by the live ones. An invalid live setting is named in the second part and
+    /// leaves the plan's setting unchanged.
     pub(super) fn new(plan: &Plan, live: &[(String, String)]) -> (Self, Vec<String>) {
         let mut settings = Self {
             paused: false,
@@ -98,14 +98,14 @@ impl Settings {
         (settings, unreadable)
     }
 
-    /// Returns the settings of one of so many processes: what is allowed to the run as a whole is shared among them.
+    /// Returns the settings of one of this many processes: they share what is allowed to the run as a whole.
     pub(super) fn shared_by(self, processes: u16) -> Self {
         let share = |rows: u32| (rows / u32::from(processes.max(1))).max(1);
         Self { rows_per_second: self.rows_per_second.map(share), ..self }
     }
 }
 
-/// The settings that can be changed while a backfill runs, and what each of them takes.
+/// The settings that can be changed while a backfill runs, and what each of them accepts.
 const SETTINGS: [(&str, &str); 14] = [
     ("active_sessions", "a number, or off"),
     ("batch_target", "a duration, such as 100ms"),
@@ -118,7 +118,7 @@ const SETTINGS: [(&str, &str); 14] = [
     ("slot_retained_wal", "an amount of data, such as 10GB, or off"),
     ("sub_passes", "a number from 1 to 64, or auto"),
     ("wal_archive_backlog", "a number of segments, or off"),
-    ("wal_rate", "an amount of data a second, such as 100MB, or off"),
+    ("wal_rate", "an amount of data per second, such as 100MB, or off"),
     ("window_pages", "a number of pages from 1 to 65536, or auto"),
     ("workers", "a number from 1 to 64"),
 ];
@@ -141,7 +141,7 @@ pub fn check_setting(key: &str, value: &str) -> Result<(), String> {
         "window_pages" => automatic(value, window_pages).is_ok(),
         signal => Signal::named(signal).is_some_and(|signal| limit(signal, value).is_ok()),
     };
-    if understood { Ok(()) } else { Err(format!("{key} takes {takes}; it cannot be {value}")) }
+    if understood { Ok(()) } else { Err(format!("{key} must be {takes}, not {value}")) }
 }
 
 /// A value was neither `none` nor `off` nor what it should be.
@@ -296,6 +296,6 @@ mod tests {
             assert!(check_setting(key, value).is_err(), "{key}={value}");
         }
         assert!(SETTINGS.is_sorted());
-        assert_eq!(check_setting("workers", "0").unwrap_err(), "workers takes a number from 1 to 64; it cannot be 0");
+        assert_eq!(check_setting("workers", "0").unwrap_err(), "workers must be a number from 1 to 64, not 0");
     }
 }

@@ -282,7 +282,7 @@ async fn the_plans_own_indexes_are_tried_too() {
     let expected = [
         "catalog::column_missing: index \"typo\" of the plan names \"idd\", which public.t does not have",
         "catalog::name_taken: index public.taken has a name that the run needs",
-        "catalog::index_on_old_column: index \"gone\" of the plan names \"a\", a column that goes",
+        "catalog::index_on_old_column: index \"gone\" of the plan names \"a\", a column that will be dropped",
         "catalog::index: index \"unsorted\" of the plan cannot be built: data type json has no default operator class for access method \"btree\"",
     ];
     let found: Vec<_> = lines(&found.refusals).iter().map(|line| line.split(" (").next().unwrap().to_owned()).collect();
