@@ -10,7 +10,7 @@ use crate::plan::{ChangeType, Pair};
 use crate::run::Conversion;
 use crate::sql::{quote_ident, quote_literal};
 
-/// Casts between built-in types that give a value for every value, the target without a modifier.
+/// Casts between built-in types that return a value for every value, if the target has no modifier.
 const NEVER_RAISE: [(&str, &[&str]); 17] = [
     ("smallint", &["integer", "bigint", "numeric", "real", "double precision", "text", "character varying"]),
     ("integer", &["bigint", "numeric", "real", "double precision", "text", "character varying"]),

@@ -1,6 +1,6 @@
 //! The sync trigger: keeps both columns equal, in the row and in the transaction of the write itself.
 //!
-//! One function a run, called from BEFORE ROW triggers whose names sort last (PostgreSQL fires them in byte order), so
+//! One function per run, called from BEFORE ROW triggers whose names sort last (PostgreSQL fires them in byte order), so
 //! that it sees what other triggers did. Everything is schema-qualified, operators included, because it runs under the
 //! application's `search_path`. The WHEN clauses are parsed once, here, and keep the backfill and unrelated updates from
 //! entering PL/pgSQL at all.

@@ -229,7 +229,7 @@ impl Clock {
                 _ => {}
             }
             drop(time);
-            // That the run goes on after each deployment goes without saying.
+            // It goes without saying that the run continues after each deployment.
             if !matches!(event, Event::Resumed { .. }) {
                 next(event);
             }

@@ -52,13 +52,13 @@ pub(crate) struct Window {
     pub(crate) to: u32,
     /// Into how many parts the rows of a page are divided.
     pub(crate) parts: u32,
-    /// Where the worker stands.
+    /// The worker's position.
     pub(crate) position: Position,
     /// Whether it is a page that could not be locked when its turn came.
     pub(crate) late: bool,
 }
 
-/// Where a worker stands in its window.
+/// A worker's position in its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     /// The number of the current sub-pass, from 0.
@@ -70,7 +70,7 @@ pub(crate) struct Position {
 }
 
 impl Window {
-    /// Returns where the worker stands once the pages up to `to` are done in the current sub-pass.
+    /// Returns the worker's position once the pages up to `to` are done in the current sub-pass.
     pub(crate) fn after(&self, to: u32) -> Position {
         let Position { sub_pass, slice, .. } = self.position;
         if to < self.to {

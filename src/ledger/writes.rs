@@ -1,4 +1,4 @@
-//! The sync trigger's counters: who still writes through the old column.
+//! The sync trigger's counters: who still writes the old column.
 
 use sqlx::{PgConnection, Row};
 

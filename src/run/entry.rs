@@ -35,7 +35,7 @@ pub enum Entry {
         /// The phase.
         phase: Phase,
     },
-    /// The run is being taken back, to the end of `to`, or to before it began.
+    /// The run is being rolled back, to the end of `to`, or to before it began.
     UndoStarted {
         /// The last phase that stays done.
         to: Option<Phase>,
@@ -45,7 +45,7 @@ pub enum Entry {
         /// The step.
         step: StepKey,
     },
-    /// Everything that was to be taken back is.
+    /// The rollback has finished.
     UndoDone,
     /// Somebody paused the run.
     Paused,

@@ -37,7 +37,7 @@ pub(super) struct Job<'a> {
     pub(super) statements: &'a [String],
     /// The ledger's entries once it is done.
     pub(super) entries: &'a [Entry],
-    /// Writes through the new columns that were seen when the guards were prepared.
+    /// The count of writes to the new columns when the guards were prepared.
     pub(super) new_writes: Option<i64>,
 }
 

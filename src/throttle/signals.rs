@@ -28,7 +28,7 @@ const QUICKLY: [Signal; 2] = [Signal::LockWait, Signal::ActiveSessions];
 const SLOWLY: [Signal; 5] =
     [Signal::ReplicaLag, Signal::Wraparound, Signal::SlotRetainedWal, Signal::WalRate, Signal::WalArchiveBacklog];
 
-/// Reads the signals that are wanted for ever, connecting again as often as need be, and publishes them. A signal that
+/// Reads the signals that are wanted and publishes them; reconnects as often as necessary, and never returns. A signal that
 /// cannot be read is left to grow old: what that means is decided elsewhere.
 pub(crate) async fn sample(connector: Connector, sink: EventSink, seen: Latest<Seen>, table_oid: i64) {
     let mut sampler = Sampler {

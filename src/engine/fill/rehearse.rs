@@ -104,7 +104,7 @@ mod tests {
         // With the column in an index: all of them move at once.
         let indexed = rehearse(75.0, 104.0, true);
         assert!(indexed.stay < 0.01 && (indexed.sub_passes - 1.0).abs() < 0.01, "{indexed:?}");
-        // Room for all: the first windows are gone through twice, until that is learned.
+        // Room for all: the first windows take two sub-passes, until that is learned.
         let roomy = rehearse(34.0, 104.0, false);
         assert!(roomy.stay >= 1.0 && roomy.sub_passes < 2.0, "{roomy:?}");
         // A row a page, and none.
