@@ -120,7 +120,7 @@ impl Column {
             refuse(
                 "catalog::not_null_not_valid",
                 "has a NOT NULL constraint that was never validated",
-                "run run ALTER TABLE ... VALIDATE CONSTRAINT first",
+                "run ALTER TABLE ... VALIDATE CONSTRAINT first",
             );
         }
         if self.not_null_special {

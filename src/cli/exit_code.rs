@@ -22,8 +22,8 @@ pub const BLOCKED: u8 = 5;
 pub const MISMATCH: u8 = 6;
 /// The database is not in the state that the ledger describes.
 pub const DRIFTED: u8 = 7;
-/// The watchdog has ended the process because one of its loops did not move any more: a bug. Everything done so far is
-/// recorded; trying again goes on from there.
+/// The watchdog has ended the process because one of its loops no longer moved: a bug. Everything done so far is recorded;
+/// the next call continues from there.
 pub const STALLED: u8 = 8;
 /// Told to stop by a signal; everything done so far is recorded.
 pub const INTERRUPTED: u8 = 130;
