@@ -1,4 +1,4 @@
-//! Why a command failed, as it is told: what, a stable code, and what to do.
+//! Why a command failed, as it is reported: what happened, a stable code, and what to do.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use crate::testkit::server::ServerError;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// What was typed makes no sense.
+    /// The command line is wrong.
     #[error("{message}")]
     Usage {
         /// Stable: `usage::<what>`.
@@ -109,7 +109,7 @@ impl CliError {
         text
     }
 
-    /// Returns what went wrong; where no connection could be made, with the place that it was to lead to.
+    /// Returns what went wrong; if no connection could be made, with its target.
     fn message(&self, target: Option<&str>) -> String {
         match (self, target) {
             (Self::Tool(error), Some(target)) => match error.database() {
@@ -137,16 +137,17 @@ impl CliError {
     fn help(&self, target: Option<&str>) -> String {
         match self {
             Self::Usage { help, .. } => help.clone(),
-            Self::Plan(_) => "mend the file, then crossfade check it".to_owned(),
+            Self::Plan(_) => "fix the file, then run `crossfade check`".to_owned(),
             Self::File { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
-                "a plan is a text file in UTF-8".to_owned()
+                "a plan must be a UTF-8 text file".to_owned()
             }
             Self::File { .. } => "check the path; a plan is a YAML file".to_owned(),
-            Self::Server(ServerError::NoBinaries) => "then run crossfade demo again".to_owned(),
+            Self::Server(ServerError::NoBinaries) => "then run `crossfade demo` again".to_owned(),
             Self::Server(_) => {
-                "the demo needs a PostgreSQL that can be started here, and room in the temporary directory".to_owned()
+                "the demo needs a PostgreSQL that it can start on this machine, and space in the temporary directory"
+                    .to_owned()
             }
-            Self::Output(_) => "check what standard output is connected to".to_owned(),
+            Self::Output(_) => "check where standard output goes".to_owned(),
             Self::Tool(error) => tool_help(error, target.unwrap_or("the database")),
         }
     }
@@ -189,30 +190,32 @@ fn database_code(error: &sqlx::Error) -> &'static str {
 
 fn tool_help(error: &Error, target: &str) -> String {
     let help = match error {
-        Error::Refused { .. } => "clear the way, then look again with crossfade plan",
-        Error::PlanEdited { .. } => "restore the file as it was, or crossfade rollback the run and run the new plan",
-        Error::PointOfNoReturn { .. } => {
-            "a plan for the opposite change leads back: rename, or change the type, the other way"
+        Error::Refused { .. } => "fix these problems, then run `crossfade plan` again",
+        Error::PlanEdited { .. } => {
+            "restore the file, or roll the run back (`crossfade rollback`) and run the new plan"
         }
-        Error::Blocked { .. } => "try again when that is out of the way; crossfade status says where the run stands",
+        Error::PointOfNoReturn { .. } => {
+            "write a plan for the opposite change: rename, or change the type, the other way round"
+        }
+        Error::Blocked { .. } => "try again when this is resolved; `crossfade status` shows the state of the run",
         Error::Locked { .. } => {
-            "end the transaction in the way, or try again when it is over; the run goes on where it stopped"
+            "end the blocking transaction, or try again when it has ended; the run continues where it stopped"
         }
         Error::Mismatch(_) => {
-            "look at these rows, then crossfade verify NAME --repair old (or new: the side that is right)"
+            "look at these rows, then run `crossfade verify NAME --repair old` (or `new`: the side that is right)"
         }
         Error::Drifted { .. } => {
-            "somebody changed one of the run's objects: put it back and run again, or crossfade rollback the run"
+            "somebody changed one of the run's objects: restore it and run again, or roll back with `crossfade rollback`"
         }
-        Error::Interrupted => "run the same command again to go on",
+        Error::Interrupted => "run the same command again to continue",
         Error::Step { .. } => {
-            "nothing of this step is left behind; clear the cause, then run again, or crossfade rollback"
+            "this step left nothing behind; fix the cause, then run again, or roll back with `crossfade rollback`"
         }
         Error::Ledger(error) => return ledger_help(error, target),
         Error::Catalog(CatalogError::Database { source: error, .. }) | Error::Database(error) => {
             return database_help(error, target);
         }
-        Error::Catalog(CatalogError::Answer { .. }) => "this is a bug, or a server that nobody has tried: report it",
+        Error::Catalog(CatalogError::Answer { .. }) => "this is a bug, or an untested server: please report it",
     };
     help.to_owned()
 }
@@ -221,16 +224,16 @@ fn ledger_help(error: &LedgerError, target: &str) -> String {
     let help = match error {
         LedgerError::Newer { .. } => "install the newer crossfade",
         LedgerError::NotALedger { .. } => "name another schema with --ledger-schema or CROSSFADE_LEDGER_SCHEMA",
-        LedgerError::NoSuchRun { .. } => "crossfade status lists the runs; crossfade run PLAN begins one",
-        LedgerError::ColumnClaimed { .. } => "crossfade status says where that run stands",
+        LedgerError::NoSuchRun { .. } => "`crossfade status` lists the runs; `crossfade run PLAN` starts one",
+        LedgerError::ColumnClaimed { .. } => "`crossfade status` shows the state of that run",
         LedgerError::Illegal(_) | LedgerError::Unreadable { .. } => {
-            "the ledger was changed by hand, or this is a bug: keep the ledger as it is and report it"
+            "the ledger was changed by hand, or this is a bug: keep the ledger unchanged and report it"
         }
         LedgerError::Lease(LeaseError::Held { .. }) => {
-            "leave it to that process, or stop it and try again; crossfade status --watch follows it"
+            "let that process continue, or stop it and try again; `crossfade status --watch` follows it"
         }
         LedgerError::Lease(LeaseError::Lost { .. }) => {
-            "nothing is lost; crossfade status says who goes on with the run"
+            "nothing is lost; `crossfade status` shows who continues the run"
         }
         LedgerError::Lease(LeaseError::Database(error)) | LedgerError::Database(error) => {
             return database_help(error, target);
@@ -253,19 +256,19 @@ fn database_help(error: &sqlx::Error, target: &str) -> String {
         }
         (Some("53300"), _) => format!("{target} has no free connection: try again later, or raise max_connections"),
         (_, pg::ErrorClass::Connection) => {
-            "is the server up, and can it be reached from here? A run that had begun goes on where it stopped"
+            "check that the server is up and can be reached from here; a run that had begun continues where it stopped"
                 .to_owned()
         }
-        (_, pg::ErrorClass::Refused) => format!("{target}: check the connection settings, TLS among them (sslmode)"),
-        (_, pg::ErrorClass::Contention) => "try again; the run goes on where it stopped".to_owned(),
+        (_, pg::ErrorClass::Refused) => format!("{target}: check the connection settings, including TLS (sslmode)"),
+        (_, pg::ErrorClass::Contention) => "try again; the run continues where it stopped".to_owned(),
         (Some(_), pg::ErrorClass::Other) => {
-            "clear the cause, then run again; the run goes on where it stopped".to_owned()
+            "fix the cause, then run again; the run continues where it stopped".to_owned()
         }
-        (None, pg::ErrorClass::Other) => "run again; if it comes back, report it with the output of -vv".to_owned(),
+        (None, pg::ErrorClass::Other) => "run again; if it happens again, report it with the output of -vv".to_owned(),
     }
 }
 
-/// Prints what clap has to say: help and version as a result, anything else as an error. Returns the exit code.
+/// Prints clap's message: help and version as a result, anything else as an error. Returns the exit code.
 pub(super) fn usage(error: &clap::Error, args: &[OsString]) -> u8 {
     let environment = super::context::Environment::read();
     let no_color = args.iter().any(|arg| arg == "--no-color");

@@ -1,4 +1,4 @@
-//! Why a command could not do what it was asked for.
+//! Why a command could not do what it was asked to do.
 
 use crate::catalog::Finding;
 use crate::event::Blocker;
@@ -6,10 +6,10 @@ use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
 use crate::run::{Outcome, StepKey};
 
-/// Why a command could not do what it was asked for. The command line maps each to an exit code.
+/// Why a command could not do what it was asked to do. The command line maps each to an exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The catalog holds something that the plan cannot be run against. Nothing was changed.
+    /// Something in the catalog rules the plan out. Nothing was changed.
     #[error("the plan cannot be run on this database: {} problem(s) found, nothing was changed", .findings.len())]
     Refused {
         /// All of them.
@@ -26,45 +26,45 @@ pub enum Error {
     /// Something must happen first; trying again later may work.
     #[error("{reason}")]
     Blocked {
-        /// What stands in the way, and what to do.
+        /// What blocks it, and what to do.
         reason: String,
     },
-    /// The way back is closed.
-    #[error("step {step} cannot be taken back: {why}")]
+    /// The step cannot be undone.
+    #[error("step {step} cannot be undone: {why}")]
     PointOfNoReturn {
         /// The step.
         step: StepKey,
         /// Why not.
         why: String,
     },
-    /// A lock was not to be had.
-    #[error("step {step} could not get its lock in {attempts} tries{}", blocked_by(.blockers))]
+    /// A lock could not be acquired.
+    #[error("step {step} could not acquire its lock in {attempts} attempts{}", blocked_by(.blockers))]
     Locked {
         /// The step.
         step: StepKey,
-        /// How often it was tried.
+        /// How many attempts were made.
         attempts: u32,
-        /// Who stood in the way of the last try.
+        /// Who blocked the last attempt.
         blockers: Vec<Blocker>,
     },
     /// Rows are not equal.
     #[error("{} of {} rows are not equal ({} empty, {} different, {} unconverted)", .0.counts.mismatches(), .0.counts.rows, .0.counts.empty, .0.counts.different, .0.counts.unconverted)]
     Mismatch(Outcome),
     /// The catalog does not agree with the ledger.
-    #[error("the database is not as the ledger says: {}", .facts.join("; "))]
+    #[error("the database is not in the state that the ledger describes: {}", .facts.join("; "))]
     Drifted {
         /// What does not hold.
         facts: Vec<String>,
     },
     /// Told to stop; everything done so far is recorded.
-    #[error("stopped; everything done so far is recorded, and the next `crossfade run` goes on from there")]
+    #[error("stopped; everything done so far is recorded, and the next `crossfade run` continues from there")]
     Interrupted,
     /// A statement of a step failed.
     #[error("step {step} failed: {error}")]
     Step {
         /// The step.
         step: StepKey,
-        /// What the server said.
+        /// The server's message.
         error: String,
     },
     /// The catalog could not be read.

@@ -10,18 +10,18 @@ use crate::ledger::Run;
 use crate::pg;
 use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step, StepKey, What};
 
-/// A wait for the grace period that is no longer than this is sat out; for a longer one the run ends and says when to
-/// come back.
+/// A grace period that has no more than this left is waited for in-process; otherwise the run ends and says when to come
+/// back.
 const SHORT_WAIT: Duration = Duration::from_mins(1);
 
-/// How often a guard that failed is made to hold before the step is given up.
+/// How often crossfade makes a failed guard hold before it gives the step up.
 pub(super) const MENDS: u32 = 5;
 
-/// Returns the error of a step whose guards do not come to hold.
+/// Returns the error of a step whose guards cannot be made to hold.
 pub(super) fn will_not_hold(step: &Step) -> Error {
     Error::Blocked {
         reason: format!(
-            "what step {} needs was made to hold {MENDS} times and did not last until its transaction: is somebody else changing the table or its trigger?",
+            "a condition of step {} was restored {MENDS} times, but did not last until its transaction; check whether somebody else is changing the table or its trigger",
             step.key
         ),
     }
@@ -32,13 +32,13 @@ pub(super) fn will_not_hold(step: &Step) -> Error {
 pub(super) enum GuardFailed {
     /// There is no fresh, clean check of what is there now.
     NotVerified,
-    /// Somebody writes through the old column.
+    /// Somebody writes to the old column.
     NotQuiet,
-    /// Something hangs on the column that would go with it.
+    /// Something depends on the column and would be dropped with it.
     Dependants(Vec<String>),
     /// Something that only a step of its own can wait for.
     NotWaitedFor(String),
-    /// Writes came through the new column since it was found that going back loses nothing.
+    /// The new column was written after crossfade found that a rollback loses nothing.
     WrittenThroughNew,
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn check(
     Ok(outcome)
 }
 
-/// Makes a failed guard hold, where that is ours to do.
+/// Makes a failed guard hold, if crossfade can.
 ///
 /// # Errors
 /// [`Error::Mismatch`], or [`Error::Blocked`] with what a person has to do.
@@ -141,7 +141,7 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
         }
         GuardFailed::Dependants(names) => Err(Error::Blocked {
             reason: format!(
-                "the old column cannot be dropped, because this hangs on it: {}; move or drop it, then run again",
+                "the old column cannot be dropped, because these objects depend on it: {}; move or drop them, then run again",
                 names.join(", ")
             ),
         }),
@@ -149,13 +149,13 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
             Err(Error::Step { step: step.key.clone(), error: format!("it is not so that {gate}") })
         }
         GuardFailed::WrittenThroughNew => Err(Error::Blocked {
-            reason: "rows are being written through the new column, and a value of it may have no way back; stop the new release, then roll back again".to_owned(),
+            reason: "applications write to the new column, and such a value may have no way back; stop the new release, then roll back again".to_owned(),
         }),
     }
 }
 
-/// Waits until nothing has been written through the old columns for `quiet`. A write that comes in while we wait ends
-/// the wait: the old release is still there.
+/// Waits until nothing has been written to the old columns for `quiet`. A write during the wait ends it: the old release is
+/// still there.
 ///
 /// # Errors
 /// [`Error::Blocked`] when a write was seen.
@@ -171,7 +171,7 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
         if counts.old > before {
             return Err(Error::Blocked {
                 reason: format!(
-                    "{} write(s) came through the old column while we waited for {} without any ({} since the run began); stop the releases that still use it, then run again",
+                    "the old column is still written: {} time(s) while crossfade waited for {} without a write ({} since the run began); stop the releases that write it, then run again",
                     counts.old - before,
                     humantime::format_duration(quiet),
                     counts.old
@@ -180,7 +180,7 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
         }
         #[expect(clippy::cast_precision_loss, reason = "seconds of a wait")]
         work.emit(Event::Waiting {
-            reason: "nobody may write through the old column for a while".to_owned(),
+            reason: "the old column must not be written for a while".to_owned(),
             seconds: Some(missing as f64),
         });
         sleep(work, Duration::from_millis(500)).await?;
@@ -206,7 +206,7 @@ pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step,
             let until = now + missing;
             return Err(Error::Blocked {
                 reason: format!(
-                    "the old column is retired and in sync; it is kept until {} ({} to go). Run again then; until then `crossfade rollback` brings it back",
+                    "the old column is retired and in sync; it is kept until {} ({} to go). Run again then; until then, `crossfade rollback` can restore it",
                     until.format("%Y-%m-%d %H:%M UTC"),
                     humantime::format_duration(Duration::from_secs(missing.as_secs()))
                 ),
@@ -247,6 +247,6 @@ pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r Compar
     let mut steps = phase.into_iter().flat_map(|phase| run.program.steps_of(phase));
     let spec = steps.find_map(|step| if let Action::Compare(spec) = &step.action { Some(spec) } else { None });
     spec.ok_or_else(|| Error::Blocked {
-        reason: format!("run {} has not got both columns now, so there is nothing to compare", run.name()),
+        reason: format!("run {} does not have both columns now, so there is nothing to compare", run.name()),
     })
 }

@@ -13,10 +13,10 @@ use crate::pg::ErrorClass;
 use crate::plan::Plan;
 use crate::run::{Action, Mode, Phase, State, Step};
 
-/// Between two looks whether the backfill has begun.
+/// The interval for checking whether the backfill has begun.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// How a run stood when the process that had joined its backfill left it, with nothing more to fill.
+/// The state of a run when a process that had joined its backfill left it with nothing more to fill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Joined {
     /// The plan's name.
@@ -29,7 +29,7 @@ pub struct Joined {
     pub rows: i64,
 }
 
-/// What the state of a run means to somebody who would join its backfill.
+/// What the state of a run means for a process that wants to join its backfill.
 #[derive(Debug, PartialEq)]
 enum Standing<'r> {
     /// Now is the time.
@@ -38,11 +38,11 @@ enum Standing<'r> {
     Wait(String),
     /// The backfill is over.
     Past,
-    /// It cannot be joined as things stand, and why.
+    /// It cannot be joined now, and why.
     Never(String),
 }
 
-/// Why a process does not fill rows any more.
+/// Why a process has stopped filling rows.
 enum Ended {
     /// Every page is done.
     Covered,
@@ -91,7 +91,7 @@ impl Tool {
                     Ok(Ended::Covered) => return Ok(joined(rows)),
                     Ok(Ended::Revoked) => {}
                     Err(error) if matches!(error.class(), ErrorClass::Connection | ErrorClass::Contention) => {
-                        tracing::warn!(%error, "joining again");
+                        tracing::warn!(%error, "rejoining");
                         self.sleep(LOOK_AGAIN).await?;
                     }
                     Err(error) => return Err(error),
@@ -157,7 +157,7 @@ impl Tool {
 }
 
 /// Returns what to do about a run in this state; `waited` says whether we have waited for it already, or worked on it: then
-/// a pause is sat out.
+/// it waits for the end of a pause.
 fn standing<'r>(run: &'r Run, state: &State, waited: bool) -> Standing<'r> {
     let (name, program) = (run.name(), &run.program);
     let Some(step) = program.steps.iter().find(|step| matches!(step.action, Action::Fill(_))) else {
@@ -166,16 +166,18 @@ fn standing<'r>(run: &'r Run, state: &State, waited: bool) -> Standing<'r> {
     let error = || state.error.as_deref().unwrap_or("see crossfade history");
     match state.mode {
         Mode::RolledBack => Standing::Never(format!("run {name} was rolled back: there is no backfill to join")),
-        Mode::Undoing(Some(phase)) => Standing::Wait(format!("run {name} is being taken back to the end of {phase}")),
+        Mode::Undoing(Some(phase)) => Standing::Wait(format!("run {name} is being rolled back to the end of {phase}")),
         Mode::Undoing(None) => {
             Standing::Never(format!("run {name} is being rolled back: there is no backfill to join"))
         }
         _ if state.done.contains(&step.key) => Standing::Past,
         Mode::Done => Standing::Past,
         Mode::Failed => Standing::Never(format!("run {name} failed: {}", error())),
-        Mode::Drifted => Standing::Never(format!("the database is not as run {name} expects it: {}", error())),
+        Mode::Drifted => {
+            Standing::Never(format!("the database is not in the state that run {name} expects: {}", error()))
+        }
         Mode::New | Mode::Forward if state.paused && !waited => {
-            Standing::Never(format!("run {name} is paused; go on with: crossfade resume {name}"))
+            Standing::Never(format!("run {name} is paused; to continue: crossfade resume {name}"))
         }
         Mode::New | Mode::Forward if state.is_filling(program) => Standing::Filling(step),
         Mode::New | Mode::Forward => {

@@ -8,10 +8,10 @@ use super::{Error, Work};
 use crate::event::Event;
 use crate::pg::{self, Connector, ErrorClass};
 
-/// How often a lost connection is tried again before the run stops: with the pauses below, about a minute.
+/// How often crossfade reconnects before the run stops: with the pauses below, about a minute.
 const RECONNECTS: u32 = 12;
 
-/// The two connections of the step loop: one works, the other looks who stands in its way.
+/// The two connections of the step loop: one works, the other looks up who blocks it.
 pub(super) struct Session {
     /// Runs transactions.
     pub(super) main: PgConnection,
@@ -29,7 +29,7 @@ impl Session {
         Ok(Self { main, main_pid, watch })
     }
 
-    /// Opens the connections again after a loss, with growing pauses, and proves that the lease is still ours.
+    /// Reopens the connections after a loss, with growing pauses, and proves that this process still has the lease.
     pub(super) async fn reopen(work: &Work, cause: &Error) -> Result<Self, Error> {
         let mut last = cause.to_string();
         for attempt in 1..=RECONNECTS {
@@ -50,15 +50,15 @@ impl Session {
         }
         Err(Error::Blocked {
             reason: format!(
-                "the server has been away for a minute ({last}); run again when it is back, nothing is lost"
+                "the server has been unreachable for a minute ({last}); run again when it is back, nothing is lost"
             ),
         })
     }
 }
 
 /// Refuses a connection that goes through a transaction pooler: session settings would leak to applications, and
-/// CREATE INDEX CONCURRENTLY cannot be given its own (traps K1). While one client is inside a transaction, two clients
-/// of a pooler can be seen on one backend, or one client on two.
+/// CREATE INDEX CONCURRENTLY cannot be given its own (docs/postgres.md, "Transaction poolers"). While one client is inside a
+/// transaction, two clients of a pooler can be seen on one backend, or one client on two.
 ///
 /// # Errors
 /// [`Error::Blocked`] when there is a pooler.
@@ -72,7 +72,7 @@ pub(super) async fn refuse_pooler(connector: &Connector) -> Result<(), Error> {
     pg::rollback(&mut second).await;
     if before == other || before != after {
         return Err(Error::Blocked {
-            reason: "this connection goes through a transaction pooler; give crossfade a direct connection to PostgreSQL (the applications may keep the pooler)".to_owned(),
+            reason: "this connection goes through a transaction pooler; give crossfade a direct connection to PostgreSQL (applications can keep the pooler)".to_owned(),
         });
     }
     Ok(())

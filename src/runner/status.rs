@@ -1,4 +1,4 @@
-//! Where a run stands, for people and scripts.
+//! The state of a run, for people and scripts.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use super::Error;
 use crate::ledger::{Ledger, LedgerError, Peer, Run};
 use crate::run::{Action, Entry, Estimates, Filled, Gate, HoldTime, Mode, PaceReport, Phase, State, StepKey, What};
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
     /// The plan's name.
@@ -21,17 +21,17 @@ pub struct Status {
     pub rows_total: i64,
     /// Rows it has visited; an estimate from pages until it is over.
     pub rows_done: i64,
-    /// Rows a second over the last few seconds; 0 when the backfill is not at work.
+    /// Rows per second over the last few seconds; 0 when the backfill is not running.
     pub rows_per_second: f64,
     /// Seconds to go at this rate.
     pub eta_seconds: Option<f64>,
     /// Rows that were not equal in the latest check; `None` before the first.
     pub mismatches: Option<i64>,
-    /// Writes through the old column since expand.
+    /// Writes to the old column since expand.
     pub old_column_writes: i64,
-    /// Writes through the new column since expand.
+    /// Writes to the new column since expand.
     pub new_column_writes: i64,
-    /// What the run waits for, as a sentence, or what its backfill holds for; `None` when it is at work or over.
+    /// What the run waits for, as a phrase, or what its backfill holds for; `None` when it is running or has ended.
     pub waiting_for: Option<String>,
     /// Who leads it: the process that does its steps.
     pub holder: Option<String>,
@@ -39,21 +39,21 @@ pub struct Status {
     pub joined: Vec<Peer>,
     /// Statements that set both columns to values that do not agree.
     pub conflicts: i64,
-    /// Seconds since a write through the old column was last noticed; `None` before expand.
+    /// Seconds since a write to the old column was last noticed; `None` before expand.
     pub old_quiet_seconds: Option<i64>,
     /// When the latest check ended.
     pub verified_at: Option<DateTime<Utc>>,
     /// What the run was predicted to cost when it was registered.
     pub predicted: Option<Estimates>,
-    /// What came of the backfill; `None` until it is done.
+    /// The outcome of the backfill; `None` until it is done.
     pub filled: Option<Filled>,
-    /// How fast the backfill goes; `None` when it is not at work.
+    /// How fast the backfill is; `None` when it is not running.
     pub pace: Option<PaceReport>,
-    /// What each signal cost the backfill so far, the dearest first.
+    /// What each signal has cost the backfill so far, the most expensive first.
     pub holds: Vec<HoldTime>,
 }
 
-/// Returns where the run stands. Changes nothing.
+/// Returns the state of the run. Changes nothing.
 ///
 /// # Errors
 /// The ledger's.
@@ -106,24 +106,24 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     })
 }
 
-/// Returns what must happen before the run can go on.
+/// Returns what must happen before the run can continue.
 pub(super) fn waiting_for(run: &Run, state: &State) -> Option<String> {
     let name = run.name();
     match state.mode {
         Mode::Done | Mode::RolledBack => None,
-        Mode::Undoing(_) => Some(format!("its rollback to be finished: crossfade rollback {name}")),
+        Mode::Undoing(_) => Some(format!("the end of its rollback: crossfade rollback {name}")),
         Mode::Failed | Mode::Drifted => {
             Some(format!("a person: {}", state.error.as_deref().unwrap_or("see crossfade history")))
         }
         _ if state.paused => Some(format!("crossfade resume {name}")),
         Mode::New | Mode::Forward => Some(match state.next_step(&run.program).map(|step| &step.action) {
             Some(Action::Await(Gate::Quiet { quiet })) => {
-                format!("no write through the old column for {}", humantime::format_duration(*quiet))
+                format!("{} without a write to the old column", humantime::format_duration(*quiet))
             }
             Some(Action::Await(Gate::Grace { grace })) => {
-                format!("the old column to have been retired for {}", humantime::format_duration(*grace))
+                format!("the grace period of the retired column ({})", humantime::format_duration(*grace))
             }
-            _ => format!("crossfade run or advance to go on with {}", state.phase),
+            _ => format!("crossfade run or advance to continue with {}", state.phase),
         }),
     }
 }

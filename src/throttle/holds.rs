@@ -1,4 +1,4 @@
-//! Why the backfill stands still or goes slowly, in words, and for how long it has done so, added up by reason.
+//! Why the backfill stands still or is slow, in words, and for how long, added up by reason.
 
 use std::time::Instant;
 
@@ -34,7 +34,7 @@ impl Pace {
             }
             Self::Hold { signal: Signal::Wraparound, value: Some(value), .. } => {
                 let value = Signal::Wraparound.format(value);
-                Some(format!("an autovacuum to prevent wraparound has been at work on the table for {value}"))
+                Some(format!("an autovacuum to prevent wraparound has been running on the table for {value}"))
             }
             Self::Hold { signal, value: None, limit } => {
                 Some(format!("{} is not known (its limit is {})", signal.name(), signal.format(limit)))
@@ -182,7 +182,7 @@ mod tests {
         let vacuum = Pace::Hold { signal: Signal::Wraparound, value: Some(75.0), limit: 0.0 };
         assert_eq!(
             vacuum.reason().unwrap(),
-            "an autovacuum to prevent wraparound has been at work on the table for 75.0 s"
+            "an autovacuum to prevent wraparound has been running on the table for 75.0 s"
         );
         let slow = Pace::Slow { signal: Signal::GoalLatency, value: Some(0.0062), limit: 0.005, factor: 0.4 };
         assert_eq!(slow.reason().unwrap(), "goal_latency is 6.2 ms, to stay below 5.0 ms");

@@ -20,7 +20,7 @@ use crate::run::{Action, FillSpec, PaceReport, Phase, StepKey, What};
 use crate::runner::{Error, Work};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
 
-/// Between two looks at settings and signals.
+/// The interval for reading settings and signals.
 const TICK: Duration = Duration::from_millis(100);
 /// Between two progress events.
 const PROGRESS: Duration = Duration::from_millis(250);
@@ -39,7 +39,8 @@ pub(super) struct Shared {
     pub(super) step: StepKey,
     /// Settings of a batch's transaction, as statements.
     pub(super) session: String,
-    /// Below `deadlock_timeout`, so that in a deadlock it is always us who give up, never the application.
+    /// Below `deadlock_timeout`, so that in a deadlock crossfade gives up and never the application (docs/postgres.md, "Who
+    /// loses a deadlock").
     pub(super) lock_timeout: Duration,
     /// The longest that a batch may take with all its waits together, for the same reason: when the detector of the
     /// application's session looks, the batch that it waits for has not begun yet to wait, or has given up.
@@ -52,15 +53,15 @@ impl Shared {
     }
 }
 
-/// Fills every row that existed when the sync trigger was there, going on from where the ledger says. Returns when every
-/// page below the bound was in a committed window.
+/// Fills every row that existed when the sync trigger was created, from where the ledger says. Returns when every page below
+/// the bound was in a committed window.
 ///
 /// Takes row locks for the time of a batch. May be dropped at any point: at most the open batches are lost, and the next
-/// call goes on from there.
+/// call continues from there.
 ///
 /// # Errors
 /// [`Error::Interrupted`] when `work.stop` was cancelled, after the open batches were finished; the lease's error when it
-/// is lost; the server's error when a row cannot be filled, or when the server is gone for more than a minute.
+/// is lost; the server's error when a row cannot be filled, or when the server is unreachable for more than a minute.
 pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     let mut connection = control(work, true).await?;
     let table = work.run.facts.main();
@@ -82,7 +83,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     work.pulse.beating("the control loop of the backfill", Box::pin(control.run())).await
 }
 
-/// Connects, again and again while the server is away.
+/// Connects, with retries while the server is unreachable.
 pub(super) async fn connect(work: &Work, purpose: &str, announce: bool) -> Result<PgConnection, Error> {
     let sink = announce.then_some(&work.sink);
     work.connector.connect_patiently(purpose, &work.stop, sink).await?.ok_or(Error::Interrupted)
@@ -92,14 +93,14 @@ pub(super) async fn connect(work: &Work, purpose: &str, announce: bool) -> Resul
 async fn session(work: &Work, connection: &mut PgConnection) -> Result<String, Error> {
     let plan = &work.run.plan.backfill;
     if let Some(Refused { key, said, help }) = privileged::refused(connection, plan).await?.into_iter().next() {
-        let reason = format!("the plan asks for `backfill.{key}`, which the server refuses ({said}); {help}");
+        let reason = format!("the server refuses `backfill.{key}` of the plan ({said}); {help}");
         return Err(Error::Blocked { reason });
     }
     // The planner has no statistics of the new column; a TID range scan is what is wanted, always.
     Ok("SET LOCAL enable_seqscan = off; ".to_owned() + &privileged::statements(plan))
 }
 
-/// Connects for the control loop, which must not wait for anybody for long: workers go by what it says.
+/// Connects for the control loop, which must not wait for anybody for long, because workers depend on it.
 async fn control(work: &Work, announce: bool) -> Result<PgConnection, Error> {
     let mut connection = connect(work, "control", announce).await?;
     pg::batch(&mut connection, "SET lock_timeout = '250ms'").await?;
@@ -116,16 +117,16 @@ struct Control {
     shared: Arc<Shared>,
     connection: PgConnection,
     workers: JoinSet<(u16, Result<Left, Error>)>,
-    /// Numbers of the workers that are at work.
+    /// Numbers of the running workers.
     at_work: BTreeSet<u16>,
     orders: Latest<Orders>,
     seen: Latest<Seen>,
     pacer: Pacer,
     holds: Holds,
-    /// Those who look at the signals; they end when this is dropped.
+    /// The tasks that read the signals; they end when this is dropped.
     _watchers: JoinSet<()>,
     unreadable: Vec<String>,
-    /// The other processes at work on the run, by their epochs.
+    /// The other processes working on the run, by their epochs.
     peers: BTreeMap<i64, String>,
     held_since: Instant,
     rate: Rate,
@@ -189,7 +190,7 @@ impl Control {
                     Err(error) if error.class() == ErrorClass::Connection => {
                         self.connection = control(&self.shared.work, false).await?;
                     }
-                    // Somebody has a row of the ledger; what could not be done is done at the next tick.
+                    // Somebody has locked a row of the ledger; the next tick does what this one could not.
                     Err(error) if error.class() == ErrorClass::Contention => tracing::debug!(%error, "control loop"),
                     other => other?,
                 },
@@ -231,7 +232,7 @@ impl Control {
     async fn done(&mut self) -> Result<(), Error> {
         let work = self.shared.work.clone();
         if let Some(what) = work.ledger.uncovered(&mut self.connection, work.run.id).await? {
-            let reason = format!("the backfill came to its end, but {what}; run it again");
+            let reason = format!("the backfill ended, but {what}; run it again");
             return Err(Error::Blocked { reason });
         }
         self.holds.at(Instant::now(), false, &Pace::Run);
@@ -243,7 +244,7 @@ impl Control {
         self.progress(true).await
     }
 
-    /// Starts workers up to the number that is wanted.
+    /// Starts workers up to the number wanted.
     fn hire(&mut self) {
         let wanted = self.orders.get().workers;
         for number in 0..wanted {
@@ -269,7 +270,7 @@ impl Control {
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
         if unreadable != self.unreadable {
             for setting in &unreadable {
-                work.emit(Event::Warning { message: format!("the live setting {setting} cannot be read") });
+                work.emit(Event::Warning { message: format!("the live setting {setting} is invalid and was ignored") });
             }
             self.unreadable = unreadable;
         }
@@ -309,7 +310,7 @@ impl Control {
         Ok(())
     }
 
-    /// Says who has come and who has gone. Returns how many processes are at work.
+    /// Reports who has joined and who has left. Returns how many processes are working.
     async fn look_around(&mut self) -> Result<u16, Error> {
         let work = &self.shared.work;
         let mut gone = std::mem::take(&mut self.peers);
@@ -353,7 +354,7 @@ impl Control {
         }
     }
 
-    /// Brings the time that was spent waiting to the ledger. Of several processes, the one that leads tells its own.
+    /// Adds the time spent waiting to the ledger. Of several processes, the leading one records its own.
     async fn report_holds(&mut self) -> Result<(), Error> {
         let work = &self.shared.work;
         if work.lease.leads {
@@ -402,7 +403,7 @@ fn and_us(others: usize) -> u16 {
     u16::try_from(others).unwrap_or(u16::MAX).saturating_add(1)
 }
 
-/// Starts those who look at the signals.
+/// Starts the tasks that read the signals.
 fn watchers(shared: &Shared, seen: &Latest<Seen>) -> JoinSet<()> {
     let Work { connector, sink, ledger, run, .. } = &shared.work;
     let (plan, table_oid) = (&run.plan, shared.table_oid());
@@ -419,7 +420,7 @@ fn watchers(shared: &Shared, seen: &Latest<Seen>) -> JoinSet<()> {
     watchers
 }
 
-/// Returns how long a batch should take at the present pace.
+/// Returns how long a batch should take at the current pace.
 fn batch_target(settings: &Settings, pacer: &Pacer) -> Duration {
     settings.batch_target.mul_f64(pacer.batch_share()).max(Duration::from_millis(1))
 }
@@ -429,7 +430,7 @@ fn batch_target(settings: &Settings, pacer: &Pacer) -> Duration {
 struct Rate(VecDeque<(Instant, FillProgress)>);
 
 impl Rate {
-    /// Returns rows a second and seconds to go.
+    /// Returns rows per second and seconds to go.
     fn over(&mut self, done: &FillProgress) -> (f64, Option<f64>) {
         let now = Instant::now();
         self.0.push_back((now, done.clone()));
