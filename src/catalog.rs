@@ -5,9 +5,13 @@
 //! never rewritten as text: the change is rehearsed on an empty temporary copy of the table, in a transaction that is
 //! always rolled back, and PostgreSQL itself writes the resulting definitions.
 
+mod add_column;
+mod add_constraint;
+mod add_index;
 mod columns;
 mod conversion;
 mod dependants;
+mod drop_column;
 mod finding;
 mod functions;
 mod holds;

@@ -3,8 +3,12 @@
 //!
 //! Each kind of change is a file that returns a `Fragment`; `planner` joins the fragments into a program.
 
+mod add_column;
+mod add_constraint;
+mod add_index;
 mod change_type;
 mod conversion;
+mod drop_column;
 mod fragment;
 mod indexes;
 mod not_null;
@@ -23,7 +27,7 @@ use fragment::{Fragment, Stage};
 use crate::ident::{RunTag, TableName};
 use crate::names::LedgerSchema;
 use crate::plan::{self, Change, Plan};
-use crate::run::{self, CompareSpec, Facts, PairFacts, Program, RelationId};
+use crate::run::{self, ChangeFacts, CompareSpec, Facts, PairFacts, Program, RelationId};
 use crate::sql::quote_ident;
 
 /// Everything the parts of the compiler need.
@@ -97,11 +101,27 @@ pub fn compile(plan: &Plan, facts: &Facts, ledger: &LedgerSchema) -> Program {
 
 /// The registry: which file a kind of change is in.
 fn fragment_of(context: &Context<'_>, position: usize) -> Fragment {
-    let pair = || pairs(context.plan, context.facts).find(|a| a.position == position);
-    match &context.plan.changes[position] {
-        Change::RenameColumn(_) => pair().map(|a| rename_column::fragment(context, &a)),
-        Change::ChangeType(_) => pair().map(|a| change_type::fragment(context, &a)),
-        Change::AddColumn(_) | Change::DropColumn(_) | Change::AddIndex(_) | Change::AddConstraint(_) => None,
+    let Some(facts) = context.facts.changes.get(position) else { return Fragment::default() };
+    let change = &context.plan.changes[position];
+    match (change, facts) {
+        (Change::RenameColumn(_), ChangeFacts::Pair(facts)) => {
+            change.pair().map(|pair| rename_column::fragment(context, &Active { position, change: pair, facts }))
+        }
+        (Change::ChangeType(_), ChangeFacts::Pair(facts)) => {
+            change.pair().map(|pair| change_type::fragment(context, &Active { position, change: pair, facts }))
+        }
+        (Change::AddColumn(change), ChangeFacts::AddColumn(facts)) => {
+            Some(add_column::fragment(context, position, change, facts))
+        }
+        (Change::DropColumn(change), ChangeFacts::DropColumn(facts)) => {
+            Some(drop_column::fragment(context, position, change, facts))
+        }
+        (Change::AddIndex(change), ChangeFacts::AddIndex(tail)) => Some(add_index::fragment(context, change, tail)),
+        (Change::AddConstraint(change), ChangeFacts::AddConstraint(facts)) => {
+            Some(add_constraint::fragment(context, position, change, facts))
+        }
+        // Facts are read for this plan, change by change.
+        _ => None,
     }
     .unwrap_or_default()
 }

@@ -17,7 +17,8 @@ mod state;
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::Entry;
 pub use facts::{
-    ChangeFacts, ColumnFacts, ConstraintFacts, Conversion, Facts, FunctionFacts, IndexFacts, PairFacts, TableFacts,
+    AddedColumn, AddedConstraint, ChangeFacts, ColumnFacts, ConstraintFacts, Conversion, DroppedColumn, Facts,
+    FunctionFacts, IndexFacts, PairFacts, TableFacts,
 };
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};

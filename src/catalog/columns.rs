@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::finding::{did_you_mean, list};
 use super::{CatalogError, Inspection, query};
 use crate::ident::ColumnName;
-use crate::plan::{Pair, Plan};
+use crate::plan::{AddColumn, Change, DropColumn, Pair, Plan};
 use crate::run::ColumnFacts;
 
 /// Types whose operator for `IS DISTINCT FROM` sees every difference (docs/postgres.md, "Values that are equal but not the
@@ -183,6 +183,24 @@ pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspecti
                 format!("the new name \"{}\" {what} of {table}", change.new),
                 "choose another name; drop the column first if an unfinished attempt left it behind",
             );
+        }
+    }
+    for change in &plan.changes {
+        match change {
+            Change::AddColumn(AddColumn { name, .. }) => {
+                if let Some(taken) = by_name(name) {
+                    let what = if taken.attnum < 0 { "is the name of a system column" } else { "is there already" };
+                    found.refuse(
+                        "catalog::name_taken",
+                        format!("column \"{name}\" of {table} {what}"),
+                        "choose another name",
+                    );
+                }
+            }
+            Change::DropColumn(DropColumn { column }) if by_name(column).is_none_or(|column| column.attnum < 0) => {
+                found.refuse("catalog::column_missing", format!("{table} has no column \"{column}\""), missing(column));
+            }
+            _ => {}
         }
     }
     for add in &plan.indexes.add {

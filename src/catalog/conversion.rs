@@ -358,7 +358,7 @@ fn zero_byte() -> Objection {
 }
 
 /// A statement that sets the `search_path` for the rest of the transaction.
-fn search_path(path: &str) -> String {
+pub(super) fn search_path(path: &str) -> String {
     format!("SELECT pg_catalog.set_config('search_path', {}, true)", quote_literal(path))
 }
 

@@ -24,7 +24,7 @@ pub struct Dependant {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Hanging {
     pub(super) attnum: i16,
-    validated: Option<bool>,
+    pub(super) validated: Option<bool>,
     #[serde(flatten)]
     pub(super) what: Dependant,
 }

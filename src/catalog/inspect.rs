@@ -12,8 +12,9 @@ use super::server::Server;
 use super::statements::warn_of_stars;
 use super::table::Table;
 use super::{CatalogError, Inspection, conversion, query};
+use super::{add_column, add_constraint, add_index, drop_column, rehearsal};
 use crate::names::LedgerSchema;
-use crate::plan::{CopyIndexes, Plan};
+use crate::plan::{AddConstraint, Change, CopyIndexes, Plan, Rule};
 use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
 
 /// Returns what `plan` is compiled from, everything that rules it out, and everything worth knowing before it starts.
@@ -86,7 +87,9 @@ async fn look(
     let attnums: Vec<i32> = olds.iter().flatten().map(|old| i32::from(old.attnum)).collect();
     let indexes = Index::read_all(conn, table.oid, &attnums).await?;
     let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
-    table.judge(plan, &server.role, copies || !plan.indexes.add.is_empty(), found);
+    let builds = |change: &Change| matches!(change, Change::AddIndex(_) | Change::AddConstraint(_));
+    let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds);
+    table.judge(plan, &server.role, builds, found);
     for index in &indexes {
         index.judge(&plan.table, found);
     }
@@ -106,18 +109,42 @@ async fn look(
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
     warn_of_stars(conn, &plan.table, found).await?;
     let names: Vec<_> = parts.iter().map(|part| part.old.name.as_str()).collect();
-    let main = TableFacts {
+    let mut tables = vec![table.facts(&plan.table)];
+    let mut pairs = parts.iter().zip(&rehearsed.outcomes).map(|(part, outcome)| pair_facts(part, outcome));
+    let mut changes = Vec::new();
+    for change in &plan.changes {
+        let facts = match change {
+            Change::RenameColumn(_) | Change::ChangeType(_) => pairs.next().map(ChangeFacts::Pair),
+            Change::AddColumn(change) => {
+                add_column::rehearse(conn, change, &user_path, found).await?.map(ChangeFacts::AddColumn)
+            }
+            Change::DropColumn(change) => {
+                let of_it = |column: &&Column| column.name == change.column.as_str() && column.attnum > 0;
+                let Some(column) = columns.iter().find(of_it) else { return Ok(()) };
+                let attnums = [i32::from(column.attnum)];
+                let hanging = dependants::read(conn, table.oid, &attnums).await?;
+                let indexes = Index::read_all(conn, table.oid, &attnums).await?;
+                let stable = rehearsal::default_is_stable(conn, column).await?;
+                drop_column::facts(change, &plan.table, &columns, (&hanging, &indexes), stable, found)
+                    .map(ChangeFacts::DropColumn)
+            }
+            Change::AddIndex(change) => {
+                add_index::rehearse(conn, change, &user_path, found).await?.map(ChangeFacts::AddIndex)
+            }
+            Change::AddConstraint(change) => add_constraint::rehearse(conn, change, &user_path, &mut tables, found)
+                .await?
+                .map(ChangeFacts::AddConstraint),
+        };
+        let Some(facts) = facts else { return Ok(()) };
+        changes.push(facts);
+    }
+    tables[0] = TableFacts {
         indexes: index_facts(&indexes, &rehearsed, plan, &parts),
         other_before_triggers: neighbours.change_before_us(&names),
         functions_to_touch,
         ..table.facts(&plan.table)
     };
-    let pairs = parts.iter().zip(&rehearsed.outcomes).map(|(part, outcome)| pair_facts(part, outcome));
-    found.facts = Some(Facts {
-        server_version: server.version,
-        tables: vec![main],
-        changes: pairs.map(ChangeFacts::Pair).collect(),
-    });
+    found.facts = Some(Facts { server_version: server.version, tables, changes });
     Ok(())
 }
 
@@ -137,14 +164,28 @@ async fn judge_names(
     ledger: &LedgerSchema,
     found: &mut Inspection,
 ) -> Result<(), CatalogError> {
-    let added: Vec<_> = plan.indexes.add.iter().map(|add| add.name.to_string()).collect();
+    let (mut indexes, mut constraints): (Vec<_>, Vec<_>) =
+        (plan.indexes.add.iter().map(|add| add.name.to_string()).collect(), vec![]);
+    for change in &plan.changes {
+        match change {
+            Change::AddIndex(index) => indexes.push(index.name.to_string()),
+            Change::AddConstraint(AddConstraint { name: Some(name), rule }) => {
+                constraints.push(name.to_string());
+                if matches!(rule, Rule::Unique { .. }) {
+                    indexes.push(name.to_string());
+                }
+            }
+            _ => {}
+        }
+    }
     let query = query::fixed(include_str!("names.sql"))
         .bind(table)
         .bind(plan.tag().name(""))
-        .bind(added)
+        .bind(indexes)
         .bind(plan.tag().to_string())
         .bind(ledger.as_str().to_owned())
-        .bind(format!("{TRIGGER_PREFIX}{}_", plan.tag()));
+        .bind(format!("{TRIGGER_PREFIX}{}_", plan.tag()))
+        .bind(constraints);
     let taken: Vec<String> = query::read(conn, "look for names", query).await?;
     for object in taken {
         found.refuse(

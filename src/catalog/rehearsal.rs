@@ -12,7 +12,7 @@ use crate::plan::{AddIndex, ChangeType, Pair, Plan};
 use crate::run::Conversion;
 use crate::sql::quote_ident;
 
-const COPY: &str = "pg_temp.crossfade_copy";
+pub(super) const COPY: &str = "pg_temp.crossfade_copy";
 const INDEX: &str = "pg_temp.crossfade_index";
 
 /// A time zone in which no value looks the same as in UTC: a type change that is free only in UTC is not free.
@@ -165,7 +165,7 @@ async fn change_all(
 
 /// Returns whether the default has the same value however often a statement evaluates it: PostgreSQL then stores that value
 /// once for all existing rows.
-async fn default_is_stable(conn: &mut PgConnection, old: &Column) -> Result<bool, CatalogError> {
+pub(super) async fn default_is_stable(conn: &mut PgConnection, old: &Column) -> Result<bool, CatalogError> {
     let Some(default) = &old.default else { return Ok(true) };
     let statements = [
         format!("ALTER TABLE {COPY} ADD COLUMN crossfade_default {} DEFAULT {default}", old.base_type),

@@ -96,6 +96,8 @@ pub(super) struct Fragment {
     pub(super) swap: Moves,
     /// Of the transaction that renames old columns away.
     pub(super) retire: Moves,
+    /// NOT NULL that the way back of `retire` proves again.
+    pub(super) restore: Option<Relax>,
     /// Of the transaction that ends the run.
     pub(super) drop: Drops,
     /// Steps with a transaction of their own.

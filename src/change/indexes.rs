@@ -89,7 +89,7 @@ fn plain(context: &Context<'_>, add: &AddIndex) -> Step {
 }
 
 /// Builds an index concurrently.
-fn build(
+pub(super) fn build(
     context: &Context<'_>,
     name: &str,
     unique: bool,

@@ -82,6 +82,16 @@ fn proof(context: &Context<'_>, columns: &[(&str, &str)]) -> [Action; 3] {
     ]
 }
 
+/// Returns what makes these columns NOT NULL again.
+pub(super) fn restore(context: &Context<'_>, columns: &[&Relax]) -> Vec<Action> {
+    if columns.is_empty() {
+        return vec![];
+    }
+    let names: Vec<_> = columns.iter().map(|r| (r.constraint.as_str(), r.column.as_str())).collect();
+    let actions = proof(context, &names).into_iter();
+    actions.filter(|action| !matches!(action, Action::Transaction(statements) if statements.is_empty())).collect()
+}
+
 /// Lets old columns be empty where a value of the new one may have no way back (docs/postgres.md, "NOT NULL on the old
 /// column"): at the end of `verify`, before releases that write the new column are deployed.
 pub(super) fn relax(context: &Context<'_>, columns: &[&Relax], spec: CompareSpec) -> Option<Step> {

@@ -192,7 +192,7 @@ impl Planner<'_> {
         steps.push(retire);
         let grace = self.context.plan.contract.grace;
         if !grace.is_zero() {
-            let title = "keep the retired column, still in sync, for a while";
+            let title = "keep the retired column for a while";
             steps.push(
                 Step::new(Phase::Contract, What::Grace, title, Action::Await(Gate::Grace { grace }))
                     .undo(Undo::nothing("waiting changes nothing")),
@@ -219,7 +219,14 @@ impl Planner<'_> {
             back.push(sync_trigger::function(self.context, Stage::Swapped));
         }
         let quiet = self.has_pairs().then_some(Gate::Quiet { quiet: self.context.plan.contract.quiet });
-        let title = "rename the old column away; it stays in sync";
+        let title = if self.has_pairs() {
+            "rename the old column away; it stays in sync"
+        } else {
+            "rename the column away; its values stay"
+        };
+        let restored: Vec<_> = self.fragments.iter().filter_map(|fragment| fragment.restore.as_ref()).collect();
+        let mut actions = vec![Action::Transaction(back)];
+        actions.extend(not_null::restore(self.context, &restored));
         Some(
             Step::new(Phase::Contract, What::Retire, title, Action::Transaction(forth))
                 .locks(ON, LockMode::AccessExclusive)
@@ -228,7 +235,7 @@ impl Planner<'_> {
                 .done_when(self.layout(Stage::Retired))
                 .supersedes(self.renamed())
                 .supersedes([StepKey::new(Phase::Switch, What::Swap), StepKey::new(Phase::Verify, What::RelaxOld)])
-                .undo(Undo::by(back)),
+                .undo(Undo::Actions { needs: vec![], actions }),
         )
     }
 

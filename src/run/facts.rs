@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RelationId;
 use crate::ident::TableName;
 
 /// The facts that a plan is compiled from.
@@ -25,6 +26,7 @@ impl Facts {
     pub fn pair(&self, position: usize) -> Option<&PairFacts> {
         match self.changes.get(position)? {
             ChangeFacts::Pair(facts) => Some(facts),
+            _ => None,
         }
     }
 }
@@ -61,6 +63,48 @@ pub struct TableFacts {
 pub enum ChangeFacts {
     /// A rename or a type change.
     Pair(PairFacts),
+    /// A column that is added.
+    AddColumn(AddedColumn),
+    /// A column that goes.
+    DropColumn(DroppedColumn),
+    /// An index that is added: its definition after `ON table `, deparsed by PostgreSQL.
+    AddIndex(String),
+    /// A constraint that is added.
+    AddConstraint(AddedConstraint),
+}
+
+/// A column that is added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddedColumn {
+    /// Its type with its modifier.
+    pub type_name: String,
+    /// `COLLATE` clause with a leading space, or empty.
+    pub collate: String,
+    /// Its default, deparsed with an empty `search_path`.
+    pub default: Option<String>,
+    /// Whether PostgreSQL keeps the default's value in the catalog for the rows that exist, so that none is touched.
+    pub in_catalog: bool,
+}
+
+/// A column that goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DroppedColumn {
+    /// The column.
+    pub column: ColumnFacts,
+    /// Names of the indexes and constraints that go with it.
+    pub goes_along: Vec<String>,
+    /// Whether a unique index holds it: then rows that do not name it may not all get its default.
+    pub unique: bool,
+}
+
+/// A constraint that is added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddedConstraint {
+    /// Its definition behind its name, deparsed or made of the plan's names; empty for one that an index is made into,
+    /// and for NOT NULL.
+    pub definition: String,
+    /// The other table of a foreign key.
+    pub references: Option<RelationId>,
 }
 
 /// A rename or a type change: the two sides and the way between them.

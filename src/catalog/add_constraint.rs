@@ -1,0 +1,140 @@
+//! A constraint that the plan adds, tried on the changed copy of the table.
+
+use sqlx::PgConnection;
+
+use super::columns::Column;
+use super::conversion::search_path;
+use super::query::{self, attempt, run};
+use super::rehearsal::{COPY, oid};
+use super::{CatalogError, Inspection};
+use crate::ident::ColumnName;
+use crate::plan::{AddConstraint, ForeignKey, Rule};
+use crate::run::{AddedConstraint, RelationId, TableFacts};
+use crate::sql::quote_ident;
+
+const WHAT: &str = "rehearse a constraint of the plan";
+const OTHER: &str = "pg_temp.crossfade_referenced";
+
+/// Returns what the constraint is compiled from; `None` with a refusal. The other table of a foreign key is added to `tables`.
+pub(super) async fn rehearse(
+    conn: &mut PgConnection,
+    change: &AddConstraint,
+    user_path: &str,
+    tables: &mut Vec<TableFacts>,
+    found: &mut Inspection,
+) -> Result<Option<AddedConstraint>, CatalogError> {
+    let name = change.name.as_ref().map_or_else(String::new, ToString::to_string);
+    if let Rule::NotNull(column) = &change.rule {
+        let copy = oid(conn, COPY).await?;
+        let columns = Column::read_all(conn, copy).await?;
+        match columns.iter().find(|c| c.name == column.as_str() && c.attnum > 0) {
+            None => {
+                let message = format!("there is no column \"{column}\" that could be NOT NULL");
+                found.refuse("catalog::column_missing", message, "check the name");
+            }
+            Some(column) if column.not_null => found.refuse(
+                "catalog::not_null",
+                format!("column \"{}\" is NOT NULL already", column.name),
+                "leave the change out",
+            ),
+            Some(_) => return Ok(Some(AddedConstraint { definition: String::new(), references: None })),
+        }
+        return Ok(None);
+    }
+    let mut references = None;
+    let definition = match &change.rule {
+        Rule::Check(sql) => format!("CHECK ({sql}\n)"),
+        Rule::Unique { columns, nulls_not_distinct, deferrable } => {
+            let nulls = if *nulls_not_distinct { " NULLS NOT DISTINCT" } else { "" };
+            format!("UNIQUE{nulls} ({}){}", list(columns), deferrable.sql())
+        }
+        Rule::ForeignKey(key) => {
+            let Some(other) = other_table(conn, key, tables, found).await? else { return Ok(None) };
+            references = Some(other);
+            foreign_key(key, OTHER)
+        }
+        Rule::NotNull(_) => return Ok(None),
+    };
+    run(conn, WHAT, "SAVEPOINT crossfade_constraint".to_owned()).await?;
+    let add = format!("ALTER TABLE {COPY} ADD CONSTRAINT crossfade_constraint {definition}");
+    let read = format!(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = '{COPY}'::regclass AND conname = 'crossfade_constraint'"
+    );
+    let tried = attempt(conn, WHAT, [search_path(user_path), add, search_path(""), read]).await?;
+    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_constraint".to_owned()).await?;
+    run(conn, WHAT, "RELEASE SAVEPOINT crossfade_constraint".to_owned()).await?;
+    let deparsed = match tried {
+        Ok(text) => text.unwrap_or_default(),
+        Err(objection) => {
+            found.refuse(
+                "catalog::constraint",
+                format!("PostgreSQL refuses constraint \"{name}\": {}", objection.message),
+                "correct the constraint in the plan",
+            );
+            return Ok(None);
+        }
+    };
+    let definition = match &change.rule {
+        Rule::Check(_) => deparsed,
+        Rule::ForeignKey(key) => foreign_key(key, &key.references.sql()),
+        Rule::Unique { .. } | Rule::NotNull(_) => String::new(),
+    };
+    Ok(Some(AddedConstraint { definition, references }))
+}
+
+fn list(columns: &[ColumnName]) -> String {
+    columns.iter().map(ColumnName::sql).collect::<Vec<_>>().join(", ")
+}
+
+fn foreign_key(key: &ForeignKey, table: &str) -> String {
+    let referenced =
+        if key.referenced_columns.is_empty() { String::new() } else { format!(" ({})", list(&key.referenced_columns)) };
+    format!(
+        "FOREIGN KEY ({}) REFERENCES {table}{referenced}{} ON UPDATE {} ON DELETE {}{}",
+        list(&key.columns),
+        if key.match_full { " MATCH FULL" } else { "" },
+        key.on_update.sql(),
+        key.on_delete.sql(),
+        key.deferrable.sql()
+    )
+}
+
+/// Makes an empty copy of the table that a foreign key refers to. Returns its place among `tables`.
+async fn other_table(
+    conn: &mut PgConnection,
+    key: &ForeignKey,
+    tables: &mut Vec<TableFacts>,
+    found: &mut Inspection,
+) -> Result<Option<RelationId>, CatalogError> {
+    let Some(table) = super::table::Table::read(conn, &key.references, found).await? else { return Ok(None) };
+    let rights = query::fixed(
+        "SELECT (has_table_privilege($1::text, 'REFERENCES') AND has_table_privilege($1::text, 'UPDATE, DELETE, TRUNCATE'))::text",
+    );
+    let allowed: bool = query::read(conn, WHAT, rights.bind(key.references.sql())).await?;
+    if !allowed {
+        found.refuse(
+            "catalog::no_privilege",
+            format!("this role may not refer to {} by a foreign key and lock it", key.references),
+            format!("GRANT REFERENCES, UPDATE ON {} to it", quote_ident(&key.references.name)),
+        );
+        return Ok(None);
+    }
+    let copy = format!(
+        "CREATE TEMPORARY TABLE IF NOT EXISTS crossfade_referenced (LIKE {} INCLUDING INDEXES)",
+        key.references.sql()
+    );
+    let drop = format!("DROP TABLE IF EXISTS {OTHER}");
+    if let Err(objection) = attempt(conn, WHAT, [drop, copy]).await? {
+        found.refuse(
+            "catalog::rehearsal",
+            format!("no empty copy of {} could be made: {}", key.references, objection.message),
+            "the foreign key is rehearsed on such a copy, which needs SELECT on the table",
+        );
+        return Ok(None);
+    }
+    let place = tables.iter().position(|known| known.oid == table.oid).unwrap_or_else(|| {
+        tables.push(table.facts(&key.references));
+        tables.len() - 1
+    });
+    Ok(u16::try_from(place).ok().map(RelationId))
+}

@@ -1,0 +1,49 @@
+//! A column that the plan drops: what goes along with it, and what keeps it from going.
+
+use super::Inspection;
+use super::columns::Column;
+use super::dependants::Hanging;
+use super::index::Index;
+use crate::ident::TableName;
+use crate::plan::DropColumn;
+use crate::run::DroppedColumn;
+
+/// Returns the column with what PostgreSQL would drop along with it.
+pub(super) fn facts(
+    change: &DropColumn,
+    table: &TableName,
+    columns: &[Column],
+    (hanging, indexes): (&[Hanging], &[Index]),
+    default_is_stable: bool,
+    found: &mut Inspection,
+) -> Option<DroppedColumn> {
+    let column = columns.iter().find(|column| column.name == change.column.as_str())?;
+    if column.identity {
+        found.refuse(
+            "catalog::identity",
+            format!("column \"{}\" of {table} is an identity column", change.column),
+            "drop its identity first (ALTER COLUMN ... DROP IDENTITY): rows could not be inserted without it",
+        );
+    }
+    for h in hanging.iter().filter(|h| h.attnum == column.attnum) {
+        let what = &h.what;
+        let help = match what.kind.as_str() {
+            "index" | "unique" | "not_null" | "statistics" | "foreign_key" => continue,
+            "primary_key" => "a primary key cannot do without its column; replace the key first",
+            "check" | "exclusion" => "a row that does not name the column could fail it: drop the constraint first",
+            "sequence" => "the sequence would go too: ALTER SEQUENCE ... OWNED BY NONE, or drop the default first",
+            _ => "drop it, or change it so that it does without the column, before the run",
+        };
+        let message = format!("{} depends on column \"{}\"", what.description, change.column);
+        found.refuse("catalog::dependant", message, help);
+    }
+    found.warn(
+        "catalog::drop_column",
+        format!("nothing tells whether a release still uses column \"{}\" of {table}", change.column),
+        "when it is retired, statements that name it fail; until the drop, crossfade rollback brings it back",
+    );
+    let mentions = |index: &&Index| index.mentions(column.attnum);
+    let goes_along = hanging.iter().filter(|h| h.attnum == column.attnum).map(|h| h.what.name.clone()).collect();
+    let unique = indexes.iter().filter(mentions).any(|index| index.unique);
+    Some(DroppedColumn { column: column.facts(default_is_stable), goes_along, unique })
+}
