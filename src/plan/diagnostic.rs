@@ -66,12 +66,16 @@ codes! {
     UnsupportedVersion = "unsupported_version", "expected 1",
     /// A kind of change nobody knows.
     UnknownChange = "unknown_change", "expected a kind of change",
-    /// A kind of change that is planned but not there yet.
-    UnsupportedChange = "unsupported_change", "not in this version",
     /// An item of `changes` that holds no change, or several.
     OneChangeEach = "one_change_each", "expected exactly one",
     /// A key that only makes sense for a type change.
     NotForRename = "not_for_rename", "not for a rename",
+    /// None, or several, of keys of which exactly one is needed.
+    ExactlyOne = "exactly_one", "expected exactly one",
+    /// A key that has no meaning beside the others.
+    NotHere = "not_here", "no meaning here",
+    /// A setting that nothing in this plan uses.
+    NoEffect = "no_effect", "has no effect",
     /// A text that PostgreSQL, or crossfade, cannot take as a name.
     BadName = "bad_name", "not a name",
     /// A column that every table has and nobody may change.
@@ -92,6 +96,12 @@ codes! {
     IndexOnOldColumn = "index_on_old_column", "dropped by this plan",
     /// Two indexes of one name.
     DuplicateIndex = "duplicate_index", "for the second time",
+    /// A constraint on a column that this plan drops.
+    ConstraintOnOldColumn = "constraint_on_old_column", "dropped by this plan",
+    /// Two constraints of one name, or one that a column has twice.
+    DuplicateConstraint = "duplicate_constraint", "for the second time",
+    /// A foreign key with more, or fewer, columns than it refers to.
+    ForeignKeyColumns = "foreign_key_columns", "another number of columns",
     /// A text that is no duration with a unit.
     BadDuration = "bad_duration", "expected a duration",
     /// A text that is no amount of data with a unit.

@@ -6,7 +6,7 @@
 
 use super::form::{Form, Formed, Key, Map, typed};
 use super::settings::{SECTIONS, SETTINGS};
-use super::{BuildIndexes, CopyIndexes, Day, OnConflict, OnError, Word};
+use super::{BuildIndexes, CopyIndexes, Day, Deferrable, OnConflict, OnError, ReferentialAction, Word};
 use crate::run::Phase;
 
 /// The key of the format's number.
@@ -44,7 +44,7 @@ fn setting(setting: &'static super::settings::Setting) -> Key {
 }
 
 typed! {
-    /// A plan for crossfade: columns of one table that get another name or type while the table is in use.
+    /// A plan for crossfade: changes of one table that are made while the table is in use.
     struct PlanFile {
         /// The plan's name, unique in a database: lower-case letters, digits, `-` and `_`.
         name: String [required, example("vehicle-status")],
@@ -68,6 +68,14 @@ typed! {
         rename_column: RenameFile,
         /// Gives a column another type.
         change_type: RetypeFile,
+        /// Adds a column.
+        add_column: AddColumnFile,
+        /// Drops a column.
+        drop_column: DropColumnFile,
+        /// Adds an index.
+        add_index: NewIndexFile,
+        /// Adds a constraint: a name, and exactly one of `check`, `foreign_key`, `unique` and `not_null`.
+        add_constraint: AddConstraintFile,
     }
 
     /// Gives a column another name. Until `contract`, the column can be read and written under both.
@@ -100,6 +108,78 @@ typed! {
         /// What a value that will not convert does to the application's write. Without it such a value is left empty, and
         /// rows that already do not convert are refused before anything changes.
         on_error: OnError,
+    }
+
+    /// Adds a column.
+    struct AddColumnFile {
+        /// The column's name.
+        name: String [required, example("region")],
+        /// Its type, as in SQL.
+        r#type: String [required, example("text")],
+        /// Its default, an SQL expression. Rows that exist get it too.
+        default: String [example("'eu'")],
+        /// Whether it is NOT NULL.
+        not_null: bool [default("false")],
+    }
+
+    /// Drops a column.
+    struct DropColumnFile {
+        /// The column.
+        column: String [required, example("legacy_code")],
+    }
+
+    /// Adds an index.
+    struct NewIndexFile {
+        /// The index's name.
+        name: String [required, example("vehicles_region_idx")],
+        /// Its columns, under the names they have when the run is done. Either these or `on`.
+        columns: Vec<String> [not_empty],
+        /// What stands between the parentheses of CREATE INDEX, as in SQL. Either this or `columns`.
+        on: String [example("lower(email), created_at DESC")],
+        /// Whether it is unique.
+        unique: bool [default("false")],
+        /// The access method.
+        using: String [default("btree"), example("gin")],
+        /// Columns that it holds beside its key.
+        include: Vec<String> [not_empty],
+        /// Which rows it holds, an SQL expression. Without it, all of them.
+        r#where: String [example("region IS NOT NULL")],
+    }
+
+    /// Adds a constraint.
+    struct AddConstraintFile {
+        /// The constraint's name. Only `not_null` can do without.
+        name: String [example("vehicles_price_check")],
+        /// An SQL expression that is true, or NULL, of every row.
+        check: String [example("price >= 0")],
+        /// The columns' values stand in another table.
+        foreign_key: ForeignKeyFile,
+        /// No two rows have the same values in these columns.
+        unique: Vec<String> [not_empty],
+        /// The column that is not NULL.
+        not_null: String [example("vin")],
+        /// Whether NULLs count as equal (PostgreSQL 15 and later). Only with `unique`.
+        nulls_not_distinct: bool [default("false")],
+        /// When it is checked. Only with `unique`; a foreign key has a key of its own for it.
+        deferrable: Deferrable [default("not_deferrable")],
+    }
+
+    /// A foreign key.
+    struct ForeignKeyFile {
+        /// The columns of this plan's table.
+        columns: Vec<String> [required, not_empty],
+        /// The table that they refer to.
+        references: String [required, example("public.regions")],
+        /// Its columns. Without them, those of its primary key.
+        referenced_columns: Vec<String> [not_empty],
+        /// What happens when a referenced row is deleted.
+        on_delete: ReferentialAction [default("no_action")],
+        /// What happens when a referenced key changes.
+        on_update: ReferentialAction [default("no_action")],
+        /// Whether a key of which a part is NULL passes (`simple`) or fails unless all of it is (`full`).
+        r#match: Match [default("simple")],
+        /// When it is checked.
+        deferrable: Deferrable [default("not_deferrable")],
     }
 
     /// Which indexes are built, and when.
@@ -183,6 +263,22 @@ typed! {
     }
 }
 
+/// What of a key counts when a part of it is NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Match {
+    Simple,
+    Full,
+}
+
+impl Formed for Match {
+    fn form() -> Form {
+        let simple = Word { word: "simple", about: "A key of which a part is NULL passes." };
+        let full = Word { word: "full", about: "A key of which a part is NULL fails, unless all of it is." };
+        Form::Words(vec![simple, full])
+    }
+}
+
 impl WeeklyFile {
     pub(super) fn week(&self, phase: Phase) -> Option<u16> {
         match phase {
@@ -220,4 +316,4 @@ macro_rules! formed_as_words {
     };
 }
 
-formed_as_words!(OnConflict, OnError, BuildIndexes, CopyIndexes, Day);
+formed_as_words!(OnConflict, OnError, BuildIndexes, CopyIndexes, Day, Deferrable, ReferentialAction);

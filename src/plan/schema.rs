@@ -13,7 +13,7 @@ pub fn json_schema() -> Value {
     let mut schema = Object::new();
     schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
     schema.insert("title".to_owned(), "crossfade plan".into());
-    let about = "A plan for crossfade: columns of one table that get another name or type while the table is in use.";
+    let about = "A plan for crossfade: changes of one table that are made while the table is in use.";
     schema.insert("description".to_owned(), about.into());
     schema.append(&mut form(plan_form()));
     Value::Object(schema)

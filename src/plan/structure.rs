@@ -21,8 +21,12 @@ pub(super) fn plan_form() -> &'static Form {
     &FORM
 }
 
-/// Kinds of change that are known by name but not built yet.
-const LATER: [&str; 5] = ["add_column", "drop_column", "add_index", "set_not_null", "add_constraint"];
+/// What people call changes that have another name here, and what to write.
+const OTHER_NAMES: [(&str, &str); 3] = [
+    ("set_not_null", "add_constraint: { not_null: column }"),
+    ("add_foreign_key", "add_constraint: { name: name, foreign_key: { columns: [column], references: table } }"),
+    ("create_index", "add_index: { name: name, columns: [column] }"),
+];
 
 /// A plan file whose parts have the right form. Parts that have not are left out.
 pub(super) struct Typed {
@@ -254,7 +258,7 @@ impl Walk<'_> {
             1 => return,
             0 => "holds no change",
             // A kind nobody knows is enough of a complaint.
-            _ if unknown.iter().all(|entry| LATER.contains(&entry.key.as_str())) => "holds several changes",
+            _ if unknown.is_empty() => "holds several changes",
             _ => return,
         };
         let message = format!("this item of `changes` {what}");
@@ -318,12 +322,11 @@ fn unknown_key(path: &str, entry: &Entry, map: &Map, flow: bool) -> Problem {
 }
 
 fn unknown_change(key: &str, span: Range<usize>, kinds: &[&str]) -> Problem {
-    if LATER.contains(&key) {
-        return Problem::new(Code::UnsupportedChange, span, format!("`{key}` is not supported yet"))
-            .help(format!("this version has {}", suggest::listed(kinds.iter().copied())));
+    let problem = Problem::new(Code::UnknownChange, span, format!("`{key}` is no kind of change"));
+    match OTHER_NAMES.iter().find(|(name, _)| *name == key) {
+        Some((_, here)) => problem.help(format!("write `{here}`")),
+        None => problem.help(suggest::did_you_mean(key, kinds)),
     }
-    Problem::new(Code::UnknownChange, span, format!("`{key}` is no kind of change"))
-        .help(suggest::did_you_mean(key, kinds))
 }
 
 /// Returns the section of a plan that has `key`.

@@ -12,6 +12,9 @@ use crate::run::Phase;
 /// Every kind of problem, by a plan that has just that one.
 mod problems;
 
+/// The kinds of change beside a rename and a change of type.
+mod kinds;
+
 /// Plans that are written as files again.
 mod written;
 
@@ -359,11 +362,11 @@ aprove: [switch]
       |                  ^^^ expected true or false
       = help: write `true`, without quotes
 
-    plan.yaml:11:5: error[plan::unsupported_change]: `add_column` is not supported yet
+    plan.yaml:11:5: error[plan::missing_key]: `type` is missing in `add_column`
        |
     11 |   - add_column: { name: x }
-       |     ^^^^^^^^^^ not in this version
-       = help: this version has `rename_column`, `change_type`
+       |     ^^^^^^^^^^ something is missing here
+       = help: for example `type: text`
 
     plan.yaml:12:27: error[plan::bad_duration]: `100` is not a duration
        |

@@ -1,15 +1,16 @@
 //! Turns what was typed into a [`Plan`], looking for everything that contradicts itself.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use super::diagnostic::{Code, Problem};
-use super::file::{AddIndexFile, ChangeFile, PlanFile, RenameFile, RequiresFile, RetypeFile};
+use super::file::{PlanFile, RequiresFile};
 use super::structure::{Places, Typed, last_key};
 use super::suggest;
-use super::{AddIndex, Change, ChangeType, Indexes, Plan, RenameColumn, Requires, Settings};
+use super::{Change, Plan, Requires, Settings};
 use crate::ident::{ColumnName, IdentError, PlanName, RelationName, RunTag, TableName};
 
+mod added;
+mod changes;
 mod schedule;
 
 /// The oldest PostgreSQL supported.
@@ -39,6 +40,9 @@ impl Validator<'_> {
         let changes = self.changes(file.changes.as_deref().unwrap_or_default(), tag.as_ref());
         let indexes = self.indexes(file, &changes);
         self.queries(&settings);
+        if changes.len() == file.changes.as_ref().map_or(0, Vec::len) {
+            self.contract(&changes);
+        }
         let schedule = file.schedule.as_ref().map(|schedule| self.schedule(schedule, indexes.build));
         let mut approve = file.approve.clone().unwrap_or_default();
         self.no_duplicates("/approve", &approve);
@@ -99,96 +103,6 @@ impl Validator<'_> {
         Some(name)
     }
 
-    // Changes.
-
-    /// Returns the changes that could be understood, each with its path.
-    fn changes(&mut self, files: &[ChangeFile], tag: Option<&RunTag>) -> Vec<(String, Change)> {
-        let mut changes = Vec::new();
-        for (index, file) in files.iter().enumerate() {
-            let at = format!("/changes/{index}");
-            let change = match (&file.rename_column, &file.change_type) {
-                (Some(rename), None) => self.rename(&format!("{at}/rename_column"), rename),
-                (None, Some(retype)) => self.retype(&format!("{at}/change_type"), retype, tag),
-                // None or both: not the right form, which has been said.
-                _ => None,
-            };
-            changes.extend(change.map(|change| (at, change)));
-        }
-        self.names_are_distinct(&changes);
-        changes
-    }
-
-    fn rename(&mut self, at: &str, file: &RenameFile) -> Option<Change> {
-        let old = self.column(&format!("{at}/from"), file.from.as_deref());
-        let new = self.column(&format!("{at}/to"), file.to.as_deref());
-        let (old, new) = (old?, new?);
-        if old == new {
-            let message = format!("`{old}` is renamed to itself");
-            self.report(Code::SameName, self.places.value(&format!("{at}/to")), message, "give it another name");
-        }
-        let on_conflict = file.on_conflict.unwrap_or_default();
-        Some(Change::RenameColumn(RenameColumn { from: old, to: new, on_conflict }))
-    }
-
-    fn retype(&mut self, at: &str, file: &RetypeFile, tag: Option<&RunTag>) -> Option<Change> {
-        let old = self.column(&format!("{at}/column"), file.column.as_deref());
-        let via = file.via.as_ref().map(|via| self.column(&format!("{at}/via"), Some(via)));
-        let keep_name = file.keep_name.unwrap_or(true);
-        for (key, text) in [("to", &file.to), ("using", &file.using), ("reverse", &file.reverse)] {
-            self.sql_text(&format!("{at}/{key}"), key, text.as_deref());
-        }
-        if !keep_name && via.is_none() {
-            let span = self.places.key(&format!("{at}/keep_name"));
-            let message = "without the old name, the new column needs one of its own";
-            self.report(Code::ViaRequired, span, message, "add `via: ` and the new column's name");
-        }
-        let old = old?;
-        let new = match via {
-            Some(via) => via?,
-            None => ColumnName::new(&tag?.name(old.as_str())).ok()?,
-        };
-        if old == new {
-            let span = self.places.value(&format!("{at}/via"));
-            let message = format!("`via` is the name of the old column, `{old}`");
-            self.report(
-                Code::SameName,
-                span,
-                message,
-                "old and new column exist side by side: give the new one another name",
-            );
-        } else if let Some(reverse) = &file.reverse {
-            self.reverse(at, reverse, &old, &new, file.via.is_some());
-        }
-        Some(Change::ChangeType(ChangeType {
-            column: old,
-            via: new,
-            to: file.to.clone()?.trim().to_owned(),
-            using: file.using.clone(),
-            reverse: file.reverse.clone(),
-            keep_name,
-            on_conflict: file.on_conflict.unwrap_or_default(),
-            on_error: file.on_error,
-        }))
-    }
-
-    /// Complains about a reverse expression that can only have been meant for another column than it can see.
-    fn reverse(&mut self, at: &str, reverse: &str, old: &ColumnName, new: &ColumnName, named: bool) {
-        let lower = reverse.to_lowercase();
-        let mentions = |column: &ColumnName| lower.contains(&column.as_str().to_lowercase());
-        if mentions(new) {
-            return;
-        }
-        let span = self.places.value(&format!("{at}/reverse"));
-        if !named {
-            let help = format!("add `via: {old}_new`, say, and use that name in `reverse`");
-            let message = "`reverse` is an expression over the new column, which has no name of your choice";
-            self.report(Code::ReverseColumn, span, message, help);
-        } else if mentions(old) {
-            let message = format!("`reverse` reads `{old}`, but only the new column can be seen there");
-            self.report(Code::ReverseColumn, span, message, format!("use `{new}`"));
-        }
-    }
-
     /// Checks a piece of SQL as far as that goes without a server.
     fn sql_text(&mut self, at: &str, key: &str, text: Option<&str>) {
         let Some(text) = text else { return };
@@ -218,111 +132,26 @@ impl Validator<'_> {
         }
     }
 
-    fn names_are_distinct(&mut self, changes: &[(String, Change)]) {
-        let mut old_names: HashMap<&str, &str> = HashMap::new();
-        let pairs = || changes.iter().filter_map(|(at, change)| Some((at, change.pair()?)));
-        for (at, change) in pairs() {
-            if old_names.insert(change.old.as_str(), at).is_some() {
-                let message = format!("`{}` is changed twice", change.old);
-                let span = self.old_name(at);
-                self.report(
-                    Code::ColumnChangedTwice,
-                    span,
-                    message,
-                    "a plan can change a column once; use a second plan after this one",
-                );
-            }
-        }
-        let mut new_names: HashMap<&str, &str> = HashMap::new();
-        for (at, change) in pairs() {
-            let new = change.new.as_str();
-            let other = old_names.get(new).filter(|other| **other != at.as_str());
-            let (taken, whose) = match (other, new_names.insert(new, at)) {
-                (Some(_), _) => (true, "is the old name of"),
-                (None, Some(_)) => (true, "is also the new name of"),
-                _ => (false, ""),
-            };
-            if taken {
-                let message = format!("`{new}` {whose} another change's column");
-                self.report(
-                    Code::NameTaken,
-                    self.new_name(at),
-                    message,
-                    "all columns exist side by side: use another name",
-                );
-            }
-        }
-    }
-
-    fn old_name(&self, change: &str) -> Range<usize> {
-        let rename = self.places.exact(&format!("{change}/rename_column/from"));
-        rename.unwrap_or_else(|| self.places.value(&format!("{change}/change_type/column")))
-    }
-
-    fn new_name(&self, change: &str) -> Range<usize> {
-        let rename = self.places.exact(&format!("{change}/rename_column/to"));
-        rename.unwrap_or_else(|| self.places.value(&format!("{change}/change_type/via")))
-    }
-
-    // Indexes.
-
-    fn indexes(&mut self, file: &PlanFile, changes: &[(String, Change)]) -> Indexes {
-        let Some(file) = &file.indexes else {
-            return Indexes { build: <_>::default(), copy: <_>::default(), add: Vec::new() };
-        };
-        let mut add: Vec<AddIndex> = Vec::new();
-        for (number, file) in file.add.iter().flatten().enumerate() {
-            let at = format!("/indexes/add/{number}");
-            let Some(index) = self.add_index(&at, file, changes) else { continue };
-            if add.iter().any(|other| other.name == index.name) {
-                let span = self.places.value(&format!("{at}/name"));
-                self.report(
-                    Code::DuplicateIndex,
-                    span,
-                    format!("index `{}` is added twice", index.name),
-                    "give it another name",
-                );
-            }
-            add.push(index);
-        }
-        Indexes { build: file.build.unwrap_or_default(), copy: file.copy.unwrap_or_default(), add }
-    }
-
-    fn add_index(&mut self, at: &str, file: &AddIndexFile, changes: &[(String, Change)]) -> Option<AddIndex> {
-        let name = file.name.as_deref().and_then(|name| self.name(&format!("{at}/name"), name, RelationName::new));
-        let mut columns = Vec::new();
-        for (number, column) in file.columns.iter().flatten().enumerate() {
-            let at = format!("{at}/columns/{number}");
-            let Some(column) = self.name(&at, column, ColumnName::new) else { continue };
-            let column = self.index_column(&at, column, changes);
-            if columns.contains(&column) {
-                let span = self.places.value(&at);
-                self.report(Code::DuplicateValue, span, format!("`{column}` is given twice"), "remove one of them");
-            }
-            columns.push(column);
-        }
-        Some(AddIndex { name: name?, columns, unique: file.unique.unwrap_or(false) })
-    }
-
-    /// Returns the name that `column` goes by until `switch`.
-    fn index_column(&mut self, at: &str, column: ColumnName, changes: &[(String, Change)]) -> ColumnName {
-        let changes = || changes.iter().filter_map(|(_, change)| change.pair());
-        if let Some(change) = changes().find(|change| *change.final_name() == column) {
-            return change.new.clone();
-        }
-        if let Some(change) = changes().find(|change| *change.old == column) {
-            let message = format!("`{column}` is the old column: this index would go when it goes");
-            self.report(Code::IndexOnOldColumn, self.places.value(at), message, format!("use `{}`", change.new));
-        }
-        column
-    }
-
     // Settings.
 
     fn queries(&mut self, settings: &Settings) {
         let probe = settings.throttle.probe.as_ref().map(|probe| probe.sql.as_str());
         self.sql_text("/throttle/probe/sql", "sql", probe);
         self.sql_text("/backfill/latency_probe", "latency_probe", settings.backfill.latency_probe.as_deref());
+    }
+
+    /// Complains about settings of a phase that the plan does not have.
+    fn contract(&mut self, changes: &[(String, Change)]) {
+        if changes.iter().any(|(_, change)| change.pair().is_some() || matches!(change, Change::DropColumn(_))) {
+            return;
+        }
+        for key in ["grace", "quiet"] {
+            let at = format!("/contract/{key}");
+            if self.places.exact(&at).is_some() {
+                let message = format!("`{key}` has no effect: this plan drops no column");
+                self.report(Code::NoEffect, self.places.key(&at), message, "remove it");
+            }
+        }
     }
 
     // What the database must offer.

@@ -101,8 +101,8 @@ fn change(plan: &Plan, change: &Change) -> Value {
         Change::ChangeType(change) => ("change_type", change_type(plan, change)),
         Change::AddColumn(change) => ("add_column", add_column(change)),
         Change::DropColumn(change) => ("drop_column", Keys::default().with("column", change.column.as_str())),
-        Change::AddIndex(change) => ("add_index", new_index(change)),
-        Change::AddConstraint(change) => ("add_constraint", add_constraint(change)),
+        Change::AddIndex(change) => ("add_index", new_index(plan, change)),
+        Change::AddConstraint(change) => ("add_constraint", add_constraint(plan, change)),
     };
     Keys::default().with(kind, keys).into()
 }
@@ -137,36 +137,36 @@ fn add_column(change: &AddColumn) -> Keys {
         .maybe("not_null", unless_default(change.not_null))
 }
 
-fn new_index(change: &NewIndex) -> Keys {
+fn new_index(plan: &Plan, change: &NewIndex) -> Keys {
     let keys = Keys::default().with("name", change.name.as_str());
     let keys = match &change.key {
-        IndexKey::Columns(columns) => keys.list("columns", columns.iter().map(ColumnName::as_str)),
+        IndexKey::Columns(of) => keys.list("columns", columns(plan, of)),
         IndexKey::Sql(text) => keys.with("on", text.as_str()),
     };
     keys.maybe("unique", unless_default(change.unique))
         .maybe("using", (change.method != BTREE).then_some(change.method.as_str()))
-        .list("include", change.include.iter().map(ColumnName::as_str))
+        .list("include", columns(plan, &change.include))
         .maybe("where", change.predicate.as_deref())
 }
 
-fn add_constraint(change: &AddConstraint) -> Keys {
+fn add_constraint(plan: &Plan, change: &AddConstraint) -> Keys {
     let keys = Keys::default().maybe("name", change.name.as_ref().map(RelationName::as_str));
     let deferrable = |deferrable| unless_default(deferrable).map(Deferrable::as_str);
     match &change.rule {
         Rule::Check(text) => keys.with("check", text.as_str()),
-        Rule::ForeignKey(key) => keys.with("foreign_key", foreign_key(key)),
-        Rule::Unique { columns, nulls_not_distinct, deferrable: when } => keys
-            .list("unique", columns.iter().map(ColumnName::as_str))
+        Rule::ForeignKey(key) => keys.with("foreign_key", foreign_key(plan, key)),
+        Rule::Unique { columns: of, nulls_not_distinct, deferrable: when } => keys
+            .list("unique", columns(plan, of))
             .maybe("nulls_not_distinct", unless_default(*nulls_not_distinct))
             .maybe("deferrable", deferrable(*when)),
-        Rule::NotNull(column) => keys.with("not_null", column.as_str()),
+        Rule::NotNull(column) => keys.maybe("not_null", columns(plan, std::slice::from_ref(column)).next()),
     }
 }
 
-fn foreign_key(key: &ForeignKey) -> Keys {
+fn foreign_key(plan: &Plan, key: &ForeignKey) -> Keys {
     let action = |action| unless_default(action).map(ReferentialAction::as_str);
     Keys::default()
-        .list("columns", key.columns.iter().map(ColumnName::as_str))
+        .list("columns", columns(plan, &key.columns))
         .with("references", key.references.to_string())
         .list("referenced_columns", key.referenced_columns.iter().map(ColumnName::as_str))
         .maybe("on_delete", action(key.on_delete))
@@ -183,15 +183,18 @@ fn indexes(plan: &Plan) -> Keys {
         .list("add", indexes.add.iter().map(|index| add_index(plan, index)))
 }
 
-fn add_index(plan: &Plan, index: &AddIndex) -> Keys {
-    // Plans name columns as they are called when the run is done.
-    let columns = index.columns.iter().map(|column| {
+/// Returns columns as plans name them: as they are called when the run is done.
+fn columns<'a>(plan: &'a Plan, columns: &'a [ColumnName]) -> impl Iterator<Item = &'a str> {
+    columns.iter().map(|column| {
         let pair = plan.pairs().find(|(_, pair)| pair.new == column);
         pair.map_or(column, |(_, pair)| pair.final_name()).as_str()
-    });
+    })
+}
+
+fn add_index(plan: &Plan, index: &AddIndex) -> Keys {
     Keys::default()
         .with("name", index.name.as_str())
-        .list("columns", columns)
+        .list("columns", columns(plan, &index.columns))
         .maybe("unique", unless_default(index.unique))
 }
 

@@ -136,6 +136,18 @@ async fn what_stands_in_the_way_is_listed_with_exit_code_4() {
 }
 
 #[tokio::test]
+async fn a_kind_of_change_that_is_not_built_is_refused() {
+    let database = fleet_of(100).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("drop.yaml");
+    std::fs::write(&file, "version: 1\nname: p\ntable: vehicles\nchanges: [{ drop_column: { column: fuel } }]\n")
+        .unwrap();
+    let plan = result(&database, 4, &["plan", file.to_str().unwrap()]).await;
+    assert_eq!(plan["refusals"][0]["code"], "plan::not_built", "{plan}");
+    assert_eq!(crossfade(&database, &["run", file.to_str().unwrap()]).await.code, Some(4));
+}
+
+#[tokio::test]
 async fn rows_that_differ_are_exit_code_6_until_they_are_repaired() {
     let database = fleet_of(500).await;
     result(&database, 0, &["run", PLAN, "--to", "verify"]).await;

@@ -73,7 +73,54 @@ const CASES: &[(Code, &str)] = &[
     (Code::DuplicateValue, section!("indexes: { add: [{ name: i, columns: [c, c] }] }")),
     (Code::UnsupportedVersion, "version: 2\nname: p\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n"),
     (Code::UnknownChange, plan!("- renamecolumn: { from: a, to: b }")),
-    (Code::UnsupportedChange, plan!("- add_column: { name: c, type: int }")),
+    (Code::UnknownChange, plan!("- set_not_null: { column: a }")),
+    (Code::ExactlyOne, plan!("- add_index: { name: i }")),
+    (Code::ExactlyOne, plan!("- add_index: { name: i, columns: [a], on: lower(a) }")),
+    (Code::ExactlyOne, plan!("- add_constraint: { name: c }")),
+    (Code::ExactlyOne, plan!("- add_constraint: { name: c, check: a > 0, not_null: a }")),
+    (Code::NotHere, plan!("- add_constraint: { name: c, check: a > 0, nulls_not_distinct: true }")),
+    (
+        Code::NotHere,
+        plan!("- add_constraint: { name: c, foreign_key: { columns: [a], references: r }, deferrable: deferrable }"),
+    ),
+    (Code::NotHere, plan!("- add_index: { name: i, columns: [a], using: gin, unique: true }")),
+    (Code::NoEffect, plan!("- add_index: { name: i, columns: [a] }", "contract: { grace: 7d }")),
+    (Code::MissingKey, plan!("- add_constraint: { check: a > 0 }")),
+    (Code::BadName, plan!("- add_index: { name: i, columns: [a], using: GIN (fast) }")),
+    (Code::EmptyValue, plan!("- add_column: { name: c, type: \"\" }")),
+    (Code::EmptyValue, plan!("- add_index: { name: i, columns: [] }")),
+    (Code::DuplicateValue, plan!("- add_index: { name: i, columns: [a], include: [a] }")),
+    (Code::SystemColumn, plan!("- drop_column: { column: ctid }")),
+    (Code::ColumnChangedTwice, plan!("- rename_column: { from: a, to: b }\n- drop_column: { column: a }")),
+    (Code::NameTaken, plan!("- add_column: { name: a, type: int }\n- drop_column: { column: a }")),
+    (Code::NameTaken, plan!("- add_column: { name: b, type: int }\n- rename_column: { from: a, to: b }")),
+    (Code::IndexOnOldColumn, plan!("- drop_column: { column: a }\n- add_index: { name: i, columns: [a] }")),
+    (Code::ConstraintOnOldColumn, plan!("- rename_column: { from: a, to: b }\n- add_constraint: { not_null: a }")),
+    (Code::ConstraintOnOldColumn, plan!("- add_constraint: { name: u, unique: [a] }\n- drop_column: { column: a }")),
+    (Code::DuplicateIndex, plan!("- add_index: { name: i, columns: [a] }\n- add_index: { name: i, on: lower(b) }")),
+    (
+        Code::DuplicateConstraint,
+        plan!("- add_index: { name: i, columns: [a] }\n- add_constraint: { name: i, unique: [a] }"),
+    ),
+    (
+        Code::DuplicateConstraint,
+        plan!("- add_constraint: { name: c, check: a > 0 }\n- add_constraint: { name: c, not_null: a }"),
+    ),
+    (Code::DuplicateConstraint, plan!("- add_constraint: { not_null: a }\n- add_constraint: { not_null: a }")),
+    (
+        Code::DuplicateConstraint,
+        plan!("- add_column: { name: a, type: int, not_null: true }\n- add_constraint: { not_null: a }"),
+    ),
+    (
+        Code::ForeignKeyColumns,
+        plan!(
+            "- add_constraint: { name: f, foreign_key: { columns: [a, b], references: r, referenced_columns: [id] } }"
+        ),
+    ),
+    (
+        Code::UnknownValue,
+        plan!("- add_constraint: { name: f, foreign_key: { columns: [a], references: r, on_delete: delete } }"),
+    ),
     (Code::OneChangeEach, plan!("- rename_column: { from: a, to: b }\n  change_type: { column: c, to: int }")),
     (Code::OneChangeEach, plan!("- {}")),
     (Code::NotForRename, plan!("- rename_column: { from: a, to: b, on_error: leave }")),
@@ -229,7 +276,7 @@ fn every_problem_is_told_well() {
         write `true`, without quotes
     5:3 plan::wrong_type: an item of `changes`: expected a map, found `rename status`
         `rename status` expected a map
-        expected the keys `rename_column`, `change_type`
+        expected the keys `rename_column`, `change_type`, `add_column`, `drop_column`, `add_index`, `add_constraint`
     5:49 plan::unknown_value: `new-win` is not known in `on_conflict`
         `new-win` not one of the choices
         did you mean `new_wins`?
@@ -284,9 +331,90 @@ fn every_problem_is_told_well() {
     5:3 plan::unknown_change: `renamecolumn` is no kind of change
         `renamecolumn` expected a kind of change
         did you mean `rename_column`?
-    5:3 plan::unsupported_change: `add_column` is not supported yet
-        `add_column` not in this version
-        this version has `rename_column`, `change_type`
+    5:3 plan::unknown_change: `set_not_null` is no kind of change
+        `set_not_null` expected a kind of change
+        write `add_constraint: { not_null: column }`
+    5:3 plan::exactly_one: an index needs `columns` or `on`
+        `add_index` expected exactly one
+        for example `columns: [region]` or `on: lower(email)`
+    5:39 plan::exactly_one: an index has either `columns` or `on`
+        `on` expected exactly one
+        `on` takes columns as well: keep it, and remove `columns`
+    5:3 plan::exactly_one: a constraint needs one of `check`, `foreign_key`, `unique`, `not_null`
+        `add_constraint` expected exactly one
+        for example `check: price >= 0` or `unique: [vin]`
+    5:44 plan::exactly_one: a constraint has either `check` or `not_null`
+        `not_null` expected exactly one
+        begin each constraint with a dash of its own: `- add_constraint: { ... }`
+    5:44 plan::not_here: `nulls_not_distinct` has no meaning without `unique`
+        `nulls_not_distinct` no meaning here
+        remove it
+    5:76 plan::not_here: `deferrable` has no meaning without `unique`
+        `deferrable` no meaning here
+        put it into `foreign_key`
+    5:51 plan::not_here: an index with `using: gin` cannot be unique
+        `unique` no meaning here
+        only btree indexes can be
+    6:13 plan::no_effect: `grace` has no effect: this plan drops no column
+        `grace` has no effect
+        remove it
+    5:3 plan::missing_key: `name` is missing in `add_constraint`
+        `add_constraint` something is missing here
+        only `not_null` can do without a name
+    5:46 plan::bad_name: `GIN (fast)` is no access method
+        `GIN (fast)` not a name
+        expected a word such as `btree`, `hash`, `gin`, `gist` or `brin`
+    5:32 plan::empty_value: `type` is empty
+        `\"\"` empty
+        leave the key out, or say what is meant
+    5:34 plan::empty_value: `columns` is an empty list
+        `[]` empty
+        expected at least one item
+    5:49 plan::duplicate_value: `a` is in the index's key already
+        `a` for the second time
+        remove it from `include`
+    5:26 plan::system_column: `ctid` is a system column
+        `ctid` not an ordinary column
+        every table has it, and PostgreSQL keeps it
+    6:26 plan::column_changed_twice: `a` is changed twice
+        `a` for the second time
+        a plan can change a column once; use a second plan after this one
+    5:23 plan::name_taken: `a` is dropped by another change
+        `a` taken
+        drop it with a plan of its own, before this one
+    6:33 plan::name_taken: `b` is also the new name of another change's column
+        `b` taken
+        all columns exist side by side: use another name
+    6:35 plan::index_on_old_column: `a` is dropped by this plan, and this index with it
+        `a` dropped by this plan
+        leave the column out, or keep it
+    6:31 plan::constraint_on_old_column: `a` is the old column: this constraint would go when it goes
+        `a` dropped by this plan
+        use `b`
+    5:39 plan::constraint_on_old_column: `a` is dropped by this plan, and this constraint with it
+        `a` dropped by this plan
+        leave the column out, or keep it
+    6:22 plan::duplicate_index: index `i` is added twice
+        `i` for the second time
+        give it another name
+    6:27 plan::duplicate_constraint: there is another constraint, or an index, called `i` in this plan
+        `i` for the second time
+        give it another name
+    6:27 plan::duplicate_constraint: there is another constraint, or an index, called `c` in this plan
+        `c` for the second time
+        give it another name
+    6:31 plan::duplicate_constraint: `a` is made NOT NULL twice
+        `a` for the second time
+        remove one of the two
+    6:31 plan::duplicate_constraint: `a` is added as NOT NULL already
+        `a` for the second time
+        remove one of the two
+    5:97 plan::foreign_key_columns: 2 column(s) cannot refer to 1
+        `[id]` another number of columns
+        give as many `referenced_columns` as `columns`, in the same order
+    5:85 plan::unknown_value: `delete` is not known in `on_delete`
+        `delete` not one of the choices
+        expected one of `no_action`, `restrict`, `cascade`, `set_null`, `set_default`
     5:3 plan::one_change_each: this item of `changes` holds several changes
         `rename_column: { from: a, to: b }\n  change_type: { column: c, to: int }` expected exactly one
         begin each change with a dash of its own: `- rename_column: { from: a, to: b }`

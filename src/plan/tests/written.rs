@@ -233,7 +233,35 @@ fn changes() -> impl Strategy<Value = String> {
         }
         format!("- change_type: {{ {keys} }}\n")
     });
-    (rename, retype).prop_map(|(rename, retype)| format!("changes:\n{rename}{retype}"))
+    (rename, retype, added()).prop_map(|(rename, retype, added)| format!("changes:\n{rename}{retype}{added}"))
+}
+
+/// Changes that add something.
+fn added() -> impl Strategy<Value = String> {
+    (column(), sql(), sql(), any::<[bool; 6]>()).prop_map(|(name, one, other, given)| {
+        let (name, one, other) = (quoted(&format!("x{name}")), quoted(&one), quoted(&other));
+        let unless = |default: bool, text: &str| if default { String::new() } else { text.replace('@', &other) };
+        [
+            format!("add_column: {{ name: {name}, type: {one}{} }}", unless(given[0], ", default: @, not_null: true")),
+            format!("add_index: {{ name: i1, on: {one}{} }}", unless(given[1], ", where: @, using: gist")),
+            format!(
+                "add_index: {{ name: i2, columns: [{name}, b_v2]{} }}",
+                unless(given[2], ", unique: true, include: [z]")
+            ),
+            format!("add_constraint: {{ name: c1, check: {one} }}"),
+            format!(
+                "add_constraint: {{ name: c2, unique: [{name}]{} }}",
+                unless(given[3], ", nulls_not_distinct: true")
+            ),
+            format!(
+                "add_constraint: {{ name: c3, foreign_key: {{ columns: [b_v2], references: r{} }} }}",
+                unless(given[4], ", on_delete: cascade, match: full")
+            ),
+            format!("add_constraint: {{ not_null: {} }}", if given[5] { "b_v2" } else { "z" }),
+        ]
+        .iter()
+        .fold(String::new(), |all, change| all + "- " + change + "\n")
+    })
 }
 
 proptest! {
