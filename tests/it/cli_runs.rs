@@ -107,7 +107,7 @@ async fn the_plan_of_a_run_can_be_shown_and_run_again() {
     let output = crossfade(&database, &["show", NAME, "--program"]).await;
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(output.stdout.starts_with("version: 1\nname: vehicle-status\n"), "{}", output.stdout);
-    assert!(output.stdout.contains("\n# backfill: fill the rows that are there already\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("\n# backfill: fill the existing rows\n"), "{}", output.stdout);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("again.yaml");
     std::fs::write(&file, &output.stdout).unwrap();
