@@ -99,12 +99,6 @@ pub fn compile(plan: &Plan, facts: &Facts, ledger: &LedgerSchema) -> Program {
     planner::program(&context, fragments)
 }
 
-/// Returns whether crossfade makes this kind of change. The plan format has kinds that are not built yet, for which the
-/// registry below has no fragment.
-pub fn is_built(change: &Change) -> bool {
-    matches!(change, Change::RenameColumn(_) | Change::ChangeType(_))
-}
-
 /// The registry: which file a kind of change is in.
 fn fragment_of(context: &Context<'_>, position: usize) -> Fragment {
     let Some(facts) = context.facts.changes.get(position) else { return Fragment::default() };

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::Error;
 use crate::catalog::{self, ConversionCount, Finding};
-use crate::change::{compile, is_built};
+use crate::change::compile;
 use crate::engine::fill::privileged::{self, Refused};
 use crate::estimate;
 use crate::ledger::Ledger;
@@ -40,11 +40,6 @@ pub struct Preview {
 pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan: &Plan) -> Result<Preview, Error> {
     let found = catalog::inspect(connection, plan, ledger.schema()).await?;
     let (mut refusals, mut warnings) = (found.refusals, found.warnings);
-    refusals.extend(plan.changes.iter().filter(|change| !is_built(change)).map(|change| Finding {
-        code: "plan::not_built",
-        message: format!("this crossfade cannot do that yet: {change}"),
-        help: "leave it out of the plan, or use a newer crossfade".to_owned(),
-    }));
     let Some(facts) = found.facts else {
         let estimates = Estimates::default();
         return Ok(Preview { program: None, estimates, warnings, refusals, in_place: false, facts: None });

@@ -85,8 +85,8 @@ async fn help_is_a_result() {
     PGPASSWORD or ~/.pgpass, as for psql.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused or unreachable,
-    5 blocked or not due, 6 rows not equal, 7 the database is not as the ledger says,
-    8 ended by its watchdog, 130 interrupted.
+    5 blocked or not due, 6 rows not equal, 7 the database differs from the ledger,
+    8 stopped by its watchdog, 130 interrupted.
 
     To see it work: crossfade demo
     ");
