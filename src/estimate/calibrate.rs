@@ -86,10 +86,10 @@ pub(super) async fn calibrate(
         if left < Duration::from_millis(20) {
             break;
         }
-        match place(connection, table, (from, to), values, left, &mut sums).await {
-            Ok(()) => pg::rollback(connection).await,
+        let read = async |tx: &mut PgConnection| place(tx, table, (from, to), values, &mut sums).await;
+        match read_only(connection, left, read).await {
+            Ok(()) => {}
             Err(error) if error.as_database_error().is_some() => {
-                pg::rollback(connection).await;
                 tracing::debug!(%error, "calibrate");
                 break;
             }
@@ -99,12 +99,13 @@ pub(super) async fn calibrate(
     let left = BUDGET.saturating_sub(began.elapsed());
     // A small table is filled at once, whatever else the server does.
     if sums.pages >= i64::from(PLACES * PAGES) && left > STEADY {
-        match steady(connection, table, (pages / 2, pages / 2 + PAGES), left, &sums).await {
+        let range = (pages / 2, pages / 2 + PAGES);
+        let read = async |tx: &mut PgConnection| steady(tx, table, range, &sums).await;
+        match read_only(connection, left, read).await {
             Ok(read) => sums.steady = read,
             Err(error) if error.as_database_error().is_some() => tracing::debug!(%error, "calibrate"),
             Err(error) => return Err(error),
         }
-        pg::rollback(connection).await;
     }
     Ok(sums.sample(pages, values.len(), round_trip_ms))
 }
@@ -123,10 +124,8 @@ async fn place(
     table: &str,
     (from, to): (u32, u32),
     values: &[String],
-    left: Duration,
     sums: &mut Sums,
 ) -> Result<(), sqlx::Error> {
-    begin(connection, left).await?;
     // `clock_timestamp()` is read when the aggregate is there. `statement_timestamp()` is when the server was asked to
     // execute, so neither the network nor the planner is in the difference.
     let source = format!(
@@ -193,13 +192,11 @@ async fn steady(
     connection: &mut PgConnection,
     table: &str,
     (from, to): (u32, u32),
-    left: Duration,
     sums: &Sums,
 ) -> Result<Option<(i64, f64)>, sqlx::Error> {
     let second = sums.second / float(sums.pages.max(1)) * f64::from(to - from);
     #[expect(clippy::cast_possible_truncation, reason = "saturates")]
     let times = (STEADY.as_secs_f64() / second.max(1e-6)).clamp(1.0, 100_000.0) as i64;
-    begin(connection, left).await?;
     // The range names the round, so that it is read in each of them.
     let read = format!(
         "SELECT COALESCE(pg_catalog.sum(again.rows), 0)::bigint, \
@@ -213,10 +210,18 @@ async fn steady(
     Ok((rows > 0).then_some((rows, row.try_get(1)?)))
 }
 
-async fn begin(connection: &mut PgConnection, left: Duration) -> Result<(), sqlx::Error> {
-    let timeouts = pg::Timeouts { lock: left.min(Duration::from_millis(200)), statement: left };
-    pg::begin(connection, timeouts, true).await?;
-    pg::batch(connection, "SET TRANSACTION READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0").await
+/// Runs `read` in a READ ONLY transaction whose statements take no longer than `left`.
+async fn read_only<T>(
+    connection: &mut PgConnection,
+    left: Duration,
+    read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    let limits = pg::Limits { lock: left.min(Duration::from_millis(200)), statement: left, durable: true };
+    pg::transaction(connection, limits, async |tx| {
+        pg::batch(tx, "SET TRANSACTION READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0").await?;
+        read(tx).await
+    })
+    .await
 }
 
 async fn one(connection: &mut PgConnection, sql: &str) -> Result<sqlx::postgres::PgRow, sqlx::Error> {

@@ -4,7 +4,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::windows::{BOOKKEEPING, finish};
+use super::windows::BOOKKEEPING;
 use super::{LEASE_SECONDS, Lease, Ledger, LedgerError, Run};
 use crate::ident::RunId;
 use crate::pg;
@@ -40,8 +40,7 @@ impl Ledger {
         run: &Run,
         holder: &str,
     ) -> Result<Option<Lease>, LedgerError> {
-        pg::begin(connection, BOOKKEEPING, true).await?;
-        let joined = async {
+        pg::transaction(connection, BOOKKEEPING, async |connection| {
             let lock = self.sql("SELECT 1 FROM crossfade.run WHERE id = $1 FOR NO KEY UPDATE");
             pg::query(&lock).bind(run.id.0).execute(&mut *connection).await?;
             if !self.state(connection, run).await?.is_filling(&run.program) {
@@ -58,9 +57,8 @@ impl Ledger {
             let epoch = query.fetch_one(&mut *connection).await?.try_get(0)?;
             self.append(connection, run, &[Entry::Joined], holder).await?;
             Ok(Some(Lease { run: run.id, epoch, leads: false }))
-        }
-        .await;
-        finish(connection, joined).await
+        })
+        .await
     }
 
     /// Returns who works on the run with a live lease: the process that leads it first, then in the order in which they
@@ -101,8 +99,7 @@ impl Ledger {
         lease: Lease,
         holder: &str,
     ) -> Result<i64, LedgerError> {
-        pg::begin(connection, BOOKKEEPING, true).await?;
-        let left = async {
+        pg::transaction(connection, BOOKKEEPING, async |connection| {
             let select = self.sql(
                 "SELECT COALESCE(pg_catalog.sum(rows), 0)::bigint FROM crossfade.page_window WHERE run_id = $1 AND epoch = $2",
             );
@@ -112,9 +109,8 @@ impl Ledger {
             let delete = self.sql("DELETE FROM crossfade.lease WHERE run_id = $1 AND epoch = $2 AND NOT leads");
             pg::query(&delete).bind(lease.run.0).bind(lease.epoch).execute(&mut *connection).await?;
             Ok(rows)
-        }
-        .await;
-        finish(connection, left).await
+        })
+        .await
     }
 
     /// Returns whether anything of the current pass is not done that is not this process's own: a window of another
@@ -139,8 +135,7 @@ impl Ledger {
         connection: &mut PgConnection,
         lease: Lease,
     ) -> Result<Vec<String>, LedgerError> {
-        pg::begin(connection, BOOKKEEPING, true).await?;
-        let removed = async {
+        pg::transaction(connection, BOOKKEEPING, async |connection| {
             let delete = self.sql(
                 "DELETE FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch <> $2 \
                  AND (l.expires <= pg_catalog.clock_timestamp() \
@@ -153,9 +148,8 @@ impl Ledger {
             let query = pg::query(&delete).bind(lease.run.0).bind(lease.epoch).bind(silent);
             let rows = query.fetch_all(&mut *connection).await?;
             rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-        }
-        .await;
-        finish(connection, removed).await
+        })
+        .await
     }
 
     /// Revokes the leases of all processes that have joined, inside the transaction by which the run leaves its backfill:

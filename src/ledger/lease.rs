@@ -69,14 +69,8 @@ impl Ledger {
         run: RunId,
         holder: &str,
     ) -> Result<Lease, LeaseError> {
-        let timeouts = pg::Timeouts { lock: Duration::from_secs(10), statement: Duration::from_secs(12) };
-        pg::begin(connection, timeouts, true).await?;
-        let taken = self.take_lease_inside(connection, run, holder).await;
-        match &taken {
-            Ok(_) => pg::commit(connection).await?,
-            Err(_) => pg::rollback(connection).await,
-        }
-        taken
+        let limits = pg::Limits { lock: Duration::from_secs(10), statement: Duration::from_secs(12), durable: true };
+        pg::transaction(connection, limits, async |tx| self.take_lease_inside(tx, run, holder).await).await
     }
 
     async fn take_lease_inside(

@@ -1,19 +1,17 @@
 //! Reads and writes the ledger's tables.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
+use super::windows::BOOKKEEPING;
 use super::{Lease, LeaseError};
-
-use crate::run::Entry;
-
-use crate::run::IllegalEntry;
-
 use crate::ident::{PlanName, RunId};
 use crate::names::LedgerSchema;
 use crate::pg;
 use crate::plan::Plan;
-use crate::run::{Facts, Program, State};
+use crate::run::{Entry, Facts, IllegalEntry, Program, State};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -188,23 +186,16 @@ impl Ledger {
             return Ok(());
         }
         let schema = self.sql(include_str!("schema.sql"));
-        let timeouts =
-            pg::Timeouts { lock: std::time::Duration::from_secs(5), statement: std::time::Duration::from_secs(10) };
-        pg::begin(connection, timeouts, true).await?;
-        // Two runners may come here at once; the second waits here and then finds the ledger.
-        pg::batch(connection, "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('crossfade.ledger'))")
-            .await?;
-        let created = match self.version(connection).await {
-            Ok(None) => self.create_inside(connection, &schema).await,
-            other => other.map(drop),
-        };
-        match created {
-            Ok(()) => Ok(pg::commit(connection).await?),
-            Err(error) => {
-                pg::rollback(connection).await;
-                Err(error)
+        pg::transaction(connection, BOOKKEEPING, async |tx| {
+            // Two runners may come here at once; the second waits here and then finds the ledger.
+            let lock = "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('crossfade.ledger'))";
+            pg::batch(tx, lock).await?;
+            match self.version(tx).await? {
+                None => self.create_inside(tx, &schema).await,
+                Some(_) => Ok(()),
             }
-        }
+        })
+        .await
     }
 
     async fn create_inside(&self, connection: &mut PgConnection, schema: &str) -> Result<(), LedgerError> {
@@ -230,17 +221,7 @@ impl Ledger {
         new: &NewRun<'_>,
         actor: &str,
     ) -> Result<RunId, LedgerError> {
-        let timeouts =
-            pg::Timeouts { lock: std::time::Duration::from_secs(5), statement: std::time::Duration::from_secs(10) };
-        pg::begin(connection, timeouts, true).await?;
-        let registered = self.register_inside(connection, new, actor).await;
-        match registered {
-            Ok(id) => pg::commit(connection).await.map(|()| id).map_err(Into::into),
-            Err(error) => {
-                pg::rollback(connection).await;
-                Err(error)
-            }
-        }
+        pg::transaction(connection, BOOKKEEPING, async |tx| self.register_inside(tx, new, actor).await).await
     }
 
     async fn register_inside(
@@ -467,23 +448,15 @@ impl Ledger {
     ) -> Result<State, LedgerError> {
         // An entry may revoke the leases of processes whose last batch is open; one that was stopped in the middle of it
         // loses its transaction before that.
-        let lock = pg::IDLE_IN_TRANSACTION + std::time::Duration::from_secs(2);
-        let timeouts = pg::Timeouts { lock, statement: lock + std::time::Duration::from_secs(5) };
-        pg::begin(connection, timeouts, true).await?;
-        let appended = async {
+        let lock = pg::IDLE_IN_TRANSACTION + Duration::from_secs(2);
+        let limits = pg::Limits { lock, statement: lock + Duration::from_secs(5), durable: true };
+        pg::transaction(connection, limits, async |tx| {
             if let Some(lease) = lease {
-                self.fence(connection, lease).await?;
+                self.fence(tx, lease).await?;
             }
-            self.append(connection, run, entries, actor).await
-        }
-        .await;
-        match appended {
-            Ok(state) => pg::commit(connection).await.map(|()| state).map_err(Into::into),
-            Err(error) => {
-                pg::rollback(connection).await;
-                Err(error)
-            }
-        }
+            self.append(tx, run, entries, actor).await
+        })
+        .await
     }
 
     /// Returns the live settings of a run.
@@ -512,29 +485,18 @@ impl Ledger {
         settings: &[(String, String)],
         actor: &str,
     ) -> Result<(), LedgerError> {
-        let timeouts =
-            pg::Timeouts { lock: std::time::Duration::from_secs(5), statement: std::time::Duration::from_secs(10) };
-        pg::begin(connection, timeouts, true).await?;
-        let done = async {
-            self.append(connection, run, entries, actor).await?;
+        pg::transaction(connection, BOOKKEEPING, async |tx| {
+            self.append(tx, run, entries, actor).await?;
             let upsert = self.sql(
                 "INSERT INTO crossfade.setting (run_id, key, value) VALUES ($1, $2, $3) \
                  ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value",
             );
             for (key, value) in settings {
-                let query = pg::query(&upsert).bind(run.id.0).bind(key.clone()).bind(value.clone());
-                query.execute(&mut *connection).await?;
+                pg::query(&upsert).bind(run.id.0).bind(key).bind(value).execute(&mut *tx).await?;
             }
             Ok(())
-        }
-        .await;
-        match done {
-            Ok(()) => Ok(pg::commit(connection).await?),
-            Err(error) => {
-                pg::rollback(connection).await;
-                Err(error)
-            }
-        }
+        })
+        .await
     }
 
     /// Returns who leads the run with a live lease, and for how many seconds yet.

@@ -12,8 +12,10 @@ use crate::pg;
 use crate::run::{PaceReport, Slice, TableFacts};
 
 /// How long our own bookkeeping may wait for another worker's.
-pub(super) const BOOKKEEPING: pg::Timeouts =
-    pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
+pub(super) const BOOKKEEPING: pg::Limits =
+    pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(10), durable: true };
+/// The same for what is done again if a crash of the server loses it.
+const PROGRESS: pg::Limits = pg::Limits { durable: false, ..BOOKKEEPING };
 
 /// The columns that [`window`] reads.
 const WINDOW: &str =
@@ -161,8 +163,7 @@ impl Ledger {
         table_oid: i64,
         seen: Option<i32>,
     ) -> Result<(Pass, bool), LedgerError> {
-        pg::begin(connection, BOOKKEEPING, true).await?;
-        let pass = async {
+        pg::transaction(connection, BOOKKEEPING, async |connection| {
             // The lock keeps the file what it is while it is measured.
             pg::batch(connection, &format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.sql())).await?;
             self.fence(connection, lease).await?;
@@ -187,9 +188,8 @@ impl Ledger {
             pg::query(&begin).bind(lease.run.0).bind(table_oid).execute(&mut *connection).await?;
             let current = self.current_pass(connection, lease.run).await?;
             current.map(|(pass, _)| (pass, true)).ok_or(LedgerError::Database(sqlx::Error::RowNotFound))
-        }
-        .await;
-        finish(connection, pass).await
+        })
+        .await
     }
 
     /// Returns the current pass and its next page that no window holds, and locks them.
@@ -217,8 +217,7 @@ impl Ledger {
         seat: Seat,
         method: Method,
     ) -> Result<Option<Window>, LedgerError> {
-        pg::begin(connection, BOOKKEEPING, false).await?;
-        let window = async {
+        pg::transaction(connection, PROGRESS, async |connection| {
             self.fence(connection, seat.lease).await?;
             let Some((pass, next)) = self.current_pass(connection, seat.lease.run).await? else { return Ok(None) };
             if let Some(window) = self.take_over(connection, seat, pass, false).await? {
@@ -229,9 +228,8 @@ impl Ledger {
                 return self.take_free(connection, seat, pass, (next, to), method.parts).await.map(Some);
             }
             self.take_over(connection, seat, pass, true).await
-        }
-        .await;
-        finish(connection, window).await
+        })
+        .await
     }
 
     async fn take_over(
@@ -340,8 +338,7 @@ impl Ledger {
         page: u32,
         table_oid: i64,
     ) -> Result<bool, LedgerError> {
-        pg::begin(connection, BOOKKEEPING, false).await?;
-        let aside = async {
+        pg::transaction(connection, PROGRESS, async |connection| {
             self.fence(connection, seat.lease).await?;
             let insert = self.sql(
                 "INSERT INTO crossfade.page_window (run_id, pass, from_page, to_page, parts, slice_from, slice_to, sub_pass, \
@@ -356,9 +353,8 @@ impl Ledger {
             let position = window.after(page + 1);
             let file = self.advance_window(connection, seat, window, position, (0, 0), table_oid).await?;
             Ok(file.is_some())
-        }
-        .await;
-        finish(connection, aside).await
+        })
+        .await
     }
 
     /// Returns what is missing from the current pass: pages that no committed window covers, or a window that is not
@@ -420,20 +416,6 @@ impl Ledger {
             .execute(connection)
             .await?;
         Ok(())
-    }
-}
-
-/// Commits what went well and rolls back what did not.
-pub(super) async fn finish<T>(connection: &mut PgConnection, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
-    match result {
-        Ok(value) => {
-            pg::commit(connection).await?;
-            Ok(value)
-        }
-        Err(error) => {
-            pg::rollback(connection).await;
-            Err(error)
-        }
     }
 }
 

@@ -423,7 +423,8 @@ async fn a_rollback_stops_those_who_have_joined() {
 /// The run leaves its backfill only when no batch of a joined process is open, and no later one gets past the fence.
 #[tokio::test(flavor = "multi_thread")]
 async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
-    const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(5) };
+    const LIMITS: pg::Limits =
+        pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(5), durable: true };
     let stage = Stage::unregistered("workers: 1").await;
     let text = std::fs::read_to_string(stage.file.path()).unwrap();
     let text = text.replace("\n  workers: 2", "");
@@ -445,7 +446,7 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
         let joined = ledger.join(&mut guest, &run, "guest").await.unwrap().unwrap();
         assert_ne!(joined.epoch, lease.epoch);
         let mut worker = PgConnection::connect(&stage.database.url).await.unwrap();
-        pg::begin(&mut worker, TIMEOUTS, true).await.unwrap();
+        pg::begin(&mut worker, LIMITS).await.unwrap();
         ledger.fence(&mut worker, joined).await.unwrap();
         // A heartbeat does not wait for the batch.
         ledger.renew_lease(&mut guest, joined).await.unwrap();
@@ -473,7 +474,7 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
         pg::commit(&mut worker).await.unwrap();
         recording.await.unwrap().unwrap();
         assert_eq!(late.await.unwrap().unwrap(), None, "joined while the run went on");
-        pg::begin(&mut worker, TIMEOUTS, true).await.unwrap();
+        pg::begin(&mut worker, LIMITS).await.unwrap();
         assert!(matches!(ledger.fence(&mut worker, joined).await, Err(LeaseError::Lost { .. })), "past the fence");
         pg::rollback(&mut worker).await;
         assert!(matches!(ledger.renew_lease(&mut guest, joined).await, Err(LeaseError::Lost { .. })), "revived");

@@ -11,7 +11,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::{Database, tool, wait_for};
 
-const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(5) };
+const LIMITS: pg::Limits =
+    pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(5), durable: true };
 
 async fn started() -> (Database, Ledger, Run, PgConnection) {
     let database = Database::new().await;
@@ -30,12 +31,12 @@ async fn started() -> (Database, Ledger, Run, PgConnection) {
 async fn a_transaction_without_the_lease_does_not_get_past_the_fence() {
     let (database, ledger, run, mut connection) = started().await;
     let lease = ledger.take_lease(&mut connection, run.id, "first").await.unwrap();
-    pg::begin(&mut connection, TIMEOUTS, true).await.unwrap();
+    pg::begin(&mut connection, LIMITS).await.unwrap();
     ledger.fence(&mut connection, lease).await.unwrap();
     pg::rollback(&mut connection).await;
 
     database.execute("UPDATE crossfade.lease SET expires = clock_timestamp() - interval '1 second'").await;
-    pg::begin(&mut connection, TIMEOUTS, true).await.unwrap();
+    pg::begin(&mut connection, LIMITS).await.unwrap();
     assert!(matches!(ledger.fence(&mut connection, lease).await, Err(LeaseError::Lost { .. })));
     pg::rollback(&mut connection).await;
     assert!(matches!(ledger.renew_lease(&mut connection, lease).await, Err(LeaseError::Lost { .. })), "it was revived");
@@ -47,7 +48,7 @@ async fn a_transaction_without_the_lease_does_not_get_past_the_fence() {
     let mut other = PgConnection::connect(&database.url).await.unwrap();
     let taken = ledger.take_lease(&mut other, run.id, "second").await.unwrap();
     assert_eq!(taken.epoch, lease.epoch + 1);
-    pg::begin(&mut connection, TIMEOUTS, true).await.unwrap();
+    pg::begin(&mut connection, LIMITS).await.unwrap();
     let Err(LeaseError::Lost { holder }) = ledger.fence(&mut connection, lease).await else { panic!("past the fence") };
     assert_eq!(holder, "second");
     pg::rollback(&mut connection).await;
@@ -69,7 +70,7 @@ async fn a_takeover_waits_for_an_open_transaction() {
     let (database, ledger, run, mut connection) = started().await;
     let lease = ledger.take_lease(&mut connection, run.id, "first").await.unwrap();
     let mut worker = PgConnection::connect(&database.url).await.unwrap();
-    pg::begin(&mut worker, TIMEOUTS, true).await.unwrap();
+    pg::begin(&mut worker, LIMITS).await.unwrap();
     ledger.fence(&mut worker, lease).await.unwrap();
     ledger.renew_lease(&mut connection, lease).await.unwrap();
     database.execute("INSERT INTO vehicles (vin, depot_id) VALUES ('other', 1)").await;

@@ -28,7 +28,8 @@ const MAX_KEYS: usize = 20;
 /// Between two progress events.
 const PROGRESS: Duration = Duration::from_millis(250);
 /// A window takes a fraction of a second; this is for expressions that are out of the ordinary.
-const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_mins(10) };
+const LIMITS: pg::Limits =
+    pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_mins(10), durable: false };
 /// A lock on the table that is held for longer than this many lock timeouts ends the check.
 const TRIES: u32 = 12;
 
@@ -246,7 +247,7 @@ fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error>
 /// Queries in a transaction of their own, as a TID range scan whatever the planner thinks of the table's size, and by this
 /// process alone: the counting of rows knows of no other.
 async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
-    pg::look(connection, TIMEOUTS, "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0", sql)
+    pg::look(connection, LIMITS, "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0", sql)
         .await
 }
 

@@ -129,10 +129,10 @@ impl Shape {
 /// Returns the rows of a page in the middle of a table that was never analyzed.
 async fn sample(connection: &mut PgConnection, spec: &FillSpec, pages: u32) -> Result<f64, sqlx::Error> {
     const PAGES: u32 = 16;
-    let timeouts = pg::Timeouts { lock: Duration::from_secs(1), statement: Duration::from_secs(5) };
+    let limits = pg::Limits { lock: Duration::from_secs(1), statement: Duration::from_secs(5), durable: false };
     let from = pages.saturating_sub(PAGES) / 2;
     let count = spec.count_rows(from, from.saturating_add(PAGES));
-    let rows = pg::look(connection, timeouts, "SET LOCAL enable_seqscan = off", &count).await?;
+    let rows = pg::look(connection, limits, "SET LOCAL enable_seqscan = off", &count).await?;
     let rows: f64 = match rows.first() {
         Some(row) => row.try_get::<String, _>(0)?.parse().unwrap_or(0.0),
         None => 0.0,

@@ -543,7 +543,7 @@ async fn batch(
     lock_first: bool,
 ) -> Result<Batch, Error> {
     let (work, spec) = (&shared.work, &shared.spec);
-    let timeouts = pg::Timeouts { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT };
+    let limits = pg::Limits { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT, durable: false };
     let Position { slice, next, .. } = window.position;
     let mut update = spec.batch_of(values, next, to, window.parts, slice);
     if lock_first {
@@ -571,7 +571,7 @@ async fn batch(
         work.ledger.fence_sql(seat.lease),
         shared.batch_timeout.as_millis().max(1),
     );
-    let said = pg::begin_script(connection, timeouts, false, &script).await;
+    let said = pg::begin_script(connection, limits, &script).await;
     let locked = !said.texts.is_empty();
     let fenced = said.texts.get(1).is_some_and(|text| text == "fenced");
     if said.error.is_none() && !fenced {
