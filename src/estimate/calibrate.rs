@@ -133,13 +133,13 @@ async fn place(
     );
     let seconds =
         "EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::pg_catalog.float8";
-    let read = format!("SELECT pg_catalog.count(*), {seconds} {source}");
+    let read = format!("SELECT pg_catalog.count(*) AS rows, {seconds} AS seconds {source}");
     let first = one(connection, &read).await?;
     let second = one(connection, &read).await?;
     sums.pages += i64::from(to - from);
-    sums.rows += second.try_get::<i64, _>(0)?;
-    sums.first += first.try_get::<f64, _>(1)?;
-    sums.second += second.try_get::<f64, _>(1)?;
+    sums.rows += second.try_get::<i64, _>("rows")?;
+    sums.first += first.try_get::<f64, _>("seconds")?;
+    sums.second += second.try_get::<f64, _>("seconds")?;
     if sums.values_fail || values.is_empty() {
         return Ok(());
     }
@@ -150,12 +150,12 @@ async fn place(
         .map(|n| {
             let inline = sum(format!("CASE WHEN s{n} > {TOASTED} THEN {TOAST_POINTER} ELSE s{n} END"));
             let outside = sum(format!("CASE WHEN s{n} > {TOASTED} THEN s{n} END"));
-            format!("pg_catalog.count(s{n}), {inline}, {outside}")
+            format!("ARRAY[pg_catalog.count(s{n}), {inline}, {outside}] AS v{n}")
         })
         .collect();
     // OFFSET keeps each value from being computed more than once.
     let computed = format!(
-        "SELECT {seconds}, {} FROM (SELECT {} FROM (SELECT {} {source} OFFSET 0) AS a OFFSET 0) AS b",
+        "SELECT {seconds} AS seconds, {} FROM (SELECT {} FROM (SELECT {} {source} OFFSET 0) AS a OFFSET 0) AS b",
         counts.join(", "),
         sizes.join(", "),
         columns.join(", ")
@@ -163,17 +163,16 @@ async fn place(
     let began = Instant::now();
     match one(connection, &computed).await {
         Ok(row) => {
-            sums.with_values += row.try_get::<f64, _>(0)?;
+            sums.with_values += row.try_get::<f64, _>("seconds")?;
             for (n, value) in sums.values.iter_mut().enumerate() {
-                for (part, sum) in value.iter_mut().enumerate() {
-                    *sum += row.try_get::<i64, _>(1 + 3 * n + part)?;
-                }
+                let parts: Vec<i64> = row.try_get(format!("v{n}").as_str())?;
+                value.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
             }
             Ok(())
         }
         // It took longer than there was time: at least as long as that.
         Err(error) if pg::class_of(&error) == ErrorClass::Contention => {
-            let rows = second.try_get::<i64, _>(0)?.max(1);
+            let rows = second.try_get::<i64, _>("rows")?.max(1);
             sums.values_slow = Some(began.elapsed().as_secs_f64() * 1e6 / float(rows));
             sums.values_fail = true;
             Ok(())
@@ -199,15 +198,15 @@ async fn steady(
     let times = (STEADY.as_secs_f64() / second.max(1e-6)).clamp(1.0, 100_000.0) as i64;
     // The range names the round, so that it is read in each of them.
     let read = format!(
-        "SELECT COALESCE(pg_catalog.sum(again.rows), 0)::bigint, \
-           EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::pg_catalog.float8 \
+        "SELECT COALESCE(pg_catalog.sum(again.rows), 0)::bigint AS rows, \
+           EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::pg_catalog.float8 AS seconds \
          FROM pg_catalog.generate_series(1, {times}) AS g(n) CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS rows \
            FROM {table} AS t WHERE t.ctid >= ('(' || {from} + 0 * g.n || ',0)')::pg_catalog.tid \
              AND t.ctid < '({to},0)'::pg_catalog.tid OFFSET 0) AS again"
     );
     let row = one(connection, &read).await?;
-    let rows: i64 = row.try_get(0)?;
-    Ok((rows > 0).then_some((rows, row.try_get(1)?)))
+    let rows: i64 = row.try_get("rows")?;
+    Ok((rows > 0).then_some((rows, row.try_get("seconds")?)))
 }
 
 /// Runs `read` in a READ ONLY transaction whose statements take no longer than `left`.

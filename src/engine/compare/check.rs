@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, Row};
+use sqlx::{FromRow as _, PgConnection, Row as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -103,8 +103,7 @@ pub async fn check(
 
 pub(super) async fn table_pages(connection: &mut PgConnection, spec: &CompareSpec) -> Result<u32, sqlx::Error> {
     let select = "SELECT pg_catalog.pg_relation_size(pg_catalog.to_regclass($1)) / pg_catalog.current_setting('block_size')::bigint";
-    let row = pg::query(select).bind(spec.table.sql()).fetch_one(connection).await?;
-    let pages: Option<i64> = row.try_get(0)?;
+    let pages: Option<i64> = pg::query_scalar(select).bind(spec.table.sql()).fetch_one(connection).await?;
     Ok(u32::try_from(pages.unwrap_or(0)).unwrap_or(u32::MAX))
 }
 
@@ -195,14 +194,7 @@ async fn look(
     }
     let rows = fetch(connection, &spec.count(from, to)).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let counts = Counts {
-        rows: row.try_get(0)?,
-        equal: row.try_get(1)?,
-        empty: row.try_get(2)?,
-        different: row.try_get(3)?,
-        unconverted: row.try_get(4)?,
-        only_new: row.try_get(5)?,
-    };
+    let counts = Counts::from_row(row)?;
     let keys = if counts.mismatches() > 0 {
         let rows = fetch(connection, &spec.keys(from, to, MAX_KEYS)).await?;
         rows.iter().map(mismatch_key).collect::<Result<_, _>>()?
@@ -221,7 +213,7 @@ async fn first_look(
     let Range { from, to } = range;
     let meter = spec.meter();
     let said = fetch(connection, &format!("{meter}; {}; {meter}", spec.only_suspects(from, to))).await?;
-    let said: Vec<i64> = said.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let said: Vec<i64> = said.iter().map(|row| row.try_get("count")).collect::<Result<_, _>>()?;
     if let [before, suspects, after] = said.as_slice()
         && after > before
     {
@@ -230,11 +222,13 @@ async fn first_look(
     // No rows, or the server keeps no count of those that a scan comes across.
     let said = fetch(connection, &spec.suspects(from, to)).await?;
     let row = said.first().ok_or(sqlx::Error::RowNotFound)?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
+    Ok((row.try_get("rows")?, row.try_get("suspects")?))
 }
 
+pg::columns!(Counts { rows, equal, empty, different, unconverted, only_new });
+
 fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error> {
-    let (key, class): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
+    let (key, class): (String, i32) = (row.try_get("key")?, row.try_get("class")?);
     let class = match class {
         1 => "empty",
         2 => "different",

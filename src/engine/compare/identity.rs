@@ -1,10 +1,11 @@
 //! What a result of a check counts for.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
 use crate::ident::{RunTag, TableName};
 use crate::ledger::{Ledger, LedgerError};
+use crate::pg;
 
 /// The table file and the trigger that a check was made of. DDL that rewrites the table, or another trigger, voids it.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,12 +29,12 @@ impl Identity {
         table: &TableName,
         tag: &RunTag,
     ) -> Result<Self, LedgerError> {
-        let row = crate::pg::query(include_str!("identity.sql"))
+        let query = pg::query_as(include_str!("identity.sql"))
             .bind(table.sql())
             .bind(ledger.schema().as_str().to_owned())
-            .bind(format!("sync_{tag}"))
-            .fetch_one(connection)
-            .await?;
-        Ok(Self { started_at: row.try_get(0)?, body_hash: row.try_get(1)?, relfilenode: row.try_get(2)? })
+            .bind(format!("sync_{tag}"));
+        Ok(query.fetch_one(connection).await?)
     }
 }
+
+pg::columns!(Identity { started_at, body_hash, relfilenode });
