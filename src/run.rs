@@ -6,6 +6,7 @@ mod facts;
 mod fill;
 mod filled;
 mod holds;
+mod identity;
 mod key;
 mod outcome;
 mod phase;
@@ -22,7 +23,9 @@ pub use facts::{
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};
 pub use filled::Filled;
+pub(crate) use holds::HoldDelta;
 pub use holds::{HoldTime, PaceReport};
+pub use identity::Identity;
 pub use key::{BadStepKey, StepKey, What};
 pub use outcome::{Counts, MismatchKey, Outcome};
 pub use phase::{Phase, UnknownPhase};

@@ -129,7 +129,7 @@ async fn inside(
     job: &Job<'_>,
     wait: Duration,
 ) -> Result<(), NotDone> {
-    work.ledger.fence(tx, work.lease).await?;
+    work.ledger.leases().fence(tx, work.lease).await?;
     for target in job.targets {
         let Some(relation) = work.run.program.relation(target.relation) else { continue };
         let lock = format!("LOCK TABLE {} IN {} MODE", relation.table.sql(), target.mode);
@@ -164,7 +164,7 @@ async fn inside(
             }),
         });
     }
-    work.ledger.append(tx, &work.run, job.entries, &work.actor).await?;
+    work.ledger.log().append(tx, &work.run, job.entries, &work.actor).await?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::session::Session;
 use super::{Error, Work};
-use crate::engine::compare::Identity;
+use crate::engine::compare::identify;
 use crate::event::Event;
 use crate::ledger::Run;
 use crate::pg;
@@ -55,14 +55,16 @@ pub(super) async fn failed(
     for guard in guards {
         match guard {
             Gate::Verified { max_age } => {
-                let table = &work.run.plan.table;
-                let identity = Identity::read(&work.ledger, tx, table, &program.tag).await?;
-                if !work.ledger.is_verified(tx, &work.run, &identity, *max_age).await? {
+                let mut relations = Vec::new();
+                for (id, relation) in program.compared() {
+                    relations.push((id, identify(&work.ledger, tx, &relation.table, &program.tag).await?));
+                }
+                if !work.ledger.progress().is_verified(tx, &work.run, &relations, *max_age).await? {
                     return Ok(Some(GuardFailed::NotVerified));
                 }
             }
             Gate::Quiet { quiet } => {
-                let counts = work.ledger.sample_writes(tx, &work.run).await?.unwrap_or_default();
+                let counts = work.ledger.progress().sample_writes(tx, &work.run).await?.unwrap_or_default();
                 if counts.old_quiet_seconds < seconds(*quiet) {
                     return Ok(Some(GuardFailed::NotQuiet));
                 }
@@ -79,7 +81,7 @@ pub(super) async fn failed(
             // Only ever waited for, by a step of its own; one that is asked for here is not passed over.
             Gate::Grace { .. } => return Ok(Some(GuardFailed::NotWaitedFor(guard.to_string()))),
             Gate::NothingOnlyNew { one_way, .. } => {
-                let now = work.ledger.write_counts(tx, &work.run).await?.new;
+                let now = work.ledger.progress().write_counts(tx, &work.run).await?.new;
                 if *one_way && new_writes.is_some_and(|before| before != now) {
                     return Ok(Some(GuardFailed::WrittenThroughNew));
                 }
@@ -101,13 +103,13 @@ pub(super) async fn check(
     let (outcome, identity) = work.check(spec, phase).await?;
     let limits = pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(10), durable: true };
     pg::transaction(&mut session.main, limits, async |tx| {
-        work.ledger.fence(tx, work.lease).await?;
-        work.ledger.store_verification(tx, &work.run, &identity, &outcome, false).await?;
+        work.ledger.leases().fence(tx, work.lease).await?;
+        work.ledger.progress().store_check(tx, &work.run, spec.relation, &identity, &outcome, false).await?;
         let mut entries = vec![Entry::Verified { counts: outcome.counts }];
         if let Some(step) = step.filter(|_| outcome.is_clean()) {
             entries.push(Entry::StepDone { step: step.key.clone(), adopted: false });
         }
-        work.ledger.append(tx, &work.run, &entries, &work.actor).await
+        work.ledger.log().append(tx, &work.run, &entries, &work.actor).await
     })
     .await?;
     work.emit(Event::Verified(outcome.clone()));
@@ -156,7 +158,9 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
 pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Duration) -> Result<(), Error> {
     let mut first = None;
     loop {
-        let Some(counts) = work.ledger.sample_writes(&mut session.main, &work.run).await? else { return Ok(()) };
+        let Some(counts) = work.ledger.progress().sample_writes(&mut session.main, &work.run).await? else {
+            return Ok(());
+        };
         let missing = seconds(quiet) - counts.old_quiet_seconds;
         if missing <= 0 {
             return Ok(());
@@ -187,7 +191,7 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
 /// [`Error::Blocked`] when that is more than a minute away.
 pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, grace: Duration) -> Result<(), Error> {
     loop {
-        let log = work.ledger.log(&mut session.main, work.run.id).await?;
+        let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
         let is_end = |entry: &Entry| matches!(entry, Entry::StepDone { step: done, .. } if *done != step.key);
         let since = log.iter().rev().find(|line| is_end(&line.entry)).map_or(work.run.created_at, |line| line.at);
         let clock = pg::query_scalar("SELECT pg_catalog.clock_timestamp()");

@@ -105,7 +105,7 @@ impl<'a> Probe<'a> {
                 let mut connection = connector.connect("latency").await?;
                 pg::batch(&mut connection, "SET statement_timeout = '1s'; SET lock_timeout = '1s'").await?;
                 let client = pg::backend_pid(&mut connection).await?;
-                ledger.begin_probe(&mut connection, *run, client).await?;
+                ledger.progress().begin_probe(&mut connection, *run, client).await?;
                 (connection, client)
             }
         };
@@ -128,7 +128,7 @@ impl<'a> Probe<'a> {
             Felt::Query(sql) => sql.clone(),
             Felt::Own { ledger, run, table, .. } => {
                 let page = rand::random_range(0..self.pages);
-                let update = ledger.probe_sql(*run, self.client);
+                let update = ledger.progress().probe_sql(*run, self.client);
                 format!("SELECT FROM {} WHERE ctid = '({page},1)'::pg_catalog.tid; {update}", table.sql())
             }
         };

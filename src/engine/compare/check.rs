@@ -9,18 +9,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Identity;
-
-use crate::run::Counts;
-
-use crate::run::MismatchKey;
-
-use crate::run::Outcome;
-
+use super::identify;
 use crate::event::{Event, EventSink};
 use crate::ledger::Ledger;
 use crate::pg::{self, Connector, ErrorClass};
-use crate::run::{CompareSpec, Phase, Program};
+use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program};
 use crate::runner::Error;
 
 /// Keys of rows that are not equal are reported up to this number.
@@ -72,7 +65,7 @@ pub async fn check(
     let mut connections = futures_util::future::try_join_all(connections).await?;
     let first = connections.first_mut().ok_or(Error::Interrupted)?;
     let tag = &program.tag;
-    let identity = Identity::read(ledger, first, &spec.table, tag).await?;
+    let identity = identify(ledger, first, &spec.table, tag).await?;
     let pages = table_pages(first, spec).await?;
     let plan = Arc::new(Windows::of(pages, parallel.max(1)));
     let (results, mut checked) = mpsc::unbounded_channel();
@@ -92,7 +85,7 @@ pub async fn check(
         connection = Some(ended.map_err(|_| Error::Interrupted)??);
     }
     let mut connection = connection.ok_or(Error::Interrupted)?;
-    let after = Identity::read(ledger, &mut connection, &spec.table, tag).await?;
+    let after = identify(ledger, &mut connection, &spec.table, tag).await?;
     if after.relfilenode != identity.relfilenode {
         let reason =
             format!("table {} was rewritten during the check, which so counts for nothing; check again", spec.table);

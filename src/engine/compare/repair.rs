@@ -88,7 +88,7 @@ async fn batch(
 ) -> Result<(u64, Duration), Error> {
     pg::transaction(connection, LIMITS, async |tx| {
         pg::batch(tx, &format!("SET LOCAL enable_seqscan = off; SET LOCAL {REPAIR_SETTING} = 'on'")).await?;
-        work.ledger.fence(tx, work.lease).await?;
+        work.ledger.leases().fence(tx, work.lease).await?;
         pg::batch(tx, &format!("SET LOCAL statement_timeout = {}", waits_end.as_millis().max(1))).await?;
         if let Some(lock) = lock {
             let statement = LIMITS.statement.as_millis();
