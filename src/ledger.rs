@@ -1,18 +1,132 @@
-//! The ledger: our schema in the target database. An append-only log; the state of a run is derived from it by one pure
-//! function ([`crate::run::State`]). [`Ledger`] is the only reader and writer of its tables.
+//! The ledger: crossfade's schema in the target database, and the only reader and writer of its tables.
+//!
+//! [`Ledger`] names the schema. What is in it has three parts, each a type of its own:
+//!
+//! - [`Log`] (`ledger.log()`): the runs, and the append-only log of each. The state of a run is derived from its log by one
+//!   pure function ([`crate::run::State`]).
+//! - [`Leases`] (`ledger.leases()`): who may work on a run now. Every transaction on behalf of a run proves its lease.
+//! - [`Progress`] (`ledger.progress()`): what the engines have done and measured: passes and windows of a backfill, checks,
+//!   counted writes, holds, live settings.
 
-mod filled;
-mod holds;
-mod joined;
-mod lease;
-mod store;
-mod verification;
-mod windows;
-mod writes;
+mod error;
+mod leases;
+mod log;
+mod progress;
 
-pub use joined::Peer;
-pub use lease::{LEASE_SECONDS, Lease, LeaseError, lease_time};
-pub use store::{Ledger, LedgerError, LoggedEntry, NewRun, Run, SCHEMA_VERSION};
-pub use windows::{FillProgress, FillReport};
-pub(crate) use windows::{Position, Seat, Window};
-pub use writes::WriteCounts;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use crate::names::LedgerSchema;
+use crate::pg;
+
+pub use error::{LeaseError, LedgerError};
+pub use leases::{LEASE_SECONDS, Lease, Leases, Peer, lease_time};
+pub use log::{Log, LoggedEntry, NewRun, Run};
+pub use progress::{FillProgress, FillReport, Progress, WriteCounts};
+pub(crate) use progress::{Position, Seat, Window, WindowSize};
+
+/// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
+pub const SCHEMA_VERSION: i32 = 1;
+
+/// How long the ledger's own bookkeeping may wait for that of another process.
+const BOOKKEEPING: pg::Limits =
+    pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(10), durable: true };
+
+/// The ledger in one schema of the connected database.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    schema: LedgerSchema,
+}
+
+impl Ledger {
+    /// Returns the ledger in `schema`.
+    pub fn new(schema: LedgerSchema) -> Self {
+        Self { schema }
+    }
+
+    /// Returns the schema.
+    pub fn schema(&self) -> &LedgerSchema {
+        &self.schema
+    }
+
+    /// Returns the runs and their logs.
+    pub fn log(&self) -> Log<'_> {
+        Log { ledger: self }
+    }
+
+    /// Returns who works on the runs.
+    pub fn leases(&self) -> Leases<'_> {
+        Leases { ledger: self }
+    }
+
+    /// Returns what was done in the runs.
+    pub fn progress(&self) -> Progress<'_> {
+        Progress { ledger: self }
+    }
+
+    /// Returns the version of the ledger's tables, or `None` where there is no ledger yet.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotALedger`] when the schema is somebody else's.
+    pub async fn version(&self, connection: &mut PgConnection) -> Result<Option<i32>, LedgerError> {
+        let schema = self.schema.as_str().to_owned();
+        let look = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+                      WHERE n.nspname = $1 AND c.relname = 'ledger' AND c.relkind = 'r') AS is_ledger, \
+                    EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+                      WHERE n.nspname = $1) AS is_occupied";
+        let found: Schema = pg::query_as(look).bind(&schema).fetch_one(&mut *connection).await?;
+        if !found.is_ledger {
+            return if found.is_occupied { Err(LedgerError::NotALedger { schema }) } else { Ok(None) };
+        }
+        let version = self.sql("SELECT version FROM crossfade.ledger");
+        let found: i32 = pg::query_scalar(&version).fetch_one(connection).await?;
+        if found > SCHEMA_VERSION { Err(LedgerError::Newer { schema, found }) } else { Ok(Some(found)) }
+    }
+
+    /// Creates the ledger where there is none.
+    ///
+    /// # Errors
+    /// [`LedgerError::Newer`] and [`LedgerError::NotALedger`]; the server's error, such as no privilege to create.
+    pub async fn create(&self, connection: &mut PgConnection) -> Result<(), LedgerError> {
+        if self.version(connection).await?.is_some() {
+            return Ok(());
+        }
+        pg::transaction(connection, BOOKKEEPING, async |tx| {
+            // Two runners may come here at once; the second waits here and then finds the ledger.
+            let lock = "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('crossfade.ledger'))";
+            pg::batch(tx, lock).await?;
+            if self.version(tx).await?.is_some() {
+                return Ok(());
+            }
+            let name = crate::sql::quote_ident(self.schema.as_str());
+            let exists = "SELECT pg_catalog.to_regnamespace($1) IS NOT NULL";
+            let mut text = self.sql(include_str!("ledger/schema.sql"));
+            // Only the right to create tables in it is needed where a schema has been prepared for crossfade.
+            if pg::query_scalar(exists).bind(name).fetch_one(&mut *tx).await? {
+                text = text.lines().filter(|line| !line.starts_with("CREATE SCHEMA")).collect::<Vec<_>>().join("\n");
+            }
+            Ok(pg::batch(tx, &text).await?)
+        })
+        .await
+    }
+
+    /// Returns `sql` with the schema's real name. Fixed statements are written with `crossfade.`.
+    fn sql(&self, sql: &str) -> String {
+        if self.schema == LedgerSchema::default() {
+            return sql.to_owned();
+        }
+        let schema = crate::sql::quote_ident(self.schema.as_str());
+        let named = sql.replace("crossfade.", &format!("{schema}."));
+        named
+            .replace("SCHEMA crossfade", &format!("SCHEMA {schema}"))
+            .replace("NOT EXISTS crossfade", &format!("NOT EXISTS {schema}"))
+    }
+}
+
+pg::columns!(
+    struct Schema {
+        is_ledger: bool,
+        is_occupied: bool,
+    }
+);

@@ -12,7 +12,7 @@ mod signals;
 mod steer;
 
 pub use decide::{Limits, Pace, Reading, Signals, Value, decide};
-pub(crate) use holds::{Delta, Holds};
+pub(crate) use holds::Holds;
 
 pub(crate) use latency::{Felt, feel};
 pub(crate) use limiter::RowRate;

@@ -5,5 +5,5 @@ mod identity;
 mod repair;
 
 pub use check::check;
-pub use identity::Identity;
+pub use identity::identify;
 pub use repair::repair;

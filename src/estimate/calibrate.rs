@@ -86,10 +86,10 @@ pub(super) async fn calibrate(
         if left < Duration::from_millis(20) {
             break;
         }
-        match place(connection, table, (from, to), values, left, &mut sums).await {
-            Ok(()) => pg::rollback(connection).await,
+        let read = async |tx: &mut PgConnection| place(tx, table, (from, to), values, &mut sums).await;
+        match read_only(connection, left, read).await {
+            Ok(()) => {}
             Err(error) if error.as_database_error().is_some() => {
-                pg::rollback(connection).await;
                 tracing::debug!(%error, "calibrate");
                 break;
             }
@@ -99,12 +99,13 @@ pub(super) async fn calibrate(
     let left = BUDGET.saturating_sub(began.elapsed());
     // A small table is filled at once, whatever else the server does.
     if sums.pages >= i64::from(PLACES * PAGES) && left > STEADY {
-        match steady(connection, table, (pages / 2, pages / 2 + PAGES), left, &sums).await {
+        let range = (pages / 2, pages / 2 + PAGES);
+        let read = async |tx: &mut PgConnection| steady(tx, table, range, &sums).await;
+        match read_only(connection, left, read).await {
             Ok(read) => sums.steady = read,
             Err(error) if error.as_database_error().is_some() => tracing::debug!(%error, "calibrate"),
             Err(error) => return Err(error),
         }
-        pg::rollback(connection).await;
     }
     Ok(sums.sample(pages, values.len(), round_trip_ms))
 }
@@ -123,10 +124,8 @@ async fn place(
     table: &str,
     (from, to): (u32, u32),
     values: &[String],
-    left: Duration,
     sums: &mut Sums,
 ) -> Result<(), sqlx::Error> {
-    begin(connection, left).await?;
     // `clock_timestamp()` is read when the aggregate is there. `statement_timestamp()` is when the server was asked to
     // execute, so neither the network nor the planner is in the difference.
     let source = format!(
@@ -134,13 +133,13 @@ async fn place(
     );
     let seconds =
         "EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::pg_catalog.float8";
-    let read = format!("SELECT pg_catalog.count(*), {seconds} {source}");
+    let read = format!("SELECT pg_catalog.count(*) AS rows, {seconds} AS seconds {source}");
     let first = one(connection, &read).await?;
     let second = one(connection, &read).await?;
     sums.pages += i64::from(to - from);
-    sums.rows += second.try_get::<i64, _>(0)?;
-    sums.first += first.try_get::<f64, _>(1)?;
-    sums.second += second.try_get::<f64, _>(1)?;
+    sums.rows += second.try_get::<i64, _>("rows")?;
+    sums.first += first.try_get::<f64, _>("seconds")?;
+    sums.second += second.try_get::<f64, _>("seconds")?;
     if sums.values_fail || values.is_empty() {
         return Ok(());
     }
@@ -151,12 +150,12 @@ async fn place(
         .map(|n| {
             let inline = sum(format!("CASE WHEN s{n} > {TOASTED} THEN {TOAST_POINTER} ELSE s{n} END"));
             let outside = sum(format!("CASE WHEN s{n} > {TOASTED} THEN s{n} END"));
-            format!("pg_catalog.count(s{n}), {inline}, {outside}")
+            format!("ARRAY[pg_catalog.count(s{n}), {inline}, {outside}] AS v{n}")
         })
         .collect();
     // OFFSET keeps each value from being computed more than once.
     let computed = format!(
-        "SELECT {seconds}, {} FROM (SELECT {} FROM (SELECT {} {source} OFFSET 0) AS a OFFSET 0) AS b",
+        "SELECT {seconds} AS seconds, {} FROM (SELECT {} FROM (SELECT {} {source} OFFSET 0) AS a OFFSET 0) AS b",
         counts.join(", "),
         sizes.join(", "),
         columns.join(", ")
@@ -164,17 +163,16 @@ async fn place(
     let began = Instant::now();
     match one(connection, &computed).await {
         Ok(row) => {
-            sums.with_values += row.try_get::<f64, _>(0)?;
+            sums.with_values += row.try_get::<f64, _>("seconds")?;
             for (n, value) in sums.values.iter_mut().enumerate() {
-                for (part, sum) in value.iter_mut().enumerate() {
-                    *sum += row.try_get::<i64, _>(1 + 3 * n + part)?;
-                }
+                let parts: Vec<i64> = row.try_get(format!("v{n}").as_str())?;
+                value.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
             }
             Ok(())
         }
         // It took longer than there was time: at least as long as that.
         Err(error) if pg::class_of(&error) == ErrorClass::Contention => {
-            let rows = second.try_get::<i64, _>(0)?.max(1);
+            let rows = second.try_get::<i64, _>("rows")?.max(1);
             sums.values_slow = Some(began.elapsed().as_secs_f64() * 1e6 / float(rows));
             sums.values_fail = true;
             Ok(())
@@ -193,30 +191,36 @@ async fn steady(
     connection: &mut PgConnection,
     table: &str,
     (from, to): (u32, u32),
-    left: Duration,
     sums: &Sums,
 ) -> Result<Option<(i64, f64)>, sqlx::Error> {
     let second = sums.second / float(sums.pages.max(1)) * f64::from(to - from);
     #[expect(clippy::cast_possible_truncation, reason = "saturates")]
     let times = (STEADY.as_secs_f64() / second.max(1e-6)).clamp(1.0, 100_000.0) as i64;
-    begin(connection, left).await?;
     // The range names the round, so that it is read in each of them.
     let read = format!(
-        "SELECT COALESCE(pg_catalog.sum(again.rows), 0)::bigint, \
-           EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::pg_catalog.float8 \
+        "SELECT COALESCE(pg_catalog.sum(again.rows), 0)::bigint AS rows, \
+           EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::pg_catalog.float8 AS seconds \
          FROM pg_catalog.generate_series(1, {times}) AS g(n) CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS rows \
            FROM {table} AS t WHERE t.ctid >= ('(' || {from} + 0 * g.n || ',0)')::pg_catalog.tid \
              AND t.ctid < '({to},0)'::pg_catalog.tid OFFSET 0) AS again"
     );
     let row = one(connection, &read).await?;
-    let rows: i64 = row.try_get(0)?;
-    Ok((rows > 0).then_some((rows, row.try_get(1)?)))
+    let rows: i64 = row.try_get("rows")?;
+    Ok((rows > 0).then_some((rows, row.try_get("seconds")?)))
 }
 
-async fn begin(connection: &mut PgConnection, left: Duration) -> Result<(), sqlx::Error> {
-    let timeouts = pg::Timeouts { lock: left.min(Duration::from_millis(200)), statement: left };
-    pg::begin(connection, timeouts, true).await?;
-    pg::batch(connection, "SET TRANSACTION READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0").await
+/// Runs `read` in a READ ONLY transaction whose statements take no longer than `left`.
+async fn read_only<T>(
+    connection: &mut PgConnection,
+    left: Duration,
+    read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    let limits = pg::Limits { lock: left.min(Duration::from_millis(200)), statement: left, durable: true };
+    pg::transaction(connection, limits, async |tx| {
+        pg::batch(tx, "SET TRANSACTION READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0").await?;
+        read(tx).await
+    })
+    .await
 }
 
 async fn one(connection: &mut PgConnection, sql: &str) -> Result<sqlx::postgres::PgRow, sqlx::Error> {

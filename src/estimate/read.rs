@@ -1,7 +1,7 @@
 //! Reads what the model wants to know, and asks it for both orders.
 
 use serde::Deserialize;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
 use super::calibrate::{self, Sample, Value};
 use super::facts::{Added, Column, Index, NewIndex, SHORT, Server, Subject};
@@ -58,8 +58,8 @@ pub(crate) async fn estimate(
 ) -> Result<Estimates, sqlx::Error> {
     let active: Vec<Filled> = filled(plan, facts).collect();
     let types: Vec<_> = active.iter().map(|filled| filled.facts.new_base_type.clone()).collect();
-    let query = pg::query(include_str!("facts.sql")).bind(facts.main().oid).bind(types);
-    let text: String = query.fetch_one(&mut *connection).await?.try_get(0)?;
+    let query = pg::query_scalar(include_str!("facts.sql")).bind(facts.main().oid).bind(types);
+    let text: String = query.fetch_one(&mut *connection).await?;
     let answer: Answer = serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let values: Vec<_> = active.iter().map(value).collect();
     let pages = u32::try_from(facts.main().pages).unwrap_or(u32::MAX);

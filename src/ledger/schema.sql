@@ -9,21 +9,31 @@ CREATE TABLE crossfade.ledger (
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 
--- One execution of one plan. Never updated.
+-- One execution of one plan. Never updated. Plan, facts, program and prediction are in the stored format of this number.
 CREATE TABLE crossfade.run (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name          text        NOT NULL,
+    format        integer     NOT NULL,
     fingerprint   text        NOT NULL,
     plan_text     text        NOT NULL,
     plan          jsonb       NOT NULL,
     facts         jsonb       NOT NULL,
     program       jsonb       NOT NULL,
-    table_oid     oid         NOT NULL,
     database_oid  oid         NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     created_by    text        NOT NULL DEFAULT CURRENT_USER
 );
 CREATE INDEX ON crossfade.run (name, id);
+
+-- The tables that a run works on, by their place in its program, under the names that they had when it began.
+CREATE TABLE crossfade.relation (
+    run_id       bigint   NOT NULL REFERENCES crossfade.run,
+    relation     smallint NOT NULL,
+    table_oid    oid      NOT NULL,
+    schema_name  text     NOT NULL,
+    table_name   text     NOT NULL,
+    PRIMARY KEY (run_id, relation)
+);
 
 -- What a run was predicted to cost when it was registered, to be compared with the entry "filled" of its log.
 CREATE TABLE crossfade.prediction (
@@ -40,12 +50,13 @@ CREATE TABLE crossfade.claim (
     PRIMARY KEY (table_oid, column_name)
 );
 
--- The log. phase and state are what the entry led to, for people and for the status view.
+-- The log. Each entry is in the stored format of the version that wrote it, which may be newer than the run's. phase and state are what the entry led to, for people and for the status view.
 CREATE TABLE crossfade.event (
     run_id  bigint      NOT NULL REFERENCES crossfade.run,
     seq     bigint      NOT NULL,
     at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     actor   text        NOT NULL,
+    format  integer     NOT NULL,
     entry   jsonb       NOT NULL,
     phase   text        NOT NULL,
     state   text        NOT NULL,
@@ -83,7 +94,8 @@ CREATE TABLE crossfade.setting (
 
 -- The backfill of one table file: pages [0, bound) existed when the trigger was there. A new file starts a new pass.
 CREATE TABLE crossfade.backfill (
-    run_id       bigint      NOT NULL PRIMARY KEY REFERENCES crossfade.run,
+    run_id       bigint      NOT NULL,
+    relation     smallint    NOT NULL,
     pass         integer     NOT NULL,
     relfilenode  oid         NOT NULL,
     bound        bigint      NOT NULL,
@@ -100,7 +112,9 @@ CREATE TABLE crossfade.backfill (
     eta_seconds      double precision,
     held_by          text,
     pace             jsonb,
-    reported_at      timestamptz
+    reported_at      timestamptz,
+    PRIMARY KEY (run_id, relation),
+    FOREIGN KEY (run_id, relation) REFERENCES crossfade.relation
 );
 
 -- The time for which each signal held the process that leads a run or slowed it down, with the signal's worst value and the limit
@@ -129,7 +143,8 @@ CREATE TABLE crossfade.latency_probe (
 -- by side; a late one is a page inside one of them that could not be locked when its turn came. The rows of a page fall
 -- into parts; the sub-pass fills parts [slice_from, slice_to) of each page, and stands at next_page.
 CREATE TABLE crossfade.page_window (
-    run_id       bigint   NOT NULL REFERENCES crossfade.run,
+    run_id       bigint   NOT NULL,
+    relation     smallint NOT NULL,
     pass         integer  NOT NULL,
     from_page    bigint   NOT NULL,
     to_page      bigint   NOT NULL,
@@ -144,13 +159,15 @@ CREATE TABLE crossfade.page_window (
     worker       integer  NOT NULL,
     late         boolean  NOT NULL,
     done_at      timestamptz,
-    PRIMARY KEY (run_id, pass, late, from_page)
+    PRIMARY KEY (run_id, relation, pass, late, from_page),
+    FOREIGN KEY (run_id, relation) REFERENCES crossfade.relation
 );
 
--- Results of checks. A result counts for the run, the plan, the trigger and the table file that it names.
+-- Results of checks. A result counts for the run, the relation, the plan, the trigger and the table file that it names.
 CREATE TABLE crossfade.verification (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    run_id       bigint      NOT NULL REFERENCES crossfade.run,
+    run_id       bigint      NOT NULL,
+    relation     smallint    NOT NULL,
     at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     started_at   timestamptz NOT NULL,
     fingerprint  text        NOT NULL,
@@ -164,9 +181,10 @@ CREATE TABLE crossfade.verification (
     unconverted  bigint      NOT NULL,
     only_new     bigint      NOT NULL,
     seconds      double precision NOT NULL,
-    keys         jsonb       NOT NULL
+    keys         jsonb       NOT NULL,
+    FOREIGN KEY (run_id, relation) REFERENCES crossfade.relation
 );
-CREATE INDEX ON crossfade.verification (run_id, id);
+CREATE INDEX ON crossfade.verification (run_id, relation, id);
 
 -- Writes through the old and the new columns, as seen when last looked at; the trigger itself advances sequences.
 CREATE TABLE crossfade.write_count (
@@ -183,15 +201,18 @@ SELECT run.id, run.name, event.phase,
        CASE WHEN event.state IN ('waiting', 'failed') AND lease.expires > pg_catalog.clock_timestamp() THEN 'running' ELSE event.state END AS state,
        lease.holder, event.at AS last_event_at, event.entry ->> 'kind' AS last_event,
        (SELECT pg_catalog.sum(w.rows) FROM crossfade.page_window AS w WHERE w.run_id = run.id)::bigint AS rows_filled,
-       verification.at AS verified_at,
-       verification.empty + verification.different + verification.unconverted AS mismatches,
+       verification.verified_at, verification.mismatches,
        write_count.old_writes AS old_column_writes, write_count.new_writes AS new_column_writes,
        write_count.old_changed_at AS old_column_written_at, write_count.sampled_at AS writes_sampled_at,
        run.created_at
 FROM crossfade.run
 JOIN LATERAL (SELECT * FROM crossfade.event AS e WHERE e.run_id = run.id ORDER BY e.seq DESC LIMIT 1) AS event ON true
 LEFT JOIN crossfade.lease ON lease.run_id = run.id AND lease.leads
-LEFT JOIN LATERAL (SELECT * FROM crossfade.verification AS v WHERE v.run_id = run.id ORDER BY v.id DESC LIMIT 1) AS verification ON true
+LEFT JOIN LATERAL (
+    SELECT pg_catalog.min(latest.at) AS verified_at,
+           pg_catalog.sum(latest.empty + latest.different + latest.unconverted)::bigint AS mismatches
+    FROM (SELECT DISTINCT ON (v.relation) v.* FROM crossfade.verification AS v WHERE v.run_id = run.id
+          ORDER BY v.relation, v.id DESC) AS latest) AS verification ON true
 LEFT JOIN crossfade.write_count ON write_count.run_id = run.id;
 COMMENT ON VIEW crossfade.status IS 'Where every run of crossfade stands, one line a run';
 

@@ -70,7 +70,7 @@ impl CompareSpec {
     /// them that may not be equal. Much cheaper than [`CompareSpec::count`]; it raises where a value does not convert.
     pub fn suspects(&self, from: u32, to: Option<u32>) -> String {
         format!(
-            "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE {}) FROM {} AS t WHERE {}",
+            "SELECT pg_catalog.count(*) AS rows, pg_catalog.count(*) FILTER (WHERE {}) AS suspects FROM {} AS t WHERE {}",
             self.suspicion(),
             self.table.sql(),
             range(from, to),
@@ -82,14 +82,14 @@ impl CompareSpec {
     /// [`CompareSpec::meter`] says.
     pub fn only_suspects(&self, from: u32, to: Option<u32>) -> String {
         let (table, range) = (self.table.sql(), range(from, to));
-        format!("SELECT pg_catalog.count(*) FROM {table} AS t WHERE {range} AND ({})", self.suspicion())
+        format!("SELECT pg_catalog.count(*) AS count FROM {table} AS t WHERE {range} AND ({})", self.suspicion())
     }
 
     /// Returns the query for the number of rows of the table that scans of pages have come across in this transaction and
     /// maybe a few before it: 0 where the server does not keep count.
     pub fn meter(&self) -> String {
         let table = crate::sql::quote_literal(&self.table.sql());
-        format!("SELECT pg_catalog.pg_stat_get_xact_tuples_returned({table}::pg_catalog.regclass)")
+        format!("SELECT pg_catalog.pg_stat_get_xact_tuples_returned({table}::pg_catalog.regclass) AS count")
     }
 
     fn suspicion(&self) -> String {
@@ -106,9 +106,9 @@ impl CompareSpec {
             .map(|p| format!("(t.{} IS NULL AND t.{} IS NOT NULL AND NOT ({}))", p.old, p.new, p.same_forward))
             .collect();
         format!(
-            "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE c = 0), pg_catalog.count(*) FILTER (WHERE c = 1), \
-             pg_catalog.count(*) FILTER (WHERE c = 2), pg_catalog.count(*) FILTER (WHERE c = 3), \
-             pg_catalog.count(*) FILTER (WHERE only_new) \
+            "SELECT pg_catalog.count(*) AS rows, pg_catalog.count(*) FILTER (WHERE c = 0) AS equal, \
+             pg_catalog.count(*) FILTER (WHERE c = 1) AS empty, pg_catalog.count(*) FILTER (WHERE c = 2) AS different, \
+             pg_catalog.count(*) FILTER (WHERE c = 3) AS unconverted, pg_catalog.count(*) FILTER (WHERE only_new) AS only_new \
              FROM (SELECT {} AS c, {} AS only_new FROM {} AS t WHERE {}) AS classed",
             self.class(),
             only_new.join(" OR "),
@@ -121,7 +121,7 @@ impl CompareSpec {
     /// that are not equal.
     pub fn keys(&self, from: u32, to: Option<u32>, limit: usize) -> String {
         format!(
-            "SELECT key, c FROM (SELECT {} AS key, {} AS c FROM {} AS t WHERE {}) AS classed \
+            "SELECT key, c AS class FROM (SELECT {} AS key, {} AS c FROM {} AS t WHERE {}) AS classed \
              WHERE c <> 0 LIMIT {limit}",
             self.key_object(),
             self.class(),

@@ -23,7 +23,18 @@ pub struct HoldTime {
     pub last_at: DateTime<Utc>,
 }
 
-/// How fast the backfill is, and the latency that an application sees.
+/// What is to be added to a [`HoldTime`].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HoldDelta {
+    pub(crate) signal: &'static str,
+    pub(crate) times: i64,
+    pub(crate) seconds: f64,
+    pub(crate) slowed_seconds: f64,
+    pub(crate) worst: Option<f64>,
+    pub(crate) limit: Option<f64>,
+}
+
+/// How fast the backfill goes, and what an application feels of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PaceReport {
     /// The share of its speed at which it runs: 0 when it stands still, 1 at full speed.

@@ -64,6 +64,13 @@ impl Program {
             _ => None,
         })
     }
+
+    /// Returns the tables that have something to compare, each once.
+    pub fn compared(&self) -> impl Iterator<Item = (RelationId, &Relation)> {
+        let compares =
+            |id| self.steps.iter().any(|step| matches!(&step.action, Action::Compare(spec) if spec.relation == id));
+        (0..).map(RelationId).zip(&self.relations).filter(move |(id, _)| compares(*id))
+    }
 }
 
 /// The smallest unit of a run.

@@ -91,11 +91,10 @@ async fn prepare(own: &mut PgConnection, settings: &[(String, String)]) -> Resul
     for (name, value) in settings {
         pg::query("SELECT pg_catalog.set_config($1, $2, false)").bind(name).bind(value).execute(&mut *own).await?;
     }
-    let row =
-        pg::query("SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.current_setting('statement_timeout')")
-            .fetch_one(own)
-            .await?;
-    let (lock, statement): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let select = "SELECT pg_catalog.current_setting('lock_timeout') AS lock, \
+                  pg_catalog.current_setting('statement_timeout') AS statement";
+    let row = pg::query(select).fetch_one(own).await?;
+    let (lock, statement): (String, String) = (row.try_get("lock")?, row.try_get("statement")?);
     if lock != "0" || statement != "0" {
         return Err(Error::Blocked {
             reason: format!(
@@ -118,7 +117,7 @@ async fn drop_unfinished(
         let row =
             pg::query(include_str!("index_state.sql")).bind(index.sql()).fetch_optional(&mut session.watch).await?;
         let Some(row) = row else { return Ok(()) };
-        let (valid, builder): (bool, Option<i32>) = (row.try_get(0)?, row.try_get(1)?);
+        let (valid, builder): (bool, Option<i32>) = (row.try_get("valid")?, row.try_get("builder")?);
         match builder {
             // The step loop adopts a valid index of the run, so this one is not crossfade's.
             None if valid => {

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use rand::RngExt as _;
+use sqlx::PgConnection;
 
 use super::gate::GuardFailed;
 use super::session::Session;
 use super::{Error, Work};
 use crate::event::{Blocker, Event};
-use crate::pg::{self, ErrorClass, Timeouts};
+use crate::pg::{self, ErrorClass, Limits};
 use crate::run::{Entry, Gate, StepKey, Target};
 
 /// The first attempt waits this long for its lock.
@@ -60,14 +60,22 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
     for attempt in 1..=TRIES {
         let old = old_holders(work, session, job).await?;
         if old.is_empty() {
-            match attempt_once(work, session, job, wait).await? {
-                Attempt::Ended(ended) => return Ok(ended),
-                Attempt::Locked(found) => blockers = found,
+            let limits = Limits { lock: wait, statement: STATEMENT_TIMEOUT, durable: true };
+            let Session { main, main_pid, watch } = &mut *session;
+            let done = pg::transaction(main, limits, async |tx| {
+                inside(work, tx, Watch { connection: watch, main_pid: *main_pid }, job, wait).await
+            });
+            // If the COMMIT is lost, the outcome is unknown: the caller reads the ledger again, which committed with it.
+            match done.await {
+                Ok(()) => return Ok(Ended::Done),
+                Err(NotDone::Guard(failed)) => return Ok(Ended::Guard(failed)),
+                Err(NotDone::Locked(found)) => blockers = found,
+                Err(NotDone::Failed(error)) => return Err(error),
             }
         } else {
             blockers = old;
         }
-        let pause = jitter((wait * PAUSE_FACTOR).max(Duration::from_millis(500)));
+        let pause = pg::jitter((wait * PAUSE_FACTOR).max(Duration::from_millis(500)));
         work.emit(Event::LockWait { step: job.step.clone(), attempt, blockers: blockers.clone(), pause });
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -77,75 +85,87 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
         // "Autovacuum and deadlock_timeout").
         let patient = !patient_before && blockers.iter().any(is_autovacuum);
         patient_before |= patient;
-        wait = if patient { deadlock_timeout(session).await? + FIRST_TRY * 3 } else { (wait * 3 / 2).min(LONGEST_TRY) };
+        wait = if patient {
+            pg::deadlock_timeout(&mut session.watch).await? + FIRST_TRY * 3
+        } else {
+            (wait * 3 / 2).min(LONGEST_TRY)
+        };
     }
     Err(Error::Locked { step: job.step.clone(), attempts: TRIES, blockers })
 }
 
-enum Attempt {
-    Ended(Ended),
+/// Why nothing was committed.
+enum NotDone {
+    /// A guard did not hold.
+    Guard(GuardFailed),
+    /// The lock could not be had in time; these were in the way.
     Locked(Vec<Blocker>),
+    /// It cannot be done.
+    Failed(Error),
 }
 
-async fn attempt_once(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duration) -> Result<Attempt, Error> {
-    let timeouts = Timeouts { lock: wait, statement: STATEMENT_TIMEOUT };
-    pg::begin(&mut session.main, timeouts, true).await?;
-    let done = inside(work, session, job, wait).await;
-    match done {
-        Ok(Attempt::Ended(Ended::Done)) => {
-            // If the connection is lost here, the outcome is unknown: the caller reads the ledger, which commits with it.
-            pg::commit(&mut session.main).await?;
-        }
-        _ => pg::rollback(&mut session.main).await,
+impl<E: Into<Error>> From<E> for NotDone {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
-    done
 }
 
-async fn inside(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duration) -> Result<Attempt, Error> {
-    work.ledger.fence(&mut session.main, work.lease).await?;
+/// Looks at the server while the backend `main_pid` waits.
+struct Watch<'w> {
+    connection: &'w mut PgConnection,
+    main_pid: i32,
+}
+
+impl Watch<'_> {
+    async fn blockers(&mut self) -> Vec<Blocker> {
+        pg::blockers(self.connection, self.main_pid).await.unwrap_or_default()
+    }
+}
+
+async fn inside(
+    work: &Work,
+    tx: &mut PgConnection,
+    mut watch: Watch<'_>,
+    job: &Job<'_>,
+    wait: Duration,
+) -> Result<(), NotDone> {
+    work.ledger.leases().fence(tx, work.lease).await?;
     for target in job.targets {
         let Some(relation) = work.run.program.relation(target.relation) else { continue };
         let lock = format!("LOCK TABLE {} IN {} MODE", relation.table.sql(), target.mode);
-        let watch = async {
+        let watched = async {
             tokio::time::sleep(wait / 2).await;
-            pg::blockers(&mut session.watch, session.main_pid).await.unwrap_or_default()
+            watch.blockers().await
         };
-        let locked = async { pg::execute(&mut session.main, &lock).await };
-        tokio::pin!(watch, locked);
-        // Look up the blockers only while waiting; a free lock needs no second query.
+        let locked = async { pg::execute(tx, &lock).await };
+        tokio::pin!(watched, locked);
+        // Look who stands in the way only while we wait; a lock that is free needs no second query.
         let (result, blockers) = tokio::select! {
             result = &mut locked => (result, vec![]),
-            blockers = &mut watch => (locked.await, blockers),
+            blockers = &mut watched => (locked.await, blockers),
         };
         match result {
             Ok(_) => {}
-            Err(error) if pg::class_of(&error) == ErrorClass::Contention => return Ok(Attempt::Locked(blockers)),
+            Err(error) if pg::class_of(&error) == ErrorClass::Contention => return Err(NotDone::Locked(blockers)),
             Err(error) => return Err(error.into()),
         }
     }
-    if let Some(failed) = super::gate::failed(work, session, job.needs, job.new_writes).await? {
-        return Ok(Attempt::Ended(Ended::Guard(failed)));
+    if let Some(failed) = super::gate::failed(work, tx, job.needs, job.new_writes).await? {
+        return Err(NotDone::Guard(failed));
     }
     for statement in job.statements {
-        match pg::execute(&mut session.main, statement).await {
-            Ok(_) => {}
-            Err(error) => match pg::class_of(&error) {
-                ErrorClass::Contention => {
-                    let blockers = pg::blockers(&mut session.watch, session.main_pid).await.unwrap_or_default();
-                    return Ok(Attempt::Locked(blockers));
-                }
-                ErrorClass::Connection => return Err(error.into()),
-                ErrorClass::Refused | ErrorClass::Other => {
-                    return Err(Error::Step {
-                        step: job.step.clone(),
-                        error: format!("{}; the statement was: {statement}", pg::describe(&error)),
-                    });
-                }
-            },
-        }
+        let Err(error) = pg::execute(tx, statement).await else { continue };
+        return Err(match pg::class_of(&error) {
+            ErrorClass::Contention => NotDone::Locked(watch.blockers().await),
+            ErrorClass::Connection => error.into(),
+            ErrorClass::Refused | ErrorClass::Other => NotDone::Failed(Error::Step {
+                step: job.step.clone(),
+                error: format!("{}; the statement was: {statement}", pg::describe(&error)),
+            }),
+        });
     }
-    work.ledger.append(&mut session.main, &work.run, job.entries, &work.actor).await?;
-    Ok(Attempt::Ended(Ended::Done))
+    work.ledger.log().append(tx, &work.run, job.entries, &work.actor).await?;
+    Ok(())
 }
 
 /// Returns who has been in a transaction with one of the tables for long.
@@ -159,19 +179,4 @@ async fn old_holders(work: &Work, session: &mut Session, job: &Job<'_>) -> Resul
 
 fn is_autovacuum(blocker: &Blocker) -> bool {
     blocker.query.as_ref().is_some_and(|q| q.starts_with("autovacuum:") && !q.contains("to prevent wraparound"))
-}
-
-async fn deadlock_timeout(session: &mut Session) -> Result<Duration, sqlx::Error> {
-    let milliseconds: i64 = sqlx::query_scalar(
-        "SELECT s.setting::bigint FROM pg_catalog.pg_settings AS s WHERE s.name = 'deadlock_timeout'",
-    )
-    .persistent(false)
-    .fetch_one(&mut session.watch)
-    .await?;
-    Ok(Duration::from_millis(milliseconds.try_into().unwrap_or(1000)))
-}
-
-/// Returns between 75 % and 125 % of `pause`, so that two runners do not stay in step.
-fn jitter(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(0.75..1.25))
 }

@@ -50,7 +50,7 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
         if work.stop.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let state = work.ledger.state(&mut session.main, &work.run).await?;
+        let state = work.ledger.log().state(&mut session.main, &work.run).await?;
         match state.mode {
             Mode::Done => {
                 work.emit(Event::Done);
@@ -96,8 +96,8 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
         }
         let Some(step) = state.next_step(program) else {
             note(work, session, Entry::PhaseDone { phase: state.phase }).await?;
-            // Phases may be weeks apart, and shorter than a heartbeat: note the write counters here.
-            work.ledger.sample_writes(&mut session.main, &work.run).await?;
+            // Phases may be weeks apart, and too short for a heartbeat: note here how far the write counters are.
+            work.ledger.progress().sample_writes(&mut session.main, &work.run).await?;
             finished.push(state.phase);
             work.emit(Event::PhaseDone { phase: state.phase });
             continue;
@@ -183,20 +183,20 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
 /// finds its rows filled.
 async fn backfilled(work: &Work, session: &mut Session, done: Entry) -> Result<(), Error> {
     let (ledger, run) = (&work.ledger, &work.run);
-    let log = ledger.log(&mut session.main, run.id).await?;
+    let log = ledger.log().entries(&mut session.main, run.id).await?;
     let known = log.iter().any(|line| matches!(line.entry, Entry::Filled(_)));
-    let filled = ledger.filled(&mut session.main, run.id, run.facts.main().oid).await?;
+    let filled = ledger.progress().filled(&mut session.main, run.id).await?;
     let Some(filled) = filled.filter(|_| !known) else { return note(work, session, done).await };
-    let predicted = ledger.prediction(&mut session.main, run.id).await?.map(Box::new);
+    let predicted = ledger.log().prediction(&mut session.main, run.id).await?.map(Box::new);
     let entries = [Entry::Filled(filled), done];
-    ledger.record(&mut session.main, run, Some(work.lease), &entries, &work.actor).await?;
+    ledger.log().record(&mut session.main, run, Some(work.lease), &entries, &work.actor).await?;
     work.emit(Event::Filled { filled, predicted });
     Ok(())
 }
 
 /// Appends one entry, in its own transaction that proves the lease.
 pub(super) async fn note(work: &Work, session: &mut Session, entry: Entry) -> Result<(), Error> {
-    work.ledger.record(&mut session.main, &work.run, Some(work.lease), &[entry], &work.actor).await?;
+    work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &[entry], &work.actor).await?;
     Ok(())
 }
 

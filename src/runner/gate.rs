@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
+
 use super::session::Session;
 use super::{Error, Work};
-use crate::engine::compare::Identity;
+use crate::engine::compare::identify;
 use crate::event::Event;
 use crate::ledger::Run;
 use crate::pg;
@@ -42,10 +44,10 @@ pub(super) enum GuardFailed {
     WrittenThroughNew,
 }
 
-/// Returns the first guard that does not hold, inside the open transaction of `session.main`.
+/// Returns the first guard that does not hold, inside the open transaction of `tx`.
 pub(super) async fn failed(
     work: &Work,
-    session: &mut Session,
+    tx: &mut PgConnection,
     guards: &[Gate],
     new_writes: Option<i64>,
 ) -> Result<Option<GuardFailed>, Error> {
@@ -53,21 +55,23 @@ pub(super) async fn failed(
     for guard in guards {
         match guard {
             Gate::Verified { max_age } => {
-                let table = &work.run.plan.table;
-                let identity = Identity::read(&work.ledger, &mut session.main, table, &program.tag).await?;
-                if !work.ledger.is_verified(&mut session.main, &work.run, &identity, *max_age).await? {
+                let mut relations = Vec::new();
+                for (id, relation) in program.compared() {
+                    relations.push((id, identify(&work.ledger, tx, &relation.table, &program.tag).await?));
+                }
+                if !work.ledger.progress().is_verified(tx, &work.run, &relations, *max_age).await? {
                     return Ok(Some(GuardFailed::NotVerified));
                 }
             }
             Gate::Quiet { quiet } => {
-                let counts = work.ledger.sample_writes(&mut session.main, &work.run).await?.unwrap_or_default();
+                let counts = work.ledger.progress().sample_writes(tx, &work.run).await?.unwrap_or_default();
                 if counts.old_quiet_seconds < seconds(*quiet) {
                     return Ok(Some(GuardFailed::NotQuiet));
                 }
             }
             Gate::NoDependants { relation, column, except } => {
                 let Some(relation) = program.relation(*relation) else { continue };
-                let found = crate::catalog::dependants(&mut session.main, &relation.table, column).await?;
+                let found = crate::catalog::dependants(tx, &relation.table, column).await?;
                 let unknown: Vec<_> =
                     found.into_iter().filter(|d| !except.contains(&d.name)).map(|d| d.description).collect();
                 if !unknown.is_empty() {
@@ -77,7 +81,7 @@ pub(super) async fn failed(
             // Only ever waited for, by a step of its own; one that is asked for here is not passed over.
             Gate::Grace { .. } => return Ok(Some(GuardFailed::NotWaitedFor(guard.to_string()))),
             Gate::NothingOnlyNew { one_way, .. } => {
-                let now = work.ledger.write_counts(&mut session.main, &work.run).await?.new;
+                let now = work.ledger.progress().write_counts(tx, &work.run).await?.new;
                 if *one_way && new_writes.is_some_and(|before| before != now) {
                     return Ok(Some(GuardFailed::WrittenThroughNew));
                 }
@@ -97,25 +101,17 @@ pub(super) async fn check(
     step: Option<&Step>,
 ) -> Result<Outcome, Error> {
     let (outcome, identity) = work.check(spec, phase).await?;
-    let timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
-    pg::begin(&mut session.main, timeouts, true).await?;
-    let stored = async {
-        work.ledger.fence(&mut session.main, work.lease).await?;
-        work.ledger.store_verification(&mut session.main, &work.run, &identity, &outcome, false).await?;
+    let limits = pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(10), durable: true };
+    pg::transaction(&mut session.main, limits, async |tx| {
+        work.ledger.leases().fence(tx, work.lease).await?;
+        work.ledger.progress().store_check(tx, &work.run, spec.relation, &identity, &outcome, false).await?;
         let mut entries = vec![Entry::Verified { counts: outcome.counts }];
         if let Some(step) = step.filter(|_| outcome.is_clean()) {
             entries.push(Entry::StepDone { step: step.key.clone(), adopted: false });
         }
-        work.ledger.append(&mut session.main, &work.run, &entries, &work.actor).await
-    }
-    .await;
-    match stored {
-        Ok(_) => pg::commit(&mut session.main).await?,
-        Err(error) => {
-            pg::rollback(&mut session.main).await;
-            return Err(error.into());
-        }
-    }
+        work.ledger.log().append(tx, &work.run, &entries, &work.actor).await
+    })
+    .await?;
     work.emit(Event::Verified(outcome.clone()));
     Ok(outcome)
 }
@@ -162,7 +158,9 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
 pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Duration) -> Result<(), Error> {
     let mut first = None;
     loop {
-        let Some(counts) = work.ledger.sample_writes(&mut session.main, &work.run).await? else { return Ok(()) };
+        let Some(counts) = work.ledger.progress().sample_writes(&mut session.main, &work.run).await? else {
+            return Ok(());
+        };
         let missing = seconds(quiet) - counts.old_quiet_seconds;
         if missing <= 0 {
             return Ok(());
@@ -193,13 +191,11 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
 /// [`Error::Blocked`] when that is more than a minute away.
 pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, grace: Duration) -> Result<(), Error> {
     loop {
-        let log = work.ledger.log(&mut session.main, work.run.id).await?;
+        let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
         let is_end = |entry: &Entry| matches!(entry, Entry::StepDone { step: done, .. } if *done != step.key);
         let since = log.iter().rev().find(|line| is_end(&line.entry)).map_or(work.run.created_at, |line| line.at);
-        let now: chrono::DateTime<chrono::Utc> = sqlx::query_scalar("SELECT pg_catalog.clock_timestamp()")
-            .persistent(false)
-            .fetch_one(&mut session.main)
-            .await?;
+        let clock = pg::query_scalar("SELECT pg_catalog.clock_timestamp()");
+        let now: chrono::DateTime<chrono::Utc> = clock.fetch_one(&mut session.main).await?;
         let passed = (now - since).to_std().unwrap_or_default();
         let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
         if missing > SHORT_WAIT {

@@ -61,9 +61,9 @@ async fn beat(work: Work, connection: sqlx::PgConnection, lost: CancellationToke
 }
 
 async fn once(work: &Work, connection: &mut sqlx::PgConnection) -> Result<(), LeaseError> {
-    work.ledger.renew_lease(connection, work.lease).await?;
+    work.ledger.leases().renew(connection, work.lease).await?;
     if work.lease.leads
-        && let Err(error) = work.ledger.sample_writes(connection, &work.run).await
+        && let Err(error) = work.ledger.progress().sample_writes(connection, &work.run).await
     {
         tracing::debug!(%error, "write counters");
     }

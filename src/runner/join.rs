@@ -64,7 +64,7 @@ impl Tool {
         let mut connection = self.connect_patiently("control").await?;
         let (mut waited, mut rows) = (false, 0);
         loop {
-            let state = match self.ledger.state(&mut connection, &run).await.map_err(Error::from) {
+            let state = match self.ledger.log().state(&mut connection, &run).await.map_err(Error::from) {
                 Err(error) if error.class() == ErrorClass::Connection => {
                     connection = self.connect_patiently("control").await?;
                     continue;
@@ -105,7 +105,9 @@ impl Tool {
     async fn fill_beside_others(&self, run: &Run, step: &Step, rows: &mut i64) -> Result<Ended, Error> {
         let Action::Fill(spec) = &step.action else { return Ok(Ended::Revoked) };
         let mut connection = self.connect_patiently("heartbeat").await?;
-        let Some(lease) = self.ledger.join(&mut connection, run, &self.actor).await? else { return Ok(Ended::Revoked) };
+        let Some(lease) = self.ledger.leases().join(&mut connection, run, &self.actor).await? else {
+            return Ok(Ended::Revoked);
+        };
         let work = Work {
             connector: self.connector.clone(),
             ledger: self.ledger.clone(),
@@ -135,7 +137,7 @@ impl Tool {
     async fn leave(&self, run: &Run, lease: Lease) -> i64 {
         let left = async {
             let mut connection = self.connector.connect("control").await?;
-            self.ledger.leave(&mut connection, run, lease, &self.actor).await
+            self.ledger.leases().leave(&mut connection, run, lease, &self.actor).await
         };
         left.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "leaving the backfill");

@@ -41,7 +41,7 @@ impl Session {
             }
             match Self::open(&work.connector).await {
                 Ok(mut session) => {
-                    work.ledger.renew_lease(&mut session.main, work.lease).await?;
+                    work.ledger.leases().renew(&mut session.main, work.lease).await?;
                     return Ok(session);
                 }
                 Err(error) if pg::class_of(&error) == ErrorClass::Refused => return Err(error.into()),

@@ -58,15 +58,16 @@ pub struct Status {
 /// # Errors
 /// The ledger's.
 pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<Status, Error> {
-    let log = ledger.log(connection, run.id).await?;
+    let log = ledger.log().entries(connection, run.id).await?;
     let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
     let filled =
         log.iter().rev().find_map(|line| if let Entry::Filled(filled) = line.entry { Some(filled) } else { None });
-    let holder = ledger.holder(connection, run.id).await?.map(|(holder, _)| holder);
-    let joined: Vec<_> = ledger.peers(connection, run.id).await?.into_iter().filter(|peer| !peer.leads).collect();
-    let counts = ledger.write_counts(connection, run).await?;
-    let checked = ledger.last_verification(connection, run.id).await?;
-    let fill = ledger.fill(connection, run.id).await?.unwrap_or_default();
+    let holder = ledger.leases().holder(connection, run.id).await?;
+    let joined: Vec<_> =
+        ledger.leases().peers(connection, run.id).await?.into_iter().filter(|peer| !peer.leads).collect();
+    let counts = ledger.progress().write_counts(connection, run).await?;
+    let checked = ledger.progress().last_check(connection, run.id).await?;
+    let fill = ledger.progress().fill(connection, run.id).await?.unwrap_or_default();
     let running = holder.is_some() && matches!(state.mode, Mode::Forward | Mode::Failed | Mode::New) && !state.paused;
     let rows_total = fill.rows_total(run.facts.main()).max(run.facts.main().rows);
     let rows_done = match (fill.bound, fill.done) {
@@ -80,7 +81,7 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     let report = fill.report.filter(|_| at_work);
     let pace = report.as_ref().map(|report| report.pace.clone());
     let report = report.unwrap_or_default();
-    let holds = ledger.holds(connection, run.id).await?;
+    let holds = ledger.progress().holds(connection, run.id).await?;
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
     Ok(Status {
         name: run.name().to_string(),
@@ -99,7 +100,7 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         conflicts: counts.conflicts,
         old_quiet_seconds: expanded.then_some(counts.old_quiet_seconds),
         verified_at: checked.map(|(at, _)| at),
-        predicted: ledger.prediction(connection, run.id).await?,
+        predicted: ledger.log().prediction(connection, run.id).await?,
         filled,
         pace,
         holds,

@@ -112,8 +112,8 @@ impl Tool {
     /// The ledger's.
     pub async fn advance_preview(&self, name: &str) -> Result<String, Error> {
         let mut connection = self.connect().await?;
-        let run = self.ledger.find(&mut connection, name).await?;
-        let state = self.ledger.state(&mut connection, &run).await?;
+        let run = self.ledger.log().find(&mut connection, name).await?;
+        let state = self.ledger.log().state(&mut connection, &run).await?;
         if state.is_over() {
             return Ok(format!("nothing: the run is {}", state.word()));
         }
@@ -133,7 +133,7 @@ impl Tool {
     /// The ledger's.
     pub async fn names(&self) -> Result<Vec<String>, Error> {
         let mut connection = self.connect().await?;
-        Ok(self.ledger.names(&mut connection).await?)
+        Ok(self.ledger.log().names(&mut connection).await?)
     }
 
     /// Returns the state of the run. Changes nothing.
@@ -142,7 +142,7 @@ impl Tool {
     /// The ledger's.
     pub async fn status(&self, name: &str) -> Result<Status, Error> {
         let mut connection = self.connect().await?;
-        let run = self.ledger.find(&mut connection, name).await?;
+        let run = self.ledger.log().find(&mut connection, name).await?;
         status::read(&self.ledger, &mut connection, &run).await
     }
 
@@ -152,8 +152,8 @@ impl Tool {
     /// The ledger's.
     pub async fn history(&self, name: &str) -> Result<Vec<LoggedEntry>, Error> {
         let mut connection = self.connect().await?;
-        let run = self.ledger.find(&mut connection, name).await?;
-        Ok(self.ledger.log(&mut connection, run.id).await?)
+        let run = self.ledger.log().find(&mut connection, name).await?;
+        Ok(self.ledger.log().entries(&mut connection, run.id).await?)
     }
 
     /// Compares all rows and records the result; first repairs those that differ, if told which side wins.
@@ -162,8 +162,8 @@ impl Tool {
     /// [`Error::Blocked`] when the run does not have both columns; a mismatch is a result, not an error.
     pub async fn verify(&self, name: &str, repair: Option<Side>) -> Result<Outcome, Error> {
         let mut connection = self.connect().await?;
-        let run = self.ledger.find(&mut connection, name).await?;
-        let state = self.ledger.state(&mut connection, &run).await?;
+        let run = self.ledger.log().find(&mut connection, name).await?;
+        let state = self.ledger.log().state(&mut connection, &run).await?;
         let spec = gate::current_spec(&run, &state)?.clone();
         if let Some(winner) = repair {
             if !run.program.fills().all(|(step, _)| state.is_done(&step.key)) {
@@ -182,7 +182,7 @@ impl Tool {
                 }
             };
             let entry = Entry::Repaired { winner, rows };
-            self.ledger.record(&mut connection, &run, Some(work.lease), &[entry], &self.actor).await?;
+            self.ledger.log().record(&mut connection, &run, Some(work.lease), &[entry], &self.actor).await?;
             self.give_back(&work).await;
         }
         let (outcome, identity) = compare::check(
@@ -196,9 +196,12 @@ impl Tool {
             CHECK_CONNECTIONS,
         )
         .await?;
-        self.ledger.store_verification(&mut connection, &run, &identity, &outcome, repair.is_some()).await?;
+        self.ledger
+            .progress()
+            .store_check(&mut connection, &run, spec.relation, &identity, &outcome, repair.is_some())
+            .await?;
         let entry = Entry::Verified { counts: outcome.counts };
-        self.ledger.record(&mut connection, &run, None, &[entry], &self.actor).await?;
+        self.ledger.log().record(&mut connection, &run, None, &[entry], &self.actor).await?;
         Ok(outcome)
     }
 
@@ -220,10 +223,10 @@ impl Tool {
 
     async fn set_paused(&self, name: &str, paused: bool) -> Result<(), Error> {
         let mut connection = self.connect().await?;
-        let run = self.ledger.find(&mut connection, name).await?;
+        let run = self.ledger.log().find(&mut connection, name).await?;
         let entry = if paused { Entry::Paused } else { Entry::Resumed };
         let setting = ("paused".to_owned(), paused.to_string());
-        self.ledger.record_settings(&mut connection, &run, &[entry], &[setting], &self.actor).await?;
+        self.ledger.log().tune(&mut connection, &run, &[entry], &[setting], &self.actor).await?;
         Ok(())
     }
 
@@ -233,7 +236,7 @@ impl Tool {
     /// The ledger's.
     pub async fn stored(&self, name: &str) -> Result<(Plan, Program), Error> {
         let mut connection = self.connect().await?;
-        let run = self.ledger.find(&mut connection, name).await?;
+        let run = self.ledger.log().find(&mut connection, name).await?;
         Ok((run.plan, run.program))
     }
 
@@ -247,14 +250,14 @@ impl Tool {
                 .map_err(|wrong| Error::Blocked { reason: format!("{wrong}; {}", wrong.help) })?;
         }
         let mut connection = self.connect().await?;
-        let run = self.ledger.find(&mut connection, name).await?;
+        let run = self.ledger.log().find(&mut connection, name).await?;
         if run.plan.throttle.probe.is_none() && settings.iter().any(|(key, value)| key == "probe" && value != "off") {
             let reason = format!("the plan of run {name} has no probe query, so there is nothing to limit");
             return Err(Error::Blocked { reason });
         }
         let entry = |(key, value): &(String, String)| Entry::Tuned { key: key.clone(), value: value.clone() };
         let entries: Vec<_> = settings.iter().map(entry).collect();
-        self.ledger.record_settings(&mut connection, &run, &entries, settings, &self.actor).await?;
+        self.ledger.log().tune(&mut connection, &run, &entries, settings, &self.actor).await?;
         Ok(())
     }
 
@@ -277,7 +280,7 @@ impl Tool {
 
     pub(super) async fn find(&self, name: &str) -> Result<Run, Error> {
         let mut connection = self.connect().await?;
-        let run = self.ledger.find(&mut connection, name).await?;
+        let run = self.ledger.log().find(&mut connection, name).await?;
         refuse_copy(&run)?;
         Ok(run)
     }
@@ -286,9 +289,9 @@ impl Tool {
     async fn registered(&self, plan: &Plan, text: &str) -> Result<Run, Error> {
         let mut connection = self.connect().await?;
         let name = plan.name.as_str();
-        if let Some(run) = self.ledger.find_opt(&mut connection, name).await? {
+        if let Some(run) = self.ledger.log().find_opt(&mut connection, name).await? {
             refuse_copy(&run)?;
-            let state = self.ledger.state(&mut connection, &run).await?;
+            let state = self.ledger.log().state(&mut connection, &run).await?;
             let same = run.fingerprint == crate::plan::fingerprint(plan);
             if !state.is_over() && !same {
                 return Err(Error::PlanEdited { name: name.to_owned() });
@@ -304,7 +307,7 @@ impl Tool {
         session::refuse_pooler(&self.connector).await?;
         self.require_plans(&mut connection, plan).await?;
         if self.ledger.version(&mut connection).await?.is_some() {
-            self.ledger.refuse_claimed(&mut connection, plan).await?;
+            self.ledger.log().refuse_claimed(&mut connection, plan).await?;
         }
         let preview = preview::preview(&self.ledger, &mut connection, plan).await?;
         for finding in &preview.warnings {
@@ -315,23 +318,23 @@ impl Tool {
         };
         self.ledger.create(&mut connection).await?;
         let new = NewRun { plan, plan_text: text, facts: &facts, program: &program };
-        match self.ledger.register(&mut connection, &new, &self.actor).await {
+        match self.ledger.log().register(&mut connection, &new, &self.actor).await {
             Ok(run) => {
-                self.ledger.store_prediction(&mut connection, run, &preview.estimates).await?;
+                self.ledger.log().store_prediction(&mut connection, run, &preview.estimates).await?;
                 (self.sink)(Event::Registered { name: name.to_owned() });
             }
             // Somebody else registered the same plan a moment ago: continue that run.
             Err(LedgerError::ColumnClaimed { other, .. }) if other == name => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(self.ledger.find(&mut connection, name).await?)
+        Ok(self.ledger.log().find(&mut connection, name).await?)
     }
 
     async fn require_plans(&self, connection: &mut sqlx::PgConnection, plan: &Plan) -> Result<(), Error> {
         for required in &plan.requires.plans {
-            let run = self.ledger.find_opt(connection, required.as_str()).await?;
+            let run = self.ledger.log().find_opt(connection, required.as_str()).await?;
             let done = match &run {
-                Some(run) => self.ledger.state(connection, run).await?.mode == Mode::Done,
+                Some(run) => self.ledger.log().state(connection, run).await?.mode == Mode::Done,
                 None => false,
             };
             if !done {
@@ -346,7 +349,7 @@ impl Tool {
     async fn work(&self, run: Run) -> Result<(Work, Heartbeat), Error> {
         session::refuse_pooler(&self.connector).await?;
         let mut connection = self.connector.connect("heartbeat").await?;
-        let lease = match self.ledger.take_lease(&mut connection, run.id, &self.actor).await {
+        let lease = match self.ledger.leases().take(&mut connection, run.id, &self.actor).await {
             Ok(lease) => lease,
             Err(LeaseError::Held { holder, seconds }) => {
                 return Err(Error::Blocked {
@@ -374,7 +377,7 @@ impl Tool {
 
     async fn go(&self, run: Run, until: Until) -> Result<Finish, Error> {
         let mut connection = self.connect().await?;
-        let state = self.ledger.state(&mut connection, &run).await?;
+        let state = self.ledger.log().state(&mut connection, &run).await?;
         if state.is_over() {
             return self.finish(&run, &[]).await;
         }
@@ -405,7 +408,7 @@ impl Tool {
     async fn give_back(&self, work: &Work) {
         match self.connect().await {
             Ok(mut connection) => {
-                if let Err(error) = self.ledger.release_lease(&mut connection, work.lease).await {
+                if let Err(error) = self.ledger.leases().release(&mut connection, work.lease).await {
                     tracing::debug!(%error, "release lease");
                 }
             }
@@ -415,7 +418,7 @@ impl Tool {
 
     async fn finish(&self, run: &Run, did: &[Phase]) -> Result<Finish, Error> {
         let mut connection = self.connect().await?;
-        let state = self.ledger.state(&mut connection, run).await?;
+        let state = self.ledger.log().state(&mut connection, run).await?;
         Ok(Finish {
             name: run.name().to_string(),
             phase: state.phase,

@@ -24,7 +24,7 @@ pub(super) async fn back(work: &Work, to: Option<Phase>) -> Result<(), Error> {
 
 async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(), Error> {
     let program = &work.run.program;
-    let state = work.ledger.state(&mut session.main, &work.run).await?;
+    let state = work.ledger.log().state(&mut session.main, &work.run).await?;
     match state.mode {
         Mode::RolledBack => return Ok(()),
         Mode::Undoing(other) if other == to => {}
@@ -45,7 +45,7 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
         if work.stop.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let state = work.ledger.state(&mut session.main, &work.run).await?;
+        let state = work.ledger.log().state(&mut session.main, &work.run).await?;
         let Some(step) = state.next_undo(program, to) else { break };
         let result = undo(work, session, step).await;
         if let Err(error) = result {
@@ -153,12 +153,12 @@ async fn nothing_only_new(
 ) -> Result<Option<i64>, Error> {
     let spec = needs.iter().find_map(|g| if let Gate::NothingOnlyNew { spec, .. } = g { Some(spec) } else { None });
     let Some(spec) = spec else { return Ok(None) };
-    let state = work.ledger.state(&mut session.main, &work.run).await?;
+    let state = work.ledger.log().state(&mut session.main, &work.run).await?;
     if !state.done.contains(&step.key) {
         // Killed before the column was there.
         return Ok(None);
     }
-    let before = work.ledger.write_counts(&mut session.main, &work.run).await?.new;
+    let before = work.ledger.progress().write_counts(&mut session.main, &work.run).await?.new;
     prove_nothing_only_new(work, spec, step.key.phase).await?;
     Ok(Some(before))
 }

@@ -7,7 +7,7 @@ use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
 use crate::pulse::Pulse;
-use crate::run::{CompareSpec, Outcome, Phase};
+use crate::run::{CompareSpec, Identity, Outcome, Phase};
 use crate::runner::Error;
 
 /// How many connections a check reads with.
@@ -22,7 +22,7 @@ pub struct Work {
     pub ledger: Ledger,
     /// The run.
     pub run: Run,
-    /// This process's lease: it leads the run, or has joined its backfill. Every transaction proves it first ([`Ledger::fence`]).
+    /// Our lease: we lead the run, or have joined its backfill. Every transaction proves it first ([`Leases::fence`](crate::ledger::Leases::fence)).
     pub lease: Lease,
     /// Where events go.
     pub sink: EventSink,
@@ -39,7 +39,7 @@ impl Work {
     ///
     /// # Errors
     /// As [`compare::check`].
-    pub async fn check(&self, spec: &CompareSpec, phase: Phase) -> Result<(Outcome, compare::Identity), Error> {
+    pub async fn check(&self, spec: &CompareSpec, phase: Phase) -> Result<(Outcome, Identity), Error> {
         let Self { connector, ledger, run, sink, stop, .. } = self;
         compare::check(connector, ledger, &run.program, spec, sink, stop, phase, CHECK_CONNECTIONS).await
     }

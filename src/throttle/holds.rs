@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::run::PaceReport;
+use crate::run::{HoldDelta, PaceReport};
 
 use super::decide::{Pace, RELEASE};
 use super::{Signal, Signals, Value};
@@ -56,23 +56,12 @@ impl Pace {
     }
 }
 
-/// What is to be added to a [`HoldTime`].
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Delta {
-    pub(crate) signal: &'static str,
-    pub(crate) times: i64,
-    pub(crate) seconds: f64,
-    pub(crate) slowed_seconds: f64,
-    pub(crate) worst: Option<f64>,
-    pub(crate) limit: Option<f64>,
-}
-
 /// Adds up the time, until somebody takes the sums away.
 #[derive(Debug, Clone)]
 pub(crate) struct Holds {
     /// What has been the reason since then.
     now: (Option<Reason>, Instant),
-    deltas: Vec<Delta>,
+    deltas: Vec<HoldDelta>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,16 +107,23 @@ impl Holds {
         before.is_some_and(|reason| reason.still) && before != reason
     }
 
-    fn of(&mut self, signal: &'static str) -> &mut Delta {
+    fn of(&mut self, signal: &'static str) -> &mut HoldDelta {
         let at = self.deltas.iter().position(|delta| delta.signal == signal).unwrap_or_else(|| {
-            self.deltas.push(Delta { signal, times: 0, seconds: 0.0, slowed_seconds: 0.0, worst: None, limit: None });
+            self.deltas.push(HoldDelta {
+                signal,
+                times: 0,
+                seconds: 0.0,
+                slowed_seconds: 0.0,
+                worst: None,
+                limit: None,
+            });
             self.deltas.len() - 1
         });
         &mut self.deltas[at]
     }
 
     /// Returns the sums since they were last forgotten.
-    pub(crate) fn sums(&self) -> &[Delta] {
+    pub(crate) fn sums(&self) -> &[HoldDelta] {
         &self.deltas
     }
 
@@ -158,7 +154,7 @@ mod tests {
         assert!(!at(10, true, lag(Some(12.0))));
         assert!(at(11, false, lag(Some(12.0))));
         assert!(at(12, false, Pace::Run));
-        let lag = Delta {
+        let lag = HoldDelta {
             signal: "replica_lag",
             times: 2,
             seconds: 6.0,
@@ -166,7 +162,8 @@ mod tests {
             worst: Some(14.0),
             limit: Some(10.0),
         };
-        let paused = Delta { signal: "paused", times: 1, seconds: 1.0, slowed_seconds: 0.0, worst: None, limit: None };
+        let paused =
+            HoldDelta { signal: "paused", times: 1, seconds: 1.0, slowed_seconds: 0.0, worst: None, limit: None };
         assert_eq!(holds.sums(), [lag, paused]);
         holds.forget();
         holds.at(start + Duration::from_secs(20), false, &Pace::Run);

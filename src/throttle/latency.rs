@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
 use super::probe::harmless;
 use super::{Seen, Signal, Value};
@@ -105,7 +105,7 @@ impl<'a> Probe<'a> {
                 let mut connection = connector.connect("latency").await?;
                 pg::batch(&mut connection, "SET statement_timeout = '1s'; SET lock_timeout = '1s'").await?;
                 let client = pg::backend_pid(&mut connection).await?;
-                ledger.begin_probe(&mut connection, *run, client).await?;
+                ledger.progress().begin_probe(&mut connection, *run, client).await?;
                 (connection, client)
             }
         };
@@ -116,8 +116,7 @@ impl<'a> Probe<'a> {
     async fn look_around(&mut self) -> Result<(), sqlx::Error> {
         if let Felt::Own { table_oid, .. } = self.felt {
             let select = "SELECT pg_catalog.pg_relation_size($1::bigint::oid) / pg_catalog.current_setting('block_size')::bigint";
-            let row = pg::query(select).bind(*table_oid).fetch_one(&mut self.connection).await?;
-            let pages: Option<i64> = row.try_get(0)?;
+            let pages: Option<i64> = pg::query_scalar(select).bind(*table_oid).fetch_one(&mut self.connection).await?;
             self.pages = u32::try_from(pages.unwrap_or(1)).unwrap_or(u32::MAX).max(1);
         }
         Ok(())
@@ -129,7 +128,7 @@ impl<'a> Probe<'a> {
             Felt::Query(sql) => sql.clone(),
             Felt::Own { ledger, run, table, .. } => {
                 let page = rand::random_range(0..self.pages);
-                let update = ledger.probe_sql(*run, self.client);
+                let update = ledger.progress().probe_sql(*run, self.client);
                 format!("SELECT FROM {} WHERE ctid = '({page},1)'::pg_catalog.tid; {update}", table.sql())
             }
         };

@@ -150,7 +150,7 @@ impl Sampler {
 
     async fn active_sessions(&mut self, connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
         let row = pg::query(include_str!("sessions.sql")).fetch_one(connection).await?;
-        let (count, visible): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
+        let (count, visible): (i64, bool) = (row.try_get("count")?, row.try_get("visible")?);
         if !visible {
             return Ok((Value::Off, None));
         }
@@ -167,15 +167,15 @@ impl Sampler {
         let now = Instant::now();
         let mut worst = 0.0_f64;
         for row in rows {
-            self.lag.wrote(row.try_get(0)?, now);
-            let (replica, hidden): (bool, bool) = (row.try_get(1)?, row.try_get(2)?);
+            self.lag.wrote(row.try_get("wrote")?, now);
+            let (replica, hidden): (bool, bool) = (row.try_get("is_replica")?, row.try_get("hidden")?);
             if !replica {
                 continue;
             }
             if hidden {
                 return Ok((Value::Off, None));
             }
-            let (replayed, reported): (Option<i64>, Option<f64>) = (row.try_get(3)?, row.try_get(4)?);
+            let (replayed, reported): (Option<i64>, Option<f64>) = (row.try_get("replayed")?, row.try_get("reported")?);
             worst = worst.max(self.lag.behind(replayed.unwrap_or(0), reported, now).as_secs_f64());
         }
         Ok((Value::Known(worst), None))
@@ -184,7 +184,7 @@ impl Sampler {
     /// Returns nothing at the first look: a rate needs two.
     async fn wal_rate(&mut self, connection: &mut PgConnection) -> Result<Option<Found>, sqlx::Error> {
         let select = "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::float8";
-        let position: f64 = pg::query(select).fetch_one(connection).await?.try_get(0)?;
+        let position: f64 = pg::query_scalar(select).fetch_one(connection).await?;
         let now = Instant::now();
         let rate = self.wal.map(|(before, at)| (position - before) / now.duration_since(at).as_secs_f64().max(0.001));
         self.wal = Some((position, now));
@@ -198,11 +198,11 @@ impl Sampler {
             return Ok(None);
         }
         let mode = "SELECT pg_catalog.current_setting('archive_mode') <> 'off'";
-        if !pg::query(mode).fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
+        if !pg::query_scalar::<bool>(mode).fetch_one(&mut *connection).await? {
             return Ok(Some((Value::Off, None)));
         }
         let select = "SELECT pg_catalog.count(*)::float8 FROM pg_catalog.pg_ls_archive_statusdir() AS f WHERE f.name LIKE '%.ready'";
-        let segments: f64 = pg::query(select).fetch_one(connection).await?.try_get(0)?;
+        let segments: f64 = pg::query_scalar(select).fetch_one(connection).await?;
         // A directory with a hundred thousand files is not listed every second.
         self.archive_due = Instant::now() + (began.elapsed() * 10).min(SLOWEST);
         Ok(Some((Value::Known(segments), None)))
@@ -210,18 +210,18 @@ impl Sampler {
 }
 
 async fn lock_wait(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
-    let row = pg::query(include_str!("locks.sql")).fetch_one(connection).await?;
-    Ok((Value::Known(row.try_get(0)?), None))
+    let seconds = pg::query_scalar(include_str!("locks.sql")).fetch_one(connection).await?;
+    Ok((Value::Known(seconds), None))
 }
 
 async fn slot_retained_wal(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
     let row = pg::query(include_str!("slots.sql")).fetch_one(connection).await?;
-    let (kept, most): (f64, Option<f64>) = (row.try_get(0)?, row.try_get(1)?);
+    let (kept, most): (f64, Option<f64>) = (row.try_get("kept")?, row.try_get("most")?);
     Ok((Value::Known(kept), most.map(|most| most * SLOT_SHARE)))
 }
 
 async fn wraparound(connection: &mut PgConnection, table_oid: i64) -> Result<Found, sqlx::Error> {
     let row = pg::query(include_str!("wraparound.sql")).bind(table_oid).fetch_one(connection).await?;
-    let (seconds, visible): (f64, bool) = (row.try_get(0)?, row.try_get(1)?);
+    let (seconds, visible): (f64, bool) = (row.try_get("seconds")?, row.try_get("visible")?);
     Ok((if visible { Value::Known(seconds) } else { Value::Off }, None))
 }

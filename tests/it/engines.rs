@@ -72,15 +72,15 @@ impl Stage {
         let facts = found.facts.unwrap_or_else(|| panic!("{:?}", found.refusals));
         let program = compile(&plan, &facts, ledger.schema());
         let new = NewRun { plan: &plan, plan_text, facts: &facts, program: &program };
-        ledger.register(&mut connection, &new, "test").await.unwrap();
-        let run = ledger.find(&mut connection, plan.name.as_str()).await.unwrap();
+        ledger.log().register(&mut connection, &new, "test").await.unwrap();
+        let run = ledger.log().find(&mut connection, plan.name.as_str()).await.unwrap();
         let Action::Transaction(statements) = &run.program.steps_of(Phase::Expand).next().unwrap().action else {
             panic!("expand is not a transaction")
         };
         for statement in statements {
             database.execute(statement).await;
         }
-        let lease = ledger.take_lease(&mut connection, run.id, "test").await.unwrap();
+        let lease = ledger.leases().take(&mut connection, run.id, "test").await.unwrap();
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink: EventSink = Arc::new({
             let events = Arc::clone(&events);
@@ -89,7 +89,7 @@ impl Stage {
         let heartbeat = tokio::spawn({
             let ledger = ledger.clone();
             async move {
-                while ledger.renew_lease(&mut connection, lease).await.is_ok() {
+                while ledger.leases().renew(&mut connection, lease).await.is_ok() {
                     tokio::time::sleep(Duration::from_secs(2)).await;
                 }
             }
@@ -132,11 +132,11 @@ impl Stage {
         let mut connection = PgConnection::connect(&self.database.url).await.unwrap();
         self.database.execute("UPDATE crossfade.lease SET expires = clock_timestamp()").await;
         let run = self.work.run.id;
-        let lease = self.work.ledger.take_lease(&mut connection, run, "the next").await.unwrap();
+        let lease = self.work.ledger.leases().take(&mut connection, run, "the next").await.unwrap();
         self.work.lease = lease;
         let ledger = self.work.ledger.clone();
         self.heartbeat = tokio::spawn(async move {
-            while ledger.renew_lease(&mut connection, lease).await.is_ok() {
+            while ledger.leases().renew(&mut connection, lease).await.is_ok() {
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
         });
@@ -153,7 +153,7 @@ impl Stage {
     async fn set(&self, key: &str, value: &str) {
         let mut connection = PgConnection::connect(&self.database.url).await.unwrap();
         let setting = (key.to_owned(), value.to_owned());
-        self.work.ledger.record_settings(&mut connection, &self.work.run, &[], &[setting], "test").await.unwrap();
+        self.work.ledger.log().tune(&mut connection, &self.work.run, &[], &[setting], "test").await.unwrap();
     }
 
     async fn unfilled(&self) -> i64 {
@@ -385,7 +385,7 @@ async fn settings_act_within_a_second() {
     tokio::time::sleep(second).await;
     assert_eq!(stage.rows_filled().await, before);
     let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
-    let fill = stage.work.ledger.fill(&mut connection, stage.work.run.id).await.unwrap().unwrap();
+    let fill = stage.work.ledger.progress().fill(&mut connection, stage.work.run.id).await.unwrap().unwrap();
     assert_eq!(fill.report.unwrap().held_by.as_deref(), Some("paused"));
     stage.set("paused", "false").await;
     stage.set("max_rows_per_second", "off").await;

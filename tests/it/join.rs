@@ -272,8 +272,8 @@ async fn behind_a_lease_that_has_expired_no_batch_commits() {
     stage.in_mid_window(true).await;
     let ledger = Ledger::new(LedgerSchema::default());
     let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
-    let run = ledger.find(&mut connection, NAME).await.unwrap();
-    let lease = ledger.join(&mut connection, &run, "guest").await.unwrap().unwrap();
+    let run = ledger.log().find(&mut connection, NAME).await.unwrap();
+    let lease = ledger.leases().join(&mut connection, &run, "guest").await.unwrap().unwrap();
     let work = Work {
         connector: Connector::new(stage.database.url.parse().unwrap()),
         ledger,
@@ -423,7 +423,8 @@ async fn a_rollback_stops_those_who_have_joined() {
 /// The run leaves its backfill only when no batch of a joined process is open, and no later one gets past the fence.
 #[tokio::test(flavor = "multi_thread")]
 async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
-    const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(5) };
+    const LIMITS: pg::Limits =
+        pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(5), durable: true };
     let stage = Stage::unregistered("workers: 1").await;
     let text = std::fs::read_to_string(stage.file.path()).unwrap();
     let text = text.replace("\n  workers: 2", "");
@@ -431,29 +432,30 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
     tool(&stage.database.url).run(&plan, &text, Some(Phase::Index)).await.unwrap();
     let ledger = Ledger::new(LedgerSchema::default());
     let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
-    let run = ledger.find(&mut connection, NAME).await.unwrap();
+    let run = ledger.log().find(&mut connection, NAME).await.unwrap();
     let step: StepKey = "backfill.rows".parse().unwrap();
     let done = [Entry::StepDone { step: step.clone(), adopted: false }];
     for leaves in [Entry::UndoStarted { to: Some(Phase::Expand) }, done[0].clone()] {
         let mut guest = PgConnection::connect(&stage.database.url).await.unwrap();
-        assert_eq!(ledger.join(&mut guest, &run, "guest").await.unwrap(), None, "joined before it began");
-        let lease = ledger.take_lease(&mut connection, run.id, "leader").await.unwrap();
+        assert_eq!(ledger.leases().join(&mut guest, &run, "guest").await.unwrap(), None, "joined before it began");
+        let lease = ledger.leases().take(&mut connection, run.id, "leader").await.unwrap();
         ledger
+            .log()
             .record(&mut connection, &run, Some(lease), &[Entry::StepStarted { step: step.clone() }], "leader")
             .await
             .unwrap();
-        let joined = ledger.join(&mut guest, &run, "guest").await.unwrap().unwrap();
+        let joined = ledger.leases().join(&mut guest, &run, "guest").await.unwrap().unwrap();
         assert_ne!(joined.epoch, lease.epoch);
         let mut worker = PgConnection::connect(&stage.database.url).await.unwrap();
-        pg::begin(&mut worker, TIMEOUTS, true).await.unwrap();
-        ledger.fence(&mut worker, joined).await.unwrap();
+        pg::begin(&mut worker, LIMITS).await.unwrap();
+        ledger.leases().fence(&mut worker, joined).await.unwrap();
         // A heartbeat does not wait for the batch.
-        ledger.renew_lease(&mut guest, joined).await.unwrap();
+        ledger.leases().renew(&mut guest, joined).await.unwrap();
         let recording = tokio::spawn({
             let (ledger, run, url) = (ledger.clone(), run.clone(), stage.database.url.clone());
             async move {
                 let mut connection = PgConnection::connect(&url).await.unwrap();
-                ledger.record(&mut connection, &run, Some(lease), &[leaves], "leader").await
+                ledger.log().record(&mut connection, &run, Some(lease), &[leaves], "leader").await
             }
         });
         wait_for("the entry to wait", PATIENCE, async || {
@@ -466,20 +468,23 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
             let (ledger, run, url) = (ledger.clone(), run.clone(), stage.database.url.clone());
             async move {
                 let mut connection = PgConnection::connect(&url).await.unwrap();
-                ledger.join(&mut connection, &run, "late").await
+                ledger.leases().join(&mut connection, &run, "late").await
             }
         });
         tokio::time::sleep(Duration::from_millis(200)).await;
         pg::commit(&mut worker).await.unwrap();
         recording.await.unwrap().unwrap();
         assert_eq!(late.await.unwrap().unwrap(), None, "joined while the run went on");
-        pg::begin(&mut worker, TIMEOUTS, true).await.unwrap();
-        assert!(matches!(ledger.fence(&mut worker, joined).await, Err(LeaseError::Lost { .. })), "past the fence");
+        pg::begin(&mut worker, LIMITS).await.unwrap();
+        assert!(
+            matches!(ledger.leases().fence(&mut worker, joined).await, Err(LeaseError::Lost { .. })),
+            "past the fence"
+        );
         pg::rollback(&mut worker).await;
-        assert!(matches!(ledger.renew_lease(&mut guest, joined).await, Err(LeaseError::Lost { .. })), "revived");
-        assert_eq!(ledger.join(&mut guest, &run, "guest").await.unwrap(), None, "joined after it was over");
-        ledger.release_lease(&mut connection, lease).await.unwrap();
-        if ledger.state(&mut connection, &run).await.unwrap().done.contains(&step) {
+        assert!(matches!(ledger.leases().renew(&mut guest, joined).await, Err(LeaseError::Lost { .. })), "revived");
+        assert_eq!(ledger.leases().join(&mut guest, &run, "guest").await.unwrap(), None, "joined after it was over");
+        ledger.leases().release(&mut connection, lease).await.unwrap();
+        if ledger.log().state(&mut connection, &run).await.unwrap().done.contains(&step) {
             break;
         }
         tool(&stage.database.url).rollback(NAME, Some(Phase::Expand)).await.unwrap();

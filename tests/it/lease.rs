@@ -11,7 +11,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::{Database, tool, wait_for};
 
-const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(5) };
+const LIMITS: pg::Limits =
+    pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(5), durable: true };
 
 async fn started() -> (Database, Ledger, Run, PgConnection) {
     let database = Database::new().await;
@@ -21,7 +22,7 @@ async fn started() -> (Database, Ledger, Run, PgConnection) {
     let plan = crossfade::plan::parse("plan", &text).unwrap();
     tool(&database.url).start(&plan, &text).await.unwrap();
     let ledger = Ledger::new(LedgerSchema::default());
-    let run = ledger.find(&mut connection, "vehicle-status").await.unwrap();
+    let run = ledger.log().find(&mut connection, "vehicle-status").await.unwrap();
     (database, ledger, run, connection)
 }
 
@@ -29,36 +30,41 @@ async fn started() -> (Database, Ledger, Run, PgConnection) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_without_the_lease_does_not_get_past_the_fence() {
     let (database, ledger, run, mut connection) = started().await;
-    let lease = ledger.take_lease(&mut connection, run.id, "first").await.unwrap();
-    pg::begin(&mut connection, TIMEOUTS, true).await.unwrap();
-    ledger.fence(&mut connection, lease).await.unwrap();
+    let lease = ledger.leases().take(&mut connection, run.id, "first").await.unwrap();
+    pg::begin(&mut connection, LIMITS).await.unwrap();
+    ledger.leases().fence(&mut connection, lease).await.unwrap();
     pg::rollback(&mut connection).await;
 
     database.execute("UPDATE crossfade.lease SET expires = clock_timestamp() - interval '1 second'").await;
-    pg::begin(&mut connection, TIMEOUTS, true).await.unwrap();
-    assert!(matches!(ledger.fence(&mut connection, lease).await, Err(LeaseError::Lost { .. })));
+    pg::begin(&mut connection, LIMITS).await.unwrap();
+    assert!(matches!(ledger.leases().fence(&mut connection, lease).await, Err(LeaseError::Lost { .. })));
     pg::rollback(&mut connection).await;
-    assert!(matches!(ledger.renew_lease(&mut connection, lease).await, Err(LeaseError::Lost { .. })), "it was revived");
+    assert!(
+        matches!(ledger.leases().renew(&mut connection, lease).await, Err(LeaseError::Lost { .. })),
+        "it was revived"
+    );
     let entries: i64 = database.scalar("SELECT count(*) FROM crossfade.event").await;
-    let refused = ledger.record(&mut connection, &run, Some(lease), &[Entry::Interrupted], "first").await;
+    let refused = ledger.log().record(&mut connection, &run, Some(lease), &[Entry::Interrupted], "first").await;
     assert!(matches!(refused, Err(LedgerError::Lease(LeaseError::Lost { .. }))), "{refused:?}");
     assert_eq!(database.scalar::<i64>("SELECT count(*) FROM crossfade.event").await, entries);
 
     let mut other = PgConnection::connect(&database.url).await.unwrap();
-    let taken = ledger.take_lease(&mut other, run.id, "second").await.unwrap();
+    let taken = ledger.leases().take(&mut other, run.id, "second").await.unwrap();
     assert_eq!(taken.epoch, lease.epoch + 1);
-    pg::begin(&mut connection, TIMEOUTS, true).await.unwrap();
-    let Err(LeaseError::Lost { holder }) = ledger.fence(&mut connection, lease).await else { panic!("past the fence") };
+    pg::begin(&mut connection, LIMITS).await.unwrap();
+    let Err(LeaseError::Lost { holder }) = ledger.leases().fence(&mut connection, lease).await else {
+        panic!("past the fence")
+    };
     assert_eq!(holder, "second");
     pg::rollback(&mut connection).await;
-    let Err(LeaseError::Held { holder, .. }) = ledger.take_lease(&mut connection, run.id, "third").await else {
+    let Err(LeaseError::Held { holder, .. }) = ledger.leases().take(&mut connection, run.id, "third").await else {
         panic!("taken from a live holder")
     };
     assert_eq!(holder, "second");
     drop(other);
     // Its session is gone: nobody need wait for the rest of the lease.
     wait_for("the holder's session to end", Duration::from_secs(20), async || {
-        ledger.take_lease(&mut connection, run.id, "third").await.is_ok()
+        ledger.leases().take(&mut connection, run.id, "third").await.is_ok()
     })
     .await;
 }
@@ -67,11 +73,11 @@ async fn a_transaction_without_the_lease_does_not_get_past_the_fence() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_takeover_waits_for_an_open_transaction() {
     let (database, ledger, run, mut connection) = started().await;
-    let lease = ledger.take_lease(&mut connection, run.id, "first").await.unwrap();
+    let lease = ledger.leases().take(&mut connection, run.id, "first").await.unwrap();
     let mut worker = PgConnection::connect(&database.url).await.unwrap();
-    pg::begin(&mut worker, TIMEOUTS, true).await.unwrap();
-    ledger.fence(&mut worker, lease).await.unwrap();
-    ledger.renew_lease(&mut connection, lease).await.unwrap();
+    pg::begin(&mut worker, LIMITS).await.unwrap();
+    ledger.leases().fence(&mut worker, lease).await.unwrap();
+    ledger.leases().renew(&mut connection, lease).await.unwrap();
     database.execute("INSERT INTO vehicles (vin, depot_id) VALUES ('other', 1)").await;
     sqlx::raw_sql("UPDATE crossfade.lease SET expires = clock_timestamp() - interval '1 second'")
         .execute(&mut connection)
@@ -80,7 +86,7 @@ async fn a_takeover_waits_for_an_open_transaction() {
     let (second, run_id, url) = (ledger.clone(), run.id, database.url.clone());
     let takeover = tokio::spawn(async move {
         let mut connection = PgConnection::connect(&url).await.unwrap();
-        second.take_lease(&mut connection, run_id, "second").await.map(|lease| (lease, connection))
+        second.leases().take(&mut connection, run_id, "second").await.map(|lease| (lease, connection))
     });
     wait_for("the takeover to wait", Duration::from_secs(5), async || {
         let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%crossfade.lease%FOR UPDATE%' AND datname = current_database())";
@@ -99,7 +105,7 @@ async fn the_log_is_append_only_and_in_one_order() {
     let append = || async {
         let mut connection = PgConnection::connect(&database.url).await.unwrap();
         for _ in 0..10 {
-            ledger.record(&mut connection, &run, None, &[Entry::Paused, Entry::Resumed], "test").await.unwrap();
+            ledger.log().record(&mut connection, &run, None, &[Entry::Paused, Entry::Resumed], "test").await.unwrap();
         }
     };
     tokio::join!(append(), append(), append());

@@ -4,23 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, Row};
+use sqlx::{FromRow as _, PgConnection, Row as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Identity;
-
-use crate::run::Counts;
-
-use crate::run::MismatchKey;
-
-use crate::run::Outcome;
-
+use super::identify;
 use crate::event::{Event, EventSink};
 use crate::ledger::Ledger;
 use crate::pg::{self, Connector, ErrorClass};
-use crate::run::{CompareSpec, Phase, Program};
+use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program};
 use crate::runner::Error;
 
 /// Keys of rows that are not equal are reported up to this number.
@@ -28,7 +21,8 @@ const MAX_KEYS: usize = 20;
 /// Between two progress events.
 const PROGRESS: Duration = Duration::from_millis(250);
 /// A window takes a fraction of a second; this is for expressions that are out of the ordinary.
-const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_mins(10) };
+const LIMITS: pg::Limits =
+    pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_mins(10), durable: false };
 /// A lock on the table that is held for longer than this many lock timeouts ends the check.
 const TRIES: u32 = 12;
 
@@ -71,7 +65,7 @@ pub async fn check(
     let mut connections = futures_util::future::try_join_all(connections).await?;
     let first = connections.first_mut().ok_or(Error::Interrupted)?;
     let tag = &program.tag;
-    let identity = Identity::read(ledger, first, &spec.table, tag).await?;
+    let identity = identify(ledger, first, &spec.table, tag).await?;
     let pages = table_pages(first, spec).await?;
     let plan = Arc::new(Windows::of(pages, parallel.max(1)));
     let (results, mut checked) = mpsc::unbounded_channel();
@@ -91,7 +85,7 @@ pub async fn check(
         connection = Some(ended.map_err(|_| Error::Interrupted)??);
     }
     let mut connection = connection.ok_or(Error::Interrupted)?;
-    let after = Identity::read(ledger, &mut connection, &spec.table, tag).await?;
+    let after = identify(ledger, &mut connection, &spec.table, tag).await?;
     if after.relfilenode != identity.relfilenode {
         let reason =
             format!("table {} was rewritten during the check, so the result is void; run it again", spec.table);
@@ -102,8 +96,7 @@ pub async fn check(
 
 pub(super) async fn table_pages(connection: &mut PgConnection, spec: &CompareSpec) -> Result<u32, sqlx::Error> {
     let select = "SELECT pg_catalog.pg_relation_size(pg_catalog.to_regclass($1)) / pg_catalog.current_setting('block_size')::bigint";
-    let row = pg::query(select).bind(spec.table.sql()).fetch_one(connection).await?;
-    let pages: Option<i64> = row.try_get(0)?;
+    let pages: Option<i64> = pg::query_scalar(select).bind(spec.table.sql()).fetch_one(connection).await?;
     Ok(u32::try_from(pages.unwrap_or(0)).unwrap_or(u32::MAX))
 }
 
@@ -194,14 +187,7 @@ async fn look(
     }
     let rows = fetch(connection, &spec.count(from, to)).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let counts = Counts {
-        rows: row.try_get(0)?,
-        equal: row.try_get(1)?,
-        empty: row.try_get(2)?,
-        different: row.try_get(3)?,
-        unconverted: row.try_get(4)?,
-        only_new: row.try_get(5)?,
-    };
+    let counts = Counts::from_row(row)?;
     let keys = if counts.mismatches() > 0 {
         let rows = fetch(connection, &spec.keys(from, to, MAX_KEYS)).await?;
         rows.iter().map(mismatch_key).collect::<Result<_, _>>()?
@@ -220,7 +206,7 @@ async fn first_look(
     let Range { from, to } = range;
     let meter = spec.meter();
     let said = fetch(connection, &format!("{meter}; {}; {meter}", spec.only_suspects(from, to))).await?;
-    let said: Vec<i64> = said.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let said: Vec<i64> = said.iter().map(|row| row.try_get("count")).collect::<Result<_, _>>()?;
     if let [before, suspects, after] = said.as_slice()
         && after > before
     {
@@ -229,11 +215,13 @@ async fn first_look(
     // No rows, or the server keeps no count of those that a scan comes across.
     let said = fetch(connection, &spec.suspects(from, to)).await?;
     let row = said.first().ok_or(sqlx::Error::RowNotFound)?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
+    Ok((row.try_get("rows")?, row.try_get("suspects")?))
 }
 
+pg::columns!(Counts { rows, equal, empty, different, unconverted, only_new });
+
 fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error> {
-    let (key, class): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
+    let (key, class): (String, i32) = (row.try_get("key")?, row.try_get("class")?);
     let class = match class {
         1 => "empty",
         2 => "different",
@@ -246,7 +234,7 @@ fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error>
 /// Queries in a transaction of their own, as a TID range scan whatever the planner thinks of the table's size, and by this
 /// process alone: the counting of rows knows of no other.
 async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
-    pg::look(connection, TIMEOUTS, "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0", sql)
+    pg::look(connection, LIMITS, "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0", sql)
         .await
 }
 

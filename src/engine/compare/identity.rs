@@ -1,39 +1,28 @@
 //! What a result of a check counts for.
 
-use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
 use crate::ident::{RunTag, TableName};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::Ledger;
+use crate::pg;
+use crate::run::Identity;
 
-/// The table file and the trigger that a check was made of. DDL that rewrites the table, or another trigger, voids it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Identity {
-    /// When the check began, by the database's clock.
-    pub started_at: DateTime<Utc>,
-    /// SHA-256 of the sync function's source and of the enabled triggers' definitions.
-    pub body_hash: String,
-    /// `pg_relation_filenode` of the table.
-    pub relfilenode: i64,
-}
+pg::columns!(Identity { started_at, body_hash, relfilenode });
 
-impl Identity {
-    /// Returns what is there now.
-    ///
-    /// # Errors
-    /// The server's error.
-    pub async fn read(
-        ledger: &Ledger,
-        connection: &mut PgConnection,
-        table: &TableName,
-        tag: &RunTag,
-    ) -> Result<Self, LedgerError> {
-        let row = crate::pg::query(include_str!("identity.sql"))
-            .bind(table.sql())
-            .bind(ledger.schema().as_str().to_owned())
-            .bind(format!("sync_{tag}"))
-            .fetch_one(connection)
-            .await?;
-        Ok(Self { started_at: row.try_get(0)?, body_hash: row.try_get(1)?, relfilenode: row.try_get(2)? })
-    }
+/// Returns the clock, the table's file and the sync trigger as they are now.
+///
+/// # Errors
+/// The server's error.
+pub async fn identify(
+    ledger: &Ledger,
+    connection: &mut PgConnection,
+    table: &TableName,
+    tag: &RunTag,
+) -> Result<Identity, sqlx::Error> {
+    pg::query_as(include_str!("identity.sql"))
+        .bind(table.sql())
+        .bind(ledger.schema().as_str().to_owned())
+        .bind(format!("sync_{tag}"))
+        .fetch_one(connection)
+        .await
 }

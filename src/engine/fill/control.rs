@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use tokio::task::JoinSet;
 
 use super::method::{Method, Shape};
@@ -16,7 +16,7 @@ use crate::failpoint;
 use crate::latest::Latest;
 use crate::ledger::{FillProgress, FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
-use crate::run::{Action, FillSpec, PaceReport, Phase, StepKey, What};
+use crate::run::{Action, FillSpec, PaceReport, Phase, Relation, StepKey, What};
 use crate::runner::{Error, Work};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
 
@@ -33,6 +33,7 @@ const RATE_OVER: Duration = Duration::from_secs(5);
 pub(super) struct Shared {
     pub(super) work: Work,
     pub(super) spec: FillSpec,
+    pub(super) relation: Relation,
     pub(super) method: Method,
     /// Whether the server counts HOT updates.
     pub(super) counts_hot: bool,
@@ -49,7 +50,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn table_oid(&self) -> i64 {
-        self.work.run.facts.main().oid
+        self.relation.oid
     }
 }
 
@@ -64,14 +65,17 @@ impl Shared {
 /// is lost; the server's error when a row cannot be filled, or when the server is unreachable for more than a minute.
 pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     let mut connection = control(work, true).await?;
-    let table = work.run.facts.main();
-    work.ledger.open_pass(&mut connection, work.lease, &spec.table, table.oid).await?;
+    let relation = work.run.program.relation(spec.relation).cloned().ok_or_else(|| Error::Blocked {
+        reason: format!("the program of run {} fills table {}, which it does not name", work.run.name(), spec.table),
+    })?;
+    work.ledger.progress().open_pass(&mut connection, work.lease, spec.relation, &relation).await?;
     let step = work.run.program.steps.iter().find(|step| matches!(&step.action, Action::Fill(s) if s == spec));
-    let deadlock_timeout = deadlock_timeout(&mut connection).await?;
-    let (shape, counts_hot) = Shape::read(&mut connection, spec, table.oid).await?;
+    let deadlock_timeout = pg::deadlock_timeout(&mut connection).await?;
+    let (shape, counts_hot) = Shape::read(&mut connection, spec, relation.oid).await?;
     let shared = Arc::new(Shared {
         work: work.clone(),
         spec: spec.clone(),
+        relation,
         method: Method::choose(&shape),
         counts_hot,
         step: step.map_or_else(|| StepKey::new(Phase::Backfill, What::Fill(spec.relation)), |step| step.key.clone()),
@@ -107,12 +111,6 @@ async fn control(work: &Work, announce: bool) -> Result<PgConnection, Error> {
     Ok(connection)
 }
 
-async fn deadlock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
-    let select = "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'";
-    let milliseconds: i64 = pg::query(select).fetch_one(connection).await?.try_get(0)?;
-    Ok(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(1000)))
-}
-
 struct Control {
     shared: Arc<Shared>,
     connection: PgConnection,
@@ -137,9 +135,9 @@ struct Control {
 impl Control {
     async fn start(shared: Arc<Shared>, mut connection: PgConnection) -> Result<Self, Error> {
         let work = &shared.work;
-        let live = work.ledger.settings(&mut connection, work.run.id).await?;
+        let live = work.ledger.progress().settings(&mut connection, work.run.id).await?;
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
-        let processes = and_us(work.ledger.others(&mut connection, work.lease).await?.len());
+        let processes = and_us(work.ledger.leases().others(&mut connection, work.lease).await?.len());
         let settings = settings.shared_by(processes);
         let mut wanted = Seen::default();
         wanted.want(&settings.limits, Instant::now());
@@ -231,13 +229,15 @@ impl Control {
     /// Proves that no page was left out.
     async fn done(&mut self) -> Result<(), Error> {
         let work = self.shared.work.clone();
-        if let Some(what) = work.ledger.uncovered(&mut self.connection, work.run.id).await? {
-            let reason = format!("the backfill ended, but {what}; run it again");
+        if let Some(what) =
+            work.ledger.progress().uncovered(&mut self.connection, work.run.id, self.shared.spec.relation).await?
+        {
+            let reason = format!("the backfill came to its end, but {what}; run it again");
             return Err(Error::Blocked { reason });
         }
         self.holds.at(Instant::now(), false, &Pace::Run);
         self.report_holds().await?;
-        let holds = work.ledger.holds(&mut self.connection, work.run.id).await?;
+        let holds = work.ledger.progress().holds(&mut self.connection, work.run.id).await?;
         if !holds.is_empty() {
             work.emit(Event::HoldTimes { holds });
         }
@@ -266,7 +266,7 @@ impl Control {
 
     async fn tick(&mut self) -> Result<(), Error> {
         let work = &self.shared.work;
-        let live = work.ledger.settings(&mut self.connection, work.run.id).await?;
+        let live = work.ledger.progress().settings(&mut self.connection, work.run.id).await?;
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
         if unreadable != self.unreadable {
             for setting in &unreadable {
@@ -314,7 +314,7 @@ impl Control {
     async fn look_around(&mut self) -> Result<u16, Error> {
         let work = &self.shared.work;
         let mut gone = std::mem::take(&mut self.peers);
-        for peer in work.ledger.others(&mut self.connection, work.lease).await? {
+        for peer in work.ledger.leases().others(&mut self.connection, work.lease).await? {
             if gone.remove(&peer.epoch).is_none() {
                 work.emit(Event::PeerCame { holder: peer.holder.clone(), leads: peer.leads });
             }
@@ -358,7 +358,7 @@ impl Control {
     async fn report_holds(&mut self) -> Result<(), Error> {
         let work = &self.shared.work;
         if work.lease.leads {
-            work.ledger.add_holds(&mut self.connection, work.run.id, self.holds.sums()).await?;
+            work.ledger.progress().add_holds(&mut self.connection, work.run.id, self.holds.sums()).await?;
         }
         self.holds.forget();
         Ok(())
@@ -371,7 +371,11 @@ impl Control {
 
     async fn progress(&mut self, over: bool) -> Result<(), Error> {
         let work = &self.shared.work;
-        let Some(done) = work.ledger.fill(&mut self.connection, work.run.id).await? else { return Ok(()) };
+        let Some(done) =
+            work.ledger.progress().fill_of(&mut self.connection, work.run.id, self.shared.spec.relation).await?
+        else {
+            return Ok(());
+        };
         let (rows_per_second, eta_seconds) = self.rate.over(&done);
         let eta_seconds = if over { Some(0.0) } else { eta_seconds };
         let rows_total = if over { done.rows } else { done.rows_total(work.run.facts.main()) };
@@ -392,7 +396,7 @@ impl Control {
                 let (signal, reason) = (signal.name().to_owned(), reason.clone());
                 work.emit(Event::Slowed { signal, speed: factor, reason });
             }
-            work.ledger.report_fill(&mut self.connection, work.lease, &report).await?;
+            work.ledger.progress().report(&mut self.connection, work.lease, self.shared.spec.relation, &report).await?;
         }
         Ok(())
     }

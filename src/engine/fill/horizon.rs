@@ -1,6 +1,6 @@
 //! What keeps dead rows from being pruned.
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
 use crate::pg;
 
@@ -17,16 +17,12 @@ pub(super) struct Horizon {
     pub(super) seconds: Option<f64>,
 }
 
+pg::columns!(Horizon { next_xid, oldest_xid, holder, seconds });
+
 impl Horizon {
     /// Reads it.
     pub(super) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let row = pg::query(include_str!("horizon.sql")).fetch_one(connection).await?;
-        Ok(Self {
-            next_xid: row.try_get(0)?,
-            oldest_xid: row.try_get(1)?,
-            holder: row.try_get(2)?,
-            seconds: row.try_get(3)?,
-        })
+        pg::query_as(include_str!("horizon.sql")).fetch_one(connection).await
     }
 
     /// Returns who holds it back and for how long, as a noun phrase.

@@ -20,5 +20,5 @@ WITH holder AS (
 ), clock AS (
     SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint AS next
 )
-SELECT clock.next, clock.next - COALESCE(oldest.age, 0), oldest.what, oldest.seconds
+SELECT clock.next AS next_xid, clock.next - COALESCE(oldest.age, 0) AS oldest_xid, oldest.what AS holder, oldest.seconds
 FROM clock LEFT JOIN (SELECT * FROM holder WHERE age IS NOT NULL ORDER BY age DESC LIMIT 1) AS oldest ON true

@@ -109,8 +109,8 @@ impl Shape {
         let columns: Vec<_> = spec.fills.iter().map(|fill| fill.column.clone()).collect();
         let row =
             pg::query(include_str!("shape.sql")).bind(table_oid).bind(columns).fetch_one(&mut *connection).await?;
-        let (rows, analyzed_pages): (f64, f64) = (row.try_get(0)?, row.try_get(1)?);
-        let pages: i64 = row.try_get(5)?;
+        let (rows, analyzed_pages): (f64, f64) = (row.try_get("rows")?, row.try_get("analyzed_pages")?);
+        let pages: i64 = row.try_get("pages")?;
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);
         let shape = Self {
             pages,
@@ -119,20 +119,20 @@ impl Shape {
             } else {
                 sample(connection, spec, pages).await?
             },
-            row_bytes: row.try_get(2)?,
-            filled_is_indexed: row.try_get(3)?,
+            row_bytes: row.try_get("row_bytes")?,
+            filled_is_indexed: row.try_get("filled_is_indexed")?,
         };
-        Ok((shape, row.try_get(4)?))
+        Ok((shape, row.try_get("counts_hot")?))
     }
 }
 
 /// Returns the rows of a page in the middle of a table that was never analyzed.
 async fn sample(connection: &mut PgConnection, spec: &FillSpec, pages: u32) -> Result<f64, sqlx::Error> {
     const PAGES: u32 = 16;
-    let timeouts = pg::Timeouts { lock: Duration::from_secs(1), statement: Duration::from_secs(5) };
+    let limits = pg::Limits { lock: Duration::from_secs(1), statement: Duration::from_secs(5), durable: false };
     let from = pages.saturating_sub(PAGES) / 2;
     let count = spec.count_rows(from, from.saturating_add(PAGES));
-    let rows = pg::look(connection, timeouts, "SET LOCAL enable_seqscan = off", &count).await?;
+    let rows = pg::look(connection, limits, "SET LOCAL enable_seqscan = off", &count).await?;
     let rows: f64 = match rows.first() {
         Some(row) => row.try_get::<String, _>(0)?.parse().unwrap_or(0.0),
         None => 0.0,

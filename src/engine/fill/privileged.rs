@@ -7,8 +7,11 @@ use crate::pg;
 use crate::plan::{Backfill, Triggers};
 
 /// For trying a setting.
-const BRIEF: pg::Timeouts =
-    pg::Timeouts { lock: std::time::Duration::from_secs(1), statement: std::time::Duration::from_secs(5) };
+const BRIEF: pg::Limits = pg::Limits {
+    lock: std::time::Duration::from_secs(1),
+    statement: std::time::Duration::from_secs(5),
+    durable: false,
+};
 
 /// A setting that the plan asks for and the server refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]

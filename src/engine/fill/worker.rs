@@ -15,7 +15,7 @@ use super::slices::{Cutter, Verdict};
 use super::strict::Strictness;
 use crate::event::{Blocker, Event};
 use crate::latest::Following;
-use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window};
+use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window, WindowSize};
 use crate::pg::{self, Connector, ErrorClass};
 use crate::plan::LongTransactions;
 use crate::run::{Entry, Slice, Values};
@@ -161,8 +161,9 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let work = &shared.work;
         let method = self.method().await?;
+        let size = WindowSize { pages: method.window_pages, parts: method.parts };
         let (connection, seat) = self.connection().await?;
-        let window = work.ledger.take_window(connection, seat, method).await?;
+        let window = work.ledger.progress().take_window(connection, seat, size).await?;
         let Some(mut window) = window else { return self.all_taken().await };
         self.open = true;
         self.aside.clear();
@@ -200,13 +201,13 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let work = &shared.work;
         let (connection, seat) = self.connection().await?;
-        if !work.ledger.others_fill(connection, seat.lease).await? {
+        if !work.ledger.progress().others_fill(connection, seat.lease, seat.relation).await? {
             return Ok(Some(Left::AllTaken));
         }
-        let removed = work.ledger.remove_dead(connection, seat.lease).await?;
+        let removed = work.ledger.leases().remove_dead(connection, seat.lease).await?;
         for holder in &removed {
             let entry = Entry::Removed { holder: holder.clone() };
-            work.ledger.record(connection, &work.run, None, &[entry], &work.actor).await?;
+            work.ledger.log().record(connection, &work.run, None, &[entry], &work.actor).await?;
         }
         if !removed.is_empty() {
             return Ok(None);
@@ -408,7 +409,7 @@ impl Worker {
     async fn put_aside(&mut self, window: &mut Window, page: u32) -> Result<bool, Error> {
         let shared = Arc::clone(&self.shared);
         let (connection, seat) = self.connection().await?;
-        if shared.work.ledger.set_page_aside(connection, seat, window, page, shared.table_oid()).await? {
+        if shared.work.ledger.progress().set_aside(connection, seat, window, page).await? {
             window.position = window.after(page + 1);
         }
         Ok(true)
@@ -417,9 +418,12 @@ impl Worker {
     async fn restart(&mut self, window: &Window) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         let (work, table) = (&shared.work, &shared.spec.table);
-        let (connection, _) = self.connection().await?;
-        let (pass, began) =
-            work.ledger.restart_pass(connection, work.lease, table, shared.table_oid(), window.pass).await?;
+        let (connection, seat) = self.connection().await?;
+        let (pass, began) = work
+            .ledger
+            .progress()
+            .restart_pass(connection, seat.lease, seat.relation, &shared.relation, window.pass)
+            .await?;
         if pass.relfilenode == 0 {
             return Err(Error::Blocked { reason: format!("table {table} is gone") });
         }
@@ -526,7 +530,8 @@ impl Worker {
             let pid = pg::backend_pid(&mut connection).await?;
             (connection, pid)
         };
-        let seat = Seat { lease: self.shared.work.lease, worker: i32::from(self.number) };
+        let Shared { work, spec, .. } = &*self.shared;
+        let seat = Seat { lease: work.lease, relation: spec.relation, worker: i32::from(self.number) };
         Ok((&mut self.connection.insert(connection).0, seat))
     }
 }
@@ -543,7 +548,7 @@ async fn batch(
     lock_first: bool,
 ) -> Result<Batch, Error> {
     let (work, spec) = (&shared.work, &shared.spec);
-    let timeouts = pg::Timeouts { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT };
+    let limits = pg::Limits { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT, durable: false };
     let Position { slice, next, .. } = window.position;
     let mut update = spec.batch_of(values, next, to, window.parts, slice);
     if lock_first {
@@ -568,15 +573,15 @@ async fn batch(
         shared.session,
         spec.table.sql(),
         row_lock.as_millis().max(1),
-        work.ledger.fence_sql(seat.lease),
+        work.ledger.leases().fence_sql(seat.lease),
         shared.batch_timeout.as_millis().max(1),
     );
-    let said = pg::begin_script(connection, timeouts, false, &script).await;
+    let said = pg::begin_script(connection, limits, &script).await;
     let locked = !said.texts.is_empty();
     let fenced = said.texts.get(1).is_some_and(|text| text == "fenced");
     if said.error.is_none() && !fenced {
         pg::rollback(connection).await;
-        return Err(work.ledger.lost(connection, seat.lease).await.into());
+        return Err(work.ledger.leases().lost(connection, seat.lease).await.into());
     }
     if let Some(error) = said.error {
         let error = Error::Database(error);
@@ -597,7 +602,7 @@ async fn batch(
     let rows = said.affected.iter().rev().nth(1).copied().unwrap_or(0);
     let position = window.after(to);
     // The table cannot get another file while we have it locked.
-    let file = work.ledger.advance_window(connection, seat, window, position, (rows, hot), shared.table_oid()).await?;
+    let file = work.ledger.progress().advance(connection, seat, window, position, (rows, hot)).await?;
     match file {
         None => Ok(Batch::NotOurs),
         Some(file) if file != window.relfilenode => Ok(Batch::Rewritten),

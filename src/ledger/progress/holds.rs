@@ -1,26 +1,28 @@
 //! The time that the backfill stood still or went slowly, by reason; and the row that the latency probe writes.
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use super::{Ledger, LedgerError};
+use super::Progress;
 use crate::ident::RunId;
+use crate::ledger::LedgerError;
 use crate::pg;
-use crate::run::HoldTime;
-use crate::throttle::Delta;
+use crate::run::{HoldDelta, HoldTime};
 
-impl Ledger {
+pg::columns!(HoldTime { signal, times, seconds, slowed_seconds, worst, limit, last_at });
+
+impl Progress<'_> {
     /// Adds to the sums of a run. Any number of processes may do so at the same time.
     pub(crate) async fn add_holds(
-        &self,
+        self,
         connection: &mut PgConnection,
         run: RunId,
-        deltas: &[Delta],
+        deltas: &[HoldDelta],
     ) -> Result<(), LedgerError> {
         if deltas.is_empty() {
             return Ok(());
         }
         // In the order of names, so that two processes cannot wait for each other.
-        let upsert = self.sql(
+        let upsert = self.ledger.sql(
             "INSERT INTO crossfade.hold AS h (run_id, signal, times, seconds, slowed_seconds, worst, worst_limit, last_at) \
              SELECT $1, d.*, pg_catalog.clock_timestamp() \
              FROM ROWS FROM (pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]), pg_catalog.unnest($4::float8[]), \
@@ -49,39 +51,27 @@ impl Ledger {
     ///
     /// # Errors
     /// The server's error.
-    pub async fn holds(&self, connection: &mut PgConnection, run: RunId) -> Result<Vec<HoldTime>, LedgerError> {
-        let select = self.sql(
-            "SELECT signal, times, seconds, slowed_seconds, worst, worst_limit, last_at FROM crossfade.hold \
+    pub async fn holds(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<HoldTime>, LedgerError> {
+        let select = self.ledger.sql(
+            "SELECT signal, times, seconds, slowed_seconds, worst, worst_limit AS \"limit\", last_at FROM crossfade.hold \
              WHERE run_id = $1 ORDER BY seconds DESC, slowed_seconds DESC, signal",
         );
-        let rows = pg::query(&select).bind(run.0).fetch_all(connection).await?;
-        let hold = |row: &sqlx::postgres::PgRow| {
-            Ok(HoldTime {
-                signal: row.try_get(0)?,
-                times: row.try_get(1)?,
-                seconds: row.try_get(2)?,
-                slowed_seconds: row.try_get(3)?,
-                worst: row.try_get(4)?,
-                limit: row.try_get(5)?,
-                last_at: row.try_get(6)?,
-            })
-        };
-        rows.iter().map(hold).collect()
+        Ok(pg::query_as(&select).bind(run.0).fetch_all(connection).await?)
     }
 
     /// Makes the row that the latency probe of the session `client` writes, and removes those of sessions that are gone.
     pub(crate) async fn begin_probe(
-        &self,
+        self,
         connection: &mut PgConnection,
         run: RunId,
         client: i32,
     ) -> Result<(), sqlx::Error> {
-        let gone = self.sql(
+        let gone = self.ledger.sql(
             "DELETE FROM crossfade.latency_probe AS p WHERE NOT EXISTS \
                (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = p.client)",
         );
         pg::batch(connection, &gone).await?;
-        let insert = self.sql(
+        let insert = self.ledger.sql(
             "INSERT INTO crossfade.latency_probe (run_id, client, probes) VALUES ($1, $2, 0) \
              ON CONFLICT (run_id, client) DO UPDATE SET probes = 0",
         );
@@ -90,8 +80,8 @@ impl Ledger {
     }
 
     /// Returns the statement that writes that row, as a small transaction of an application would.
-    pub(crate) fn probe_sql(&self, run: RunId, client: i32) -> String {
-        self.sql(&format!(
+    pub(crate) fn probe_sql(self, run: RunId, client: i32) -> String {
+        self.ledger.sql(&format!(
             "UPDATE crossfade.latency_probe SET probes = probes + 1 WHERE run_id = {} AND client = {client}",
             run.0
         ))

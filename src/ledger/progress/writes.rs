@@ -1,8 +1,9 @@
 //! The sync trigger's counters: who still writes the old column.
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use super::{Ledger, LedgerError, Run};
+use super::Progress;
+use crate::ledger::{LedgerError, Run};
 use crate::names::Counters;
 use crate::pg;
 
@@ -19,19 +20,29 @@ pub struct WriteCounts {
     pub old_quiet_seconds: i64,
 }
 
-impl Ledger {
+pg::columns!(WriteCounts { old, new, conflicts, old_quiet_seconds });
+
+pg::columns!(
+    struct Counted {
+        old: Option<i64>,
+        new: Option<i64>,
+        conflicts: Option<i64>,
+    }
+);
+
+impl Progress<'_> {
     /// Reads the trigger's counters and notes when the old one last moved. Returns `None` before expand and after the
     /// end, when there are no counters.
     ///
     /// # Errors
     /// The server's error.
     pub async fn sample_writes(
-        &self,
+        self,
         connection: &mut PgConnection,
         run: &Run,
     ) -> Result<Option<WriteCounts>, LedgerError> {
         let Some((old, new, conflicts)) = self.counters(connection, run).await? else { return Ok(None) };
-        let upsert = self.sql(
+        let upsert = self.ledger.sql(
             "INSERT INTO crossfade.write_count AS c (run_id, old_writes, new_writes, conflicts, old_changed_at, sampled_at) \
              VALUES ($1, $2, $3, $4, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp()) \
              ON CONFLICT (run_id) DO UPDATE SET old_writes = excluded.old_writes, new_writes = excluded.new_writes, \
@@ -39,28 +50,23 @@ impl Ledger {
                old_changed_at = CASE WHEN c.old_writes = excluded.old_writes THEN c.old_changed_at ELSE excluded.old_changed_at END \
              RETURNING EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at)::bigint",
         );
-        let row = pg::query(&upsert).bind(run.id.0).bind(old).bind(new).bind(conflicts).fetch_one(connection).await?;
-        Ok(Some(WriteCounts { old, new, conflicts, old_quiet_seconds: row.try_get(0)? }))
+        let query = pg::query_scalar(&upsert).bind(run.id.0).bind(old).bind(new).bind(conflicts);
+        let old_quiet_seconds = query.fetch_one(connection).await?;
+        Ok(Some(WriteCounts { old, new, conflicts, old_quiet_seconds }))
     }
 
     /// Returns the counters, or their last noted values once the trigger is gone. Changes nothing.
     ///
     /// # Errors
     /// The server's error.
-    pub async fn write_counts(&self, connection: &mut PgConnection, run: &Run) -> Result<WriteCounts, LedgerError> {
-        let noted = self.sql(
-            "SELECT old_writes, new_writes, conflicts, EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at)::bigint \
+    pub async fn write_counts(self, connection: &mut PgConnection, run: &Run) -> Result<WriteCounts, LedgerError> {
+        let noted = self.ledger.sql(
+            "SELECT old_writes AS old, new_writes AS new, conflicts, \
+               EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at)::bigint AS old_quiet_seconds \
              FROM crossfade.write_count WHERE run_id = $1",
         );
-        let noted = match pg::query(&noted).bind(run.id.0).fetch_optional(&mut *connection).await? {
-            Some(row) => WriteCounts {
-                old: row.try_get(0)?,
-                new: row.try_get(1)?,
-                conflicts: row.try_get(2)?,
-                old_quiet_seconds: row.try_get(3)?,
-            },
-            None => WriteCounts::default(),
-        };
+        let noted: Option<WriteCounts> = pg::query_as(&noted).bind(run.id.0).fetch_optional(&mut *connection).await?;
+        let noted = noted.unwrap_or_default();
         Ok(match self.counters(connection, run).await? {
             Some((old, new, conflicts)) => {
                 let old_quiet_seconds = if old == noted.old { noted.old_quiet_seconds } else { 0 };
@@ -70,21 +76,20 @@ impl Ledger {
         })
     }
 
-    async fn counters(&self, connection: &mut PgConnection, run: &Run) -> Result<Option<(i64, i64, i64)>, LedgerError> {
+    async fn counters(self, connection: &mut PgConnection, run: &Run) -> Result<Option<(i64, i64, i64)>, LedgerError> {
         let names = Counters::of(&run.program.tag);
-        let row = pg::query(
-            "SELECT pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($1)), \
-                 pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($2)), \
-                 pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($3))",
-        )
-        .bind(self.schema().qualify(&names.old))
-        .bind(self.schema().qualify(&names.new))
-        .bind(self.schema().qualify(&names.conflict))
-        .fetch_one(connection)
-        .await?;
-        let counts: (Option<i64>, Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        Ok(match counts {
-            (Some(old), Some(new), Some(conflicts)) => Some((old, new, conflicts)),
+        let select = "SELECT pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($1)) AS old, \
+                        pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($2)) AS new, \
+                        pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($3)) AS conflicts";
+        let schema = self.ledger.schema();
+        let counted: Counted = pg::query_as(select)
+            .bind(schema.qualify(&names.old))
+            .bind(schema.qualify(&names.new))
+            .bind(schema.qualify(&names.conflict))
+            .fetch_one(connection)
+            .await?;
+        Ok(match counted {
+            Counted { old: Some(old), new: Some(new), conflicts: Some(conflicts) } => Some((old, new, conflicts)),
             _ => None,
         })
     }

@@ -5,13 +5,23 @@
 //! expiry. Heartbeats do not conflict with that lock. Taking over locks the row FOR UPDATE, which waits for such a
 //! transaction and afterwards makes its successors fail: a runner whose lease is gone commits nothing.
 
+mod joined;
+
 use std::time::Duration;
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use super::Ledger;
+use super::{LeaseError, Ledger};
 use crate::ident::RunId;
 use crate::pg;
+
+pub use joined::Peer;
+
+/// Who works on the runs of a ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct Leases<'l> {
+    pub(super) ledger: &'l Ledger,
+}
 
 /// How long a lease lasts without a heartbeat, in seconds. Longer than [`pg::IDLE_IN_TRANSACTION`], so that a process
 /// that was stopped in the middle of a transaction has lost it before its lease is free.
@@ -33,97 +43,59 @@ pub struct Lease {
     pub leads: bool,
 }
 
-/// Why a lease could not be taken, or was lost.
-#[derive(Debug, thiserror::Error)]
-pub enum LeaseError {
-    /// Somebody else works on the run.
-    #[error("{holder} is working on this run; its lease expires in {seconds:.0} s unless it is renewed")]
-    Held {
-        /// Host, process and time.
+pg::columns!(
+    struct Held {
         holder: String,
-        /// Seconds until it expires.
         seconds: f64,
-    },
-    /// The lease expired or was taken over.
-    #[error(
-        "the lease is lost: {holder} has taken over, or this process was suspended for longer than {LEASE_SECONDS} s"
-    )]
-    Lost {
-        /// Who has it now.
-        holder: String,
-    },
-    /// The server's error.
-    #[error("{}", pg::describe(.0))]
-    Database(#[from] sqlx::Error),
-}
+        alive: bool,
+    }
+);
 
-impl Ledger {
+impl Leases<'_> {
     /// Takes the lease of `run` for `holder`, whose heartbeats come from `connection`. A lease that has expired is free,
     /// and so is one whose holder's session is gone from the server.
     ///
     /// # Errors
     /// [`LeaseError::Held`] when somebody else works on the run.
-    pub async fn take_lease(
-        &self,
-        connection: &mut PgConnection,
-        run: RunId,
-        holder: &str,
-    ) -> Result<Lease, LeaseError> {
-        let timeouts = pg::Timeouts { lock: Duration::from_secs(10), statement: Duration::from_secs(12) };
-        pg::begin(connection, timeouts, true).await?;
-        let taken = self.take_lease_inside(connection, run, holder).await;
-        match &taken {
-            Ok(_) => pg::commit(connection).await?,
-            Err(_) => pg::rollback(connection).await,
-        }
-        taken
+    pub async fn take(self, connection: &mut PgConnection, run: RunId, holder: &str) -> Result<Lease, LeaseError> {
+        let limits = pg::Limits { lock: Duration::from_secs(10), statement: Duration::from_secs(12), durable: true };
+        pg::transaction(connection, limits, async |tx| self.take_inside(tx, run, holder).await).await
     }
 
-    async fn take_lease_inside(
-        &self,
-        connection: &mut PgConnection,
-        run: RunId,
-        holder: &str,
-    ) -> Result<Lease, LeaseError> {
-        let insert = self.sql(
+    async fn take_inside(self, connection: &mut PgConnection, run: RunId, holder: &str) -> Result<Lease, LeaseError> {
+        let insert = self.ledger.sql(
             "INSERT INTO crossfade.lease (run_id, epoch, leads, holder, backend_pid, taken_at, expires) \
              VALUES ($1, 0, true, '', 0, 'epoch', 'epoch') ON CONFLICT DO NOTHING",
         );
         pg::query(&insert).bind(run.0).execute(&mut *connection).await?;
-        let lock = self.sql(
-            "SELECT holder, EXTRACT(EPOCH FROM expires - pg_catalog.clock_timestamp())::float8, \
+        let lock = self.ledger.sql(
+            "SELECT holder, EXTRACT(EPOCH FROM expires - pg_catalog.clock_timestamp())::float8 AS seconds, \
              EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = backend_pid \
-               AND (a.backend_start IS NULL OR lease.backend_start IS NULL OR a.backend_start = lease.backend_start)) \
+               AND (a.backend_start IS NULL OR lease.backend_start IS NULL OR a.backend_start = lease.backend_start)) AS alive \
              FROM crossfade.lease WHERE run_id = $1 AND leads FOR UPDATE",
         );
-        let row = pg::query(&lock).bind(run.0).fetch_one(&mut *connection).await?;
-        let (holder_now, seconds, alive): (String, f64, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        if seconds > 0.0 && alive {
-            return Err(LeaseError::Held { holder: holder_now, seconds });
+        let now: Held = pg::query_as(&lock).bind(run.0).fetch_one(&mut *connection).await?;
+        if now.seconds > 0.0 && now.alive {
+            return Err(LeaseError::Held { holder: now.holder, seconds: now.seconds });
         }
-        let take = self.sql(
+        let take = self.ledger.sql(
             "UPDATE crossfade.lease SET epoch = DEFAULT, holder = $2, backend_pid = pg_catalog.pg_backend_pid(), \
              backend_start = (SELECT a.backend_start FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = pg_catalog.pg_backend_pid()), \
              taken_at = pg_catalog.clock_timestamp(), \
              expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) WHERE run_id = $1 AND leads RETURNING epoch",
         );
-        let epoch = pg::query(&take)
-            .bind(run.0)
-            .bind(holder)
-            .bind(LEASE_SECONDS)
-            .fetch_one(&mut *connection)
-            .await?
-            .try_get(0)?;
+        let query = pg::query_scalar(&take).bind(run.0).bind(holder).bind(LEASE_SECONDS);
+        let epoch = query.fetch_one(&mut *connection).await?;
         Ok(Lease { run, epoch, leads: true })
     }
 
     /// Renews the lease: the heartbeat. It may not revive a lease that has expired.
     ///
     /// # Errors
-    /// [`LeaseError::Lost`] when this process has lost it.
-    pub async fn renew_lease(&self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
+    /// [`LeaseError::Lost`] when it is no longer ours.
+    pub async fn renew(self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
         // The pid follows the heartbeat's connection, which may have been opened anew.
-        let renew = self.sql(
+        let renew = self.ledger.sql(
             "UPDATE crossfade.lease SET backend_pid = pg_catalog.pg_backend_pid(), \
              backend_start = (SELECT a.backend_start FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = pg_catalog.pg_backend_pid()), \
              expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) \
@@ -137,9 +109,9 @@ impl Ledger {
     /// Proves inside the open transaction that this process has the lease, and keeps it until the transaction ends.
     ///
     /// # Errors
-    /// [`LeaseError::Lost`] when this process has lost it: the transaction must be rolled back.
-    pub async fn fence(&self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
-        let fence = self.sql(
+    /// [`LeaseError::Lost`] when it is no longer ours: the transaction must be rolled back.
+    pub async fn fence(self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
+        let fence = self.ledger.sql(
             "SELECT 1 FROM crossfade.lease WHERE run_id = $1 AND epoch = $2 AND expires > pg_catalog.clock_timestamp() \
              FOR KEY SHARE",
         );
@@ -147,10 +119,10 @@ impl Ledger {
         if row.is_some() { Ok(()) } else { Err(self.lost(connection, lease).await) }
     }
 
-    /// Returns the query of [`Ledger::fence`] with its values, for a script: it says `fenced`, or nothing when the lease
+    /// Returns the query of [`Leases::fence`] with its values, for a script: it says `fenced`, or nothing when the lease
     /// is no longer ours.
-    pub(crate) fn fence_sql(&self, lease: Lease) -> String {
-        self.sql(&format!(
+    pub(crate) fn fence_sql(self, lease: Lease) -> String {
+        self.ledger.sql(&format!(
             "SELECT 'fenced'::text FROM crossfade.lease WHERE run_id = {} AND epoch = {} \
              AND expires > pg_catalog.clock_timestamp() FOR KEY SHARE",
             lease.run, lease.epoch
@@ -161,21 +133,30 @@ impl Ledger {
     ///
     /// # Errors
     /// The server's error; the lease then expires by itself.
-    pub async fn release_lease(&self, connection: &mut PgConnection, lease: Lease) -> Result<(), sqlx::Error> {
+    pub async fn release(self, connection: &mut PgConnection, lease: Lease) -> Result<(), sqlx::Error> {
         let release = self
+            .ledger
             .sql("UPDATE crossfade.lease SET expires = pg_catalog.clock_timestamp() WHERE run_id = $1 AND epoch = $2");
         pg::query(&release).bind(lease.run.0).bind(lease.epoch).execute(connection).await.map(drop)
     }
 
     /// Returns the error that names who has the lease now.
-    pub(crate) async fn lost(&self, connection: &mut PgConnection, lease: Lease) -> LeaseError {
-        let who = self.sql("SELECT holder FROM crossfade.lease WHERE run_id = $1 AND leads AND epoch <> $2");
-        match pg::query(&who).bind(lease.run.0).bind(lease.epoch).fetch_optional(connection).await {
-            Ok(row) => {
-                let holder = row.and_then(|row| row.try_get(0).ok()).unwrap_or_else(|| "nobody".to_owned());
-                LeaseError::Lost { holder }
-            }
+    pub(crate) async fn lost(self, connection: &mut PgConnection, lease: Lease) -> LeaseError {
+        let who = self.ledger.sql("SELECT holder FROM crossfade.lease WHERE run_id = $1 AND leads AND epoch <> $2");
+        match pg::query_scalar(&who).bind(lease.run.0).bind(lease.epoch).fetch_optional(connection).await {
+            Ok(holder) => LeaseError::Lost { holder: holder.unwrap_or_else(|| "nobody".to_owned()) },
             Err(error) => LeaseError::Database(error),
         }
+    }
+
+    /// Returns who leads the run with a live lease.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn holder(self, connection: &mut PgConnection, run: RunId) -> Result<Option<String>, sqlx::Error> {
+        let select = self.ledger.sql(
+            "SELECT holder FROM crossfade.lease WHERE run_id = $1 AND leads AND expires > pg_catalog.clock_timestamp()",
+        );
+        pg::query_scalar(&select).bind(run.0).fetch_optional(connection).await
     }
 }

@@ -1,12 +1,13 @@
 //! Several processes in one backfill. Whoever leads the run keeps the log; others join while rows are being filled. The
 //! lease of each says which windows are its own: those of a lease that is not there any more are free.
 
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use super::windows::{BOOKKEEPING, finish};
-use super::{LEASE_SECONDS, Lease, Ledger, LedgerError, Run};
+use super::{LEASE_SECONDS, Lease, Leases};
 use crate::ident::RunId;
+#[cfg(doc)]
+use crate::ledger::Log;
+use crate::ledger::{BOOKKEEPING, LedgerError, Run};
 use crate::pg;
 use crate::run::Entry;
 
@@ -28,39 +29,39 @@ pub struct Peer {
     pub rows: i64,
 }
 
-impl Ledger {
+pg::columns!(Peer { epoch, holder, leads, rows });
+
+impl Leases<'_> {
     /// Joins the backfill of `run` for `holder`, whose heartbeats come from `connection`. Returns `None` when no backfill is
     /// under way: the run's row is locked, so the run cannot leave its backfill without revoking this lease.
     ///
     /// # Errors
-    /// As [`Ledger::append`].
+    /// As [`Log::append`].
     pub async fn join(
-        &self,
+        self,
         connection: &mut PgConnection,
         run: &Run,
         holder: &str,
     ) -> Result<Option<Lease>, LedgerError> {
-        pg::begin(connection, BOOKKEEPING, true).await?;
-        let joined = async {
-            let lock = self.sql("SELECT 1 FROM crossfade.run WHERE id = $1 FOR NO KEY UPDATE");
-            pg::query(&lock).bind(run.id.0).execute(&mut *connection).await?;
-            if !self.state(connection, run).await?.is_filling(&run.program) {
+        pg::transaction(connection, BOOKKEEPING, async |tx| {
+            let log = self.ledger.log();
+            log.lock(tx, run.id).await?;
+            if !log.state(tx, run).await?.is_filling(&run.program) {
                 return Ok(None);
             }
-            let insert = self.sql(
+            let insert = self.ledger.sql(
                 "INSERT INTO crossfade.lease (run_id, leads, holder, backend_pid, backend_start, taken_at, expires) \
                  SELECT $1, false, $2, pg_catalog.pg_backend_pid(), \
                    (SELECT a.backend_start FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = pg_catalog.pg_backend_pid()), \
                    pg_catalog.clock_timestamp(), \
                    pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) RETURNING epoch",
             );
-            let query = pg::query(&insert).bind(run.id.0).bind(holder).bind(LEASE_SECONDS);
-            let epoch = query.fetch_one(&mut *connection).await?.try_get(0)?;
-            self.append(connection, run, &[Entry::Joined], holder).await?;
+            let query = pg::query_scalar(&insert).bind(run.id.0).bind(holder).bind(LEASE_SECONDS);
+            let epoch = query.fetch_one(&mut *tx).await?;
+            log.append(tx, run, &[Entry::Joined], holder).await?;
             Ok(Some(Lease { run: run.id, epoch, leads: false }))
-        }
-        .await;
-        finish(connection, joined).await
+        })
+        .await
     }
 
     /// Returns who works on the run with a live lease: the process that leads it first, then in the order in which they
@@ -68,65 +69,49 @@ impl Ledger {
     ///
     /// # Errors
     /// The server's error.
-    pub async fn peers(&self, connection: &mut PgConnection, run: RunId) -> Result<Vec<Peer>, LedgerError> {
-        let select = self.sql(
+    pub async fn peers(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<Peer>, LedgerError> {
+        let select = self.ledger.sql(
             "SELECT l.epoch, l.holder, l.leads, (SELECT COALESCE(pg_catalog.sum(w.rows), 0)::bigint \
-               FROM crossfade.page_window AS w WHERE w.run_id = $1 AND w.epoch = l.epoch) \
+               FROM crossfade.page_window AS w WHERE w.run_id = $1 AND w.epoch = l.epoch) AS rows \
              FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.expires > pg_catalog.clock_timestamp() \
              ORDER BY l.leads DESC, l.epoch",
         );
-        let rows = pg::query(&select).bind(run.0).fetch_all(connection).await?;
-        rows.iter().map(|row| Ok(peer(row)?)).collect()
+        Ok(pg::query_as(&select).bind(run.0).fetch_all(connection).await?)
     }
 
-    /// Returns the other processes that hold a live lease, without their rows.
-    pub(crate) async fn others(&self, connection: &mut PgConnection, lease: Lease) -> Result<Vec<Peer>, LedgerError> {
-        let select = self.sql(
-            "SELECT epoch, holder, leads, 0::bigint FROM crossfade.lease \
+    /// Returns the processes other than ours that hold a live lease, without their rows.
+    pub(crate) async fn others(self, connection: &mut PgConnection, lease: Lease) -> Result<Vec<Peer>, LedgerError> {
+        let select = self.ledger.sql(
+            "SELECT epoch, holder, leads, 0::bigint AS rows FROM crossfade.lease \
              WHERE run_id = $1 AND epoch <> $2 AND expires > pg_catalog.clock_timestamp() ORDER BY leads DESC, epoch",
         );
-        let rows = pg::query(&select).bind(lease.run.0).bind(lease.epoch).fetch_all(connection).await?;
-        rows.iter().map(|row| Ok(peer(row)?)).collect()
+        Ok(pg::query_as(&select).bind(lease.run.0).bind(lease.epoch).fetch_all(connection).await?)
     }
 
     /// Gives back the lease of a process that had joined, whether or not it was revoked meanwhile. Its windows are free.
     /// Returns the rows filled in them.
     ///
     /// # Errors
-    /// As [`Ledger::append`]; the lease then expires by itself.
+    /// As [`Log::append`]; the lease then expires by itself.
     pub async fn leave(
-        &self,
+        self,
         connection: &mut PgConnection,
         run: &Run,
         lease: Lease,
         holder: &str,
     ) -> Result<i64, LedgerError> {
-        pg::begin(connection, BOOKKEEPING, true).await?;
-        let left = async {
-            let select = self.sql(
+        pg::transaction(connection, BOOKKEEPING, async |tx| {
+            let select = self.ledger.sql(
                 "SELECT COALESCE(pg_catalog.sum(rows), 0)::bigint FROM crossfade.page_window WHERE run_id = $1 AND epoch = $2",
             );
-            let query = pg::query(&select).bind(lease.run.0).bind(lease.epoch);
-            let rows = query.fetch_one(&mut *connection).await?.try_get(0)?;
-            self.append(connection, run, &[Entry::Left { rows }], holder).await?;
-            let delete = self.sql("DELETE FROM crossfade.lease WHERE run_id = $1 AND epoch = $2 AND NOT leads");
-            pg::query(&delete).bind(lease.run.0).bind(lease.epoch).execute(&mut *connection).await?;
+            let query = pg::query_scalar(&select).bind(lease.run.0).bind(lease.epoch);
+            let rows = query.fetch_one(&mut *tx).await?;
+            self.ledger.log().append(tx, run, &[Entry::Left { rows }], holder).await?;
+            let delete = self.ledger.sql("DELETE FROM crossfade.lease WHERE run_id = $1 AND epoch = $2 AND NOT leads");
+            pg::query(&delete).bind(lease.run.0).bind(lease.epoch).execute(&mut *tx).await?;
             Ok(rows)
-        }
-        .await;
-        finish(connection, left).await
-    }
-
-    /// Returns whether anything of the current pass is not done that is not this process's own: a window of another
-    /// process, a late page, or pages that nobody has.
-    pub(crate) async fn others_fill(&self, connection: &mut PgConnection, lease: Lease) -> Result<bool, LedgerError> {
-        let select = self.sql(
-            "SELECT b.next_page < b.bound OR EXISTS (SELECT FROM crossfade.page_window AS w WHERE w.run_id = $1 \
-               AND w.pass = b.pass AND w.done_at IS NULL AND w.epoch <> $2) \
-             FROM crossfade.backfill AS b WHERE b.run_id = $1",
-        );
-        let row = pg::query(&select).bind(lease.run.0).bind(lease.epoch).fetch_optional(connection).await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
+        })
+        .await
     }
 
     /// Revokes the leases of other processes that have expired, or whose process is gone. What they had open has committed
@@ -135,13 +120,12 @@ impl Ledger {
     /// Deleting a row waits for the transactions that are past its fence. It has its own transaction, so that nobody waits for
     /// this one meanwhile.
     pub(crate) async fn remove_dead(
-        &self,
+        self,
         connection: &mut PgConnection,
         lease: Lease,
     ) -> Result<Vec<String>, LedgerError> {
-        pg::begin(connection, BOOKKEEPING, true).await?;
-        let removed = async {
-            let delete = self.sql(
+        pg::transaction(connection, BOOKKEEPING, async |tx| {
+            let delete = self.ledger.sql(
                 "DELETE FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch <> $2 \
                  AND (l.expires <= pg_catalog.clock_timestamp() \
                    OR l.expires < pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) \
@@ -150,23 +134,21 @@ impl Ledger {
                  RETURNING l.holder",
             );
             let silent = LEASE_SECONDS - SILENT_SECONDS;
-            let query = pg::query(&delete).bind(lease.run.0).bind(lease.epoch).bind(silent);
-            let rows = query.fetch_all(&mut *connection).await?;
-            rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-        }
-        .await;
-        finish(connection, removed).await
+            let query = pg::query_scalar(&delete).bind(lease.run.0).bind(lease.epoch).bind(silent);
+            Ok(query.fetch_all(&mut *tx).await?)
+        })
+        .await
     }
 
     /// Revokes the leases of all processes that have joined, inside the transaction by which the run leaves its backfill:
     /// nothing is filled into a column that later steps rename or drop. Waits for their open batches.
-    pub(super) async fn revoke_joined(&self, connection: &mut PgConnection, run: RunId) -> Result<(), LedgerError> {
-        let delete = self.sql("DELETE FROM crossfade.lease WHERE run_id = $1 AND NOT leads");
+    pub(in crate::ledger) async fn revoke_joined(
+        self,
+        connection: &mut PgConnection,
+        run: RunId,
+    ) -> Result<(), LedgerError> {
+        let delete = self.ledger.sql("DELETE FROM crossfade.lease WHERE run_id = $1 AND NOT leads");
         pg::query(&delete).bind(run.0).execute(connection).await?;
         Ok(())
     }
-}
-
-fn peer(row: &PgRow) -> Result<Peer, sqlx::Error> {
-    Ok(Peer { epoch: row.try_get(0)?, holder: row.try_get(1)?, leads: row.try_get(2)?, rows: row.try_get(3)? })
 }

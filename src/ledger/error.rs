@@ -1,0 +1,105 @@
+//! What can go wrong with the ledger.
+
+use super::{LEASE_SECONDS, SCHEMA_VERSION};
+use crate::ident::RunId;
+use crate::pg;
+use crate::run::{IllegalEntry, READABLE};
+
+/// What can go wrong with the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// A newer crossfade has been here.
+    #[error(
+        "the ledger in schema {schema} has version {found}; this crossfade knows version {SCHEMA_VERSION}. Use the newer crossfade that wrote it; nothing was changed"
+    )]
+    Newer {
+        /// The schema.
+        schema: String,
+        /// Its version.
+        found: i32,
+    },
+    /// Another version of crossfade stored this, in a format that this one does not read.
+    #[error(
+        "the {what} of run {run} is stored in format {found}; this crossfade reads {} to {}. Use the crossfade that wrote it; nothing was changed",
+        READABLE.start(),
+        READABLE.end()
+    )]
+    Format {
+        /// What.
+        what: &'static str,
+        /// Which run.
+        run: RunId,
+        /// Its format.
+        found: i32,
+    },
+    /// The schema exists but holds no ledger of ours.
+    #[error("schema {schema} exists and is not a ledger of crossfade; choose another with --ledger-schema")]
+    NotALedger {
+        /// The schema.
+        schema: String,
+    },
+    /// There is no run of this name.
+    #[error("there is no run named {name} in this database")]
+    NoSuchRun {
+        /// The name.
+        name: String,
+    },
+    /// Another run works on the column.
+    #[error("run {other} is working on column {column} of this table; finish it or roll it back first")]
+    ColumnClaimed {
+        /// The column.
+        column: String,
+        /// The other run's name.
+        other: String,
+    },
+    /// The log holds something it cannot hold.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEntry),
+    /// The lease is gone.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// What is stored cannot be read.
+    #[error("the ledger's {what} of run {run} cannot be read: {error}")]
+    Unreadable {
+        /// What.
+        what: &'static str,
+        /// Which run.
+        run: RunId,
+        /// Why.
+        error: serde_json::Error,
+    },
+    /// The server's error.
+    #[error("{}", pg::describe(.0))]
+    Database(#[from] sqlx::Error),
+}
+
+/// Why a lease could not be had or is no longer ours.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Somebody else works on the run.
+    #[error("{holder} is working on this run; its lease runs for another {seconds:.0} s unless it is renewed")]
+    Held {
+        /// Host, process and time.
+        holder: String,
+        /// Seconds until it expires.
+        seconds: f64,
+    },
+    /// Our lease expired or was taken over.
+    #[error(
+        "the lease is lost: {holder} has taken over, or this process was stopped for longer than {LEASE_SECONDS} s"
+    )]
+    Lost {
+        /// Who has it now.
+        holder: String,
+    },
+    /// The server's error.
+    #[error("{}", pg::describe(.0))]
+    Database(#[from] sqlx::Error),
+}
+
+impl LedgerError {
+    /// Refuses what is stored in a format that this version does not read.
+    pub(super) fn unless_readable(what: &'static str, run: RunId, found: i32) -> Result<(), Self> {
+        if READABLE.contains(&found) { Ok(()) } else { Err(Self::Format { what, run, found }) }
+    }
+}

@@ -1,0 +1,195 @@
+//! The runs and their logs.
+
+mod runs;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{BOOKKEEPING, Lease, Ledger, LedgerError};
+use crate::ident::RunId;
+use crate::pg;
+use crate::run::{Entry, FORMAT, Program, State};
+
+pub use runs::{NewRun, Run};
+
+/// The runs of a ledger, and the append-only log of each.
+#[derive(Debug, Clone, Copy)]
+pub struct Log<'l> {
+    pub(super) ledger: &'l Ledger,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct LoggedEntry {
+    /// Its number in the run.
+    pub seq: i64,
+    /// When, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// Who, from where.
+    pub actor: String,
+    /// The phase after it.
+    pub phase: String,
+    /// The state after it.
+    pub state: String,
+    /// What.
+    pub entry: Entry,
+}
+
+pg::columns!(
+    struct Line {
+        seq: i64,
+        at: DateTime<Utc>,
+        actor: String,
+        phase: String,
+        state: String,
+        format: i32,
+        entry: String,
+    }
+);
+
+impl Log<'_> {
+    /// Returns the log of a run, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Format`] when an entry is in a format of another version, [`LedgerError::Unreadable`] when it is
+    /// damaged.
+    pub async fn entries(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<LoggedEntry>, LedgerError> {
+        let select = self.ledger.sql(
+            "SELECT seq, at, actor, phase, state, format, entry::text AS entry FROM crossfade.event WHERE run_id = $1 ORDER BY seq",
+        );
+        let lines: Vec<Line> = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
+        let entry = |line: Line| {
+            let Line { seq, at, actor, phase, state, format, entry } = line;
+            LedgerError::unless_readable("log", run, format)?;
+            let entry =
+                serde_json::from_str(&entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
+            Ok(LoggedEntry { seq, at, actor, phase, state, entry })
+        };
+        lines.into_iter().map(entry).collect()
+    }
+
+    /// Returns the state that the log of a run adds up to.
+    ///
+    /// # Errors
+    /// [`LedgerError::Illegal`] when the log holds something it cannot hold.
+    pub async fn state(self, connection: &mut PgConnection, run: &Run) -> Result<State, LedgerError> {
+        let log = self.entries(connection, run.id).await?;
+        Ok(State::replay(&run.program, log.iter().map(|line| &line.entry))?)
+    }
+
+    /// Appends entries inside the open transaction, after the state that the log has now. Returns the new state.
+    ///
+    /// # Errors
+    /// [`LedgerError::Illegal`] when an entry cannot follow.
+    pub async fn append(
+        self,
+        connection: &mut PgConnection,
+        run: &Run,
+        entries: &[Entry],
+        actor: &str,
+    ) -> Result<State, LedgerError> {
+        self.lock(connection, run.id).await?;
+        let state = self.state(connection, run).await?;
+        self.append_to(state, connection, run.id, &run.program, entries, actor).await
+    }
+
+    /// Lets nobody else append until the open transaction ends: two appenders cannot both be next.
+    pub(super) async fn lock(self, connection: &mut PgConnection, run: RunId) -> Result<(), LedgerError> {
+        // FOR NO KEY UPDATE does not disturb the foreign keys of other tables.
+        let lock = self.ledger.sql("SELECT 1 FROM crossfade.run WHERE id = $1 FOR NO KEY UPDATE");
+        pg::query(&lock).bind(run.0).execute(connection).await?;
+        Ok(())
+    }
+
+    async fn append_to(
+        self,
+        mut state: State,
+        connection: &mut PgConnection,
+        run: RunId,
+        program: &Program,
+        entries: &[Entry],
+        actor: &str,
+    ) -> Result<State, LedgerError> {
+        let insert = self.ledger.sql(
+            "INSERT INTO crossfade.event (run_id, seq, actor, format, entry, phase, state) \
+             VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7)",
+        );
+        let was_filling = state.is_filling(program);
+        for entry in entries {
+            state = state.next(program, entry)?;
+            let json =
+                serde_json::to_string(entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
+            pg::query(&insert)
+                .bind(run.0)
+                .bind(state.seq)
+                .bind(actor)
+                .bind(FORMAT)
+                .bind(json)
+                .bind(state.phase.as_str())
+                .bind(state.word())
+                .execute(&mut *connection)
+                .await?;
+        }
+        if was_filling && !state.is_filling(program) {
+            self.ledger.leases().revoke_joined(connection, run).await?;
+        }
+        if state.is_over() {
+            let free = self.ledger.sql("DELETE FROM crossfade.claim WHERE run_id = $1");
+            pg::query(&free).bind(run.0).execute(connection).await?;
+        }
+        Ok(state)
+    }
+
+    /// Appends entries in a transaction of their own. With a lease, proves it first.
+    ///
+    /// # Errors
+    /// As [`Log::append`]; [`LeaseError::Lost`](super::LeaseError::Lost) when the lease is gone.
+    pub async fn record(
+        self,
+        connection: &mut PgConnection,
+        run: &Run,
+        lease: Option<Lease>,
+        entries: &[Entry],
+        actor: &str,
+    ) -> Result<State, LedgerError> {
+        // An entry may revoke the leases of processes whose last batch is open; one that was stopped in the middle of it
+        // loses its transaction before that.
+        let lock = pg::IDLE_IN_TRANSACTION + Duration::from_secs(2);
+        let limits = pg::Limits { lock, statement: lock + Duration::from_secs(5), durable: true };
+        pg::transaction(connection, limits, async |tx| {
+            if let Some(lease) = lease {
+                self.ledger.leases().fence(tx, lease).await?;
+            }
+            self.append(tx, run, entries, actor).await
+        })
+        .await
+    }
+
+    /// Changes live settings of a run and appends what the log says of it, in one transaction.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub async fn tune(
+        self,
+        connection: &mut PgConnection,
+        run: &Run,
+        entries: &[Entry],
+        settings: &[(String, String)],
+        actor: &str,
+    ) -> Result<(), LedgerError> {
+        pg::transaction(connection, BOOKKEEPING, async |tx| {
+            self.append(tx, run, entries, actor).await?;
+            let upsert = self.ledger.sql(
+                "INSERT INTO crossfade.setting (run_id, key, value) VALUES ($1, $2, $3) \
+                 ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value",
+            );
+            for (key, value) in settings {
+                pg::query(&upsert).bind(run.id.0).bind(key).bind(value).execute(&mut *tx).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,232 @@
+//! Registering runs and finding them again.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::PgConnection;
+
+use super::Log;
+use crate::ident::{ColumnName, PlanName, RunId};
+use crate::ledger::{BOOKKEEPING, LedgerError};
+use crate::pg;
+use crate::plan::{Change, Plan};
+use crate::run::{Entry, Estimates, FORMAT, Facts, Program, Relation, State};
+
+/// A run as the ledger keeps it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Its number.
+    pub id: RunId,
+    /// The plan's fingerprint when it began.
+    pub fingerprint: String,
+    /// The plan.
+    pub plan: Plan,
+    /// The facts it was compiled from.
+    pub facts: Facts,
+    /// Its steps.
+    pub program: Program,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// Whether the ledger stands in the database in which the run began (not in a copy of it).
+    pub same_database: bool,
+}
+
+impl Run {
+    /// Returns the plan's name, which is the run's too.
+    pub fn name(&self) -> &PlanName {
+        &self.plan.name
+    }
+}
+
+/// What registers a run.
+#[derive(Debug)]
+pub struct NewRun<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The file's text.
+    pub plan_text: &'a str,
+    /// The facts it was compiled from.
+    pub facts: &'a Facts,
+    /// Its steps.
+    pub program: &'a Program,
+}
+
+pg::columns!(
+    struct Stored {
+        id: i64,
+        format: i32,
+        fingerprint: String,
+        plan: String,
+        facts: String,
+        program: String,
+        created_at: DateTime<Utc>,
+        same_database: bool,
+    }
+);
+
+impl Log<'_> {
+    /// Registers a run and claims its columns, in one transaction. Claims of ended runs were given back when they ended.
+    ///
+    /// # Errors
+    /// [`LedgerError::ColumnClaimed`] when another run works on one of the columns.
+    pub async fn register(
+        self,
+        connection: &mut PgConnection,
+        new: &NewRun<'_>,
+        actor: &str,
+    ) -> Result<RunId, LedgerError> {
+        pg::transaction(connection, BOOKKEEPING, async |tx| {
+            pg::batch(tx, &self.ledger.sql("LOCK TABLE crossfade.claim IN SHARE ROW EXCLUSIVE MODE")).await?;
+            self.refuse_claimed(tx, new.plan).await?;
+            let run = self.insert(tx, new).await?;
+            let claim = self
+                .ledger
+                .sql("INSERT INTO crossfade.claim (table_oid, column_name, run_id) VALUES ($1::bigint::oid, $2, $3)");
+            for column in claimed(new.plan) {
+                let query = pg::query(&claim).bind(new.facts.main().oid).bind(column.as_str()).bind(run.0);
+                query.execute(&mut *tx).await?;
+            }
+            self.append_to(State::new(new.program), tx, run, new.program, &[Entry::Registered], actor).await?;
+            Ok(run)
+        })
+        .await
+    }
+
+    async fn insert(self, tx: &mut PgConnection, new: &NewRun<'_>) -> Result<RunId, LedgerError> {
+        let insert = self.ledger.sql(
+            "INSERT INTO crossfade.run (name, format, fingerprint, plan_text, plan, facts, program, database_oid) \
+             VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7::jsonb, \
+               (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())) RETURNING id",
+        );
+        let run = RunId(0);
+        let id = pg::query_scalar(&insert)
+            .bind(new.plan.name.as_str())
+            .bind(FORMAT)
+            .bind(crate::plan::fingerprint(new.plan))
+            .bind(new.plan_text)
+            .bind(written("plan", run, new.plan)?)
+            .bind(written("facts", run, new.facts)?)
+            .bind(written("program", run, new.program)?)
+            .fetch_one(&mut *tx)
+            .await?;
+        let insert = self.ledger.sql(
+            "INSERT INTO crossfade.relation (run_id, relation, table_oid, schema_name, table_name) \
+             VALUES ($1, $2::integer::smallint, $3::bigint::oid, $4, $5)",
+        );
+        for (relation, number) in new.program.relations.iter().zip(0_i32..) {
+            let Relation { table, oid } = relation;
+            let query = pg::query(&insert).bind(id).bind(number).bind(oid).bind(&table.schema).bind(&table.name);
+            query.execute(&mut *tx).await?;
+        }
+        Ok(RunId(id))
+    }
+
+    /// Refuses a plan whose columns another run works on.
+    ///
+    /// # Errors
+    /// [`LedgerError::ColumnClaimed`], naming the run.
+    pub async fn refuse_claimed(self, connection: &mut PgConnection, plan: &Plan) -> Result<(), LedgerError> {
+        let select = self.ledger.sql(
+            "SELECT run.name FROM crossfade.claim JOIN crossfade.run ON run.id = claim.run_id \
+             WHERE claim.table_oid = pg_catalog.to_regclass($1)::oid AND claim.column_name = $2",
+        );
+        for column in claimed(plan) {
+            let query = pg::query_scalar(&select).bind(plan.table.sql()).bind(column.as_str());
+            if let Some(other) = query.fetch_optional(&mut *connection).await? {
+                return Err(LedgerError::ColumnClaimed { column: column.to_string(), other });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the latest run of this name.
+    ///
+    /// # Errors
+    /// [`LedgerError::NoSuchRun`]; [`LedgerError::Format`] when another version stored it; [`LedgerError::Unreadable`] when what is stored is damaged.
+    pub async fn find(self, connection: &mut PgConnection, name: &str) -> Result<Run, LedgerError> {
+        let found = self.find_opt(connection, name).await?;
+        found.ok_or_else(|| LedgerError::NoSuchRun { name: name.to_owned() })
+    }
+
+    /// Returns the latest run of this name, or `None` when there is none, or no ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError::Format`] when another version stored it; [`LedgerError::Unreadable`] when what is stored is damaged.
+    pub async fn find_opt(self, connection: &mut PgConnection, name: &str) -> Result<Option<Run>, LedgerError> {
+        if self.ledger.version(connection).await?.is_none() {
+            return Ok(None);
+        }
+        let select = self.ledger.sql(
+            "SELECT id, format, fingerprint, plan::text AS plan, facts::text AS facts, program::text AS program, created_at, \
+             database_oid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) \
+               AS same_database \
+             FROM crossfade.run WHERE name = $1 ORDER BY id DESC LIMIT 1",
+        );
+        let found: Option<Stored> = pg::query_as(&select).bind(name).fetch_optional(connection).await?;
+        let Some(stored) = found else { return Ok(None) };
+        let id = RunId(stored.id);
+        LedgerError::unless_readable("plan", id, stored.format)?;
+        Ok(Some(Run {
+            id,
+            fingerprint: stored.fingerprint,
+            plan: read("plan", id, &stored.plan)?,
+            facts: read("facts", id, &stored.facts)?,
+            program: read("program", id, &stored.program)?,
+            created_at: stored.created_at,
+            same_database: stored.same_database,
+        }))
+    }
+
+    /// Returns the names of all runs, the latest of each name, newest first; empty where there is no ledger.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn names(self, connection: &mut PgConnection) -> Result<Vec<String>, LedgerError> {
+        if self.ledger.version(connection).await?.is_none() {
+            return Ok(vec![]);
+        }
+        let select = self.ledger.sql("SELECT name FROM crossfade.run GROUP BY name ORDER BY pg_catalog.max(id) DESC");
+        Ok(pg::query_scalar(&select).fetch_all(connection).await?)
+    }
+
+    /// Keeps what a run was predicted to cost. The first prediction counts.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn store_prediction(
+        self,
+        connection: &mut PgConnection,
+        run: RunId,
+        estimates: &Estimates,
+    ) -> Result<(), LedgerError> {
+        let insert = self.ledger.sql(
+            "INSERT INTO crossfade.prediction (run_id, estimates) VALUES ($1, $2::jsonb) ON CONFLICT (run_id) DO NOTHING",
+        );
+        let json = written("prediction", run, estimates)?;
+        pg::query(&insert).bind(run.0).bind(json).execute(connection).await?;
+        Ok(())
+    }
+
+    /// Returns what the run was predicted to cost when it was registered; `None` when nobody did.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unreadable`] when what is stored is damaged.
+    pub async fn prediction(self, connection: &mut PgConnection, run: RunId) -> Result<Option<Estimates>, LedgerError> {
+        let select = self.ledger.sql("SELECT estimates::text FROM crossfade.prediction WHERE run_id = $1");
+        let text: Option<String> = pg::query_scalar(&select).bind(run.0).fetch_optional(connection).await?;
+        text.map(|text| read("prediction", run, &text)).transpose()
+    }
+}
+
+/// Returns the columns that a run of `plan` claims.
+fn claimed(plan: &Plan) -> impl Iterator<Item = &ColumnName> {
+    plan.changes.iter().flat_map(Change::claims)
+}
+
+fn written(what: &'static str, run: RunId, value: &impl Serialize) -> Result<String, LedgerError> {
+    serde_json::to_string(value).map_err(|error| LedgerError::Unreadable { what, run, error })
+}
+
+fn read<T: DeserializeOwned>(what: &'static str, run: RunId, text: &str) -> Result<T, LedgerError> {
+    serde_json::from_str(text).map_err(|error| LedgerError::Unreadable { what, run, error })
+}

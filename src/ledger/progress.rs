@@ -1,0 +1,58 @@
+//! What the engines have done and measured.
+
+mod checks;
+mod filled;
+mod holds;
+mod passes;
+mod report;
+mod windows;
+mod writes;
+
+use sqlx::PgConnection;
+
+use super::{BOOKKEEPING, Ledger, LedgerError};
+use crate::ident::RunId;
+use crate::pg;
+use crate::run::RelationId;
+
+pub use report::{FillProgress, FillReport};
+pub(crate) use windows::{Position, Seat, Window, WindowSize};
+pub use writes::WriteCounts;
+
+/// The limits of a transaction whose loss, in a crash of the server, only means that it is done again.
+const REPEATABLE: pg::Limits = pg::Limits { durable: false, ..BOOKKEEPING };
+
+/// What was done in the runs of a ledger, by relation: passes over a table's file and windows of its pages, checks, holds,
+/// counted writes; and the live settings that the engines go by.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'l> {
+    pub(super) ledger: &'l Ledger,
+}
+
+impl Progress<'_> {
+    /// Returns the live settings of a run ([`Log::tune`](super::Log::tune) changes them).
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn settings(
+        self,
+        connection: &mut PgConnection,
+        run: RunId,
+    ) -> Result<Vec<(String, String)>, LedgerError> {
+        let select = self.ledger.sql("SELECT key, value FROM crossfade.setting WHERE run_id = $1 ORDER BY key");
+        let settings: Vec<Setting> = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
+        Ok(settings.into_iter().map(|Setting { key, value }| (key, value)).collect())
+    }
+}
+
+pg::columns!(
+    struct Setting {
+        key: String,
+        value: String,
+    }
+);
+
+/// Returns the number of a relation as the ledger's tables have it. No run has as many relations as would not fit.
+fn number(relation: RelationId) -> i16 {
+    i16::try_from(relation.0).unwrap_or(i16::MAX)
+}

@@ -1,0 +1,159 @@
+//! How far a backfill is, and what it says of itself.
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::{Progress, number};
+use crate::ident::RunId;
+use crate::ledger::{Lease, LedgerError};
+use crate::pg;
+use crate::run::{PaceReport, RelationId, TableFacts};
+
+/// How far a backfill is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FillProgress {
+    /// Pages of the current pass.
+    pub bound: i64,
+    /// Pages done, those of open windows in proportion.
+    pub done: i64,
+    /// Rows filled, in all passes.
+    pub rows: i64,
+    /// Those of them that touched no index, because the new version stayed on its page.
+    pub hot: i64,
+    /// Pages that wait for their lock.
+    pub late: i64,
+    /// Seconds since the current pass began.
+    pub seconds: f64,
+    /// What the engine reported in the last few seconds; `None` when it is not at work.
+    pub report: Option<FillReport>,
+}
+
+/// What a backfill at work says of itself, once a second.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FillReport {
+    /// Rows a second over the last few seconds.
+    pub rows_per_second: f64,
+    /// Seconds to go; `None` while there is no rate.
+    pub eta_seconds: Option<f64>,
+    /// Why it holds, with value and limit; `None` when it does not.
+    pub held_by: Option<String>,
+    /// How fast it goes, and what an application feels of it.
+    pub pace: PaceReport,
+}
+
+impl FillProgress {
+    /// Returns an estimate of all rows that have to be filled, never below those that are.
+    pub fn rows_total(&self, table: &TableFacts) -> i64 {
+        let estimate = i128::from(table.rows.max(0)) * i128::from(self.bound) / i128::from(table.pages.max(1));
+        i64::try_from(estimate).unwrap_or(i64::MAX).max(self.rows)
+    }
+
+    /// Returns the sum of two relations of a run; `self` is the one whose engine reported last.
+    fn and(self, other: Self) -> Self {
+        Self {
+            bound: self.bound + other.bound,
+            done: self.done + other.done,
+            rows: self.rows + other.rows,
+            hot: self.hot + other.hot,
+            late: self.late + other.late,
+            seconds: self.seconds.max(other.seconds),
+            report: self.report.or(other.report),
+        }
+    }
+}
+
+pg::columns!(
+    struct Row {
+        relation: i16,
+        bound: i64,
+        done: i64,
+        rows: i64,
+        hot: i64,
+        late: i64,
+        seconds: f64,
+        rows_per_second: Option<f64>,
+        eta_seconds: Option<f64>,
+        held_by: Option<String>,
+        pace: Option<Json<PaceReport>>,
+    }
+);
+
+impl From<Row> for FillProgress {
+    fn from(row: Row) -> Self {
+        let Row { bound, done, rows, hot, late, seconds, eta_seconds, held_by, .. } = row;
+        let pace = row.pace.map(|json| json.0).unwrap_or_default();
+        let report = |rows_per_second| FillReport { rows_per_second, eta_seconds, held_by, pace };
+        Self { bound, done, rows, hot, late, seconds, report: row.rows_per_second.map(report) }
+    }
+}
+
+impl Progress<'_> {
+    /// Returns how far the backfill of a run is, all its relations together, or `None` when it has not begun.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn fill(self, connection: &mut PgConnection, run: RunId) -> Result<Option<FillProgress>, LedgerError> {
+        let rows = self.fills(connection, run).await?;
+        Ok(rows.into_iter().map(FillProgress::from).reduce(FillProgress::and))
+    }
+
+    /// Returns how far the backfill of one relation is, or `None` when it has not begun.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn fill_of(
+        self,
+        connection: &mut PgConnection,
+        run: RunId,
+        relation: RelationId,
+    ) -> Result<Option<FillProgress>, LedgerError> {
+        let rows = self.fills(connection, run).await?;
+        Ok(rows.into_iter().find(|row| row.relation == number(relation)).map(FillProgress::from))
+    }
+
+    async fn fills(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<Row>, sqlx::Error> {
+        pg::query_as(&self.ledger.sql(include_str!("fill.sql"))).bind(run.0).fetch_all(connection).await
+    }
+
+    /// Lets others see how the backfill of a relation goes. Of several processes at work, the one that leads speaks for all.
+    pub(crate) async fn report(
+        self,
+        connection: &mut PgConnection,
+        lease: Lease,
+        relation: RelationId,
+        report: &FillReport,
+    ) -> Result<(), LedgerError> {
+        let update = self.ledger.sql(
+            "UPDATE crossfade.backfill SET rows_per_second = $4, eta_seconds = $5, held_by = $6, pace = $7, \
+               reported_at = pg_catalog.clock_timestamp() \
+             WHERE run_id = $1 AND relation = $2 AND EXISTS (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = $3 \
+               AND (l.leads OR NOT EXISTS (SELECT FROM crossfade.lease AS o WHERE o.run_id = $1 AND o.leads \
+                 AND o.expires > pg_catalog.clock_timestamp())))",
+        );
+        pg::query(&update)
+            .bind(lease.run.0)
+            .bind(number(relation))
+            .bind(lease.epoch)
+            .bind(report.rows_per_second)
+            .bind(report.eta_seconds)
+            .bind(report.held_by.as_deref())
+            .bind(Json(&report.pace))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_progress_of_a_run_is_the_sum_over_its_relations() {
+        let report = |rows_per_second| Some(FillReport { rows_per_second, ..FillReport::default() });
+        let one = FillProgress { bound: 10, done: 4, rows: 400, hot: 300, late: 1, seconds: 9.0, report: None };
+        let two = FillProgress { bound: 5, done: 5, rows: 50, hot: 5, late: 0, seconds: 3.0, report: report(7.0) };
+        let both = FillProgress { bound: 15, done: 9, rows: 450, hot: 305, late: 1, seconds: 9.0, report: report(7.0) };
+        assert_eq!(two.and(one), both);
+    }
+}

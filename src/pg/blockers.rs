@@ -1,0 +1,81 @@
+//! Who is in the way of a lock.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::{columns, query_as};
+use crate::event::Blocker;
+
+/// Returns who keeps the backend `pid` waiting; empty when nobody does. Roles without `pg_read_all_stats` see other
+/// roles' processes but not what they do.
+///
+/// # Errors
+/// The server's error.
+pub async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Blocker>, sqlx::Error> {
+    let found = query_as(include_str!("blockers.sql")).bind(pid).fetch_all(connection).await?;
+    Ok(found.into_iter().map(redacted).collect())
+}
+
+/// Returns the sessions other than ours that hold a lock on the table and have been in a transaction for longer than
+/// `older_than`: a strong lock would wait for them, and everybody else behind it.
+///
+/// # Errors
+/// The server's error.
+pub async fn old_holders(
+    connection: &mut PgConnection,
+    table_oid: i64,
+    older_than: Duration,
+) -> Result<Vec<Blocker>, sqlx::Error> {
+    let query = query_as(include_str!("old_holders.sql")).bind(table_oid).bind(older_than.as_secs_f64());
+    Ok(query.fetch_all(connection).await?.into_iter().map(redacted).collect())
+}
+
+columns!(Blocker { pid, user, application, state, transaction_seconds, query });
+
+fn redacted(blocker: Blocker) -> Blocker {
+    Blocker { query: blocker.query.as_deref().map(redact), ..blocker }
+}
+
+/// Replaces literals by `?`, so that no customer's data ends up in a log, and cuts long statements.
+fn redact(query: &str) -> String {
+    let mut text = String::new();
+    let mut characters = query.chars().peekable();
+    let mut after_word = false;
+    while let Some(c) = characters.next() {
+        if c == '\'' {
+            text.push('?');
+            while let Some(c) = characters.next() {
+                if c == '\'' && characters.next_if_eq(&'\'').is_none() {
+                    break;
+                }
+            }
+            after_word = true;
+        } else if c.is_ascii_digit() && !after_word {
+            text.push('?');
+            while characters.next_if(|c| c.is_ascii_alphanumeric() || *c == '.').is_some() {}
+            after_word = true;
+        } else {
+            after_word = c.is_alphanumeric() || c == '_' || c == '$' || c == '"';
+            text.push(if c.is_whitespace() { ' ' } else { c });
+        }
+    }
+    if text.chars().count() > 120 {
+        text = text.chars().take(119).chain(['…']).collect();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redact;
+
+    #[test]
+    fn literals_are_redacted() {
+        assert_eq!(
+            redact("UPDATE t1 SET a = 'O''Hara', b=12.5\nWHERE id2 = $1"),
+            "UPDATE t1 SET a = ?, b=? WHERE id2 = $1"
+        );
+        assert!(redact(&"x ".repeat(200)).chars().count() <= 120);
+    }
+}
