@@ -1,6 +1,5 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
-mod concurrent;
 mod ddl;
 mod error;
 mod forward;
@@ -12,11 +11,9 @@ mod session;
 mod status;
 mod tool;
 mod undo;
-mod work;
 
 pub use error::Error;
 pub use join::Joined;
 pub use preview::Preview;
 pub use status::Status;
 pub use tool::{Finish, Tool};
-pub use work::Work;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
+use super::Error;
 use super::gate::GuardFailed;
 use super::session::Session;
-use super::{Error, Work};
+use crate::engine::Work;
 use crate::event::{Blocker, Event};
 use crate::pg::{self, ErrorClass, Timeouts};
 use crate::run::{Entry, Gate, StepKey, Target};

@@ -1,6 +1,7 @@
 //! Why a command could not do what it was asked for.
 
 use crate::catalog::Finding;
+use crate::engine;
 use crate::event::Blocker;
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
@@ -84,7 +85,28 @@ impl From<LeaseError> for Error {
     }
 }
 
+impl From<engine::Error> for Error {
+    fn from(error: engine::Error) -> Self {
+        match error {
+            engine::Error::Interrupted => Self::Interrupted,
+            engine::Error::Ledger(error) => Self::Ledger(error),
+            engine::Error::Database(error) => Self::Database(error),
+            other => Self::Blocked { reason: other.to_string() },
+        }
+    }
+}
+
 impl Error {
+    /// Returns the error of a step for which an engine could not do its work.
+    pub(super) fn of_step(step: &StepKey, error: engine::Error) -> Self {
+        match error {
+            engine::Error::Statement { .. } | engine::Error::IndexTaken { .. } => {
+                Self::Step { step: step.clone(), error: error.to_string() }
+            }
+            other => other.into(),
+        }
+    }
+
     /// Returns the server's error at the bottom, if there is one.
     pub fn database(&self) -> Option<&sqlx::Error> {
         match self {

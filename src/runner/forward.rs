@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::ddl::{Ended, Job};
 use super::session::Session;
-use super::{Error, Work, concurrent, ddl, gate};
+use super::{Error, ddl, gate};
+use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
 use crate::run::{Action, Condition, Entry, Gate, Mode, Phase, State, Step};
@@ -82,7 +83,7 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
                 work.emit(Event::Paused);
                 was_paused = true;
             }
-            gate::sleep(work, Duration::from_millis(500)).await?;
+            work.sleep(Duration::from_millis(500)).await?;
             continue;
         }
         if was_paused {
@@ -152,7 +153,8 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
     match &step.action {
         Action::Transaction(_) => {}
         Action::Concurrent { settings, statement, builds } => {
-            concurrent::run(work, session, &step.key, settings, statement, builds.as_ref()).await?;
+            let built = build_index::run(work, &mut session.watch, &step.key, settings, statement, builds.as_ref());
+            built.await.map_err(|error| Error::of_step(&step.key, error))?;
             let missing = missing(work, session, &step.done_when).await?;
             if !missing.is_empty() {
                 return Err(Error::Step {

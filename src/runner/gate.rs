@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::Error;
 use super::session::Session;
-use super::{Error, Work};
+use crate::engine::Work;
 use crate::engine::compare::Identity;
 use crate::event::Event;
 use crate::ledger::Run;
@@ -183,7 +184,7 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
             reason: "nobody may write through the old column for a while".to_owned(),
             seconds: Some(missing as f64),
         });
-        sleep(work, Duration::from_millis(500)).await?;
+        work.sleep(Duration::from_millis(500)).await?;
     }
 }
 
@@ -216,15 +217,7 @@ pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step,
             reason: "the retired column is kept for its grace period".to_owned(),
             seconds: Some(missing.as_secs_f64()),
         });
-        sleep(work, missing.min(Duration::from_millis(500))).await?;
-    }
-}
-
-/// Sleeps unless told to stop.
-pub(super) async fn sleep(work: &Work, duration: Duration) -> Result<(), Error> {
-    tokio::select! {
-        () = tokio::time::sleep(duration) => Ok(()),
-        () = work.stop.cancelled() => Err(Error::Interrupted),
+        work.sleep(missing.min(Duration::from_millis(500))).await?;
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::Work;
+use crate::engine::Work;
 use crate::ledger::{LeaseError, lease_time};
 use crate::pg;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{Error, Tool, Work, heartbeat, session};
-use crate::engine::fill;
+use super::{Error, Tool, heartbeat, session};
+use crate::engine::{self, Work, fill};
 use crate::event::Event;
 use crate::ledger::{Lease, LeaseError, LedgerError, Run};
 use crate::pg::ErrorClass;
@@ -126,8 +126,8 @@ impl Tool {
         drop(beat);
         *rows += self.leave(run, lease).await;
         match ended {
-            Err(Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. }))) => Ok(Ended::Revoked),
-            other => other,
+            Err(engine::Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. }))) => Ok(Ended::Revoked),
+            other => Ok(other?),
         }
     }
 

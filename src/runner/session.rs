@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{Error, Work};
+use super::Error;
+use crate::engine::Work;
 use crate::event::Event;
 use crate::pg::{self, Connector, ErrorClass};
 

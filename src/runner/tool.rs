@@ -7,9 +7,9 @@ use super::forward::Until;
 use super::heartbeat::{self, Heartbeat};
 use super::preview::Preview;
 use super::status::Status;
-use super::work::CHECK_CONNECTIONS;
-use super::{Error, Work, forward, gate, preview, session, status, undo};
-use crate::engine::compare;
+
+use super::{Error, forward, gate, preview, session, status, undo};
+use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
 use crate::names::LedgerSchema;
@@ -178,7 +178,7 @@ impl Tool {
                 Ok(rows) => rows,
                 Err(error) => {
                     self.give_back(&work).await;
-                    return Err(error);
+                    return Err(error.into());
                 }
             };
             let entry = Entry::Repaired { winner, rows };

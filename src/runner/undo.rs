@@ -3,7 +3,8 @@
 use super::ddl::{Ended, Job};
 use super::forward::note;
 use super::session::Session;
-use super::{Error, Work, concurrent, ddl, gate};
+use super::{Error, ddl, gate};
+use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
 use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
@@ -133,7 +134,8 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
                 }
             }
             Action::Concurrent { settings, statement, builds } => {
-                concurrent::run(work, session, &step.key, settings, statement, builds.as_ref()).await?;
+                let built = build_index::run(work, &mut session.watch, &step.key, settings, statement, builds.as_ref());
+                built.await.map_err(|error| Error::of_step(&step.key, error))?;
             }
             // Undo is made of statements only.
             Action::Fill(_) | Action::Compare(_) | Action::Await(_) => {}

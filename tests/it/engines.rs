@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossfade::change::compile;
 use crossfade::engine::compare;
 use crossfade::engine::fill;
+use crossfade::engine::{Error, Work};
 use crossfade::event::{Event, EventSink};
 use crossfade::ledger::{LeaseError, Ledger, LedgerError, NewRun};
 use crossfade::names::LedgerSchema;
@@ -13,7 +14,6 @@ use crossfade::pg::Connector;
 use crossfade::plan::parse;
 use crossfade::pulse::Pulse;
 use crossfade::run::{Action, CompareSpec, FillSpec, Outcome, Phase, Side};
-use crossfade::runner::{Error, Work};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -889,6 +889,6 @@ async fn a_check_of_a_table_that_is_rewritten_counts_for_nothing() {
     stage.database.execute("VACUUM FULL readings").await;
     drop(rewritten);
     let error = check.await.unwrap().unwrap_err();
-    assert!(matches!(error, Error::Blocked { .. }), "{error}");
+    assert!(matches!(error, Error::Rewritten { .. }), "{error}");
     assert!(stage.check().await.unwrap().is_clean());
 }

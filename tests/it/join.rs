@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use crossfade::engine::fill;
+use crossfade::engine::{Error, Work};
 use crossfade::event;
 use crossfade::ledger::{LeaseError, Ledger, LedgerError};
 use crossfade::names::LedgerSchema;
 use crossfade::pg::{self, Connector};
 use crossfade::pulse::Pulse;
 use crossfade::run::{Action, Entry, Phase, StepKey};
-use crossfade::runner::{Error, Work};
 use crossfade::testkit::fleet;
 use crossfade::testkit::traffic::{Load, Release, Traffic};
 use nix::sys::signal::Signal;

@@ -10,18 +10,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Identity;
-
-use crate::run::Counts;
-
-use crate::run::MismatchKey;
-
-use crate::run::Outcome;
-
+use crate::engine::Error;
 use crate::event::{Event, EventSink};
 use crate::ledger::Ledger;
 use crate::pg::{self, Connector, ErrorClass};
-use crate::run::{CompareSpec, Phase, Program};
-use crate::runner::Error;
+use crate::run::{CompareSpec, Counts, MismatchKey, Outcome, Phase, Program};
 
 /// Keys of rows that are not equal are reported up to this number.
 const MAX_KEYS: usize = 20;
@@ -53,7 +46,7 @@ struct Checked {
 /// Returns the result and what it counts for. Takes ACCESS SHARE, window by window. May be dropped at any point.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Blocked`] when the table was rewritten meanwhile; the
+/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Rewritten`] when the table was rewritten meanwhile; the
 /// server's error.
 #[expect(clippy::too_many_arguments, reason = "a check needs no lease, and so no run")]
 pub async fn check(
@@ -93,9 +86,7 @@ pub async fn check(
     let mut connection = connection.ok_or(Error::Interrupted)?;
     let after = Identity::read(ledger, &mut connection, &spec.table, tag).await?;
     if after.relfilenode != identity.relfilenode {
-        let reason =
-            format!("table {} was rewritten during the check, which so counts for nothing; check again", spec.table);
-        return Err(Error::Blocked { reason });
+        return Err(Error::Rewritten { table: spec.table.clone() });
     }
     Ok((tally.outcome(start.elapsed()), identity))
 }

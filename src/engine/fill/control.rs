@@ -11,13 +11,13 @@ use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
 use super::privileged::{self, Refused};
 use super::worker::{Left, Worker};
+use crate::engine::{Error, Work};
 use crate::event::Event;
 use crate::failpoint;
 use crate::latest::Latest;
 use crate::ledger::{FillProgress, FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
 use crate::run::{Action, FillSpec, PaceReport, Phase, StepKey, What};
-use crate::runner::{Error, Work};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
 
 /// Between two looks at settings and signals.
@@ -92,8 +92,7 @@ pub(super) async fn connect(work: &Work, purpose: &str, announce: bool) -> Resul
 async fn session(work: &Work, connection: &mut PgConnection) -> Result<String, Error> {
     let plan = &work.run.plan.backfill;
     if let Some(Refused { key, said, help }) = privileged::refused(connection, plan).await?.into_iter().next() {
-        let reason = format!("the plan asks for `backfill.{key}`, which the server refuses ({said}); {help}");
-        return Err(Error::Blocked { reason });
+        return Err(Error::SettingRefused { key, said, help });
     }
     // The planner has no statistics of the new column; a TID range scan is what is wanted, always.
     Ok("SET LOCAL enable_seqscan = off; ".to_owned() + &privileged::statements(plan))
@@ -231,8 +230,7 @@ impl Control {
     async fn done(&mut self) -> Result<(), Error> {
         let work = self.shared.work.clone();
         if let Some(what) = work.ledger.uncovered(&mut self.connection, work.run.id).await? {
-            let reason = format!("the backfill came to its end, but {what}; run it again");
-            return Err(Error::Blocked { reason });
+            return Err(Error::NotCovered { what });
         }
         self.holds.at(Instant::now(), false, &Pace::Run);
         self.report_holds().await?;

@@ -13,13 +13,13 @@ use super::orders::Orders;
 use super::pace::BatchSize;
 use super::slices::{Cutter, Verdict};
 use super::strict::Strictness;
+use crate::engine::Error;
 use crate::event::{Blocker, Event};
 use crate::latest::Following;
 use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window};
 use crate::pg::{self, Connector, ErrorClass};
 use crate::plan::LongTransactions;
 use crate::run::{Entry, Slice, Values};
-use crate::runner::Error;
 use crate::throttle::{Pace, Signal};
 
 /// The longest that a batch may take that has locked all its rows first, so that it waits for nobody. It is a bound for
@@ -421,7 +421,7 @@ impl Worker {
         let (pass, began) =
             work.ledger.restart_pass(connection, work.lease, table, shared.table_oid(), window.pass).await?;
         if pass.relfilenode == 0 {
-            return Err(Error::Blocked { reason: format!("table {table} is gone") });
+            return Err(Error::TableGone { table: table.clone() });
         }
         if began {
             let message = format!(

@@ -1,17 +1,18 @@
 //! What the engines are handed: a run whose lease is held, and the ways to reach the server and the reporter.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::compare;
+use super::{Error, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
 use crate::pulse::Pulse;
 use crate::run::{CompareSpec, Outcome, Phase};
-use crate::runner::Error;
 
 /// How many connections a check reads with.
-pub(super) const CHECK_CONNECTIONS: usize = 2;
+pub(crate) const CHECK_CONNECTIONS: usize = 2;
 
 /// A run that this process works on.
 #[derive(Clone)]
@@ -47,5 +48,16 @@ impl Work {
     /// Emits an event.
     pub fn emit(&self, event: Event) {
         (self.sink)(event);
+    }
+
+    /// Sleeps.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when told to stop meanwhile.
+    pub(crate) async fn sleep(&self, time: Duration) -> Result<(), Error> {
+        tokio::select! {
+            () = tokio::time::sleep(time) => Ok(()),
+            () = self.stop.cancelled() => Err(Error::Interrupted),
+        }
     }
 }
