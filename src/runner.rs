@@ -12,7 +12,7 @@ mod status;
 mod tool;
 mod undo;
 
-pub use error::Error;
+pub use error::{Error, NoJoin, NotYet};
 pub use join::Joined;
 pub use preview::Preview;
 pub use status::Status;

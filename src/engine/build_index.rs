@@ -35,7 +35,7 @@ pub(crate) async fn run(
         let mut own = work.connector.connect("build").await?;
         prepare(&mut own, settings).await?;
         if let Some(index) = builds {
-            drop_unfinished(work, watch, &mut own, index).await?;
+            drop_unfinished(work, watch, &mut own, step, index).await?;
         }
         let pid = pg::backend_pid(&mut own).await?;
         let ended = {
@@ -71,7 +71,8 @@ pub(crate) async fn run(
                     drop_index(&mut own, index).await?;
                 }
                 if !(class == ErrorClass::Contention || built_by_another) || attempt >= TRIES {
-                    return Err(Error::Statement { statement: statement.to_owned(), error });
+                    let (step, statement) = (step.clone(), statement.to_owned());
+                    return Err(Error::Statement { step, statement, error });
                 }
             }
         }
@@ -103,6 +104,7 @@ async fn drop_unfinished(
     work: &Work,
     watch: &mut PgConnection,
     own: &mut PgConnection,
+    step: &StepKey,
     index: &IndexName,
 ) -> Result<(), Error> {
     loop {
@@ -111,7 +113,7 @@ async fn drop_unfinished(
         let (valid, builder): (bool, Option<i32>) = (row.try_get(0)?, row.try_get(1)?);
         match builder {
             // The step loop adopts a valid index, so it is not one of ours that stands here.
-            None if valid => return Err(Error::IndexTaken { index: index.sql() }),
+            None if valid => return Err(Error::IndexTaken { step: step.clone(), index: index.sql() }),
             None => return drop_index(own, index).await,
             Some(pid) => {
                 work.emit(Event::Waiting {

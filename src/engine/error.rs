@@ -3,6 +3,7 @@
 use crate::ident::TableName;
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
+use crate::run::StepKey;
 
 /// Why an engine could not finish. What it did before that is recorded.
 #[derive(Debug, thiserror::Error)]
@@ -57,14 +58,18 @@ pub enum Error {
         statement_timeout: String,
     },
     /// An index of the name exists that is not the one to be built.
-    #[error("an index {index} exists and does not belong to this step")]
+    #[error("an index {index} exists and does not belong to step {step}")]
     IndexTaken {
+        /// The step that would build it.
+        step: StepKey,
         /// The index, with its schema.
         index: String,
     },
     /// A statement failed, again and again where that might help.
-    #[error("{}; the statement was: {statement}", pg::describe(.error))]
+    #[error("step {step} failed: {}; the statement was: {statement}", pg::describe(.error))]
     Statement {
+        /// The step.
+        step: StepKey,
         /// The statement.
         statement: String,
         /// What the server said.

@@ -137,10 +137,7 @@ async fn inside(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duratio
                 }
                 ErrorClass::Connection => return Err(error.into()),
                 ErrorClass::Refused | ErrorClass::Other => {
-                    return Err(Error::Step {
-                        step: job.step.clone(),
-                        error: format!("{}; the statement was: {statement}", pg::describe(&error)),
-                    });
+                    return Err(Error::failed(job.step, statement, &error));
                 }
             },
         }

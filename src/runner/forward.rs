@@ -58,16 +58,9 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
                 return Ok(());
             }
             Mode::Undoing(_) => {
-                return Err(Error::Blocked {
-                    reason: format!(
-                        "run {0} is being rolled back; finish that first: crossfade rollback {0}",
-                        work.run.name()
-                    ),
-                });
+                return Err(Error::RollingBack { name: work.run.name().clone() });
             }
-            Mode::RolledBack => {
-                return Err(Error::Blocked { reason: format!("run {} was rolled back", work.run.name()) });
-            }
+            Mode::RolledBack => return Err(Error::RolledBack { name: work.run.name().clone() }),
             Mode::New | Mode::Forward | Mode::Failed | Mode::Drifted => {}
         }
         let reached = match until {
@@ -154,7 +147,7 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
         Action::Transaction(_) => {}
         Action::Concurrent { settings, statement, builds } => {
             let built = build_index::run(work, &mut session.watch, &step.key, settings, statement, builds.as_ref());
-            built.await.map_err(|error| Error::of_step(&step.key, error))?;
+            built.await?;
             let missing = missing(work, session, &step.done_when).await?;
             if !missing.is_empty() {
                 return Err(Error::Step {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Error;
 use super::session::Session;
+use super::{Error, NotYet};
 use crate::engine::Work;
 use crate::engine::compare::Identity;
 use crate::event::Event;
@@ -20,12 +20,7 @@ pub(super) const MENDS: u32 = 5;
 
 /// Returns the error of a step whose guards do not come to hold.
 pub(super) fn will_not_hold(step: &Step) -> Error {
-    Error::Blocked {
-        reason: format!(
-            "what step {} needs was made to hold {MENDS} times and did not last until its transaction: is somebody else changing the table or its trigger?",
-            step.key
-        ),
-    }
+    Error::DoesNotLast { step: step.key.clone(), tries: MENDS }
 }
 
 /// A guard that did not hold.
@@ -124,14 +119,15 @@ pub(super) async fn check(
 /// Makes a failed guard hold, where that is ours to do.
 ///
 /// # Errors
-/// [`Error::Mismatch`], or [`Error::Blocked`] with what a person has to do.
+/// [`Error::Mismatch`], or what a person has to do.
 pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed: GuardFailed) -> Result<(), Error> {
     match failed {
         GuardFailed::NotVerified => {
             let before = work.run.program.steps.iter().take_while(|s| s.key != step.key);
-            let spec = before.filter_map(|s| if let Action::Compare(spec) = &s.action { Some(spec) } else { None }).last();
+            let spec =
+                before.filter_map(|s| if let Action::Compare(spec) = &s.action { Some(spec) } else { None }).last();
             let Some(spec) = spec else {
-                return Err(Error::Blocked { reason: format!("step {} needs a check that the run does not have", step.key) });
+                return Err(Error::NoCheck { step: step.key.clone() });
             };
             let outcome = check(work, session, spec, step.key.phase, None).await?;
             if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
@@ -140,18 +136,11 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
             let quiet = step.needs.iter().find_map(|g| if let Gate::Quiet { quiet } = g { Some(*quiet) } else { None });
             await_quiet(work, session, quiet.unwrap_or_default()).await
         }
-        GuardFailed::Dependants(names) => Err(Error::Blocked {
-            reason: format!(
-                "the old column cannot be dropped, because this hangs on it: {}; move or drop it, then run again",
-                names.join(", ")
-            ),
-        }),
+        GuardFailed::Dependants(names) => Err(Error::Dependants { names }),
         GuardFailed::NotWaitedFor(gate) => {
             Err(Error::Step { step: step.key.clone(), error: format!("it is not so that {gate}") })
         }
-        GuardFailed::WrittenThroughNew => Err(Error::Blocked {
-            reason: "rows are being written through the new column, and a value of it may have no way back; stop the new release, then roll back again".to_owned(),
-        }),
+        GuardFailed::WrittenThroughNew => Err(Error::WrittenMeanwhile),
     }
 }
 
@@ -159,7 +148,7 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
 /// the wait: the old release is still there.
 ///
 /// # Errors
-/// [`Error::Blocked`] when a write was seen.
+/// [`NotYet::Quiet`] when a write was seen.
 pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Duration) -> Result<(), Error> {
     let mut first = None;
     loop {
@@ -170,14 +159,7 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
         }
         let before = *first.get_or_insert(counts.old);
         if counts.old > before {
-            return Err(Error::Blocked {
-                reason: format!(
-                    "{} write(s) came through the old column while we waited for {} without any ({} since the run began); stop the releases that still use it, then run again",
-                    counts.old - before,
-                    humantime::format_duration(quiet),
-                    counts.old
-                ),
-            });
+            return Err(Error::NotYet(NotYet::Quiet { quiet, writes: counts.old - before, total: counts.old }));
         }
         #[expect(clippy::cast_precision_loss, reason = "seconds of a wait")]
         work.emit(Event::Waiting {
@@ -191,7 +173,7 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
 /// Waits until the step before `step` has been done for `grace`.
 ///
 /// # Errors
-/// [`Error::Blocked`] when that is more than a minute away.
+/// [`NotYet::Grace`] when that is more than a minute away.
 pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, grace: Duration) -> Result<(), Error> {
     loop {
         let log = work.ledger.log(&mut session.main, work.run.id).await?;
@@ -204,14 +186,7 @@ pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step,
         let passed = (now - since).to_std().unwrap_or_default();
         let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
         if missing > SHORT_WAIT {
-            let until = now + missing;
-            return Err(Error::Blocked {
-                reason: format!(
-                    "the old column is retired and in sync; it is kept until {} ({} to go). Run again then; until then `crossfade rollback` brings it back",
-                    until.format("%Y-%m-%d %H:%M UTC"),
-                    humantime::format_duration(Duration::from_secs(missing.as_secs()))
-                ),
-            });
+            return Err(Error::NotYet(NotYet::Grace { until: now + missing, left: missing }));
         }
         work.emit(Event::Waiting {
             reason: "the retired column is kept for its grace period".to_owned(),
@@ -239,7 +214,8 @@ pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r Compar
     };
     let mut steps = phase.into_iter().flat_map(|phase| run.program.steps_of(phase));
     let spec = steps.find_map(|step| if let Action::Compare(spec) = &step.action { Some(spec) } else { None });
-    spec.ok_or_else(|| Error::Blocked {
-        reason: format!("run {} has not got both columns now, so there is nothing to compare", run.name()),
+    spec.ok_or_else(|| Error::NothingToCompare {
+        name: run.name().clone(),
+        yet_to_come: !state.is_over() && !done(Phase::Contract, What::Drop),
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{Error, Tool, heartbeat, session};
+use super::{Error, NoJoin, Tool, heartbeat, session};
 use crate::engine::{self, Work, fill};
 use crate::event::Event;
 use crate::ledger::{Lease, LeaseError, LedgerError, Run};
@@ -38,8 +38,10 @@ enum Standing<'r> {
     Wait(String),
     /// The backfill is over.
     Past,
+    /// Somebody paused it.
+    Paused,
     /// It cannot be joined as things stand, and why.
-    Never(String),
+    Never(NoJoin),
 }
 
 /// Why a process does not fill rows any more.
@@ -56,8 +58,8 @@ impl Tool {
     /// May be cancelled by the tool's token. A process that was taken for dead joins again once it finds out.
     ///
     /// # Errors
-    /// [`Error::Blocked`] when the run is paused, failed, drifted, being rolled back or rolled back; those of
-    /// [`fill::run`], but for a lost lease.
+    /// [`Error::Paused`]; [`Error::CannotJoin`] when the run failed, drifted, is being rolled back or was rolled back; those
+    /// of [`fill::run`], but for a lost lease.
     pub async fn join(&self, plan: &Plan) -> Result<Joined, Error> {
         let run = self.find(plan.name.as_str()).await?;
         session::refuse_pooler(&self.connector).await?;
@@ -82,7 +84,8 @@ impl Tool {
             };
             match standing(&run, &state, waited) {
                 Standing::Past => return Ok(joined(rows)),
-                Standing::Never(reason) => return Err(Error::Blocked { reason }),
+                Standing::Paused => return Err(Error::Paused { name: run.name().clone() }),
+                Standing::Never(why) => return Err(Error::CannotJoin { why }),
                 Standing::Wait(reason) => {
                     (self.sink)(Event::Waiting { reason, seconds: None });
                     self.sleep(LOOK_AGAIN).await?;
@@ -160,23 +163,20 @@ impl Tool {
 /// a pause is sat out.
 fn standing<'r>(run: &'r Run, state: &State, waited: bool) -> Standing<'r> {
     let (name, program) = (run.name(), &run.program);
+    let named = || name.clone();
     let Some(step) = program.steps.iter().find(|step| matches!(step.action, Action::Fill(_))) else {
-        return Standing::Never(format!("run {name} has no backfill"));
+        return Standing::Never(NoJoin::NoBackfill { name: named() });
     };
-    let error = || state.error.as_deref().unwrap_or("see crossfade history");
+    let error = || state.error.clone().unwrap_or_else(|| "see crossfade history".to_owned());
     match state.mode {
-        Mode::RolledBack => Standing::Never(format!("run {name} was rolled back: there is no backfill to join")),
+        Mode::RolledBack => Standing::Never(NoJoin::RolledBack { name: named() }),
         Mode::Undoing(Some(phase)) => Standing::Wait(format!("run {name} is being taken back to the end of {phase}")),
-        Mode::Undoing(None) => {
-            Standing::Never(format!("run {name} is being rolled back: there is no backfill to join"))
-        }
+        Mode::Undoing(None) => Standing::Never(NoJoin::RollingBack { name: named() }),
         _ if state.done.contains(&step.key) => Standing::Past,
         Mode::Done => Standing::Past,
-        Mode::Failed => Standing::Never(format!("run {name} failed: {}", error())),
-        Mode::Drifted => Standing::Never(format!("the database is not as run {name} expects it: {}", error())),
-        Mode::New | Mode::Forward if state.paused && !waited => {
-            Standing::Never(format!("run {name} is paused; go on with: crossfade resume {name}"))
-        }
+        Mode::Failed => Standing::Never(NoJoin::Failed { name: named(), error: error() }),
+        Mode::Drifted => Standing::Never(NoJoin::Drifted { name: named(), error: error() }),
+        Mode::New | Mode::Forward if state.paused && !waited => Standing::Paused,
         Mode::New | Mode::Forward if state.is_filling(program) => Standing::Filling(step),
         Mode::New | Mode::Forward => {
             Standing::Wait(format!("run {name} is in {}; its backfill has not begun", state.phase))

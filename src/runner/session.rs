@@ -49,11 +49,7 @@ impl Session {
                 Err(error) => last = pg::describe(&error),
             }
         }
-        Err(Error::Blocked {
-            reason: format!(
-                "the server has been away for a minute ({last}); run again when it is back, nothing is lost"
-            ),
-        })
+        Err(Error::Unreachable { last })
     }
 }
 
@@ -62,7 +58,7 @@ impl Session {
 /// of a pooler can be seen on one backend, or one client on two.
 ///
 /// # Errors
-/// [`Error::Blocked`] when there is a pooler.
+/// [`Error::Pooler`] when there is a pooler.
 pub(super) async fn refuse_pooler(connector: &Connector) -> Result<(), Error> {
     let mut first = connector.connect("probe").await?;
     let mut second = connector.connect("probe").await?;
@@ -72,9 +68,7 @@ pub(super) async fn refuse_pooler(connector: &Connector) -> Result<(), Error> {
     let after = pg::backend_pid(&mut first).await?;
     pg::rollback(&mut second).await;
     if before == other || before != after {
-        return Err(Error::Blocked {
-            reason: "this connection goes through a transaction pooler; give crossfade a direct connection to PostgreSQL (the applications may keep the pooler)".to_owned(),
-        });
+        return Err(Error::Pooler);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::heartbeat::{self, Heartbeat};
 use super::preview::Preview;
 use super::status::Status;
 
-use super::{Error, forward, gate, preview, session, status, undo};
+use super::{Error, NotYet, forward, gate, preview, session, status, undo};
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
@@ -159,7 +159,7 @@ impl Tool {
     /// Compares all rows and records the result; first repairs those that differ, if told which side wins.
     ///
     /// # Errors
-    /// [`Error::Blocked`] when the run has not got both columns; a mismatch is a result, not an error.
+    /// [`Error::NothingToCompare`] when the run has not got both columns; a mismatch is a result, not an error.
     pub async fn verify(&self, name: &str, repair: Option<Side>) -> Result<Outcome, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.find(&mut connection, name).await?;
@@ -167,11 +167,9 @@ impl Tool {
         let spec = gate::current_spec(&run, &state)?.clone();
         if let Some(winner) = repair {
             if !run.program.fills().all(|(step, _)| state.is_done(&step.key)) {
-                let reason =
-                    format!("the backfill of run {name} is not done: rows that it has not filled yet need no repair");
-                return Err(Error::Blocked { reason });
+                return Err(Error::NotFilledYet { name: run.name().clone() });
             }
-            let (work, beat) = self.work(run.clone()).await?;
+            let (work, beat) = self.work(run.clone(), false).await?;
             let repaired = compare::repair(&work, &spec, winner).await;
             drop(beat);
             let rows = match repaired {
@@ -240,17 +238,19 @@ impl Tool {
     /// Changes live settings of the run; a running backfill follows before its next batch.
     ///
     /// # Errors
-    /// [`Error::Blocked`] naming the setting that does not exist or the value that it cannot take.
+    /// [`Error::Misconfigured`] naming the setting that does not exist or the value that it cannot take.
     pub async fn tune(&self, name: &str, settings: &[(String, String)]) -> Result<(), Error> {
         for (key, value) in settings {
-            crate::plan::settings::check(key, value)
-                .map_err(|wrong| Error::Blocked { reason: format!("{wrong}; {}", wrong.help) })?;
+            crate::plan::settings::check(key, value).map_err(|wrong| Error::Misconfigured {
+                key: key.clone(),
+                reason: format!("{wrong}; {}", wrong.help),
+            })?;
         }
         let mut connection = self.connect().await?;
         let run = self.ledger.find(&mut connection, name).await?;
         if run.plan.throttle.probe.is_none() && settings.iter().any(|(key, value)| key == "probe" && value != "off") {
             let reason = format!("the plan of run {name} has no probe query, so there is nothing to limit");
-            return Err(Error::Blocked { reason });
+            return Err(Error::Misconfigured { key: "probe".to_owned(), reason });
         }
         let entry = |(key, value): &(String, String)| Entry::Tuned { key: key.clone(), value: value.clone() };
         let entries: Vec<_> = settings.iter().map(entry).collect();
@@ -261,10 +261,10 @@ impl Tool {
     /// Takes the run back to the end of `to`, or to before it began. No write made through either column is lost.
     ///
     /// # Errors
-    /// [`Error::Blocked`] past a point of no return, or when a value has no way back.
+    /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back.
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
-        let (work, beat) = self.work(run).await?;
+        let (work, beat) = self.work(run, false).await?;
         let result = tokio::select! {
             result = undo::back(&work, to) => result,
             () = beat.lost.cancelled() => Err(lost()),
@@ -335,26 +335,20 @@ impl Tool {
                 None => false,
             };
             if !done {
-                let reason = format!("plan {} requires plan {required}, which is not done in this database", plan.name);
-                return Err(Error::Blocked { reason });
+                return Err(Error::NotYet(NotYet::Plans { plan: plan.name.clone(), required: required.clone() }));
             }
         }
         Ok(())
     }
 
-    /// Takes the lease of `run`, on the connection that keeps it: a lease whose session is gone is free.
-    async fn work(&self, run: Run) -> Result<(Work, Heartbeat), Error> {
+    /// Takes the lease of `run`, of which the log says whether it is `filling` rows, on the connection that keeps it: a lease whose session is gone is free.
+    async fn work(&self, run: Run, filling: bool) -> Result<(Work, Heartbeat), Error> {
         session::refuse_pooler(&self.connector).await?;
         let mut connection = self.connector.connect("heartbeat").await?;
         let lease = match self.ledger.take_lease(&mut connection, run.id, &self.actor).await {
             Ok(lease) => lease,
             Err(LeaseError::Held { holder, seconds }) => {
-                return Err(Error::Blocked {
-                    reason: format!(
-                        "{holder} is working on run {}; if that process is gone, its lease expires in {seconds:.0} s",
-                        run.name()
-                    ),
-                });
+                return Err(Error::Held { name: run.name().clone(), holder, seconds, filling });
             }
             Err(error) => return Err(error.into()),
         };
@@ -379,19 +373,11 @@ impl Tool {
             return self.finish(&run, &[]).await;
         }
         if state.paused {
-            let name = run.name();
-            return Err(Error::Blocked {
-                reason: format!("run {name} is paused; go on with: crossfade resume {name}"),
-            });
+            return Err(Error::Paused { name: run.name().clone() });
         }
         drop(connection);
         let filling = state.is_filling(&run.program);
-        let (work, beat) = self.work(run).await.map_err(|error| match error {
-            Error::Blocked { reason } if filling => {
-                Error::Blocked { reason: format!("{reason}. To help it fill rows: crossfade run PLAN --join") }
-            }
-            error => error,
-        })?;
+        let (work, beat) = self.work(run, filling).await?;
         let result = tokio::select! {
             result = forward::forward(&work, until) => result,
             () = beat.lost.cancelled() => Err(lost()),

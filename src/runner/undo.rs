@@ -12,7 +12,7 @@ use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
 /// Takes the run back to the end of `to`, or to before it began.
 ///
 /// # Errors
-/// [`Error::Blocked`] past a point of no return, or when a write made through the new column would be lost.
+/// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a write made through the new column would be lost.
 pub(super) async fn back(work: &Work, to: Option<Phase>) -> Result<(), Error> {
     let mut session = Session::open(&work.connector).await?;
     loop {
@@ -31,11 +31,7 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
         Mode::Undoing(other) if other == to => {}
         _ => {
             if let Some(to) = to.filter(|to| !program.is_before(*to, state.phase)) {
-                let reason = format!(
-                    "the run is in {}; it can go back to the end of an earlier phase, not of {to}",
-                    state.phase
-                );
-                return Err(Error::Blocked { reason });
+                return Err(Error::NotEarlier { phase: state.phase, to });
             }
             refuse_point_of_no_return(work, &state, to)?;
             refuse_loss(work, &state, to).await?;
@@ -84,11 +80,7 @@ async fn prove_nothing_only_new(work: &Work, spec: &crate::run::CompareSpec, pha
     let (outcome, _) = work.check(spec, phase).await?;
     let only_new = outcome.counts.only_new;
     if only_new > 0 {
-        return Err(Error::Blocked {
-            reason: format!(
-                "{only_new} row(s) hold a value in the new column that has no way back, and rolling back would lose it; write the old column of those rows (they are the ones where it is empty), then roll back again"
-            ),
-        });
+        return Err(Error::WouldLose { rows: only_new });
     }
     if outcome.counts.different > 0 { Err(Error::Mismatch(outcome)) } else { Ok(()) }
 }
@@ -135,7 +127,7 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
             }
             Action::Concurrent { settings, statement, builds } => {
                 let built = build_index::run(work, &mut session.watch, &step.key, settings, statement, builds.as_ref());
-                built.await.map_err(|error| Error::of_step(&step.key, error))?;
+                built.await?;
             }
             // Undo is made of statements only.
             Action::Fill(_) | Action::Compare(_) | Action::Await(_) => {}

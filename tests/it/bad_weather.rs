@@ -7,7 +7,7 @@ use crossfade::testkit::fleet;
 
 use crossfade::plan::Plan;
 use crossfade::run::Phase;
-use crossfade::runner::Error;
+use crossfade::runner::{Error, NotYet};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::{Cli, Database, PgBouncer, Proxy, own_server, server, tool, wait_for};
@@ -294,7 +294,7 @@ async fn an_old_release_that_still_writes_keeps_its_column() {
         }
     });
     let error = tool.run(&plan, &text, None).await.unwrap_err();
-    assert!(matches!(error, Error::Blocked { .. }), "{error:?}");
+    assert!(matches!(error, Error::NotYet(NotYet::Quiet { writes: 1.., .. })), "{error:?}");
     assert!(error.to_string().contains("came through the old column"), "{error}");
     let status = tool.status("vehicle-status").await.unwrap();
     assert_eq!((status.phase, status.old_quiet_seconds), (Phase::Switch, Some(0)));
@@ -315,7 +315,7 @@ async fn during_the_grace_period_the_old_column_is_kept_in_sync_and_can_come_bac
     let (plan, text) = plan(&[("grace: 0s", "grace: 1h")]);
     let tool = tool(&database.url);
     let error = tool.run(&plan, &text, None).await.unwrap_err();
-    assert!(matches!(error, Error::Blocked { .. }), "{error:?}");
+    assert!(matches!(error, Error::NotYet(NotYet::Grace { .. })), "{error:?}");
     assert!(error.to_string().contains("59m") && error.to_string().contains("UTC"), "{error}");
     // The application sees the end state, by name, but for the retired column.
     database

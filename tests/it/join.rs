@@ -579,7 +579,7 @@ async fn a_transaction_pooler_is_refused() {
     let stage = Stage::new().await;
     let Some(pooler) = PgBouncer::before(server()).await else { return };
     let output = Cli::new(&pooler.url(&stage.database.name)).args(["run", stage.plan(), "--join"]).run().await;
-    assert!(output.code == Some(5) && output.stderr.contains("pooler"), "{output:#?}");
+    assert!(output.code == Some(2) && output.stderr.contains("pooler"), "{output:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
