@@ -12,6 +12,8 @@ mod phase;
 mod prediction;
 mod program;
 mod relation;
+mod signal;
+mod standing;
 mod state;
 
 pub use compare::{CompareSpec, Pair, Side};
@@ -22,11 +24,13 @@ pub use facts::{
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};
 pub use filled::Filled;
-pub use holds::{HoldTime, PaceReport};
+pub use holds::{Cause, HeldBy, HoldTime, Level, PaceReport};
 pub use key::{BadStepKey, StepKey, What};
 pub use outcome::{Counts, MismatchKey, Outcome};
 pub use phase::{Phase, UnknownPhase};
 pub use prediction::{Estimates, Machine, Orders, PlannedPace, Prediction, Range};
 pub use program::{Action, Condition, Gate, IndexName, Is, Program, Step, Target, Undo};
 pub use relation::{Relation, RelationId};
+pub use signal::{RELEASE, Signal};
+pub use standing::{Standing, WaitingFor};
 pub use state::{IllegalEntry, Mode, State};

@@ -94,10 +94,9 @@ impl Shown {
     }
 
     fn over(&self) -> bool {
-        let over = |status: &Status| matches!(status.state.as_str(), "done" | "rolled_back");
         match self {
-            Self::One(status) => over(status),
-            Self::All(all) => all.iter().all(over),
+            Self::One(status) => status.state.is_over(),
+            Self::All(all) => all.iter().all(|status| status.state.is_over()),
         }
     }
 }

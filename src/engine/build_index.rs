@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, Row as _};
 
 use super::{Error, Work};
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::pg::{self, ErrorClass};
 use crate::run::{IndexName, StepKey};
 
@@ -116,10 +116,8 @@ async fn drop_unfinished(
             None if valid => return Err(Error::IndexTaken { step: step.clone(), index: index.sql() }),
             None => return drop_index(own, index).await,
             Some(pid) => {
-                work.emit(Event::Waiting {
-                    reason: format!("process {pid} is still building index {}", index.name),
-                    seconds: None,
-                });
+                let wait = Wait::IndexBuild { pid, index: index.name.clone() };
+                work.emit(Event::Waiting { wait, seconds: None });
                 work.sleep(WATCH).await?;
             }
         }

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row};
 use super::{Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
-use crate::run::HoldTime;
+use crate::run::{Cause, HoldTime};
 use crate::throttle::Delta;
 
 impl Ledger {
@@ -34,7 +34,7 @@ impl Ledger {
         );
         pg::query(&upsert)
             .bind(run.0)
-            .bind(deltas.iter().map(|delta| delta.signal.to_owned()).collect::<Vec<_>>())
+            .bind(deltas.iter().map(|delta| delta.signal.name().to_owned()).collect::<Vec<_>>())
             .bind(deltas.iter().map(|delta| delta.times).collect::<Vec<_>>())
             .bind(deltas.iter().map(|delta| delta.seconds).collect::<Vec<_>>())
             .bind(deltas.iter().map(|delta| delta.slowed_seconds).collect::<Vec<_>>())
@@ -56,17 +56,19 @@ impl Ledger {
         );
         let rows = pg::query(&select).bind(run.0).fetch_all(connection).await?;
         let hold = |row: &sqlx::postgres::PgRow| {
-            Ok(HoldTime {
-                signal: row.try_get(0)?,
+            // A signal that only a newer crossfade knows.
+            let Some(signal) = Cause::named(row.try_get(0)?) else { return Ok(None) };
+            Ok(Some(HoldTime {
+                signal,
                 times: row.try_get(1)?,
                 seconds: row.try_get(2)?,
                 slowed_seconds: row.try_get(3)?,
                 worst: row.try_get(4)?,
                 limit: row.try_get(5)?,
                 last_at: row.try_get(6)?,
-            })
+            }))
         };
-        rows.iter().map(hold).collect()
+        rows.iter().filter_map(|row| hold(row).transpose()).collect()
     }
 
     /// Makes the row that the latency probe of the session `client` writes, and removes those of sessions that are gone.

@@ -439,7 +439,7 @@ impl Ledger {
                 .bind(actor.to_owned())
                 .bind(json)
                 .bind(state.phase.as_str())
-                .bind(state.word())
+                .bind(state.standing().as_str())
                 .execute(&mut *connection)
                 .await?;
         }

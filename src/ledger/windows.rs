@@ -9,7 +9,7 @@ use super::{Lease, Ledger, LedgerError};
 use crate::engine::fill::Method;
 use crate::ident::{RunId, TableName};
 use crate::pg;
-use crate::run::{PaceReport, Slice, TableFacts};
+use crate::run::{HeldBy, PaceReport, Slice, TableFacts};
 
 /// How long our own bookkeeping may wait for another worker's.
 pub(super) const BOOKKEEPING: pg::Timeouts =
@@ -112,8 +112,8 @@ pub struct FillReport {
     pub rows_per_second: f64,
     /// Seconds to go; `None` while there is no rate.
     pub eta_seconds: Option<f64>,
-    /// Why it holds, with value and limit; `None` when it does not.
-    pub held_by: Option<String>,
+    /// What it stands still for; `None` when it does not.
+    pub held_by: Option<HeldBy>,
     /// How fast it goes, and what an application feels of it.
     pub pace: PaceReport,
 }
@@ -380,9 +380,8 @@ impl Ledger {
         let row = pg::query(&self.sql(include_str!("progress.sql"))).bind(run.0).fetch_optional(connection).await?;
         let progress = |row: PgRow| {
             let rate: Option<f64> = row.try_get(6)?;
-            let (eta_seconds, held_by) = (row.try_get(7)?, row.try_get(8)?);
-            let pace =
-                row.try_get::<Option<sqlx::types::Json<PaceReport>>, _>(9)?.map(|json| json.0).unwrap_or_default();
+            let (eta_seconds, held_by) = (row.try_get(7)?, said(&row, 8)?);
+            let pace = said(&row, 9)?.unwrap_or_default();
             Ok(FillProgress {
                 bound: row.try_get(0)?,
                 done: row.try_get(1)?,
@@ -415,7 +414,7 @@ impl Ledger {
             .bind(lease.epoch)
             .bind(report.rows_per_second)
             .bind(report.eta_seconds)
-            .bind(report.held_by.clone())
+            .bind(report.held_by.map(sqlx::types::Json))
             .bind(sqlx::types::Json(report.pace.clone()))
             .execute(connection)
             .await?;
@@ -435,6 +434,12 @@ pub(super) async fn finish<T>(connection: &mut PgConnection, result: Result<T, L
             Err(error)
         }
     }
+}
+
+/// Returns what an engine says of itself. It is true for some seconds only, so what cannot be read was not said.
+fn said<T: serde::de::DeserializeOwned>(row: &PgRow, column: usize) -> Result<Option<T>, sqlx::Error> {
+    let json: Option<serde_json::Value> = row.try_get(column)?;
+    Ok(json.and_then(|json| serde_json::from_value(json).ok()))
 }
 
 fn window(row: &PgRow, pass: Pass) -> Result<Window, sqlx::Error> {

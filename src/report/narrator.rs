@@ -3,12 +3,11 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use super::Look;
 use super::human::{compared, duration, hold_times, number, plural, rate};
 use super::look::printable;
+use super::{Look, words};
 use crate::event::{Blocker, Event};
-use crate::run::{HoldTime, Phase, StepKey};
-use crate::throttle::Signal;
+use crate::run::{HoldTime, Phase, Signal, StepKey};
 
 /// A lock that cannot be had is mentioned at once, and then this often.
 const LOCK_WAIT_AGAIN: Duration = Duration::from_secs(5);
@@ -117,15 +116,15 @@ impl Narrator {
                 self.compared = compared(filled, predicted.as_deref());
                 None
             }
-            Event::Hold { signal, value, limit } => {
+            Event::Hold(level) => {
                 self.throttled = true;
-                self.hold(&words(signal), || line(&look.waiting(), &holding(signal, value, limit)))
+                self.hold(level.signal.words(), || line(&look.waiting(), &words::holding(level)))
             }
             Event::Released { signal, seconds } => {
                 self.go_on();
-                Some(line("", &format!("going on; {} held it for {}", words(signal), duration(*seconds))))
+                Some(line("", &format!("going on; {} held it for {}", signal.words(), duration(*seconds))))
             }
-            Event::Slowed { signal, speed, .. } => self.slow(signal, *speed, now),
+            Event::Slowed { level, speed } => self.slow(level.signal, *speed, now),
             Event::HoldTimes { holds } => cost(holds),
             Event::Paused => {
                 self.throttled = true;
@@ -135,8 +134,8 @@ impl Narrator {
                 self.go_on();
                 Some(line("", "resumed by somebody; going on"))
             }
-            Event::Waiting { reason, seconds } => {
-                let reason = printable(reason);
+            Event::Waiting { wait, seconds } => {
+                let reason = words::wait(wait);
                 let left = seconds.map(|seconds| format!(", {} to go", duration(seconds))).unwrap_or_default();
                 self.hold(&reason, || line(&look.waiting(), &format!("waiting: {reason}{left}")))
             }
@@ -202,8 +201,8 @@ impl Narrator {
     }
 
     /// Remembers that it goes slowly; that is part of the moment, not of the story.
-    fn slow(&mut self, signal: &str, speed: f64, now: Instant) -> Option<String> {
-        self.slowed = Some((format!("slowed to {:.0} % for {}", speed * 100.0, words(signal)), now));
+    fn slow(&mut self, signal: Signal, speed: f64, now: Instant) -> Option<String> {
+        self.slowed = Some((format!("slowed to {:.0} % for {}", speed * 100.0, signal.words()), now));
         None
     }
 
@@ -277,26 +276,15 @@ fn reconnecting(reason: &str, attempt: u32) -> String {
 }
 
 fn cost(holds: &[HoldTime]) -> Option<String> {
-    let lines: Vec<_> = holds.iter().flat_map(hold_times).map(|text| line("", &text)).collect();
+    let lines: Vec<_> =
+        holds.iter().flat_map(hold_times).map(|(how, what)| line("", &format!("{how} {what}"))).collect();
     Some(lines.join("\n")).filter(|text| !text.is_empty())
-}
-
-fn holding(signal: &str, value: &str, limit: &str) -> String {
-    if signal == "wraparound" && value != "unknown" {
-        return "holding: an autovacuum to prevent wraparound is at work on the table".to_owned();
-    }
-    format!("holding: {} is {}, the limit is {limit}", words(signal), printable(value))
-}
-
-/// `replica_lag` as a person would say it.
-fn words(signal: &str) -> String {
-    Signal::named(signal).map_or_else(|| printable(signal).replace('_', " "), |signal| signal.words().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::{Counts, Outcome};
+    use crate::run::{Cause, Counts, Level, Outcome};
 
     fn blocker() -> Blocker {
         Blocker {
@@ -311,7 +299,7 @@ mod tests {
 
     fn hold_times() -> Vec<HoldTime> {
         let hold = |signal: &str, times, seconds, slowed_seconds, worst, limit| HoldTime {
-            signal: signal.to_owned(),
+            signal: Cause::named(signal).unwrap(),
             times,
             seconds,
             slowed_seconds,
@@ -350,7 +338,7 @@ mod tests {
             rows_per_second: 40_000.0,
             eta_seconds: Some(2.5),
         };
-        let hold = || Event::Hold { signal: "replica_lag".into(), value: "12 s".into(), limit: "5 s".into() };
+        let hold = || Event::Hold(Level { signal: Signal::ReplicaLag, value: Some(12.0), limit: 5.0 });
         let events = [
             (0, Event::Registered { name: "vehicle-status".into() }),
             (0, phase(Phase::Expand)),
@@ -361,10 +349,10 @@ mod tests {
             (6200, phase(Phase::Backfill)),
             (15_000, hold()),
             (15_100, hold()),
-            (16_000, Event::Released { signal: "replica_lag".into(), seconds: 1.0 }),
+            (16_000, Event::Released { signal: Signal::ReplicaLag, seconds: 1.0 }),
             (16_200, progress),
-            (16_300, Event::Hold { signal: "probe".into(), value: "unknown".into(), limit: "10".into() }),
-            (16_400, Event::Released { signal: "probe".into(), seconds: 0.1 }),
+            (16_300, Event::Hold(Level { signal: Signal::Probe, value: None, limit: 10.0 })),
+            (16_400, Event::Released { signal: Signal::Probe, seconds: 0.1 }),
             (18_600, Event::HoldTimes { holds: hold_times() }),
             (18_700, done(Phase::Backfill)),
             (18_700, phase(Phase::Verify)),
@@ -381,7 +369,7 @@ mod tests {
             ... expand.columns waits for a lock: try 3, the next in 0.4 s
               blocked by pid 7 of anna (report�[2J), idle in transaction, in a transaction for 90 s: SELECT ?
           expand    ok 6.2 s
-            ... holding: replica lag is 12 s, the limit is 5 s
+            ... holding: replica lag is 12.0 s, the limit is 5.0 s
             going on; replica lag held it for 1.0 s
             ... holding: the probe query is unknown, the limit is 10
             going on; the probe query held it for 0.1 s
@@ -406,7 +394,7 @@ mod tests {
         narrator.tell(&Event::StepStarted { step: "index.build:idx_a".parse().unwrap(), title }, start);
         let (phase, _, text) = narrator.now(start + Duration::from_secs(75), true).unwrap();
         assert_eq!((phase, text.as_str()), (Phase::Index, "Build index idx_a, 1 min 15 s"));
-        let slowed = Event::Slowed { signal: "wal_rate".into(), speed: 0.25, reason: String::new() };
+        let slowed = Event::Slowed { level: Level { signal: Signal::WalRate, value: None, limit: 1e6 }, speed: 0.25 };
         let at = start + Duration::from_secs(80);
         narrator.tell(&slowed, at);
         let text = |seconds| narrator.now(at + Duration::from_secs(seconds), true).unwrap().2;
@@ -414,7 +402,7 @@ mod tests {
         assert_eq!(text(3), "Build index idx_a, 1 min 23 s");
         // A backfill goes on telling how far it is while it is held.
         let at = at + Duration::from_secs(10);
-        let hold = Event::Hold { signal: "slot_retained_wal".into(), value: "12 GB".into(), limit: "10 GB".into() };
+        let hold = Event::Hold(Level { signal: Signal::SlotRetainedWal, value: Some(12e9), limit: 10e9 });
         let progress = Event::Progress {
             phase: Phase::Backfill,
             rows_done: 1000,
@@ -426,7 +414,7 @@ mod tests {
         narrator.tell(&hold, at);
         narrator.tell(&progress, at);
         assert_eq!(narrator.now(at, false).unwrap().2, "1,000 of 2,000 rows, held: WAL kept by a slot");
-        narrator.tell(&Event::Released { signal: "slot_retained_wal".into(), seconds: 1.0 }, at);
+        narrator.tell(&Event::Released { signal: Signal::SlotRetainedWal, seconds: 1.0 }, at);
         assert_eq!(narrator.now(at, false).unwrap().2, "1,000 of 2,000 rows");
     }
 }

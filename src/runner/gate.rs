@@ -6,7 +6,7 @@ use super::session::Session;
 use super::{Error, NotYet};
 use crate::engine::Work;
 use crate::engine::compare::Identity;
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::ledger::Run;
 use crate::pg;
 use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step, StepKey, What};
@@ -162,10 +162,7 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
             return Err(Error::NotYet(NotYet::Quiet { quiet, writes: counts.old - before, total: counts.old }));
         }
         #[expect(clippy::cast_precision_loss, reason = "seconds of a wait")]
-        work.emit(Event::Waiting {
-            reason: "nobody may write through the old column for a while".to_owned(),
-            seconds: Some(missing as f64),
-        });
+        work.emit(Event::Waiting { wait: Wait::Quiet, seconds: Some(missing as f64) });
         work.sleep(Duration::from_millis(500)).await?;
     }
 }
@@ -188,10 +185,7 @@ pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step,
         if missing > SHORT_WAIT {
             return Err(Error::NotYet(NotYet::Grace { until: now + missing, left: missing }));
         }
-        work.emit(Event::Waiting {
-            reason: "the retired column is kept for its grace period".to_owned(),
-            seconds: Some(missing.as_secs_f64()),
-        });
+        work.emit(Event::Waiting { wait: Wait::Grace, seconds: Some(missing.as_secs_f64()) });
         work.sleep(missing.min(Duration::from_millis(500))).await?;
     }
 }

@@ -7,11 +7,11 @@ use sqlx::PgConnection;
 
 use super::{Error, NoJoin, Tool, heartbeat, session};
 use crate::engine::{self, Work, fill};
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::ledger::{Lease, LeaseError, LedgerError, Run};
 use crate::pg::ErrorClass;
 use crate::plan::Plan;
-use crate::run::{Action, Mode, Phase, State, Step};
+use crate::run::{Action, Mode, Phase, Standing, State, Step};
 
 /// Between two looks whether the backfill has begun.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -24,18 +24,18 @@ pub struct Joined {
     /// The phase the run is in now.
     pub phase: Phase,
     /// Its state in the log.
-    pub state: String,
+    pub state: Standing,
     /// Rows filled in windows that were this process's own in the end; 0 when the backfill had been done before.
     pub rows: i64,
 }
 
 /// What the state of a run means to somebody who would join its backfill.
 #[derive(Debug, PartialEq)]
-enum Standing<'r> {
+enum Chance<'r> {
     /// Now is the time.
     Filling(&'r Step),
     /// Not yet, and why.
-    Wait(String),
+    Wait(Wait),
     /// The backfill is over.
     Past,
     /// Somebody paused it.
@@ -76,21 +76,17 @@ impl Tool {
             if !state.is_over() && run.fingerprint != crate::plan::fingerprint(plan) {
                 return Err(Error::PlanEdited { name: run.name().to_string() });
             }
-            let joined = |rows| Joined {
-                name: run.name().to_string(),
-                phase: state.phase,
-                state: state.word().to_owned(),
-                rows,
-            };
-            match standing(&run, &state, waited) {
-                Standing::Past => return Ok(joined(rows)),
-                Standing::Paused => return Err(Error::Paused { name: run.name().clone() }),
-                Standing::Never(why) => return Err(Error::CannotJoin { why }),
-                Standing::Wait(reason) => {
-                    (self.sink)(Event::Waiting { reason, seconds: None });
+            let joined =
+                |rows| Joined { name: run.name().to_string(), phase: state.phase, state: state.standing(), rows };
+            match chance(&run, &state, waited) {
+                Chance::Past => return Ok(joined(rows)),
+                Chance::Paused => return Err(Error::Paused { name: run.name().clone() }),
+                Chance::Never(why) => return Err(Error::CannotJoin { why }),
+                Chance::Wait(wait) => {
+                    (self.sink)(Event::Waiting { wait, seconds: None });
                     self.sleep(LOOK_AGAIN).await?;
                 }
-                Standing::Filling(step) => match self.fill_beside_others(&run, step, &mut rows).await {
+                Chance::Filling(step) => match self.fill_beside_others(&run, step, &mut rows).await {
                     Ok(Ended::Covered) => return Ok(joined(rows)),
                     Ok(Ended::Revoked) => {}
                     Err(error) if matches!(error.class(), ErrorClass::Connection | ErrorClass::Contention) => {
@@ -161,25 +157,23 @@ impl Tool {
 
 /// Returns what to do about a run in this state; `waited` says whether we have waited for it already, or worked on it: then
 /// a pause is sat out.
-fn standing<'r>(run: &'r Run, state: &State, waited: bool) -> Standing<'r> {
+fn chance<'r>(run: &'r Run, state: &State, waited: bool) -> Chance<'r> {
     let (name, program) = (run.name(), &run.program);
     let named = || name.clone();
     let Some(step) = program.steps.iter().find(|step| matches!(step.action, Action::Fill(_))) else {
-        return Standing::Never(NoJoin::NoBackfill { name: named() });
+        return Chance::Never(NoJoin::NoBackfill { name: named() });
     };
     let error = || state.error.clone().unwrap_or_else(|| "see crossfade history".to_owned());
     match state.mode {
-        Mode::RolledBack => Standing::Never(NoJoin::RolledBack { name: named() }),
-        Mode::Undoing(Some(phase)) => Standing::Wait(format!("run {name} is being taken back to the end of {phase}")),
-        Mode::Undoing(None) => Standing::Never(NoJoin::RollingBack { name: named() }),
-        _ if state.done.contains(&step.key) => Standing::Past,
-        Mode::Done => Standing::Past,
-        Mode::Failed => Standing::Never(NoJoin::Failed { name: named(), error: error() }),
-        Mode::Drifted => Standing::Never(NoJoin::Drifted { name: named(), error: error() }),
-        Mode::New | Mode::Forward if state.paused && !waited => Standing::Paused,
-        Mode::New | Mode::Forward if state.is_filling(program) => Standing::Filling(step),
-        Mode::New | Mode::Forward => {
-            Standing::Wait(format!("run {name} is in {}; its backfill has not begun", state.phase))
-        }
+        Mode::RolledBack => Chance::Never(NoJoin::RolledBack { name: named() }),
+        Mode::Undoing(Some(to)) => Chance::Wait(Wait::Rollback { name: named(), to }),
+        Mode::Undoing(None) => Chance::Never(NoJoin::RollingBack { name: named() }),
+        _ if state.done.contains(&step.key) => Chance::Past,
+        Mode::Done => Chance::Past,
+        Mode::Failed => Chance::Never(NoJoin::Failed { name: named(), error: error() }),
+        Mode::Drifted => Chance::Never(NoJoin::Drifted { name: named(), error: error() }),
+        Mode::New | Mode::Forward if state.paused && !waited => Chance::Paused,
+        Mode::New | Mode::Forward if state.is_filling(program) => Chance::Filling(step),
+        Mode::New | Mode::Forward => Chance::Wait(Wait::Backfill { name: named(), phase: state.phase }),
     }
 }

@@ -5,8 +5,10 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Error;
-use crate::ledger::{Ledger, LedgerError, Peer, Run};
-use crate::run::{Action, Entry, Estimates, Filled, Gate, HoldTime, Mode, PaceReport, Phase, State, StepKey, What};
+use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
+use crate::run::{
+    Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Standing, State, StepKey, WaitingFor, What,
+};
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -15,8 +17,8 @@ pub struct Status {
     pub name: String,
     /// The phase it is in.
     pub phase: Phase,
-    /// `running`, `waiting`, `paused`, `failed`, `drifted`, `rolling_back`, `rolled_back` or `done`.
-    pub state: String,
+    /// Where it stands, in one word.
+    pub state: Standing,
     /// Rows that the backfill visits; an estimate until it is over.
     pub rows_total: i64,
     /// Rows it has visited; an estimate from pages until it is over.
@@ -31,8 +33,8 @@ pub struct Status {
     pub old_column_writes: i64,
     /// Writes through the new column since expand.
     pub new_column_writes: i64,
-    /// What the run waits for, as a sentence, or what its backfill holds for; `None` when it is at work or over.
-    pub waiting_for: Option<String>,
+    /// What the run waits for, or what its backfill holds for; `None` when it is at work or over.
+    pub waiting_for: Option<WaitingFor>,
     /// Who leads it: the process that does its steps.
     pub holder: Option<String>,
     /// Who has joined its backfill.
@@ -85,7 +87,7 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     Ok(Status {
         name: run.name().to_string(),
         phase: state.phase,
-        state: if running { "running".to_owned() } else { state.word().to_owned() },
+        state: if running { Standing::Running } else { state.standing() },
         rows_total,
         rows_done,
         rows_per_second: report.rows_per_second,
@@ -93,7 +95,11 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         mismatches: checked.map(|(_, mismatches)| mismatches),
         old_column_writes: counts.old,
         new_column_writes: counts.new,
-        waiting_for: if running { report.held_by } else { waiting_for(run, &state) },
+        waiting_for: if running {
+            report.held_by.map(WaitingFor::from)
+        } else {
+            WaitingFor::of(&run.program, &state, last_done(&log))
+        },
         holder,
         joined,
         conflicts: counts.conflicts,
@@ -106,24 +112,7 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     })
 }
 
-/// Returns what must happen before the run can go on.
-pub(super) fn waiting_for(run: &Run, state: &State) -> Option<String> {
-    let name = run.name();
-    match state.mode {
-        Mode::Done | Mode::RolledBack => None,
-        Mode::Undoing(_) => Some(format!("its rollback to be finished: crossfade rollback {name}")),
-        Mode::Failed | Mode::Drifted => {
-            Some(format!("a person: {}", state.error.as_deref().unwrap_or("see crossfade history")))
-        }
-        _ if state.paused => Some(format!("crossfade resume {name}")),
-        Mode::New | Mode::Forward => Some(match state.next_step(&run.program).map(|step| &step.action) {
-            Some(Action::Await(Gate::Quiet { quiet })) => {
-                format!("no write through the old column for {}", humantime::format_duration(*quiet))
-            }
-            Some(Action::Await(Gate::Grace { grace })) => {
-                format!("the old column to have been retired for {}", humantime::format_duration(*grace))
-            }
-            _ => format!("crossfade run or advance to go on with {}", state.phase),
-        }),
-    }
+/// Returns when the last step was done.
+pub(super) fn last_done(log: &[LoggedEntry]) -> Option<DateTime<Utc>> {
+    log.iter().rev().find(|line| matches!(line.entry, Entry::StepDone { .. })).map(|line| line.at)
 }

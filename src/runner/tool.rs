@@ -16,7 +16,7 @@ use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::run::{Entry, Mode, Outcome, Phase, Program, Side};
+use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, WaitingFor};
 
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
@@ -37,11 +37,11 @@ pub struct Finish {
     /// The phase the run is in now.
     pub phase: Phase,
     /// Its state now.
-    pub state: String,
+    pub state: Standing,
     /// The phases that this call finished.
-    pub did: Vec<String>,
+    pub did: Vec<Phase>,
     /// What the run waits for, if it is not over.
-    pub waiting_for: Option<String>,
+    pub waiting_for: Option<WaitingFor>,
 }
 
 impl Tool {
@@ -115,7 +115,7 @@ impl Tool {
         let run = self.ledger.find(&mut connection, name).await?;
         let state = self.ledger.state(&mut connection, &run).await?;
         if state.is_over() {
-            return Ok(format!("nothing: the run is {}", state.word()));
+            return Ok(format!("nothing: the run is {}", state.standing()));
         }
         let steps: Vec<_> = run
             .program
@@ -401,13 +401,14 @@ impl Tool {
 
     async fn finish(&self, run: &Run, did: &[Phase]) -> Result<Finish, Error> {
         let mut connection = self.connect().await?;
-        let state = self.ledger.state(&mut connection, run).await?;
+        let log = self.ledger.log(&mut connection, run.id).await?;
+        let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
         Ok(Finish {
             name: run.name().to_string(),
             phase: state.phase,
-            state: state.word().to_owned(),
-            did: did.iter().map(ToString::to_string).collect(),
-            waiting_for: status::waiting_for(run, &state),
+            state: state.standing(),
+            did: did.to_vec(),
+            waiting_for: WaitingFor::of(&run.program, &state, status::last_done(&log)),
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::failpoint;
 use crate::latest::Latest;
 use crate::ledger::{FillProgress, FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
-use crate::run::{Action, FillSpec, PaceReport, Phase, StepKey, What};
+use crate::run::{Action, FillSpec, Level, PaceReport, Phase, StepKey, What};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
 
 /// Between two looks at settings and signals.
@@ -331,23 +331,16 @@ impl Control {
             (true, false) => work.emit(Event::Unpaused),
             _ => {}
         }
-        let held_by = |pace| match pace {
-            Pace::Hold { signal, .. } => Some(signal),
-            _ => None,
-        };
-        let (held, holds) = (held_by(before.pace), held_by(pace));
-        if held == holds {
+        let (held, holds) = (before.pace.held_by(), pace.held_by());
+        if held.map(|level| level.signal) == holds.map(|level| level.signal) {
             return;
         }
-        if let Some(signal) = held {
-            let seconds = self.held_since.elapsed().as_secs_f64();
-            work.emit(Event::Released { signal: signal.name().to_owned(), seconds });
+        if let Some(Level { signal, .. }) = held {
+            work.emit(Event::Released { signal, seconds: self.held_since.elapsed().as_secs_f64() });
         }
-        if let Pace::Hold { signal, value, limit } = pace {
+        if let Some(level) = holds {
             self.held_since = Instant::now();
-            let value = value.map_or_else(|| "unknown".to_owned(), |value| signal.format(value));
-            let limit = signal.format(limit);
-            work.emit(Event::Hold { signal: signal.name().to_owned(), value, limit });
+            work.emit(Event::Hold(level));
         }
     }
 
@@ -385,9 +378,8 @@ impl Control {
             let orders = self.orders.get();
             let held_by = if over { None } else { orders.held_by() };
             let report = FillReport { rows_per_second, eta_seconds, held_by, pace: self.pace_report(now) };
-            if let (Pace::Slow { signal, factor, .. }, Some(reason)) = (orders.pace, &report.pace.slowed_by) {
-                let (signal, reason) = (signal.name().to_owned(), reason.clone());
-                work.emit(Event::Slowed { signal, speed: factor, reason });
+            if let Some(level) = report.pace.slowed_by {
+                work.emit(Event::Slowed { level, speed: orders.pace.speed() });
             }
             work.ledger.report_fill(&mut self.connection, work.lease, &report).await?;
         }

@@ -14,7 +14,7 @@ use super::pace::BatchSize;
 use super::slices::{Cutter, Verdict};
 use super::strict::Strictness;
 use crate::engine::Error;
-use crate::event::{Blocker, Event};
+use crate::event::{Blocker, Event, Wait};
 use crate::latest::Following;
 use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window};
 use crate::pg::{self, Connector, ErrorClass};
@@ -214,8 +214,7 @@ impl Worker {
         self.sleep(LOOK_AGAIN).await;
         self.idle = self.idle.saturating_add(1);
         if self.idle == IDLE_FOR_LONG && self.number == 0 {
-            let reason = "other processes still fill the pages that they have taken".to_owned();
-            work.emit(Event::Waiting { reason, seconds: None });
+            work.emit(Event::Waiting { wait: Wait::OtherProcesses, seconds: None });
         }
         Ok(None)
     }
@@ -275,15 +274,15 @@ impl Worker {
             self.longer *= LONGER;
             return Ok(());
         }
-        let what = format!(
-            "updates do not find room on their pages ({hot} of {rows} did): {} keeps dead rows from being pruned",
-            horizon.describe()
-        );
         if orders.long_transactions == LongTransactions::Wait {
-            self.await_horizon(horizon, what, window).await
+            self.await_horizon(horizon, (rows, hot), window).await
         } else {
             if self.in_vain_until.is_none() {
-                let message = format!("{what}. Going through pages once until it is gone");
+                let message = format!(
+                    "updates do not find room on their pages ({hot} of {rows} did): {} keeps dead rows from being pruned. \
+                     Going through pages once until it is gone",
+                    horizon.describe()
+                );
                 self.shared.work.emit(Event::Warning { message });
             }
             self.in_vain_until = Some(horizon.next_xid);
@@ -292,9 +291,16 @@ impl Worker {
     }
 
     /// Waits until dead rows can be pruned again, as the plan says.
-    async fn await_horizon(&mut self, mut horizon: Horizon, what: String, window: &Window) -> Result<(), Error> {
+    async fn await_horizon(
+        &mut self,
+        mut horizon: Horizon,
+        (rows, hot): (u64, u64),
+        window: &Window,
+    ) -> Result<(), Error> {
         let until = horizon.next_xid;
-        self.shared.work.emit(Event::Waiting { reason: format!("{what}, and the plan says to wait"), seconds: None });
+        let (holder, holder_seconds) = (horizon.holder.clone(), horizon.seconds);
+        let wait = Wait::Horizon { rows, hot, holder, holder_seconds };
+        self.shared.work.emit(Event::Waiting { wait, seconds: None });
         while horizon.oldest_xid < until
             && !self.shared.work.stop.is_cancelled()
             && self.orders.peek().long_transactions == LongTransactions::Wait
