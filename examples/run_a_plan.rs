@@ -29,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     // The sink is called while the run goes on; whatever takes long belongs elsewhere, behind a channel.
     let sink: EventSink = Arc::new(|event| match event {
         Event::PhaseStarted { phase } => println!("{phase} begins"),
-        Event::Progress { rows_done, rows_total, .. } => println!("  {rows_done} of {rows_total} rows"),
+        Event::Progress { progress, .. } => println!("  {} of {} rows", progress.rows_done, progress.rows_total),
         Event::LockWait { step, blockers, .. } => {
             println!("  {step} waits for a lock");
             for blocker in blockers {

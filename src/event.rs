@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::ident::PlanName;
-use crate::run::{Level, Phase, Signal, StepKey};
+use crate::run::{Level, Phase, Progress, Signal, StepKey};
 
 /// Takes events as they happen. It must return quickly: the runner waits for it.
 pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
@@ -97,14 +97,9 @@ pub enum Event {
     Progress {
         /// The phase.
         phase: Phase,
-        /// Rows done.
-        rows_done: i64,
-        /// Rows in all; an estimate until the phase is over.
-        rows_total: i64,
-        /// Rows a second over the last few seconds.
-        rows_per_second: f64,
-        /// Seconds to go at this rate; `None` while there is no rate.
-        eta_seconds: Option<f64>,
+        /// How far.
+        #[serde(flatten)]
+        progress: Progress,
     },
     /// The backfill is done.
     Filled {

@@ -8,12 +8,11 @@ mod heartbeat;
 mod join;
 mod preview;
 mod session;
-mod status;
 mod tool;
 mod undo;
 
 pub use error::{Error, NoJoin, NotYet};
 pub use join::Joined;
 pub use preview::Preview;
-pub use status::Status;
+pub(crate) use tool::last_done;
 pub use tool::{Finish, Tool};

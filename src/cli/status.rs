@@ -7,7 +7,8 @@ use super::context::{Context, run_name};
 use super::error::CliError;
 use super::{exit_code, signals};
 use crate::report::{self, human, json};
-use crate::runner::{Status, Tool};
+use crate::runner::Tool;
+use crate::view::RunView;
 
 /// Between two looks of `--watch`.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -60,8 +61,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
 }
 
 enum Shown {
-    One(Box<Status>),
-    All(Vec<Status>),
+    One(Box<RunView>),
+    All(Vec<RunView>),
 }
 
 impl Shown {

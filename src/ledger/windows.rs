@@ -9,7 +9,7 @@ use super::{Lease, Ledger, LedgerError};
 use crate::engine::fill::Method;
 use crate::ident::{RunId, TableName};
 use crate::pg;
-use crate::run::{HeldBy, PaceReport, Slice, TableFacts};
+use crate::run::{HeldBy, PaceReport, Progress, Slice, TableFacts};
 
 /// How long our own bookkeeping may wait for another worker's.
 pub(super) const BOOKKEEPING: pg::Timeouts =
@@ -119,8 +119,18 @@ pub struct FillReport {
 }
 
 impl FillProgress {
-    /// Returns an estimate of all rows that have to be filled, never below those that are.
-    pub fn rows_total(&self, table: &TableFacts) -> i64 {
+    /// Returns how far the backfill is: rows gone through by pages, for those that were right before it came count too.
+    pub fn progress(&self, table: &TableFacts, rows_per_second: f64, eta_seconds: Option<f64>) -> Progress {
+        let total = self.rows_total(table);
+        let share = i128::from(total) * i128::from(self.done.min(self.bound)) / i128::from(self.bound.max(1));
+        Progress::new(i64::try_from(share).unwrap_or(total), total, rows_per_second, eta_seconds)
+    }
+
+    /// Returns an estimate of all rows that it goes through, never below those that are filled.
+    fn rows_total(&self, table: &TableFacts) -> i64 {
+        if self.bound == 0 {
+            return table.rows.max(self.rows);
+        }
         let estimate = i128::from(table.rows.max(0)) * i128::from(self.bound) / i128::from(table.pages.max(1));
         i64::try_from(estimate).unwrap_or(i64::MAX).max(self.rows)
     }

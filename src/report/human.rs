@@ -15,8 +15,9 @@ use std::fmt::Write as _;
 use super::look::{Look, printable};
 use super::words;
 use crate::ledger::LoggedEntry;
-use crate::run::{Entry, HoldTime, Outcome, Signal, Standing};
-use crate::runner::{Finish, Joined, Status};
+use crate::run::{Entry, HoldTime, Outcome, Progress, Signal, Standing};
+use crate::runner::{Finish, Joined};
+use crate::view::RunView;
 
 /// Returns what a call that moves a run has done, and what to do next.
 pub(crate) fn finish(finish: &Finish, look: Look) -> String {
@@ -63,7 +64,7 @@ fn next_command(text: &mut String, name: &str, state: Standing) {
 }
 
 /// Returns where a run stands.
-pub(crate) fn status(status: &Status, look: Look) -> String {
+pub(crate) fn status(status: &RunView, look: Look) -> String {
     let state = state(status.state, look);
     let mut text = format!("{}   {}, {state}\n", look.bold(&status.name), status.phase);
     let mut row = |name: &str, value: String| {
@@ -78,8 +79,8 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
     for peer in &status.joined {
         row("joined", format!("{}, {}", printable(&peer.holder), plural(peer.rows, "row")));
     }
-    if status.rows_total > 0 || status.rows_done > 0 {
-        row("rows", rows(status));
+    if status.progress.rows_percent.is_some() {
+        row("rows", rows(&status.progress));
     }
     for (at, line) in status.filled.iter().flat_map(|f| compared(f, status.predicted.as_ref())).enumerate() {
         row(if at == 0 { "backfill" } else { "" }, line);
@@ -150,16 +151,15 @@ pub(crate) fn hold_times(hold: &HoldTime) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn rows(status: &Status) -> String {
-    let mut text = format!("{} of {}", number(status.rows_done), number(status.rows_total));
-    if status.rows_total > 0 {
-        let percent = (100 * i128::from(status.rows_done.clamp(0, status.rows_total))) / i128::from(status.rows_total);
+fn rows(progress: &Progress) -> String {
+    let mut text = format!("{} of {}", number(progress.rows_done), number(progress.rows_total));
+    if let Some(percent) = progress.rows_percent {
         let _ = write!(text, " ({percent} %)");
     }
-    if status.rows_per_second > 0.0 && status.state != Standing::Done {
-        let _ = write!(text, ", {}", rate(status.rows_per_second));
+    if progress.rows_per_second > 0.0 {
+        let _ = write!(text, ", {}", rate(progress.rows_per_second));
     }
-    if let Some(eta) = status.eta_seconds {
+    if let Some(eta) = progress.eta_seconds {
         let _ = write!(text, ", {} to go", duration(eta));
     }
     text
@@ -176,7 +176,7 @@ fn state(state: Standing, look: Look) -> String {
 }
 
 /// Returns where several runs stand, a line each.
-pub(crate) fn statuses(all: &[Status], look: Look) -> String {
+pub(crate) fn statuses(all: &[RunView], look: Look) -> String {
     if all.is_empty() {
         return "there are no runs in this database yet\n  next: crossfade plan PLAN\n".to_owned();
     }
@@ -184,7 +184,14 @@ pub(crate) fn statuses(all: &[Status], look: Look) -> String {
     let head = format!("{:<width$}  {:<9} {:<12} {}", "NAME", "PHASE", "STATE", "ROWS");
     let mut text = format!("{}\n", look.dim(&head));
     for status in all {
-        let _ = write!(text, "{:<width$}  {:<9} {:<12} {}", status.name, status.phase, status.state, rows(status));
+        let _ = write!(
+            text,
+            "{:<width$}  {:<9} {:<12} {}",
+            status.name,
+            status.phase,
+            status.state,
+            rows(&status.progress)
+        );
         if let Some(waiting) = &status.waiting_for {
             let _ = write!(text, "; waits for {}", words::waiting_for(waiting, &status.name));
         }

@@ -7,7 +7,7 @@ use super::human::{compared, duration, hold_times, number, plural, rate};
 use super::look::printable;
 use super::{Look, words};
 use crate::event::{Blocker, Event};
-use crate::run::{HoldTime, Phase, Signal, StepKey};
+use crate::run::{HoldTime, Phase, Progress, Signal, StepKey};
 
 /// A lock that cannot be had is mentioned at once, and then this often.
 const LOCK_WAIT_AGAIN: Duration = Duration::from_secs(5);
@@ -23,8 +23,6 @@ pub(super) struct Narrator {
     phase: Option<(Phase, Instant)>,
     step: Option<String>,
     progress: Option<Progress>,
-    /// How many rows the backfill has filled.
-    filled: i64,
     /// What the phase found, for its line.
     note: Option<String>,
     /// What came of the backfill beside what was predicted.
@@ -38,15 +36,6 @@ pub(super) struct Narrator {
     lock_wait_told: Option<(StepKey, Instant)>,
 }
 
-/// How far the phase is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Progress {
-    pub(super) done: i64,
-    pub(super) total: i64,
-    rows_per_second: f64,
-    eta_seconds: Option<f64>,
-}
-
 impl Narrator {
     pub(super) fn new(look: Look, verbose: bool) -> Self {
         Self {
@@ -55,7 +44,6 @@ impl Narrator {
             phase: None,
             step: None,
             progress: None,
-            filled: 0,
             note: None,
             compared: vec![],
             held: None,
@@ -99,21 +87,15 @@ impl Narrator {
             Event::LockWait { step, attempt, blockers, pause } => {
                 self.lock_wait((step, *attempt), blockers, *pause, now)
             }
-            Event::Progress { phase, rows_done, rows_total, rows_per_second, eta_seconds } => {
-                if *phase == Phase::Backfill {
-                    self.filled = *rows_done;
-                }
-                self.progress = Some(Progress {
-                    done: *rows_done,
-                    total: *rows_total,
-                    rows_per_second: *rows_per_second,
-                    eta_seconds: *eta_seconds,
-                });
+            Event::Progress { progress, .. } => {
+                self.progress = Some(*progress);
                 self.held = self.held.take().filter(|_| self.throttled);
                 None
             }
             Event::Filled { filled, predicted } => {
                 self.compared = compared(filled, predicted.as_deref());
+                self.note =
+                    filled.rows_per_second().map(|speed| format!("{}, {}", plural(filled.rows, "row"), rate(speed)));
                 None
             }
             Event::Hold(level) => {
@@ -162,7 +144,6 @@ impl Narrator {
         self.phase = Some((phase, now));
         self.step = None;
         self.progress = None;
-        self.filled = 0;
         self.note = None;
         self.compared.clear();
         self.go_on();
@@ -212,12 +193,7 @@ impl Narrator {
         if let Some(seconds) = took {
             let _ = write!(text, " {}", duration(seconds));
         }
-        let note = self.note.take().or_else(|| {
-            let seconds = took.filter(|seconds| *seconds >= 0.05 && self.filled > 0)?;
-            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-            let per_second = self.filled as f64 / seconds;
-            Some(format!("{}, {}", plural(self.filled, "row"), rate(per_second)))
-        });
+        let note = self.note.take();
         if let Some(note) = note {
             let _ = write!(text, "   {}", self.look.dim(&note));
         }
@@ -233,12 +209,10 @@ impl Narrator {
     pub(super) fn now(&self, now: Instant, beside_bar: bool) -> Option<(Phase, Option<Progress>, String)> {
         let (phase, began) = self.phase?;
         let mut parts = Vec::new();
-        if let Some(progress) = self.progress.filter(|progress| progress.total > 0) {
-            parts.push(if beside_bar {
-                let percent = 100 * i128::from(progress.done.clamp(0, progress.total)) / i128::from(progress.total);
-                format!("{percent} %")
-            } else {
-                format!("{} of {} rows", number(progress.done), number(progress.total))
+        if let Some(progress) = self.progress.filter(|progress| progress.rows_percent.is_some()) {
+            parts.push(match progress.rows_percent {
+                Some(percent) if beside_bar => format!("{percent} %"),
+                _ => format!("{} of {} rows", number(progress.rows_done), number(progress.rows_total)),
             });
             if progress.rows_per_second > 0.0 {
                 parts.push(rate(progress.rows_per_second));
@@ -331,12 +305,21 @@ mod tests {
             blockers: vec![blocker()],
             pause: Duration::from_millis(400),
         };
-        let progress = Event::Progress {
-            phase: Phase::Backfill,
-            rows_done: 400_000,
-            rows_total: 500_000,
-            rows_per_second: 40_000.0,
-            eta_seconds: Some(2.5),
+        let progress =
+            Event::Progress { phase: Phase::Backfill, progress: Progress::new(400_000, 500_000, 40_000.0, Some(2.5)) };
+        // Of all that was filled in all its time, not of what this process saw of it. Too few to compare predictions with.
+        let filled = crate::run::Filled {
+            rows: 9_000,
+            hot: None,
+            seconds: 20.0,
+            paused_seconds: 2.0,
+            wal_bytes: 0,
+            heap_before: 0,
+            heap_after: 0,
+            toast_before: 0,
+            toast_after: 0,
+            indexes_before: 0,
+            indexes_after: 0,
         };
         let hold = || Event::Hold(Level { signal: Signal::ReplicaLag, value: Some(12.0), limit: 5.0 });
         let events = [
@@ -354,6 +337,7 @@ mod tests {
             (16_300, Event::Hold(Level { signal: Signal::Probe, value: None, limit: 10.0 })),
             (16_400, Event::Released { signal: Signal::Probe, seconds: 0.1 }),
             (18_600, Event::HoldTimes { holds: hold_times() }),
+            (18_650, Event::Filled { filled, predicted: None }),
             (18_700, done(Phase::Backfill)),
             (18_700, phase(Phase::Verify)),
             (19_500, Event::Verified(Outcome { counts, seconds: 0.8, keys: vec![] })),
@@ -379,7 +363,7 @@ mod tests {
             held 2.0 s for a pause (1 time)
             held 0.2 s for lock wait (1 time, at worst 130 ms of 100 ms)
             slowed 1 min 5 s for goal latency (at worst 7.2 ms of 5.0 ms)
-          backfill  ok 12.5 s   400,000 rows, 32,000 rows/s
+          backfill  ok 12.5 s   9,000 rows, 500 rows/s
           verify    ok 0.9 s   500,000 rows equal
         ");
     }
@@ -403,13 +387,7 @@ mod tests {
         // A backfill goes on telling how far it is while it is held.
         let at = at + Duration::from_secs(10);
         let hold = Event::Hold(Level { signal: Signal::SlotRetainedWal, value: Some(12e9), limit: 10e9 });
-        let progress = Event::Progress {
-            phase: Phase::Backfill,
-            rows_done: 1000,
-            rows_total: 2000,
-            rows_per_second: 0.0,
-            eta_seconds: None,
-        };
+        let progress = Event::Progress { phase: Phase::Backfill, progress: Progress::new(1000, 2000, 0.0, None) };
         narrator.tell(&Event::PhaseStarted { phase: Phase::Backfill }, at);
         narrator.tell(&hold, at);
         narrator.tell(&progress, at);

@@ -1,14 +1,14 @@
 //! What a program can ask of crossfade: the same calls that the command line makes.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::forward::Until;
 use super::heartbeat::{self, Heartbeat};
 use super::preview::Preview;
-use super::status::Status;
 
-use super::{Error, NotYet, forward, gate, preview, session, status, undo};
+use super::{Error, NotYet, forward, gate, preview, session, undo};
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
@@ -22,7 +22,7 @@ use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, Wa
 #[derive(Clone)]
 pub struct Tool {
     pub(super) connector: Connector,
-    pub(super) ledger: Ledger,
+    pub(crate) ledger: Ledger,
     pub(super) actor: String,
     pub(super) sink: EventSink,
     pub(super) stop: CancellationToken,
@@ -63,7 +63,7 @@ impl Tool {
         self.pulse.clone()
     }
 
-    async fn connect(&self) -> Result<sqlx::PgConnection, Error> {
+    pub(crate) async fn connect(&self) -> Result<sqlx::PgConnection, Error> {
         Ok(self.connector.connect("control").await?)
     }
 
@@ -134,16 +134,6 @@ impl Tool {
     pub async fn names(&self) -> Result<Vec<String>, Error> {
         let mut connection = self.connect().await?;
         Ok(self.ledger.names(&mut connection).await?)
-    }
-
-    /// Returns where the run stands. Changes nothing.
-    ///
-    /// # Errors
-    /// The ledger's.
-    pub async fn status(&self, name: &str) -> Result<Status, Error> {
-        let mut connection = self.connect().await?;
-        let run = self.ledger.find(&mut connection, name).await?;
-        status::read(&self.ledger, &mut connection, &run).await
     }
 
     /// Returns the log of the run, oldest first.
@@ -408,9 +398,14 @@ impl Tool {
             phase: state.phase,
             state: state.standing(),
             did: did.to_vec(),
-            waiting_for: WaitingFor::of(&run.program, &state, status::last_done(&log)),
+            waiting_for: WaitingFor::of(&run.program, &state, last_done(&log)),
         })
     }
+}
+
+/// Returns when the last step was done.
+pub(crate) fn last_done(log: &[LoggedEntry]) -> Option<DateTime<Utc>> {
+    log.iter().rev().find(|line| matches!(line.entry, Entry::StepDone { .. })).map(|line| line.at)
 }
 
 fn lost() -> Error {

@@ -224,7 +224,7 @@ async fn every_row_is_filled_under_writers() {
         let outcome = stage.check().await.unwrap();
         assert!(outcome.is_clean(), "{outcome:?}");
         assert_eq!(outcome.counts.rows, stage.database.scalar::<i64>("SELECT count(*) FROM vehicles").await);
-        assert!(stage.saw(|event| matches!(event, Event::Progress { phase: Phase::Backfill, rows_done, rows_total, .. } if *rows_done > 0 && rows_done == rows_total)));
+        assert!(stage.saw(|event| matches!(event, Event::Progress { phase: Phase::Backfill, progress } if progress.rows_done > 0 && progress.rows_done == progress.rows_total)));
         // A second call has nothing to do.
         let before = stage.rows_filled().await;
         stage.backfill().await.unwrap();

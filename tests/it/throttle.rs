@@ -8,8 +8,9 @@ use crossfade::event::{Event, EventSink};
 use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
 use crossfade::run::{HoldTime, Level, Phase, Signal, WaitingFor};
-use crossfade::runner::{Error, Finish, Status, Tool};
+use crossfade::runner::{Error, Finish, Tool};
 use crossfade::testkit::server::Server;
+use crossfade::view::RunView;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -83,7 +84,7 @@ impl Stage {
         self.tool.tune("rename", &[(key.to_owned(), value.to_owned())]).await.unwrap();
     }
 
-    async fn status(&self) -> Status {
+    async fn status(&self) -> RunView {
         self.tool.status("rename").await.unwrap()
     }
 

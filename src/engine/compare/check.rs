@@ -14,7 +14,7 @@ use crate::engine::Error;
 use crate::event::{Event, EventSink};
 use crate::ledger::Ledger;
 use crate::pg::{self, Connector, ErrorClass};
-use crate::run::{CompareSpec, Counts, MismatchKey, Outcome, Phase, Program};
+use crate::run::{CompareSpec, Counts, MismatchKey, Outcome, Phase, Program, Progress};
 
 /// Keys of rows that are not equal are reported up to this number.
 const MAX_KEYS: usize = 20;
@@ -289,7 +289,8 @@ impl Tally {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rows_per_second = rows_done as f64 / seconds;
         let eta_seconds = (share > 0.0).then(|| seconds / share - seconds);
-        Event::Progress { phase: self.phase, rows_done, rows_total, rows_per_second, eta_seconds }
+        let progress = Progress::new(rows_done, rows_total, rows_per_second, eta_seconds);
+        Event::Progress { phase: self.phase, progress }
     }
 
     fn outcome(self, took: Duration) -> Outcome {

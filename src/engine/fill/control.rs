@@ -364,14 +364,8 @@ impl Control {
         let Some(done) = work.ledger.fill(&mut self.connection, work.run.id).await? else { return Ok(()) };
         let (rows_per_second, eta_seconds) = self.rate.over(&done);
         let eta_seconds = if over { Some(0.0) } else { eta_seconds };
-        let rows_total = if over { done.rows } else { done.rows_total(work.run.facts.main()) };
-        work.emit(Event::Progress {
-            phase: Phase::Backfill,
-            rows_done: done.rows,
-            rows_total,
-            rows_per_second,
-            eta_seconds,
-        });
+        let progress = done.progress(work.run.facts.main(), rows_per_second, eta_seconds);
+        work.emit(Event::Progress { phase: Phase::Backfill, progress });
         let now = Instant::now();
         if over || now >= self.report_due {
             self.report_due = now + REPORT;

@@ -4,15 +4,12 @@ use crate::run::{
 };
 use crate::sql::LockMode;
 
-fn status_of(state: Standing) -> Status {
-    Status {
+fn status_of(state: Standing) -> RunView {
+    RunView {
         name: "vehicle-status".to_owned(),
         phase: Phase::Backfill,
         state,
-        rows_total: 500_000,
-        rows_done: 312_400,
-        rows_per_second: 41_200.4,
-        eta_seconds: Some(4.55),
+        progress: Progress::new(312_400, 500_000, 41_200.4, Some(4.55)),
         mismatches: None,
         old_column_writes: 1234,
         new_column_writes: 5,
@@ -234,7 +231,7 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
 fn several_runs_are_a_table() {
     let mut other = status_of(Standing::Done);
     other.name = "odometer".to_owned();
-    (other.phase, other.rows_done, other.eta_seconds) = (Phase::Contract, 500_000, None);
+    (other.phase, other.progress) = (Phase::Contract, Progress::new(500_000, 500_000, 0.0, None));
     insta::assert_snapshot!(statuses(&[status_of(Standing::Running), other], Look::default()), @"
     NAME            PHASE     STATE        ROWS
     vehicle-status  backfill  running      312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go

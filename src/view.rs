@@ -1,32 +1,27 @@
-//! Where a run stands, for people and scripts.
+//! What is shown of a run: computed here, once, from ledger and facts. Reports, JSON and pages render it and compute nothing.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::Error;
-use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
+use crate::ledger::{Ledger, LedgerError, Peer, Run};
 use crate::run::{
-    Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Standing, State, StepKey, WaitingFor, What,
+    Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, State, StepKey, WaitingFor, What,
 };
+use crate::runner::{Error, Tool, last_done};
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
+pub struct RunView {
     /// The plan's name.
     pub name: String,
     /// The phase it is in.
     pub phase: Phase,
     /// Where it stands, in one word.
     pub state: Standing,
-    /// Rows that the backfill visits; an estimate until it is over.
-    pub rows_total: i64,
-    /// Rows it has visited; an estimate from pages until it is over.
-    pub rows_done: i64,
-    /// Rows a second over the last few seconds; 0 when the backfill is not at work.
-    pub rows_per_second: f64,
-    /// Seconds to go at this rate.
-    pub eta_seconds: Option<f64>,
+    /// How far its backfill is.
+    #[serde(flatten)]
+    pub progress: Progress,
     /// Rows that were not equal in the latest check; `None` before the first.
     pub mismatches: Option<i64>,
     /// Writes through the old column since expand.
@@ -55,11 +50,19 @@ pub struct Status {
     pub holds: Vec<HoldTime>,
 }
 
-/// Returns where the run stands. Changes nothing.
-///
-/// # Errors
-/// The ledger's.
-pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<Status, Error> {
+impl Tool {
+    /// Returns where the run stands. Changes nothing.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn status(&self, name: &str) -> Result<RunView, Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.find(&mut connection, name).await?;
+        view(&self.ledger, &mut connection, &run).await
+    }
+}
+
+async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<RunView, Error> {
     let log = ledger.log(connection, run.id).await?;
     let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
     let filled =
@@ -70,28 +73,17 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     let checked = ledger.last_verification(connection, run.id).await?;
     let fill = ledger.fill(connection, run.id).await?.unwrap_or_default();
     let running = holder.is_some() && matches!(state.mode, Mode::Forward | Mode::Failed | Mode::New) && !state.paused;
-    let rows_total = fill.rows_total(run.facts.main()).max(run.facts.main().rows);
-    let rows_done = match (fill.bound, fill.done) {
-        (0, _) => 0,
-        (pages, done) if done >= pages => rows_total,
-        (pages, done) => {
-            i64::try_from(i128::from(rows_total) * i128::from(done) / i128::from(pages)).unwrap_or(rows_total)
-        }
-    };
     let at_work = running || !joined.is_empty() && !state.paused;
-    let report = fill.report.filter(|_| at_work);
+    let report = fill.report.clone().filter(|_| at_work);
     let pace = report.as_ref().map(|report| report.pace.clone());
     let report = report.unwrap_or_default();
     let holds = ledger.holds(connection, run.id).await?;
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
-    Ok(Status {
+    Ok(RunView {
         name: run.name().to_string(),
         phase: state.phase,
         state: if running { Standing::Running } else { state.standing() },
-        rows_total,
-        rows_done,
-        rows_per_second: report.rows_per_second,
-        eta_seconds: report.eta_seconds,
+        progress: fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds),
         mismatches: checked.map(|(_, mismatches)| mismatches),
         old_column_writes: counts.old,
         new_column_writes: counts.new,
@@ -110,9 +102,4 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         pace,
         holds,
     })
-}
-
-/// Returns when the last step was done.
-pub(super) fn last_done(log: &[LoggedEntry]) -> Option<DateTime<Utc>> {
-    log.iter().rev().find(|line| matches!(line.entry, Entry::StepDone { .. })).map(|line| line.at)
 }
