@@ -9,7 +9,7 @@ use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
 use crate::pulse::Pulse;
-use crate::run::{CompareSpec, Outcome, Phase};
+use crate::run::{CompareSpec, Outcome, Phase, StepKey};
 
 /// How many connections a check reads with.
 pub(crate) const CHECK_CONNECTIONS: usize = 2;
@@ -43,6 +43,17 @@ impl Work {
     pub async fn check(&self, spec: &CompareSpec, phase: Phase) -> Result<(Outcome, compare::Identity), Error> {
         let Self { connector, ledger, run, sink, stop, .. } = self;
         compare::check(connector, ledger, &run.program, spec, sink, stop, phase, CHECK_CONNECTIONS).await
+    }
+
+    /// Returns the span that everything done for the run is in. An error span, so that a warning says which run it is about
+    /// however little is logged.
+    pub(crate) fn span(&self) -> tracing::Span {
+        tracing::error_span!("run", plan = %self.run.name(), run_id = self.run.id.0)
+    }
+
+    /// Returns the span of a step, inside that of the run.
+    pub(crate) fn step_span(step: &StepKey) -> tracing::Span {
+        tracing::error_span!("step", key = %step, phase = %step.phase)
     }
 
     /// Emits an event.

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument as _;
+
 use super::ddl::{Ended, Job};
 use super::session::Session;
 use super::{Error, ddl, gate};
@@ -98,7 +100,7 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
         };
         let started = Instant::now();
         work.emit(Event::StepStarted { step: step.key.clone(), title: step.title.clone() });
-        let adopted = execute(work, session, &state, step).await?;
+        let adopted = execute(work, session, &state, step).instrument(Work::step_span(&step.key)).await?;
         let seconds = started.elapsed().as_secs_f64();
         work.emit(Event::StepDone { step: step.key.clone(), seconds, adopted });
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::PgConnection;
+use tracing::Instrument as _;
 
 use super::{Error, NoJoin, Tool, heartbeat, session};
 use crate::engine::{self, Work, fill};
@@ -118,8 +119,9 @@ impl Tool {
         work.emit(Event::Joined { name: run.name().to_string() });
         work.emit(Event::PhaseStarted { phase: step.key.phase });
         let beat = heartbeat::start(work.clone(), connection);
+        let fill = fill::run(&work, spec).instrument(Work::step_span(&step.key)).instrument(work.span());
         let ended = tokio::select! {
-            result = fill::run(&work, spec) => result.map(|()| Ended::Covered),
+            result = fill => result.map(|()| Ended::Covered),
             () = beat.lost.cancelled() => Ok(Ended::Revoked),
         };
         drop(beat);

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::forward::Until;
 use super::heartbeat::{self, Heartbeat};
@@ -160,7 +161,7 @@ impl Tool {
                 return Err(Error::NotFilledYet { name: run.name().clone() });
             }
             let (work, beat) = self.work(run.clone(), false).await?;
-            let repaired = compare::repair(&work, &spec, winner).await;
+            let repaired = compare::repair(&work, &spec, winner).instrument(work.span()).await;
             drop(beat);
             let rows = match repaired {
                 Ok(rows) => rows,
@@ -256,7 +257,7 @@ impl Tool {
         let run = self.find(name).await?;
         let (work, beat) = self.work(run, false).await?;
         let result = tokio::select! {
-            result = undo::back(&work, to) => result,
+            result = undo::back(&work, to).instrument(work.span()) => result,
             () = beat.lost.cancelled() => Err(lost()),
         };
         drop(beat);
@@ -369,7 +370,7 @@ impl Tool {
         let filling = state.is_filling(&run.program);
         let (work, beat) = self.work(run, filling).await?;
         let result = tokio::select! {
-            result = forward::forward(&work, until) => result,
+            result = forward::forward(&work, until).instrument(work.span()) => result,
             () = beat.lost.cancelled() => Err(lost()),
         };
         drop(beat);

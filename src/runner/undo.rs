@@ -1,5 +1,7 @@
 //! The way back. It goes forward in the log: every step taken back is an entry, and a rollback that was killed goes on.
 
+use tracing::Instrument as _;
+
 use super::ddl::{Ended, Job};
 use super::forward::note;
 use super::session::Session;
@@ -44,7 +46,7 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
         }
         let state = work.ledger.state(&mut session.main, &work.run).await?;
         let Some(step) = state.next_undo(program, to) else { break };
-        let result = undo(work, session, step).await;
+        let result = undo(work, session, step).instrument(Work::step_span(&step.key)).await;
         if let Err(error) = result {
             if matches!(error, Error::Step { .. } | Error::Locked { .. }) {
                 note(work, session, Entry::StepFailed { step: step.key.clone(), error: error.to_string() }).await?;

@@ -8,6 +8,7 @@ use sqlx::{PgConnection, Row};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::Identity;
 use crate::engine::Error;
@@ -72,7 +73,8 @@ pub async fn check(
     for connection in connections {
         let (connector, stop, results) = (connector.clone(), stop.clone(), results.clone());
         let (spec, plan) = (spec.clone(), Arc::clone(&plan));
-        workers.spawn(async move { worker(connection, &connector, &stop, &spec, &plan, &results).await });
+        let work = async move { worker(connection, &connector, &stop, &spec, &plan, &results).await };
+        workers.spawn(work.in_current_span());
     }
     drop(results);
     let mut tally = Tally::new(phase, pages);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{PgConnection, Row};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
@@ -248,8 +249,8 @@ impl Control {
             if self.at_work.insert(number) {
                 let worker = Worker::new(Arc::clone(&self.shared), number, self.orders.follow());
                 let pulse = self.shared.work.pulse.clone();
-                self.workers
-                    .spawn(async move { (number, pulse.beating("a worker of the backfill", worker.run()).await) });
+                let work = async move { (number, pulse.beating("a worker of the backfill", worker.run()).await) };
+                self.workers.spawn(work.in_current_span());
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
+use tracing::Instrument as _;
 
 use super::control::{Shared, connect};
 use super::horizon::Horizon;
@@ -401,7 +402,8 @@ impl Worker {
         // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
         let lock_first = window.late || (self.failures > 0 && to - window.position.next == 1);
         let (connection, seat) = self.connection().await?;
-        let done = batch(&shared, connection, seat, window, to, row_lock, values, lock_first).await;
+        let span = tracing::debug_span!("batch", from = window.position.next, to);
+        let done = batch(&shared, connection, seat, window, to, row_lock, values, lock_first).instrument(span).await;
         match &done {
             Ok(Batch::Done { .. }) => {}
             Err(error) if error.class() == ErrorClass::Connection => {}
@@ -609,6 +611,7 @@ async fn batch(
         Some(file) if file != window.relfilenode => Ok(Batch::Rewritten),
         Some(_) => {
             pg::commit(connection).await?;
+            tracing::trace!(rows, hot, ?time, "filled");
             Ok(Batch::Done { rows, hot, time })
         }
     }
