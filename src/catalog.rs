@@ -1,9 +1,9 @@
-//! Reads the catalog: what a plan meets on the server ([`inspect()`]), whether a step's effect is there ([`holds()`]), what
-//! still hangs on a column ([`dependants()`]), and which values will not convert ([`try_conversions`]).
+//! Reads the catalog: what the server says about a plan ([`inspect()`]), whether a step's effect is there ([`holds()`]), what
+//! still depends on a column ([`dependants()`]), and which values will not convert ([`try_conversions`]).
 //!
 //! Everything that cannot be carried is found here and refused with its name, so nothing is lost later. Definitions are
 //! never rewritten as text: the change is rehearsed on an empty temporary copy of the table, in a transaction that is
-//! always rolled back, and PostgreSQL itself writes down what came out.
+//! always rolled back, and PostgreSQL itself writes the resulting definitions.
 
 mod columns;
 mod conversion;
@@ -39,7 +39,7 @@ pub enum CatalogError {
         source: sqlx::Error,
     },
     /// The server's answer does not have the expected form.
-    #[error("could not {what}: the answer is not understood: {source}")]
+    #[error("could not {what}: unexpected answer from the server: {source}")]
     Answer {
         /// What was tried.
         what: &'static str,

@@ -1,5 +1,5 @@
-//! Plan and facts become steps. A pure function: no connection, no clock, no randomness, so that the dry run prints
-//! exactly what a run would do.
+//! Turns plan and facts into steps. A pure function: no connection, no clock, no randomness, so the dry run prints exactly
+//! what a run would do.
 //!
 //! Each kind of change is a file that returns a `Fragment`; `planner` joins the fragments into a program.
 

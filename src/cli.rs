@@ -36,7 +36,7 @@ use crate::run::Phase;
 use context::Context;
 use error::CliError;
 
-/// Rename a column or change its type in a live PostgreSQL: in phases, under traffic, with proof, and with a way back.
+/// Rename a column or change its type in a live PostgreSQL table: in phases, under traffic, with proof and a way back.
 #[derive(Debug, Parser)]
 #[command(name = "crossfade", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = AFTER_HELP)]
@@ -55,7 +55,7 @@ Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refuse
 5 blocked or not due, 6 rows not equal, 7 the database is not as the ledger says,
 8 ended by its watchdog, 130 interrupted.
 
-A first look: crossfade demo";
+To see it work: crossfade demo";
 
 /// What every command understands.
 #[derive(Debug, clap::Args)]
@@ -74,16 +74,16 @@ struct Global {
         default_value = "crossfade"
     )]
     ledger_schema: String,
-    /// How results, events and errors are printed
+    /// How to print results, events and errors
     #[arg(long, global = true, default_value = "text", value_parser = PossibleValuesParser::new(["text", "json"]).map(format))]
     format: Format,
-    /// Tell every step; twice and three times: log what goes on inside
+    /// Report every step; repeat it (-vv, -vvv) for the program's log
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Only the result and errors
+    /// Print only the result and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    #[arg(long, global = true, help = "No colours; the environment variable NO_COLOR says the same")]
+    #[arg(long, global = true, help = "Print without colours, as with the environment variable NO_COLOR")]
     no_color: bool,
 }
 

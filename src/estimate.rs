@@ -2,7 +2,7 @@
 //!
 //! The model ([`predict`]) is a pure function of what the catalog says and of a short, read-only calibration that times
 //! reads of the table itself. It predicts both orders of index builds, so that a person can choose. When the backfill
-//! is done, [`crate::run::Filled`] holds what came of it.
+//! is done, [`crate::run::Filled`] has the outcome.
 
 mod calibrate;
 mod facts;

@@ -1,4 +1,4 @@
-//! Everything a reporter can be told while a run goes on. Doing emits events; telling consumes them.
+//! Everything that a reporter can be told during a run. The runner emits events; reports consume them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +25,11 @@ pub enum Event {
         /// The plan's name.
         name: String,
     },
-    /// An existing run goes on.
+    /// An existing run continues.
     Resumed {
         /// The plan's name.
         name: String,
-        /// The phase it goes on in.
+        /// The phase it is in.
         phase: Phase,
     },
     /// Somebody else holds the lease; the runner waits for it to expire.
@@ -44,7 +44,7 @@ pub enum Event {
         /// The plan's name.
         name: String,
     },
-    /// Another process works on the backfill too.
+    /// Another process is working on the backfill too.
     PeerCame {
         /// User, host and process.
         holder: String,
@@ -61,7 +61,7 @@ pub enum Event {
         /// The phase.
         phase: Phase,
     },
-    /// A phase is over.
+    /// A phase has ended.
     PhaseDone {
         /// The phase.
         phase: Phase,
@@ -82,15 +82,15 @@ pub enum Event {
         /// The catalog showed that it had been done before.
         adopted: bool,
     },
-    /// A lock could not be had; there will be another try.
+    /// A lock could not be acquired; there will be another attempt.
     LockWait {
         /// The step.
         step: StepKey,
-        /// Which try this was, from 1.
+        /// Which attempt this was, from 1.
         attempt: u32,
-        /// Who stands in the way.
+        /// Who blocks it.
         blockers: Vec<Blocker>,
-        /// The pause before the next try.
+        /// The pause before the next attempt.
         pause: Duration,
     },
     /// How far the backfill or a check is.
@@ -103,7 +103,7 @@ pub enum Event {
     },
     /// The backfill is done.
     Filled {
-        /// What came of it.
+        /// Its outcome.
         #[serde(flatten)]
         filled: crate::run::Filled,
         /// What was predicted when the run was registered.
@@ -111,24 +111,24 @@ pub enum Event {
     },
     /// The backfill holds because of a signal.
     Hold(Level),
-    /// The backfill goes on after a hold.
+    /// The backfill continues after a hold.
     Released {
         /// The signal that held it.
         signal: Signal,
         /// How long it held.
         seconds: f64,
     },
-    /// The backfill goes on, but slowly. Said once a second for as long as it is so.
+    /// The backfill continues, but slowly. Emitted once a second while this lasts.
     Slowed {
         /// The signal because of which.
         #[serde(flatten)]
         level: Level,
-        /// The share of its speed at which it goes on.
+        /// The share of its speed at which it continues.
         speed: f64,
     },
-    /// The backfill is over: what the throttle cost it, by signal.
+    /// The backfill has ended: what the throttle cost it, by signal.
     HoldTimes {
-        /// The dearest first.
+        /// The most expensive first.
         holds: Vec<crate::run::HoldTime>,
     },
     /// Somebody paused the run.
@@ -145,21 +145,21 @@ pub enum Event {
     },
     /// A check of all rows has a result.
     Verified(crate::run::Outcome),
-    /// A step is taken back.
+    /// A step was undone.
     StepUndone {
         /// The step.
         step: StepKey,
     },
-    /// Something a person should know, although it goes on.
+    /// Something a person should know, although the run continues.
     Warning {
         /// The text.
         message: String,
     },
-    /// The connection was lost; the runner connects again.
+    /// The connection was lost; the runner reconnects.
     Reconnecting {
         /// What the connection said.
         reason: String,
-        /// Which try this is, from 1.
+        /// Which attempt this is, from 1.
         attempt: u32,
     },
     /// The run is done.
@@ -212,12 +212,12 @@ pub enum Wait {
     },
 }
 
-/// A session that stands in the way of a lock.
+/// A session that blocks a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Blocker {
     /// Its process, or 0 for a prepared transaction.
     pub pid: i32,
-    /// Its role; `None` where we may not see it.
+    /// Its role; `None` if crossfade's role may not see it.
     pub user: Option<String>,
     /// Its `application_name`.
     pub application: Option<String>,

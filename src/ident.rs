@@ -16,16 +16,16 @@ pub enum IdentError {
     #[error("a name cannot be empty")]
     Empty,
     /// The name is longer than PostgreSQL keeps.
-    #[error("the name is {bytes} bytes long; PostgreSQL keeps {MAX_IDENT_BYTES} and would cut it silently")]
+    #[error("the name is {bytes} bytes long; PostgreSQL would silently cut it to {MAX_IDENT_BYTES}")]
     TooLong {
         /// Length in bytes.
         bytes: usize,
     },
     /// The name holds a zero byte, which no PostgreSQL identifier can.
-    #[error("a name cannot hold a zero byte")]
+    #[error("a name cannot contain a zero byte")]
     Nul,
     /// The text is not `table`, `schema.table` or the same with double quotes.
-    #[error("expected schema.table, with double quotes around parts that hold a dot")]
+    #[error("expected schema.table, with double quotes around a part that contains a dot")]
     BadQualifiedName,
     /// A plan name has a character that a file name or a shell would trip over.
     #[error("expected lower-case letters, digits, `-` and `_`, starting with a letter or digit")]

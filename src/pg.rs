@@ -13,11 +13,11 @@ use crate::event::Blocker;
 
 pub use error::{ErrorClass, class_of, describe, sqlstate};
 
-/// How long a transaction of ours may sit idle before the server ends it; below the lease, so that a stopped process
-/// cannot hold locks, nor commit, once somebody else has taken over.
+/// How long crossfade's transactions may be idle before the server ends them. Below the lease, so that a stopped process
+/// can neither hold locks nor commit once another one has taken over.
 pub const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(8);
 
-/// How long a server may take to let us in. One that is stopped, or behind a network that swallows everything, never
+/// How long a server may take to accept a connection. One that is stopped, or behind a network that swallows everything, never
 /// answers at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -26,7 +26,7 @@ pub(crate) fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer"))
 }
 
-/// Where to connect. Never printed whole: it holds the password.
+/// Where to connect. Never printed whole: it contains the password.
 #[derive(Clone)]
 pub struct Connector {
     options: PgConnectOptions,
@@ -60,8 +60,7 @@ impl Connector {
         let options = self.options.clone().application_name(&format!("crossfade {purpose}"));
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(PgConnection::connect_with(&options)));
         let mut connection = connecting.await.unwrap_or_else(|_| Err(no_answer()))?;
-        // A backend whose client is gone stops waiting for a lock, instead of blocking the table's queue (traps 2.7).
-        // Harmless if it leaks into a pooled server connection.
+        // A backend whose client is gone stops waiting for locks (docs/postgres.md, "Abandoned backends").
         // And the JIT compiler takes seconds over our catalog queries, whose cost the planner cannot know.
         connection.execute(sqlx::raw_sql("SET client_connection_check_interval = '1s'; SET jit = off")).await?;
         Ok(connection)
@@ -196,7 +195,7 @@ pub async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow
     connection.fetch_all(sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
 }
 
-/// Returns a query to bind values to; it leaves no prepared statement behind, so poolers do not mind it.
+/// Returns a query to bind values to; it leaves no prepared statement behind, so it works with poolers.
 pub(crate) fn query<'q>(sql: &str) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
     sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false)
 }
@@ -209,7 +208,7 @@ pub async fn backend_pid(connection: &mut PgConnection) -> Result<i32, sqlx::Err
     sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()").persistent(false).fetch_one(connection).await
 }
 
-/// Returns who keeps the backend `pid` waiting; empty when nobody does. Roles without `pg_read_all_stats` see other
+/// Returns who blocks the backend `pid`; empty if nobody does. Roles without `pg_read_all_stats` see other
 /// roles' processes but not what they do.
 ///
 /// # Errors
@@ -220,7 +219,7 @@ pub async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Blo
     Ok(rows.into_iter().map(blocker).collect())
 }
 
-/// Returns the sessions other than ours that hold a lock on the table and have been in a transaction for longer than
+/// Returns the sessions other than crossfade's that hold a lock on the table and have been in a transaction for longer than
 /// `older_than`: a strong lock would wait for them, and everybody else behind it.
 ///
 /// # Errors
@@ -245,7 +244,7 @@ fn blocker((pid, user, application, state, transaction_seconds, query): BlockerR
     Blocker { pid, user, application, state, transaction_seconds, query: query.map(|query| redact(&query)) }
 }
 
-/// Replaces literals by `?`, so that no customer's data ends up in a log, and cuts long statements.
+/// Replaces literals by `?`, so that no customer's data ends up in a log, and shortens long statements.
 fn redact(query: &str) -> String {
     let mut text = String::new();
     let mut characters = query.chars().peekable();

@@ -1,4 +1,4 @@
-//! Whether the loops that keep a run going still move, and a watchdog for when one does not.
+//! Checks that the loops of a run still move, with a watchdog that ends the process if one does not.
 //!
 //! A loop that waits for the server is alive: it waits in the runtime, and what it waits for has a timeout of its own. A
 //! loop whose thread is blocked, or that no thread of the runtime is left to poll, is not, and nothing inside the runtime
@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(1);
-/// Between two looks of the watchdog.
+/// The interval of the watchdog.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The beats of the loops of a process. Clones share them.
@@ -34,7 +34,7 @@ struct Loops {
 pub struct Stalled {
     /// Which one, as a noun phrase.
     pub what: &'static str,
-    /// For how long it has stood still while this process was running.
+    /// How long it has stood still while this process was running.
     pub time: Duration,
 }
 
@@ -116,7 +116,7 @@ impl Drop for Beat<'_> {
     }
 }
 
-/// Adds up for how long each loop has stood still.
+/// Adds up how long each loop has stood still.
 #[derive(Debug, Default)]
 struct Judge(BTreeMap<u64, (u64, Duration)>);
 

@@ -1,4 +1,4 @@
-//! Tells people and scripts what happens. Consumes events and results, decides nothing.
+//! Reports what happens to people and scripts. Consumes events and results, decides nothing.
 //!
 //! Results go to standard output, everything else to standard error. `human` and `json` turn values into text,
 //! `narrator` turns events into lines, `progress` puts them on the terminal.

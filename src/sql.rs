@@ -35,7 +35,7 @@ pub enum LockMode {
     AccessShare,
     /// UPDATE, INSERT, DELETE.
     RowExclusive,
-    /// VALIDATE CONSTRAINT, CREATE INDEX CONCURRENTLY, ANALYZE: writers go on.
+    /// VALIDATE CONSTRAINT, CREATE INDEX CONCURRENTLY, ANALYZE: writes continue.
     ShareUpdateExclusive,
     /// CREATE TRIGGER: writers wait.
     ShareRowExclusive,

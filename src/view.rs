@@ -10,7 +10,7 @@ use crate::run::{
 };
 use crate::runner::{Error, Tool, last_done};
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunView {
     /// The plan's name.
@@ -24,9 +24,9 @@ pub struct RunView {
     pub progress: Progress,
     /// Rows that were not equal in the latest check; `None` before the first.
     pub mismatches: Option<i64>,
-    /// Writes through the old column since expand.
+    /// Writes to the old column since expand.
     pub old_column_writes: i64,
-    /// Writes through the new column since expand.
+    /// Writes to the new column since expand.
     pub new_column_writes: i64,
     /// What the run waits for, or what its backfill holds for; `None` when it is at work or over.
     pub waiting_for: Option<WaitingFor>,
@@ -36,17 +36,17 @@ pub struct RunView {
     pub joined: Vec<Peer>,
     /// Statements that set both columns to values that do not agree.
     pub conflicts: i64,
-    /// Seconds since a write through the old column was last noticed; `None` before expand.
+    /// Seconds since a write to the old column was last noticed; `None` before expand.
     pub old_quiet_seconds: Option<i64>,
     /// When the latest check ended.
     pub verified_at: Option<DateTime<Utc>>,
     /// What the run was predicted to cost when it was registered.
     pub predicted: Option<Estimates>,
-    /// What came of the backfill; `None` until it is done.
+    /// The outcome of the backfill; `None` until it is done.
     pub filled: Option<Filled>,
-    /// How fast the backfill goes; `None` when it is not at work.
+    /// How fast the backfill is; `None` when it is not running.
     pub pace: Option<PaceReport>,
-    /// What each signal cost the backfill so far, the dearest first.
+    /// What each signal has cost the backfill so far, the most expensive first.
     pub holds: Vec<HoldTime>,
 }
 

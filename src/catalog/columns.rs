@@ -1,4 +1,4 @@
-//! The table's columns, and what speaks against changing one.
+//! The table's columns, and reasons not to change one.
 
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -9,8 +9,8 @@ use crate::ident::ColumnName;
 use crate::plan::{Pair, Plan};
 use crate::run::ColumnFacts;
 
-/// Types whose operator for `IS DISTINCT FROM` sees every difference (traps S5). Those with a collation need a
-/// deterministic one.
+/// Types whose operator for `IS DISTINCT FROM` sees every difference (docs/postgres.md, "Values that are equal but not the
+/// same"). Those with a collation need a deterministic one.
 const PLAIN: [&str; 14] = [
     "\"char\"",
     "bigint",
@@ -120,14 +120,14 @@ impl Column {
             refuse(
                 "catalog::not_null_not_valid",
                 "has a NOT NULL constraint that was never validated",
-                "ALTER TABLE ... VALIDATE CONSTRAINT first",
+                "run ALTER TABLE ... VALIDATE CONSTRAINT first",
             );
         }
         if self.not_null_special {
             refuse(
                 "catalog::not_null_constraint",
                 "has a NOT NULL constraint that is NO INHERIT or has a comment",
-                "the new column's would have neither; not supported yet",
+                "the new column would have neither; not supported yet",
             );
         }
         if !self.grantors.is_empty() {
@@ -135,7 +135,7 @@ impl Column {
             refuse(
                 "catalog::grant",
                 &what,
-                "they would come from the owner afterwards; let the owner grant them first",
+                "afterwards they would come from the owner; have the owner grant them first",
             );
         }
         if !self.labels.is_empty() {
@@ -162,7 +162,7 @@ pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspecti
         did_you_mean(name.as_str(), names).map(|near| format!("did you mean \"{near}\"?"))
     };
     let missing = |name: &ColumnName| {
-        near(name).unwrap_or_else(|| "names are matched exactly, upper and lower case too".to_owned())
+        near(name).unwrap_or_else(|| "names must match exactly, including upper and lower case".to_owned())
     };
     let mut olds = Vec::new();
     for (_, change) in plan.pairs() {
@@ -181,7 +181,7 @@ pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspecti
             found.refuse(
                 "catalog::name_taken",
                 format!("the new name \"{}\" {what} of {table}", change.new),
-                "choose another name; a column of an earlier, unfinished attempt must be dropped first",
+                "choose another name; drop the column first if an unfinished attempt left it behind",
             );
         }
     }

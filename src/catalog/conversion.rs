@@ -10,7 +10,7 @@ use crate::plan::{ChangeType, Pair};
 use crate::run::Conversion;
 use crate::sql::{quote_ident, quote_literal};
 
-/// Casts between built-in types that give a value for every value, the target without a modifier.
+/// Casts between built-in types that return a value for every value, if the target has no modifier.
 const NEVER_RAISE: [(&str, &[&str]); 17] = [
     ("smallint", &["integer", "bigint", "numeric", "real", "double precision", "text", "character varying"]),
     ("integer", &["bigint", "numeric", "real", "double precision", "text", "character varying"]),
@@ -39,7 +39,7 @@ pub(super) struct Retyped {
     pub(super) reverse: Conversion,
 }
 
-/// Returns type and conversions of a type change, `None` with refusals where there are none.
+/// Returns the type and the conversions of a type change, or `None` and refusals.
 pub(super) async fn retype(
     conn: &mut PgConnection,
     change: &Pair<'_>,
@@ -83,7 +83,7 @@ async fn new_type(
             "42704" | "3F000" => {
                 ("catalog::type_missing", "check the spelling; a type outside the search_path needs its schema")
             }
-            _ => ("catalog::type", "name a type as CREATE TABLE would: varchar(10), numeric(12,2), app.my_enum"),
+            _ => ("catalog::type", "write a type as in CREATE TABLE: varchar(10), numeric(12,2), app.my_enum"),
         };
         found.refuse(code, format!("{subject}: {}", objection.message), help);
         return Ok(None);
@@ -110,7 +110,7 @@ async fn new_type(
         found.refuse(
             "catalog::type",
             format!("{subject} is more than a type"),
-            "`to` takes a type and at most COLLATE; default and NOT NULL are carried over from the old column",
+            "`to` is a type, optionally with COLLATE; default and NOT NULL are taken from the old column",
         );
         return Ok(None);
     };
@@ -205,8 +205,8 @@ impl Way<'_> {
         }
     }
 
-    /// Casts between text and an enum are not immutable, because the enum's labels can change; still they depend on no
-    /// session setting. Returns the expression if all else in it is immutable: with text in the enum's place.
+    /// Casts between text and an enum are not immutable, because the enum's labels can change, but they depend on no session
+    /// setting. Returns the expression if everything else in it is immutable, with text in place of the enum.
     async fn deparse_enum(
         &self,
         conn: &mut PgConnection,
@@ -250,8 +250,8 @@ impl Way<'_> {
         Ok(body.strip_prefix("RETURN ").map(str::to_owned))
     }
 
-    /// Returns the expression as PostgreSQL writes it for a generated column, which takes what we take: one row's own
-    /// columns and immutable functions (traps S8).
+    /// Returns the expression as PostgreSQL writes it for a generated column, which accepts exactly what a conversion may
+    /// be (docs/postgres.md, "Expressions must be immutable").
     async fn generate(
         &self,
         conn: &mut PgConnection,
@@ -287,7 +287,7 @@ impl Way<'_> {
         Ok(Err(Objection { code: "42601".to_owned(), message, position: None }))
     }
 
-    /// Makes the function that the run will use, and returns whether it gives NULL for NULL.
+    /// Creates the function that the run will use, and returns whether it returns NULL for NULL.
     async fn null_to_null(&self, conn: &mut PgConnection, sql: &str) -> Result<Result<bool, Objection>, CatalogError> {
         let (name, from, to) = (quote_ident(self.name), &self.source.base_type, &self.target.base_type);
         let create = format!(
@@ -299,7 +299,7 @@ impl Way<'_> {
         let ask = format!("SELECT (pg_temp.crossfade_raw(CAST(NULL AS {from})) IS NULL)::text");
         let answer = attempt(conn, "convert NULL", [ask]).await?;
         super::query::run(conn, "end a trial", format!("DROP FUNCTION pg_temp.crossfade_raw({from})")).await?;
-        // One that raises for NULL is not known to give NULL.
+        // A function that raises for NULL does not return NULL.
         Ok(Ok(matches!(answer, Ok(Some(text)) if text == "true")))
     }
 
@@ -307,7 +307,7 @@ impl Way<'_> {
         let (code, help) = match objection.code.as_str() {
             "42P17" => (
                 "catalog::expression_volatile",
-                "the cast depends on session settings such as TimeZone; state them in `using`, as in: col AT TIME ZONE 'UTC'",
+                "the cast depends on session settings such as TimeZone; make them explicit in `using`, for example: col AT TIME ZONE 'UTC'",
             ),
             _ => ("catalog::expression_type", "give an expression in `using`"),
         };
@@ -328,15 +328,15 @@ impl Way<'_> {
             "42703" | "42P01" | "42P10" => ("catalog::expression_column", only.as_str()),
             "0A000" => (
                 "catalog::expression_subquery",
-                "subqueries and functions that return sets are not possible; an immutable function may hold a CASE or a table of constants",
+                "subqueries and set-returning functions are not allowed; an immutable function can contain a CASE or a table of constants",
             ),
             "42803" | "42P20" => (
                 "catalog::expression_aggregate",
-                "the expression sees one row; aggregates and window functions are not possible",
+                "the expression sees one row; aggregates and window functions are not allowed",
             ),
             "42P17" => (
                 "catalog::expression_volatile",
-                "the value may depend on the column only, not on time, session settings or tables; state a time zone or format, as in: col AT TIME ZONE 'UTC'",
+                "the value may depend only on the column, not on time, session settings or tables; name the time zone or format, for example: col AT TIME ZONE 'UTC'",
             ),
             "42804" | "42846" => ("catalog::expression_type", "cast it to the target type"),
             "42883" | "42704" | "3F000" => (
@@ -354,7 +354,7 @@ impl Way<'_> {
 }
 
 fn zero_byte() -> Objection {
-    Objection { code: "42601".to_owned(), message: "it holds a zero byte".to_owned(), position: None }
+    Objection { code: "42601".to_owned(), message: "it contains a zero byte".to_owned(), position: None }
 }
 
 /// A statement that sets the `search_path` for the rest of the transaction.

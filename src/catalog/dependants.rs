@@ -1,4 +1,4 @@
-//! What hangs on a column.
+//! What depends on a column.
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -6,17 +6,17 @@ use sqlx::PgConnection;
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
 
-/// Our own triggers; they are dropped before the column is.
+/// crossfade's own triggers; they are dropped before the column is.
 pub(super) const TRIGGER_PREFIX: &str = "~~crossfade_";
 
-/// An object that would vanish with a column, or keep it from being dropped.
+/// An object that would be dropped with a column, or would prevent the drop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependant {
     /// Its own name, without schema and table.
     pub name: String,
     /// `index`, `unique`, `view`, `trigger`, `foreign_key`, ... or `other`.
     pub kind: String,
-    /// What and where it is, as PostgreSQL says it: `view app.v_orders`.
+    /// What and where it is, as PostgreSQL describes it: `view app.v_orders`.
     pub description: String,
 }
 
@@ -29,8 +29,8 @@ pub(super) struct Hanging {
     pub(super) what: Dependant,
 }
 
-/// Returns everything that would vanish with the column, or keep it from being dropped: all but its own default, its
-/// own NOT NULL and our triggers. Empty where there is no such column. Takes no lock on the table.
+/// Returns everything that would be dropped with the column, or would prevent the drop: all but its own default, its own
+/// NOT NULL and crossfade's triggers. Empty if there is no such column. Takes no lock on the table.
 ///
 /// # Errors
 /// [`CatalogError`] when the catalog cannot be read.
@@ -61,7 +61,7 @@ pub(super) async fn read(conn: &mut PgConnection, table: i64, attnums: &[i32]) -
 
 /// Refuses everything that cannot be carried yet, by name. `columns` gives the old columns' names by number.
 pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> String, found: &mut Inspection) {
-    const LATER: &str = "not supported yet; drop it, or change it to do without the column, before the run";
+    const LATER: &str = "not supported yet; drop it, or change it so that it does not use the column, before the run";
     for h in hanging {
         let Dependant { name, kind, description } = &h.what;
         let (code, says, help) = match kind.as_str() {
@@ -72,7 +72,7 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> String, found: 
             "sequence" => (
                 "catalog::sequence",
                 "is owned by",
-                "a sequence would vanish with its column; not supported yet (ALTER SEQUENCE ... OWNED BY NONE frees it)",
+                "a sequence is dropped with its column; not supported yet (ALTER SEQUENCE ... OWNED BY NONE detaches it)",
             ),
             "primary_key" => ("catalog::primary_key", "contains", "primary keys are not supported yet"),
             "foreign_key" => ("catalog::foreign_key", "refers from", LATER),
@@ -91,7 +91,7 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> String, found: 
             "trigger" if name.starts_with(TRIGGER_PREFIX) => (
                 "catalog::other_run",
                 "watches",
-                "another run is at work on the column; finish it or roll it back first",
+                "another run is working on the column; finish it or roll it back first",
             ),
             "trigger" => ("catalog::trigger", "names", LATER),
             _ => ("catalog::dependant", "depends on", LATER),

@@ -1,4 +1,4 @@
-//! What speaks against a plan, or for care.
+//! Reasons to refuse a plan, and warnings.
 
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ impl Finding {
     }
 }
 
-/// What a plan meets on the server.
+/// What the server says about a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inspection {
     /// What the plan is compiled from; `None` where a refusal left nothing to compile.
@@ -58,7 +58,7 @@ pub(super) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = 
     scored.filter(|(score, _)| *score >= 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
 }
 
-/// Returns the names as people list them: `a, b and c`.
+/// Returns the names as a list for people: `a, b and c`.
 pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
     match names {
         [] => String::new(),

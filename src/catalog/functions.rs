@@ -47,7 +47,8 @@ impl Function {
     }
 }
 
-/// Warns of functions that a change breaks, and returns those to be touched in the swap (traps P2, P3).
+/// Warns of functions that a change breaks, and returns those to touch in the swap (docs/postgres.md, "Types that PL/pgSQL
+/// remembers", "A new column captures names").
 pub(super) fn judge(
     all: &[Function],
     table: &TableName,
@@ -70,7 +71,9 @@ pub(super) fn judge(
             found.warn(
                 "catalog::function_text",
                 format!("column \"{old}\" is named in the text of {}", signatures(&breaks)),
-                format!("PostgreSQL does not follow it there: let them use \"{new}\" before the old column is retired"),
+                format!(
+                    "PostgreSQL does not rename it there: change them to use \"{new}\" before the old column is retired"
+                ),
             );
         }
         let captures = |f: &&Function| f.arguments.iter().any(|a| a == new) || mentions(&f.source, new);
@@ -79,7 +82,7 @@ pub(super) fn judge(
             found.warn(
                 "catalog::name_capture",
                 format!("the new name \"{new}\" already occurs in {}", signatures(&captures)),
-                "a variable or parameter of that name becomes ambiguous, or silently the column; qualify it, or choose another name",
+                "a variable or parameter of that name becomes ambiguous, or silently means the column; qualify it, or choose another name",
             );
         }
     }
@@ -91,8 +94,8 @@ pub(super) fn judge(
     if !leave.is_empty() {
         found.warn(
             "catalog::function_cache",
-            format!("sessions that have called {} keep the old type in mind", signatures(&leave)),
-            "crossfade may not alter them (owner, or a procedure), so reconnect the application after the swap, or connect as their owner",
+            format!("sessions that have called {} remember the old type", signatures(&leave)),
+            "crossfade cannot alter them (another owner, or a procedure): reconnect the application after the swap, or run crossfade as their owner",
         );
     }
     let facts = |f: &Function| FunctionFacts { signature: f.signature.clone(), cost: f.cost.clone() };

@@ -47,15 +47,15 @@ impl Index {
         if !self.valid {
             found.refuse(
                 "catalog::index_invalid",
-                format!("index \"{name}\" of {table} is invalid: an earlier CREATE INDEX CONCURRENTLY failed or is still at work"),
-                "DROP INDEX CONCURRENTLY or REINDEX INDEX CONCURRENTLY it first",
+                format!("index \"{name}\" of {table} is invalid: an earlier CREATE INDEX CONCURRENTLY failed or is still running"),
+                "run DROP INDEX CONCURRENTLY or REINDEX INDEX CONCURRENTLY first",
             );
         }
         if self.replica_identity {
             found.refuse(
                 "catalog::replica_identity",
                 format!("index \"{name}\" is the replica identity of {table}"),
-                "not supported yet; ALTER TABLE ... REPLICA IDENTITY DEFAULT first",
+                "not supported yet; run ALTER TABLE ... REPLICA IDENTITY DEFAULT first",
             );
         }
         if self.whole_row {

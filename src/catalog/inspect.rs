@@ -1,4 +1,4 @@
-//! Everything a plan meets on the server, in one go.
+//! Everything that the server says about a plan, in one go.
 
 use sqlx::{Connection as _, PgConnection};
 
@@ -16,14 +16,14 @@ use crate::names::LedgerSchema;
 use crate::plan::{CopyIndexes, Plan};
 use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
 
-/// Returns what `plan` is compiled from, everything that stops it, and everything worth knowing before it starts.
+/// Returns what `plan` is compiled from, everything that rules it out, and everything worth knowing before it starts.
 ///
-/// Changes nothing: works in one transaction of its own, which makes temporary tables and is rolled back. Takes ACCESS
-/// SHARE on the table for as long as that lasts (well under a second), waiting at most 2 s for it. The plan's types and
-/// expressions are read under the connection's own `search_path`.
+/// Changes nothing: works in its own transaction, which creates temporary tables and is rolled back. Takes ACCESS SHARE on
+/// the table for that time (well under a second), waiting at most 2 s for it. The plan's types and expressions are parsed
+/// under the connection's own `search_path`.
 ///
 /// # Errors
-/// [`CatalogError`] when the catalog cannot be read. What speaks against the plan is not an error but a refusal.
+/// [`CatalogError`] when the catalog cannot be read. Reasons to refuse the plan are refusals, not errors.
 pub async fn inspect(conn: &mut PgConnection, plan: &Plan, ledger: &LedgerSchema) -> Result<Inspection, CatalogError> {
     const WHAT: &str = "begin reading the catalog";
     let mut found = Inspection::empty();
@@ -150,13 +150,13 @@ async fn judge_names(
         found.refuse(
             "catalog::name_taken",
             format!("{object} has a name that the run needs"),
-            "rename or drop it; what an earlier run of this plan left behind goes with its rollback",
+            "rename or drop it; if an earlier run of this plan left it behind, roll that run back",
         );
     }
     Ok(())
 }
 
-/// Returns each change with its old column and new type; `None` where a refusal leaves something open.
+/// Returns each change with its old column and new type; `None` if a refusal prevents that.
 async fn resolve<'a>(
     conn: &mut PgConnection,
     plan: &'a Plan,
@@ -175,14 +175,14 @@ async fn resolve<'a>(
     Ok((parts.len() == plan.pairs().count()).then_some(parts))
 }
 
-/// Traps S3: nobody can tell an explicit NULL from a column that was not given.
+/// Warns of a column that may be NULL and has a default (docs/postgres.md, "Explicit NULL or no value").
 fn warn_of_values(parts: &[Part<'_>], found: &mut Inspection) {
     for part in parts {
         if let (false, Some(default)) = (part.old.not_null, &part.old.default) {
             found.warn(
                 "catalog::null_or_default",
                 format!("column \"{}\" may be NULL and has the default {default}", part.old.name),
-                "a new release that inserts an explicit NULL gets the default while both columns are in use",
+                "if a new release inserts an explicit NULL, it gets the default while both columns are in use",
             );
         }
     }

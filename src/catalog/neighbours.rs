@@ -70,7 +70,8 @@ impl Neighbours {
         query::read(conn, "read the table's triggers, rules and publications", query).await
     }
 
-    /// Returns whether another trigger may change one of the columns before ours sees the row (traps T2).
+    /// Returns whether another trigger may change one of the columns before the sync trigger sees the row (docs/postgres.md,
+    /// "Triggers with a column list").
     pub(super) fn change_before_us(&self, columns: &[&str]) -> bool {
         let before = |t: &&Trigger| t.enabled && t.per_row && t.before && t.on_update;
         self.triggers.iter().filter(before).any(|t| t.may_change(columns))
@@ -83,18 +84,18 @@ impl Neighbours {
                 found.refuse(
                     "catalog::trigger_order",
                     format!(
-                        "trigger \"{}\" of {table} fires after crossfade's, because its name sorts last",
+                        "trigger \"{}\" of {table} fires after crossfade's, because its name sorts after it",
                         trigger.name
                     ),
-                    "rename it: the sync trigger must see what all others did",
+                    "rename it: the sync trigger must run after all others",
                 );
             }
         }
         for (rule, _) in self.rules.iter().filter(|(_, replaces)| *replaces) {
             found.refuse(
                 "catalog::rule",
-                format!("rule \"{rule}\" of {table} replaces every UPDATE, also the backfill's"),
-                "make it a trigger, or drop it for the run",
+                format!("rule \"{rule}\" of {table} replaces every UPDATE, including the backfill's"),
+                "turn it into a trigger, or drop it for the run",
             );
         }
         for publication in &self.publications {
@@ -128,7 +129,7 @@ impl Neighbours {
             found.warn(
                 "catalog::trigger_on_backfill",
                 format!("the backfill updates every row of {table} once, and fires {}", list(&fired)),
-                "check that they may: time stamps move, audit rows are written, notifications go out; or say `backfill: { triggers: skip }`",
+                "check that this is acceptable: timestamps change, audit rows are written, notifications are sent; or set `backfill: { triggers: skip }`",
             );
         }
         let rules: Vec<_> =
@@ -144,7 +145,7 @@ impl Neighbours {
             found.warn(
                 "catalog::whole_row",
                 format!("whole rows of {table} are used by {}", list(&self.row_users)),
-                "they see the new column as soon as it is added, and the old one until it is dropped",
+                "they include the new column as soon as it is added, and the old one until it is dropped",
             );
         }
     }

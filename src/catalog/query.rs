@@ -1,4 +1,4 @@
-//! Sending queries. Each fixed query answers with one JSON text, so its columns are read by name into a struct.
+//! Sending queries. Each fixed query returns one JSON text, so its columns are read by name into a struct.
 //!
 //! Nothing is ever prepared under a name: it would break behind a transaction pooler.
 
@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres};
 
 use super::CatalogError;
 
-/// A fixed query that answers with one JSON text, or with no row.
+/// A fixed query that returns one JSON text, or no row.
 pub(super) type JsonQuery = sqlx::query::QueryScalar<'static, Postgres, String, PgArguments>;
 
 /// Returns the query whose text is in a file next to its reader.
@@ -32,7 +32,7 @@ pub(super) async fn run(conn: &mut PgConnection, what: &'static str, sql: String
     result.map(drop).map_err(|source| CatalogError::Database { what, source })
 }
 
-/// Returns the one text that a generated query answers with.
+/// Returns the one text that a generated query returns.
 pub(super) async fn text(
     conn: &mut PgConnection,
     what: &'static str,
@@ -52,7 +52,7 @@ pub(super) async fn json<T: DeserializeOwned>(
     serde_json::from_str(answer.as_deref().unwrap_or("null")).map_err(|source| CatalogError::Answer { what, source })
 }
 
-/// What the server has against a statement.
+/// Why the server refuses a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Objection {
     /// SQLSTATE.
@@ -64,8 +64,8 @@ pub(super) struct Objection {
 }
 
 impl Objection {
-    /// Returns what the server has against the statement itself; `None` for a failure that says nothing about it,
-    /// such as a lock that was not free or a lost connection.
+    /// Returns why the server refuses the statement itself; `None` for a failure that says nothing about the statement, such
+    /// as a lock timeout or a lost connection.
     fn of(error: &sqlx::Error) -> Option<Self> {
         let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
         let passing = ["08", "40", "53", "55", "57", "58", "XX"].iter().any(|class| error.code().starts_with(class));
@@ -84,8 +84,8 @@ impl Objection {
     }
 }
 
-/// Runs statements, all or none, and returns the text that the last one answers with, or what the server has against
-/// the first that it refuses.
+/// Runs statements, all or none, and returns the text that the last one returns, or why the server refuses the first that
+/// it refuses.
 pub(super) async fn attempt(
     conn: &mut PgConnection,
     what: &'static str,

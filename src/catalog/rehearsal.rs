@@ -1,5 +1,5 @@
-//! The change, made the way plain ALTER TABLE would on an empty temporary copy of the table: what becomes of the default
-//! and of each index is read from there, as PostgreSQL writes it.
+//! The change, made the way plain ALTER TABLE would on an empty temporary copy of the table: the new default
+//! and index definitions are read from there, as PostgreSQL writes them.
 
 use sqlx::PgConnection;
 
@@ -15,8 +15,7 @@ use crate::sql::quote_ident;
 const COPY: &str = "pg_temp.crossfade_copy";
 const INDEX: &str = "pg_temp.crossfade_index";
 
-/// A time zone in which no value looks the same as in UTC: a type change that is only free while the session is in UTC
-/// is not free.
+/// A time zone in which no value looks the same as in UTC: a type change that is free only in UTC is not free.
 const NOT_UTC: &str = "SET LOCAL timezone = 'Asia/Kathmandu'";
 
 /// A change with its old column and, for a type change, what the new one is.
@@ -26,7 +25,7 @@ pub(super) struct Part<'a> {
     pub(super) retyped: Option<Retyped>,
 }
 
-/// What came out for one change.
+/// The outcome for one change.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) new_default: Option<String>,
@@ -34,7 +33,7 @@ pub(super) struct Outcome {
     pub(super) metadata_only: bool,
 }
 
-/// What came out.
+/// The outcome.
 pub(super) struct Rehearsed {
     /// One for each part.
     pub(super) outcomes: Vec<Outcome>,
@@ -58,7 +57,7 @@ pub(super) async fn rehearse(
         found.refuse(
             "catalog::rehearsal",
             format!("no empty copy of {} could be made: {}", plan.table, objection.message),
-            "the change is rehearsed on such a copy; it takes SELECT on the table and TEMPORARY on the database",
+            "the change is rehearsed on such a copy, which needs SELECT on the table and TEMPORARY on the database",
         );
         return Ok(None);
     }
@@ -151,21 +150,21 @@ async fn change_all(
             found.refuse(
                 "catalog::default",
                 format!("the default of column \"{old}\": {}", objection.message),
-                "plain ALTER TABLE would refuse it too; change or drop the default first",
+                "plain ALTER TABLE would fail too; change or drop the default first",
             );
         } else {
             found.refuse(
                 "catalog::rehearsal",
-                format!("PostgreSQL refuses the change of column \"{old}\": {}", objection.message),
-                "plain ALTER TABLE would be refused in the same way",
+                format!("PostgreSQL refuses to change column \"{old}\": {}", objection.message),
+                "plain ALTER TABLE would fail in the same way",
             );
         }
     }
     Ok(accepted)
 }
 
-/// Returns whether the default gives one value however often a statement evaluates it: PostgreSQL then keeps that value
-/// for existing rows instead of computing one for each.
+/// Returns whether the default has the same value however often a statement evaluates it: PostgreSQL then stores that value
+/// once for all existing rows.
 async fn default_is_stable(conn: &mut PgConnection, old: &Column) -> Result<bool, CatalogError> {
     let Some(default) = &old.default else { return Ok(true) };
     let statements = [
@@ -178,7 +177,7 @@ async fn default_is_stable(conn: &mut PgConnection, old: &Column) -> Result<bool
     Ok(matches!(answer, Ok(Some(text)) if text == "true"))
 }
 
-/// Runs statements and takes them back, whatever they did.
+/// Runs statements and rolls them back, whatever they did.
 async fn in_savepoint(
     conn: &mut PgConnection,
     statements: impl IntoIterator<Item = String>,
@@ -192,7 +191,7 @@ async fn in_savepoint(
 }
 
 /// Returns whether plain ALTER would only touch the catalog: neither the table nor an index gets a new file, and nothing
-/// is scanned (traps 2.6).
+/// is scanned (docs/postgres.md, "Type changes that only touch the catalog").
 async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Index]) -> Result<bool, CatalogError> {
     let Some(ChangeType { using: None, reverse: None, keep_name: true, .. }) = part.change.retype else {
         return Ok(false);
@@ -243,15 +242,15 @@ async fn twin(
         found.refuse(
             "catalog::index",
             format!("index \"{}\" {what}: {}", index.name, objection.message),
-            "drop the index, or change it so that plain ALTER TABLE could carry it over",
+            "drop the index, or change it so that plain ALTER TABLE would accept it",
         );
     };
     let built = attempt(conn, "rehearse an index", [create]).await?;
     let mut twin = None;
     if let Err(objection) = built {
-        refuse(objection, "cannot be built again");
+        refuse(objection, "cannot be rebuilt");
     } else if let Err(objection) = attempt(conn, "rehearse an index", all_changes(parts, outcomes)).await? {
-        // What is wrong with the change itself is said once, without an index.
+        // What is wrong with the change itself is reported once, without an index.
         if attempt_without_index(conn, parts, outcomes).await? {
             refuse(objection, "does not fit the new type");
         }
@@ -280,8 +279,8 @@ fn judge_added(add: &AddIndex, parts: &[Part<'_>], outcomes: &[Outcome], found: 
         if !outcome.metadata_only && add.columns.contains(old) {
             found.refuse(
                 "catalog::index_on_old_column",
-                format!("index \"{}\" of the plan names \"{old}\", a column that goes", add.name),
-                format!("let it name \"{new}\"; an index follows its column through every renaming"),
+                format!("index \"{}\" of the plan names \"{old}\", a column that will be dropped", add.name),
+                format!("name \"{new}\" instead; an index follows its column through every renaming"),
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The server and the rights of our role on it.
+//! The server, and the privileges of crossfade's role on it.
 
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -8,9 +8,9 @@ use super::{CatalogError, Inspection, query};
 use crate::names::LedgerSchema;
 use crate::plan::Requires;
 
-/// The oldest version that has everything we use.
+/// The oldest version that has everything crossfade uses.
 const OLDEST: u32 = 140_000;
-/// `CREATE INDEX CONCURRENTLY` may miss rows before this release of 14 (traps I10).
+/// The first release of 14 whose indexes are sound (docs/postgres.md, "CREATE INDEX CONCURRENTLY before 14.4").
 const INDEXES_SOUND: u32 = 140_004;
 
 #[derive(Debug, Deserialize)]
@@ -105,8 +105,8 @@ impl Server {
         if !self.event_triggers.is_empty() {
             found.warn(
                 "catalog::event_trigger",
-                format!("event triggers run inside our DDL: {}", list(&self.event_triggers)),
-                "check that they let ALTER TABLE and CREATE INDEX CONCURRENTLY through",
+                format!("event triggers run inside crossfade's DDL: {}", list(&self.event_triggers)),
+                "check that they allow ALTER TABLE and CREATE INDEX CONCURRENTLY",
             );
         }
     }

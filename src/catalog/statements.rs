@@ -7,15 +7,15 @@ use super::{CatalogError, Inspection};
 use crate::ident::TableName;
 use crate::sql::{quote_ident, quote_literal};
 
-/// Warns of prepared statements that return all columns (traps P1): by name where the server keeps statements, else in
-/// general, because no application can be seen to be without them.
+/// Warns of prepared statements that return all columns (docs/postgres.md, "Prepared statements that return all columns"):
+/// by name where the server keeps statements, else in general.
 pub(super) async fn warn_of_stars(
     conn: &mut PgConnection,
     table: &TableName,
     found: &mut Inspection,
 ) -> Result<(), CatalogError> {
     const WHAT: &str = "read pg_stat_statements";
-    const HELP: &str = "the error is \"cached plan must not change result type\"; let applications name their columns, or reconnect after expand, switch and contract";
+    const HELP: &str = "the error is \"cached plan must not change result type\"; make applications name their columns, or reconnect them after expand, switch and contract";
     let schema = "SELECT (SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements')";
     let mut statements = None;
     if let Some(schema) = text(conn, WHAT, schema.to_owned()).await? {
@@ -40,7 +40,7 @@ pub(super) async fn warn_of_stars(
         Some(seen) => {
             found.warn(
                 "catalog::select_star",
-                format!("all columns of {table} are asked for by: {}", seen.join("; ")),
+                format!("these statements ask for all columns of {table}: {}", seen.join("; ")),
                 HELP,
             );
         }

@@ -9,7 +9,7 @@ use crate::ident::TableName;
 use crate::plan::Plan;
 use crate::run::TableFacts;
 
-/// PostgreSQL's limit is 1600 and counts dropped columns for ever (traps 2.12).
+/// PostgreSQL's limit is 1600, dropped columns included (docs/postgres.md, "1600 columns").
 const COLUMNS_REFUSED: i64 = 1590;
 const COLUMNS_WARNED: i64 = 1400;
 
@@ -52,7 +52,7 @@ impl Table {
             let all: Vec<(String, String)> =
                 query::read(conn, "read the names of tables", query::fixed(include_str!("tables.sql"))).await?;
             let help = Self::near(name, &all).map_or_else(
-                || "check the plan's `table`, and that this is the right database".to_owned(),
+                || "check the plan's `table`, and whether this is the right database".to_owned(),
                 |near| format!("did you mean {near}?"),
             );
             found.refuse("catalog::table_missing", format!("there is no table {name}"), help);
@@ -60,7 +60,7 @@ impl Table {
         Ok(table)
     }
 
-    /// Returns the nearest name: the same one in another schema before a similar one.
+    /// Returns the nearest name; the same name in another schema comes before a similar one.
     fn near(name: &TableName, all: &[(String, String)]) -> Option<String> {
         let exact = all.iter().find(|(_, table)| *table == name.name);
         let similar = || {
@@ -76,7 +76,7 @@ impl Table {
         TableName::new(schema, table).ok().map(|table| table.to_string())
     }
 
-    /// Returns whether the table is of a kind on which the rest can be looked at.
+    /// Returns whether the table is of a kind for which the other checks make sense.
     pub(super) fn ordinary(&self) -> bool {
         self.kind == "r" && !self.system
     }
@@ -144,14 +144,14 @@ impl Table {
         if self.max_attnum.saturating_add(new_columns) > COLUMNS_REFUSED {
             let what =
                 format!("has used {} of PostgreSQL's 1600 column numbers, dropped columns included", self.max_attnum);
-            refuse("catalog::too_many_columns", &what, "only a copy of the table into a new one gives numbers back");
+            refuse("catalog::too_many_columns", &what, "only copying the table into a new one frees numbers");
         }
         self.judge_rights(name, role, builds, found);
         if self.persistence == "u" {
             found.warn(
                 "catalog::unlogged",
                 format!("{name} is unlogged: a crash or a failover empties it"),
-                "the run's ledger would then describe rows that are gone; verify finds that",
+                "the run's ledger would then describe rows that are gone; `verify` detects this",
             );
         }
         if (COLUMNS_WARNED..=COLUMNS_REFUSED).contains(&self.max_attnum) {
@@ -161,7 +161,7 @@ impl Table {
                     "{name} has used {} of PostgreSQL's 1600 column numbers, dropped columns included",
                     self.max_attnum
                 ),
-                "each run uses one more a change; only a copy of the table into a new one gives them back",
+                "each change of a run uses one more; only copying the table into a new one frees them",
             );
         }
     }
@@ -171,7 +171,7 @@ impl Table {
             found.refuse(
                 "catalog::no_privilege",
                 format!("role \"{role}\" does not own {name}, which belongs to \"{}\"", self.owner),
-                format!("connect as \"{}\", or GRANT it to \"{role}\": ALTER TABLE is for owners only", self.owner),
+                format!("connect as \"{}\", or GRANT that role to \"{role}\": only owners may ALTER TABLE", self.owner),
             );
         }
         if !self.may_use_schema || builds && !self.may_create_in_schema {
@@ -188,7 +188,7 @@ impl Table {
             found.refuse(
                 "catalog::row_security",
                 format!(
-                    "row-level security of {name} applies to role \"{role}\", which would see and fill some rows only"
+                    "row-level security of {name} applies to role \"{role}\", which would see and fill only some of the rows"
                 ),
                 "use a role with BYPASSRLS, or the owner without FORCE ROW LEVEL SECURITY",
             );

@@ -9,10 +9,10 @@ use crate::change::Trial;
 use crate::plan::Plan;
 use crate::run::Facts;
 
-/// Pages of one statement: 128 MiB, a second or so. No snapshot is older than that.
+/// Pages of one statement: 128 MiB, about a second. No snapshot is older than that.
 const WINDOW: i64 = 16_384;
 
-/// What became of all rows.
+/// The result for all rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ConversionCheck {
     /// Rows that were tried; 0 where no conversion can raise.
@@ -21,7 +21,7 @@ pub struct ConversionCheck {
     pub changes: Vec<ConversionCount>,
 }
 
-/// What became of one column.
+/// The result for one column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConversionCount {
     /// Position of the change in the plan.
@@ -30,7 +30,7 @@ pub struct ConversionCount {
     pub raising: i64,
     /// Rows whose value becomes NULL, where the old column is NOT NULL.
     pub empty: i64,
-    /// Rows whose value cannot be had back through the reverse expression; `None` without one.
+    /// Rows whose value the reverse expression does not give back; `None` without one.
     pub lossy: Option<i64>,
     /// Keys of the first rows that do not convert, each a JSON object as text.
     pub keys: Vec<String>,

@@ -22,7 +22,7 @@ fn in_place(context: &Context<'_>, a: &Active<'_>) -> Fragment {
     );
     let undo = if context.active.is_empty() {
         Undo::PointOfNoReturn(format!(
-            "narrowing {column} back to {} would rewrite or scan the table; make a plan for it",
+            "narrowing {column} back to {} would rewrite or scan the table; write a plan for it",
             facts.old.type_name
         ))
     } else {

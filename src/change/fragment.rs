@@ -4,7 +4,7 @@
 use crate::ident::ColumnName;
 use crate::run::{Fill, Gate, Is, Pair, Step, StepKey};
 
-/// Which names the columns of a pair have, as the run goes on.
+/// Which names the columns of a pair have in the course of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Both columns under the plan's names.
@@ -37,7 +37,7 @@ impl<T> ByStage<T> {
     }
 }
 
-/// Statements that do something, and those that take it back. Each of the latter may be repeated.
+/// Statements that do something, and those that undo it. Each of the latter may be repeated.
 #[derive(Debug, Default)]
 pub(super) struct Moves {
     pub(super) forth: Vec<String>,
@@ -54,11 +54,11 @@ impl Moves {
 /// A column that becomes NOT NULL without a scan under a strong lock.
 #[derive(Debug)]
 pub(super) struct Proof {
-    /// The name of the constraint that proves it: ours, or for good where PostgreSQL keeps one.
+    /// The name of the constraint that proves it: crossfade's own, or the final one if PostgreSQL keeps it.
     pub(super) constraint: String,
     /// The column's name when it is proved.
     pub(super) column: String,
-    /// Whether it must wait until nobody writes through the old column: a value that does not convert would make an
+    /// Whether it must wait until nobody writes the old column, because a value that does not convert would make an
     /// application's write fail.
     pub(super) late: bool,
 }
@@ -71,7 +71,7 @@ pub(super) struct Relax {
     pub(super) constraint: String,
 }
 
-/// What goes at the end.
+/// What is dropped at the end.
 #[derive(Debug, Default)]
 pub(super) struct Drops {
     pub(super) needs: Vec<Gate>,
@@ -98,7 +98,7 @@ pub(super) struct Fragment {
     pub(super) retire: Moves,
     /// Of the transaction that ends the run.
     pub(super) drop: Drops,
-    /// Steps that share their transaction with nobody.
+    /// Steps with a transaction of their own.
     pub(super) steps: Vec<Step>,
     /// Steps of this fragment whose conditions name what `swap` and `retire` rename.
     pub(super) renamed: Vec<StepKey>,

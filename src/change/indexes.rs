@@ -44,9 +44,8 @@ pub(super) fn fragment(context: &Context<'_>) -> Fragment {
     }
 }
 
-/// When an index may stand: before the backfill, unless it is unique. While both columns are unique, an
-/// `INSERT ... ON CONFLICT (old)` of the old release can fail on the new index (docs/postgres.md, "Two unique indexes").
-/// Where no column is added there is no old release.
+/// When an index may be built: before the backfill, unless it is unique (docs/postgres.md, "Two unique indexes", "Key
+/// updates"). If no column is added, there is no old release to disturb.
 fn phase(context: &Context<'_>, unique: bool) -> Phase {
     if unique && !context.active.is_empty() { Phase::Verify } else { Phase::Index }
 }

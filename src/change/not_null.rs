@@ -1,5 +1,6 @@
 //! NOT NULL without a scan under a strong lock: a constraint that is not validated, VALIDATE, then the column's own
-//! NOT NULL, which PostgreSQL takes from the valid constraint without reading the table (docs/postgres.md, "NOT NULL").
+//! NOT NULL, which PostgreSQL takes from the valid constraint without reading the table (docs/postgres.md, "NOT NULL
+//! without a scan").
 
 use super::Context;
 use super::fragment::{Proof, Relax};
@@ -31,13 +32,13 @@ pub(super) fn prove(context: &Context<'_>, phase: Phase, proofs: &[&Proof]) -> V
     let drop = each(&|name, _| format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"));
     let valid = columns.iter().map(|(name, _)| Is::Constraint { name: (*name).to_owned() }.on(on));
     let mut steps = vec![
-        Step::new(phase, What::NotNullAdd, "promise NOT NULL for new rows", add)
+        Step::new(phase, What::NotNullAdd, "enforce NOT NULL for new rows", add)
             .locks(on, LockMode::AccessExclusive)
             .undo(Undo::by(drop)),
-        Step::new(phase, What::NotNullValidate, "prove NOT NULL for all rows, while writers go on", validate)
+        Step::new(phase, What::NotNullValidate, "prove NOT NULL for all rows, while writes continue", validate)
             .locks(on, LockMode::ShareUpdateExclusive)
             .done_when(valid)
-            .undo(Undo::nothing("a validated constraint goes when it is dropped")),
+            .undo(Undo::nothing("dropping the constraint undoes its validation")),
     ];
     if context.facts.server_version < NAMED_NOT_NULL {
         let nullable = each(&|_, column| format!("ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL"));
@@ -81,8 +82,8 @@ fn proof(context: &Context<'_>, columns: &[(&str, &str)]) -> [Action; 3] {
     ]
 }
 
-/// Lets old columns be empty where a value of the new one may have no way back (docs/postgres.md, "NOT NULL"): at the end
-/// of `verify`, when the releases that write the new column may come.
+/// Lets old columns be empty where a value of the new one may have no way back (docs/postgres.md, "NOT NULL on the old
+/// column"): at the end of `verify`, before releases that write the new column are deployed.
 pub(super) fn relax(context: &Context<'_>, columns: &[&Relax], spec: CompareSpec) -> Option<Step> {
     if columns.is_empty() {
         return None;
@@ -97,7 +98,7 @@ pub(super) fn relax(context: &Context<'_>, columns: &[&Relax], spec: CompareSpec
         needs: vec![Gate::NothingOnlyNew { spec, one_way: true }],
         actions: proof(context, &names).into(),
     };
-    let title = "let the old column be empty: a new value may have no way back";
+    let title = "drop NOT NULL of the old column: a new value may have no way back";
     Some(
         Step::new(Phase::Verify, What::RelaxOld, title, Action::Transaction(statements))
             .locks(on, LockMode::AccessExclusive)

@@ -1,12 +1,12 @@
-//! What a rename and a type change have in common: a new column beside the old one, kept in step by the sync trigger,
-//! filled, compared, and in the end without the old one.
+//! What a rename and a type change have in common: a new column next to the old one, which the sync trigger keeps equal,
+//! the backfill fills and the check compares, until the old one is dropped.
 
 use super::fragment::{ByStage, Drops, Fragment, Moves, Proof, Relax, Stage};
 use super::{Active, Context, conversion, indexes};
 use crate::run::{Gate, Is, RelationId};
 use crate::sql::{quote_ident, quote_literal};
 
-/// Returns the whole of a pair's contribution; `kept` are statements for what ALTER would have kept on the column besides
+/// Returns everything that a pair contributes; `kept` are statements for what ALTER would have kept on the column besides
 /// statistics, options, comment and grants.
 pub(super) fn fragment(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -> Fragment {
     let not_null = a.facts.old.not_null;
@@ -32,7 +32,7 @@ fn layout(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Vec<Is> {
     ]
 }
 
-/// Adds the column, with what ALTER would have kept on it (docs/postgres.md, "What a column carries").
+/// Adds the column, with what ALTER would have kept on it (docs/postgres.md, "What ALTER keeps on a column").
 fn expand(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -> Moves {
     let table = context.table().sql();
     let (old, new) = (&a.facts.old, a.change.new.sql());
@@ -62,7 +62,7 @@ fn proof_name(context: &Context<'_>, a: &Active<'_>) -> String {
     context.tag.name(&format!("nn{}", a.position + 1))
 }
 
-/// Whether a write through the new column may leave the old one empty, so that the old one cannot stay NOT NULL.
+/// Whether a write to the new column may leave the old one empty, so that the old one cannot stay NOT NULL.
 fn must_relax(a: &Active<'_>) -> bool {
     a.facts.old.not_null && !a.facts.reverse.is_total()
 }
@@ -74,7 +74,7 @@ fn relax(context: &Context<'_>, a: &Active<'_>) -> Relax {
     Relax { column: a.change.old.clone(), constraint }
 }
 
-/// Exchanges the names of both columns, where the change keeps the old one.
+/// Swaps the names of both columns, if the change keeps the old one.
 fn swap(context: &Context<'_>, a: &Active<'_>) -> Moves {
     if !a.change.keeps_name() {
         return Moves::default();

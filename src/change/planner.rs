@@ -1,4 +1,4 @@
-//! Joins fragments into a program: what has to happen under one lock becomes one transaction, and each step finds its
+//! Joins fragments into a program: what must happen under one lock becomes one transaction, and each step gets its
 //! phase. The order of the functions is the order of a run.
 
 use super::fragment::{Fragment, Moves, Proof, Stage};
@@ -9,7 +9,7 @@ use crate::run::{
 };
 use crate::sql::LockMode;
 
-/// The table that all pairs stand on.
+/// The table of all pairs.
 const ON: RelationId = RelationId::MAIN;
 
 /// Returns the program that consists of these fragments.
@@ -21,7 +21,7 @@ pub(super) fn program(context: &Context<'_>, mut fragments: Vec<Fragment>) -> Pr
     let mut steps = before;
     steps.extend(planner.expand());
     steps.extend(planner.backfill());
-    steps.extend(planner.compare(Phase::Verify, Stage::Soak, "compare old and new column of every row"));
+    steps.extend(planner.compare(Phase::Verify, Stage::Soak, "compare the old and the new column of every row"));
     steps.extend(after);
     steps.extend(planner.verify());
     steps.extend(planner.switch());
@@ -44,7 +44,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// Whether old and new columns stand side by side, so that there is a sync trigger.
+    /// Whether old and new columns exist side by side, so that there is a sync trigger.
     fn has_pairs(&self) -> bool {
         !self.context.active.is_empty()
     }
@@ -73,7 +73,7 @@ impl Planner<'_> {
         self.context.compare_spec(pairs.collect())
     }
 
-    /// Column, helper functions and triggers in one transaction: a commit in between would leave writes unsynced.
+    /// Column, helper functions and triggers in one transaction: after a commit in between, writes would not be synced.
     fn expand(&self) -> Option<Step> {
         if !self.has_pairs() {
             return None;
@@ -100,7 +100,7 @@ impl Planner<'_> {
         let table = self.context.table();
         let spec = FillSpec { relation: ON, table: table.clone(), fills };
         let statement = format!("ANALYZE {} ({})", table.sql(), columns.join(", "));
-        let title = "gather statistics, so that the first plans over the new column are good ones";
+        let title = "gather statistics, so that the first query plans with the new column are good";
         vec![
             Step::new(
                 Phase::Backfill,
@@ -109,10 +109,10 @@ impl Planner<'_> {
                 Action::Fill(spec),
             )
             .locks(ON, LockMode::RowExclusive)
-            .undo(Undo::nothing("the filled column goes when expand is undone")),
+            .undo(Undo::nothing("undoing expand drops the filled column")),
             Step::new(Phase::Backfill, What::Analyze(ON), title, Action::concurrent(statement))
                 .locks(ON, LockMode::ShareUpdateExclusive)
-                .undo(Undo::nothing("statistics go with the column")),
+                .undo(Undo::nothing("statistics are dropped with the column")),
         ]
     }
 
@@ -142,13 +142,17 @@ impl Planner<'_> {
             return vec![];
         }
         let quiet = Gate::Quiet { quiet: self.context.plan.contract.quiet };
-        let title = "wait until nobody writes through the old column";
+        let title = "wait until nobody writes the old column";
         let mut steps: Vec<_> = self.swap().into_iter().collect();
         steps.push(
             Step::new(Phase::Switch, What::Quiet, title, Action::Await(quiet))
                 .undo(Undo::nothing("waiting changes nothing")),
         );
-        steps.extend(self.compare(Phase::Switch, Stage::Swapped, "compare every row again before the old column goes"));
+        steps.extend(self.compare(
+            Phase::Switch,
+            Stage::Swapped,
+            "compare every row again before the old column is retired",
+        ));
         steps
     }
 
@@ -164,7 +168,7 @@ impl Planner<'_> {
         let touch = functions.iter().map(|f| format!("ALTER FUNCTION {} COST {}", f.signature, f.cost));
         forth.extend(touch.clone());
         back.extend(touch);
-        let title = "exchange the names of old and new column";
+        let title = "swap the names of the old and the new column";
         Some(
             Step::new(Phase::Switch, What::Swap, title, Action::Transaction(forth))
                 .locks(ON, LockMode::AccessExclusive)
@@ -194,12 +198,12 @@ impl Planner<'_> {
                     .undo(Undo::nothing("waiting changes nothing")),
             );
         }
-        steps.extend(self.compare(Phase::Contract, Stage::Retired, "compare every row a last time"));
+        steps.extend(self.compare(Phase::Contract, Stage::Retired, "compare every row one last time"));
         steps.push(self.drop());
         steps
     }
 
-    /// What the steps that give something up ask for; nothing where nothing is compared.
+    /// What the steps that give something up require; nothing if nothing is compared.
     fn verified(&self) -> Option<Gate> {
         self.has_pairs().then_some(Gate::Verified { max_age: self.context.plan.verify.max_age })
     }

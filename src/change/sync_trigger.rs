@@ -1,6 +1,6 @@
 //! The sync trigger: keeps both columns equal, in the row and in the transaction of the write itself.
 //!
-//! One function a run, called from BEFORE ROW triggers whose names sort last (PostgreSQL fires them in byte order), so
+//! One function per run, called from BEFORE ROW triggers whose names sort last (PostgreSQL fires them in byte order), so
 //! that it sees what other triggers did. Everything is schema-qualified, operators included, because it runs under the
 //! application's `search_path`. The WHEN clauses are parsed once, here, and keep the backfill and unrelated updates from
 //! entering PL/pgSQL at all.
@@ -29,7 +29,7 @@ fn trigger_name(tag: &RunTag, what: &str) -> String {
 }
 
 /// Whether UPDATE triggers may name columns. They may not when another BEFORE trigger can change the column of a row
-/// whose statement does not name it (traps T2).
+/// whose statement does not name it (docs/postgres.md, "Triggers with a column list").
 fn by_column(context: &Context<'_>) -> bool {
     !context.facts.main().other_before_triggers
 }
@@ -75,7 +75,7 @@ pub(super) fn create(context: &Context<'_>) -> Vec<String> {
             trigger("2_update"),
             columns.join(", ")
         ));
-        // IS NULL does not fetch a large value from its TOAST table, so unrelated updates stay cheap (traps T6).
+        // IS NULL does not fetch a large value, so unrelated updates stay cheap (docs/postgres.md, "Healing").
         statements.push(format!(
             "CREATE TRIGGER {} BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({unfilled}) EXECUTE FUNCTION {function}('heal')",
             trigger("3_heal")
@@ -133,7 +133,7 @@ fn differ(plain: bool, a: &str, b: &str) -> String {
 }
 
 /// True where a statement changed either side, except by filling an empty new side with what it should be: that is the
-/// backfill, which so never enters PL/pgSQL.
+/// backfill, which therefore never enters PL/pgSQL.
 fn written(context: &Context<'_>, a: &Active<'_>) -> String {
     let (old, new) = (a.change.old.sql(), a.change.new.sql());
     let (new_old, new_new, old_old, old_new) =
@@ -179,8 +179,7 @@ fn body(context: &Context<'_>, stage: Stage) -> String {
     text
 }
 
-/// The truth table of one change. Changes are seen by image, so that 1.0 and 1.00, or two spellings that a collation
-/// holds equal, count as different (traps S5).
+/// The truth table of one change. Changes are seen by image (docs/postgres.md, "Values that are equal but not the same").
 fn one_change(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> String {
     let (old, new) = a.names(&context.tag, stage);
     let (n_old, n_new) = (format!("NEW.{}", quote_ident(&old)), format!("NEW.{}", quote_ident(&new)));

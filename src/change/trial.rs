@@ -25,9 +25,9 @@ pub(crate) struct TrialColumn {
     pub(crate) change: usize,
     /// The conversion raises.
     fails: String,
-    /// It does not, but gives NULL for a column that is NOT NULL.
+    /// It converts to NULL, but the column is NOT NULL.
     empty: String,
-    /// It gives a value from which the old one cannot be had back; `None` without a reverse.
+    /// It converts to a value from which the old one cannot be recovered; `None` without a reverse.
     lossy: Option<String>,
 }
 

@@ -7,10 +7,10 @@ use super::error::CliError;
 use super::exit_code;
 use crate::report::{self, human, json as as_json};
 
-/// One tick: take a run, or every run, at most one phase further
+/// Move a run, or every run, forward by at most one phase
 ///
-/// For cron, systemd or Kubernetes, as often as they like. Exit code 0 if a run moved, 5 if nothing was due or something
-/// is in the way, another one if something failed. Runs that are over are left alone.
+/// For cron, systemd or Kubernetes, at any interval. Exit code 0 if a run moved, 5 if nothing was due or a run is blocked,
+/// another one if something failed. Runs that have ended are left alone.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run; without it, every run
@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// Every run
     #[arg(long)]
     all: bool,
-    /// Only say what would be done
+    /// Only print what would be done
     #[arg(long)]
     dry_run: bool,
 }
@@ -65,7 +65,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     Ok(summary(&codes))
 }
 
-/// What one tick came to.
+/// What one tick led to.
 struct Tick {
     value: Value,
     said: Said,

@@ -9,9 +9,9 @@ use super::error::CliError;
 use super::{exit_code, plan_file};
 use crate::report::{self, human, json as as_json};
 
-/// Look for mistakes in plan files, without a database
+/// Find mistakes in plan files, without a database
 ///
-/// Every problem of every file is reported, with its place and what to write instead. Exit code 3 if there is any.
+/// Reports every problem in every file, with its place and what to write instead. Exit code 3 if there is any.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Plan files

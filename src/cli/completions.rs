@@ -7,7 +7,7 @@ use super::error::CliError;
 use super::{Arguments, exit_code};
 use crate::report;
 
-/// Print the script that completes commands in a shell
+/// Print a script for command completion in a shell
 ///
 /// For example: crossfade completions bash > ~/.local/share/bash-completion/completions/crossfade
 #[derive(Debug, clap::Args)]

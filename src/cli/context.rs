@@ -54,11 +54,11 @@ pub(super) struct Context {
     ledger_schema: String,
 }
 
-/// What a command needs that works on a run for longer: a tool whose events are told, and that a signal stops.
+/// What a long-running command needs: a tool that reports its events and that a signal stops.
 pub(super) struct Session {
     pub(super) tool: Tool,
     _watchdog: Option<Watchdog>,
-    /// Tells events until it is dropped.
+    /// Reports events until it is dropped.
     _reporter: Reporter,
     _signals: signals::Guard,
 }
@@ -86,7 +86,7 @@ impl Context {
         context
     }
 
-    /// Checks what clap could not.
+    /// Checks what clap cannot.
     pub(super) fn check(&self) -> Result<(), CliError> {
         let wrong = |what: String| {
             let help = "name a schema that crossfade may create, such as crossfade";
@@ -95,7 +95,7 @@ impl Context {
         match RelationName::new(&self.ledger_schema) {
             Err(error) => wrong(error.to_string()),
             Ok(name) if name.as_str().starts_with("pg_") => {
-                wrong("names that begin with pg_ are PostgreSQL's".to_owned())
+                wrong("PostgreSQL reserves names that begin with pg_".to_owned())
             }
             Ok(_) => Ok(()),
         }
@@ -105,17 +105,17 @@ impl Context {
         self.format == Format::Json
     }
 
-    /// Returns where we connect to, without the password, if that is known.
+    /// Returns the target of the connection, without the password, if it is known.
     pub(super) fn target(&self) -> Option<String> {
         database::connector(self.database_url.as_deref()).ok().map(|connector| connector.target())
     }
 
-    /// Returns a tool that tells nothing, for commands that are over at once.
+    /// Returns a tool that reports nothing, for commands that take no time.
     pub(super) fn tool(&self) -> Result<Tool, CliError> {
         self.tool_with(event::silent(), CancellationToken::new())
     }
 
-    /// Returns a tool whose events are told and which the first Ctrl-C asks to stop.
+    /// Returns a tool that reports its events and that the first Ctrl-C asks to stop.
     pub(super) fn session(&self) -> Result<Session, CliError> {
         let stop = CancellationToken::new();
         let reporter = Reporter::new(self.telling(), &self.console);
@@ -140,7 +140,7 @@ impl Context {
         Ok(self.tool_on(connector, sink, stop))
     }
 
-    /// Returns a tool for another database than the one that was named.
+    /// Returns a tool for a database other than the one on the command line.
     pub(super) fn tool_on(&self, connector: Connector, sink: event::EventSink, stop: CancellationToken) -> Tool {
         Tool::new(connector, LedgerSchema::new(&self.ledger_schema), actor(), sink, stop)
     }
@@ -150,8 +150,8 @@ impl Context {
         Ok(report::result(&if self.json() { json::result(value) } else { text() })?)
     }
 
-    /// Sends what the library logs to standard error. Nothing of sqlx is let through but its remark on a password file
-    /// that it ignores: it would show statements, and parts of a URL that it does not know.
+    /// Sends the library's log to standard error. Of sqlx's log only the warning about an ignored password file passes: the
+    /// rest would show statements, and parts of a URL that sqlx does not know.
     fn log(&self) {
         let level = match self.verbose {
             0 => "warn",
@@ -199,7 +199,7 @@ impl Drop for LogLine {
     }
 }
 
-/// Returns who we are, for the ledger: user, host and process.
+/// Returns user, host and process, for the ledger.
 fn actor() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|user| user.name);
     let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
@@ -212,8 +212,8 @@ pub(super) fn run_name(name: &str) -> Result<&str, CliError> {
     match PlanName::new(name) {
         Ok(_) => Ok(name),
         Err(error) => {
-            let help = "a run has the name of its plan; crossfade status lists them";
-            Err(CliError::usage("usage::run_name", format!("`{name}` is no run's name: {error}"), help))
+            let help = "a run has the name of its plan; `crossfade status` lists the runs";
+            Err(CliError::usage("usage::run_name", format!("`{name}` is not a valid run name: {error}"), help))
         }
     }
 }

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use super::error::CliError;
 use crate::pg::Connector;
 
-/// The variables any of which names a database.
+/// Variables each of which names a database.
 const VARIABLES: [&str; 6] = ["PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD"];
 
 /// The parameters of a URL that are understood.
@@ -27,7 +27,7 @@ const PARAMETERS: [&str; 14] = [
     "dbname",
     "user",
 ];
-/// Those, and these, whose values no message may show either.
+/// These are accepted as well; no message may show their values.
 const MORE_PARAMETERS: [&str; 3] = ["password", "application_name", "options"];
 
 const THREE_WAYS: &str = "use --database-url postgres://user@host/database, or set DATABASE_URL, \
@@ -40,7 +40,7 @@ pub(super) fn connector(url: Option<&str>) -> Result<Connector, CliError> {
     let options = match url {
         Some(url) => from_url(url)?,
         None if VARIABLES.iter().any(|name| text(name).is_some()) => PgConnectOptions::new(),
-        None => return Err(CliError::usage("usage::no_database", "no database was named", THREE_WAYS)),
+        None => return Err(CliError::usage("usage::no_database", "no database was given", THREE_WAYS)),
     };
     Ok(Connector::new(options))
 }
@@ -49,7 +49,7 @@ fn text(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// sqlx takes a variable that it cannot read for one that is not set: with PGSSLMODE that would be a weaker mode.
+/// sqlx ignores a variable that it cannot parse, which for PGSSLMODE would mean a weaker mode.
 fn variable<T: std::str::FromStr>(name: &'static str, expected: &str) -> Result<(), CliError> {
     match text(name) {
         Some(value) if value.parse::<T>().is_err() => Err(CliError::usage(
@@ -69,7 +69,9 @@ fn from_url(url: &str) -> Result<PgConnectOptions, CliError> {
     // A password with one of these that is not escaped would be taken for a host, and end up in messages.
     let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     if rest[authority..].contains(['@', '#']) {
-        return Err(wrong("has a `@` or `#` where none can be; in a password write %40, %23, %2F and %3F for @ # / ?"));
+        return Err(wrong(
+            "has a `@` or `#` in the wrong place; in a password, write %40, %23, %2F and %3F for @ # / ?",
+        ));
     }
     if let Some((_, query)) = rest.split_once('?') {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -77,12 +79,12 @@ fn from_url(url: &str) -> Result<PgConnectOptions, CliError> {
             let known =
                 PARAMETERS.iter().chain(&MORE_PARAMETERS).any(|known| *known == key) || key.starts_with("options[");
             if !known {
-                return Err(wrong("has a parameter that is not known here"));
+                return Err(wrong("has an unknown parameter"));
             }
         }
     }
     // The message of the parser may show parts of the URL, so it is not passed on.
-    PgConnectOptions::from_str(url).map_err(|_| wrong("cannot be understood"))
+    PgConnectOptions::from_str(url).map_err(|_| wrong("cannot be parsed"))
 }
 
 const URL_HELP: &str = "write postgres://user@host:port/database?sslmode=verify-full; the parameters are \

@@ -29,15 +29,15 @@ const PLAN: &str = include_str!("../../plans/vehicle-status.yaml");
 const DATABASE: &str = "fleet";
 /// How long latency is measured before the run.
 const IDLE: Duration = Duration::from_secs(5);
-/// Of each release: enough to be in the way, few enough that two cores are not busy with them alone.
+/// Of each release: enough to matter, few enough to leave room on two cores.
 const CLIENTS: usize = 2;
 /// Requests a second of one client.
 const RATE: u32 = 50;
 
 /// Watch a column being renamed under live traffic, on a throwaway server
 ///
-/// Starts a PostgreSQL of its own, loads a table of vehicles, lets three releases of an application write to it, renames a
-/// column under them, and says what they noticed. Nothing else on this machine is touched.
+/// Starts its own PostgreSQL, loads a table of vehicles, renames a column while three releases of an application write to
+/// it, and reports what they noticed. Touches nothing else on this machine.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many vehicles
@@ -93,7 +93,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
 fn introduce(context: &Context) {
     if let Telling::Words { look, .. } = context.telling() {
         let title = look.bold("Renaming vehicles.status while three releases of an application write to it.");
-        context.console.line(&format!("{title}\nOn a throwaway server; nothing else on this machine is touched.\n"));
+        context.console.line(&format!("{title}\nOn a throwaway server; nothing else on this machine is affected.\n"));
     }
 }
 
@@ -163,7 +163,7 @@ impl Story<'_> {
             () = tokio::time::sleep(IDLE) => {}
             () = self.stop.cancelled() => return Err(runner::Error::Interrupted.into()),
         }
-        stage.done("the old release alone, to compare with");
+        stage.done("the old release alone, for comparison");
 
         traffic.mark("run");
         let began = Instant::now();
@@ -190,11 +190,11 @@ impl Story<'_> {
     /// The run, and the deployments around it.
     async fn run(&self, tool: &Tool, traffic: &Traffic) -> Result<(), CliError> {
         tool.run(self.plan, PLAN, Some(Phase::Expand)).await?;
-        self.deploy("the releases that write both columns, and only the new one, are deployed");
+        self.deploy("deployed: a release that writes both columns, and one that writes only the new one");
         traffic.set_active(Release::Both, true).await;
         traffic.set_active(Release::New, true).await;
         tool.run(self.plan, PLAN, Some(Phase::Verify)).await?;
-        self.deploy("the old release and the one that writes both are taken away");
+        self.deploy("stopped: the old release, and the one that writes both columns");
         traffic.set_active(Release::Old, false).await;
         traffic.set_active(Release::Both, false).await;
         tool.run(self.plan, PLAN, None).await?;
@@ -229,7 +229,7 @@ impl Clock {
                 _ => {}
             }
             drop(time);
-            // That the run goes on after each deployment goes without saying.
+            // It goes without saying that the run continues after each deployment.
             if !matches!(event, Event::Resumed { .. }) {
                 next(event);
             }
@@ -279,19 +279,19 @@ async fn summary(
     })
 }
 
-/// Leaves the server running. Returns how to look around and how to stop it.
+/// Leaves the server running. Returns a text that says how to look around and how to stop it.
 fn keep(server: Server, url: &str) -> String {
     let (directory, pid) = server.keep();
     let command = command();
     let stop = pid.map(|pid| format!("  kill -INT {pid}; rm -r '{}'\n", directory.display())).unwrap_or_default();
     format!(
-        "\nThe server is still running. Look around\n  psql '{url}'\n  \
+        "\nThe server is still running. To look around:\n  psql '{url}'\n  \
          {command} status --database-url '{url}'\n  {command} history vehicle-status --database-url '{url}'\n\
-         and stop it\n{stop}"
+         To stop it:\n{stop}"
     )
 }
 
-/// Returns how this program can be called again: by its name if the shell would find it.
+/// Returns the command that starts this program: its name if the shell would find it.
 fn command() -> String {
     let Ok(this) = std::env::current_exe() else { return "crossfade".to_owned() };
     let path = std::env::var_os("PATH").unwrap_or_default();

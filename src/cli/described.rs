@@ -65,19 +65,20 @@ impl<'e> Described<'e> {
 pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
     match error {
         CliError::Usage { code, help, .. } => of(code, USAGE, help.as_str()),
-        CliError::Plan(problems) => {
-            of("plan::invalid", PLAN_INVALID, "mend the file, then crossfade check it").with(Detail::Problems(problems))
-        }
+        CliError::Plan(problems) => of("plan::invalid", PLAN_INVALID, "fix the file, then run `crossfade check`")
+            .with(Detail::Problems(problems)),
         CliError::File { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
-            of("usage::file", PLAN_INVALID, "a plan is a text file in UTF-8")
+            of("usage::file", PLAN_INVALID, "a plan must be a UTF-8 text file")
         }
         CliError::File { .. } => of("usage::file", USAGE, "check the path; a plan is a YAML file"),
-        CliError::Output(_) => of("internal::output", INTERNAL, "check what standard output is connected to"),
-        CliError::Server(ServerError::NoBinaries) => of("demo::no_postgres", DATABASE, "then run crossfade demo again"),
+        CliError::Output(_) => of("internal::output", INTERNAL, "check where standard output goes"),
+        CliError::Server(ServerError::NoBinaries) => {
+            of("demo::no_postgres", DATABASE, "then run `crossfade demo` again")
+        }
         CliError::Server(_) => of(
             "demo::server",
             DATABASE,
-            "the demo needs a PostgreSQL that can be started here, and room in the temporary directory",
+            "the demo needs a PostgreSQL that it can start on this machine, and space in the temporary directory",
         ),
         CliError::Tool(error) => tool(error, target),
     }
@@ -89,10 +90,10 @@ pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
 fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
     match error {
         Error::Refused { findings } => {
-            of("run::refused", DATABASE, "clear the way, then look again with crossfade plan")
+            of("run::refused", DATABASE, "fix these problems, then run `crossfade plan` again")
                 .with(Detail::Findings(findings))
         }
-        Error::PlanEdited { name } => of("run::plan_edited", PLAN_INVALID, "restore the file as it was")
+        Error::PlanEdited { name } => of("run::plan_edited", PLAN_INVALID, "restore the file")
             .or(format!("crossfade rollback {name}, then run the new plan")),
         Error::NotYet(gate) => match gate {
             NotYet::Quiet { quiet, writes, total } => {
@@ -102,11 +103,11 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
                 )
             }
             NotYet::Grace { until, left } => {
-                of("gate::grace", BLOCKED, "run again then; crossfade status says where the run stands")
+                of("gate::grace", BLOCKED, "run again then; `crossfade status` shows the state of the run")
                     .values("gate", json!({ "gate": "grace", "until": until, "seconds": left.as_secs_f64() }))
             }
             NotYet::Plans { required, .. } => {
-                of("gate::plans", BLOCKED, format!("crossfade status {required} says where that one stands"))
+                of("gate::plans", BLOCKED, format!("`crossfade status {required}` shows its state"))
                     .values("gate", json!({ "gate": "plans", "required": required }))
             }
         },
@@ -115,7 +116,7 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
                 "lease::held",
                 BLOCKED,
                 format!(
-                    "leave it to that process, or stop it and try again; crossfade status {name} --watch follows it"
+                    "let that process continue, or stop it and try again; `crossfade status {name} --watch` follows it"
                 ),
             );
             let described =
@@ -129,7 +130,7 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
             of("join::no_backfill", USAGE, format!("crossfade run takes {name} further, or crossfade advance"))
         }
         Error::CannotJoin { why: NoJoin::RolledBack { name } | NoJoin::RollingBack { name } } => {
-            of("join::rolled_back", BLOCKED, format!("crossfade status {name} says where the run stands"))
+            of("join::rolled_back", BLOCKED, format!("`crossfade status {name}` shows the state of the run"))
         }
         Error::CannotJoin { why: NoJoin::Failed { name, .. } } => {
             of("join::failed", BLOCKED, format!("crossfade history {name}; clear the cause, and run it again"))
@@ -150,7 +151,7 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::PointOfNoReturn { step, .. } => of(
             "run::point_of_no_return",
             DATABASE,
-            "a plan for the opposite change leads back: rename, or change the type, the other way",
+            "write a plan for the opposite change: rename, or change the type, the other way round",
         )
         .values("step", step),
         Error::WouldLose { rows } => of(
@@ -163,13 +164,13 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
             of("run::written_meanwhile", BLOCKED, "crossfade status says how many writes come through the new column")
         }
         Error::Dependants { names } => {
-            of("run::dependants", DATABASE, "move or drop it, then run again").values("dependants", names)
+            of("run::dependants", DATABASE, "move or drop them, then run again").values("dependants", names)
         }
         Error::DoesNotLast { step, .. } => of("run::does_not_last", BLOCKED, later()).values("step", step),
         Error::Locked { blockers, .. } => of(
             "run::locked",
             BLOCKED,
-            "end the transaction in the way, or try again when it is over; the run goes on where it stopped",
+            "end the blocking transaction, or try again when it has ended; the run continues where it stopped",
         )
         .values("blockers", blockers),
         Error::RowStaysLocked { .. } => {
@@ -178,13 +179,13 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::Mismatch(outcome) => of(
             "run::mismatch",
             MISMATCH,
-            "look at these rows, then crossfade verify NAME --repair old (or new: the side that is right)",
+            "look at these rows, then run `crossfade verify NAME --repair old` (or `new`: the side that is right)",
         )
         .with(Detail::Outcome(outcome)),
         Error::NothingToCompare { name, yet_to_come } => of(
             "verify::nothing_to_compare",
             if *yet_to_come { BLOCKED } else { USAGE },
-            format!("crossfade status {name} says where the run stands"),
+            format!("`crossfade status {name}` shows the state of the run"),
         ),
         Error::NotFilledYet { name } => {
             of("verify::not_filled", BLOCKED, format!("crossfade status {name} --watch follows the backfill"))
@@ -197,19 +198,19 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::Drifted { facts } => of(
             "run::drifted",
             DRIFTED,
-            "somebody changed one of the run's objects: put it back and run again, or crossfade rollback the run",
+            "somebody changed one of the run's objects: restore it and run again, or roll back with `crossfade rollback`",
         )
         .values("facts", facts),
-        Error::Interrupted => of("run::interrupted", INTERRUPTED, "run the same command again to go on"),
+        Error::Interrupted => of("run::interrupted", INTERRUPTED, "run the same command again to continue"),
         Error::Step { step, .. } => of(
             "run::step_failed",
             DATABASE,
-            "nothing of this step is left behind; clear the cause, then run again, or crossfade rollback",
+            "this step left nothing behind; fix the cause, then run again, or roll back with `crossfade rollback`",
         )
         .values("step", step),
         Error::NoCheck { .. } => of("internal::no_check", INTERNAL, damaged()),
         Error::Catalog(CatalogError::Answer { .. }) => {
-            of("catalog::answer", INTERNAL, "this is a bug, or a server that nobody has tried: report it")
+            of("catalog::answer", INTERNAL, "this is a bug, or an untested server: please report it")
         }
         Error::Ledger(error) => ledger(error, target),
         Error::Catalog(CatalogError::Database { source: error, .. }) | Error::Database(error) => {
@@ -225,21 +226,21 @@ fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
             of("ledger::not_a_ledger", DATABASE, "name another schema with --ledger-schema or CROSSFADE_LEDGER_SCHEMA")
         }
         LedgerError::NoSuchRun { .. } => {
-            of("ledger::no_such_run", USAGE, "crossfade status lists the runs; crossfade run PLAN begins one")
+            of("ledger::no_such_run", USAGE, "`crossfade status` lists the runs; `crossfade run PLAN` starts one")
         }
         LedgerError::ColumnClaimed { other, .. } => {
-            of("ledger::column_claimed", BLOCKED, format!("crossfade status {other} says where that run stands"))
+            of("ledger::column_claimed", BLOCKED, format!("`crossfade status {other}` shows the state of that run"))
         }
         LedgerError::Illegal(_) => of("ledger::illegal", INTERNAL, damaged()),
         LedgerError::Unreadable { .. } => of("ledger::unreadable", INTERNAL, damaged()),
         LedgerError::Lease(LeaseError::Held { holder, seconds }) => of(
             "lease::held",
             BLOCKED,
-            "leave it to that process, or stop it and try again; crossfade status --watch follows it",
+            "let that process continue, or stop it and try again; `crossfade status --watch` follows it",
         )
         .values("lease", json!({ "holder": holder, "seconds": seconds })),
         LedgerError::Lease(LeaseError::Lost { .. }) => {
-            of("lease::lost", BLOCKED, "nothing is lost; crossfade status says who goes on with the run")
+            of("lease::lost", BLOCKED, "nothing is lost; `crossfade status` shows who continues the run")
         }
         LedgerError::Lease(LeaseError::Database(error)) | LedgerError::Database(error) => database(error, target),
     }
@@ -267,24 +268,25 @@ fn database<'e>(error: &'e sqlx::Error, target: &str) -> Described<'e> {
         }
         (Some("53300"), _) => format!("{target} has no free connection: try again later, or raise max_connections"),
         (_, ErrorClass::Connection) => unreachable(),
-        (_, ErrorClass::Refused) => format!("{target}: check the connection settings, TLS among them (sslmode)"),
-        (_, ErrorClass::Contention) => "try again; the run goes on where it stopped".to_owned(),
-        (Some(_), ErrorClass::Other) => "clear the cause, then run again; the run goes on where it stopped".to_owned(),
-        (None, ErrorClass::Other) => "run again; if it comes back, report it with the output of -vv".to_owned(),
+        (_, ErrorClass::Refused) => format!("{target}: check the connection settings, including TLS (sslmode)"),
+        (_, ErrorClass::Contention) => "try again; the run continues where it stopped".to_owned(),
+        (Some(_), ErrorClass::Other) => "fix the cause, then run again; the run continues where it stopped".to_owned(),
+        (None, ErrorClass::Other) => "run again; if it happens again, report it with the output of -vv".to_owned(),
     };
     of(code, exit_code, hint)
 }
 
 fn later() -> String {
-    "try again when that is out of the way; crossfade status says where the run stands".to_owned()
+    "try again when this is resolved; `crossfade status` shows the state of the run".to_owned()
 }
 
 fn unreachable() -> String {
-    "is the server up, and can it be reached from here? A run that had begun goes on where it stopped".to_owned()
+    "check that the server is up and can be reached from here; a run that had begun continues where it stopped"
+        .to_owned()
 }
 
 fn damaged() -> String {
-    "the ledger was changed by hand, or this is a bug: keep the ledger as it is and report it".to_owned()
+    "the ledger was changed by hand, or this is a bug: keep the ledger unchanged and report it".to_owned()
 }
 
 #[cfg(test)]

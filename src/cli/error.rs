@@ -1,4 +1,4 @@
-//! Why a command failed, as it is told: what, a stable code, and what to do.
+//! Why a command failed, as it is reported: what happened, a stable code, and what to do.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use crate::testkit::server::ServerError;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// What was typed makes no sense.
+    /// The command line is wrong.
     #[error("{message}")]
     Usage {
         /// Stable: `usage::<what>`.
@@ -99,7 +99,7 @@ impl CliError {
         text
     }
 
-    /// Returns what went wrong; where no connection could be made, with the place that it was to lead to.
+    /// Returns what went wrong; if no connection could be made, with its target.
     fn message(&self, target: Option<&str>) -> String {
         match (self, target) {
             (Self::Tool(error), Some(target)) => match error.database() {
@@ -116,7 +116,7 @@ fn known(target: Option<&str>) -> &str {
     target.unwrap_or("the database")
 }
 
-/// Prints what clap has to say: help and version as a result, anything else as an error. Returns the exit code.
+/// Prints clap's message: help and version as a result, anything else as an error. Returns the exit code.
 pub(super) fn usage(error: &clap::Error, args: &[OsString]) -> u8 {
     let environment = super::context::Environment::read();
     let no_color = args.iter().any(|arg| arg == "--no-color");

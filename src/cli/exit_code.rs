@@ -2,12 +2,12 @@
 
 /// Done.
 pub const DONE: u8 = 0;
-/// Something that must not happen has happened: a bug, or a damaged ledger.
+/// A bug, or a damaged ledger.
 pub const INTERNAL: u8 = 1;
 /// The command line cannot be understood, or asks for something that is not there or cannot be: a setting that does not
 /// exist, a connection through a pooler.
 pub const USAGE: u8 = 2;
-/// A plan file is not valid, or is not the one the run began with.
+/// A plan file is invalid, or is not the one that the run began with.
 pub const PLAN_INVALID: u8 = 3;
 /// The database cannot be reached, or refuses, or holds something that the plan cannot be run against, or that cannot be
 /// taken back.
@@ -17,10 +17,10 @@ pub const DATABASE: u8 = 4;
 pub const BLOCKED: u8 = 5;
 /// Rows are not equal.
 pub const MISMATCH: u8 = 6;
-/// The database is not as the ledger says.
+/// The database is not in the state that the ledger describes.
 pub const DRIFTED: u8 = 7;
-/// The watchdog has ended the process because one of its loops did not move any more: a bug. Everything done so far is
-/// recorded; trying again goes on from there.
+/// The watchdog has ended the process because one of its loops no longer moved: a bug. Everything done so far is recorded;
+/// the next call continues from there.
 pub const STALLED: u8 = 8;
 /// Told to stop by a signal; everything done so far is recorded.
 pub const INTERRUPTED: u8 = 130;

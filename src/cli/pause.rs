@@ -6,7 +6,7 @@ use super::context::{Context, run_name};
 use super::error::CliError;
 use super::exit_code;
 
-/// Let a run stop after its current batch, wherever it is worked on
+/// Pause a run after its current batch, whichever host is working on it
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run

@@ -11,12 +11,12 @@ use crate::report::{self, human, json};
 
 /// Show what a plan would do on the database: steps, SQL, locks, estimates, risks
 ///
-/// Nothing is changed. Exit code 4 if something in the database is in the way.
+/// Changes nothing. Exit code 4 if something in the database rules the plan out.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The plan file
     plan: PathBuf,
-    /// How the steps are printed
+    /// How to print the steps
     // Takes the place of the global option; the value arrives in `Context`.
     #[arg(long, default_value = "text", value_parser = PossibleValuesParser::new(["text", "json", "sql"]).map(format))]
     format: Format,

@@ -6,9 +6,9 @@ use super::{exit_code, phase_parser};
 use crate::report::human;
 use crate::run::Phase;
 
-/// Take a run back, without losing what was written through either column
+/// Roll a run back, without losing what was written through either column
 ///
-/// Possible until the old column is dropped. If it is stopped or killed, the same command goes on with it.
+/// Possible until the old column is dropped. If it is stopped or killed, the same command continues.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run

@@ -9,9 +9,9 @@ use crate::report::human;
 use crate::run::Phase;
 use crate::runner::Finish;
 
-/// Go through the phases of a plan now, to the end or to the end of a phase
+/// Run the phases of a plan now, to the end or to the end of a phase
 ///
-/// A run that was stopped or killed goes on where it was. Gates and the grace before the drop are kept.
+/// A run that was stopped or killed continues where it was. Gates and the grace period before the drop apply.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The plan file
@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// Stop when this phase is done
     #[arg(long, value_name = "PHASE", value_parser = phase_parser())]
     to: Option<Phase>,
-    /// Help to fill the rows of a run that another process leads, on another host for example, until its backfill is done
+    /// Help to fill the rows of a run that another process leads, for example on another host, until its backfill is done
     #[arg(long, conflicts_with = "to")]
     join: bool,
 }

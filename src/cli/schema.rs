@@ -7,7 +7,7 @@ use crate::report::{self, json};
 
 /// Print the JSON Schema of plan files, for editors
 ///
-/// A first line `# yaml-language-server: $schema=plan.schema.json` in a plan makes most editors complete it.
+/// The first line `# yaml-language-server: $schema=plan.schema.json` in a plan gives most editors key completion.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

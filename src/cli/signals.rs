@@ -16,12 +16,12 @@ impl Drop for Guard {
     }
 }
 
-/// Cancels `stop` at the first signal and ends the process at the second Ctrl-C. Both leave a ledger that goes on.
+/// Cancels `stop` at the first signal and ends the process at the second Ctrl-C. After either, the run can continue.
 pub(super) fn stop_politely(stop: CancellationToken, console: Console, json: bool) -> Guard {
     Guard(tokio::spawn(async move {
         let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
         else {
-            tracing::warn!("signals cannot be caught; Ctrl-C ends at once");
+            tracing::warn!("signals cannot be caught; Ctrl-C stops at once");
             return;
         };
         loop {

@@ -9,7 +9,7 @@ use crate::report::human;
 
 /// Register the run of a plan and do its first phase
 ///
-/// From then on crossfade advance takes it further, a phase at a time.
+/// After that, `crossfade advance` moves it forward, one phase at a time.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The plan file

@@ -10,15 +10,15 @@ use crate::report::{self, human, json};
 use crate::runner::Tool;
 use crate::view::RunView;
 
-/// Between two looks of `--watch`.
+/// The interval of `--watch`.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Show where a run, or every run, stands
+/// Show the state of a run, or of every run
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run; without it, every run
     name: Option<String>,
-    /// Look again every second until the run is over
+    /// Update every second until the run has ended
     #[arg(short, long)]
     watch: bool,
 }

@@ -7,7 +7,7 @@ use super::error::CliError;
 use super::exit_code;
 use crate::plan::settings;
 
-/// Change settings of a run while it goes on, such as its rows a second
+/// Change settings of a run while it is running, such as its rows per second
 #[derive(Debug, clap::Args)]
 #[command(after_help = format!("Settings:\n{}", settings::listing()))]
 pub(super) struct Args {
@@ -25,12 +25,16 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let values: Map<_, _> = settings.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
     context.result(&json!({ "name": name, "settings": values }), || {
         let set: Vec<_> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-        format!("{name}: {}; workers follow within a second\n  next: crossfade status {name} --watch\n", set.join(", "))
+        format!(
+            "{name}: {}; workers adopt this within a second\n  next: crossfade status {name} --watch\n",
+            set.join(", ")
+        )
     })?;
     Ok(exit_code::DONE)
 }
 
-const HELP: &str = "write them without spaces: crossfade tune NAME batch_target=50ms max_rows_per_second=5000";
+const HELP: &str =
+    "write KEY=VALUE without spaces, for example: crossfade tune NAME batch_target=50ms max_rows_per_second=5000";
 
 fn pair(text: &str) -> Result<(String, String), CliError> {
     match text.split_once('=') {

@@ -8,12 +8,12 @@ use crate::run;
 
 /// Compare the old and the new column of every row
 ///
-/// Nothing is locked and nothing is changed, unless a repair is asked for. Exit code 6 if rows are not equal.
+/// Blocks nobody, and changes nothing without --repair. Exit code 6 if rows are not equal.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run
     name: String,
-    /// Set the other column of rows that are not equal from this one, then compare again
+    /// Where the columns differ, set the other one from this one, then compare again
     #[arg(long, value_name = "SIDE")]
     repair: Option<Side>,
 }

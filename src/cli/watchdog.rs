@@ -32,7 +32,7 @@ pub(super) fn start(tool: &Tool, context: &Context) -> Option<Watchdog> {
         let _ = hear.recv_timeout(LAST_WORDS);
         std::process::exit(i32::from(exit_code::STALLED));
     });
-    watchdog.inspect_err(|error| tracing::warn!(%error, "there is no watchdog")).ok()
+    watchdog.inspect_err(|error| tracing::warn!(%error, "the watchdog could not be started")).ok()
 }
 
 fn text(stalled: Stalled, json: bool) -> String {

@@ -1,8 +1,8 @@
-//! A statement that cannot stand in a transaction: intent is recorded, then it runs, then the outcome is observed.
+//! A statement that cannot run in a transaction: its start is recorded, then it runs, then the outcome is observed.
 //!
-//! It waits for transactions older than itself, for minutes if need be, and disturbs nobody while it waits; so it has no
-//! timeouts of its own, and whom it waits for is reported. A half-built index is dropped: a unique one would go on to
-//! refuse the application's writes (traps I5).
+//! It waits for older transactions, for minutes if necessary, and disturbs nobody while it waits. It has no timeouts of its
+//! own, and crossfade reports whom it waits for. A half-built index is dropped: a unique one would keep
+//! rejecting the application's writes (docs/postgres.md, "Invalid indexes").
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::event::{Event, Wait};
 use crate::pg::{self, ErrorClass};
 use crate::run::{IndexName, StepKey};
 
-/// How often whom the statement waits for is looked up.
+/// How often crossfade looks up whom the statement waits for.
 const WATCH: Duration = Duration::from_secs(1);
-/// How often a statement that lost a deadlock is tried again.
+/// How often a statement that lost a deadlock is retried.
 const TRIES: u32 = 5;
 
 /// Runs the statement to its end, on a connection of its own. `watch` looks whom it waits for.
@@ -64,8 +64,8 @@ pub(crate) async fn run(
         match pg::class_of(&error) {
             ErrorClass::Connection => return Err(error.into()),
             class => {
-                // duplicate_table: a killed predecessor's backend was still waiting to build it, and has begun; the next
-                // try waits for it, or finds what it left.
+                // duplicate_table: the backend of a killed predecessor was still waiting to build it, and has started; the
+                // next attempt waits for it, or finds what it left behind.
                 let built_by_another = pg::sqlstate(&error).as_deref() == Some("42P07");
                 if let Some(index) = builds.filter(|_| !built_by_another) {
                     drop_index(&mut own, index).await?;
@@ -81,7 +81,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Sets the session up and reads the timeouts back: a setting that did not take would end a build of hours.
+/// Sets the session up and reads the timeouts back: a setting that was ignored would end a build after hours.
 async fn prepare(own: &mut PgConnection, settings: &[(String, String)]) -> Result<(), Error> {
     let fixed = "SET lock_timeout = 0; SET statement_timeout = 0; SET idle_session_timeout = 0; SET search_path = pg_catalog, pg_temp";
     pg::batch(own, fixed).await?;
@@ -99,7 +99,7 @@ async fn prepare(own: &mut PgConnection, settings: &[(String, String)]) -> Resul
     Ok(())
 }
 
-/// Drops an invalid index that an earlier try left behind, once nobody is building it any more.
+/// Drops an invalid index that an earlier attempt left behind, once nobody is building it any more.
 async fn drop_unfinished(
     work: &Work,
     watch: &mut PgConnection,

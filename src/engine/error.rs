@@ -18,13 +18,13 @@ pub enum Error {
         table: TableName,
     },
     /// The table got another file while its rows were compared.
-    #[error("table {table} was rewritten during the check, which so counts for nothing; check again")]
+    #[error("table {table} was rewritten during the check, so the result is void; run it again")]
     Rewritten {
         /// The table.
         table: TableName,
     },
     /// A row stayed locked for longer than an engine waits.
-    #[error("a row on page {page} of table {table} stays locked; repair again later")]
+    #[error("a row on page {page} of table {table} stays locked; run the repair again later")]
     RowStaysLocked {
         /// The table.
         table: TableName,
@@ -32,7 +32,7 @@ pub enum Error {
         page: u32,
     },
     /// The server refuses a setting that the plan asks for.
-    #[error("the plan asks for `backfill.{key}`, which the server refuses ({said})")]
+    #[error("the server refuses `backfill.{key}` of the plan ({said})")]
     SettingRefused {
         /// The key of the plan, under `backfill`.
         key: &'static str,
@@ -42,14 +42,14 @@ pub enum Error {
         help: String,
     },
     /// The backfill came to its end without having seen every page.
-    #[error("the backfill came to its end, but {what}; run it again")]
+    #[error("the backfill ended, but {what}; run it again")]
     NotCovered {
         /// What is missing, as a clause.
         what: String,
     },
     /// The server did not take the settings of a session.
     #[error(
-        "the server did not take the session's timeouts (lock_timeout {lock_timeout}, statement_timeout {statement_timeout}); is there a pooler in between?"
+        "the server ignored the session's timeouts (lock_timeout {lock_timeout}, statement_timeout {statement_timeout}); connect directly if a pooler is in between"
     )]
     SessionNotSet {
         /// What `lock_timeout` is.

@@ -1,4 +1,4 @@
-//! What the engines are handed: a run whose lease is held, and the ways to reach the server and the reporter.
+//! What the engines get: a run whose lease is held, and access to the server and the reporter.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ pub struct Work {
     pub ledger: Ledger,
     /// The run.
     pub run: Run,
-    /// Our lease: we lead the run, or have joined its backfill. Every transaction proves it first ([`Ledger::fence`]).
+    /// This process's lease: it leads the run, or has joined its backfill. Every transaction proves it first ([`Ledger::fence`]).
     pub lease: Lease,
     /// Where events go.
     pub sink: EventSink,
     /// Cancelled when the work is to stop before the next unit.
     pub stop: CancellationToken,
-    /// Who we are, for the log.
+    /// User, host and process, for the log.
     pub actor: String,
     /// Where the loops show that they are alive.
     pub pulse: Pulse,

@@ -1,4 +1,4 @@
-//! The calibration: reads some pages of the table, spread over it, and looks at the clock.
+//! The calibration: reads pages spread over the table, and measures the time.
 
 use std::time::{Duration, Instant};
 
@@ -65,8 +65,8 @@ struct Sums {
 }
 
 /// Reads up to 512 pages three times: for the time to get them into memory, the time to read them there, and the time to
-/// compute the new `values` (SQL over the row `t`). Takes ACCESS SHARE, in READ ONLY transactions of a second in all, and
-/// leaves off where that is not to be had.
+/// compute the new `values` (SQL over the row `t`). Takes ACCESS SHARE, in READ ONLY transactions of one second in all, and
+/// stops if it cannot get the lock.
 ///
 /// # Errors
 /// Only when the connection is gone: what cannot be measured is left at what is known of another machine.

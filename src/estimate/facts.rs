@@ -1,4 +1,4 @@
-//! What the model is told of the table, its indexes and the server. Pure.
+//! The model's inputs: the table, its indexes and the server. Pure.
 
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ const UNKNOWN_WIDTH: f64 = 32.0;
 /// A column as it lies in a tuple, averages over the table.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Column {
-    /// Its name; empty where nobody asks for it.
+    /// Its name; empty where it is not needed.
     #[serde(default)]
     pub name: String,
     /// `pg_attribute.attnum`.

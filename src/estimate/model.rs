@@ -16,7 +16,8 @@ pub(super) const PAGE_ROOM: f64 = 8168.0;
 pub(super) const LINE_POINTER: f64 = 4.0;
 /// What the pages' own bytes and the block's reference add to a full-page image.
 const IMAGE_OVERHEAD: f64 = 74.0;
-/// A row lock: every update takes one before the sync trigger is asked, and another when the row leaves its page.
+/// A row lock: every update takes one before the sync trigger's condition is evaluated, and another when the row leaves its
+/// page.
 const LOCK_RECORD: f64 = 54.0;
 /// An update without its row version; and less the header, of which only a part is logged.
 const UPDATE_RECORD: f64 = 73.0 - 23.0;
@@ -65,7 +66,7 @@ pub(super) const COPY_TIME: f64 = 0.085;
 const WORKERS_POWER: f64 = 0.7;
 /// Each batch has three round trips.
 const ROUND_TRIPS: f64 = 3.0;
-/// The range that is told.
+/// The range that is reported.
 const AT_BEST: f64 = 0.75;
 const AT_WORST: f64 = 2.0;
 
@@ -180,7 +181,7 @@ fn images(subject: &Subject, updates: &Updates, grown: &[Grown], checkpoints: f6
     (heap + indexes) * if subject.server.wal_compression { COMPRESSED } else { 1.0 }
 }
 
-/// What becomes of the updates.
+/// Where the updates go.
 struct Updates {
     sub_passes: f64,
     /// Share that touch no index.
@@ -242,7 +243,7 @@ impl Updates {
     }
 }
 
-/// What becomes of an index that is there.
+/// How an existing index grows.
 struct Grown {
     share: f64,
     leaves: f64,
@@ -295,7 +296,7 @@ impl Grown {
     }
 }
 
-/// What becomes of an index that the run builds.
+/// The size and cost of an index that the run builds.
 struct New {
     share: f64,
     summary: bool,

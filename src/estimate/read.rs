@@ -45,7 +45,7 @@ struct Type {
 }
 
 /// Returns what a run of `plan` would cost, whose backfill is `spec`. Reads the catalog; with `may_read`, times reads of
-/// the table as well, for a second at the most.
+/// the table as well, for at most one second.
 ///
 /// # Errors
 /// The server's.
@@ -276,21 +276,22 @@ fn assumptions(subject: &Subject, analyzed: bool, sample: &Sample) -> Vec<String
     let mut said = Vec::new();
     if !analyzed {
         said.push(
-            "the table was never analysed: rows and widths are from a few pages; ANALYZE makes this better".into(),
+            "the table was never analysed: rows and widths are estimated from a few pages; ANALYZE improves this"
+                .into(),
         );
     }
     if !sample.machine.measured && subject.rows > 0.0 {
-        said.push("the table could not be read for a calibration: times are those of another machine".into());
+        said.push("the table could not be read for calibration: times are those of another machine".into());
     }
     if subject.unlogged {
-        said.push("the table is unlogged: nothing of it is in the write-ahead log".into());
+        said.push("the table is unlogged: its changes are not written to WAL".into());
     } else if !subject.server.full_page_writes {
         said.push("full_page_writes is off: no page images are counted".into());
     } else if subject.server.wal_compression {
-        said.push("wal_compression is on: page images are taken to be half as large".into());
+        said.push("wal_compression is on: page images are assumed to be half as large".into());
     }
     if subject.server.logical && !subject.unlogged {
-        said.push("wal_level is logical: every new row version is logged whole".into());
+        said.push("wal_level is logical: every new row version is logged in full".into());
     }
     said
 }

@@ -26,7 +26,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Returns what the run was predicted to cost when it was registered; `None` when nobody did.
+    /// Returns the cost that was predicted when the run was registered; `None` if there was no prediction.
     ///
     /// # Errors
     /// [`LedgerError::Unreadable`] when what is stored is damaged.
@@ -41,7 +41,7 @@ impl Ledger {
         serde_json::from_str(&text).map(Some).map_err(|error| unreadable(run, error))
     }
 
-    /// Returns what came of the backfill so far, or `None` when it has not begun.
+    /// Returns the outcome of the backfill so far, or `None` if it has not begun.
     ///
     /// # Errors
     /// The server's error.

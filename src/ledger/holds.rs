@@ -45,7 +45,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Returns what each signal cost the backfill of a run so far, the dearest first.
+    /// Returns what each signal has cost the backfill of a run so far, the most expensive first.
     ///
     /// # Errors
     /// The server's error.

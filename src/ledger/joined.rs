@@ -10,8 +10,8 @@ use crate::ident::RunId;
 use crate::pg;
 use crate::run::Entry;
 
-/// After so many seconds without a heartbeat, two of which should have come by then, a process whose session is gone from
-/// the server is taken for dead. One that only has to connect again has done so before.
+/// After this many seconds without a heartbeat (two were due by then), a process whose session is gone from the server is
+/// considered dead. A process that only had to reconnect has done so by then.
 const SILENT_SECONDS: f64 = 7.0;
 
 /// A process that works on a run.
@@ -79,7 +79,7 @@ impl Ledger {
         rows.iter().map(|row| Ok(peer(row)?)).collect()
     }
 
-    /// Returns the processes other than ours that hold a live lease, without their rows.
+    /// Returns the other processes that hold a live lease, without their rows.
     pub(crate) async fn others(&self, connection: &mut PgConnection, lease: Lease) -> Result<Vec<Peer>, LedgerError> {
         let select = self.sql(
             "SELECT epoch, holder, leads, 0::bigint FROM crossfade.lease \
@@ -132,8 +132,8 @@ impl Ledger {
     /// Revokes the leases of other processes that have expired, or whose process is gone. What they had open has committed
     /// or never will, and their windows are free. Returns who they were.
     ///
-    /// Deleting a row waits for the transactions that are past its fence. It is done apart from everything else, so that
-    /// nobody waits for us meanwhile.
+    /// Deleting a row waits for the transactions that are past its fence. It has its own transaction, so that nobody waits for
+    /// this one meanwhile.
     pub(crate) async fn remove_dead(
         &self,
         connection: &mut PgConnection,

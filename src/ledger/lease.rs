@@ -22,31 +22,31 @@ pub fn lease_time() -> Duration {
     Duration::from_secs_f64(LEASE_SECONDS)
 }
 
-/// A lease that we hold.
+/// A lease that this process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     /// The run.
     pub run: RunId,
-    /// Our epoch. No two leases have the same, so it says in the ledger whose a window is.
+    /// Its epoch, unique among all leases: it says in the ledger whose a window is.
     pub epoch: i64,
-    /// Whether we lead the run; if not, we have joined its backfill and write nothing but rows.
+    /// Whether this process leads the run; if not, it has joined the backfill and writes nothing but rows.
     pub leads: bool,
 }
 
-/// Why a lease could not be had or is no longer ours.
+/// Why a lease could not be taken, or was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// Somebody else works on the run.
-    #[error("{holder} is working on this run; its lease runs for another {seconds:.0} s unless it is renewed")]
+    #[error("{holder} is working on this run; its lease expires in {seconds:.0} s unless it is renewed")]
     Held {
         /// Host, process and time.
         holder: String,
         /// Seconds until it expires.
         seconds: f64,
     },
-    /// Our lease expired or was taken over.
+    /// The lease expired or was taken over.
     #[error(
-        "the lease is lost: {holder} has taken over, or this process was stopped for longer than {LEASE_SECONDS} s"
+        "the lease is lost: {holder} has taken over, or this process was suspended for longer than {LEASE_SECONDS} s"
     )]
     Lost {
         /// Who has it now.
@@ -120,7 +120,7 @@ impl Ledger {
     /// Renews the lease: the heartbeat. It may not revive a lease that has expired.
     ///
     /// # Errors
-    /// [`LeaseError::Lost`] when it is no longer ours.
+    /// [`LeaseError::Lost`] when this process has lost it.
     pub async fn renew_lease(&self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
         // The pid follows the heartbeat's connection, which may have been opened anew.
         let renew = self.sql(
@@ -134,10 +134,10 @@ impl Ledger {
         if done.rows_affected() == 1 { Ok(()) } else { Err(self.lost(connection, lease).await) }
     }
 
-    /// Proves inside the open transaction that the lease is ours, and keeps it so until the transaction ends.
+    /// Proves inside the open transaction that this process has the lease, and keeps it until the transaction ends.
     ///
     /// # Errors
-    /// [`LeaseError::Lost`] when it is no longer ours: the transaction must be rolled back.
+    /// [`LeaseError::Lost`] when this process has lost it: the transaction must be rolled back.
     pub async fn fence(&self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
         let fence = self.sql(
             "SELECT 1 FROM crossfade.lease WHERE run_id = $1 AND epoch = $2 AND expires > pg_catalog.clock_timestamp() \

@@ -23,7 +23,7 @@ pub const SCHEMA_VERSION: i32 = 1;
 pub enum LedgerError {
     /// A newer crossfade has been here.
     #[error(
-        "the ledger in schema {schema} has version {found}; this crossfade knows version {SCHEMA_VERSION}. Use the newer crossfade that wrote it; nothing was changed"
+        "the ledger in schema {schema} has version {found}, but this crossfade supports version {SCHEMA_VERSION}. Use the newer crossfade that wrote it; nothing was changed"
     )]
     Newer {
         /// The schema.
@@ -31,8 +31,8 @@ pub enum LedgerError {
         /// Its version.
         found: i32,
     },
-    /// The schema exists but holds no ledger of ours.
-    #[error("schema {schema} exists and is not a ledger of crossfade; choose another with --ledger-schema")]
+    /// The schema exists but is not crossfade's ledger.
+    #[error("schema {schema} exists but is not a crossfade ledger; choose another with --ledger-schema")]
     NotALedger {
         /// The schema.
         schema: String,
@@ -93,7 +93,7 @@ pub struct Run {
     pub program: Program,
     /// When it began.
     pub created_at: DateTime<Utc>,
-    /// Whether the ledger stands in the database in which the run began (not in a copy of it).
+    /// Whether the ledger is in the database in which the run began (not in a copy of it).
     pub same_database: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::ident::{RunId, TableName};
 use crate::pg;
 use crate::run::{HeldBy, PaceReport, Progress, Slice, TableFacts};
 
-/// How long our own bookkeeping may wait for another worker's.
+/// How long this worker's bookkeeping may wait for another worker's.
 pub(super) const BOOKKEEPING: pg::Timeouts =
     pg::Timeouts { lock: Duration::from_secs(5), statement: Duration::from_secs(10) };
 
@@ -52,13 +52,13 @@ pub(crate) struct Window {
     pub(crate) to: u32,
     /// Into how many parts the rows of a page are divided.
     pub(crate) parts: u32,
-    /// Where the worker stands.
+    /// The worker's position.
     pub(crate) position: Position,
     /// Whether it is a page that could not be locked when its turn came.
     pub(crate) late: bool,
 }
 
-/// Where a worker stands in its window.
+/// A worker's position in its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     /// The number of the current sub-pass, from 0.
@@ -70,7 +70,7 @@ pub(crate) struct Position {
 }
 
 impl Window {
-    /// Returns where the worker stands once the pages up to `to` are done in the current sub-pass.
+    /// Returns the worker's position once the pages up to `to` are done in the current sub-pass.
     pub(crate) fn after(&self, to: u32) -> Position {
         let Position { sub_pass, slice, .. } = self.position;
         if to < self.to {
@@ -105,10 +105,10 @@ pub struct FillProgress {
     pub report: Option<FillReport>,
 }
 
-/// What a backfill at work says of itself, once a second.
+/// What a running backfill reports about itself once a second.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FillReport {
-    /// Rows a second over the last few seconds.
+    /// Rows per second over the last few seconds.
     pub rows_per_second: f64,
     /// Seconds to go; `None` while there is no rate.
     pub eta_seconds: Option<f64>,
@@ -405,7 +405,7 @@ impl Ledger {
         row.map(progress).transpose()
     }
 
-    /// Lets others see how the backfill goes. Of several processes at work, the one that leads speaks for all.
+    /// Publishes the progress of the backfill. Of several processes, the leading one reports for all.
     pub(crate) async fn report_fill(
         &self,
         connection: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! The sync trigger's counters: who still writes through the old column.
+//! The sync trigger's counters: who still writes the old column.
 
 use sqlx::{PgConnection, Row};
 
@@ -43,7 +43,7 @@ impl Ledger {
         Ok(Some(WriteCounts { old, new, conflicts, old_quiet_seconds: row.try_get(0)? }))
     }
 
-    /// Returns the counters as they stand, or as they were last noted once the trigger is gone. Changes nothing.
+    /// Returns the counters, or their last noted values once the trigger is gone. Changes nothing.
     ///
     /// # Errors
     /// The server's error.

@@ -5,7 +5,7 @@ use sqlx::postgres::PgDatabaseError;
 /// What an error means for what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// A lock was not to be had in time, a deadlock was broken, or a concurrent change came first: try again.
+    /// A lock could not be acquired in time, a deadlock was broken, or a concurrent change came first: try again.
     Contention,
     /// The connection is gone, or the server is going away or coming up: connect again.
     Connection,

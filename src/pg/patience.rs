@@ -1,4 +1,4 @@
-//! Connecting to a server that comes and goes.
+//! Connecting to a server that may be unreachable for a while.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Connector, ErrorClass, class_of, describe};
 use crate::event::{Event, EventSink};
 
-/// How long a server may be gone before we give up. A lease is lost before that; then the run must be taken up anew.
+/// How long a server may be unreachable before crossfade gives up. The lease is lost before that; then the run must be
+/// resumed by a new call.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Connector {

@@ -130,7 +130,7 @@ pub struct AddIndex {
 pub struct Backfill {
     /// How long the UPDATE of one batch should take. Default 100 ms.
     pub batch_target: Duration,
-    /// Rows a second at the most; `None` for no bound. Default none.
+    /// At most this many rows per second; `None` for no bound. Default none.
     pub max_rows_per_second: Option<u32>,
     /// Workers in one process. Default 1.
     pub workers: u16,

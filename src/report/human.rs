@@ -1,4 +1,4 @@
-//! Results as text for people: short lines, and always the next command.
+//! Results as text for people: short lines, always with the next command.
 
 mod amounts;
 mod demo;
@@ -28,9 +28,11 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
     };
     let mut text = match finish.state {
         Standing::Done => format!("{name} is {}{did}\n", look.green("done")),
-        Standing::RolledBack => format!("{name} is rolled back; the table is as it was\n"),
+        Standing::RolledBack => {
+            format!("{name} is rolled back; the table's columns, indexes and constraints are as before the run\n")
+        }
         state if finish.did.is_empty() => format!("{name} is in {}, {state}\n", finish.phase),
-        _ => format!("{name} goes on with {}{did}\n", finish.phase),
+        _ => format!("{name} continues with {}{did}\n", finish.phase),
     };
     // What only repeats the next command is left out.
     if let Some(waiting) = finish.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
@@ -40,12 +42,12 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
     text
 }
 
-/// Returns what joining a backfill came to.
+/// Returns the result of joining a backfill.
 pub(crate) fn joined(joined: &Joined, look: Look) -> String {
     let name = look.bold(&joined.name);
     let here = match joined.rows {
-        0 => "nothing was left to fill here".to_owned(),
-        rows => format!("{} filled here", plural(rows, "row")),
+        0 => "there was nothing left to fill".to_owned(),
+        rows => format!("this process filled {}", plural(rows, "row")),
     };
     format!("{name}: the backfill is {}; {here}\n  next: crossfade status {}\n", look.green("done"), joined.name)
 }
@@ -103,15 +105,15 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     let quiet =
         quiet.map(|seconds| format!(" (the last one seen {} ago)", duration(as_f64(seconds)))).unwrap_or_default();
     let (old, new) = (number(status.old_column_writes), number(status.new_column_writes));
-    row("writes", format!("{old} through the old column{quiet}, {new} through the new one"));
+    row("writes", format!("{old} to the old column{quiet}, {new} to the new one"));
     if status.conflicts > 0 {
-        row("conflicts", format!("{} set both columns to values that differ", plural(status.conflicts, "statement")));
+        row("conflicts", format!("{} set both columns to different values", plural(status.conflicts, "statement")));
     }
     match (status.mismatches, status.verified_at) {
         (None, _) => row("verified", "not yet".to_owned()),
         (Some(mismatches), at) => {
             let found = if mismatches == 0 {
-                "every row equal".to_owned()
+                "all rows equal".to_owned()
             } else {
                 format!("{} not equal", plural(mismatches, "row"))
             };
@@ -143,7 +145,7 @@ pub(crate) fn hold_times(hold: &HoldTime) -> Vec<(&'static str, String)> {
         let times: Vec<_> = [Some(plural(hold.times, "time")), worst.clone()].into_iter().flatten().collect();
         lines.push(("held", format!("{} for {name} ({})", duration(hold.seconds), times.join(", "))));
     }
-    // What passes in a blink is not worth a line.
+    // A very short time is not worth a line.
     if hold.slowed_seconds >= 0.5 {
         let worst = worst.filter(|_| hold.times == 0).map(|worst| format!(" ({worst})")).unwrap_or_default();
         lines.push(("slowed", format!("{} for {name}{worst}", duration(hold.slowed_seconds))));
@@ -208,7 +210,7 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look)
     if outcome.is_clean() {
         let _ = writeln!(
             text,
-            "{} {}: {} compared in {took}, every one equal",
+            "{} {}: {} compared in {took}, all equal",
             look.done(),
             look.bold(name),
             plural(counts.rows, "row")
@@ -234,20 +236,20 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look)
     if counts.only_new > 0 {
         let _ = writeln!(
             text,
-            "  {} live in the new column only: going back would lose them",
+            "  {} exist only in the new column: a rollback would lose them",
             plural(counts.only_new, "value")
         );
     }
     if !outcome.is_clean() && !repaired {
         let _ = writeln!(
             text,
-            "  next: look at these rows, then crossfade verify {name} --repair old (or new: the side that is right)"
+            "  next: look at these rows, then run crossfade verify {name} --repair old (or new: the side that is right)"
         );
     }
     text
 }
 
-/// Returns the keys of rows that are not equal, one a line.
+/// Returns the keys of rows that are not equal, one per line.
 pub(crate) fn keys(outcome: &Outcome) -> String {
     let mut text = String::new();
     for key in &outcome.keys {
@@ -290,27 +292,27 @@ pub(crate) fn history(log: &[LoggedEntry], look: Look) -> String {
 fn entry(entry: &Entry, look: Look) -> String {
     match entry {
         Entry::Registered => "the run was registered".to_owned(),
-        Entry::StepStarted { step } => format!("{step} began"),
+        Entry::StepStarted { step } => format!("{step} started"),
         Entry::StepDone { step, adopted: false } => format!("{step} {}", look.done()),
-        Entry::StepDone { step, adopted: true } => format!("{step} {} (had been done before)", look.done()),
+        Entry::StepDone { step, adopted: true } => format!("{step} {} (was already done)", look.done()),
         Entry::StepFailed { step, error } => format!("{step} {}: {}", look.failed(), printable(error)),
         Entry::PhaseDone { phase } => look.bold(&format!("{phase} is done")),
-        Entry::UndoStarted { to: None } => "taking everything back".to_owned(),
-        Entry::UndoStarted { to: Some(phase) } => format!("going back to the end of {phase}"),
-        Entry::StepUndone { step } => format!("{step} taken back"),
-        Entry::UndoDone => "everything that was to be taken back is".to_owned(),
+        Entry::UndoStarted { to: None } => "rolling everything back".to_owned(),
+        Entry::UndoStarted { to: Some(phase) } => format!("rolling back to the end of {phase}"),
+        Entry::StepUndone { step } => format!("{step} undone"),
+        Entry::UndoDone => "rollback finished".to_owned(),
         Entry::Paused => "paused".to_owned(),
         Entry::Resumed => "resumed".to_owned(),
         Entry::Interrupted => "stopped by a signal".to_owned(),
         Entry::Joined => "joined the backfill".to_owned(),
-        Entry::Left { rows } => format!("left the backfill, having filled {}", plural(*rows, "row")),
+        Entry::Left { rows } => format!("left the backfill after filling {}", plural(*rows, "row")),
         Entry::Removed { holder } => {
-            format!("{} is not at work any more; its pages were taken over", printable(holder))
+            format!("{} has stopped; its pages were taken over", printable(holder))
         }
         Entry::Tuned { key, value } => format!("{} set to {}", printable(key), printable(value)),
         Entry::Filled(filled) => estimates::filled(filled),
         Entry::Verified { counts } if counts.mismatches() == 0 => {
-            format!("{} compared, every one equal", plural(counts.rows, "row"))
+            format!("{} compared, all equal", plural(counts.rows, "row"))
         }
         Entry::Verified { counts } => {
             format!("{} of {} not equal", plural(counts.mismatches(), "row"), number(counts.rows))

@@ -1,4 +1,4 @@
-//! How text is dressed: colour, symbols, and nothing that could hurt the terminal.
+//! How text is decorated: colour, symbols, and nothing that could harm the terminal.
 
 /// What the terminal can show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Look {
         self.paint("1;31", text)
     }
 
-    /// Returns the mark of something done.
+    /// Returns the mark for something done.
     pub(crate) fn done(self) -> String {
         self.green(if self.unicode { "✓" } else { "ok" })
     }

@@ -9,29 +9,29 @@ use super::{Look, words};
 use crate::event::{Blocker, Event};
 use crate::run::{HoldTime, Phase, Progress, Signal, StepKey};
 
-/// A lock that cannot be had is mentioned at once, and then this often.
+/// A lock that cannot be acquired is mentioned at once, and then this often.
 const LOCK_WAIT_AGAIN: Duration = Duration::from_secs(5);
 
 /// For how long after it was said the backfill counts as slowed down.
 const SLOWED_FOR: Duration = Duration::from_secs(2);
 
-/// What is going on, as far as events tell.
+/// What is happening, according to the events.
 pub(super) struct Narrator {
     look: Look,
-    /// Whether steps are told, not only phases.
+    /// Whether steps are reported, not only phases.
     verbose: bool,
     phase: Option<(Phase, Instant)>,
     step: Option<String>,
     progress: Option<Progress>,
     /// What the phase found, for its line.
     note: Option<String>,
-    /// What came of the backfill beside what was predicted.
+    /// The outcome of the backfill compared with the prediction.
     compared: Vec<String>,
     /// Why nothing happens right now.
     held: Option<String>,
-    /// Whether it is the throttle or a pause, which somebody will say is over.
+    /// Whether the reason is the throttle or a pause, whose end is an event.
     throttled: bool,
-    /// Why it goes slowly, and when that was said; it is said once a second.
+    /// Why it is slow, and when that was reported; it is reported once a second.
     slowed: Option<(String, Instant)>,
     lock_wait_told: Option<(StepKey, Instant)>,
 }
@@ -53,15 +53,15 @@ impl Narrator {
         }
     }
 
-    /// Takes note of an event. Returns what is to be said about it for good.
+    /// Notes an event. Returns the line that is to stay on the screen.
     pub(super) fn tell(&mut self, event: &Event, now: Instant) -> Option<String> {
         let look = self.look;
         match event {
-            Event::Registered { name } => Some(format!("{}: a new run", look.bold(name))),
-            Event::Resumed { name, phase } => Some(format!("{}: going on in {phase}", look.bold(name))),
+            Event::Registered { name } => Some(format!("{}: new run", look.bold(name))),
+            Event::Resumed { name, phase } => Some(format!("{}: continuing in {phase}", look.bold(name))),
             Event::LeaseHeld { holder, seconds } => {
                 let holder = printable(holder);
-                let text = format!("{holder} is working on this run; its lease ends in {}", duration(*seconds));
+                let text = format!("{holder} is working on this run; its lease expires in {}", duration(*seconds));
                 self.hold(&holder, || line(&look.waiting(), &text))
             }
             Event::Joined { name } => Some(format!("{}: joined its backfill", look.bold(name))),
@@ -81,7 +81,7 @@ impl Narrator {
                 self.step = None;
                 self.progress = None;
                 self.held = None;
-                let how = if *adopted { "was done already".to_owned() } else { duration(*seconds) };
+                let how = if *adopted { "was already done".to_owned() } else { duration(*seconds) };
                 self.verbose.then(|| look.dim(&format!("    {step}: {how}")))
             }
             Event::LockWait { step, attempt, blockers, pause } => {
@@ -104,17 +104,17 @@ impl Narrator {
             }
             Event::Released { signal, seconds } => {
                 self.go_on();
-                Some(line("", &format!("going on; {} held it for {}", signal.words(), duration(*seconds))))
+                Some(line("", &format!("continuing; {} held it for {}", signal.words(), duration(*seconds))))
             }
             Event::Slowed { level, speed } => self.slow(level.signal, *speed, now),
             Event::HoldTimes { holds } => cost(holds),
             Event::Paused => {
                 self.throttled = true;
-                self.hold("paused", || line(&look.waiting(), "paused by somebody; crossfade resume lets it go on"))
+                self.hold("paused", || line(&look.waiting(), "paused; crossfade resume continues it"))
             }
             Event::Unpaused => {
                 self.go_on();
-                Some(line("", "resumed by somebody; going on"))
+                Some(line("", "resumed"))
             }
             Event::Waiting { wait, seconds } => {
                 let reason = words::wait(wait);
@@ -130,7 +130,7 @@ impl Narrator {
                 let differ = plural(counts.mismatches(), "row");
                 Some(line(&look.failed(), &format!("{differ} of {} not equal", number(counts.rows))))
             }
-            Event::StepUndone { step } => Some(line(&look.done(), &format!("took back {step}"))),
+            Event::StepUndone { step } => Some(line(&look.done(), &format!("undid {step}"))),
             Event::Warning { message } => Some(format!("{} {}", look.yellow("warning:"), printable(message))),
             Event::Reconnecting { reason, attempt } => Some(line(&look.waiting(), &reconnecting(reason, *attempt))),
             Event::Done | Event::RolledBack => {
@@ -162,7 +162,7 @@ impl Narrator {
         (again || self.verbose).then(|| {
             self.lock_wait_told = Some((step.clone(), now));
             let pause = duration(pause.as_secs_f64());
-            let mut text = format!("{step} waits for a lock: try {attempt}, the next in {pause}");
+            let mut text = format!("{step} waits for a lock: attempt {attempt}, next one in {pause}");
             for blocker in blockers {
                 let _ = write!(text, "\n      blocked by {}", printable(&blocker.to_string()));
             }
@@ -170,7 +170,7 @@ impl Narrator {
         })
     }
 
-    /// Remembers why nothing happens; says it only when the reason is a new one.
+    /// Remembers why nothing happens; reports only a new reason.
     fn hold(&mut self, reason: &str, text: impl FnOnce() -> String) -> Option<String> {
         let new = self.held.as_deref() != Some(reason);
         self.held = Some(reason.to_owned());
@@ -241,12 +241,12 @@ fn line(mark: &str, text: &str) -> String {
 }
 
 fn peer_came(holder: &str, leads: bool) -> String {
-    let what = if leads { "leads the run" } else { "has joined and fills rows too" };
+    let what = if leads { "leads the run" } else { "has joined and is filling rows too" };
     line("", &format!("{} {what}", printable(holder)))
 }
 
 fn reconnecting(reason: &str, attempt: u32) -> String {
-    format!("the connection is lost ({}); connecting again, try {attempt}", printable(reason))
+    format!("connection lost ({}); reconnecting, attempt {attempt}", printable(reason))
 }
 
 fn cost(holds: &[HoldTime]) -> Option<String> {
@@ -347,16 +347,16 @@ mod tests {
             lines.extend(narrator.tell(&event, at(ms)));
         }
         insta::assert_snapshot!(lines.join("\n"), @"
-        vehicle-status: a new run
-            ... expand.columns waits for a lock: try 1, the next in 0.4 s
+        vehicle-status: new run
+            ... expand.columns waits for a lock: attempt 1, next one in 0.4 s
               blocked by pid 7 of anna (report�[2J), idle in transaction, in a transaction for 90 s: SELECT ?
-            ... expand.columns waits for a lock: try 3, the next in 0.4 s
+            ... expand.columns waits for a lock: attempt 3, next one in 0.4 s
               blocked by pid 7 of anna (report�[2J), idle in transaction, in a transaction for 90 s: SELECT ?
           expand    ok 6.2 s
             ... holding: replica lag is 12.0 s, the limit is 5.0 s
-            going on; replica lag held it for 1.0 s
+            continuing; replica lag held it for 1.0 s
             ... holding: the probe query is unknown, the limit is 10
-            going on; the probe query held it for 0.1 s
+            continuing; the probe query held it for 0.1 s
             held 12.0 s for replica lag (3 times, at worst 14.0 s of 10.0 s)
             slowed 4.0 s for replica lag
             held 2 h for an autovacuum to prevent wraparound (1 time)
@@ -384,7 +384,7 @@ mod tests {
         let text = |seconds| narrator.now(at + Duration::from_secs(seconds), true).unwrap().2;
         assert_eq!(text(1), "Build index idx_a, 1 min 21 s, slowed to 25 % for WAL rate");
         assert_eq!(text(3), "Build index idx_a, 1 min 23 s");
-        // A backfill goes on telling how far it is while it is held.
+        // A backfill reports its progress while it is held, too.
         let at = at + Duration::from_secs(10);
         let hold = Event::Hold(Level { signal: Signal::SlotRetainedWal, value: Some(12e9), limit: 10e9 });
         let progress = Event::Progress { phase: Phase::Backfill, progress: Progress::new(1000, 2000, 0.0, None) };

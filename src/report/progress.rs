@@ -16,9 +16,9 @@ use super::{Look, json};
 use crate::event::{Event, EventSink};
 use crate::run::Progress;
 
-/// Without a terminal, something is said at least this often while a phase goes on.
+/// Without a terminal, progress is reported at least this often during a phase.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-/// How often the bar is brought up to date.
+/// How often the bar is updated.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Standard error, shared between the bar and everything else that writes there.
@@ -64,7 +64,7 @@ impl Console {
     }
 }
 
-/// How events are told.
+/// How events are reported.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Telling {
     /// Not at all.
@@ -77,7 +77,7 @@ pub(crate) enum Telling {
         look: Look,
         /// Whether standard error is a terminal, where a bar makes sense.
         terminal: bool,
-        /// Whether steps are told, not only phases.
+        /// Whether steps are reported, not only phases.
         verbose: bool,
     },
 }

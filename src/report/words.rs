@@ -14,7 +14,7 @@ pub(super) fn held(level: &Level) -> String {
     let (name, shown) = (signal.name(), signal.format(limit));
     match value {
         Some(value) if signal == Signal::Wraparound => {
-            format!("an autovacuum to prevent wraparound has been at work on the table for {}", signal.format(value))
+            format!("an autovacuum to prevent wraparound has been running on the table for {}", signal.format(value))
         }
         None => format!("{name} is not known (its limit is {shown})"),
         Some(value) if value > limit => format!("{name} is {}, above {shown}", signal.format(value)),
@@ -38,7 +38,7 @@ pub(super) fn holding(level: &Level) -> String {
     let Level { signal, value, limit } = *level;
     match value {
         Some(_) if signal == Signal::Wraparound => {
-            "holding: an autovacuum to prevent wraparound is at work on the table".to_owned()
+            "holding: an autovacuum to prevent wraparound is running on the table".to_owned()
         }
         value => {
             let value = value.map_or_else(|| "unknown".to_owned(), |value| signal.format(value));
@@ -59,15 +59,15 @@ pub(super) fn cause(cause: Cause) -> &'static str {
 pub(super) fn waiting_for(waiting: &WaitingFor, name: &str) -> String {
     let time = |seconds: &f64| format_duration(Duration::try_from_secs_f64(*seconds).unwrap_or_default()).to_string();
     match waiting {
-        WaitingFor::Advance { phase } => format!("crossfade run or advance to go on with {phase}"),
+        WaitingFor::Advance { phase } => format!("crossfade run or advance to continue with {phase}"),
         WaitingFor::Resume => format!("crossfade resume {name}"),
-        WaitingFor::Rollback => format!("its rollback to be finished: crossfade rollback {name}"),
+        WaitingFor::Rollback => format!("the end of its rollback: crossfade rollback {name}"),
         WaitingFor::Quiet { quiet_seconds } => {
-            format!("no write through the old column for {}", time(quiet_seconds))
+            format!("{} without a write to the old column", time(quiet_seconds))
         }
         WaitingFor::Grace { grace_seconds, until } => {
             let until = until.map(|at| format!(", until {}", at.format("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
-            format!("the old column to have been retired for {}{until}", time(grace_seconds))
+            format!("the grace period of the retired column ({}{until})", time(grace_seconds))
         }
         WaitingFor::Person { error } => {
             format!("a person: {}", printable(error.as_deref().unwrap_or("see crossfade history")))
@@ -79,20 +79,20 @@ pub(super) fn waiting_for(waiting: &WaitingFor, name: &str) -> String {
 /// Returns what a process waits for, to stand after "waiting:".
 pub(super) fn wait(wait: &Wait) -> String {
     match wait {
-        Wait::Quiet => "nobody may write through the old column for a while".to_owned(),
+        Wait::Quiet => "the old column must not be written for a while".to_owned(),
         Wait::Grace => "the retired column is kept for its grace period".to_owned(),
         Wait::IndexBuild { pid, index } => format!("process {pid} is still building index {}", printable(index)),
-        Wait::OtherProcesses => "other processes still fill the pages that they have taken".to_owned(),
+        Wait::OtherProcesses => "other processes are still filling the pages that they have taken".to_owned(),
         Wait::Horizon { rows, hot, holder, holder_seconds } => {
             let holder = printable(holder.as_deref().unwrap_or("an old snapshot"));
             let since = holder_seconds.map(|s| format!(", in a transaction for {s:.0} s")).unwrap_or_default();
             format!(
-                "updates do not find room on their pages ({hot} of {rows} did): {holder}{since} keeps dead rows from \
+                "most updates find no room on their pages ({hot} of {rows} did): {holder}{since} keeps dead rows from \
                  being pruned, and the plan says to wait"
             )
         }
         Wait::Backfill { name, phase } => format!("run {name} is in {phase}; its backfill has not begun"),
-        Wait::Rollback { name, to } => format!("run {name} is being taken back to the end of {to}"),
+        Wait::Rollback { name, to } => format!("run {name} is being rolled back to the end of {to}"),
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(lag(Some(8.5)), "replica_lag is 8.5 s, and was above 10.0 s: waiting for 7.0 s");
         assert_eq!(lag(None), "replica_lag is not known (its limit is 10.0 s)");
         let vacuum = Level { signal: Signal::Wraparound, value: Some(75.0), limit: 0.0 };
-        assert_eq!(held(&vacuum), "an autovacuum to prevent wraparound has been at work on the table for 75.0 s");
+        assert_eq!(held(&vacuum), "an autovacuum to prevent wraparound has been running on the table for 75.0 s");
         let slow = Level { signal: Signal::GoalLatency, value: Some(0.0062), limit: 0.005 };
         assert_eq!(slowed(&slow), "goal_latency is 6.2 ms, to stay below 5.0 ms");
     }
@@ -125,11 +125,11 @@ mod tests {
         ]
         .map(|waiting| waiting_for(&waiting, "p"));
         insta::assert_snapshot!(said.join("\n"), @"
-        crossfade run or advance to go on with verify
+        crossfade run or advance to continue with verify
         crossfade resume p
-        its rollback to be finished: crossfade rollback p
-        no write through the old column for 3s
-        the old column to have been retired for 1h, until 2027-01-15 08:00 UTC
+        the end of its rollback: crossfade rollback p
+        3s without a write to the old column
+        the grace period of the retired column (1h, until 2027-01-15 08:00 UTC)
         a person: see crossfade history
         ");
     }

@@ -11,7 +11,7 @@ use crate::run::{Counts, Phase};
 pub enum Entry {
     /// The run exists.
     Registered,
-    /// A step is about to change something outside a transaction of ours: it may have run.
+    /// A step is about to change something outside crossfade's transactions: it may have run.
     StepStarted {
         /// The step.
         step: StepKey,
@@ -35,17 +35,17 @@ pub enum Entry {
         /// The phase.
         phase: Phase,
     },
-    /// The run is being taken back, to the end of `to`, or to before it began.
+    /// The run is being rolled back, to the end of `to`, or to before it began.
     UndoStarted {
         /// The last phase that stays done.
         to: Option<Phase>,
     },
-    /// The step's effect is gone.
+    /// The step's effect was undone.
     StepUndone {
         /// The step.
         step: StepKey,
     },
-    /// Everything that was to be taken back is.
+    /// The rollback has finished.
     UndoDone,
     /// Somebody paused the run.
     Paused,
@@ -60,7 +60,7 @@ pub enum Entry {
         /// Rows filled in the windows that were its own at the end.
         rows: i64,
     },
-    /// A process that worked on the backfill is gone, and what it had begun is taken over.
+    /// A process that worked on the backfill is gone, and others take over its windows.
     Removed {
         /// Who it was.
         holder: String,

@@ -48,10 +48,10 @@ pub struct TableFacts {
     pub key: Vec<String>,
     /// Every index that mentions an old column.
     pub indexes: Vec<IndexFacts>,
-    /// Whether other row triggers fire BEFORE UPDATE and may change the columns (docs/postgres.md, "Other triggers").
+    /// Whether other row triggers fire BEFORE UPDATE and may change the columns (docs/postgres.md, "Triggers with a column list").
     pub other_before_triggers: bool,
     /// PL/pgSQL functions that may have cached the column's type and must be touched in the swap (docs/postgres.md,
-    /// "Cached plans").
+    /// "Types that PL/pgSQL remembers").
     pub functions_to_touch: Vec<FunctionFacts>,
 }
 
@@ -76,7 +76,8 @@ pub struct PairFacts {
     pub new_collate: String,
     /// The new column's default as plain ALTER would leave it.
     pub new_default: Option<String>,
-    /// Whether `IS DISTINCT FROM` sees every difference between two values of the new type (traps S5).
+    /// Whether `IS DISTINCT FROM` sees every difference between two values of the new type (docs/postgres.md, "Values that
+    /// are equal but not the same").
     pub new_plain_compare: bool,
     /// From old to new.
     pub forward: Conversion,
@@ -105,7 +106,8 @@ pub struct ColumnFacts {
     pub default: Option<String>,
     /// Whether evaluating the default twice in a statement gives the same value.
     pub default_is_stable: bool,
-    /// Whether `IS DISTINCT FROM` sees every difference between two values (traps S5).
+    /// Whether `IS DISTINCT FROM` sees every difference between two values (docs/postgres.md, "Values that are equal but not
+    /// the same").
     pub plain_compare: bool,
     /// `SET STORAGE` word where it is not the type's own.
     pub storage: Option<String>,

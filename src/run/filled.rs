@@ -1,8 +1,8 @@
-//! What came of a backfill.
+//! The outcome of a backfill.
 
 use serde::{Deserialize, Serialize};
 
-/// What came of a backfill, measured when its last page was done.
+/// The outcome of a backfill, measured when its last page was done.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Filled {
     /// Rows filled.

@@ -1,4 +1,4 @@
-//! What the throttle cost a backfill, and how fast it goes now.
+//! What the throttle has cost a backfill, and how fast it is now.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
@@ -71,7 +71,7 @@ impl Serialize for Cause {
     }
 }
 
-/// What one signal cost the backfill so far, as the process that leads the run saw it. Values are in the unit of the signal:
+/// What one signal has cost the backfill so far, as seen by the process that leads the run. Values are in the unit of the signal:
 /// seconds, bytes, segments, sessions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HoldTime {
@@ -91,7 +91,7 @@ pub struct HoldTime {
     pub last_at: DateTime<Utc>,
 }
 
-/// How fast the backfill goes, and what an application feels of it.
+/// How fast the backfill is, and the latency that an application sees.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PaceReport {
     /// The share of its speed at which it runs: 0 when it stands still, 1 at full speed.

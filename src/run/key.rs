@@ -34,7 +34,7 @@ pub enum What {
     Build(String),
     /// Adds a constraint, or makes one of an index.
     Constraint(String),
-    /// Proves a constraint that was added without a look at the rows.
+    /// Proves a constraint that was added without reading the rows.
     Validate(String),
     /// Fills rows.
     Fill(RelationId),
@@ -42,7 +42,7 @@ pub enum What {
     Analyze(RelationId),
     /// Compares rows.
     Compare(RelationId),
-    /// Promises NOT NULL for new rows.
+    /// Enforces NOT NULL for new rows.
     NotNullAdd,
     /// Proves NOT NULL for all rows.
     NotNullValidate,
@@ -52,7 +52,7 @@ pub enum What {
     RelaxOld,
     /// Exchanges the names of old and new columns.
     Swap,
-    /// Waits until nobody writes through old columns.
+    /// Waits until nobody writes old columns.
     Quiet,
     /// Renames old columns away.
     Retire,
@@ -62,7 +62,7 @@ pub enum What {
     Drop,
 }
 
-/// The text is not the key of a step.
+/// The text is not a step's key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not the key of a step")]
 pub struct BadStepKey(String);

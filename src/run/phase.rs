@@ -48,7 +48,7 @@ impl fmt::Display for Phase {
 
 /// The text names no phase.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no phase; the phases are expand, index, backfill, verify, switch, contract")]
+#[error("`{0}` is not a phase; the phases are expand, index, backfill, verify, switch, contract")]
 pub struct UnknownPhase(String);
 
 impl FromStr for Phase {

@@ -55,14 +55,14 @@ impl Orders {
 pub struct PlannedPace {
     /// Workers.
     pub workers: u16,
-    /// Rows a second at the most; `None` for no bound.
+    /// At most this many rows per second; `None` for no bound.
     pub max_rows_per_second: Option<u32>,
 }
 
 /// What one order of index builds costs. Bytes and seconds; nothing that applications write is in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// How often each window of pages is gone through, on average.
+    /// How many sub-passes each window of pages takes, on average.
     pub sub_passes: f64,
     /// Share of updates that touch no index.
     pub hot_share: f64,
@@ -103,7 +103,7 @@ impl Prediction {
     }
 }
 
-/// From about this to about that.
+/// From about `low` to about `high`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Range {
     /// At best.

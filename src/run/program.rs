@@ -19,7 +19,7 @@ pub struct Program {
     pub relations: Vec<Relation>,
     /// The phases that the run has, in its order.
     pub phases: Vec<Phase>,
-    /// The steps in order; steps of one phase stand together.
+    /// The steps in order; steps of one phase are adjacent.
     pub steps: Vec<Step>,
 }
 
@@ -46,7 +46,7 @@ impl Program {
         position(a) < position(b)
     }
 
-    /// Returns whether a run that stands in `phase` is past `last`, which need not be a phase of this run.
+    /// Returns whether a run in `phase` is past `last`, which need not be a phase of this run.
     pub fn is_past(&self, phase: Phase, last: Phase) -> bool {
         // Where the run has both, its own order counts: indexes may be built after the backfill.
         if self.phases.contains(&last) { self.is_before(last, phase) } else { phase > last }
@@ -83,7 +83,7 @@ pub struct Step {
     pub done_when: Vec<Condition>,
     /// Steps whose conditions no longer hold once this one is done (their objects were renamed or dropped).
     pub supersedes: Vec<StepKey>,
-    /// How to take it back.
+    /// How to undo it.
     pub undo: Undo,
 }
 
@@ -130,7 +130,7 @@ impl Step {
         self
     }
 
-    /// Returns the step with its way back.
+    /// Returns the step with its undo.
     #[must_use]
     pub fn undo(mut self, undo: Undo) -> Self {
         self.undo = undo;
@@ -175,7 +175,7 @@ pub enum Action {
         settings: Vec<(String, String)>,
         /// The statement.
         statement: String,
-        /// The index that it builds, so that a half-built one is dropped before another try.
+        /// The index that it builds, so that a half-built one is dropped before another attempt.
         builds: Option<IndexName>,
     },
     /// The backfill engine.
@@ -218,7 +218,7 @@ pub enum Gate {
         /// How old it may be.
         max_age: Duration,
     },
-    /// Nothing was written through the old columns for this long.
+    /// Nothing was written to the old columns for this long.
     Quiet {
         /// The length of the quiet time.
         quiet: Duration,
@@ -228,7 +228,7 @@ pub enum Gate {
         /// The length of the wait.
         grace: Duration,
     },
-    /// No row's value lives in the new column only, so that going back loses nothing.
+    /// No row's value exists in the new column only, so a rollback loses nothing.
     NothingOnlyNew {
         /// How to find such rows.
         spec: CompareSpec,
@@ -246,7 +246,7 @@ pub enum Gate {
     },
 }
 
-/// How a step is taken back.
+/// How a step is undone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undo {
@@ -257,19 +257,19 @@ pub enum Undo {
         /// The actions.
         actions: Vec<Action>,
     },
-    /// There is nothing to take back, for this reason.
+    /// There is nothing to undo, for this reason.
     Nothing(String),
-    /// It cannot be taken back, for this reason.
+    /// It cannot be undone, for this reason.
     PointOfNoReturn(String),
 }
 
 impl Undo {
-    /// Returns the way back by the statements of one transaction.
+    /// Returns the undo by the statements of one transaction.
     pub fn by(statements: Vec<String>) -> Self {
         Self::Actions { needs: vec![], actions: vec![Action::Transaction(statements)] }
     }
 
-    /// Returns that there is nothing to take back.
+    /// Returns that there is nothing to undo.
     pub fn nothing(why: &str) -> Self {
         Self::Nothing(why.to_owned())
     }
@@ -318,17 +318,17 @@ pub enum Is {
         /// The function.
         name: String,
     },
-    /// The index stands on the table, valid and ready.
+    /// The index is on the table, valid and ready.
     Index {
         /// The index.
         name: String,
     },
-    /// The constraint stands on the table and is validated.
+    /// The constraint is on the table and validated.
     Constraint {
         /// The constraint.
         name: String,
     },
-    /// The constraint stands on the table, validated or not.
+    /// The constraint is on the table, validated or not.
     SomeConstraint {
         /// The constraint.
         name: String,
@@ -376,9 +376,9 @@ impl std::fmt::Display for Gate {
         let time = |time: &Duration| humantime::format_duration(*time).to_string();
         match self {
             Self::Verified { max_age } => write!(f, "a clean check is younger than {}", time(max_age)),
-            Self::Quiet { quiet } => write!(f, "nothing was written through the old column for {}", time(quiet)),
+            Self::Quiet { quiet } => write!(f, "nothing was written to the old column for {}", time(quiet)),
             Self::Grace { grace } => write!(f, "the old column has been retired for {}", time(grace)),
-            Self::NothingOnlyNew { .. } => f.write_str("no value lives in the new column only"),
+            Self::NothingOnlyNew { .. } => f.write_str("no value exists in the new column only"),
             Self::NoDependants { column, .. } => write!(f, "nothing depends on column \"{column}\""),
         }
     }
@@ -390,7 +390,7 @@ impl std::fmt::Display for Condition {
             Is::Column { name, type_name } => write!(f, "column \"{name}\" has type {type_name}"),
             Is::NoColumn { name } => write!(f, "there is no column \"{name}\""),
             Is::Trigger { name } => write!(f, "trigger \"{name}\" exists and is enabled"),
-            Is::Function { name, .. } => write!(f, "function crossfade.\"{name}\" is as crossfade wrote it"),
+            Is::Function { name, .. } => write!(f, "function crossfade.\"{name}\" is unchanged"),
             Is::NoFunction { name } => write!(f, "there is no function crossfade.\"{name}\""),
             Is::Index { name } => write!(f, "index \"{name}\" is valid"),
             Is::Constraint { name } => write!(f, "constraint \"{name}\" is valid"),

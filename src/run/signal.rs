@@ -23,9 +23,9 @@ pub enum Signal {
     Wraparound,
     /// What the user's query says.
     Probe,
-    /// Seconds that some session has waited on a lock of ours.
+    /// Seconds that some session has waited for one of crossfade's locks.
     LockWait,
-    /// Sessions at work that are not ours, on average over the last second.
+    /// Active sessions other than crossfade's, on average over the last second.
     ActiveSessions,
     /// Bytes of WAL that the server wrote in the last second.
     WalRate,

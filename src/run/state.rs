@@ -7,14 +7,14 @@ use super::Entry;
 use super::StepKey;
 use crate::run::{Phase, Program, Standing};
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// Entries seen so far; the next one has this number plus one.
     pub seq: i64,
     /// The phase it is in: the first that is not done, or the last.
     pub phase: Phase,
-    /// What it is doing, as far as the log tells.
+    /// What it is doing, according to the log.
     pub mode: Mode,
     /// Whether somebody paused it.
     pub paused: bool,
@@ -22,7 +22,7 @@ pub struct State {
     pub done: Vec<StepKey>,
     /// The step that may have run without having been recorded as done.
     pub maybe_ran: Option<StepKey>,
-    /// What went wrong last, if nothing has gone right since.
+    /// The last error, if nothing has succeeded since.
     pub error: Option<String>,
 }
 
@@ -34,13 +34,13 @@ pub enum Mode {
     New,
     /// It goes forward.
     Forward,
-    /// A step failed; it goes on when somebody runs it again.
+    /// A step failed; the run continues when somebody runs it again.
     Failed,
     /// The catalog does not agree with the log.
     Drifted,
-    /// It is being taken back, to the end of this phase or to before it began.
+    /// It is being rolled back, to the end of this phase or to before it began.
     Undoing(Option<Phase>),
-    /// It was taken back whole.
+    /// It was rolled back completely.
     RolledBack,
     /// All phases are done.
     Done,
@@ -73,7 +73,7 @@ impl State {
     /// Returns the state after all of `entries`.
     ///
     /// # Errors
-    /// [`IllegalEntry`] at the first entry that cannot stand where it does.
+    /// [`IllegalEntry`] at the first entry that is not allowed in its place.
     pub fn replay<'a>(program: &Program, entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, IllegalEntry> {
         entries.into_iter().try_fold(Self::new(program), |state, entry| state.next(program, entry))
     }
@@ -105,7 +105,7 @@ impl State {
         self.mode == Mode::Forward && self.next_step(program).is_some_and(|step| is_backfill(step) && begun(step))
     }
 
-    /// Returns the next step to take back when going back to the end of `to`: the last one done, or the one that may
+    /// Returns the next step to undo in a rollback to the end of `to`: the last one done, or the one that may
     /// have run, of any later phase.
     pub fn next_undo<'p>(&self, program: &'p Program, to: Option<Phase>) -> Option<&'p crate::run::Step> {
         let position = |phase: Phase| program.phases.iter().position(|p| *p == phase);
@@ -130,11 +130,11 @@ impl State {
             // A finished run may still be looked at and checked, and somebody may come late to say that he has left it.
             (Mode::Done | Mode::RolledBack, Entry::Verified { .. } | Entry::Left { .. } | Entry::Removed { .. }) => {}
             (Mode::Done | Mode::RolledBack, other) => return illegal(format!("{other:?} after the run ended")),
-            (_, Entry::Registered) => return illegal("the run is registered already".to_owned()),
+            (_, Entry::Registered) => return illegal("the run is already registered".to_owned()),
             (_, Entry::Paused) => state.paused = true,
             (_, Entry::Resumed) => state.paused = false,
             (_, Entry::Joined) if !self.is_filling(program) => {
-                return illegal("no backfill is under way that could be joined".to_owned());
+                return illegal("there is no running backfill to join".to_owned());
             }
             (
                 _,
@@ -186,9 +186,9 @@ impl State {
                 }
             }
             (Mode::Undoing(_), Entry::StepFailed { error, .. }) => state.error = Some(error.clone()),
-            (Mode::Undoing(_), other) => return illegal(format!("{other:?} while the run is being taken back")),
+            (Mode::Undoing(_), other) => return illegal(format!("{other:?} while the run is being rolled back")),
             (_, Entry::StepUndone { .. } | Entry::UndoDone) => {
-                return illegal("nothing is being taken back".to_owned());
+                return illegal("nothing is being rolled back".to_owned());
             }
             (Mode::Forward | Mode::Failed | Mode::Drifted, Entry::StepStarted { step }) => {
                 self.expect_next(program, step)?;

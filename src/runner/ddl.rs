@@ -1,8 +1,8 @@
-//! A transactional step: the lock first, by short tries, then what must hold, then the statements, then the ledger
-//! entry; all of it commits or none.
+//! A transactional step: first the lock, in short attempts, then the guards, then the statements, then the ledger entry. All
+//! of it commits or none.
 //!
-//! A statement that waits for ACCESS EXCLUSIVE makes everybody who comes after it wait as well, so a try costs the
-//! application at most its `lock_timeout`, and the pauses between tries are several times longer (traps 2.1).
+//! A statement that waits for ACCESS EXCLUSIVE makes everybody behind it wait as well, so an attempt costs the application at
+//! most its `lock_timeout`, and the pauses between attempts are several times longer (docs/postgres.md, "The lock queue").
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::event::{Blocker, Event};
 use crate::pg::{self, ErrorClass, Timeouts};
 use crate::run::{Entry, Gate, StepKey, Target};
 
-/// The first try waits this long for its lock.
+/// The first attempt waits this long for its lock.
 const FIRST_TRY: Duration = Duration::from_millis(100);
-/// No try waits longer, except the one that makes an autovacuum worker give way.
+/// No attempt waits longer, except the one that makes an autovacuum worker give way.
 const LONGEST_TRY: Duration = Duration::from_millis(1500);
-/// Pause after a try, in lengths of the try.
+/// Pause after an attempt, in multiples of its length.
 const PAUSE_FACTOR: u32 = 5;
-/// How many tries in all. With the pauses above: some minutes.
+/// How many attempts in all. With the pauses above: a few minutes.
 const TRIES: u32 = 40;
-/// A transaction that has held the table for so long is waited for without trying.
+/// While a transaction has held the table for longer than this, crossfade waits without trying.
 const OLD_TRANSACTION: Duration = Duration::from_secs(2);
 /// The statements are metadata-only; one that is not must not hold the lock for long.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -36,9 +36,9 @@ pub(super) struct Job<'a> {
     pub(super) targets: &'a [Target],
     pub(super) needs: &'a [Gate],
     pub(super) statements: &'a [String],
-    /// What the ledger says once it is done.
+    /// The ledger's entries once it is done.
     pub(super) entries: &'a [Entry],
-    /// Writes through the new columns that were seen when the guards were prepared.
+    /// The count of writes to the new columns when the guards were prepared.
     pub(super) new_writes: Option<i64>,
 }
 
@@ -50,10 +50,10 @@ pub(super) enum Ended {
     Guard(GuardFailed),
 }
 
-/// Does the job, with as many tries as its lock needs.
+/// Does the job, with as many attempts as its lock needs.
 ///
 /// # Errors
-/// [`Error::Locked`] when the lock was not to be had; [`Error::Step`] when a statement failed.
+/// [`Error::Locked`] when the lock could not be acquired; [`Error::Step`] when a statement failed.
 pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_>) -> Result<Ended, Error> {
     let mut wait = FIRST_TRY;
     let mut blockers = Vec::new();
@@ -74,8 +74,8 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
             () = tokio::time::sleep(pause) => {}
             () = work.stop.cancelled() => return Err(Error::Interrupted),
         }
-        // An ordinary autovacuum gives way only to somebody who has waited for deadlock_timeout (traps 2.2). Once is
-        // enough; more would throw its work away again and again.
+        // An ordinary autovacuum gives way only after deadlock_timeout, and loses its work each time (docs/postgres.md,
+        // "Autovacuum and deadlock_timeout").
         let patient = !patient_before && blockers.iter().any(is_autovacuum);
         patient_before |= patient;
         wait = if patient { deadlock_timeout(session).await? + FIRST_TRY * 3 } else { (wait * 3 / 2).min(LONGEST_TRY) };
@@ -94,7 +94,7 @@ async fn attempt_once(work: &Work, session: &mut Session, job: &Job<'_>, wait: D
     let done = inside(work, session, job, wait).await;
     match done {
         Ok(Attempt::Ended(Ended::Done)) => {
-            // Lost here, the outcome is unknown; the caller reads the ledger again, which committed with it.
+            // If the connection is lost here, the outcome is unknown: the caller reads the ledger, which commits with it.
             pg::commit(&mut session.main).await?;
         }
         _ => pg::rollback(&mut session.main).await,
@@ -113,7 +113,7 @@ async fn inside(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duratio
         };
         let locked = async { pg::execute(&mut session.main, &lock).await };
         tokio::pin!(watch, locked);
-        // Look who stands in the way only while we wait; a lock that is free needs no second query.
+        // Look up the blockers only while waiting; a free lock needs no second query.
         let (result, blockers) = tokio::select! {
             result = &mut locked => (result, vec![]),
             blockers = &mut watch => (locked.await, blockers),
@@ -169,7 +169,7 @@ async fn deadlock_timeout(session: &mut Session) -> Result<Duration, sqlx::Error
     Ok(Duration::from_millis(milliseconds.try_into().unwrap_or(1000)))
 }
 
-/// Returns between 75 % and 125 % of `pause`, so that two runners do not keep meeting.
+/// Returns between 75 % and 125 % of `pause`, so that two runners do not stay in step.
 fn jitter(pause: Duration) -> Duration {
     pause.mul_f64(rand::rng().random_range(0.75..1.25))
 }

@@ -1,4 +1,4 @@
-//! Why a command could not do what it was asked for.
+//! Why a command could not do what it was asked to do.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
 use crate::run::{Outcome, Phase, StepKey};
 
-/// Why a command could not do what it was asked for. Each kind says what a caller can do about it; the command line gives
+/// Why a command could not do what it was asked to do. Each kind says what a caller can do about it; the command line gives
 /// each a stable code, an exit code and hints.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The catalog holds something that the plan cannot be run against. Nothing was changed.
+    /// Something in the catalog rules the plan out. Nothing was changed.
     #[error("the plan cannot be run on this database: {} problem(s) found, nothing was changed", .findings.len())]
     Refused {
         /// All of them.
@@ -47,13 +47,13 @@ pub enum Error {
         filling: bool,
     },
     /// Somebody paused the run.
-    #[error("run {name} is paused; go on with: crossfade resume {name}")]
+    #[error("run {name} is paused; to continue: crossfade resume {name}")]
     Paused {
         /// The run.
         name: PlanName,
     },
     /// The run is being taken back.
-    #[error("run {name} is being rolled back; finish that first: crossfade rollback {name}")]
+    #[error("run {name} is being rolled back; finish this first: crossfade rollback {name}")]
     RollingBack {
         /// The run.
         name: PlanName,
@@ -72,12 +72,12 @@ pub enum Error {
     },
     /// The connection goes through a transaction pooler.
     #[error(
-        "this connection goes through a transaction pooler; give crossfade a direct connection to PostgreSQL (the applications may keep the pooler)"
+        "this connection goes through a transaction pooler; give crossfade a direct connection to PostgreSQL (applications can keep the pooler)"
     )]
     Pooler,
     /// The server did not take the settings of a session.
     #[error(
-        "the server did not take the session's timeouts (lock_timeout {lock_timeout}, statement_timeout {statement_timeout}); is there a pooler in between?"
+        "the server ignored the session's timeouts (lock_timeout {lock_timeout}, statement_timeout {statement_timeout}); connect directly if a pooler is in between"
     )]
     SessionNotSet {
         /// What `lock_timeout` is.
@@ -86,7 +86,7 @@ pub enum Error {
         statement_timeout: String,
     },
     /// The server has been away for as long as a run waits for it.
-    #[error("the server has been away for a minute ({last}); run again when it is back, nothing is lost")]
+    #[error("the server has been unreachable for a minute ({last}); run again when it is back, nothing is lost")]
     Unreachable {
         /// What the last try said.
         last: String,
@@ -100,7 +100,7 @@ pub enum Error {
         reason: String,
     },
     /// The server refuses a setting that the plan asks for.
-    #[error("the plan asks for `backfill.{key}`, which the server refuses ({said})")]
+    #[error("the server refuses `backfill.{key}` of the plan ({said})")]
     SettingRefused {
         /// The key of the plan, under `backfill`.
         key: &'static str,
@@ -117,8 +117,8 @@ pub enum Error {
         /// The phase that was asked for.
         to: Phase,
     },
-    /// The way back is closed.
-    #[error("step {step} cannot be taken back: {why}")]
+    /// The step cannot be undone.
+    #[error("step {step} cannot be undone: {why}")]
     PointOfNoReturn {
         /// The step.
         step: StepKey,
@@ -135,12 +135,12 @@ pub enum Error {
     },
     /// The application writes through the new column while it was being proved that going back loses nothing.
     #[error(
-        "rows are being written through the new column, and a value of it may have no way back; stop the new release, then roll back again"
+        "applications write to the new column, and such a value may have no way back; stop the new release, then roll back again"
     )]
     WrittenMeanwhile,
     /// Something hangs on the column that is to be dropped.
     #[error(
-        "the old column cannot be dropped, because this hangs on it: {}; move or drop it, then run again",
+        "the old column cannot be dropped, because these objects depend on it: {}; move or drop them, then run again",
         .names.join(", ")
     )]
     Dependants {
@@ -149,7 +149,7 @@ pub enum Error {
     },
     /// What a step needs was made to hold again and again, and did not last.
     #[error(
-        "what step {step} needs was made to hold {tries} times and did not last until its transaction: is somebody else changing the table or its trigger?"
+        "a condition of step {step} was restored {tries} times, but did not last until its transaction; check whether somebody else is changing the table or its trigger"
     )]
     DoesNotLast {
         /// The step.
@@ -157,18 +157,18 @@ pub enum Error {
         /// How often it was made to hold.
         tries: u32,
     },
-    /// A lock was not to be had.
-    #[error("step {step} could not get its lock in {attempts} tries{}", blocked_by(.blockers))]
+    /// A lock could not be acquired.
+    #[error("step {step} could not acquire its lock in {attempts} attempts{}", blocked_by(.blockers))]
     Locked {
         /// The step.
         step: StepKey,
-        /// How often it was tried.
+        /// How many attempts were made.
         attempts: u32,
-        /// Who stood in the way of the last try.
+        /// Who blocked the last attempt.
         blockers: Vec<Blocker>,
     },
     /// A row stayed locked for longer than a repair waits.
-    #[error("a row on page {page} of table {table} stays locked; repair again later")]
+    #[error("a row on page {page} of table {table} stays locked; run the repair again later")]
     RowStaysLocked {
         /// The table.
         table: TableName,
@@ -179,7 +179,7 @@ pub enum Error {
     #[error("{} of {} rows are not equal ({} empty, {} different, {} unconverted)", .0.counts.mismatches(), .0.counts.rows, .0.counts.empty, .0.counts.different, .0.counts.unconverted)]
     Mismatch(Outcome),
     /// The run has not got both columns now.
-    #[error("run {name} has not got both columns now, so there is nothing to compare")]
+    #[error("run {name} does not have both columns now, so there is nothing to compare")]
     NothingToCompare {
         /// The run.
         name: PlanName,
@@ -193,13 +193,13 @@ pub enum Error {
         name: PlanName,
     },
     /// The table got another file while its rows were compared.
-    #[error("table {table} was rewritten during the check, which so counts for nothing; check again")]
+    #[error("table {table} was rewritten during the check, so the result is void; run it again")]
     Rewritten {
         /// The table.
         table: TableName,
     },
     /// The backfill came to its end without having seen every page.
-    #[error("the backfill came to its end, but {what}; run it again")]
+    #[error("the backfill ended, but {what}; run it again")]
     NotCovered {
         /// What is missing, as a clause.
         what: String,
@@ -211,20 +211,20 @@ pub enum Error {
         table: TableName,
     },
     /// The catalog does not agree with the ledger.
-    #[error("the database is not as the ledger says: {}", .facts.join("; "))]
+    #[error("the database is not in the state that the ledger describes: {}", .facts.join("; "))]
     Drifted {
         /// What does not hold.
         facts: Vec<String>,
     },
     /// Told to stop; everything done so far is recorded.
-    #[error("stopped; everything done so far is recorded, and the next `crossfade run` goes on from there")]
+    #[error("stopped; everything done so far is recorded, and the next `crossfade run` continues from there")]
     Interrupted,
     /// A statement of a step failed.
     #[error("step {step} failed: {error}")]
     Step {
         /// The step.
         step: StepKey,
-        /// What the server said.
+        /// The server's message.
         error: String,
     },
     /// A step asks for a check that the run's program does not have: a bug.
@@ -249,7 +249,7 @@ pub enum Error {
 pub enum NotYet {
     /// The old column is written; nobody may do that for a while before it is retired.
     #[error(
-        "{writes} write(s) came through the old column while we waited for {} without any ({total} since the run began); stop the releases that still use it, then run again",
+        "the old column is still written: {writes} time(s) while crossfade waited for {} without a write ({total} since the run began); stop the releases that write it, then run again",
         format_duration(*.quiet)
     )]
     Quiet {
@@ -262,7 +262,7 @@ pub enum NotYet {
     },
     /// The retired column is kept for a while before it is dropped.
     #[error(
-        "the old column is retired and in sync; it is kept until {} ({} to go). Run again then; until then `crossfade rollback` brings it back",
+        "the old column is retired and in sync; it is kept until {} ({} to go). Run again then; until then, `crossfade rollback` can restore it",
         .until.format("%Y-%m-%d %H:%M UTC"),
         format_duration(Duration::from_secs(.left.as_secs()))
     )]
@@ -312,7 +312,7 @@ pub enum NoJoin {
         error: String,
     },
     /// The catalog does not agree with the ledger, and a person must look.
-    #[error("the database is not as run {name} expects it: {error}")]
+    #[error("the database is not in the state that run {name} expects: {error}")]
     Drifted {
         /// The run.
         name: PlanName,

@@ -1,5 +1,5 @@
-//! The step loop. It decides nothing by itself: the ledger's state says which step is next, the step says how to tell
-//! that it is done and what to do.
+//! The step loop. It decides nothing itself: the ledger's state says which step is next, and the step says how to tell that
+//! it is done and what to do.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ pub(super) enum Until {
     OnePhase,
 }
 
-/// Goes on with the run. Returns the phases that were finished.
+/// Continues the run. Returns the phases that were finished.
 ///
 /// # Errors
 /// Why it stopped before it got there; everything done so far is recorded.
@@ -92,7 +92,7 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
         }
         let Some(step) = state.next_step(program) else {
             note(work, session, Entry::PhaseDone { phase: state.phase }).await?;
-            // Phases may be weeks apart, and too short for a heartbeat: note here how far the write counters are.
+            // Phases may be weeks apart, and shorter than a heartbeat: note the write counters here.
             work.ledger.sample_writes(&mut session.main, &work.run).await?;
             finished.push(state.phase);
             work.emit(Event::PhaseDone { phase: state.phase });
@@ -116,7 +116,7 @@ async fn execute(work: &Work, session: &mut Session, state: &State, step: &Step)
     match result {
         Ok(()) => Ok(false),
         Err(error) => {
-            // What a person must see in the ledger; a lost connection or a stop is no failure of the step.
+            // A person must see this in the ledger; a lost connection or a stop is not a failure of the step.
             let failed = matches!(error, Error::Step { .. } | Error::Locked { .. } | Error::Mismatch(_));
             if failed {
                 let entry = Entry::StepFailed { step: step.key.clone(), error: error.to_string() };
@@ -141,7 +141,7 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
         }
         return Err(gate::will_not_hold(step));
     }
-    // After a kill the log says already that it may have run.
+    // After a kill, the log already says that it may have run.
     if state.maybe_ran.as_ref() != Some(&step.key) || state.mode != Mode::Forward {
         note(work, session, Entry::StepStarted { step: step.key.clone() }).await?;
     }
@@ -154,7 +154,7 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
             if !missing.is_empty() {
                 return Err(Error::Step {
                     step: step.key.clone(),
-                    error: format!("it ended, but not: {}", missing.join("; ")),
+                    error: format!("it ended, but this is not the case: {}", missing.join("; ")),
                 });
             }
         }
@@ -176,8 +176,8 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
     note(work, session, done).await
 }
 
-/// Records that the backfill is done, and what came of it: once, for a backfill that is repeated after a rollback finds
-/// its rows filled.
+/// Records that the backfill is done, with its outcome: only once, because a backfill that is repeated after a rollback
+/// finds its rows filled.
 async fn backfilled(work: &Work, session: &mut Session, done: Entry) -> Result<(), Error> {
     let (ledger, run) = (&work.ledger, &work.run);
     let log = ledger.log(&mut session.main, run.id).await?;
@@ -191,7 +191,7 @@ async fn backfilled(work: &Work, session: &mut Session, done: Entry) -> Result<(
     Ok(())
 }
 
-/// Appends one entry, in a transaction of its own that proves the lease.
+/// Appends one entry, in its own transaction that proves the lease.
 pub(super) async fn note(work: &Work, session: &mut Session, entry: Entry) -> Result<(), Error> {
     work.ledger.record(&mut session.main, &work.run, Some(work.lease), &[entry], &work.actor).await?;
     Ok(())
@@ -232,7 +232,7 @@ async fn refuse_drift(work: &Work, session: &mut Session, state: &State) -> Resu
     }
     let facts = expected_conditions(&work.run.program, &state);
     let gone: Vec<_> =
-        missing(work, session, &facts).await?.into_iter().map(|fact| format!("not so: {fact}")).collect();
+        missing(work, session, &facts).await?.into_iter().map(|fact| format!("not the case: {fact}")).collect();
     if gone.is_empty() {
         return Ok(());
     }

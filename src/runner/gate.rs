@@ -11,14 +11,14 @@ use crate::ledger::Run;
 use crate::pg;
 use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step, StepKey, What};
 
-/// A wait for the grace period that is no longer than this is sat out; for a longer one the run ends and says when to
-/// come back.
+/// A grace period that has no more than this left is waited for in-process; otherwise the run ends and says when to come
+/// back.
 const SHORT_WAIT: Duration = Duration::from_mins(1);
 
-/// How often a guard that failed is made to hold before the step is given up.
+/// How often crossfade makes a failed guard hold before it gives the step up.
 pub(super) const MENDS: u32 = 5;
 
-/// Returns the error of a step whose guards do not come to hold.
+/// Returns the error of a step whose guards cannot be made to hold.
 pub(super) fn will_not_hold(step: &Step) -> Error {
     Error::DoesNotLast { step: step.key.clone(), tries: MENDS }
 }
@@ -28,13 +28,13 @@ pub(super) fn will_not_hold(step: &Step) -> Error {
 pub(super) enum GuardFailed {
     /// There is no fresh, clean check of what is there now.
     NotVerified,
-    /// Somebody writes through the old column.
+    /// Somebody writes to the old column.
     NotQuiet,
-    /// Something hangs on the column that would go with it.
+    /// Something depends on the column and would be dropped with it.
     Dependants(Vec<String>),
     /// Something that only a step of its own can wait for.
     NotWaitedFor(String),
-    /// Writes came through the new column since it was found that going back loses nothing.
+    /// The new column was written after crossfade found that a rollback loses nothing.
     WrittenThroughNew,
 }
 
@@ -116,7 +116,7 @@ pub(super) async fn check(
     Ok(outcome)
 }
 
-/// Makes a failed guard hold, where that is ours to do.
+/// Makes a failed guard hold, if crossfade can.
 ///
 /// # Errors
 /// [`Error::Mismatch`], or what a person has to do.
@@ -144,8 +144,8 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
     }
 }
 
-/// Waits until nothing has been written through the old columns for `quiet`. A write that comes in while we wait ends
-/// the wait: the old release is still there.
+/// Waits until nothing has been written to the old columns for `quiet`. A write during the wait ends it: the old release is
+/// still there.
 ///
 /// # Errors
 /// [`NotYet::Quiet`] when a write was seen.

@@ -1,4 +1,4 @@
-//! Keeps the lease alive from a connection of its own, and notes when the old column was last written through.
+//! Keeps the lease alive from its own connection, and notes when the old column was last written.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::pg;
 
 /// Time between two heartbeats: five of them fit into a lease.
 const INTERVAL: Duration = Duration::from_secs(3);
-/// Time before a lost connection is opened again: others may take us for dead soon.
+/// Time before a lost connection is opened again: others may soon consider this process dead.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// A running heartbeat; dropping it stops it.
@@ -51,7 +51,7 @@ async fn beat(work: Work, connection: sqlx::PgConnection, lost: CancellationToke
         match beaten.unwrap_or_else(|_| Err(LeaseError::Database(pg::no_answer()))) {
             Ok(()) => {}
             Err(LeaseError::Database(error)) => {
-                tracing::warn!(error = %pg::describe(&error), "heartbeat: connecting again");
+                tracing::warn!(error = %pg::describe(&error), "heartbeat: reconnecting");
                 connection = None;
             }
             Err(error) => {

@@ -14,10 +14,10 @@ use crate::pg::ErrorClass;
 use crate::plan::Plan;
 use crate::run::{Action, Mode, Phase, Standing, State, Step};
 
-/// Between two looks whether the backfill has begun.
+/// The interval for checking whether the backfill has begun.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// How a run stood when the process that had joined its backfill left it, with nothing more to fill.
+/// The state of a run when a process that had joined its backfill left it with nothing more to fill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Joined {
     /// The plan's name.
@@ -30,7 +30,7 @@ pub struct Joined {
     pub rows: i64,
 }
 
-/// What the state of a run means to somebody who would join its backfill.
+/// What the state of a run means for a process that wants to join its backfill.
 #[derive(Debug, PartialEq)]
 enum Chance<'r> {
     /// Now is the time.
@@ -45,7 +45,7 @@ enum Chance<'r> {
     Never(NoJoin),
 }
 
-/// Why a process does not fill rows any more.
+/// Why a process has stopped filling rows.
 enum Ended {
     /// Every page is done.
     Covered,
@@ -91,7 +91,7 @@ impl Tool {
                     Ok(Ended::Covered) => return Ok(joined(rows)),
                     Ok(Ended::Revoked) => {}
                     Err(error) if matches!(error.class(), ErrorClass::Connection | ErrorClass::Contention) => {
-                        tracing::warn!(%error, "joining again");
+                        tracing::warn!(%error, "rejoining");
                         self.sleep(LOOK_AGAIN).await?;
                     }
                     Err(error) => return Err(error),

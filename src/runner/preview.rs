@@ -1,4 +1,4 @@
-//! The dry run: what a run would do, what stands in its way, and what it would cost.
+//! The dry run: what a run would do, what blocks it, and what it would cost.
 
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -24,7 +24,7 @@ pub struct Preview {
     pub estimates: Estimates,
     /// What a person should know first.
     pub warnings: Vec<Finding>,
-    /// What keeps the plan from being run.
+    /// What rules the plan out.
     pub refusals: Vec<Finding>,
     /// PostgreSQL only touches the catalog: no backfill, nothing to switch.
     pub in_place: bool,
@@ -57,7 +57,7 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
         if !facts.reverse.null_to_null() && !facts.old.not_null {
             warnings.push(Finding {
                 code: "catalog::null_comes_back",
-                message: format!("`reverse` of column {} gives a value for NULL", change.old),
+                message: format!("`reverse` of column {} returns a value for NULL", change.old),
                 help: format!(
                     "a NULL that a release writes to {} becomes what `using` makes of that value",
                     change.new
@@ -66,7 +66,7 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
         }
     }
     for Refused { key, said, help } in privileged::refused(connection, &plan.backfill).await? {
-        let message = format!("the plan asks for `backfill.{key}`, which the server refuses: {said}");
+        let message = format!("the server refuses `backfill.{key}` of the plan: {said}");
         refusals.push(Finding { code: "catalog::setting_refused", message, help });
     }
     if plan.backfill.triggers == Triggers::Skip {
@@ -82,18 +82,18 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
     Ok(Preview { program: Some(program), estimates, warnings, refusals, in_place, facts: Some(facts) })
 }
 
-/// What the conversions of all rows speak against or warn of.
+/// Refusals and warnings from converting all rows.
 fn judge(change: &Pair<'_>, count: &ConversionCount, refusals: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
     if count.raising > 0 {
         let finding = Finding {
             code: "catalog::does_not_convert",
             message: format!(
-                "{} row(s) hold a value in column {} that does not convert; the first: {}",
+                "{} row(s) have a value in column {} that does not convert; the first: {}",
                 count.raising,
                 change.old,
                 count.keys.join(", ")
             ),
-            help: "change those rows, or `using`; or say `on_error: leave` to leave them empty, and repair them before verify".to_owned(),
+            help: "change those rows, or `using`; or set `on_error: leave` to leave them empty, and repair them before `verify`".to_owned(),
         };
         if change.on_error.is_none() { refusals.push(finding) } else { warnings.push(finding) }
     }
@@ -101,7 +101,7 @@ fn judge(change: &Pair<'_>, count: &ConversionCount, refusals: &mut Vec<Finding>
         refusals.push(Finding {
             code: "catalog::becomes_null",
             message: format!("{} row(s) would become NULL, but column {} is NOT NULL", count.empty, change.old),
-            help: "let `using` give a value for them, or drop NOT NULL first".to_owned(),
+            help: "make `using` return a value for them, or drop NOT NULL first".to_owned(),
         });
     }
     if let Some(lossy) = count.lossy.filter(|lossy| *lossy > 0) {
@@ -111,8 +111,7 @@ fn judge(change: &Pair<'_>, count: &ConversionCount, refusals: &mut Vec<Finding>
                 "{lossy} row(s) of column {} would not come back as they are through `reverse`",
                 change.old
             ),
-            help: "their old values stay as they are until a release writes the new column; `contract` drops them"
-                .to_owned(),
+            help: "their old values stay until a release writes the new column; `contract` drops them".to_owned(),
         });
     }
 }

@@ -9,10 +9,10 @@ use crate::engine::Work;
 use crate::event::Event;
 use crate::pg::{self, Connector, ErrorClass};
 
-/// How often a lost connection is tried again before the run stops: with the pauses below, about a minute.
+/// How often crossfade reconnects before the run stops: with the pauses below, about a minute.
 const RECONNECTS: u32 = 12;
 
-/// The two connections of the step loop: one works, the other looks who stands in its way.
+/// The two connections of the step loop: one works, the other looks up who blocks it.
 pub(super) struct Session {
     /// Runs transactions.
     pub(super) main: PgConnection,
@@ -30,7 +30,7 @@ impl Session {
         Ok(Self { main, main_pid, watch })
     }
 
-    /// Opens the connections again after a loss, with growing pauses, and proves that the lease is still ours.
+    /// Reopens the connections after a loss, with growing pauses, and proves that this process still has the lease.
     pub(super) async fn reopen(work: &Work, cause: &Error) -> Result<Self, Error> {
         let mut last = cause.to_string();
         for attempt in 1..=RECONNECTS {
@@ -54,8 +54,8 @@ impl Session {
 }
 
 /// Refuses a connection that goes through a transaction pooler: session settings would leak to applications, and
-/// CREATE INDEX CONCURRENTLY cannot be given its own (traps K1). While one client is inside a transaction, two clients
-/// of a pooler can be seen on one backend, or one client on two.
+/// CREATE INDEX CONCURRENTLY cannot be given its own (docs/postgres.md, "Transaction poolers"). While one client is inside a
+/// transaction, two clients of a pooler can be seen on one backend, or one client on two.
 ///
 /// # Errors
 /// [`Error::Pooler`] when there is a pooler.

@@ -30,7 +30,7 @@ pub struct Tool {
     pub(super) pulse: Pulse,
 }
 
-/// How a call ended.
+/// The result of a call.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finish {
     /// The plan's name.
@@ -46,8 +46,8 @@ pub struct Finish {
 }
 
 impl Tool {
-    /// Returns a tool for the database of `connector`. `actor` says in the ledger who we are; `stop` ends the work before
-    /// the next unit.
+    /// Returns a tool for the database of `connector`. `actor` names this process in the ledger; `stop` ends the work
+    /// before the next unit.
     pub fn new(
         connector: Connector,
         schema: LedgerSchema,
@@ -78,11 +78,11 @@ impl Tool {
         preview::preview(&self.ledger, &mut connection, plan).await
     }
 
-    /// Goes through the phases of `plan` now, up to the end of `to`, registering the run if there is none. `text` is the
-    /// file, for the ledger. May be cancelled by the tool's token; a run that was killed goes on from where it was.
+    /// Runs the phases of `plan` now, up to the end of `to`, and registers the run if there is none. `text` is the file, for
+    /// the ledger. May be cancelled by the tool's token; a run that was killed continues from where it was.
     ///
     /// # Errors
-    /// Why it could not go on. What was done is recorded.
+    /// Why it could not continue. What was done is recorded.
     pub async fn run(&self, plan: &Plan, text: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.registered(plan, text).await?;
         self.go(run, to.map_or(Until::End, Until::Phase)).await
@@ -98,7 +98,7 @@ impl Tool {
         self.go(run, Until::Phase(first)).await
     }
 
-    /// Moves the run on by at most one phase.
+    /// Moves the run forward by at most one phase.
     ///
     /// # Errors
     /// As [`Tool::run`].
@@ -124,7 +124,7 @@ impl Tool {
             .filter(|step| !state.done.contains(&step.key))
             .map(|step| format!("{} ({})", step.key, step.title))
             .collect();
-        let steps = if steps.is_empty() { "nothing is left to do in it".to_owned() } else { steps.join("; ") };
+        let steps = if steps.is_empty() { "there is nothing left to do in it".to_owned() } else { steps.join("; ") };
         Ok(format!("finish {}: {steps}", state.phase))
     }
 
@@ -199,7 +199,7 @@ impl Tool {
         self.set_paused(name, true).await
     }
 
-    /// Lets a paused run go on.
+    /// Resumes a paused run.
     ///
     /// # Errors
     /// The ledger's.
@@ -226,7 +226,7 @@ impl Tool {
         Ok((run.plan, run.program))
     }
 
-    /// Changes live settings of the run; a running backfill follows before its next batch.
+    /// Changes live settings of the run; a running backfill adopts them before its next batch.
     ///
     /// # Errors
     /// [`Error::Misconfigured`] naming the setting that does not exist or the value that it cannot take.
@@ -249,7 +249,7 @@ impl Tool {
         Ok(())
     }
 
-    /// Takes the run back to the end of `to`, or to before it began. No write made through either column is lost.
+    /// Rolls the run back to the end of `to`, or to before it began. No write made through either column is lost.
     ///
     /// # Errors
     /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back.
@@ -273,7 +273,7 @@ impl Tool {
         Ok(run)
     }
 
-    /// Finds the plan's run, or registers one after everything has been looked at.
+    /// Finds the plan's run, or registers one after all checks.
     async fn registered(&self, plan: &Plan, text: &str) -> Result<Run, Error> {
         let mut connection = self.connect().await?;
         let name = plan.name.as_str();
@@ -311,7 +311,7 @@ impl Tool {
                 self.ledger.store_prediction(&mut connection, run, &preview.estimates).await?;
                 (self.sink)(Event::Registered { name: name.to_owned() });
             }
-            // Somebody else registered the same plan a moment ago: go on with that run.
+            // Somebody else registered the same plan a moment ago: continue that run.
             Err(LedgerError::ColumnClaimed { other, .. }) if other == name => {}
             Err(error) => return Err(error.into()),
         }
@@ -413,14 +413,14 @@ fn lost() -> Error {
     LeaseError::Lost { holder: "somebody else".to_owned() }.into()
 }
 
-/// A dump that was restored elsewhere carries the ledger along, but not the truth of it (traps K4).
+/// Refuses a ledger that was copied with its database (docs/postgres.md, "A ledger in a copied database").
 fn refuse_copy(run: &Run) -> Result<(), Error> {
     if run.same_database {
         return Ok(());
     }
     Err(Error::Drifted {
         facts: vec![format!(
-            "run {} was begun in another database, of which this one is a copy; drop schema and triggers of the copy by hand",
+            "run {} was started in another database, of which this one is a copy; drop the copy's schema and triggers by hand",
             run.name()
         )],
     })

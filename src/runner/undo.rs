@@ -1,4 +1,4 @@
-//! The way back. It goes forward in the log: every step taken back is an entry, and a rollback that was killed goes on.
+//! The way back. It goes forward in the log: every step undone is an entry, and a rollback that was killed continues.
 
 use tracing::Instrument as _;
 
@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::pg::ErrorClass;
 use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
 
-/// Takes the run back to the end of `to`, or to before it began.
+/// Rolls the run back to the end of `to`, or to before it began.
 ///
 /// # Errors
 /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a write made through the new column would be lost.
@@ -62,7 +62,7 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
     Ok(())
 }
 
-/// Says before anything is taken back that it would lose a write, while the application still has both columns.
+/// Refuses a rollback that would lose a write before anything is undone, while the application still has both columns.
 async fn refuse_loss(work: &Work, state: &State, to: Option<Phase>) -> Result<(), Error> {
     let guarded = |step: &Step| match &step.undo {
         Undo::Actions { needs, .. } => needs.iter().any(|gate| matches!(gate, Gate::NothingOnlyNew { .. })),
@@ -77,7 +77,7 @@ async fn refuse_loss(work: &Work, state: &State, to: Option<Phase>) -> Result<()
     }
 }
 
-/// Proves that no value lives in the new column only, so that it may go.
+/// Proves that no value exists in the new column only, so that the column may be dropped.
 async fn prove_nothing_only_new(work: &Work, spec: &crate::run::CompareSpec, phase: Phase) -> Result<(), Error> {
     let (outcome, _) = work.check(spec, phase).await?;
     let only_new = outcome.counts.only_new;
@@ -139,7 +139,7 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
     note(work, session, entry).await
 }
 
-/// Proves that no value lives in the new column only, which would go with it. Returns the count of writes through the
+/// Proves that no value exists in the new column only, which a rollback would lose. Returns the count of writes through the
 /// new column from before the proof.
 async fn nothing_only_new(
     work: &Work,

@@ -26,7 +26,7 @@ pub const SUPERUSER: &str = "postgres";
 
 /// How long a start or a stop may take. Recovery after a kill is the slowest of them: seconds.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Between two looks at a file or a process.
+/// The interval for looking at a file or a process.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// The longest path of a unix socket on every supported system (macOS has 104 bytes with the final zero).
 const MAX_SOCKET_PATH: usize = 103;
@@ -51,10 +51,10 @@ pub enum ServerError {
     /// No directory with `initdb` and `postgres` was found.
     #[error("PostgreSQL's server programs were not found; {}", how_to_install())]
     NoBinaries,
-    /// The directory that the caller named has no server programs.
+    /// The given directory has no server programs.
     #[error("there is no `initdb` and `postgres` in {}", .0.display())]
     NotABinDir(PathBuf),
-    /// We are root, PostgreSQL refuses to run as root, and there is no one else.
+    /// This process runs as root, PostgreSQL refuses to, and there is no other user.
     #[error("PostgreSQL does not run as root, and there is neither a user `postgres` nor a user `nobody`")]
     NoUser,
     /// A file, directory or process could not be made.
@@ -214,7 +214,7 @@ impl Server {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .process_group(0) // Ctrl-C on the terminal is for us, not for it
+            .process_group(0) // Ctrl-C on the terminal must reach crossfade, not the server
             .spawn()
             .map_err(io_error("start the watchdog"))?;
         let port = if options.tcp { free_port()? } else { 5432 };
@@ -478,7 +478,7 @@ fn temporary_dir() -> Result<TempDir, ServerError> {
     if socket.as_os_str().len() > MAX_SOCKET_PATH { make(Some(Path::new("/tmp"))) } else { Ok(dir) }
 }
 
-/// Returns whom to run the server as: `None` is ourselves, which PostgreSQL allows unless we are root.
+/// Returns the user to run the server as: `None` is the current one, which PostgreSQL allows unless it is root.
 fn unprivileged_user() -> Result<Option<(Uid, Gid)>, ServerError> {
     if !Uid::effective().is_root() {
         return Ok(None);

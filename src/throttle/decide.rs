@@ -13,7 +13,7 @@ const SLOWEST: f64 = 0.1;
 /// What is known of a signal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
-    /// It cannot be had here, for want of a privilege for example; a person has been told.
+    /// It is not available, for example for lack of a privilege; a person has been told.
     Off,
     /// Its value, in the unit of the signal.
     Known(f64),
@@ -119,7 +119,7 @@ impl Pace {
 }
 
 /// Returns the pace that `signals` allow: hold above a limit until the signal has fallen well below it, slow down when
-/// one comes near. A safety signal that has not been seen for 5 s holds too; another one keeps the pace it led to.
+/// one comes near. A safety signal that has not been read for 5 s holds too; another one keeps its last pace.
 /// Signals that the backfill is steered by are not looked at.
 pub fn decide(signals: &Signals, limits: &Limits, previous: &Pace) -> Pace {
     let mut pace = Pace::Run;

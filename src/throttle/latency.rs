@@ -1,4 +1,4 @@
-//! Feels what an application feels: a small transaction, about 20 times a second, and how long it takes.
+//! Measures the latency that an application sees: a small transaction, about 20 times a second.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(crate) enum Felt {
     },
 }
 
-/// Probes for ever, whenever a goal is set, and publishes what nine of ten probes stay below.
+/// Probes whenever a goal is set, and publishes the latency that nine of ten probes stay below. Never returns.
 pub(crate) async fn feel(connector: Connector, sink: EventSink, seen: Latest<Seen>, felt: Felt) {
     let mut wanted = seen.follow();
     let mut told = String::new();
@@ -63,7 +63,7 @@ pub(crate) async fn feel(connector: Connector, sink: EventSink, seen: Latest<See
     }
 }
 
-/// Probes until nobody wants to know any more.
+/// Probes until nobody needs the result any more.
 async fn probes(connector: &Connector, seen: &Latest<Seen>, felt: &Felt) -> Result<(), sqlx::Error> {
     let mut probe = Probe::open(connector, felt).await?;
     let mut window = Window::new(Instant::now());
@@ -86,7 +86,7 @@ async fn probes(connector: &Connector, seen: &Latest<Seen>, felt: &Felt) -> Resu
 struct Probe<'a> {
     connection: PgConnection,
     felt: &'a Felt,
-    /// Which row of the ledger is ours.
+    /// This session's row of the ledger.
     client: i32,
     /// Pages of the table.
     pages: u32,
@@ -137,7 +137,7 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// Takes a timeout for an answer.
+/// Counts a timeout as an answer.
 fn timely(result: Result<(), sqlx::Error>) -> Result<(), sqlx::Error> {
     match result {
         Err(error) if pg::class_of(&error) == ErrorClass::Contention => Ok(()),

@@ -6,10 +6,10 @@ use std::time::Duration;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-/// Rows a second, paid for after they were written: nobody knows how many rows a range of pages holds.
+/// Rows per second, paid for after they were written: nobody knows in advance how many rows a range of pages has.
 pub(crate) struct RowRate {
     rows_per_second: NonZeroU32,
-    /// Rows that may be written at once; a tenth of a second's worth.
+    /// Rows that may be written at once: those of a tenth of a second.
     burst: NonZeroU32,
     limiter: DefaultDirectRateLimiter,
     clock: DefaultClock,

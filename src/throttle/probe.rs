@@ -21,8 +21,8 @@ pub(super) async fn harmless(connector: &Connector, purpose: &str) -> Result<PgC
     Ok(connection)
 }
 
-/// Runs the query for ever, whenever its signal is wanted, and publishes its number. When it fails, people are told why,
-/// and the signal is left to grow old, which holds the backfill.
+/// Runs the query whenever its signal is wanted, and publishes its number. Never returns. If the query fails, people are told
+/// why, and the signal becomes stale, which holds the backfill.
 pub(crate) async fn probe(connector: Connector, sink: EventSink, seen: Latest<Seen>, sql: String) {
     // As a subquery it must be one query with one column and at most one row; the line break ends a comment.
     let text = format!("SELECT ({}\n)::float8", sql.trim().trim_end_matches(';'));
@@ -41,7 +41,7 @@ pub(crate) async fn probe(connector: Connector, sink: EventSink, seen: Latest<Se
                 seen.change(|seen| seen.set(Signal::Probe, Value::Known(number), None));
                 String::new()
             }
-            Ok(_) => "the probe query gives no number: the backfill holds".to_owned(),
+            Ok(_) => "the probe query returns no number: the backfill holds".to_owned(),
             Err(error) => {
                 if pg::class_of(&error) == ErrorClass::Connection {
                     connection = None;

@@ -1,4 +1,4 @@
-//! What was last seen of the signals that somebody wants to know.
+//! The last readings of the signals that somebody needs.
 
 use std::time::Instant;
 

@@ -12,14 +12,14 @@ use crate::event::{Event, EventSink};
 use crate::latest::Latest;
 use crate::pg::{self, Connector, ErrorClass};
 
-/// Between two looks at what changes quickly.
+/// The interval for signals that change quickly.
 const QUICK: Duration = Duration::from_millis(100);
-/// Between two looks at what changes slowly.
+/// The interval for signals that change slowly.
 const SLOW: Duration = Duration::from_secs(1);
 /// The longest between two looks at the archive, whose listing can take its time: with the time until the next slow look and
 /// that of the listing it is less than what makes a signal stale.
 const SLOWEST: Duration = Duration::from_millis(1500);
-/// Looks over which the number of sessions is averaged: a second.
+/// Readings over which the number of sessions is averaged: one second.
 const AVERAGED: usize = 10;
 /// The share of `max_slot_wal_keep_size` that counts as a limit: beyond all of it the slot, and with it its reader, is lost.
 const SLOT_SHARE: f64 = 0.8;
@@ -28,7 +28,7 @@ const QUICKLY: [Signal; 2] = [Signal::LockWait, Signal::ActiveSessions];
 const SLOWLY: [Signal; 5] =
     [Signal::ReplicaLag, Signal::Wraparound, Signal::SlotRetainedWal, Signal::WalRate, Signal::WalArchiveBacklog];
 
-/// Reads the signals that are wanted for ever, connecting again as often as need be, and publishes them. A signal that
+/// Reads the signals that are wanted and publishes them; reconnects as often as necessary, and never returns. A signal that
 /// cannot be read is left to grow old: what that means is decided elsewhere.
 pub(crate) async fn sample(connector: Connector, sink: EventSink, seen: Latest<Seen>, table_oid: i64) {
     let mut sampler = Sampler {
@@ -63,7 +63,7 @@ struct Sampler {
     /// The WAL position, and when it was read.
     wal: Option<(f64, Instant)>,
     archive_due: Instant,
-    /// What people have been told.
+    /// The warnings that people have been given.
     told: BTreeSet<String>,
 }
 
@@ -98,7 +98,7 @@ impl Sampler {
         }
     }
 
-    /// Looks at one signal, if it is wanted. Only the loss of the connection is an error.
+    /// Reads one signal, if it is wanted. Only the loss of the connection is an error.
     async fn look(&mut self, connection: &mut PgConnection, signal: Signal) -> Result<(), sqlx::Error> {
         if !self.seen.get().wants(signal) {
             return Ok(());
@@ -139,7 +139,7 @@ impl Sampler {
             Signal::ActiveSessions => "other roles' sessions",
             signal => signal.name(),
         };
-        self.tell(format!("{what} cannot be seen (the role lacks pg_monitor): the backfill does not hold for it"));
+        self.tell(format!("{what} cannot be read (the role lacks pg_monitor): the backfill does not hold for it"));
     }
 
     fn tell(&mut self, message: String) {

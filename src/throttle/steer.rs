@@ -3,7 +3,7 @@
 use super::Signal;
 use super::decide::{Limits, Pace, STALE, Signals, Value, decide};
 
-/// The slowest speed: the backfill always goes on.
+/// The slowest speed: the backfill never stops completely.
 const FLOOR: f64 = 0.01;
 /// What one measure leaves of the speed, at the least. WAL is written in proportion to the speed, so what is too much of it
 /// says how much slower to go; how latency depends on the speed, nobody knows.
@@ -13,7 +13,7 @@ const CUT_FOR_LATENCY: f64 = 0.5;
 const ROOM: f64 = 0.8;
 /// How much faster one step is, at the most, as a share of the speed that it has and of full speed.
 const GROWTH: (f64, f64) = (0.25, 0.05);
-/// The speed at which a steered backfill begins, when nobody knows yet what it does to others.
+/// The speed at which a steered backfill begins, while its effect on others is unknown.
 const CAUTIOUS: f64 = 0.1;
 
 /// A speed that follows a measure: cut in proportion when the measure is above its limit; raised

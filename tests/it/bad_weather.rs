@@ -134,7 +134,7 @@ async fn a_schema_of_somebody_else_is_refused() {
     database.execute("CREATE SCHEMA crossfade; CREATE TABLE crossfade.mine (a int)").await;
     let (plan, text) = plan(&[]);
     let error = tool(&database.url).run(&plan, &text, None).await.unwrap_err().to_string();
-    assert!(error.contains("not a ledger"), "{error}");
+    assert!(error.contains("not a crossfade ledger"), "{error}");
 }
 
 /// I3: the catalog is the truth.
@@ -172,7 +172,7 @@ async fn a_change_behind_our_back_is_drift_and_is_named() {
     }
 }
 
-/// Traps K1.
+/// See docs/postgres.md, "Transaction poolers".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_pooler_is_refused() {
     let database = Database::new().await;
@@ -295,7 +295,7 @@ async fn an_old_release_that_still_writes_keeps_its_column() {
     });
     let error = tool.run(&plan, &text, None).await.unwrap_err();
     assert!(matches!(error, Error::NotYet(NotYet::Quiet { writes: 1.., .. })), "{error:?}");
-    assert!(error.to_string().contains("came through the old column"), "{error}");
+    assert!(error.to_string().contains("the old column is still written"), "{error}");
     let status = tool.status("vehicle-status").await.unwrap();
     assert_eq!((status.phase, status.old_quiet_seconds), (Phase::Switch, Some(0)));
     assert_eq!(status.waiting_for, Some(WaitingFor::Quiet { quiet_seconds: 3.0 }));

@@ -43,28 +43,28 @@ async fn help_is_a_result() {
     let Output { code, stdout, stderr } = crossfade(&["--help"]).await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     insta::assert_snapshot!(stdout, @"
-    Rename a column or change its type in a live PostgreSQL: in phases, under traffic, with proof, and
-    with a way back
+    Rename a column or change its type in a live PostgreSQL table: in phases, under traffic, with proof
+    and a way back
 
     Usage: crossfade [OPTIONS] <COMMAND>
 
     Commands:
-      check        Look for mistakes in plan files, without a database
+      check        Find mistakes in plan files, without a database
       plan         Show what a plan would do on the database: steps, SQL, locks, estimates, risks
-      run          Go through the phases of a plan now, to the end or to the end of a phase
+      run          Run the phases of a plan now, to the end or to the end of a phase
       start        Register the run of a plan and do its first phase
-      advance      One tick: take a run, or every run, at most one phase further
-      status       Show where a run, or every run, stands
+      advance      Move a run, or every run, forward by at most one phase
+      status       Show the state of a run, or of every run
       verify       Compare the old and the new column of every row
-      pause        Let a run stop after its current batch, wherever it is worked on
-      resume       Let a paused run go on
-      tune         Change settings of a run while it goes on, such as its rows a second
-      rollback     Take a run back, without losing what was written through either column
+      pause        Pause a run after its current batch, whichever host is working on it
+      resume       Resume a paused run
+      tune         Change settings of a run while it is running, such as its rows per second
+      rollback     Roll a run back, without losing what was written through either column
       history      Show the log of a run: who did what, and when by the database's clock
       show         Print the plan of a run again, as a plan file that can be run
       demo         Watch a column being renamed under live traffic, on a throwaway server
       schema       Print the JSON Schema of plan files, for editors
-      completions  Print the script that completes commands in a shell
+      completions  Print a script for command completion in a shell
       help         Print this message or the help of the given subcommand(s)
 
     Options:
@@ -75,19 +75,19 @@ async fn help_is_a_result() {
           --database-url <URL>      The database, as
                                     postgres://user@host:port/database?sslmode=verify-full
           --ledger-schema <SCHEMA>  The schema that holds the ledger [default: crossfade]
-          --format <FORMAT>         How results, events and errors are printed [default: text] [possible
+          --format <FORMAT>         How to print results, events and errors [default: text] [possible
                                     values: text, json]
-      -v, --verbose...              Tell every step; twice and three times: log what goes on inside
-      -q, --quiet                   Only the result and errors
-          --no-color                No colours; the environment variable NO_COLOR says the same
+      -v, --verbose...              Report every step; repeat it (-vv, -vvv) for the program's log
+      -q, --quiet                   Print only the result and errors
+          --no-color                Print without colours, as with the environment variable NO_COLOR
 
     The database: --database-url, or DATABASE_URL, or PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE and
     PGPASSWORD or ~/.pgpass, as for psql.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused or unreachable,
-    5 blocked or not due, 6 rows not equal, 7 the database is not as the ledger says, 130 interrupted.
+    5 blocked or not due, 6 rows not equal, 7 the database differs from the ledger, 130 interrupted.
 
-    A first look: crossfade demo
+    To see it work: crossfade demo
     ");
 }
 
@@ -191,7 +191,7 @@ async fn without_a_database_the_three_ways_to_name_one_are_told() {
     let output = crossfade(&["status"]).await;
     assert_eq!(output.code, Some(2));
     insta::assert_snapshot!(output.stderr, @"
-    error[usage::no_database]: no database was named
+    error[usage::no_database]: no database was given
       help: use --database-url postgres://user@host/database, or set DATABASE_URL, or set PGHOST, PGUSER and PGDATABASE (the password in PGPASSWORD or ~/.pgpass)
     ");
     let output = Cli::new("").env("DATABASE_URL", "").args(["status"]).run().await;
@@ -236,7 +236,7 @@ async fn a_database_that_cannot_be_reached_is_named() {
     assert_eq!((output.code, output.stdout.as_str()), (Some(4), ""));
     insta::assert_snapshot!(output.stderr, @"
     error[database::unreachable]: db at 127.0.0.1:1 cannot be reached: Connection refused (os error 111)
-      help: is the server up, and can it be reached from here? A run that had begun goes on where it stopped
+      help: check that the server is up and can be reached from here; a run that had begun continues where it stopped
     ");
     let output = Cli::new("postgres://u:secret@127.0.0.1:1/db").args(["status", "--format", "json"]).run().await;
     assert_eq!(error_of(&output)["code"], "database::unreachable");

@@ -166,7 +166,7 @@ async fn ctrl_c_finishes_the_batch_and_the_same_command_goes_on() {
         let output = running.wait(Duration::from_secs(30)).await;
         assert_eq!(output.code, Some(130), "{}", output.stderr);
         assert!(output.stderr.contains("finishing the current batch"), "{}", output.stderr);
-        assert!(output.stderr.contains("help: run the same command again to go on"), "{}", output.stderr);
+        assert!(output.stderr.contains("help: run the same command again to continue"), "{}", output.stderr);
     }
     result(&database, 0, &["tune", NAME, "max_rows_per_second=100000"]).await;
     let finish = result(&database, 0, &["run", plan]).await;

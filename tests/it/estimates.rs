@@ -194,7 +194,7 @@ async fn prediction_and_outcome_are_told_kept_and_not_repeated() {
     }
     let output = cli(&["run", path, "--to", "backfill"]).await;
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    for part in ["20,000 rows in ", " (predicted ", "the whole server wrote ", " of updates HOT (8"] {
+    for part in ["20,000 rows in ", " (predicted ", "WAL of the whole server ", " of updates HOT (predicted 8"] {
         assert!(output.stderr.contains(part), "no {part}: {}", output.stderr);
     }
     let status: Value = serde_json::from_str(&cli(&["--format", "json", "status", "rename"]).await.stdout).unwrap();

@@ -13,7 +13,8 @@ async fn start(database: &Database, text: &str) -> (Tool, Plan) {
     (tool, plan)
 }
 
-/// Traps S5: a change that `=` does not see is a change, in the trigger and in the check.
+/// A change that `=` does not see is a change, in the trigger and in the check (docs/postgres.md, "Values that are equal but
+/// not the same").
 #[tokio::test(flavor = "multi_thread")]
 async fn values_that_are_equal_but_not_the_same_are_kept_in_sync() {
     for version in versions() {

@@ -26,14 +26,14 @@ const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_secs(5), stat
 /// A lock on the table that is held for longer than this many lock timeouts ends the check.
 const TRIES: u32 = 12;
 
-/// A range of pages; the last one has no end, so that rows appended meanwhile count.
+/// A range of pages; the last one has no end, so that rows appended meanwhile are included.
 #[derive(Debug, Clone, Copy)]
 struct Range {
     from: u32,
     to: Option<u32>,
 }
 
-/// What a window held.
+/// What a window contained.
 struct Checked {
     range: Range,
     counts: Counts,
@@ -41,8 +41,8 @@ struct Checked {
 }
 
 /// Compares every row of the table over `parallel` connections. Each window is one statement and so one snapshot; none
-/// holds back the horizon of vacuum for long. Windows in which something may not be equal are looked at again by a
-/// statement of their own, and only what that one finds is reported.
+/// holds back the horizon of vacuum for long. Windows in which something may not be equal are examined by
+/// a second statement, and only what that one finds is reported.
 ///
 /// Returns the result and what it counts for. Takes ACCESS SHARE, window by window. May be dropped at any point.
 ///
@@ -100,7 +100,7 @@ pub(super) async fn table_pages(connection: &mut PgConnection, spec: &CompareSpe
     Ok(u32::try_from(pages.unwrap_or(0)).unwrap_or(u32::MAX))
 }
 
-/// The table in windows, handed out one by one.
+/// The table in windows, which are handed out one by one.
 struct Windows {
     pages: u32,
     parallel: u32,
@@ -170,7 +170,7 @@ async fn worker(
     Ok(connection)
 }
 
-/// Looks at one window. A suspicion, or a value that does not convert, makes a second look necessary.
+/// Checks one window. A suspect, or a value that does not convert, needs the second statement.
 async fn look(
     connection: &mut PgConnection,
     spec: &CompareSpec,
@@ -243,7 +243,7 @@ async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<sqlx::pos
         .await
 }
 
-/// Adds up the windows and tells how far the check is.
+/// Adds up the windows and reports progress.
 struct Tally {
     phase: Phase,
     pages: u32,

@@ -1,4 +1,4 @@
-//! Makes the columns equal again, where a person has said which side wins.
+//! Makes the columns equal again, after a person has said which side wins.
 
 use std::time::{Duration, Instant};
 
@@ -13,17 +13,17 @@ use crate::run::{CompareSpec, Side};
 
 /// What one transaction should take.
 const TARGET: Duration = Duration::from_millis(100);
-/// Short, so that applications never wait long for what we have locked while we wait.
+/// Short, so that applications never wait long for rows that crossfade has locked while it waits itself.
 const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_millis(100), statement: Duration::from_secs(30) };
-/// All waits of a batch together end before the detector of a session of the application's looks, so that it finds no
-/// deadlock with us.
+/// All waits of a batch together end before an application's session looks for a deadlock, so that it finds none with
+/// crossfade (docs/postgres.md, "Who loses a deadlock").
 const WAITS_END: &str = "SELECT pg_catalog.set_config('statement_timeout', (s.setting::bigint * 9 / 10)::text, true) \
                          FROM pg_catalog.pg_settings AS s WHERE s.name = 'deadlock_timeout'";
-/// How often one page is tried.
+/// How many attempts one page gets.
 const TRIES: u32 = 100;
 
 /// Sets the losing side of every row that is empty or different; the value of the other side decides. Rows that do not
-/// convert stay as they are. The sync trigger stands aside in these transactions, and in no other.
+/// convert stay as they are. Only in these transactions does the sync trigger do nothing.
 ///
 /// Returns the number of rows that were changed. Every transaction proves the lease. Takes row locks for the time
 /// of a small transaction each; may be repeated, and dropped at any point.

@@ -21,7 +21,7 @@ use crate::pg::{self, ErrorClass};
 use crate::run::{Action, FillSpec, Level, PaceReport, Phase, StepKey, What};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
 
-/// Between two looks at settings and signals.
+/// The interval for reading settings and signals.
 const TICK: Duration = Duration::from_millis(100);
 /// Between two progress events.
 const PROGRESS: Duration = Duration::from_millis(250);
@@ -40,7 +40,8 @@ pub(super) struct Shared {
     pub(super) step: StepKey,
     /// Settings of a batch's transaction, as statements.
     pub(super) session: String,
-    /// Below `deadlock_timeout`, so that in a deadlock it is always us who give up, never the application.
+    /// Below `deadlock_timeout`, so that in a deadlock crossfade gives up and never the application (docs/postgres.md, "Who
+    /// loses a deadlock").
     pub(super) lock_timeout: Duration,
     /// The longest that a batch may take with all its waits together, for the same reason: when the detector of the
     /// application's session looks, the batch that it waits for has not begun yet to wait, or has given up.
@@ -53,15 +54,15 @@ impl Shared {
     }
 }
 
-/// Fills every row that existed when the sync trigger was there, going on from where the ledger says. Returns when every
-/// page below the bound was in a committed window.
+/// Fills every row that existed when the sync trigger was created, from where the ledger says. Returns when every page below
+/// the bound was in a committed window.
 ///
 /// Takes row locks for the time of a batch. May be dropped at any point: at most the open batches are lost, and the next
-/// call goes on from there.
+/// call continues from there.
 ///
 /// # Errors
 /// [`Error::Interrupted`] when `work.stop` was cancelled, after the open batches were finished; the lease's error when it
-/// is lost; the server's error when a row cannot be filled, or when the server is gone for more than a minute.
+/// is lost; the server's error when a row cannot be filled, or when the server is unreachable for more than a minute.
 pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     let mut connection = control(work, true).await?;
     let table = work.run.facts.main();
@@ -83,7 +84,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     work.pulse.beating("the control loop of the backfill", Box::pin(control.run())).await
 }
 
-/// Connects, again and again while the server is away.
+/// Connects, with retries while the server is unreachable.
 pub(super) async fn connect(work: &Work, purpose: &str, announce: bool) -> Result<PgConnection, Error> {
     let sink = announce.then_some(&work.sink);
     work.connector.connect_patiently(purpose, &work.stop, sink).await?.ok_or(Error::Interrupted)
@@ -99,7 +100,7 @@ async fn session(work: &Work, connection: &mut PgConnection) -> Result<String, E
     Ok("SET LOCAL enable_seqscan = off; ".to_owned() + &privileged::statements(plan))
 }
 
-/// Connects for the control loop, which must not wait for anybody for long: workers go by what it says.
+/// Connects for the control loop, which must not wait for anybody for long, because workers depend on it.
 async fn control(work: &Work, announce: bool) -> Result<PgConnection, Error> {
     let mut connection = connect(work, "control", announce).await?;
     pg::batch(&mut connection, "SET lock_timeout = '250ms'").await?;
@@ -116,16 +117,16 @@ struct Control {
     shared: Arc<Shared>,
     connection: PgConnection,
     workers: JoinSet<(u16, Result<Left, Error>)>,
-    /// Numbers of the workers that are at work.
+    /// Numbers of the running workers.
     at_work: BTreeSet<u16>,
     orders: Latest<Orders>,
     seen: Latest<Seen>,
     pacer: Pacer,
     holds: Holds,
-    /// Those who look at the signals; they end when this is dropped.
+    /// The tasks that read the signals; they end when this is dropped.
     _watchers: JoinSet<()>,
     unreadable: Vec<String>,
-    /// The other processes at work on the run, by their epochs.
+    /// The other processes working on the run, by their epochs.
     peers: BTreeMap<i64, String>,
     held_since: Instant,
     rate: Rate,
@@ -189,7 +190,7 @@ impl Control {
                     Err(error) if error.class() == ErrorClass::Connection => {
                         self.connection = control(&self.shared.work, false).await?;
                     }
-                    // Somebody has a row of the ledger; what could not be done is done at the next tick.
+                    // Somebody has locked a row of the ledger; the next tick does what this one could not.
                     Err(error) if error.class() == ErrorClass::Contention => tracing::debug!(%error, "control loop"),
                     other => other?,
                 },
@@ -242,7 +243,7 @@ impl Control {
         self.progress(true).await
     }
 
-    /// Starts workers up to the number that is wanted.
+    /// Starts workers up to the number wanted.
     fn hire(&mut self) {
         let wanted = self.orders.get().workers;
         for number in 0..wanted {
@@ -268,7 +269,7 @@ impl Control {
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
         if unreadable != self.unreadable {
             for setting in &unreadable {
-                work.emit(Event::Warning { message: format!("the live setting {setting} cannot be read") });
+                work.emit(Event::Warning { message: format!("the live setting {setting} is invalid and was ignored") });
             }
             self.unreadable = unreadable;
         }
@@ -308,7 +309,7 @@ impl Control {
         Ok(())
     }
 
-    /// Says who has come and who has gone. Returns how many processes are at work.
+    /// Reports who has joined and who has left. Returns how many processes are working.
     async fn look_around(&mut self) -> Result<u16, Error> {
         let work = &self.shared.work;
         let mut gone = std::mem::take(&mut self.peers);
@@ -345,7 +346,7 @@ impl Control {
         }
     }
 
-    /// Brings the time that was spent waiting to the ledger. Of several processes, the one that leads tells its own.
+    /// Adds the time spent waiting to the ledger. Of several processes, the leading one records its own.
     async fn report_holds(&mut self) -> Result<(), Error> {
         let work = &self.shared.work;
         if work.lease.leads {
@@ -387,7 +388,7 @@ fn and_us(others: usize) -> u16 {
     u16::try_from(others).unwrap_or(u16::MAX).saturating_add(1)
 }
 
-/// Starts those who look at the signals.
+/// Starts the tasks that read the signals.
 fn watchers(shared: &Shared, seen: &Latest<Seen>) -> JoinSet<()> {
     let Work { connector, sink, ledger, run, .. } = &shared.work;
     let (plan, table_oid) = (&run.plan, shared.table_oid());
@@ -404,7 +405,7 @@ fn watchers(shared: &Shared, seen: &Latest<Seen>) -> JoinSet<()> {
     watchers
 }
 
-/// Returns how long a batch should take at the present pace.
+/// Returns how long a batch should take at the current pace.
 fn batch_target(settings: &Settings, pacer: &Pacer) -> Duration {
     settings.batch_target.mul_f64(pacer.batch_share()).max(Duration::from_millis(1))
 }
@@ -414,7 +415,7 @@ fn batch_target(settings: &Settings, pacer: &Pacer) -> Duration {
 struct Rate(VecDeque<(Instant, FillProgress)>);
 
 impl Rate {
-    /// Returns rows a second and seconds to go.
+    /// Returns rows per second and seconds to go.
     fn over(&mut self, done: &FillProgress) -> (f64, Option<f64>) {
         let now = Instant::now();
         self.0.push_back((now, done.clone()));

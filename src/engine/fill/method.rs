@@ -1,4 +1,4 @@
-//! How a table is gone through: chosen from facts.
+//! How a table is processed: chosen from facts.
 //!
 //! Updating every row of a full page at once pushes each new version to another page: no update is HOT, every index is
 //! written and the table doubles. Updating one part of each page's rows, committing, and coming back later lets page
@@ -28,14 +28,14 @@ const MOST_PARTS: f64 = 255.0;
 /// Bytes of a page that rows can have.
 const PAGE_ROOM: f64 = 8168.0;
 
-/// How a table is gone through.
+/// How a table is processed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Method {
     /// Into how many parts the rows of a page are divided; 1 is one sub-pass for all of them.
     pub parts: u32,
     /// Pages of a window.
     pub window_pages: u32,
-    /// Whether a person has said so: then windows do not become longer.
+    /// Whether a person has set this: then windows do not become longer.
     pub fixed: bool,
     /// The share of a page's room that is free.
     pub free: f64,
@@ -67,7 +67,7 @@ impl Method {
         Self { parts, window_pages, fixed: false, free, even: None }
     }
 
-    /// Returns the most pages that a batch may take when there are so many workers, those of other processes included.
+    /// Returns the most pages that a batch may take with this many workers, including those of other processes.
     pub(super) fn most_pages(parts: u32, window_pages: u32, workers: u16) -> u32 {
         if parts > 1 && workers > 1 { (window_pages / BATCHES_IN_WINDOW).max(1) } else { u32::MAX }
     }

@@ -9,7 +9,7 @@ use crate::plan::{LongTransactions, Plan};
 use crate::run::HeldBy;
 use crate::throttle::{Limits, Pace, RowRate, Signal};
 
-/// Orders older than this are as good as none: the control loop has lost the server, and with it the signals.
+/// Orders older than this are ignored: the control loop has lost the server, and with it the signals.
 const STALE: Duration = Duration::from_secs(5);
 
 /// What the control loop tells the workers; a new one every 100 ms.
@@ -55,8 +55,8 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Returns the plan's settings with the live ones over them. A live one that cannot be read is named in the second
-    /// part and leaves the plan's as it is.
+    /// Returns the plan's settings, overridden by the live ones. An invalid live setting is named in the second part and
+    /// leaves the plan's setting unchanged.
     pub(super) fn new(plan: &Plan, live: &[(String, String)]) -> (Self, Vec<String>) {
         let (mut settings, mut paused, mut unreadable) = (plan.settings(), false, Vec::new());
         for (key, value) in live {
@@ -91,7 +91,7 @@ impl Settings {
         (settings, unreadable)
     }
 
-    /// Returns the settings of one of so many processes: what is allowed to the run as a whole is shared among them.
+    /// Returns the settings of one of this many processes: they share what is allowed to the run as a whole.
     pub(super) fn shared_by(self, processes: u16) -> Self {
         let share = |rows: u32| (rows / u32::from(processes.max(1))).max(1);
         Self { rows_per_second: self.rows_per_second.map(share), ..self }

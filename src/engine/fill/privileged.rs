@@ -15,7 +15,7 @@ const BRIEF: pg::Timeouts =
 pub(crate) struct Refused {
     /// The key of the plan, under `backfill`.
     pub(crate) key: &'static str,
-    /// What the server said.
+    /// The server's message.
     pub(crate) said: String,
     /// What may help.
     pub(crate) help: String,
@@ -49,7 +49,7 @@ pub(crate) async fn refused(connection: &mut PgConnection, plan: &Backfill) -> R
                 key,
                 said: pg::describe(&error),
                 help: format!(
-                    "leave `backfill.{key}` out, or let a superuser do this: GRANT SET ON PARAMETER {setting} TO ... (PostgreSQL 15 and later)"
+                    "leave `backfill.{key}` out, or have a superuser run: GRANT SET ON PARAMETER {setting} TO ... (PostgreSQL 15 and later)"
                 ),
             }),
         }

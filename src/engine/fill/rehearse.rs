@@ -8,7 +8,7 @@ use crate::run::Slice;
 const PAGE_ROOM: f64 = 8168.0;
 /// A new version takes a line pointer, which pruning does not give back.
 const LINE_POINTER: u32 = 4;
-/// After so many windows nothing more is learned.
+/// After this many windows, nothing more is learned.
 const MOST_WINDOWS: u32 = 40;
 
 /// A page of a table, and what its rows become.
@@ -24,12 +24,12 @@ pub(crate) struct Page {
     pub(crate) new_bytes: f64,
 }
 
-/// What comes of it, on average over the windows.
+/// The result, on average over the windows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rehearsed {
     /// Share of rows whose new version stays on its page.
     pub(crate) stay: f64,
-    /// How often a window is gone through.
+    /// How many sub-passes a window takes.
     pub(crate) sub_passes: f64,
     /// The largest share of a page's rows that a sub-pass moves to other pages.
     pub(crate) burst: f64,
@@ -104,7 +104,7 @@ mod tests {
         // With the column in an index: all of them move at once.
         let indexed = rehearse(75.0, 104.0, true);
         assert!(indexed.stay < 0.01 && (indexed.sub_passes - 1.0).abs() < 0.01, "{indexed:?}");
-        // Room for all: the first windows are gone through twice, until that is learned.
+        // Room for all: the first windows take two sub-passes, until that is learned.
         let roomy = rehearse(34.0, 104.0, false);
         assert!(roomy.stay >= 1.0 && roomy.sub_passes < 2.0, "{roomy:?}");
         // A row a page, and none.

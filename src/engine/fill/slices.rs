@@ -70,7 +70,7 @@ impl Cutter {
         Self { first, shrink: SHRINK, last: None, cut: 0, moved: None, without_room: false, in_vain: false }
     }
 
-    /// Begins a window, or goes on with one that somebody else began.
+    /// Begins a window, or continues one that another worker began.
     pub(super) fn begin(&mut self, parts: u32, slice: Slice) {
         (self.cut, self.moved, self.without_room, self.in_vain) = (0, None, false, false);
         self.last = match slice.width() {

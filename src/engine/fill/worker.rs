@@ -23,26 +23,26 @@ use crate::plan::LongTransactions;
 use crate::run::{Entry, Slice, Values};
 use crate::throttle::{Pace, Signal};
 
-/// The longest that a batch may take that has locked all its rows first, so that it waits for nobody. It is a bound for
-/// what should never happen, not the target.
+/// The longest time for a batch that has locked all its rows first and so waits for nobody. A bound for what should never
+/// happen, not the target.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The lock timeout, in milliseconds, of an UPDATE that may take long.
 const HARDLY: u32 = 10;
-/// How often a single page is tried before it is left for last.
+/// How many attempts a single page gets before it is left for last.
 const TRIES: u32 = 3;
-/// After so many looks for a window in vain, a person is told.
+/// After this many failed attempts to get a window, a person is told.
 const IDLE_FOR_LONG: u32 = 8;
-/// A transaction that is older is not waited out by longer windows, in seconds.
+/// Windows are not made longer for a transaction that is older than this, in seconds.
 const SHORT_TRANSACTION: f64 = 10.0;
-/// After so many windows in a row without a HOT update, the rest is gone through once.
+/// After this many windows in a row without a HOT update, the rest is processed in one sub-pass.
 const FRUITLESS: u32 = 3;
 /// By how much windows become longer at a time, and how long they may become.
 const LONGER: u32 = 4;
 const LONGEST: u32 = 16;
-/// How long a worker sleeps at most before it looks at its orders again.
+/// The longest that a worker sleeps before it reads its orders again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// What the server does for a batch besides its UPDATE, at the least.
+/// The least that the server needs for a batch besides its UPDATE.
 const ROUND_TRIPS: Duration = Duration::from_millis(2);
 
 /// Why a worker ended.
@@ -50,21 +50,21 @@ const ROUND_TRIPS: Duration = Duration::from_millis(2);
 pub(super) enum Left {
     /// Every window is taken.
     AllTaken,
-    /// There are more workers than wanted.
+    /// There are more workers than needed.
     NotNeeded,
     /// The run was told to stop.
     Stopped,
 }
 
-/// What came of a batch.
+/// The outcome of a batch.
 enum Batch {
     /// It committed.
     Done { rows: u64, hot: u64, time: Duration },
     /// The table has another file: nothing was committed.
     Rewritten,
-    /// The window is somebody else's: nothing was committed.
+    /// The window belongs to another process: nothing was committed.
     NotOurs,
-    /// The lock on the table could not be had.
+    /// The lock on the table could not be acquired.
     TableLocked(Error),
     /// A row could not be locked.
     RowLocked(Error),
@@ -82,13 +82,13 @@ pub(super) struct Worker {
     debt: u64,
     /// Pages of the current window that were put aside.
     aside: BTreeSet<u32>,
-    /// Whether a window is ours that is not done.
+    /// Whether this worker has a window that is not done.
     open: bool,
-    /// Failed tries in a row at the same place.
+    /// Failed attempts in a row at the same place.
     failures: u32,
-    /// Looks for a window in vain, in a row.
+    /// Failed attempts to get a window, in a row.
     idle: u32,
-    /// Whether the last batch waited in vain for something that must be waited for.
+    /// Whether the last batch gave up waiting for something that it needs.
     waiting: bool,
     strict: Strictness,
     cutter: Cutter,
@@ -100,7 +100,7 @@ pub(super) struct Worker {
     fruitless: u32,
     /// How many times longer than the method says windows are, because snapshots lived longer than a sub-pass took.
     longer: u32,
-    /// Sub-passes are in vain until everybody sees this transaction id.
+    /// Sub-passes are useless until this transaction id is visible to everybody.
     in_vain_until: Option<i64>,
 }
 
@@ -220,7 +220,7 @@ impl Worker {
         Ok(None)
     }
 
-    /// Returns how the next window is gone through.
+    /// Returns how the next window is processed.
     async fn method(&mut self) -> Result<Method, Error> {
         let wanted = self.orders.peek().method.with_longer_windows(self.longer);
         if self.fruitless >= FRUITLESS {
@@ -246,7 +246,7 @@ impl Worker {
         Slice { from, to: from + width }
     }
 
-    /// Sees whether the last slice did what it is for.
+    /// Learns whether the last slice had the size it should have.
     async fn judge(&mut self, window: &Window) -> Result<(), Error> {
         let Some((rows, hot)) = self.slice.filter(|_| self.shared.counts_hot) else { return Ok(()) };
         let verdict = self.cutter.observe(rows, hot);
@@ -280,8 +280,8 @@ impl Worker {
         } else {
             if self.in_vain_until.is_none() {
                 let message = format!(
-                    "updates do not find room on their pages ({hot} of {rows} did): {} keeps dead rows from being pruned. \
-                     Going through pages once until it is gone",
+                    "most updates find no room on their pages ({hot} of {rows} did): {} keeps dead rows from being pruned. \
+                     Until it is gone, each page is filled in one go",
                     horizon.describe()
                 );
                 self.shared.work.emit(Event::Warning { message });
@@ -314,7 +314,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Does one batch. Returns false when the window is to be given up, because the table has another file.
+    /// Does one batch. Returns false if the window must be given up because the table has another file.
     async fn step(&mut self, window: &mut Window) -> Result<bool, Error> {
         let from = window.position.next;
         if self.aside.contains(&from) {
@@ -433,14 +433,14 @@ impl Worker {
         }
         if began {
             let message = format!(
-                "table {table} was rewritten (VACUUM FULL, CLUSTER or the like): the backfill goes through its pages again"
+                "table {table} was rewritten (by VACUUM FULL or CLUSTER, for example): the backfill starts another pass over its pages"
             );
             work.emit(Event::Warning { message });
         }
         Ok(())
     }
 
-    /// Says who is in the way, and waits a little longer each time.
+    /// Reports who blocks it, and waits a little longer each time.
     async fn wait_politely(&mut self, blockers: Vec<Blocker>, error: &Error) {
         tracing::debug!(%error, "waiting for a lock");
         self.waiting = true;
@@ -454,7 +454,7 @@ impl Worker {
         self.sleep(pause).await;
     }
 
-    /// Finds out who keeps our backend waiting, from another connection, in the middle of the wait.
+    /// Finds out from another connection who blocks this worker's backend, in the middle of the wait.
     fn observe(&self) -> tokio::task::JoinHandle<Vec<Blocker>> {
         let pid = self.connection.as_ref().map_or(0, |(_, pid)| *pid);
         let (connector, after) = (self.shared.work.connector.clone(), self.shared.lock_timeout / 5);
@@ -474,7 +474,7 @@ impl Worker {
             }
             if !orders.may_run() {
                 if matches!(orders.pace, Pace::Hold { signal: Signal::LockWait, .. }) && !held {
-                    // Somebody waits for what a batch locks: the next one locks less.
+                    // Somebody waits for the rows of a batch: the next one locks fewer.
                     self.size.contended(self.size.pages(None));
                 }
                 held = true;
@@ -490,8 +490,8 @@ impl Worker {
         }
     }
 
-    /// Rests after a batch that took `time`, so that it is at work for no more of the time than the pace allows, which may
-    /// change meanwhile.
+    /// Rests after a batch that took `time`, so that the worker is active for no more of the time than the pace allows; the
+    /// pace may change meanwhile.
     async fn rest(&mut self, time: Duration) {
         let began = Instant::now();
         while !self.shared.work.stop.is_cancelled() {
@@ -590,7 +590,7 @@ async fn batch(
         let error = Error::Database(error);
         return match error.class() {
             ErrorClass::Contention if !locked => Ok(Batch::TableLocked(error)),
-            // Somebody changes the lease's row; the rows of the table are not to blame.
+            // Somebody is changing the lease's row; this says nothing about the table's rows.
             ErrorClass::Contention if !fenced => Err(error),
             ErrorClass::Contention => Ok(Batch::RowLocked(error)),
             ErrorClass::Other if fenced && values == Values::Strict => Ok(Batch::Raised(error)),

@@ -299,16 +299,16 @@ fn every_problem_is_told_well() {
     2:7 plan::bad_name: `name`: expected lower-case letters, digits, `-` and `_`, starting with a letter or digit
         `Fleet Plan` not a name
         for example `vehicle-status`
-    3:8 plan::bad_name: `table`: expected schema.table, with double quotes around parts that hold a dot
+    3:8 plan::bad_name: `table`: expected schema.table, with double quotes around a part that contains a dot
         `a.b.c` not a name
         for example `public.vehicles`
-    5:33 plan::bad_name: `to`: the name is 66 bytes long; PostgreSQL keeps 63 and would cut it silently
+    5:33 plan::bad_name: `to`: the name is 66 bytes long; PostgreSQL would silently cut it to 63
         `ééééééééééééééééééééééééééééééééé` not a name
         choose a shorter name
     5:26 plan::bad_name: `from`: a name cannot be empty
         `\"\"` not a name
         give it a name
-    5:33 plan::bad_name: `to`: a name cannot hold a zero byte
+    5:33 plan::bad_name: `to`: a name cannot contain a zero byte
         `\"b\\0\"` not a name
         give it a name
     5:33 plan::system_column: `xmin` is a system column

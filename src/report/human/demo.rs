@@ -1,4 +1,4 @@
-//! What the demo has shown.
+//! The summary of the demo.
 
 use std::fmt::Write as _;
 
@@ -33,7 +33,7 @@ pub(crate) struct Demo {
     pub(crate) p99_run_ms: f64,
     /// The longest statement during the run.
     pub(crate) max_run_ms: f64,
-    /// Where the server can be reached that was left running.
+    /// The URL of the server if it was left running.
     pub(crate) database_url: Option<String>,
     /// The first failures, lost writes and wrong reads.
     pub(crate) failures: Vec<String>,
@@ -64,14 +64,14 @@ pub(crate) fn demo(demo: &Demo, command: &str, look: Look) -> String {
     for failure in &demo.failures {
         let _ = writeln!(text, "  {} {}", look.failed(), super::printable(failure));
     }
-    text.push_str("\nTry next\n");
+    text.push_str("\nTry next:\n");
     if demo.database_url.is_none() {
-        let _ = writeln!(text, "  {command} demo --keep            leaves the server running, to look around");
+        let _ = writeln!(text, "  {command} demo --keep            leaves the server running");
     }
     let _ = writeln!(text, "  {command} demo --rows 5000000    the same on {}", plural(5_000_000, "row"));
     let _ = writeln!(
         text,
-        "  {command} plan plans/license-plate.yaml --database-url ...    a dry run on a database of yours"
+        "  {command} plan plans/license-plate.yaml --database-url ...    a dry run on your own database"
     );
     text
 }

@@ -1,4 +1,4 @@
-//! What a backfill would cost, and what it did cost beside what was predicted.
+//! What a backfill would cost, and what it did cost compared with the prediction.
 
 use std::fmt::Write as _;
 
@@ -7,9 +7,9 @@ use super::{as_f64, bytes, duration, plural, rate};
 use crate::plan::BuildIndexes;
 use crate::run::{Estimates, Filled, Orders, Prediction, Range};
 
-/// A backfill of fewer rows is over before anything that is said of it means something.
+/// A backfill of fewer rows is too short for a meaningful comparison.
 const WORTH_COMPARING: i64 = 10_000;
-/// Less than this is no difference that a person would plan for.
+/// A difference smaller than this does not matter for planning.
 const SAVES_SOMETHING: f64 = 0.05;
 
 /// Returns `6-13 s`, `about 40 min`, `less than 1 s`.
@@ -31,7 +31,7 @@ pub(crate) fn range(range: Range) -> String {
     }
 }
 
-/// Returns both orders of index builds side by side, and what the other one would save.
+/// Returns both orders of index builds side by side, and what `after_backfill` saves.
 pub(super) fn orders(text: &mut String, estimates: &Estimates, look: Look) {
     let Some(orders) = &estimates.orders else { return };
     let _ = writeln!(text, "\n{}", look.bold(&format!("cost: {} to fill", plural(estimates.rows, "row"))));
@@ -103,7 +103,7 @@ fn wrap(text: &mut String, sentence: &str) {
 fn saves(orders: &Orders) -> Vec<String> {
     if !orders.order_matters {
         return vec![
-            "No index is built that the backfill would write to: `indexes.build` makes no difference.".to_owned(),
+            "The backfill writes to no index that this plan builds: `indexes.build` makes no difference.".to_owned(),
         ];
     }
     let (before, after) = (&orders.before_backfill, &orders.after_backfill);
@@ -118,7 +118,7 @@ fn saves(orders: &Orders) -> Vec<String> {
         (true, true) => format!("about {log} of WAL ({part_of_it}) and {time}"),
         (true, false) => format!("about {log} of WAL ({part_of_it})"),
         (false, true) => format!("about {time}"),
-        (false, false) => "next to nothing".to_owned(),
+        (false, false) => "almost nothing".to_owned(),
     };
     vec![match orders.order {
         BuildIndexes::BeforeBackfill => format!("`indexes.build: after_backfill` would save {what}."),
@@ -126,16 +126,16 @@ fn saves(orders: &Orders) -> Vec<String> {
     }]
 }
 
-/// What the time stands for, and what the plan's own pace makes of it.
+/// What the times mean, and the time at the plan's own pace.
 fn pace(orders: &Orders) -> Vec<String> {
-    let mut sentences = vec!["Times are rough: one worker, no throttle, the server as busy as just now.".to_owned()];
+    let mut sentences = vec!["Times are rough: one worker, no throttle, the server as busy as now.".to_owned()];
     if orders.machine.measured {
         let pages = plural(orders.machine.sample_pages, "page");
-        sentences.push(format!("They come from reading {pages} of the table for a moment."));
+        sentences.push(format!("They are based on reading {pages} of the table."));
     }
     let pace = orders.pace;
     let workers = (pace.workers > 1).then(|| format!("{} workers", pace.workers));
-    let rate = pace.max_rows_per_second.map(|most| format!("{} at the most", rate(f64::from(most))));
+    let rate = pace.max_rows_per_second.map(|most| format!("at most {}", rate(f64::from(most))));
     let set: Vec<_> = [workers, rate].into_iter().flatten().collect();
     if !set.is_empty() {
         sentences.push(format!("At the plan's pace ({}): {}.", set.join(", "), unbroken(&range(orders.paced))));
@@ -147,22 +147,21 @@ fn said(orders: &Orders) -> Vec<String> {
     orders.assumptions.iter().map(|line| format!("Note: {line}.")).collect()
 }
 
-/// Returns what came of a backfill beside what was predicted, as short lines; none for a small one.
+/// Returns the outcome of a backfill compared with the prediction, as short lines; none for a small one.
 pub(crate) fn compared(filled: &Filled, predicted: Option<&Estimates>) -> Vec<String> {
     if filled.rows < WORTH_COMPARING {
         return vec![];
     }
     let orders = predicted.and_then(|predicted| predicted.orders.as_ref());
     let own = orders.map(Orders::own);
-    let beside = |text: Option<String>| text.map(|text| format!(" ({text})")).unwrap_or_default();
-    let time =
-        own.map(|own| format!("predicted {}", range(orders.map_or(own.seconds, |orders| orders.backfill_paced))));
+    let beside = |text: Option<String>| text.map(|text| format!(" (predicted {text})")).unwrap_or_default();
+    let time = own.map(|own| range(orders.map_or(own.seconds, |orders| orders.backfill_paced)));
     let mut first = format!("{} in {}{}", plural(filled.rows, "row"), duration(filled.seconds), beside(time));
     if filled.paused_seconds >= 1.0 {
-        let _ = write!(first, ", paused for {} of it", duration(filled.paused_seconds));
+        let _ = write!(first, ", paused for {} of that time", duration(filled.paused_seconds));
     }
-    let wal = own.map(|own| format!("predicted {}", bytes(own.wal_bytes)));
-    let second = format!("the whole server wrote {} of WAL meanwhile{}", bytes(filled.wal_bytes), beside(wal));
+    let wal = own.map(|own| bytes(own.wal_bytes));
+    let second = format!("WAL of the whole server {}{}", bytes(filled.wal_bytes), beside(wal));
     let heap = filled
         .heap_growth_share()
         .map(|share| format!("heap {}{}", percent(share), beside(own.map(|own| percent(own.heap_growth_share)))));
@@ -181,7 +180,7 @@ pub(crate) fn compared(filled: &Filled, predicted: Option<&Estimates>) -> Vec<St
     lines
 }
 
-/// Returns what came of a backfill as one line.
+/// Returns the outcome of a backfill as one line.
 pub(super) fn filled(filled: &Filled) -> String {
     let mut text = format!(
         "{} filled in {}; WAL of the whole server {}",

@@ -10,7 +10,7 @@ use crate::run::{Action, Phase, Program, Step, Undo};
 use crate::runner::Preview;
 use crate::sql::LockMode;
 
-/// A statement of more lines (a function) is only begun in the text for people.
+/// Of a longer statement (a function), people see only the first line.
 const LONG_STATEMENT: usize = 8;
 
 /// Returns the dry run of `plan`, which was read from `path`.
@@ -28,8 +28,8 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
         steps(&mut text, program, &fill.map(range).unwrap_or_default(), look);
         estimates::orders(&mut text, costs, look);
     }
-    findings(&mut text, "Good to know", &preview.warnings, &look.yellow("warning"), look);
-    findings(&mut text, "In the way", &preview.refusals, &look.red("refused"), look);
+    findings(&mut text, "Warnings", &preview.warnings, &look.yellow("warning"), look);
+    findings(&mut text, "Blocking problems", &preview.refusals, &look.red("refused"), look);
     text.push('\n');
     if let Some(program) = &preview.program {
         let _ = writeln!(text, "{}", way_back(program));
@@ -37,7 +37,11 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
     if preview.refusals.is_empty() {
         let _ = writeln!(text, "Nothing was changed. Next: crossfade run {}", shell_word(path));
     } else {
-        let _ = writeln!(text, "Nothing was changed. Next: clear the way, then crossfade plan {}", shell_word(path));
+        let _ = writeln!(
+            text,
+            "Nothing was changed. Next: fix these problems, then run crossfade plan {}",
+            shell_word(path)
+        );
     }
     text
 }
@@ -53,7 +57,7 @@ fn steps(text: &mut String, program: &Program, fill: &str, look: Look) {
         }
     }
     if program.steps.iter().any(|step| step.strongest_lock() >= LockMode::ShareRowExclusive) {
-        text.push_str("\nA lock that is not to be had at once is let go and tried again: nobody queues behind it.\n");
+        text.push_str("\nA lock that cannot be acquired quickly is released and retried later, so that nobody queues behind it.\n");
     }
 }
 
@@ -74,7 +78,7 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> String {
 /// Returns the steps as an SQL script with comments.
 pub(crate) fn script(plan: &Plan, preview: &Preview) -> String {
     let mut text = format!("-- crossfade plan {} on {}\n", plan.name, comment(&plan.table.to_string()));
-    text.push_str("-- To read, not to run by hand: the ledger, the retries and the pace are not in it.\n");
+    text.push_str("-- For reading, not for running by hand: the ledger, retries and pace are missing.\n");
     for finding in &preview.refusals {
         let _ = writeln!(text, "-- refused [{}]: {}", finding.code, comment(&finding.message));
     }
@@ -116,7 +120,7 @@ fn purpose(phase: Phase) -> &'static str {
     match phase {
         Phase::Expand => "add the new column and the trigger that keeps both equal",
         Phase::Index => "build the new column's indexes",
-        Phase::Backfill => "fill the rows that are there already",
+        Phase::Backfill => "fill the existing rows",
         Phase::Verify => "compare every row, prove the constraints",
         Phase::Switch => "applications move to the new column",
         Phase::Contract => "retire the old column, then drop it",
@@ -134,12 +138,12 @@ fn one_step(text: &mut String, step: &Step, fill: &str, look: Look) {
             let _ = writeln!(text, "      {line}");
         }
         if shown < lines.len() {
-            let more = format!("... {} more lines; --format sql shows them", lines.len() - shown);
+            let more = format!("... {} more lines; see --format sql", lines.len() - shown);
             let _ = writeln!(text, "      {}", look.dim(&more));
         }
     }
     if let Undo::PointOfNoReturn(why) = &step.undo {
-        let _ = writeln!(text, "    {} {}", look.yellow("no way back after this:"), printable(why));
+        let _ = writeln!(text, "    {} {}", look.yellow("point of no return:"), printable(why));
     }
 }
 
@@ -148,8 +152,8 @@ fn locks(step: &Step) -> String {
         LockMode::None => return "no lock".to_owned(),
         LockMode::AccessShare => "nobody waits",
         LockMode::RowExclusive => "locks the rows of one batch at a time",
-        LockMode::ShareUpdateExclusive => "reads and writes go on",
-        LockMode::ShareRowExclusive => "reads go on, writes wait",
+        LockMode::ShareUpdateExclusive => "reads and writes continue",
+        LockMode::ShareRowExclusive => "reads continue, writes wait",
         LockMode::AccessExclusive => "reads and writes wait",
     };
     format!("lock {}: {effect}", step.strongest_lock())
@@ -169,11 +173,11 @@ fn time(action: &Action, fill: &str) -> String {
 fn way_back(program: &Program) -> String {
     match program.steps.iter().find(|step| matches!(step.undo, Undo::PointOfNoReturn(_))) {
         Some(step) => format!(
-            "Point of no return: {} ({}). Until then crossfade rollback takes everything back.",
+            "Point of no return: {} ({}). Until then, crossfade rollback undoes everything.",
             step.key,
             printable(&step.title)
         ),
-        None => "Everything can be taken back with crossfade rollback.".to_owned(),
+        None => "crossfade rollback can undo everything.".to_owned(),
     }
 }
 

@@ -51,7 +51,7 @@ fn estimates() -> crate::run::Estimates {
         backfill_paced: Range { low: 20.0, high: 20.0 },
         pace: PlannedPace { workers: 2, max_rows_per_second: Some(50_000) },
         machine: Machine { measured: true, sample_pages: 512, ..Machine::default() },
-        assumptions: vec!["wal_level is logical: every new row version is logged whole".to_owned()],
+        assumptions: vec!["wal_level is logical: every new row version is logged in full".to_owned()],
     };
     crate::run::Estimates { rows: 1_000_000, wal_bytes: 747_000_000, seconds: 21.5, orders: Some(orders) }
 }
@@ -76,13 +76,13 @@ fn filled() -> crate::run::Filled {
 fn what_came_of_a_backfill_stands_beside_what_was_predicted() {
     insta::assert_snapshot!(compared(&filled(), Some(&estimates())).join("\n"), @"
     1,000,000 rows in 21 s (predicted about 20 s)
-    the whole server wrote 726 MB of WAL meanwhile (predicted 706 MB)
-    heap +20 % (+19 %), indexes +2 % (+7 %), 81 % of updates HOT (0 %)
+    WAL of the whole server 726 MB (predicted 706 MB)
+    heap +20 % (predicted +19 %), indexes +2 % (predicted +7 %), 81 % of updates HOT (predicted 0 %)
     ");
     let paused = crate::run::Filled { paused_seconds: 12.0, hot: None, ..filled() };
     insta::assert_snapshot!(compared(&paused, None).join("\n"), @"
-    1,000,000 rows in 21 s, paused for 12.0 s of it
-    the whole server wrote 726 MB of WAL meanwhile
+    1,000,000 rows in 21 s, paused for 12.0 s of that time
+    WAL of the whole server 726 MB
     heap +20 %, indexes +2 %
     ");
     assert_eq!(compared(&crate::run::Filled { rows: 9_999, ..filled() }, None), Vec::<String>::new());
@@ -94,9 +94,9 @@ fn what_came_of_a_backfill_stands_beside_what_was_predicted() {
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
       backfill   1,000,000 rows in 21 s (predicted about 20 s)
-                 the whole server wrote 726 MB of WAL meanwhile (predicted 706 MB)
-                 heap +20 % (+19 %), indexes +2 % (+7 %), 81 % of updates HOT (0 %)
-      writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
+                 WAL of the whole server 726 MB (predicted 706 MB)
+                 heap +20 % (predicted +19 %), indexes +2 % (predicted +7 %), 81 % of updates HOT (predicted 0 %)
+      writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
@@ -129,10 +129,10 @@ fn both_orders_fit_a_terminal_of_80_columns() {
       time, unthrottled                        11-23 s                      6-13 s
       `indexes.build: after_backfill` would save about 362 MB of WAL (51 %) and
       7.5 s.
-      Times are rough: one worker, no throttle, the server as busy as just now.
-      They come from reading 512 pages of the table for a moment.
-      At the plan's pace (2 workers, 50,000 rows/s at the most): 20-23 s.
-      Note: wal_level is logical: every new row version is logged whole.
+      Times are rough: one worker, no throttle, the server as busy as now.
+      They are based on reading 512 pages of the table.
+      At the plan's pace (2 workers, at most 50,000 rows/s): 20-23 s.
+      Note: wal_level is logical: every new row version is logged in full.
     ");
     assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
     let orders = costs.orders.as_mut().unwrap();
@@ -150,10 +150,10 @@ fn both_orders_fit_a_terminal_of_80_columns() {
       indexes grow by                            10 MB
       updates that are HOT                        82 %
       time, unthrottled                         6-13 s
-      No index is built that the backfill would write to: `indexes.build` makes no
-      difference.
-      Times are rough: one worker, no throttle, the server as busy as just now.
-      They come from reading 512 pages of the table for a moment.
+      The backfill writes to no index that this plan builds: `indexes.build` makes
+      no difference.
+      Times are rough: one worker, no throttle, the server as busy as now.
+      They are based on reading 512 pages of the table.
     ");
 }
 
@@ -163,7 +163,7 @@ fn a_status_answers_the_questions_in_order() {
     vehicle-status   backfill, running
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
-      writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
+      writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
@@ -174,12 +174,12 @@ fn a_status_answers_the_questions_in_order() {
     waiting.conflicts = 1;
     insta::assert_snapshot!(status(&waiting, Look::default()), @"
     vehicle-status   backfill, waiting
-      waits for  no write through the old column for 3s
+      waits for  3s without a write to the old column
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
-      writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
-      conflicts  1 statement set both columns to values that differ
-      verified   every row equal at 2027-01-15 08:00:00 UTC
+      writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
+      conflicts  1 statement set both columns to different values
+      verified   all rows equal at 2027-01-15 08:00:00 UTC
       next: crossfade status vehicle-status --watch
     ");
 }
@@ -207,7 +207,7 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
       latency    4.1 ms (nine of ten probes), the goal is 5.0 ms
       held       1 min 15 s for replica lag (1 time, at worst 14.2 s of 10.0 s)
       slowed     3.5 s for replica lag
-      writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
+      writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
@@ -221,7 +221,7 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
       pace       slowed to 4 %: goal_latency is 6.2 ms, to stay below 5.0 ms
       held       1 min 15 s for replica lag (1 time, at worst 14.2 s of 10.0 s)
       slowed     3.5 s for replica lag
-      writes     1,234 through the old column (the last one seen 3.0 s ago), 5 through the new one
+      writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
@@ -258,7 +258,7 @@ fn a_finish_says_what_comes_next() {
     finished.waiting_for = Some(WaitingFor::Quiet { quiet_seconds: 2.0 });
     insta::assert_snapshot!(finish(&finished, Look::default()), @"
     vehicle-status is in contract, waiting
-      waits for no write through the old column for 2s
+      waits for 2s without a write to the old column
       next: crossfade advance vehicle-status
     ");
 }
@@ -277,13 +277,13 @@ fn rows_that_differ_are_named() {
         empty       id = 7
         different   id = 12
         and 2 more
-      next: look at these rows, then crossfade verify vehicle-status --repair old (or new: the side that is right)
+      next: look at these rows, then run crossfade verify vehicle-status --repair old (or new: the side that is right)
     ");
     let counts = Counts { rows: 1000, equal: 1000, only_new: 2, ..Counts::default() };
     let clean = Outcome { counts, seconds: 0.31, keys: vec![] };
     insta::assert_snapshot!(outcome("vehicle-status", &clean, false, Look { color: false, unicode: true }), @"
-    ✓ vehicle-status: 1,000 rows compared in 0.3 s, every one equal
-      2 values live in the new column only: going back would lose them
+    ✓ vehicle-status: 1,000 rows compared in 0.3 s, all equal
+      2 values exist only in the new column: a rollback would lose them
     ");
 }
 
@@ -339,9 +339,9 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
       Drop column a
         lock ACCESS EXCLUSIVE: reads and writes wait; for milliseconds
           ALTER TABLE t DROP COLUMN a
-        no way back after this: its values are gone
+        point of no return: its values are gone
 
-    A lock that is not to be had at once is let go and tried again: nobody queues behind it.
+    A lock that cannot be acquired quickly is released and retried later, so that nobody queues behind it.
 
     cost: 1,000,000 rows to fill
                            before_backfill (this plan)              after_backfill
@@ -353,25 +353,25 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
       time, unthrottled                        11-23 s                      6-13 s
       `indexes.build: after_backfill` would save about 362 MB of WAL (51 %) and
       7.5 s.
-      Times are rough: one worker, no throttle, the server as busy as just now.
-      They come from reading 512 pages of the table for a moment.
-      At the plan's pace (2 workers, 50,000 rows/s at the most): 20-23 s.
-      Note: wal_level is logical: every new row version is logged whole.
+      Times are rough: one worker, no throttle, the server as busy as now.
+      They are based on reading 512 pages of the table.
+      At the plan's pace (2 workers, at most 50,000 rows/s): 20-23 s.
+      Note: wal_level is logical: every new row version is logged in full.
 
-    Good to know
+    Warnings
       warning[catalog::trigger]: trigger touch fires on every update
         help: do something
 
-    Point of no return: contract.drop (Drop column a). Until then crossfade rollback takes everything back.
+    Point of no return: contract.drop (Drop column a). Until then, crossfade rollback undoes everything.
     Nothing was changed. Next: crossfade run plans/p.yaml
     ");
     shown.refusals = vec![finding("catalog::view", "view v reads column a")];
     let refused = preview("plans/my plan.yaml", &plan, &shown, Look::default());
     assert!(refused.contains("refused[catalog::view]: view v reads column a"), "{refused}");
-    assert!(refused.ends_with("clear the way, then crossfade plan 'plans/my plan.yaml'\n"), "{refused}");
+    assert!(refused.ends_with("fix these problems, then run crossfade plan 'plans/my plan.yaml'\n"), "{refused}");
     insta::assert_snapshot!(script(&plan, &shown), @"
     -- crossfade plan p on public.t
-    -- To read, not to run by hand: the ledger, the retries and the pace are not in it.
+    -- For reading, not for running by hand: the ledger, retries and pace are missing.
     -- refused [catalog::view]: view v reads column a
 
     -- expand.columns: Add column b

@@ -124,7 +124,7 @@ async fn warnings_name_what_to_look_at() {
         let found = look(&database, &plan("t", vec![rename("a", "b")])).await;
         assert_eq!(lines(&found.refusals), Vec::<String>::new());
         let expected = [
-            "catalog::event_trigger: event triggers run inside our DDL: watch",
+            "catalog::event_trigger: event triggers run inside crossfade's DDL: watch",
             "catalog::unlogged: public.t is unlogged: a crash or a failover empties it",
             "catalog::trigger_on_backfill: the backfill updates every row of public.t once, and fires \"stamped\"",
             "catalog::whole_row: whole rows of public.t are used by function public.by_b(text) and view public.whole",
@@ -146,7 +146,7 @@ async fn warnings_name_what_to_look_at() {
             [("public.count_a()".to_owned(), "100".to_owned()), ("public.stamp()".to_owned(), "100".to_owned())]
         );
         let cached = found.warnings.iter().find(|w| w.code == "catalog::function_cache").unwrap();
-        assert_eq!(cached.message, "sessions that have called public.clean() keep the old type in mind");
+        assert_eq!(cached.message, "sessions that have called public.clean() remember the old type");
         for (body, may) in [
             ("BEGIN NEW.a := 1; RETURN NEW; END", true),
             ("BEGIN NEW := OLD; RETURN NEW; END", true),

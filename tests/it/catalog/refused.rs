@@ -129,13 +129,13 @@ const REFUSED: &[(u32, &str, &str, &str)] = &[
         "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
          CREATE TRIGGER \"~~~\" BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
         "catalog::trigger_order",
-        "trigger \"~~~\" of public.t fires after crossfade's, because its name sorts last",
+        "trigger \"~~~\" of public.t fires after crossfade's, because its name sorts after it",
     ),
     (
         14,
         "CREATE RULE no_update AS ON UPDATE TO t DO INSTEAD NOTHING",
         "catalog::rule",
-        "rule \"no_update\" of public.t replaces every UPDATE, also the backfill's",
+        "rule \"no_update\" of public.t replaces every UPDATE, including the backfill's",
     ),
     (
         14,
@@ -148,7 +148,7 @@ const REFUSED: &[(u32, &str, &str, &str)] = &[
         14,
         "CREATE INDEX broken ON t (\"Old\"); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass",
         "catalog::index_invalid",
-        "index \"broken\" of public.t is invalid: an earlier CREATE INDEX CONCURRENTLY failed or is still at work",
+        "index \"broken\" of public.t is invalid: an earlier CREATE INDEX CONCURRENTLY failed or is still running",
     ),
     (
         14,
@@ -282,7 +282,7 @@ async fn the_plans_own_indexes_are_tried_too() {
     let expected = [
         "catalog::column_missing: index \"typo\" of the plan names \"idd\", which public.t does not have",
         "catalog::name_taken: index public.taken has a name that the run needs",
-        "catalog::index_on_old_column: index \"gone\" of the plan names \"a\", a column that goes",
+        "catalog::index_on_old_column: index \"gone\" of the plan names \"a\", a column that will be dropped",
         "catalog::index: index \"unsorted\" of the plan cannot be built: data type json has no default operator class for access method \"btree\"",
     ];
     let found: Vec<_> = lines(&found.refusals).iter().map(|line| line.split(" (").next().unwrap().to_owned()).collect();
