@@ -14,7 +14,7 @@ use crossfade::event::{Event, EventSink};
 use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
 use crossfade::plan;
-use crossfade::run::Phase;
+use crossfade::run::{Level, Phase};
 use crossfade::runner::Tool;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
@@ -29,14 +29,17 @@ async fn main() -> anyhow::Result<()> {
     // The sink is called while the run goes on; whatever takes long belongs elsewhere, behind a channel.
     let sink: EventSink = Arc::new(|event| match event {
         Event::PhaseStarted { phase } => println!("{phase} begins"),
-        Event::Progress { rows_done, rows_total, .. } => println!("  {rows_done} of {rows_total} rows"),
+        Event::Progress { progress, .. } => println!("  {} of {} rows", progress.rows_done, progress.rows_total),
         Event::LockWait { step, blockers, .. } => {
             println!("  {step} waits for a lock");
             for blocker in blockers {
                 println!("    because of {blocker}");
             }
         }
-        Event::Hold { signal, value, limit } => println!("  holding: {signal} is {value}, the limit is {limit}"),
+        Event::Hold(Level { signal, value, limit }) => {
+            let value = value.map_or_else(|| "unknown".to_owned(), |value| signal.format(value));
+            println!("  holding: {} is {value}, the limit is {}", signal.words(), signal.format(limit));
+        }
         Event::PhaseDone { phase } => println!("{phase} is done"),
         _ => {}
     });
@@ -54,7 +57,8 @@ async fn main() -> anyhow::Result<()> {
 
     // Both columns are there, filled and equal: the moment to deploy the releases that use the new one.
     let finish = tool.run(&plan, &text, Some(Phase::Verify)).await?;
-    println!("{} has done {}", finish.name, finish.did.join(", "));
+    let did: Vec<_> = finish.did.iter().map(|phase| phase.as_str()).collect();
+    println!("{} has done {}", finish.name, did.join(", "));
 
     // Later, when nobody writes the old column any more. Called again after a crash, it goes on from there.
     let finish = tool.run(&plan, &text, None).await?;

@@ -7,6 +7,7 @@ mod completions;
 mod context;
 mod database;
 mod demo;
+mod described;
 mod error;
 pub mod exit_code;
 mod history;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::run::{Phase, StepKey};
+use crate::ident::PlanName;
+use crate::run::{Level, Phase, Progress, Signal, StepKey};
 
 /// Takes events as they happen. It must return quickly: the runner waits for it.
 pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
@@ -96,14 +97,9 @@ pub enum Event {
     Progress {
         /// The phase.
         phase: Phase,
-        /// Rows done.
-        rows_done: i64,
-        /// Rows in all; an estimate until the phase has ended.
-        rows_total: i64,
-        /// Rows per second over the last few seconds.
-        rows_per_second: f64,
-        /// Seconds to go at this rate; `None` while there is no rate.
-        eta_seconds: Option<f64>,
+        /// How far.
+        #[serde(flatten)]
+        progress: Progress,
     },
     /// The backfill is done.
     Filled {
@@ -113,30 +109,22 @@ pub enum Event {
         /// What was predicted when the run was registered.
         predicted: Option<Box<crate::run::Estimates>>,
     },
-    /// The backfill holds.
-    Hold {
-        /// The signal.
-        signal: String,
-        /// Its value, with unit.
-        value: String,
-        /// The limit, with unit.
-        limit: String,
-    },
+    /// The backfill holds because of a signal.
+    Hold(Level),
     /// The backfill continues after a hold.
     Released {
         /// The signal that held it.
-        signal: String,
+        signal: Signal,
         /// How long it held.
         seconds: f64,
     },
     /// The backfill continues, but slowly. Emitted once a second while this lasts.
     Slowed {
-        /// The signal.
-        signal: String,
+        /// The signal because of which.
+        #[serde(flatten)]
+        level: Level,
         /// The share of its speed at which it continues.
         speed: f64,
-        /// Its value, its limit, with units, as a sentence.
-        reason: String,
     },
     /// The backfill has ended: what the throttle cost it, by signal.
     HoldTimes {
@@ -149,8 +137,9 @@ pub enum Event {
     Unpaused,
     /// The runner waits for something other than a lock.
     Waiting {
-        /// What for, as a phrase.
-        reason: String,
+        /// What for.
+        #[serde(flatten)]
+        wait: Wait,
         /// Seconds to go, where known.
         seconds: Option<f64>,
     },
@@ -177,6 +166,50 @@ pub enum Event {
     Done,
     /// The run was rolled back.
     RolledBack,
+}
+
+/// What a process waits for, other than a lock.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+pub enum Wait {
+    /// Nobody may write through the old column for a while.
+    Quiet,
+    /// The retired column is kept for its grace period.
+    Grace,
+    /// Another session still builds the index, for a process that is gone perhaps.
+    IndexBuild {
+        /// Its backend.
+        pid: i32,
+        /// The index.
+        index: String,
+    },
+    /// Other processes still fill the pages that they have taken.
+    OtherProcesses,
+    /// Dead rows cannot be pruned, so updates find no room on their pages; the plan says to wait.
+    Horizon {
+        /// Updates of the last slice of pages.
+        rows: u64,
+        /// Those of them that found room.
+        hot: u64,
+        /// What keeps the dead rows; `None` when it is not known.
+        holder: Option<String>,
+        /// For how long it has been in its transaction.
+        holder_seconds: Option<f64>,
+    },
+    /// The backfill of the run has not begun, and so cannot be joined.
+    Backfill {
+        /// The run.
+        name: PlanName,
+        /// The phase it is in.
+        phase: Phase,
+    },
+    /// The run is being taken back to the end of an earlier phase, and may go on after that.
+    Rollback {
+        /// The run.
+        name: PlanName,
+        /// The last phase that stays done.
+        to: Phase,
+    },
 }
 
 /// A session that blocks a lock.

@@ -25,3 +25,4 @@ pub mod sql;
 #[cfg(feature = "cli")]
 pub mod testkit;
 pub mod throttle;
+pub mod view;

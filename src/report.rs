@@ -8,6 +8,7 @@ pub(crate) mod json;
 mod look;
 mod narrator;
 mod progress;
+mod words;
 
 pub(crate) use look::{Look, printable, redacted};
 pub(crate) use progress::{Console, Reporter, Telling, bar};

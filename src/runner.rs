@@ -1,6 +1,5 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
-mod concurrent;
 mod ddl;
 mod error;
 mod forward;
@@ -9,14 +8,11 @@ mod heartbeat;
 mod join;
 mod preview;
 mod session;
-mod status;
 mod tool;
 mod undo;
-mod work;
 
-pub use error::Error;
+pub use error::{Error, NoJoin, NotYet};
 pub use join::Joined;
 pub use preview::Preview;
-pub use status::Status;
+pub(crate) use tool::last_done;
 pub use tool::{Finish, Tool};
-pub use work::Work;

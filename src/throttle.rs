@@ -7,17 +7,16 @@ mod latency;
 mod limiter;
 mod probe;
 mod seen;
-mod signal;
 mod signals;
 mod steer;
 
 pub use decide::{Limits, Pace, Reading, Signals, Value, decide};
 pub(crate) use holds::Holds;
 
+pub use crate::run::Signal;
 pub(crate) use latency::{Felt, feel};
 pub(crate) use limiter::RowRate;
 pub(crate) use probe::probe;
 pub(crate) use seen::Seen;
-pub use signal::Signal;
 pub(crate) use signals::sample;
 pub(crate) use steer::Pacer;

@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::context::Context;
+use super::described::{Described, Detail, describe};
 use super::exit_code;
-use crate::catalog::CatalogError;
-use crate::ledger::{LeaseError, LedgerError};
-use crate::pg;
 use crate::plan::PlanErrors;
 use crate::report::{Console, human, printable, redacted};
 use crate::runner::Error;
@@ -51,14 +49,7 @@ impl CliError {
     }
 
     pub(super) fn exit_code(&self) -> u8 {
-        match self {
-            Self::Plan(_) => exit_code::PLAN_INVALID,
-            Self::File { source, .. } if source.kind() == io::ErrorKind::InvalidData => exit_code::PLAN_INVALID,
-            Self::Usage { .. } | Self::File { .. } => exit_code::USAGE,
-            Self::Tool(error) => exit_code::of(error),
-            Self::Server(_) => exit_code::DATABASE,
-            Self::Output(_) => exit_code::INTERNAL,
-        }
+        describe(self, "").exit_code
     }
 
     /// Prints the error on standard error. Returns the exit code.
@@ -71,41 +62,40 @@ impl CliError {
     /// Returns `{code, message, help}` and what belongs to the kind of error.
     pub(super) fn json(&self, context: &Context) -> Value {
         let target = context.target();
-        let mut value = json!({ "code": self.code(), "message": self.message(target.as_deref()), "help": self.help(target.as_deref()) });
-        let (key, detail) = match self {
-            Self::Plan(problems) => ("problems", json!(problems)),
-            Self::Tool(Error::Refused { findings }) => ("findings", json!(findings)),
-            Self::Tool(Error::Mismatch(outcome)) => ("outcome", json!(outcome)),
-            Self::Tool(Error::Drifted { facts }) => ("facts", json!(facts)),
-            Self::Tool(Error::Locked { blockers, .. }) => ("blockers", json!(blockers)),
-            _ => return value,
-        };
-        value[key] = detail;
+        let Described { code, hints, detail, .. } = describe(self, known(target.as_deref()));
+        let mut value = json!({ "code": code, "message": self.message(target.as_deref()), "help": hints.join("; ") });
+        match detail {
+            Detail::None => {}
+            Detail::Problems(problems) => value["problems"] = json!(problems),
+            Detail::Findings(findings) => value["findings"] = json!(findings),
+            Detail::Outcome(outcome) => value["outcome"] = json!(outcome),
+            Detail::Values(key, values) => value[key] = values,
+        }
         value
     }
 
     /// Returns the error for people.
     pub(super) fn text(&self, context: &Context) -> String {
         let look = context.err;
-        if let Self::Plan(problems) = self {
+        let target = context.target();
+        let Described { code, hints, detail, .. } = describe(self, known(target.as_deref()));
+        if let Detail::Problems(problems) = detail {
             return problems.render(look.color);
         }
-        let target = context.target();
-        let mut text = format!(
-            "{} {}\n",
-            look.red(&format!("error[{}]:", self.code())),
-            printable(&self.message(target.as_deref()))
-        );
-        match self {
-            Self::Tool(Error::Refused { findings }) => {
+        let message = printable(&self.message(target.as_deref()));
+        let mut text = format!("{} {message}\n", look.red(&format!("error[{code}]:")));
+        match detail {
+            Detail::Findings(findings) => {
                 for finding in findings {
                     text.push_str(&human::one_finding(&look.red("refused"), finding));
                 }
             }
-            Self::Tool(Error::Mismatch(outcome)) => text.push_str(&human::keys(outcome)),
-            _ => {}
+            Detail::Outcome(outcome) => text.push_str(&human::keys(outcome)),
+            Detail::None | Detail::Problems(_) | Detail::Values(..) => {}
         }
-        let _ = writeln!(text, "  {} {}", look.bold("help:"), self.help(target.as_deref()));
+        for hint in hints {
+            let _ = writeln!(text, "  {} {hint}", look.bold("help:"));
+        }
         text
     }
 
@@ -119,155 +109,11 @@ impl CliError {
             _ => self.to_string(),
         }
     }
-
-    /// Returns the stable code of the error.
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Usage { code, .. } => code,
-            Self::Plan(_) => "plan::invalid",
-            Self::File { .. } => "usage::file",
-            Self::Output(_) => "internal::output",
-            Self::Server(ServerError::NoBinaries) => "demo::no_postgres",
-            Self::Server(_) => "demo::server",
-            Self::Tool(error) => tool_code(error),
-        }
-    }
-
-    /// Returns what to do about it.
-    fn help(&self, target: Option<&str>) -> String {
-        match self {
-            Self::Usage { help, .. } => help.clone(),
-            Self::Plan(_) => "fix the file, then run `crossfade check`".to_owned(),
-            Self::File { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
-                "a plan must be a UTF-8 text file".to_owned()
-            }
-            Self::File { .. } => "check the path; a plan is a YAML file".to_owned(),
-            Self::Server(ServerError::NoBinaries) => "then run `crossfade demo` again".to_owned(),
-            Self::Server(_) => {
-                "the demo needs a PostgreSQL that it can start on this machine, and space in the temporary directory"
-                    .to_owned()
-            }
-            Self::Output(_) => "check where standard output goes".to_owned(),
-            Self::Tool(error) => tool_help(error, target.unwrap_or("the database")),
-        }
-    }
 }
 
-fn tool_code(error: &Error) -> &'static str {
-    match error {
-        Error::Refused { .. } => "run::refused",
-        Error::PlanEdited { .. } => "run::plan_edited",
-        Error::Blocked { .. } => "run::blocked",
-        Error::PointOfNoReturn { .. } => "run::point_of_no_return",
-        Error::Locked { .. } => "run::locked",
-        Error::Mismatch(_) => "run::mismatch",
-        Error::Drifted { .. } => "run::drifted",
-        Error::Interrupted => "run::interrupted",
-        Error::Step { .. } => "run::step_failed",
-        Error::Ledger(LedgerError::Newer { .. }) => "ledger::newer",
-        Error::Ledger(LedgerError::Format { .. }) => "ledger::format",
-        Error::Ledger(LedgerError::NotALedger { .. }) => "ledger::not_a_ledger",
-        Error::Ledger(LedgerError::NoSuchRun { .. }) => "ledger::no_such_run",
-        Error::Ledger(LedgerError::ColumnClaimed { .. }) => "ledger::column_claimed",
-        Error::Ledger(LedgerError::Illegal(_)) => "ledger::illegal",
-        Error::Ledger(LedgerError::Unreadable { .. }) => "ledger::unreadable",
-        Error::Ledger(LedgerError::Lease(LeaseError::Held { .. })) => "lease::held",
-        Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. })) => "lease::lost",
-        Error::Ledger(LedgerError::Lease(LeaseError::Database(error)) | LedgerError::Database(error))
-        | Error::Catalog(CatalogError::Database { source: error, .. })
-        | Error::Database(error) => database_code(error),
-        Error::Catalog(CatalogError::Answer { .. }) => "catalog::answer",
-    }
-}
-
-fn database_code(error: &sqlx::Error) -> &'static str {
-    match pg::class_of(error) {
-        pg::ErrorClass::Contention => "database::busy",
-        pg::ErrorClass::Connection => "database::unreachable",
-        pg::ErrorClass::Refused => "database::refused",
-        pg::ErrorClass::Other => "database::error",
-    }
-}
-
-fn tool_help(error: &Error, target: &str) -> String {
-    let help = match error {
-        Error::Refused { .. } => "fix these problems, then run `crossfade plan` again",
-        Error::PlanEdited { .. } => {
-            "restore the file, or roll the run back (`crossfade rollback`) and run the new plan"
-        }
-        Error::PointOfNoReturn { .. } => {
-            "write a plan for the opposite change: rename, or change the type, the other way round"
-        }
-        Error::Blocked { .. } => "try again when this is resolved; `crossfade status` shows the state of the run",
-        Error::Locked { .. } => {
-            "end the blocking transaction, or try again when it has ended; the run continues where it stopped"
-        }
-        Error::Mismatch(_) => {
-            "look at these rows, then run `crossfade verify NAME --repair old` (or `new`: the side that is right)"
-        }
-        Error::Drifted { .. } => {
-            "somebody changed one of the run's objects: restore it and run again, or roll back with `crossfade rollback`"
-        }
-        Error::Interrupted => "run the same command again to continue",
-        Error::Step { .. } => {
-            "this step left nothing behind; fix the cause, then run again, or roll back with `crossfade rollback`"
-        }
-        Error::Ledger(error) => return ledger_help(error, target),
-        Error::Catalog(CatalogError::Database { source: error, .. }) | Error::Database(error) => {
-            return database_help(error, target);
-        }
-        Error::Catalog(CatalogError::Answer { .. }) => "this is a bug, or an untested server: please report it",
-    };
-    help.to_owned()
-}
-
-fn ledger_help(error: &LedgerError, target: &str) -> String {
-    let help = match error {
-        LedgerError::Newer { .. } => "install the newer crossfade",
-        LedgerError::Format { .. } => "install the crossfade that began this run",
-        LedgerError::NotALedger { .. } => "name another schema with --ledger-schema or CROSSFADE_LEDGER_SCHEMA",
-        LedgerError::NoSuchRun { .. } => "`crossfade status` lists the runs; `crossfade run PLAN` starts one",
-        LedgerError::ColumnClaimed { .. } => "`crossfade status` shows the state of that run",
-        LedgerError::Illegal(_) | LedgerError::Unreadable { .. } => {
-            "the ledger was changed by hand, or this is a bug: keep the ledger unchanged and report it"
-        }
-        LedgerError::Lease(LeaseError::Held { .. }) => {
-            "let that process continue, or stop it and try again; `crossfade status --watch` follows it"
-        }
-        LedgerError::Lease(LeaseError::Lost { .. }) => {
-            "nothing is lost; `crossfade status` shows who continues the run"
-        }
-        LedgerError::Lease(LeaseError::Database(error)) | LedgerError::Database(error) => {
-            return database_help(error, target);
-        }
-    };
-    help.to_owned()
-}
-
-fn database_help(error: &sqlx::Error, target: &str) -> String {
-    let code = pg::sqlstate(error);
-    match (code.as_deref(), pg::class_of(error)) {
-        (Some("28P01" | "28000"), _) => {
-            format!("{target}: check user and password (in the URL, PGPASSWORD or ~/.pgpass) and pg_hba.conf")
-        }
-        (Some("3D000"), _) => format!("{target}: check the database's name"),
-        (Some("25006"), _) => format!("{target} is read-only, perhaps a replica: connect to the primary"),
-        (Some("42501"), _) => {
-            "use the role that owns the table, and let it create the ledger: GRANT CREATE ON DATABASE ... TO ..."
-                .to_owned()
-        }
-        (Some("53300"), _) => format!("{target} has no free connection: try again later, or raise max_connections"),
-        (_, pg::ErrorClass::Connection) => {
-            "check that the server is up and can be reached from here; a run that had begun continues where it stopped"
-                .to_owned()
-        }
-        (_, pg::ErrorClass::Refused) => format!("{target}: check the connection settings, including TLS (sslmode)"),
-        (_, pg::ErrorClass::Contention) => "try again; the run continues where it stopped".to_owned(),
-        (Some(_), pg::ErrorClass::Other) => {
-            "fix the cause, then run again; the run continues where it stopped".to_owned()
-        }
-        (None, pg::ErrorClass::Other) => "run again; if it happens again, report it with the output of -vv".to_owned(),
-    }
+/// Returns how people name the database, known or not.
+fn known(target: Option<&str>) -> &str {
+    target.unwrap_or("the database")
 }
 
 /// Prints clap's message: help and version as a result, anything else as an error. Returns the exit code.

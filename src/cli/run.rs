@@ -41,7 +41,6 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
 
 /// Returns whether the run waits for something before the end of `to`, or before its own end.
 fn short_of(finish: &Finish, to: Option<Phase>) -> bool {
-    let over = matches!(finish.state.as_str(), "done" | "rolled_back");
-    let reached = to.is_some_and(|to| finish.did.iter().any(|phase| phase == to.as_str()) || finish.phase > to);
-    finish.waiting_for.is_some() && !over && !reached
+    let reached = to.is_some_and(|to| finish.did.contains(&to) || finish.phase > to);
+    finish.waiting_for.is_some() && !finish.state.is_over() && !reached
 }

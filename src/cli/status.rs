@@ -7,7 +7,8 @@ use super::context::{Context, run_name};
 use super::error::CliError;
 use super::{exit_code, signals};
 use crate::report::{self, human, json};
-use crate::runner::{Status, Tool};
+use crate::runner::Tool;
+use crate::view::RunView;
 
 /// The interval of `--watch`.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -60,8 +61,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
 }
 
 enum Shown {
-    One(Box<Status>),
-    All(Vec<Status>),
+    One(Box<RunView>),
+    All(Vec<RunView>),
 }
 
 impl Shown {
@@ -94,10 +95,9 @@ impl Shown {
     }
 
     fn over(&self) -> bool {
-        let over = |status: &Status| matches!(status.state.as_str(), "done" | "rolled_back");
         match self {
-            Self::One(status) => over(status),
-            Self::All(all) => all.iter().all(over),
+            Self::One(status) => status.state.is_over(),
+            Self::All(all) => all.iter().all(|status| status.state.is_over()),
         }
     }
 }

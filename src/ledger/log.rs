@@ -128,7 +128,7 @@ impl Log<'_> {
                 .bind(FORMAT)
                 .bind(json)
                 .bind(state.phase.as_str())
-                .bind(state.word())
+                .bind(state.standing().as_str())
                 .execute(&mut *connection)
                 .await?;
         }

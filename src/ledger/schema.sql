@@ -110,7 +110,7 @@ CREATE TABLE crossfade.backfill (
     -- What the engine says of itself once a second, for status.
     rows_per_second  double precision,
     eta_seconds      double precision,
-    held_by          text,
+    held_by          jsonb,
     pace             jsonb,
     reported_at      timestamptz,
     PRIMARY KEY (run_id, relation),

@@ -13,31 +13,32 @@ pub(crate) use preview::{changes, one_finding, preview, script, stored};
 use std::fmt::Write as _;
 
 use super::look::{Look, printable};
+use super::words;
 use crate::ledger::LoggedEntry;
-use crate::run::{Entry, HoldTime, Outcome};
-use crate::runner::{Finish, Joined, Status};
-use crate::throttle::Signal;
+use crate::run::{Entry, HoldTime, Outcome, Progress, Signal, Standing};
+use crate::runner::{Finish, Joined};
+use crate::view::RunView;
 
 /// Returns what a call that moves a run has done, and what to do next.
 pub(crate) fn finish(finish: &Finish, look: Look) -> String {
     let name = look.bold(&finish.name);
     let did = match finish.did.as_slice() {
         [] => String::new(),
-        phases => format!(" ({} done)", phases.join(", ")),
+        phases => format!(" ({} done)", phases.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", ")),
     };
-    let mut text = match finish.state.as_str() {
-        "done" => format!("{name} is {}{did}\n", look.green("done")),
-        "rolled_back" => {
+    let mut text = match finish.state {
+        Standing::Done => format!("{name} is {}{did}\n", look.green("done")),
+        Standing::RolledBack => {
             format!("{name} is rolled back; the table's columns, indexes and constraints are as before the run\n")
         }
-        _ if finish.did.is_empty() => format!("{name} is in {}, {}\n", finish.phase, words(&finish.state)),
+        state if finish.did.is_empty() => format!("{name} is in {}, {state}\n", finish.phase),
         _ => format!("{name} continues with {}{did}\n", finish.phase),
     };
-    // A reason that only repeats the next command is left out.
-    if let Some(reason) = finish.waiting_for.as_ref().filter(|reason| !reason.starts_with("crossfade ")) {
-        let _ = writeln!(text, "  waits for {}", printable(reason));
+    // What only repeats the next command is left out.
+    if let Some(waiting) = finish.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
+        let _ = writeln!(text, "  waits for {}", words::waiting_for(waiting, &finish.name));
     }
-    next_command(&mut text, &finish.name, &finish.state);
+    next_command(&mut text, &finish.name, finish.state);
     text
 }
 
@@ -51,33 +52,28 @@ pub(crate) fn joined(joined: &Joined, look: Look) -> String {
     format!("{name}: the backfill is {}; {here}\n  next: crossfade status {}\n", look.green("done"), joined.name)
 }
 
-fn next_command(text: &mut String, name: &str, state: &str) {
+fn next_command(text: &mut String, name: &str, state: Standing) {
     let next = match state {
-        "done" | "rolled_back" => format!("crossfade history {name}"),
-        "paused" => format!("crossfade resume {name}"),
-        "failed" | "drifted" => {
+        Standing::Done | Standing::RolledBack => format!("crossfade history {name}"),
+        Standing::Paused => format!("crossfade resume {name}"),
+        Standing::Failed | Standing::Drifted => {
             format!("crossfade history {name}, then crossfade advance {name} or crossfade rollback {name}")
         }
-        "rolling_back" => format!("crossfade rollback {name}"),
-        _ => format!("crossfade advance {name}"),
+        Standing::RollingBack => format!("crossfade rollback {name}"),
+        Standing::Running | Standing::Waiting => format!("crossfade advance {name}"),
     };
     let _ = writeln!(text, "  next: {next}");
 }
 
-/// Returns `rolling_back` as words.
-fn words(state: &str) -> String {
-    state.replace('_', " ")
-}
-
-/// Returns the state of a run.
-pub(crate) fn status(status: &Status, look: Look) -> String {
-    let state = state(&status.state, look);
+/// Returns where a run stands.
+pub(crate) fn status(status: &RunView, look: Look) -> String {
+    let state = state(status.state, look);
     let mut text = format!("{}   {}, {state}\n", look.bold(&status.name), status.phase);
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<10} {value}");
     };
-    if let Some(reason) = status.waiting_for.as_ref().filter(|reason| !reason.starts_with("crossfade ")) {
-        row("waits for", printable(reason));
+    if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
+        row("waits for", words::waiting_for(waiting, &status.name));
     }
     if let Some(holder) = &status.holder {
         row("worker", printable(holder));
@@ -85,26 +81,25 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
     for peer in &status.joined {
         row("joined", format!("{}, {}", printable(&peer.holder), plural(peer.rows, "row")));
     }
-    if status.rows_total > 0 || status.rows_done > 0 {
-        row("rows", rows(status));
+    if status.progress.rows_percent.is_some() {
+        row("rows", rows(&status.progress));
     }
     for (at, line) in status.filled.iter().flat_map(|f| compared(f, status.predicted.as_ref())).enumerate() {
         row(if at == 0 { "backfill" } else { "" }, line);
     }
     if let Some(pace) = &status.pace {
-        if let Some(reason) = &pace.slowed_by {
-            row("pace", format!("slowed to {:.0} %: {}", pace.speed * 100.0, printable(reason)));
+        if let Some(level) = &pace.slowed_by {
+            row("pace", format!("slowed to {:.0} %: {}", pace.speed * 100.0, words::slowed(level)));
         }
-        let told = pace.slowed_by.as_ref().is_some_and(|reason| reason.starts_with(Signal::GoalLatency.name()));
+        let told = pace.slowed_by.is_some_and(|level| level.signal == Signal::GoalLatency);
         if let Some(latency) = pace.latency_seconds.filter(|_| !told) {
             let limit = |goal| format!(", the goal is {}", Signal::GoalLatency.format(goal));
             let goal = pace.goal_latency_seconds.map(limit).unwrap_or_default();
             row("latency", format!("{} (nine of ten probes){goal}", Signal::GoalLatency.format(latency)));
         }
     }
-    for text in status.holds.iter().flat_map(hold_times) {
-        let (how, what) = text.split_once(' ').unwrap_or((&text, ""));
-        row(how, what.to_owned());
+    for (how, what) in status.holds.iter().flat_map(hold_times) {
+        row(how, what);
     }
     let quiet = status.old_quiet_seconds.filter(|_| status.old_column_writes > 0);
     let quiet =
@@ -129,19 +124,16 @@ pub(crate) fn status(status: &Status, look: Look) -> String {
     if status.holder.is_some() {
         let _ = writeln!(text, "  next: crossfade status {} --watch", status.name);
     } else {
-        next_command(&mut text, &status.name, &status.state);
+        next_command(&mut text, &status.name, status.state);
     }
     text
 }
 
-/// Returns what one signal has cost: `held 12 s for replica lag (3 times, at worst 14.0 s of 10.0 s)`, `slowed ...`, or both.
-pub(crate) fn hold_times(hold: &HoldTime) -> Vec<String> {
-    let signal = Signal::named(&hold.signal);
-    let name = match signal {
-        Some(signal) => signal.words().to_owned(),
-        None if hold.signal == "paused" => "a pause".to_owned(),
-        None => printable(&words(&hold.signal)),
-    };
+/// Returns what one signal cost: `held`, `12 s for replica lag (3 times, at worst 14.0 s of 10.0 s)`; the same with
+/// `slowed`; or both.
+pub(crate) fn hold_times(hold: &HoldTime) -> Vec<(&'static str, String)> {
+    let signal = hold.signal.signal();
+    let name = words::cause(hold.signal);
     let worst = match (signal, hold.worst, hold.limit) {
         (Some(Signal::Wraparound) | None, _, _) | (_, None, _) | (_, _, None) => None,
         (Some(signal), Some(worst), Some(limit)) => {
@@ -151,42 +143,42 @@ pub(crate) fn hold_times(hold: &HoldTime) -> Vec<String> {
     let mut lines = Vec::new();
     if hold.times > 0 {
         let times: Vec<_> = [Some(plural(hold.times, "time")), worst.clone()].into_iter().flatten().collect();
-        lines.push(format!("held {} for {name} ({})", duration(hold.seconds), times.join(", ")));
+        lines.push(("held", format!("{} for {name} ({})", duration(hold.seconds), times.join(", "))));
     }
     // A very short time is not worth a line.
     if hold.slowed_seconds >= 0.5 {
         let worst = worst.filter(|_| hold.times == 0).map(|worst| format!(" ({worst})")).unwrap_or_default();
-        lines.push(format!("slowed {} for {name}{worst}", duration(hold.slowed_seconds)));
+        lines.push(("slowed", format!("{} for {name}{worst}", duration(hold.slowed_seconds))));
     }
     lines
 }
 
-fn rows(status: &Status) -> String {
-    let mut text = format!("{} of {}", number(status.rows_done), number(status.rows_total));
-    if status.rows_total > 0 {
-        let percent = (100 * i128::from(status.rows_done.clamp(0, status.rows_total))) / i128::from(status.rows_total);
+fn rows(progress: &Progress) -> String {
+    let mut text = format!("{} of {}", number(progress.rows_done), number(progress.rows_total));
+    if let Some(percent) = progress.rows_percent {
         let _ = write!(text, " ({percent} %)");
     }
-    if status.rows_per_second > 0.0 && status.state != "done" {
-        let _ = write!(text, ", {}", rate(status.rows_per_second));
+    if progress.rows_per_second > 0.0 {
+        let _ = write!(text, ", {}", rate(progress.rows_per_second));
     }
-    if let Some(eta) = status.eta_seconds {
+    if let Some(eta) = progress.eta_seconds {
         let _ = write!(text, ", {} to go", duration(eta));
     }
     text
 }
 
-fn state(state: &str, look: Look) -> String {
+fn state(state: Standing, look: Look) -> String {
+    let word = state.to_string();
     match state {
-        "done" => look.green(state),
-        "failed" | "drifted" => look.red(state),
-        "paused" | "waiting" => look.yellow(state),
-        _ => words(state),
+        Standing::Done => look.green(&word),
+        Standing::Failed | Standing::Drifted => look.red(&word),
+        Standing::Paused | Standing::Waiting => look.yellow(&word),
+        Standing::Running | Standing::RollingBack | Standing::RolledBack => word,
     }
 }
 
-/// Returns the states of several runs, one per line.
-pub(crate) fn statuses(all: &[Status], look: Look) -> String {
+/// Returns where several runs stand, a line each.
+pub(crate) fn statuses(all: &[RunView], look: Look) -> String {
     if all.is_empty() {
         return "there are no runs in this database yet\n  next: crossfade plan PLAN\n".to_owned();
     }
@@ -194,10 +186,16 @@ pub(crate) fn statuses(all: &[Status], look: Look) -> String {
     let head = format!("{:<width$}  {:<9} {:<12} {}", "NAME", "PHASE", "STATE", "ROWS");
     let mut text = format!("{}\n", look.dim(&head));
     for status in all {
-        let state = format!("{:<12}", words(&status.state));
-        let _ = write!(text, "{:<width$}  {:<9} {state} {}", status.name, status.phase, rows(status));
-        if let Some(reason) = &status.waiting_for {
-            let _ = write!(text, "; waits for {}", printable(reason));
+        let _ = write!(
+            text,
+            "{:<width$}  {:<9} {:<12} {}",
+            status.name,
+            status.phase,
+            status.state,
+            rows(&status.progress)
+        );
+        if let Some(waiting) = &status.waiting_for {
+            let _ = write!(text, "; waits for {}", words::waiting_for(waiting, &status.name));
         }
         text.push('\n');
     }

@@ -3,12 +3,11 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use super::Look;
 use super::human::{compared, duration, hold_times, number, plural, rate};
 use super::look::printable;
+use super::{Look, words};
 use crate::event::{Blocker, Event};
-use crate::run::{HoldTime, Phase, StepKey};
-use crate::throttle::Signal;
+use crate::run::{HoldTime, Phase, Progress, Signal, StepKey};
 
 /// A lock that cannot be acquired is mentioned at once, and then this often.
 const LOCK_WAIT_AGAIN: Duration = Duration::from_secs(5);
@@ -24,8 +23,6 @@ pub(super) struct Narrator {
     phase: Option<(Phase, Instant)>,
     step: Option<String>,
     progress: Option<Progress>,
-    /// How many rows the backfill has filled.
-    filled: i64,
     /// What the phase found, for its line.
     note: Option<String>,
     /// The outcome of the backfill compared with the prediction.
@@ -39,15 +36,6 @@ pub(super) struct Narrator {
     lock_wait_told: Option<(StepKey, Instant)>,
 }
 
-/// How far the phase is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Progress {
-    pub(super) done: i64,
-    pub(super) total: i64,
-    rows_per_second: f64,
-    eta_seconds: Option<f64>,
-}
-
 impl Narrator {
     pub(super) fn new(look: Look, verbose: bool) -> Self {
         Self {
@@ -56,7 +44,6 @@ impl Narrator {
             phase: None,
             step: None,
             progress: None,
-            filled: 0,
             note: None,
             compared: vec![],
             held: None,
@@ -100,32 +87,26 @@ impl Narrator {
             Event::LockWait { step, attempt, blockers, pause } => {
                 self.lock_wait((step, *attempt), blockers, *pause, now)
             }
-            Event::Progress { phase, rows_done, rows_total, rows_per_second, eta_seconds } => {
-                if *phase == Phase::Backfill {
-                    self.filled = *rows_done;
-                }
-                self.progress = Some(Progress {
-                    done: *rows_done,
-                    total: *rows_total,
-                    rows_per_second: *rows_per_second,
-                    eta_seconds: *eta_seconds,
-                });
+            Event::Progress { progress, .. } => {
+                self.progress = Some(*progress);
                 self.held = self.held.take().filter(|_| self.throttled);
                 None
             }
             Event::Filled { filled, predicted } => {
                 self.compared = compared(filled, predicted.as_deref());
+                self.note =
+                    filled.rows_per_second().map(|speed| format!("{}, {}", plural(filled.rows, "row"), rate(speed)));
                 None
             }
-            Event::Hold { signal, value, limit } => {
+            Event::Hold(level) => {
                 self.throttled = true;
-                self.hold(&words(signal), || line(&look.waiting(), &holding(signal, value, limit)))
+                self.hold(level.signal.words(), || line(&look.waiting(), &words::holding(level)))
             }
             Event::Released { signal, seconds } => {
                 self.go_on();
-                Some(line("", &format!("continuing; {} held it for {}", words(signal), duration(*seconds))))
+                Some(line("", &format!("continuing; {} held it for {}", signal.words(), duration(*seconds))))
             }
-            Event::Slowed { signal, speed, .. } => self.slow(signal, *speed, now),
+            Event::Slowed { level, speed } => self.slow(level.signal, *speed, now),
             Event::HoldTimes { holds } => cost(holds),
             Event::Paused => {
                 self.throttled = true;
@@ -135,8 +116,8 @@ impl Narrator {
                 self.go_on();
                 Some(line("", "resumed"))
             }
-            Event::Waiting { reason, seconds } => {
-                let reason = printable(reason);
+            Event::Waiting { wait, seconds } => {
+                let reason = words::wait(wait);
                 let left = seconds.map(|seconds| format!(", {} to go", duration(seconds))).unwrap_or_default();
                 self.hold(&reason, || line(&look.waiting(), &format!("waiting: {reason}{left}")))
             }
@@ -163,7 +144,6 @@ impl Narrator {
         self.phase = Some((phase, now));
         self.step = None;
         self.progress = None;
-        self.filled = 0;
         self.note = None;
         self.compared.clear();
         self.go_on();
@@ -201,9 +181,9 @@ impl Narrator {
         (self.held, self.throttled) = (None, false);
     }
 
-    /// Remembers that it is slow; this belongs to the status line, not to the lines that stay.
-    fn slow(&mut self, signal: &str, speed: f64, now: Instant) -> Option<String> {
-        self.slowed = Some((format!("slowed to {:.0} % for {}", speed * 100.0, words(signal)), now));
+    /// Remembers that it goes slowly; that is part of the moment, not of the story.
+    fn slow(&mut self, signal: Signal, speed: f64, now: Instant) -> Option<String> {
+        self.slowed = Some((format!("slowed to {:.0} % for {}", speed * 100.0, signal.words()), now));
         None
     }
 
@@ -213,12 +193,7 @@ impl Narrator {
         if let Some(seconds) = took {
             let _ = write!(text, " {}", duration(seconds));
         }
-        let note = self.note.take().or_else(|| {
-            let seconds = took.filter(|seconds| *seconds >= 0.05 && self.filled > 0)?;
-            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-            let per_second = self.filled as f64 / seconds;
-            Some(format!("{}, {}", plural(self.filled, "row"), rate(per_second)))
-        });
+        let note = self.note.take();
         if let Some(note) = note {
             let _ = write!(text, "   {}", self.look.dim(&note));
         }
@@ -234,12 +209,10 @@ impl Narrator {
     pub(super) fn now(&self, now: Instant, beside_bar: bool) -> Option<(Phase, Option<Progress>, String)> {
         let (phase, began) = self.phase?;
         let mut parts = Vec::new();
-        if let Some(progress) = self.progress.filter(|progress| progress.total > 0) {
-            parts.push(if beside_bar {
-                let percent = 100 * i128::from(progress.done.clamp(0, progress.total)) / i128::from(progress.total);
-                format!("{percent} %")
-            } else {
-                format!("{} of {} rows", number(progress.done), number(progress.total))
+        if let Some(progress) = self.progress.filter(|progress| progress.rows_percent.is_some()) {
+            parts.push(match progress.rows_percent {
+                Some(percent) if beside_bar => format!("{percent} %"),
+                _ => format!("{} of {} rows", number(progress.rows_done), number(progress.rows_total)),
             });
             if progress.rows_per_second > 0.0 {
                 parts.push(rate(progress.rows_per_second));
@@ -277,26 +250,15 @@ fn reconnecting(reason: &str, attempt: u32) -> String {
 }
 
 fn cost(holds: &[HoldTime]) -> Option<String> {
-    let lines: Vec<_> = holds.iter().flat_map(hold_times).map(|text| line("", &text)).collect();
+    let lines: Vec<_> =
+        holds.iter().flat_map(hold_times).map(|(how, what)| line("", &format!("{how} {what}"))).collect();
     Some(lines.join("\n")).filter(|text| !text.is_empty())
-}
-
-fn holding(signal: &str, value: &str, limit: &str) -> String {
-    if signal == "wraparound" && value != "unknown" {
-        return "holding: an autovacuum to prevent wraparound is running on the table".to_owned();
-    }
-    format!("holding: {} is {}, the limit is {limit}", words(signal), printable(value))
-}
-
-/// `replica_lag` as a person would say it.
-fn words(signal: &str) -> String {
-    Signal::named(signal).map_or_else(|| printable(signal).replace('_', " "), |signal| signal.words().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::{Counts, Outcome};
+    use crate::run::{Cause, Counts, Level, Outcome};
 
     fn blocker() -> Blocker {
         Blocker {
@@ -311,7 +273,7 @@ mod tests {
 
     fn hold_times() -> Vec<HoldTime> {
         let hold = |signal: &str, times, seconds, slowed_seconds, worst, limit| HoldTime {
-            signal: signal.to_owned(),
+            signal: Cause::named(signal).unwrap(),
             times,
             seconds,
             slowed_seconds,
@@ -343,14 +305,23 @@ mod tests {
             blockers: vec![blocker()],
             pause: Duration::from_millis(400),
         };
-        let progress = Event::Progress {
-            phase: Phase::Backfill,
-            rows_done: 400_000,
-            rows_total: 500_000,
-            rows_per_second: 40_000.0,
-            eta_seconds: Some(2.5),
+        let progress =
+            Event::Progress { phase: Phase::Backfill, progress: Progress::new(400_000, 500_000, 40_000.0, Some(2.5)) };
+        // Of all that was filled in all its time, not of what this process saw of it. Too few to compare predictions with.
+        let filled = crate::run::Filled {
+            rows: 9_000,
+            hot: None,
+            seconds: 20.0,
+            paused_seconds: 2.0,
+            wal_bytes: 0,
+            heap_before: 0,
+            heap_after: 0,
+            toast_before: 0,
+            toast_after: 0,
+            indexes_before: 0,
+            indexes_after: 0,
         };
-        let hold = || Event::Hold { signal: "replica_lag".into(), value: "12 s".into(), limit: "5 s".into() };
+        let hold = || Event::Hold(Level { signal: Signal::ReplicaLag, value: Some(12.0), limit: 5.0 });
         let events = [
             (0, Event::Registered { name: "vehicle-status".into() }),
             (0, phase(Phase::Expand)),
@@ -361,11 +332,12 @@ mod tests {
             (6200, phase(Phase::Backfill)),
             (15_000, hold()),
             (15_100, hold()),
-            (16_000, Event::Released { signal: "replica_lag".into(), seconds: 1.0 }),
+            (16_000, Event::Released { signal: Signal::ReplicaLag, seconds: 1.0 }),
             (16_200, progress),
-            (16_300, Event::Hold { signal: "probe".into(), value: "unknown".into(), limit: "10".into() }),
-            (16_400, Event::Released { signal: "probe".into(), seconds: 0.1 }),
+            (16_300, Event::Hold(Level { signal: Signal::Probe, value: None, limit: 10.0 })),
+            (16_400, Event::Released { signal: Signal::Probe, seconds: 0.1 }),
             (18_600, Event::HoldTimes { holds: hold_times() }),
+            (18_650, Event::Filled { filled, predicted: None }),
             (18_700, done(Phase::Backfill)),
             (18_700, phase(Phase::Verify)),
             (19_500, Event::Verified(Outcome { counts, seconds: 0.8, keys: vec![] })),
@@ -381,7 +353,7 @@ mod tests {
             ... expand.columns waits for a lock: attempt 3, next one in 0.4 s
               blocked by pid 7 of anna (report�[2J), idle in transaction, in a transaction for 90 s: SELECT ?
           expand    ok 6.2 s
-            ... holding: replica lag is 12 s, the limit is 5 s
+            ... holding: replica lag is 12.0 s, the limit is 5.0 s
             continuing; replica lag held it for 1.0 s
             ... holding: the probe query is unknown, the limit is 10
             continuing; the probe query held it for 0.1 s
@@ -391,7 +363,7 @@ mod tests {
             held 2.0 s for a pause (1 time)
             held 0.2 s for lock wait (1 time, at worst 130 ms of 100 ms)
             slowed 1 min 5 s for goal latency (at worst 7.2 ms of 5.0 ms)
-          backfill  ok 12.5 s   400,000 rows, 32,000 rows/s
+          backfill  ok 12.5 s   9,000 rows, 500 rows/s
           verify    ok 0.9 s   500,000 rows equal
         ");
     }
@@ -406,7 +378,7 @@ mod tests {
         narrator.tell(&Event::StepStarted { step: "index.build:idx_a".parse().unwrap(), title }, start);
         let (phase, _, text) = narrator.now(start + Duration::from_secs(75), true).unwrap();
         assert_eq!((phase, text.as_str()), (Phase::Index, "Build index idx_a, 1 min 15 s"));
-        let slowed = Event::Slowed { signal: "wal_rate".into(), speed: 0.25, reason: String::new() };
+        let slowed = Event::Slowed { level: Level { signal: Signal::WalRate, value: None, limit: 1e6 }, speed: 0.25 };
         let at = start + Duration::from_secs(80);
         narrator.tell(&slowed, at);
         let text = |seconds| narrator.now(at + Duration::from_secs(seconds), true).unwrap().2;
@@ -414,19 +386,13 @@ mod tests {
         assert_eq!(text(3), "Build index idx_a, 1 min 23 s");
         // A backfill reports its progress while it is held, too.
         let at = at + Duration::from_secs(10);
-        let hold = Event::Hold { signal: "slot_retained_wal".into(), value: "12 GB".into(), limit: "10 GB".into() };
-        let progress = Event::Progress {
-            phase: Phase::Backfill,
-            rows_done: 1000,
-            rows_total: 2000,
-            rows_per_second: 0.0,
-            eta_seconds: None,
-        };
+        let hold = Event::Hold(Level { signal: Signal::SlotRetainedWal, value: Some(12e9), limit: 10e9 });
+        let progress = Event::Progress { phase: Phase::Backfill, progress: Progress::new(1000, 2000, 0.0, None) };
         narrator.tell(&Event::PhaseStarted { phase: Phase::Backfill }, at);
         narrator.tell(&hold, at);
         narrator.tell(&progress, at);
         assert_eq!(narrator.now(at, false).unwrap().2, "1,000 of 2,000 rows, held: WAL kept by a slot");
-        narrator.tell(&Event::Released { signal: "slot_retained_wal".into(), seconds: 1.0 }, at);
+        narrator.tell(&Event::Released { signal: Signal::SlotRetainedWal, seconds: 1.0 }, at);
         assert_eq!(narrator.now(at, false).unwrap().2, "1,000 of 2,000 rows");
     }
 }

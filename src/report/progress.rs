@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::narrator::{Narrator, Progress};
+use super::narrator::Narrator;
 use super::{Look, json};
 use crate::event::{Event, EventSink};
+use crate::run::Progress;
 
 /// Without a terminal, progress is reported at least this often during a phase.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -207,7 +208,7 @@ impl Teller {
             }
             return;
         };
-        let counted = progress.is_some_and(|progress| progress.total > 0);
+        let counted = progress.is_some_and(|progress| progress.rows_percent.is_some());
         if self.bar.as_ref().is_none_or(|(_, has_length)| *has_length != counted) {
             let bar = bar(self.look, counted);
             self.console.show(Some(bar.clone()));
@@ -216,7 +217,7 @@ impl Teller {
         if let Some((bar, _)) = &self.bar {
             bar.set_prefix(phase.as_str());
             bar.set_message(text);
-            if let Some(Progress { done, total, .. }) = progress {
+            if let Some(Progress { rows_done: done, rows_total: total, .. }) = progress {
                 bar.set_length(u64::try_from(total).unwrap_or(0));
                 bar.set_position(u64::try_from(done.min(total)).unwrap_or(0));
             }

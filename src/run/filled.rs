@@ -30,6 +30,12 @@ pub struct Filled {
 }
 
 impl Filled {
+    /// Returns the rows filled a second, pauses apart; `None` where it was over at once.
+    pub fn rows_per_second(&self) -> Option<f64> {
+        let seconds = self.seconds - self.paused_seconds;
+        (seconds >= 0.05 && self.rows > 0).then(|| float(self.rows) / seconds)
+    }
+
     /// Returns the share of updates that touched no index.
     pub fn hot_share(&self) -> Option<f64> {
         let hot = self.hot.filter(|_| self.rows > 0)?;

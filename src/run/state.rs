@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Entry;
 use super::StepKey;
-use crate::run::{Phase, Program};
+use crate::run::{Phase, Program, Standing};
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,16 +233,16 @@ impl State {
         }
     }
 
-    /// Returns the word that reports and the `crossfade.status` view use.
-    pub fn word(&self) -> &'static str {
+    /// Returns where the run stands, as far as the log tells: not whether a process is at work on it.
+    pub fn standing(&self) -> Standing {
         match self.mode {
-            Mode::Undoing(_) => "rolling_back",
-            Mode::RolledBack => "rolled_back",
-            Mode::Done => "done",
-            Mode::Drifted => "drifted",
-            _ if self.paused => "paused",
-            Mode::Failed => "failed",
-            Mode::New | Mode::Forward => "waiting",
+            Mode::Undoing(_) => Standing::RollingBack,
+            Mode::RolledBack => Standing::RolledBack,
+            Mode::Done => Standing::Done,
+            Mode::Drifted => Standing::Drifted,
+            _ if self.paused => Standing::Paused,
+            Mode::Failed => Standing::Failed,
+            Mode::New | Mode::Forward => Standing::Waiting,
         }
     }
 }

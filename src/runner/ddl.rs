@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
+use super::Error;
 use super::gate::GuardFailed;
 use super::session::Session;
-use super::{Error, Work};
+use crate::engine::Work;
 use crate::event::{Blocker, Event};
 use crate::pg::{self, ErrorClass, Limits};
 use crate::run::{Entry, Gate, StepKey, Target};
@@ -158,10 +159,7 @@ async fn inside(
         return Err(match pg::class_of(&error) {
             ErrorClass::Contention => NotDone::Locked(watch.blockers().await),
             ErrorClass::Connection => error.into(),
-            ErrorClass::Refused | ErrorClass::Other => NotDone::Failed(Error::Step {
-                step: job.step.clone(),
-                error: format!("{}; the statement was: {statement}", pg::describe(&error)),
-            }),
+            ErrorClass::Refused | ErrorClass::Other => NotDone::Failed(Error::failed(job.step, statement, &error)),
         });
     }
     work.ledger.log().append(tx, &work.run, job.entries, &work.actor).await?;

@@ -1,12 +1,20 @@
 //! Why a command could not do what it was asked to do.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use humantime::format_duration;
+
 use crate::catalog::Finding;
+use crate::engine;
 use crate::event::Blocker;
+use crate::ident::{PlanName, TableName};
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
-use crate::run::{Outcome, StepKey};
+use crate::run::{Outcome, Phase, StepKey};
 
-/// Why a command could not do what it was asked to do. The command line maps each to an exit code.
+/// Why a command could not do what it was asked to do. Each kind says what a caller can do about it; the command line gives
+/// each a stable code, an exit code and hints.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something in the catalog rules the plan out. Nothing was changed.
@@ -23,11 +31,91 @@ pub enum Error {
         /// The plan's name.
         name: String,
     },
-    /// Something must happen first; trying again later may work.
+    /// A gate is closed. It opens with time, or by what somebody else does.
+    #[error(transparent)]
+    NotYet(NotYet),
+    /// Another process leads the run.
+    #[error("{holder} is working on run {name}; if that process is gone, its lease expires in {seconds:.0} s")]
+    Held {
+        /// The run.
+        name: PlanName,
+        /// Who: user, host, process.
+        holder: String,
+        /// Seconds until its lease expires unless it is renewed.
+        seconds: f64,
+        /// Whether it fills rows, so that other processes may join it.
+        filling: bool,
+    },
+    /// Somebody paused the run.
+    #[error("run {name} is paused; to continue: crossfade resume {name}")]
+    Paused {
+        /// The run.
+        name: PlanName,
+    },
+    /// The run is being taken back.
+    #[error("run {name} is being rolled back; finish this first: crossfade rollback {name}")]
+    RollingBack {
+        /// The run.
+        name: PlanName,
+    },
+    /// The run was taken back while this process was at work on it.
+    #[error("run {name} was rolled back")]
+    RolledBack {
+        /// The run.
+        name: PlanName,
+    },
+    /// There is no backfill that this process could join, as things stand.
+    #[error("{why}")]
+    CannotJoin {
+        /// Why not.
+        why: NoJoin,
+    },
+    /// The connection goes through a transaction pooler.
+    #[error(
+        "this connection goes through a transaction pooler; give crossfade a direct connection to PostgreSQL (applications can keep the pooler)"
+    )]
+    Pooler,
+    /// The server did not take the settings of a session.
+    #[error(
+        "the server ignored the session's timeouts (lock_timeout {lock_timeout}, statement_timeout {statement_timeout}); connect directly if a pooler is in between"
+    )]
+    SessionNotSet {
+        /// What `lock_timeout` is.
+        lock_timeout: String,
+        /// What `statement_timeout` is.
+        statement_timeout: String,
+    },
+    /// The server has been away for as long as a run waits for it.
+    #[error("the server has been unreachable for a minute ({last}); run again when it is back, nothing is lost")]
+    Unreachable {
+        /// What the last try said.
+        last: String,
+    },
+    /// A setting that does not exist, or that cannot have this value.
     #[error("{reason}")]
-    Blocked {
-        /// What blocks it, and what to do.
+    Misconfigured {
+        /// The setting.
+        key: String,
+        /// What is wrong, with the key and what it takes.
         reason: String,
+    },
+    /// The server refuses a setting that the plan asks for.
+    #[error("the server refuses `backfill.{key}` of the plan ({said})")]
+    SettingRefused {
+        /// The key of the plan, under `backfill`.
+        key: &'static str,
+        /// What the server said.
+        said: String,
+        /// What may help.
+        help: String,
+    },
+    /// The run cannot go back to the end of this phase.
+    #[error("the run is in {phase}; it can go back to the end of an earlier phase, not of {to}")]
+    NotEarlier {
+        /// The phase the run is in.
+        phase: Phase,
+        /// The phase that was asked for.
+        to: Phase,
     },
     /// The step cannot be undone.
     #[error("step {step} cannot be undone: {why}")]
@@ -36,6 +124,38 @@ pub enum Error {
         step: StepKey,
         /// Why not.
         why: String,
+    },
+    /// Going back would lose values.
+    #[error(
+        "{rows} row(s) hold a value in the new column that has no way back, and rolling back would lose it; write the old column of those rows (they are the ones where it is empty), then roll back again"
+    )]
+    WouldLose {
+        /// Rows that hold such a value.
+        rows: i64,
+    },
+    /// The application writes through the new column while it was being proved that going back loses nothing.
+    #[error(
+        "applications write to the new column, and such a value may have no way back; stop the new release, then roll back again"
+    )]
+    WrittenMeanwhile,
+    /// Something hangs on the column that is to be dropped.
+    #[error(
+        "the old column cannot be dropped, because these objects depend on it: {}; move or drop them, then run again",
+        .names.join(", ")
+    )]
+    Dependants {
+        /// What hangs on it, in words.
+        names: Vec<String>,
+    },
+    /// What a step needs was made to hold again and again, and did not last.
+    #[error(
+        "a condition of step {step} was restored {tries} times, but did not last until its transaction; check whether somebody else is changing the table or its trigger"
+    )]
+    DoesNotLast {
+        /// The step.
+        step: StepKey,
+        /// How often it was made to hold.
+        tries: u32,
     },
     /// A lock could not be acquired.
     #[error("step {step} could not acquire its lock in {attempts} attempts{}", blocked_by(.blockers))]
@@ -47,9 +167,49 @@ pub enum Error {
         /// Who blocked the last attempt.
         blockers: Vec<Blocker>,
     },
+    /// A row stayed locked for longer than a repair waits.
+    #[error("a row on page {page} of table {table} stays locked; run the repair again later")]
+    RowStaysLocked {
+        /// The table.
+        table: TableName,
+        /// The page.
+        page: u32,
+    },
     /// Rows are not equal.
     #[error("{} of {} rows are not equal ({} empty, {} different, {} unconverted)", .0.counts.mismatches(), .0.counts.rows, .0.counts.empty, .0.counts.different, .0.counts.unconverted)]
     Mismatch(Outcome),
+    /// The run has not got both columns now.
+    #[error("run {name} does not have both columns now, so there is nothing to compare")]
+    NothingToCompare {
+        /// The run.
+        name: PlanName,
+        /// Whether it will have them, and has only not come so far.
+        yet_to_come: bool,
+    },
+    /// Rows are to be repaired that the backfill has not filled yet.
+    #[error("the backfill of run {name} is not done: rows that it has not filled yet need no repair")]
+    NotFilledYet {
+        /// The run.
+        name: PlanName,
+    },
+    /// The table got another file while its rows were compared.
+    #[error("table {table} was rewritten during the check, so the result is void; run it again")]
+    Rewritten {
+        /// The table.
+        table: TableName,
+    },
+    /// The backfill came to its end without having seen every page.
+    #[error("the backfill ended, but {what}; run it again")]
+    NotCovered {
+        /// What is missing, as a clause.
+        what: String,
+    },
+    /// The table is not there any more.
+    #[error("table {table} is gone")]
+    TableGone {
+        /// The table.
+        table: TableName,
+    },
     /// The catalog does not agree with the ledger.
     #[error("the database is not in the state that the ledger describes: {}", .facts.join("; "))]
     Drifted {
@@ -67,6 +227,12 @@ pub enum Error {
         /// The server's message.
         error: String,
     },
+    /// A step asks for a check that the run's program does not have: a bug.
+    #[error("step {step} needs a check that the run does not have")]
+    NoCheck {
+        /// The step.
+        step: StepKey,
+    },
     /// The catalog could not be read.
     #[error(transparent)]
     Catalog(#[from] crate::catalog::CatalogError),
@@ -78,13 +244,118 @@ pub enum Error {
     Database(#[from] sqlx::Error),
 }
 
+/// A gate that is closed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NotYet {
+    /// The old column is written; nobody may do that for a while before it is retired.
+    #[error(
+        "the old column is still written: {writes} time(s) while crossfade waited for {} without a write ({total} since the run began); stop the releases that write it, then run again",
+        format_duration(*.quiet)
+    )]
+    Quiet {
+        /// For how long nobody may write.
+        quiet: Duration,
+        /// Writes that came in while the run waited.
+        writes: i64,
+        /// All writes through the old column since the run began.
+        total: i64,
+    },
+    /// The retired column is kept for a while before it is dropped.
+    #[error(
+        "the old column is retired and in sync; it is kept until {} ({} to go). Run again then; until then, `crossfade rollback` can restore it",
+        .until.format("%Y-%m-%d %H:%M UTC"),
+        format_duration(Duration::from_secs(.left.as_secs()))
+    )]
+    Grace {
+        /// When it may be dropped, by the server's clock.
+        until: DateTime<Utc>,
+        /// The time to go.
+        left: Duration,
+    },
+    /// Another plan must be done first.
+    #[error("plan {plan} requires plan {required}, which is not done in this database")]
+    Plans {
+        /// The plan that waits.
+        plan: PlanName,
+        /// The plan that is not done.
+        required: PlanName,
+    },
+}
+
+/// Why the backfill of a run cannot be joined.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoJoin {
+    /// Its program has none.
+    #[error("run {name} has no backfill")]
+    NoBackfill {
+        /// The run.
+        name: PlanName,
+    },
+    /// It was taken back.
+    #[error("run {name} was rolled back: there is no backfill to join")]
+    RolledBack {
+        /// The run.
+        name: PlanName,
+    },
+    /// It is being taken back to before it began.
+    #[error("run {name} is being rolled back: there is no backfill to join")]
+    RollingBack {
+        /// The run.
+        name: PlanName,
+    },
+    /// A step failed, and waits for a person.
+    #[error("run {name} failed: {error}")]
+    Failed {
+        /// The run.
+        name: PlanName,
+        /// What went wrong.
+        error: String,
+    },
+    /// The catalog does not agree with the ledger, and a person must look.
+    #[error("the database is not in the state that run {name} expects: {error}")]
+    Drifted {
+        /// The run.
+        name: PlanName,
+        /// In what.
+        error: String,
+    },
+}
+
 impl From<LeaseError> for Error {
     fn from(error: LeaseError) -> Self {
         Self::Ledger(LedgerError::Lease(error))
     }
 }
 
+impl From<engine::Error> for Error {
+    fn from(error: engine::Error) -> Self {
+        match error {
+            engine::Error::Interrupted => Self::Interrupted,
+            engine::Error::TableGone { table } => Self::TableGone { table },
+            engine::Error::Rewritten { table } => Self::Rewritten { table },
+            engine::Error::RowStaysLocked { table, page } => Self::RowStaysLocked { table, page },
+            engine::Error::SettingRefused { key, said, help } => Self::SettingRefused { key, said, help },
+            engine::Error::NotCovered { what } => Self::NotCovered { what },
+            engine::Error::SessionNotSet { lock_timeout, statement_timeout } => {
+                Self::SessionNotSet { lock_timeout, statement_timeout }
+            }
+            engine::Error::Ledger(error) => Self::Ledger(error),
+            engine::Error::Statement { step, statement, error } => Self::failed(&step, &statement, &error),
+            engine::Error::IndexTaken { step, index } => {
+                Self::Step { step, error: format!("an index {index} exists and does not belong to this step") }
+            }
+            engine::Error::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 impl Error {
+    /// Returns the error of a step whose statement failed for good.
+    pub(super) fn failed(step: &StepKey, statement: &str, error: &sqlx::Error) -> Self {
+        let error = format!("{}; the statement was: {statement}", pg::describe(error));
+        Self::Step { step: step.clone(), error }
+    }
+
     /// Returns the server's error at the bottom, if there is one.
     pub fn database(&self) -> Option<&sqlx::Error> {
         match self {

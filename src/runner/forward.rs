@@ -3,9 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument as _;
+
 use super::ddl::{Ended, Job};
 use super::session::Session;
-use super::{Error, Work, concurrent, ddl, gate};
+use super::{Error, ddl, gate};
+use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
 use crate::run::{Action, Condition, Entry, Gate, Mode, Phase, State, Step};
@@ -57,16 +60,9 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
                 return Ok(());
             }
             Mode::Undoing(_) => {
-                return Err(Error::Blocked {
-                    reason: format!(
-                        "run {0} is being rolled back; finish this first: crossfade rollback {0}",
-                        work.run.name()
-                    ),
-                });
+                return Err(Error::RollingBack { name: work.run.name().clone() });
             }
-            Mode::RolledBack => {
-                return Err(Error::Blocked { reason: format!("run {} was rolled back", work.run.name()) });
-            }
+            Mode::RolledBack => return Err(Error::RolledBack { name: work.run.name().clone() }),
             Mode::New | Mode::Forward | Mode::Failed | Mode::Drifted => {}
         }
         let reached = match until {
@@ -82,7 +78,7 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
                 work.emit(Event::Paused);
                 was_paused = true;
             }
-            gate::sleep(work, Duration::from_millis(500)).await?;
+            work.sleep(Duration::from_millis(500)).await?;
             continue;
         }
         if was_paused {
@@ -104,7 +100,7 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
         };
         let started = Instant::now();
         work.emit(Event::StepStarted { step: step.key.clone(), title: step.title.clone() });
-        let adopted = execute(work, session, &state, step).await?;
+        let adopted = execute(work, session, &state, step).instrument(Work::step_span(&step.key)).await?;
         let seconds = started.elapsed().as_secs_f64();
         work.emit(Event::StepDone { step: step.key.clone(), seconds, adopted });
     }
@@ -152,7 +148,8 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
     match &step.action {
         Action::Transaction(_) => {}
         Action::Concurrent { settings, statement, builds } => {
-            concurrent::run(work, session, &step.key, settings, statement, builds.as_ref()).await?;
+            let built = build_index::run(work, &mut session.watch, &step.key, settings, statement, builds.as_ref());
+            built.await?;
             let missing = missing(work, session, &step.done_when).await?;
             if !missing.is_empty() {
                 return Err(Error::Step {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::session::Session;
-use super::{Error, Work};
+use super::{Error, NotYet};
+use crate::engine::Work;
 use crate::engine::compare::identify;
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::ledger::Run;
 use crate::pg;
 use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step, StepKey, What};
@@ -21,12 +22,7 @@ pub(super) const MENDS: u32 = 5;
 
 /// Returns the error of a step whose guards cannot be made to hold.
 pub(super) fn will_not_hold(step: &Step) -> Error {
-    Error::Blocked {
-        reason: format!(
-            "a condition of step {} was restored {MENDS} times, but did not last until its transaction; check whether somebody else is changing the table or its trigger",
-            step.key
-        ),
-    }
+    Error::DoesNotLast { step: step.key.clone(), tries: MENDS }
 }
 
 /// A guard that did not hold.
@@ -119,14 +115,15 @@ pub(super) async fn check(
 /// Makes a failed guard hold, if crossfade can.
 ///
 /// # Errors
-/// [`Error::Mismatch`], or [`Error::Blocked`] with what a person has to do.
+/// [`Error::Mismatch`], or what a person has to do.
 pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed: GuardFailed) -> Result<(), Error> {
     match failed {
         GuardFailed::NotVerified => {
             let before = work.run.program.steps.iter().take_while(|s| s.key != step.key);
-            let spec = before.filter_map(|s| if let Action::Compare(spec) = &s.action { Some(spec) } else { None }).last();
+            let spec =
+                before.filter_map(|s| if let Action::Compare(spec) = &s.action { Some(spec) } else { None }).last();
             let Some(spec) = spec else {
-                return Err(Error::Blocked { reason: format!("step {} needs a check that the run does not have", step.key) });
+                return Err(Error::NoCheck { step: step.key.clone() });
             };
             let outcome = check(work, session, spec, step.key.phase, None).await?;
             if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
@@ -135,18 +132,11 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
             let quiet = step.needs.iter().find_map(|g| if let Gate::Quiet { quiet } = g { Some(*quiet) } else { None });
             await_quiet(work, session, quiet.unwrap_or_default()).await
         }
-        GuardFailed::Dependants(names) => Err(Error::Blocked {
-            reason: format!(
-                "the old column cannot be dropped, because these objects depend on it: {}; move or drop them, then run again",
-                names.join(", ")
-            ),
-        }),
+        GuardFailed::Dependants(names) => Err(Error::Dependants { names }),
         GuardFailed::NotWaitedFor(gate) => {
             Err(Error::Step { step: step.key.clone(), error: format!("it is not so that {gate}") })
         }
-        GuardFailed::WrittenThroughNew => Err(Error::Blocked {
-            reason: "applications write to the new column, and such a value may have no way back; stop the new release, then roll back again".to_owned(),
-        }),
+        GuardFailed::WrittenThroughNew => Err(Error::WrittenMeanwhile),
     }
 }
 
@@ -154,7 +144,7 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
 /// still there.
 ///
 /// # Errors
-/// [`Error::Blocked`] when a write was seen.
+/// [`NotYet::Quiet`] when a write was seen.
 pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Duration) -> Result<(), Error> {
     let mut first = None;
     loop {
@@ -167,28 +157,18 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
         }
         let before = *first.get_or_insert(counts.old);
         if counts.old > before {
-            return Err(Error::Blocked {
-                reason: format!(
-                    "the old column is still written: {} time(s) while crossfade waited for {} without a write ({} since the run began); stop the releases that write it, then run again",
-                    counts.old - before,
-                    humantime::format_duration(quiet),
-                    counts.old
-                ),
-            });
+            return Err(Error::NotYet(NotYet::Quiet { quiet, writes: counts.old - before, total: counts.old }));
         }
         #[expect(clippy::cast_precision_loss, reason = "seconds of a wait")]
-        work.emit(Event::Waiting {
-            reason: "the old column must not be written for a while".to_owned(),
-            seconds: Some(missing as f64),
-        });
-        sleep(work, Duration::from_millis(500)).await?;
+        work.emit(Event::Waiting { wait: Wait::Quiet, seconds: Some(missing as f64) });
+        work.sleep(Duration::from_millis(500)).await?;
     }
 }
 
 /// Waits until the step before `step` has been done for `grace`.
 ///
 /// # Errors
-/// [`Error::Blocked`] when that is more than a minute away.
+/// [`NotYet::Grace`] when that is more than a minute away.
 pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, grace: Duration) -> Result<(), Error> {
     loop {
         let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
@@ -199,28 +179,10 @@ pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step,
         let passed = (now - since).to_std().unwrap_or_default();
         let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
         if missing > SHORT_WAIT {
-            let until = now + missing;
-            return Err(Error::Blocked {
-                reason: format!(
-                    "the old column is retired and in sync; it is kept until {} ({} to go). Run again then; until then, `crossfade rollback` can restore it",
-                    until.format("%Y-%m-%d %H:%M UTC"),
-                    humantime::format_duration(Duration::from_secs(missing.as_secs()))
-                ),
-            });
+            return Err(Error::NotYet(NotYet::Grace { until: now + missing, left: missing }));
         }
-        work.emit(Event::Waiting {
-            reason: "the retired column is kept for its grace period".to_owned(),
-            seconds: Some(missing.as_secs_f64()),
-        });
-        sleep(work, missing.min(Duration::from_millis(500))).await?;
-    }
-}
-
-/// Sleeps unless told to stop.
-pub(super) async fn sleep(work: &Work, duration: Duration) -> Result<(), Error> {
-    tokio::select! {
-        () = tokio::time::sleep(duration) => Ok(()),
-        () = work.stop.cancelled() => Err(Error::Interrupted),
+        work.emit(Event::Waiting { wait: Wait::Grace, seconds: Some(missing.as_secs_f64()) });
+        work.sleep(missing.min(Duration::from_millis(500))).await?;
     }
 }
 
@@ -242,7 +204,8 @@ pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r Compar
     };
     let mut steps = phase.into_iter().flat_map(|phase| run.program.steps_of(phase));
     let spec = steps.find_map(|step| if let Action::Compare(spec) = &step.action { Some(spec) } else { None });
-    spec.ok_or_else(|| Error::Blocked {
-        reason: format!("run {} does not have both columns now, so there is nothing to compare", run.name()),
+    spec.ok_or_else(|| Error::NothingToCompare {
+        name: run.name().clone(),
+        yet_to_come: !state.is_over() && !done(Phase::Contract, What::Drop),
     })
 }

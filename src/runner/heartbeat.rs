@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-use super::Work;
+use crate::engine::Work;
 use crate::ledger::{LeaseError, lease_time};
 use crate::pg;
 
@@ -30,8 +31,10 @@ impl Drop for Heartbeat {
 /// Starts the heartbeat of `work` on `connection`.
 pub(super) fn start(work: Work, connection: sqlx::PgConnection) -> Heartbeat {
     let lost = CancellationToken::new();
-    let (pulse, beating) = (work.pulse.clone(), beat(work, connection, lost.clone()));
-    let task = tokio::spawn(async move { pulse.beating("the heartbeat", beating).await });
+    let (pulse, span) = (work.pulse.clone(), work.span());
+    let beating = beat(work, connection, lost.clone());
+    let beating = async move { pulse.beating("the heartbeat", beating).await };
+    let task = tokio::spawn(beating.instrument(span));
     Heartbeat { task, lost }
 }
 

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::PgConnection;
+use tracing::Instrument as _;
 
-use super::{Error, Tool, Work, heartbeat, session};
-use crate::engine::fill;
-use crate::event::Event;
+use super::{Error, NoJoin, Tool, heartbeat, session};
+use crate::engine::{self, Work, fill};
+use crate::event::{Event, Wait};
 use crate::ledger::{Lease, LeaseError, LedgerError, Run};
 use crate::pg::ErrorClass;
 use crate::plan::Plan;
-use crate::run::{Action, Mode, Phase, State, Step};
+use crate::run::{Action, Mode, Phase, Standing, State, Step};
 
 /// The interval for checking whether the backfill has begun.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -24,22 +25,24 @@ pub struct Joined {
     /// The phase the run is in now.
     pub phase: Phase,
     /// Its state in the log.
-    pub state: String,
+    pub state: Standing,
     /// Rows filled in windows that were this process's own in the end; 0 when the backfill had been done before.
     pub rows: i64,
 }
 
 /// What the state of a run means for a process that wants to join its backfill.
 #[derive(Debug, PartialEq)]
-enum Standing<'r> {
+enum Chance<'r> {
     /// Now is the time.
     Filling(&'r Step),
     /// Not yet, and why.
-    Wait(String),
+    Wait(Wait),
     /// The backfill is over.
     Past,
-    /// It cannot be joined now, and why.
-    Never(String),
+    /// Somebody paused it.
+    Paused,
+    /// It cannot be joined as things stand, and why.
+    Never(NoJoin),
 }
 
 /// Why a process has stopped filling rows.
@@ -56,8 +59,8 @@ impl Tool {
     /// May be cancelled by the tool's token. A process that was taken for dead joins again once it finds out.
     ///
     /// # Errors
-    /// [`Error::Blocked`] when the run is paused, failed, drifted, being rolled back or rolled back; those of
-    /// [`fill::run`], but for a lost lease.
+    /// [`Error::Paused`]; [`Error::CannotJoin`] when the run failed, drifted, is being rolled back or was rolled back; those
+    /// of [`fill::run`], but for a lost lease.
     pub async fn join(&self, plan: &Plan) -> Result<Joined, Error> {
         let run = self.find(plan.name.as_str()).await?;
         session::refuse_pooler(&self.connector).await?;
@@ -74,20 +77,17 @@ impl Tool {
             if !state.is_over() && run.fingerprint != crate::plan::fingerprint(plan) {
                 return Err(Error::PlanEdited { name: run.name().to_string() });
             }
-            let joined = |rows| Joined {
-                name: run.name().to_string(),
-                phase: state.phase,
-                state: state.word().to_owned(),
-                rows,
-            };
-            match standing(&run, &state, waited) {
-                Standing::Past => return Ok(joined(rows)),
-                Standing::Never(reason) => return Err(Error::Blocked { reason }),
-                Standing::Wait(reason) => {
-                    (self.sink)(Event::Waiting { reason, seconds: None });
+            let joined =
+                |rows| Joined { name: run.name().to_string(), phase: state.phase, state: state.standing(), rows };
+            match chance(&run, &state, waited) {
+                Chance::Past => return Ok(joined(rows)),
+                Chance::Paused => return Err(Error::Paused { name: run.name().clone() }),
+                Chance::Never(why) => return Err(Error::CannotJoin { why }),
+                Chance::Wait(wait) => {
+                    (self.sink)(Event::Waiting { wait, seconds: None });
                     self.sleep(LOOK_AGAIN).await?;
                 }
-                Standing::Filling(step) => match self.fill_beside_others(&run, step, &mut rows).await {
+                Chance::Filling(step) => match self.fill_beside_others(&run, step, &mut rows).await {
                     Ok(Ended::Covered) => return Ok(joined(rows)),
                     Ok(Ended::Revoked) => {}
                     Err(error) if matches!(error.class(), ErrorClass::Connection | ErrorClass::Contention) => {
@@ -121,15 +121,16 @@ impl Tool {
         work.emit(Event::Joined { name: run.name().to_string() });
         work.emit(Event::PhaseStarted { phase: step.key.phase });
         let beat = heartbeat::start(work.clone(), connection);
+        let fill = fill::run(&work, spec).instrument(Work::step_span(&step.key)).instrument(work.span());
         let ended = tokio::select! {
-            result = fill::run(&work, spec) => result.map(|()| Ended::Covered),
+            result = fill => result.map(|()| Ended::Covered),
             () = beat.lost.cancelled() => Ok(Ended::Revoked),
         };
         drop(beat);
         *rows += self.leave(run, lease).await;
         match ended {
-            Err(Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. }))) => Ok(Ended::Revoked),
-            other => other,
+            Err(engine::Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. }))) => Ok(Ended::Revoked),
+            other => Ok(other?),
         }
     }
 
@@ -159,31 +160,24 @@ impl Tool {
 }
 
 /// Returns what to do about a run in this state; `waited` says whether we have waited for it already, or worked on it: then
-/// it waits for the end of a pause.
-fn standing<'r>(run: &'r Run, state: &State, waited: bool) -> Standing<'r> {
+/// a pause is sat out.
+fn chance<'r>(run: &'r Run, state: &State, waited: bool) -> Chance<'r> {
     let (name, program) = (run.name(), &run.program);
+    let named = || name.clone();
     let Some(step) = program.steps.iter().find(|step| matches!(step.action, Action::Fill(_))) else {
-        return Standing::Never(format!("run {name} has no backfill"));
+        return Chance::Never(NoJoin::NoBackfill { name: named() });
     };
-    let error = || state.error.as_deref().unwrap_or("see crossfade history");
+    let error = || state.error.clone().unwrap_or_else(|| "see crossfade history".to_owned());
     match state.mode {
-        Mode::RolledBack => Standing::Never(format!("run {name} was rolled back: there is no backfill to join")),
-        Mode::Undoing(Some(phase)) => Standing::Wait(format!("run {name} is being rolled back to the end of {phase}")),
-        Mode::Undoing(None) => {
-            Standing::Never(format!("run {name} is being rolled back: there is no backfill to join"))
-        }
-        _ if state.done.contains(&step.key) => Standing::Past,
-        Mode::Done => Standing::Past,
-        Mode::Failed => Standing::Never(format!("run {name} failed: {}", error())),
-        Mode::Drifted => {
-            Standing::Never(format!("the database is not in the state that run {name} expects: {}", error()))
-        }
-        Mode::New | Mode::Forward if state.paused && !waited => {
-            Standing::Never(format!("run {name} is paused; to continue: crossfade resume {name}"))
-        }
-        Mode::New | Mode::Forward if state.is_filling(program) => Standing::Filling(step),
-        Mode::New | Mode::Forward => {
-            Standing::Wait(format!("run {name} is in {}; its backfill has not begun", state.phase))
-        }
+        Mode::RolledBack => Chance::Never(NoJoin::RolledBack { name: named() }),
+        Mode::Undoing(Some(to)) => Chance::Wait(Wait::Rollback { name: named(), to }),
+        Mode::Undoing(None) => Chance::Never(NoJoin::RollingBack { name: named() }),
+        _ if state.done.contains(&step.key) => Chance::Past,
+        Mode::Done => Chance::Past,
+        Mode::Failed => Chance::Never(NoJoin::Failed { name: named(), error: error() }),
+        Mode::Drifted => Chance::Never(NoJoin::Drifted { name: named(), error: error() }),
+        Mode::New | Mode::Forward if state.paused && !waited => Chance::Paused,
+        Mode::New | Mode::Forward if state.is_filling(program) => Chance::Filling(step),
+        Mode::New | Mode::Forward => Chance::Wait(Wait::Backfill { name: named(), phase: state.phase }),
     }
 }

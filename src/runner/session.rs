@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{Error, Work};
+use super::Error;
+use crate::engine::Work;
 use crate::event::Event;
 use crate::pg::{self, Connector, ErrorClass};
 
@@ -48,11 +49,7 @@ impl Session {
                 Err(error) => last = pg::describe(&error),
             }
         }
-        Err(Error::Blocked {
-            reason: format!(
-                "the server has been unreachable for a minute ({last}); run again when it is back, nothing is lost"
-            ),
-        })
+        Err(Error::Unreachable { last })
     }
 }
 
@@ -61,7 +58,7 @@ impl Session {
 /// transaction, two clients of a pooler can be seen on one backend, or one client on two.
 ///
 /// # Errors
-/// [`Error::Blocked`] when there is a pooler.
+/// [`Error::Pooler`] when there is a pooler.
 pub(super) async fn refuse_pooler(connector: &Connector) -> Result<(), Error> {
     let mut first = connector.connect("probe").await?;
     let mut second = connector.connect("probe").await?;
@@ -71,9 +68,7 @@ pub(super) async fn refuse_pooler(connector: &Connector) -> Result<(), Error> {
     let after = pg::backend_pid(&mut first).await?;
     pg::rollback(&mut second).await;
     if before == other || before != after {
-        return Err(Error::Blocked {
-            reason: "this connection goes through a transaction pooler; give crossfade a direct connection to PostgreSQL (applications can keep the pooler)".to_owned(),
-        });
+        return Err(Error::Pooler);
     }
     Ok(())
 }

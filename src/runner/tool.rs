@@ -1,28 +1,29 @@
 //! What a program can ask of crossfade: the same calls that the command line makes.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::forward::Until;
 use super::heartbeat::{self, Heartbeat};
 use super::preview::Preview;
-use super::status::Status;
-use super::work::CHECK_CONNECTIONS;
-use super::{Error, Work, forward, gate, preview, session, status, undo};
-use crate::engine::compare;
+
+use super::{Error, NotYet, forward, gate, preview, session, undo};
+use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
 use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::run::{Entry, Mode, Outcome, Phase, Program, Side};
+use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, WaitingFor};
 
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
 pub struct Tool {
     pub(super) connector: Connector,
-    pub(super) ledger: Ledger,
+    pub(crate) ledger: Ledger,
     pub(super) actor: String,
     pub(super) sink: EventSink,
     pub(super) stop: CancellationToken,
@@ -37,11 +38,11 @@ pub struct Finish {
     /// The phase the run is in now.
     pub phase: Phase,
     /// Its state now.
-    pub state: String,
+    pub state: Standing,
     /// The phases that this call finished.
-    pub did: Vec<String>,
-    /// What the run waits for, if it has not ended.
-    pub waiting_for: Option<String>,
+    pub did: Vec<Phase>,
+    /// What the run waits for, if it is not over.
+    pub waiting_for: Option<WaitingFor>,
 }
 
 impl Tool {
@@ -63,7 +64,7 @@ impl Tool {
         self.pulse.clone()
     }
 
-    async fn connect(&self) -> Result<sqlx::PgConnection, Error> {
+    pub(crate) async fn connect(&self) -> Result<sqlx::PgConnection, Error> {
         Ok(self.connector.connect("control").await?)
     }
 
@@ -115,7 +116,7 @@ impl Tool {
         let run = self.ledger.log().find(&mut connection, name).await?;
         let state = self.ledger.log().state(&mut connection, &run).await?;
         if state.is_over() {
-            return Ok(format!("nothing: the run is {}", state.word()));
+            return Ok(format!("nothing: the run is {}", state.standing()));
         }
         let steps: Vec<_> = run
             .program
@@ -136,16 +137,6 @@ impl Tool {
         Ok(self.ledger.log().names(&mut connection).await?)
     }
 
-    /// Returns the state of the run. Changes nothing.
-    ///
-    /// # Errors
-    /// The ledger's.
-    pub async fn status(&self, name: &str) -> Result<Status, Error> {
-        let mut connection = self.connect().await?;
-        let run = self.ledger.log().find(&mut connection, name).await?;
-        status::read(&self.ledger, &mut connection, &run).await
-    }
-
     /// Returns the log of the run, oldest first.
     ///
     /// # Errors
@@ -159,7 +150,7 @@ impl Tool {
     /// Compares all rows and records the result; first repairs those that differ, if told which side wins.
     ///
     /// # Errors
-    /// [`Error::Blocked`] when the run does not have both columns; a mismatch is a result, not an error.
+    /// [`Error::NothingToCompare`] when the run has not got both columns; a mismatch is a result, not an error.
     pub async fn verify(&self, name: &str, repair: Option<Side>) -> Result<Outcome, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
@@ -167,18 +158,16 @@ impl Tool {
         let spec = gate::current_spec(&run, &state)?.clone();
         if let Some(winner) = repair {
             if !run.program.fills().all(|(step, _)| state.is_done(&step.key)) {
-                let reason =
-                    format!("the backfill of run {name} is not done: rows that it has yet to fill need no repair");
-                return Err(Error::Blocked { reason });
+                return Err(Error::NotFilledYet { name: run.name().clone() });
             }
-            let (work, beat) = self.work(run.clone()).await?;
-            let repaired = compare::repair(&work, &spec, winner).await;
+            let (work, beat) = self.work(run.clone(), false).await?;
+            let repaired = compare::repair(&work, &spec, winner).instrument(work.span()).await;
             drop(beat);
             let rows = match repaired {
                 Ok(rows) => rows,
                 Err(error) => {
                     self.give_back(&work).await;
-                    return Err(error);
+                    return Err(error.into());
                 }
             };
             let entry = Entry::Repaired { winner, rows };
@@ -243,17 +232,19 @@ impl Tool {
     /// Changes live settings of the run; a running backfill adopts them before its next batch.
     ///
     /// # Errors
-    /// [`Error::Blocked`] naming the setting that does not exist or the value that it cannot take.
+    /// [`Error::Misconfigured`] naming the setting that does not exist or the value that it cannot take.
     pub async fn tune(&self, name: &str, settings: &[(String, String)]) -> Result<(), Error> {
         for (key, value) in settings {
-            crate::plan::settings::check(key, value)
-                .map_err(|wrong| Error::Blocked { reason: format!("{wrong}; {}", wrong.help) })?;
+            crate::plan::settings::check(key, value).map_err(|wrong| Error::Misconfigured {
+                key: key.clone(),
+                reason: format!("{wrong}; {}", wrong.help),
+            })?;
         }
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
         if run.plan.throttle.probe.is_none() && settings.iter().any(|(key, value)| key == "probe" && value != "off") {
             let reason = format!("the plan of run {name} has no probe query, so there is nothing to limit");
-            return Err(Error::Blocked { reason });
+            return Err(Error::Misconfigured { key: "probe".to_owned(), reason });
         }
         let entry = |(key, value): &(String, String)| Entry::Tuned { key: key.clone(), value: value.clone() };
         let entries: Vec<_> = settings.iter().map(entry).collect();
@@ -264,12 +255,12 @@ impl Tool {
     /// Rolls the run back to the end of `to`, or to before it began. No write made through either column is lost.
     ///
     /// # Errors
-    /// [`Error::Blocked`] past a point of no return, or when a value has no way back.
+    /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back.
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
-        let (work, beat) = self.work(run).await?;
+        let (work, beat) = self.work(run, false).await?;
         let result = tokio::select! {
-            result = undo::back(&work, to) => result,
+            result = undo::back(&work, to).instrument(work.span()) => result,
             () = beat.lost.cancelled() => Err(lost()),
         };
         drop(beat);
@@ -338,26 +329,20 @@ impl Tool {
                 None => false,
             };
             if !done {
-                let reason = format!("plan {} requires plan {required}, which is not done in this database", plan.name);
-                return Err(Error::Blocked { reason });
+                return Err(Error::NotYet(NotYet::Plans { plan: plan.name.clone(), required: required.clone() }));
             }
         }
         Ok(())
     }
 
-    /// Takes the lease of `run`, on the connection that will keep it: a lease whose session is gone is free.
-    async fn work(&self, run: Run) -> Result<(Work, Heartbeat), Error> {
+    /// Takes the lease of `run`, of which the log says whether it is `filling` rows, on the connection that keeps it: a lease whose session is gone is free.
+    async fn work(&self, run: Run, filling: bool) -> Result<(Work, Heartbeat), Error> {
         session::refuse_pooler(&self.connector).await?;
         let mut connection = self.connector.connect("heartbeat").await?;
         let lease = match self.ledger.leases().take(&mut connection, run.id, &self.actor).await {
             Ok(lease) => lease,
             Err(LeaseError::Held { holder, seconds }) => {
-                return Err(Error::Blocked {
-                    reason: format!(
-                        "{holder} is working on run {}; if that process is gone, its lease expires in {seconds:.0} s",
-                        run.name()
-                    ),
-                });
+                return Err(Error::Held { name: run.name().clone(), holder, seconds, filling });
             }
             Err(error) => return Err(error.into()),
         };
@@ -382,21 +367,13 @@ impl Tool {
             return self.finish(&run, &[]).await;
         }
         if state.paused {
-            let name = run.name();
-            return Err(Error::Blocked {
-                reason: format!("run {name} is paused; to continue: crossfade resume {name}"),
-            });
+            return Err(Error::Paused { name: run.name().clone() });
         }
         drop(connection);
         let filling = state.is_filling(&run.program);
-        let (work, beat) = self.work(run).await.map_err(|error| match error {
-            Error::Blocked { reason } if filling => {
-                Error::Blocked { reason: format!("{reason}. To help it fill rows: crossfade run PLAN --join") }
-            }
-            error => error,
-        })?;
+        let (work, beat) = self.work(run, filling).await?;
         let result = tokio::select! {
-            result = forward::forward(&work, until) => result,
+            result = forward::forward(&work, until).instrument(work.span()) => result,
             () = beat.lost.cancelled() => Err(lost()),
         };
         drop(beat);
@@ -418,15 +395,21 @@ impl Tool {
 
     async fn finish(&self, run: &Run, did: &[Phase]) -> Result<Finish, Error> {
         let mut connection = self.connect().await?;
-        let state = self.ledger.log().state(&mut connection, run).await?;
+        let log = self.ledger.log().entries(&mut connection, run.id).await?;
+        let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
         Ok(Finish {
             name: run.name().to_string(),
             phase: state.phase,
-            state: state.word().to_owned(),
-            did: did.iter().map(ToString::to_string).collect(),
-            waiting_for: status::waiting_for(run, &state),
+            state: state.standing(),
+            did: did.to_vec(),
+            waiting_for: WaitingFor::of(&run.program, &state, last_done(&log)),
         })
     }
+}
+
+/// Returns when the last step was done.
+pub(crate) fn last_done(log: &[LoggedEntry]) -> Option<DateTime<Utc>> {
+    log.iter().rev().find(|line| matches!(line.entry, Entry::StepDone { .. })).map(|line| line.at)
 }
 
 fn lost() -> Error {

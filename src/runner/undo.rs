@@ -1,9 +1,12 @@
 //! The way back. It goes forward in the log: every step undone is an entry, and a rollback that was killed continues.
 
+use tracing::Instrument as _;
+
 use super::ddl::{Ended, Job};
 use super::forward::note;
 use super::session::Session;
-use super::{Error, Work, concurrent, ddl, gate};
+use super::{Error, ddl, gate};
+use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
 use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
@@ -11,7 +14,7 @@ use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
 /// Rolls the run back to the end of `to`, or to before it began.
 ///
 /// # Errors
-/// [`Error::Blocked`] past a point of no return, or when a write made through the new column would be lost.
+/// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a write made through the new column would be lost.
 pub(super) async fn back(work: &Work, to: Option<Phase>) -> Result<(), Error> {
     let mut session = Session::open(&work.connector).await?;
     loop {
@@ -30,11 +33,7 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
         Mode::Undoing(other) if other == to => {}
         _ => {
             if let Some(to) = to.filter(|to| !program.is_before(*to, state.phase)) {
-                let reason = format!(
-                    "the run is in {}; it can go back to the end of an earlier phase, not of {to}",
-                    state.phase
-                );
-                return Err(Error::Blocked { reason });
+                return Err(Error::NotEarlier { phase: state.phase, to });
             }
             refuse_point_of_no_return(work, &state, to)?;
             refuse_loss(work, &state, to).await?;
@@ -47,7 +46,7 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
         }
         let state = work.ledger.log().state(&mut session.main, &work.run).await?;
         let Some(step) = state.next_undo(program, to) else { break };
-        let result = undo(work, session, step).await;
+        let result = undo(work, session, step).instrument(Work::step_span(&step.key)).await;
         if let Err(error) = result {
             if matches!(error, Error::Step { .. } | Error::Locked { .. }) {
                 note(work, session, Entry::StepFailed { step: step.key.clone(), error: error.to_string() }).await?;
@@ -83,11 +82,7 @@ async fn prove_nothing_only_new(work: &Work, spec: &crate::run::CompareSpec, pha
     let (outcome, _) = work.check(spec, phase).await?;
     let only_new = outcome.counts.only_new;
     if only_new > 0 {
-        return Err(Error::Blocked {
-            reason: format!(
-                "{only_new} row(s) have a value in the new column that has no way back, and a rollback would lose it; write the old column of those rows (the rows where it is empty), then roll back again"
-            ),
-        });
+        return Err(Error::WouldLose { rows: only_new });
     }
     if outcome.counts.different > 0 { Err(Error::Mismatch(outcome)) } else { Ok(()) }
 }
@@ -133,7 +128,8 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
                 }
             }
             Action::Concurrent { settings, statement, builds } => {
-                concurrent::run(work, session, &step.key, settings, statement, builds.as_ref()).await?;
+                let built = build_index::run(work, &mut session.watch, &step.key, settings, statement, builds.as_ref());
+                built.await?;
             }
             // Undo is made of statements only.
             Action::Fill(_) | Action::Compare(_) | Action::Await(_) => {}

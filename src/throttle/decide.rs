@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::Signal;
+use crate::run::{Level, RELEASE};
 
-/// The share of its limit to which a signal must fall before a hold is over, and above which the backfill slows down.
-pub(super) const RELEASE: f64 = 0.7;
 /// How old the value of a signal may be.
 pub(super) const STALE: Duration = Duration::from_secs(5);
 /// The slowest pace short of a hold.
@@ -93,6 +92,22 @@ impl Pace {
             Self::Run => 1.0,
             Self::Slow { factor, .. } => *factor,
             Self::Hold { .. } => 0.0,
+        }
+    }
+
+    /// Returns the signal that the backfill stands still for, if it does.
+    pub fn held_by(&self) -> Option<Level> {
+        match *self {
+            Self::Hold { signal, value, limit } => Some(Level { signal, value, limit }),
+            Self::Run | Self::Slow { .. } => None,
+        }
+    }
+
+    /// Returns the signal that the backfill goes slowly for, if it does.
+    pub fn slowed_by(&self) -> Option<Level> {
+        match *self {
+            Self::Slow { signal, value, limit, .. } => Some(Level { signal, value, limit }),
+            Self::Run | Self::Hold { .. } => None,
         }
     }
 

@@ -1,14 +1,11 @@
-//! Why the backfill stands still or is slow, in words, and for how long, added up by reason.
+//! Why the backfill stands still or goes slowly, and for how long it has done so, added up by reason.
 
 use std::time::Instant;
 
-use crate::run::{HoldDelta, PaceReport};
+use crate::run::{Cause, HoldDelta, PaceReport};
 
-use super::decide::{Pace, RELEASE};
+use super::decide::Pace;
 use super::{Signal, Signals, Value};
-
-/// The reason of time that the backfill stood still because somebody paused it.
-const PAUSED: &str = "paused";
 
 impl PaceReport {
     /// Returns what the signals and the pace that they led to look like.
@@ -16,42 +13,9 @@ impl PaceReport {
         let latency = signals.get(Signal::GoalLatency).map(|reading| reading.value);
         Self {
             speed: if paused { 0.0 } else { pace.speed() },
-            slowed_by: matches!(pace, Pace::Slow { .. }).then(|| pace.reason()).flatten(),
+            slowed_by: pace.slowed_by(),
             latency_seconds: latency.and_then(|value| if let Value::Known(value) = value { Some(value) } else { None }),
             goal_latency_seconds: goal,
-        }
-    }
-}
-
-impl Pace {
-    /// Returns why the backfill does not run at full speed, with value and limit; `None` when it does.
-    pub fn reason(&self) -> Option<String> {
-        match *self {
-            Self::Run => None,
-            Self::Slow { signal, value, limit, .. } => {
-                let value = value.map_or_else(|| "not known yet".to_owned(), |value| signal.format(value));
-                Some(format!("{} is {value}, to stay below {}", signal.name(), signal.format(limit)))
-            }
-            Self::Hold { signal: Signal::Wraparound, value: Some(value), .. } => {
-                let value = Signal::Wraparound.format(value);
-                Some(format!("an autovacuum to prevent wraparound has been running on the table for {value}"))
-            }
-            Self::Hold { signal, value: None, limit } => {
-                Some(format!("{} is not known (its limit is {})", signal.name(), signal.format(limit)))
-            }
-            Self::Hold { signal, value: Some(value), limit } => {
-                let name = signal.name();
-                let shown = signal.format(value);
-                Some(if value > limit {
-                    format!("{name} is {shown}, above {}", signal.format(limit))
-                } else {
-                    format!(
-                        "{name} is {shown}, and was above {}: waiting for {}",
-                        signal.format(limit),
-                        signal.format(limit * RELEASE)
-                    )
-                })
-            }
         }
     }
 }
@@ -66,7 +30,7 @@ pub(crate) struct Holds {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reason {
-    signal: &'static str,
+    signal: Cause,
     /// Whether the backfill stands still, and does not just go slowly.
     still: bool,
 }
@@ -85,13 +49,13 @@ impl Holds {
             *(if reason.still { &mut delta.seconds } else { &mut delta.slowed_seconds }) += seconds;
         }
         let (reason, worst) = match *pace {
-            _ if paused => (Some(Reason { signal: PAUSED, still: true }), None),
+            _ if paused => (Some(Reason { signal: Cause::Paused, still: true }), None),
             Pace::Run => (None, None),
             Pace::Slow { signal, value, limit, .. } => {
-                (Some(Reason { signal: signal.name(), still: false }), value.map(|value| (value, limit)))
+                (Some(Reason { signal: Cause::Signal(signal), still: false }), value.map(|value| (value, limit)))
             }
             Pace::Hold { signal, value, limit } => {
-                (Some(Reason { signal: signal.name(), still: true }), value.map(|value| (value, limit)))
+                (Some(Reason { signal: Cause::Signal(signal), still: true }), value.map(|value| (value, limit)))
             }
         };
         if let Some(reason) = reason {
@@ -107,7 +71,7 @@ impl Holds {
         before.is_some_and(|reason| reason.still) && before != reason
     }
 
-    fn of(&mut self, signal: &'static str) -> &mut HoldDelta {
+    fn of(&mut self, signal: Cause) -> &mut HoldDelta {
         let at = self.deltas.iter().position(|delta| delta.signal == signal).unwrap_or_else(|| {
             self.deltas.push(HoldDelta {
                 signal,
@@ -155,7 +119,7 @@ mod tests {
         assert!(at(11, false, lag(Some(12.0))));
         assert!(at(12, false, Pace::Run));
         let lag = HoldDelta {
-            signal: "replica_lag",
+            signal: Cause::Signal(Signal::ReplicaLag),
             times: 2,
             seconds: 6.0,
             slowed_seconds: 3.0,
@@ -163,26 +127,10 @@ mod tests {
             limit: Some(10.0),
         };
         let paused =
-            HoldDelta { signal: "paused", times: 1, seconds: 1.0, slowed_seconds: 0.0, worst: None, limit: None };
+            HoldDelta { signal: Cause::Paused, times: 1, seconds: 1.0, slowed_seconds: 0.0, worst: None, limit: None };
         assert_eq!(holds.sums(), [lag, paused]);
         holds.forget();
         holds.at(start + Duration::from_secs(20), false, &Pace::Run);
         assert_eq!(holds.sums(), []);
-    }
-
-    #[test]
-    fn every_reason_is_a_sentence() {
-        let lag = |value| Pace::Hold { signal: Signal::ReplicaLag, value, limit: 10.0 }.reason().unwrap();
-        assert_eq!(lag(Some(12.34)), "replica_lag is 12.3 s, above 10.0 s");
-        assert_eq!(lag(Some(8.5)), "replica_lag is 8.5 s, and was above 10.0 s: waiting for 7.0 s");
-        assert_eq!(lag(None), "replica_lag is not known (its limit is 10.0 s)");
-        let vacuum = Pace::Hold { signal: Signal::Wraparound, value: Some(75.0), limit: 0.0 };
-        assert_eq!(
-            vacuum.reason().unwrap(),
-            "an autovacuum to prevent wraparound has been running on the table for 75.0 s"
-        );
-        let slow = Pace::Slow { signal: Signal::GoalLatency, value: Some(0.0062), limit: 0.005, factor: 0.4 };
-        assert_eq!(slow.reason().unwrap(), "goal_latency is 6.2 ms, to stay below 5.0 ms");
-        assert_eq!(Pace::Run.reason(), None);
     }
 }

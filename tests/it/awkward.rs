@@ -206,7 +206,7 @@ async fn ends_like_alter(server: &Server, shape: &Shape) {
     assert!(kept >= *hot && after / before <= *growth, "{what}");
 
     let finish = tool.run(&plan, &text, None).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-    assert_eq!(finish.state, "done", "{name}");
+    assert_eq!(finish.state, crossfade::run::Standing::Done, "{name}");
     assert_eq!(contents(&ours).await, contents(&twin).await, "{name}");
     assert_eq!(ours.schema().await, twin.schema().await, "{name}");
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crossfade::testkit::fleet;
 
 use crossfade::plan::Plan;
-use crossfade::run::Phase;
-use crossfade::runner::Error;
+use crossfade::run::{Phase, WaitingFor};
+use crossfade::runner::{Error, NotYet};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::{Cli, Database, PgBouncer, Proxy, own_server, server, tool, wait_for};
@@ -60,7 +60,7 @@ async fn cut_connections_are_opened_again() {
         .await;
     }
     let finish = running.await.unwrap().unwrap_or_else(|error| panic!("{error:?}"));
-    assert_eq!(finish.state, "done");
+    assert_eq!(finish.state, crossfade::run::Standing::Done);
     assert_eq!(database.scalar::<i64>("SELECT count(*) FROM vehicles WHERE vehicle_status IS NULL").await, 0);
 }
 
@@ -76,7 +76,7 @@ async fn a_server_that_crashes_in_mid_run_is_waited_for() {
     in_backfill(&database).await;
     tokio::task::block_in_place(|| own.restart()).unwrap();
     let finish = running.await.unwrap().unwrap_or_else(|error| panic!("{error:?}"));
-    assert_eq!(finish.state, "done");
+    assert_eq!(finish.state, crossfade::run::Standing::Done);
     assert_eq!(database.scalar::<i64>("SELECT count(*) FROM vehicles WHERE vehicle_status IS NULL").await, 0);
 }
 
@@ -165,10 +165,10 @@ async fn a_change_behind_our_back_is_drift_and_is_named() {
         let error = tool.run(&plan, &text, None).await.unwrap_err();
         assert!(matches!(error, Error::Drifted { .. }), "{damage}: {error:?}");
         assert!(error.to_string().contains(named), "{damage}: {error}");
-        assert_eq!(tool.status("vehicle-status").await.unwrap().state, "drifted");
+        assert_eq!(tool.status("vehicle-status").await.unwrap().state, crossfade::run::Standing::Drifted);
         database.execute(mend).await;
         let finish = tool.run(&plan, &text, None).await.unwrap_or_else(|error| panic!("{damage}: {error:?}"));
-        assert_eq!(finish.state, "done");
+        assert_eq!(finish.state, crossfade::run::Standing::Done);
     }
 }
 
@@ -216,7 +216,7 @@ async fn a_check_that_was_voided_is_made_again_before_the_column_goes() {
     let outcome = tool.verify("vehicle-status", Some(crossfade::run::Side::Old)).await.unwrap();
     assert_eq!(outcome.counts.mismatches(), 0);
     let finish = tool.run(&plan, &text, None).await.unwrap();
-    assert_eq!(finish.state, "done");
+    assert_eq!(finish.state, crossfade::run::Standing::Done);
     assert_eq!(database.scalar::<i64>("SELECT count(*) FROM vehicles WHERE vehicle_status = 'planted'").await, 0);
 }
 
@@ -242,7 +242,7 @@ async fn a_rollback_that_would_lose_a_write_is_refused() {
     // Writing the old column gives the value a home, and the rollback goes on.
     database.execute("UPDATE vehicles SET license_plate = 'NEW-1' WHERE id = 3").await;
     let finish = tool.rollback("one-way", None).await.unwrap();
-    assert_eq!(finish.state, "rolled_back");
+    assert_eq!(finish.state, crossfade::run::Standing::RolledBack);
     assert_eq!(database.scalar::<String>("SELECT license_plate FROM vehicles WHERE id = 3").await, "NEW-1");
     assert_eq!(database.schema().await, before);
 }
@@ -272,7 +272,7 @@ async fn going_back_some_phases_and_forward_again() {
     tool.rollback("vehicle-status", None).await.unwrap();
     assert_eq!(database.schema().await, before);
     let finish = tool.run(&plan, &text, None).await.unwrap();
-    assert_eq!(finish.state, "done");
+    assert_eq!(finish.state, crossfade::run::Standing::Done);
     let error = tool.rollback("vehicle-status", None).await.unwrap_err().to_string();
     assert!(error.contains("contract.drop"), "{error}");
 }
@@ -294,15 +294,15 @@ async fn an_old_release_that_still_writes_keeps_its_column() {
         }
     });
     let error = tool.run(&plan, &text, None).await.unwrap_err();
-    assert!(matches!(error, Error::Blocked { .. }), "{error:?}");
+    assert!(matches!(error, Error::NotYet(NotYet::Quiet { writes: 1.., .. })), "{error:?}");
     assert!(error.to_string().contains("the old column is still written"), "{error}");
     let status = tool.status("vehicle-status").await.unwrap();
     assert_eq!((status.phase, status.old_quiet_seconds), (Phase::Switch, Some(0)));
-    assert!(status.waiting_for.unwrap().contains("3s without a write to the old column"));
+    assert_eq!(status.waiting_for, Some(WaitingFor::Quiet { quiet_seconds: 3.0 }));
     writer.abort();
     let _ = writer.await;
     let finish = tool.run(&plan, &text, None).await.unwrap();
-    assert_eq!(finish.state, "done");
+    assert_eq!(finish.state, crossfade::run::Standing::Done);
     assert!(tool.status("vehicle-status").await.unwrap().old_column_writes > 0);
 }
 
@@ -315,7 +315,7 @@ async fn during_the_grace_period_the_old_column_is_kept_in_sync_and_can_come_bac
     let (plan, text) = plan(&[("grace: 0s", "grace: 1h")]);
     let tool = tool(&database.url);
     let error = tool.run(&plan, &text, None).await.unwrap_err();
-    assert!(matches!(error, Error::Blocked { .. }), "{error:?}");
+    assert!(matches!(error, Error::NotYet(NotYet::Grace { .. })), "{error:?}");
     assert!(error.to_string().contains("59m") && error.to_string().contains("UTC"), "{error}");
     // The application sees the end state, by name, but for the retired column.
     database
@@ -324,7 +324,7 @@ async fn during_the_grace_period_the_old_column_is_kept_in_sync_and_can_come_bac
     let outcome = tool.verify("vehicle-status", None).await.unwrap();
     assert_eq!((outcome.counts.rows, outcome.counts.mismatches()), (301, 0));
     let finish = tool.rollback("vehicle-status", None).await.unwrap();
-    assert_eq!(finish.state, "rolled_back");
+    assert_eq!(finish.state, crossfade::run::Standing::RolledBack);
     assert_eq!(database.schema().await, before);
     let values: String =
         database.scalar("SELECT string_agg(status, ',' ORDER BY id) FROM vehicles WHERE id = 5 OR vin = 'grace'").await;
@@ -336,7 +336,7 @@ async fn during_the_grace_period_the_old_column_is_kept_in_sync_and_can_come_bac
         text.replace("grace: 1h", "grace: 2s"),
     );
     let finish = tool.run(&plan, &text, None).await.unwrap();
-    assert_eq!(finish.state, "done");
+    assert_eq!(finish.state, crossfade::run::Standing::Done);
     let waited = "SELECT EXTRACT(EPOCH FROM max(at) FILTER (WHERE entry ->> 'step' = 'contract.grace') - max(at) FILTER (WHERE entry ->> 'step' = 'contract.retire'))::float8
                   FROM crossfade.event WHERE run_id = (SELECT max(id) FROM crossfade.run)";
     assert!(database.scalar::<f64>(waited).await >= 2.0);

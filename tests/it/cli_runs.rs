@@ -175,6 +175,17 @@ async fn ctrl_c_finishes_the_batch_and_the_same_command_goes_on() {
     assert_eq!(output.stdout.matches("stopped by a signal").count(), 2, "{}", output.stdout);
 }
 
+/// What is logged says of which run, step and batch it is.
+#[tokio::test]
+async fn the_log_has_spans() {
+    let database = fleet_of(500).await;
+    let output = Cli::new(&database.url).args(["run", PLAN, "-vvv"]).run().await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let batch = output.stderr.lines().find(|line| line.contains("filled rows=")).unwrap();
+    let spans = "run{plan=vehicle-status run_id=1}:step{key=backfill.rows phase=backfill}:batch{from=0 to=";
+    assert!(batch.contains(spans), "{batch}");
+}
+
 #[tokio::test]
 async fn a_plan_that_was_edited_is_exit_code_3_and_a_second_runner_5() {
     let database = fleet_of(5_000).await;

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use crossfade::change::compile;
 use crossfade::engine::compare;
 use crossfade::engine::fill;
-use crossfade::event::{Event, EventSink};
+use crossfade::engine::{Error, Work};
+use crossfade::event::{Event, EventSink, Wait};
 use crossfade::ledger::{LeaseError, Ledger, LedgerError, NewRun};
 use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
 use crossfade::plan::parse;
 use crossfade::pulse::Pulse;
-use crossfade::run::{Action, CompareSpec, FillSpec, Outcome, Phase, Side};
-use crossfade::runner::{Error, Work};
+use crossfade::run::{Action, CompareSpec, FillSpec, HeldBy, Level, Outcome, Phase, Side, Signal};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -224,7 +224,7 @@ async fn every_row_is_filled_under_writers() {
         let outcome = stage.check().await.unwrap();
         assert!(outcome.is_clean(), "{outcome:?}");
         assert_eq!(outcome.counts.rows, stage.database.scalar::<i64>("SELECT count(*) FROM vehicles").await);
-        assert!(stage.saw(|event| matches!(event, Event::Progress { phase: Phase::Backfill, rows_done, rows_total, .. } if *rows_done > 0 && rows_done == rows_total)));
+        assert!(stage.saw(|event| matches!(event, Event::Progress { phase: Phase::Backfill, progress } if progress.rows_done > 0 && progress.rows_done == progress.rows_total)));
         // A second call has nothing to do.
         let before = stage.rows_filled().await;
         stage.backfill().await.unwrap();
@@ -386,7 +386,7 @@ async fn settings_act_within_a_second() {
     assert_eq!(stage.rows_filled().await, before);
     let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
     let fill = stage.work.ledger.progress().fill(&mut connection, stage.work.run.id).await.unwrap().unwrap();
-    assert_eq!(fill.report.unwrap().held_by.as_deref(), Some("paused"));
+    assert_eq!(fill.report.unwrap().held_by, Some(HeldBy::Paused));
     stage.set("paused", "false").await;
     stage.set("max_rows_per_second", "off").await;
     wait_for("the end of the pause", second, async || stage.saw(|event| *event == Event::Unpaused)).await;
@@ -409,10 +409,10 @@ async fn it_holds_while_somebody_waits_for_its_locks() {
     let batch = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade backfill' AND wait_event = 'PgSleep' AND datname = current_database())";
     wait_for("the long batch", PATIENCE, async || stage.database.scalar::<bool>(batch).await).await;
     stage.database.execute("UPDATE vehicles SET filler = 'mine' WHERE id BETWEEN 14900 AND 14999").await;
-    let held = |event: &Event| matches!(event, Event::Hold { signal, limit, .. } if signal == "lock_wait" && limit == "100 ms");
+    let held = |event: &Event| matches!(event, Event::Hold(Level { signal: Signal::LockWait, limit: 0.1, .. }));
     assert!(stage.saw(held));
     tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
-    assert!(stage.saw(|event| matches!(event, Event::Released { signal, .. } if signal == "lock_wait")));
+    assert!(stage.saw(|event| matches!(event, Event::Released { signal: Signal::LockWait, .. })));
     assert_eq!(stage.unfilled().await, 0);
 }
 
@@ -427,7 +427,7 @@ async fn it_holds_while_a_replica_is_behind() {
     let running = stage.spawn_backfill();
     stage.in_the_middle().await;
     standby.execute("SELECT pg_wal_replay_pause()").await.unwrap();
-    let held = |event: &Event| matches!(event, Event::Hold { signal, limit, .. } if signal == "replica_lag" && limit == "1.0 s");
+    let held = |event: &Event| matches!(event, Event::Hold(Level { signal: Signal::ReplicaLag, limit: 1.0, .. }));
     wait_for("the hold", PATIENCE, async || stage.saw(held)).await;
     // The open batch may still end.
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -436,7 +436,8 @@ async fn it_holds_while_a_replica_is_behind() {
     assert_eq!(stage.rows_filled().await, rows);
     standby.execute("SELECT pg_wal_replay_resume()").await.unwrap();
     stage.set("max_rows_per_second", "off").await;
-    let released = |event: &Event| matches!(event, Event::Released { signal, seconds } if signal == "replica_lag" && *seconds > 2.0);
+    let released =
+        |event: &Event| matches!(event, Event::Released { signal: Signal::ReplicaLag, seconds } if *seconds > 2.0);
     wait_for("the release", PATIENCE, async || stage.saw(released)).await;
     tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     assert_eq!(stage.unfilled().await, 0);
@@ -671,7 +672,7 @@ async fn the_backfill_waits_for_a_long_transaction_when_the_plan_says_so() {
     let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut old).await.unwrap();
     let running = stage.spawn_backfill();
     let named = format!("session {pid} ");
-    let waits = |event: &Event| matches!(event, Event::Waiting { reason, .. } if reason.contains(&named));
+    let waits = |event: &Event| matches!(event, Event::Waiting { wait: Wait::Horizon { holder: Some(holder), .. }, .. } if holder.contains(&named));
     wait_for("the wait, with its reason", PATIENCE, async || stage.saw(waits)).await;
     // Once it waits, nothing is filled.
     let filled = stage.rows_filled().await;
@@ -889,6 +890,6 @@ async fn a_check_of_a_table_that_is_rewritten_counts_for_nothing() {
     stage.database.execute("VACUUM FULL readings").await;
     drop(rewritten);
     let error = check.await.unwrap().unwrap_err();
-    assert!(matches!(error, Error::Blocked { .. }), "{error}");
+    assert!(matches!(error, Error::Rewritten { .. }), "{error}");
     assert!(stage.check().await.unwrap().is_clean());
 }

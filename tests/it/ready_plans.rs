@@ -54,7 +54,7 @@ async fn ends_like_alter(version: &Version) {
         let mut quick = plan.clone();
         quick.contract.quiet = std::time::Duration::ZERO;
         let finish = tool(&ours.url).run(&quick, &text, None).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        assert_eq!(finish.state, "done", "{name}");
+        assert_eq!(finish.state, crossfade::run::Standing::Done, "{name}");
         assert_eq!(ours.schema().await, twin.schema().await, "{name} on {}", version.major);
         assert_eq!(contents(&mut ours_connection).await, contents(&mut twin_connection).await, "{name}");
         let left: i64 = ours
@@ -114,7 +114,7 @@ async fn under_traffic(version: &Version, name: &str, plan: &Plan, text: &str) {
     assert!(lost.is_empty(), "{name}: {lost:?}");
     assert!(report.statements > 1000, "{name}: only {} statements", report.statements);
     let status = tool.status(plan.name.as_str()).await.unwrap();
-    assert_eq!((status.state.as_str(), status.mismatches), ("done", Some(0)), "{name}");
+    assert_eq!((status.state, status.mismatches), (crossfade::run::Standing::Done, Some(0)), "{name}");
     assert!(status.old_column_writes > 0 && status.new_column_writes > 0, "{name}: {status:?}");
 
     let twin = Database::on(version).await;

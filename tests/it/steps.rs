@@ -95,7 +95,7 @@ async fn each_step_failed(version: &Version, file: &str) {
         stage.allow().await;
     }
     let finish = stage.tool.run(&stage.plan, &stage.text, None).await.unwrap();
-    assert_eq!(finish.state, "done");
+    assert_eq!(finish.state, crossfade::run::Standing::Done);
     stage.assert_done(version).await;
 }
 
@@ -127,7 +127,7 @@ async fn each_step_twice(version: &Version, file: &str) {
             let result = stage.tool.run(&stage.plan, &stage.text, None).await;
             match next {
                 Some(_) => assert!(result.unwrap_err().to_string().contains("refused by the test"), "{step}"),
-                None => assert_eq!(result.unwrap().state, "done"),
+                None => assert_eq!(result.unwrap().state, crossfade::run::Standing::Done),
             }
             if round == 0 {
                 // An operation that no crossfade does: the log is append-only.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use crossfade::event::{Event, EventSink};
 use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
-use crossfade::run::{HoldTime, Phase};
-use crossfade::runner::{Error, Finish, Status, Tool};
+use crossfade::run::{HoldTime, Level, Phase, Signal, WaitingFor};
+use crossfade::runner::{Error, Finish, Tool};
 use crossfade::testkit::server::Server;
+use crossfade::view::RunView;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -83,17 +84,17 @@ impl Stage {
         self.tool.tune("rename", &[(key.to_owned(), value.to_owned())]).await.unwrap();
     }
 
-    async fn status(&self) -> Status {
+    async fn status(&self) -> RunView {
         self.tool.status("rename").await.unwrap()
     }
 
     /// How often the signal has held the backfill.
     fn holds(&self, wanted: &str) -> usize {
-        self.count(|event| matches!(event, Event::Hold { signal, .. } if signal == wanted))
+        self.count(|event| matches!(event, Event::Hold(level) if level.signal.name() == wanted))
     }
 
     fn releases(&self, wanted: &str) -> usize {
-        self.count(|event| matches!(event, Event::Released { signal, .. } if signal == wanted))
+        self.count(|event| matches!(event, Event::Released { signal, .. } if signal.name() == wanted))
     }
 
     fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
@@ -116,7 +117,7 @@ impl Stage {
         let rows = self.rows_filled().await;
         let named = async || {
             let status = self.status().await;
-            let waits = status.waiting_for.is_some_and(|reason| reason.contains(signal));
+            let waits = matches!(status.waiting_for, Some(WaitingFor::Signal(level)) if level.signal.name() == signal);
             waits && status.pace.is_some_and(|pace| pace.speed <= 0.0)
         };
         wait_for("status to say why", SOON, named).await;
@@ -145,7 +146,7 @@ impl Stage {
 }
 
 fn cost<'a>(holds: &'a [HoldTime], signal: &str) -> &'a HoldTime {
-    holds.iter().find(|hold| hold.signal == signal).unwrap_or_else(|| panic!("{signal} is not in {holds:?}"))
+    holds.iter().find(|hold| hold.signal.name() == signal).unwrap_or_else(|| panic!("{signal} is not in {holds:?}"))
 }
 
 /// Runs one statement in a session of its own.
@@ -200,7 +201,7 @@ async fn a_slot_is_never_driven_to_where_the_server_gives_it_up() {
     let running = stage.in_the_middle().await;
     stage.database.execute("CREATE TABLE junk AS SELECT repeat('x', 1000) FROM generate_series(1, 33000)").await;
     stage.held_by("slot_retained_wal", PATIENCE).await;
-    let limit = |event: &Event| matches!(event, Event::Hold { signal, limit, .. } if signal == "slot_retained_wal" && limit == "32 MB");
+    let limit = |event: &Event| matches!(event, Event::Hold(Level { signal: Signal::SlotRetainedWal, limit, .. }) if (33e6..34e6).contains(limit));
     assert_eq!(stage.count(limit), 1);
     stage.database.execute("SELECT pg_drop_replication_slot('behind')").await;
     stage.released_by("slot_retained_wal", PATIENCE).await;
@@ -260,7 +261,7 @@ async fn wal_is_kept_below_its_rate_without_holding() {
     let running = stage.in_the_middle().await;
     let slowed = async || {
         let pace = stage.status().await.pace.unwrap_or_default();
-        pace.speed < 0.9 && pace.slowed_by.is_some_and(|reason| reason.contains("wal_rate"))
+        pace.speed < 0.9 && pace.slowed_by.is_some_and(|level| level.signal == Signal::WalRate)
     };
     wait_for("the WAL rate to slow it down", PATIENCE, slowed).await;
     let position = async || {
@@ -308,7 +309,7 @@ async fn an_autovacuum_to_prevent_wraparound_holds() {
         .await;
     let held = async || stage.holds("wraparound") > 0;
     wait_for("the autovacuum to be noticed", PATIENCE, held).await;
-    let status = async || stage.status().await.waiting_for.is_some_and(|reason| reason.contains("prevent wraparound"));
+    let status = async || matches!(stage.status().await.waiting_for, Some(WaitingFor::Signal(level)) if level.signal == Signal::Wraparound);
     wait_for("status to say so", SOON, status).await;
     let rows = stage.rows_filled().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -346,15 +347,19 @@ async fn a_query_of_the_users_holds() {
     as_a_person_sees_it(&stage).await;
     // Not yet: it has to fall well below its limit.
     stage.database.execute("UPDATE queue SET waiting = 8").await;
-    let seen = async || stage.status().await.waiting_for.is_some_and(|reason| reason.contains("probe is 8,"));
+    let seen = async || {
+        matches!(
+            stage.status().await.waiting_for,
+            Some(WaitingFor::Signal(Level { signal: Signal::Probe, value: Some(8.0), .. }))
+        )
+    };
     wait_for("the lower number to be seen", PATIENCE, seen).await;
     stage.database.execute("UPDATE queue SET waiting = 3").await;
     stage.released_by("probe", PATIENCE).await;
 
     stage.database.execute("UPDATE queue SET pause = 30").await;
     stage.held_by("probe", PATIENCE).await;
-    let unknown =
-        |event: &Event| matches!(event, Event::Hold { signal, value, .. } if signal == "probe" && value == "unknown");
+    let unknown = |event: &Event| matches!(event, Event::Hold(Level { signal: Signal::Probe, value: None, .. }));
     assert_eq!(stage.count(unknown), 1);
     stage.database.execute("UPDATE queue SET pause = 0").await;
     stage.released_by("probe", PATIENCE).await;
@@ -379,7 +384,8 @@ async fn a_query_of_the_users_holds() {
 
 /// What `status` prints while the probe holds.
 async fn as_a_person_sees_it(stage: &Stage) {
-    let accounted = async || stage.status().await.holds.iter().any(|hold| hold.signal == "probe" && hold.seconds > 0.0);
+    let accounted =
+        async || stage.status().await.holds.iter().any(|hold| hold.signal.name() == "probe" && hold.seconds > 0.0);
     wait_for("the hold to be accounted for", PATIENCE, accounted).await;
     let said = Cli::new(&stage.database.url).args(["status", "rename"]).run().await;
     assert!(said.stdout.contains("  waits for  probe is 25, above 10\n"), "{}", said.stdout);
@@ -405,7 +411,8 @@ async fn the_latency_goal_steers_the_speed() {
     wait_for("it to give way", PATIENCE, async || speed().await < 0.05).await;
     let pace = stage.status().await.pace.unwrap();
     assert!(pace.latency_seconds.unwrap() > 0.25 && pace.goal_latency_seconds == Some(0.1), "{pace:?}");
-    assert!(pace.slowed_by.unwrap().contains("goal_latency is 3"));
+    let level = pace.slowed_by.unwrap();
+    assert!(level.signal == Signal::GoalLatency && (0.3..0.4).contains(&level.value.unwrap()), "{level:?}");
     let rows = stage.rows_filled().await;
     wait_for("it to go on all the same", PATIENCE, async || stage.rows_filled().await > rows).await;
     stage.database.execute("UPDATE knob SET pause = 0").await;

@@ -53,7 +53,7 @@ async fn values_that_are_equal_but_not_the_same_are_kept_in_sync() {
         assert_eq!((outcome.counts.different, outcome.keys[0].key["id"].as_str()), (1, Some("9")));
         tool.verify("values", Some(crossfade::run::Side::Old)).await.unwrap();
         let finish = tool.run(&plan, &text, None).await.unwrap();
-        assert_eq!(finish.state, "done");
+        assert_eq!(finish.state, crossfade::run::Standing::Done);
     }
 }
 
@@ -79,7 +79,7 @@ async fn a_bad_value_is_left_and_counted_or_rejected_as_the_plan_says() {
     assert!(keys.contains(&("2", "unconverted")) && keys.contains(&("3", "unconverted")), "{keys:?}");
     // The names are swapped by now.
     left.execute("UPDATE t SET n = '5' WHERE v IS NULL").await;
-    assert_eq!(tool.run(&plan, &number("leave"), None).await.unwrap().state, "done");
+    assert_eq!(tool.run(&plan, &number("leave"), None).await.unwrap().state, crossfade::run::Standing::Done);
 
     let rejected = Database::new().await;
     rejected
@@ -170,7 +170,7 @@ async fn awkward_names_survive() {
         assert_eq!(database.scalar::<i64>(&differ).await, 0);
         tool.rollback("names", None).await.unwrap();
         assert_eq!(database.schema().await, before);
-        assert_eq!(tool.run(&plan, &text, None).await.unwrap().state, "done");
+        assert_eq!(tool.run(&plan, &text, None).await.unwrap().state, crossfade::run::Standing::Done);
         let twin = Database::new().await;
         twin.execute(&format!(
             "CREATE TABLE {table_sql} (\"primary\" int PRIMARY KEY, {old_sql} text NOT NULL DEFAULT 'd' UNIQUE, \"desc\" int);
@@ -196,7 +196,7 @@ async fn a_longer_varchar_is_changed_in_place() {
     let preview = tool.preview(&plan).await.unwrap();
     assert!(preview.in_place);
     let finish = tool.run(&plan, text, None).await.unwrap();
-    assert_eq!(finish.state, "done");
+    assert_eq!(finish.state, crossfade::run::Standing::Done);
     let now =
         "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'v'";
     assert_eq!(database.scalar::<String>(now).await, "character varying(50)");
@@ -250,7 +250,7 @@ async fn after_the_swap_a_default_does_not_win_over_the_other_name() {
         .await;
     let rows: String = database.scalar("SELECT string_agg(v || '/' || w, ' ' ORDER BY id) FROM t").await;
     assert_eq!(rows, "1/1 42/42 5/5 7/7");
-    assert_eq!(tool.run(&plan, text, None).await.unwrap().state, "done");
+    assert_eq!(tool.run(&plan, text, None).await.unwrap().state, crossfade::run::Standing::Done);
 }
 
 /// An empty new column says nothing about the old one: a repair in its favour leaves rows alone that are not filled.

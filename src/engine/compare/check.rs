@@ -8,13 +8,14 @@ use sqlx::{FromRow as _, PgConnection, Row as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::identify;
+use crate::engine::Error;
 use crate::event::{Event, EventSink};
 use crate::ledger::Ledger;
 use crate::pg::{self, Connector, ErrorClass};
-use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program};
-use crate::runner::Error;
+use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program, Progress};
 
 /// Keys of rows that are not equal are reported up to this number.
 const MAX_KEYS: usize = 20;
@@ -47,7 +48,7 @@ struct Checked {
 /// Returns the result and what it counts for. Takes ACCESS SHARE, window by window. May be dropped at any point.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Blocked`] when the table was rewritten meanwhile; the
+/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Rewritten`] when the table was rewritten meanwhile; the
 /// server's error.
 #[expect(clippy::too_many_arguments, reason = "a check needs no lease, and so no run")]
 pub async fn check(
@@ -73,7 +74,8 @@ pub async fn check(
     for connection in connections {
         let (connector, stop, results) = (connector.clone(), stop.clone(), results.clone());
         let (spec, plan) = (spec.clone(), Arc::clone(&plan));
-        workers.spawn(async move { worker(connection, &connector, &stop, &spec, &plan, &results).await });
+        let work = async move { worker(connection, &connector, &stop, &spec, &plan, &results).await };
+        workers.spawn(work.in_current_span());
     }
     drop(results);
     let mut tally = Tally::new(phase, pages);
@@ -87,9 +89,7 @@ pub async fn check(
     let mut connection = connection.ok_or(Error::Interrupted)?;
     let after = identify(ledger, &mut connection, &spec.table, tag).await?;
     if after.relfilenode != identity.relfilenode {
-        let reason =
-            format!("table {} was rewritten during the check, so the result is void; run it again", spec.table);
-        return Err(Error::Blocked { reason });
+        return Err(Error::Rewritten { table: spec.table.clone() });
     }
     Ok((tally.outcome(start.elapsed()), identity))
 }
@@ -286,7 +286,8 @@ impl Tally {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rows_per_second = rows_done as f64 / seconds;
         let eta_seconds = (share > 0.0).then(|| seconds / share - seconds);
-        Event::Progress { phase: self.phase, rows_done, rows_total, rows_per_second, eta_seconds }
+        let progress = Progress::new(rows_done, rows_total, rows_per_second, eta_seconds);
+        Event::Progress { phase: self.phase, progress }
     }
 
     fn outcome(self, took: Duration) -> Outcome {

@@ -7,9 +7,9 @@ use sqlx::PgConnection;
 use super::check::table_pages;
 use crate::change::REPAIR_SETTING;
 use crate::engine::fill::BatchSize;
+use crate::engine::{Error, Work};
 use crate::pg::{self, ErrorClass};
 use crate::run::{CompareSpec, Side};
-use crate::runner::{Error, Work};
 
 /// What one transaction should take.
 const TARGET: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ const TRIES: u32 = 100;
 /// of a small transaction each; may be repeated, and dropped at any point.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Blocked`] when a row stays locked; the lease's error;
+/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::RowStaysLocked`] when a row stays locked; the lease's error;
 /// the server's error, when a value does not convert for example.
 pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64, Error> {
     let mut connection = connect(work).await?;
@@ -64,11 +64,7 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
                     }
                     ErrorClass::Connection if tries <= TRIES => connection = connect(work).await?,
                     ErrorClass::Contention => {
-                        let reason = format!(
-                            "a row on page {from} of table {} stays locked; run the repair again later",
-                            spec.table
-                        );
-                        return Err(Error::Blocked { reason });
+                        return Err(Error::RowStaysLocked { table: spec.table.clone(), page: from });
                     }
                     _ => return Err(error),
                 }

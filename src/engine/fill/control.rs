@@ -6,18 +6,19 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
 use super::privileged::{self, Refused};
 use super::worker::{Left, Worker};
+use crate::engine::{Error, Work};
 use crate::event::Event;
 use crate::failpoint;
 use crate::latest::Latest;
 use crate::ledger::{FillProgress, FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
-use crate::run::{Action, FillSpec, PaceReport, Phase, Relation, StepKey, What};
-use crate::runner::{Error, Work};
+use crate::run::{Action, FillSpec, Level, PaceReport, Phase, Relation, StepKey, What};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
 
 /// The interval for reading settings and signals.
@@ -65,9 +66,8 @@ impl Shared {
 /// is lost; the server's error when a row cannot be filled, or when the server is unreachable for more than a minute.
 pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     let mut connection = control(work, true).await?;
-    let relation = work.run.program.relation(spec.relation).cloned().ok_or_else(|| Error::Blocked {
-        reason: format!("the program of run {} fills table {}, which it does not name", work.run.name(), spec.table),
-    })?;
+    let unknown = || Error::TableGone { table: spec.table.clone() };
+    let relation = work.run.program.relation(spec.relation).cloned().ok_or_else(unknown)?;
     work.ledger.progress().open_pass(&mut connection, work.lease, spec.relation, &relation).await?;
     let step = work.run.program.steps.iter().find(|step| matches!(&step.action, Action::Fill(s) if s == spec));
     let deadlock_timeout = pg::deadlock_timeout(&mut connection).await?;
@@ -97,8 +97,7 @@ pub(super) async fn connect(work: &Work, purpose: &str, announce: bool) -> Resul
 async fn session(work: &Work, connection: &mut PgConnection) -> Result<String, Error> {
     let plan = &work.run.plan.backfill;
     if let Some(Refused { key, said, help }) = privileged::refused(connection, plan).await?.into_iter().next() {
-        let reason = format!("the server refuses `backfill.{key}` of the plan ({said}); {help}");
-        return Err(Error::Blocked { reason });
+        return Err(Error::SettingRefused { key, said, help });
     }
     // The planner has no statistics of the new column; a TID range scan is what is wanted, always.
     Ok("SET LOCAL enable_seqscan = off; ".to_owned() + &privileged::statements(plan))
@@ -232,8 +231,7 @@ impl Control {
         if let Some(what) =
             work.ledger.progress().uncovered(&mut self.connection, work.run.id, self.shared.spec.relation).await?
         {
-            let reason = format!("the backfill came to its end, but {what}; run it again");
-            return Err(Error::Blocked { reason });
+            return Err(Error::NotCovered { what });
         }
         self.holds.at(Instant::now(), false, &Pace::Run);
         self.report_holds().await?;
@@ -251,8 +249,8 @@ impl Control {
             if self.at_work.insert(number) {
                 let worker = Worker::new(Arc::clone(&self.shared), number, self.orders.follow());
                 let pulse = self.shared.work.pulse.clone();
-                self.workers
-                    .spawn(async move { (number, pulse.beating("a worker of the backfill", worker.run()).await) });
+                let work = async move { (number, pulse.beating("a worker of the backfill", worker.run()).await) };
+                self.workers.spawn(work.in_current_span());
             }
         }
     }
@@ -334,23 +332,16 @@ impl Control {
             (true, false) => work.emit(Event::Unpaused),
             _ => {}
         }
-        let held_by = |pace| match pace {
-            Pace::Hold { signal, .. } => Some(signal),
-            _ => None,
-        };
-        let (held, holds) = (held_by(before.pace), held_by(pace));
-        if held == holds {
+        let (held, holds) = (before.pace.held_by(), pace.held_by());
+        if held.map(|level| level.signal) == holds.map(|level| level.signal) {
             return;
         }
-        if let Some(signal) = held {
-            let seconds = self.held_since.elapsed().as_secs_f64();
-            work.emit(Event::Released { signal: signal.name().to_owned(), seconds });
+        if let Some(Level { signal, .. }) = held {
+            work.emit(Event::Released { signal, seconds: self.held_since.elapsed().as_secs_f64() });
         }
-        if let Pace::Hold { signal, value, limit } = pace {
+        if let Some(level) = holds {
             self.held_since = Instant::now();
-            let value = value.map_or_else(|| "unknown".to_owned(), |value| signal.format(value));
-            let limit = signal.format(limit);
-            work.emit(Event::Hold { signal: signal.name().to_owned(), value, limit });
+            work.emit(Event::Hold(level));
         }
     }
 
@@ -378,23 +369,16 @@ impl Control {
         };
         let (rows_per_second, eta_seconds) = self.rate.over(&done);
         let eta_seconds = if over { Some(0.0) } else { eta_seconds };
-        let rows_total = if over { done.rows } else { done.rows_total(work.run.facts.main()) };
-        work.emit(Event::Progress {
-            phase: Phase::Backfill,
-            rows_done: done.rows,
-            rows_total,
-            rows_per_second,
-            eta_seconds,
-        });
+        let progress = done.progress(work.run.facts.main(), rows_per_second, eta_seconds);
+        work.emit(Event::Progress { phase: Phase::Backfill, progress });
         let now = Instant::now();
         if over || now >= self.report_due {
             self.report_due = now + REPORT;
             let orders = self.orders.get();
             let held_by = if over { None } else { orders.held_by() };
             let report = FillReport { rows_per_second, eta_seconds, held_by, pace: self.pace_report(now) };
-            if let (Pace::Slow { signal, factor, .. }, Some(reason)) = (orders.pace, &report.pace.slowed_by) {
-                let (signal, reason) = (signal.name().to_owned(), reason.clone());
-                work.emit(Event::Slowed { signal, speed: factor, reason });
+            if let Some(level) = report.pace.slowed_by {
+                work.emit(Event::Slowed { level, speed: orders.pace.speed() });
             }
             work.ledger.progress().report(&mut self.connection, work.lease, self.shared.spec.relation, &report).await?;
         }

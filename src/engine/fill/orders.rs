@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::method::Method;
 use crate::plan::settings::Setting;
 use crate::plan::{LongTransactions, Plan};
+use crate::run::HeldBy;
 use crate::throttle::{Limits, Pace, RowRate, Signal};
 
 /// Orders older than this are ignored: the control loop has lost the server, and with it the signals.
@@ -32,13 +33,9 @@ impl Orders {
         !self.paused && !matches!(self.pace, Pace::Hold { .. }) && self.at.elapsed() < STALE
     }
 
-    /// Returns why no batch may begin, for people.
-    pub(super) fn held_by(&self) -> Option<String> {
-        match self.pace {
-            _ if self.paused => Some("paused".to_owned()),
-            Pace::Hold { .. } => self.pace.reason(),
-            _ => None,
-        }
+    /// Returns why no batch may begin.
+    pub(super) fn held_by(&self) -> Option<HeldBy> {
+        if self.paused { Some(HeldBy::Paused) } else { self.pace.held_by().map(HeldBy::Signal) }
     }
 }
 

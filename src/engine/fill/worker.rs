@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
+use tracing::Instrument as _;
 
 use super::control::{Shared, connect};
 use super::horizon::Horizon;
@@ -13,13 +14,13 @@ use super::orders::Orders;
 use super::pace::BatchSize;
 use super::slices::{Cutter, Verdict};
 use super::strict::Strictness;
-use crate::event::{Blocker, Event};
+use crate::engine::Error;
+use crate::event::{Blocker, Event, Wait};
 use crate::latest::Following;
 use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window, WindowSize};
 use crate::pg::{self, Connector, ErrorClass};
 use crate::plan::LongTransactions;
 use crate::run::{Entry, Slice, Values};
-use crate::runner::Error;
 use crate::throttle::{Pace, Signal};
 
 /// The longest time for a batch that has locked all its rows first and so waits for nobody. A bound for what should never
@@ -215,8 +216,7 @@ impl Worker {
         self.sleep(LOOK_AGAIN).await;
         self.idle = self.idle.saturating_add(1);
         if self.idle == IDLE_FOR_LONG && self.number == 0 {
-            let reason = "other processes are still filling the pages that they have taken".to_owned();
-            work.emit(Event::Waiting { reason, seconds: None });
+            work.emit(Event::Waiting { wait: Wait::OtherProcesses, seconds: None });
         }
         Ok(None)
     }
@@ -276,15 +276,15 @@ impl Worker {
             self.longer *= LONGER;
             return Ok(());
         }
-        let what = format!(
-            "most updates find no room on their pages ({hot} of {rows} did): {} keeps dead rows from being pruned",
-            horizon.describe()
-        );
         if orders.long_transactions == LongTransactions::Wait {
-            self.await_horizon(horizon, what, window).await
+            self.await_horizon(horizon, (rows, hot), window).await
         } else {
             if self.in_vain_until.is_none() {
-                let message = format!("{what}. Until it is gone, each page is filled in one go");
+                let message = format!(
+                    "most updates find no room on their pages ({hot} of {rows} did): {} keeps dead rows from being pruned. \
+                     Until it is gone, each page is filled in one go",
+                    horizon.describe()
+                );
                 self.shared.work.emit(Event::Warning { message });
             }
             self.in_vain_until = Some(horizon.next_xid);
@@ -293,9 +293,16 @@ impl Worker {
     }
 
     /// Waits until dead rows can be pruned again, as the plan says.
-    async fn await_horizon(&mut self, mut horizon: Horizon, what: String, window: &Window) -> Result<(), Error> {
+    async fn await_horizon(
+        &mut self,
+        mut horizon: Horizon,
+        (rows, hot): (u64, u64),
+        window: &Window,
+    ) -> Result<(), Error> {
         let until = horizon.next_xid;
-        self.shared.work.emit(Event::Waiting { reason: format!("{what}, and the plan says to wait"), seconds: None });
+        let (holder, holder_seconds) = (horizon.holder.clone(), horizon.seconds);
+        let wait = Wait::Horizon { rows, hot, holder, holder_seconds };
+        self.shared.work.emit(Event::Waiting { wait, seconds: None });
         while horizon.oldest_xid < until
             && !self.shared.work.stop.is_cancelled()
             && self.orders.peek().long_transactions == LongTransactions::Wait
@@ -396,7 +403,8 @@ impl Worker {
         // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
         let lock_first = window.late || (self.failures > 0 && to - window.position.next == 1);
         let (connection, seat) = self.connection().await?;
-        let done = batch(&shared, connection, seat, window, to, row_lock, values, lock_first).await;
+        let span = tracing::debug_span!("batch", from = window.position.next, to);
+        let done = batch(&shared, connection, seat, window, to, row_lock, values, lock_first).instrument(span).await;
         match &done {
             Ok(Batch::Done { .. }) => {}
             Err(error) if error.class() == ErrorClass::Connection => {}
@@ -425,7 +433,7 @@ impl Worker {
             .restart_pass(connection, seat.lease, seat.relation, &shared.relation, window.pass)
             .await?;
         if pass.relfilenode == 0 {
-            return Err(Error::Blocked { reason: format!("table {table} is gone") });
+            return Err(Error::TableGone { table: table.clone() });
         }
         if began {
             let message = format!(
@@ -608,6 +616,7 @@ async fn batch(
         Some(file) if file != window.relfilenode => Ok(Batch::Rewritten),
         Some(_) => {
             pg::commit(connection).await?;
+            tracing::trace!(rows, hot, ?time, "filled");
             Ok(Batch::Done { rows, hot, time })
         }
     }

@@ -1,14 +1,25 @@
 //! The time that the backfill stood still or went slowly, by reason; and the row that the latency probe writes.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::Progress;
 use crate::ident::RunId;
 use crate::ledger::LedgerError;
 use crate::pg;
-use crate::run::{HoldDelta, HoldTime};
+use crate::run::{Cause, HoldDelta, HoldTime};
 
-pg::columns!(HoldTime { signal, times, seconds, slowed_seconds, worst, limit, last_at });
+pg::columns!(
+    struct Row {
+        signal: String,
+        times: i64,
+        seconds: f64,
+        slowed_seconds: f64,
+        worst: Option<f64>,
+        limit: Option<f64>,
+        last_at: DateTime<Utc>,
+    }
+);
 
 impl Progress<'_> {
     /// Adds to the sums of a run. Any number of processes may do so at the same time.
@@ -36,7 +47,7 @@ impl Progress<'_> {
         );
         pg::query(&upsert)
             .bind(run.0)
-            .bind(deltas.iter().map(|delta| delta.signal.to_owned()).collect::<Vec<_>>())
+            .bind(deltas.iter().map(|delta| delta.signal.name().to_owned()).collect::<Vec<_>>())
             .bind(deltas.iter().map(|delta| delta.times).collect::<Vec<_>>())
             .bind(deltas.iter().map(|delta| delta.seconds).collect::<Vec<_>>())
             .bind(deltas.iter().map(|delta| delta.slowed_seconds).collect::<Vec<_>>())
@@ -56,7 +67,14 @@ impl Progress<'_> {
             "SELECT signal, times, seconds, slowed_seconds, worst, worst_limit AS \"limit\", last_at FROM crossfade.hold \
              WHERE run_id = $1 ORDER BY seconds DESC, slowed_seconds DESC, signal",
         );
-        Ok(pg::query_as(&select).bind(run.0).fetch_all(connection).await?)
+        let rows: Vec<Row> = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
+        let hold = |row: Row| {
+            let Row { signal, times, seconds, slowed_seconds, worst, limit, last_at } = row;
+            // None for a signal that only a newer crossfade knows.
+            let signal = Cause::named(&signal)?;
+            Some(HoldTime { signal, times, seconds, slowed_seconds, worst, limit, last_at })
+        };
+        Ok(rows.into_iter().filter_map(hold).collect())
     }
 
     /// Makes the row that the latency probe of the session `client` writes, and removes those of sessions that are gone.

@@ -1,5 +1,7 @@
 //! How far a backfill is, and what it says of itself.
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -7,7 +9,7 @@ use super::{Progress, number};
 use crate::ident::RunId;
 use crate::ledger::{Lease, LedgerError};
 use crate::pg;
-use crate::run::{PaceReport, RelationId, TableFacts};
+use crate::run::{self, HeldBy, PaceReport, RelationId, TableFacts};
 
 /// How far a backfill is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,15 +37,25 @@ pub struct FillReport {
     pub rows_per_second: f64,
     /// Seconds to go; `None` while there is no rate.
     pub eta_seconds: Option<f64>,
-    /// Why it holds, with value and limit; `None` when it does not.
-    pub held_by: Option<String>,
+    /// What it stands still for; `None` when it does not.
+    pub held_by: Option<HeldBy>,
     /// How fast it goes, and what an application feels of it.
     pub pace: PaceReport,
 }
 
 impl FillProgress {
-    /// Returns an estimate of all rows that have to be filled, never below those that are.
-    pub fn rows_total(&self, table: &TableFacts) -> i64 {
+    /// Returns how far the backfill is: rows gone through by pages, for those that were right before it came count too.
+    pub fn progress(&self, table: &TableFacts, rows_per_second: f64, eta_seconds: Option<f64>) -> run::Progress {
+        let total = self.rows_total(table);
+        let share = i128::from(total) * i128::from(self.done.min(self.bound)) / i128::from(self.bound.max(1));
+        run::Progress::new(i64::try_from(share).unwrap_or(total), total, rows_per_second, eta_seconds)
+    }
+
+    /// Returns an estimate of all rows that it goes through, never below those that are filled.
+    fn rows_total(&self, table: &TableFacts) -> i64 {
+        if self.bound == 0 {
+            return table.rows.max(self.rows);
+        }
         let estimate = i128::from(table.rows.max(0)) * i128::from(self.bound) / i128::from(table.pages.max(1));
         i64::try_from(estimate).unwrap_or(i64::MAX).max(self.rows)
     }
@@ -73,18 +85,23 @@ pg::columns!(
         seconds: f64,
         rows_per_second: Option<f64>,
         eta_seconds: Option<f64>,
-        held_by: Option<String>,
-        pace: Option<Json<PaceReport>>,
+        held_by: Option<Json<Value>>,
+        pace: Option<Json<Value>>,
     }
 );
 
 impl From<Row> for FillProgress {
     fn from(row: Row) -> Self {
         let Row { bound, done, rows, hot, late, seconds, eta_seconds, held_by, .. } = row;
-        let pace = row.pace.map(|json| json.0).unwrap_or_default();
+        let (held_by, pace) = (said(held_by), said(row.pace).unwrap_or_default());
         let report = |rows_per_second| FillReport { rows_per_second, eta_seconds, held_by, pace };
         Self { bound, done, rows, hot, late, seconds, report: row.rows_per_second.map(report) }
     }
+}
+
+/// Returns what an engine says of itself. It is true for some seconds only, so what cannot be read was not said.
+fn said<T: DeserializeOwned>(json: Option<Json<Value>>) -> Option<T> {
+    serde_json::from_value(json?.0).ok()
 }
 
 impl Progress<'_> {
@@ -136,7 +153,7 @@ impl Progress<'_> {
             .bind(lease.epoch)
             .bind(report.rows_per_second)
             .bind(report.eta_seconds)
-            .bind(report.held_by.as_deref())
+            .bind(report.held_by.map(Json))
             .bind(Json(&report.pace))
             .execute(connection)
             .await?;

@@ -1,16 +1,15 @@
 use super::*;
-use crate::run::{Action, Counts, MismatchKey, PaceReport, Phase, Program, RelationId, Step, Undo, What};
+use crate::run::{
+    Action, Cause, Counts, Level, MismatchKey, PaceReport, Phase, Program, RelationId, Step, Undo, WaitingFor, What,
+};
 use crate::sql::LockMode;
 
-fn status_of(state: &str) -> Status {
-    Status {
+fn status_of(state: Standing) -> RunView {
+    RunView {
         name: "vehicle-status".to_owned(),
         phase: Phase::Backfill,
-        state: state.to_owned(),
-        rows_total: 500_000,
-        rows_done: 312_400,
-        rows_per_second: 41_200.4,
-        eta_seconds: Some(4.55),
+        state,
+        progress: Progress::new(312_400, 500_000, 41_200.4, Some(4.55)),
         mismatches: None,
         old_column_writes: 1234,
         new_column_writes: 5,
@@ -88,7 +87,7 @@ fn what_came_of_a_backfill_stands_beside_what_was_predicted() {
     ");
     assert_eq!(compared(&crate::run::Filled { rows: 9_999, ..filled() }, None), Vec::<String>::new());
     insta::assert_snapshot!(estimates::filled(&filled()), @"1,000,000 rows filled in 21 s; WAL of the whole server 726 MB, heap +20 %, indexes +2 %, 81 % HOT");
-    let mut done = status_of("waiting");
+    let mut done = status_of(Standing::Waiting);
     (done.filled, done.predicted) = (Some(filled()), Some(estimates()));
     insta::assert_snapshot!(status(&done, Look::default()), @"
     vehicle-status   backfill, waiting
@@ -160,7 +159,7 @@ fn both_orders_fit_a_terminal_of_80_columns() {
 
 #[test]
 fn a_status_answers_the_questions_in_order() {
-    insta::assert_snapshot!(status(&status_of("running"), Look::default()), @"
+    insta::assert_snapshot!(status(&status_of(Standing::Running), Look::default()), @"
     vehicle-status   backfill, running
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
@@ -168,14 +167,14 @@ fn a_status_answers_the_questions_in_order() {
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
-    let mut waiting = status_of("waiting");
-    waiting.waiting_for = Some("writes to the old column to stop".to_owned());
+    let mut waiting = status_of(Standing::Waiting);
+    waiting.waiting_for = Some(WaitingFor::Quiet { quiet_seconds: 3.0 });
     waiting.mismatches = Some(0);
     waiting.verified_at = chrono::DateTime::from_timestamp(1_800_000_000, 0);
     waiting.conflicts = 1;
     insta::assert_snapshot!(status(&waiting, Look::default()), @"
     vehicle-status   backfill, waiting
-      waits for  writes to the old column to stop
+      waits for  3s without a write to the old column
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
       writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
@@ -187,12 +186,12 @@ fn a_status_answers_the_questions_in_order() {
 
 #[test]
 fn a_backfill_that_is_not_at_full_speed_says_why() {
-    let mut held = status_of("running");
-    held.waiting_for = Some("replica_lag is 14.2 s, above 10.0 s".to_owned());
+    let mut held = status_of(Standing::Running);
+    held.waiting_for = Some(WaitingFor::Signal(Level { signal: Signal::ReplicaLag, value: Some(14.2), limit: 10.0 }));
     let pace = PaceReport { latency_seconds: Some(0.0041), goal_latency_seconds: Some(0.005), ..PaceReport::default() };
     held.pace = Some(pace.clone());
     held.holds = vec![HoldTime {
-        signal: "replica_lag".to_owned(),
+        signal: Cause::Signal(Signal::ReplicaLag),
         times: 1,
         seconds: 75.0,
         slowed_seconds: 3.5,
@@ -212,9 +211,9 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
-    let reason = "goal_latency is 6.2 ms, to stay below 5.0 ms".to_owned();
+    let slowed_by = Some(Level { signal: Signal::GoalLatency, value: Some(0.0062), limit: 0.005 });
     held.waiting_for = None;
-    held.pace = Some(PaceReport { speed: 0.043, slowed_by: Some(reason), ..pace });
+    held.pace = Some(PaceReport { speed: 0.043, slowed_by, ..pace });
     insta::assert_snapshot!(status(&held, Look::default()), @"
     vehicle-status   backfill, running
       worker     anna@web1, pid 7
@@ -230,10 +229,10 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
 
 #[test]
 fn several_runs_are_a_table() {
-    let mut other = status_of("done");
+    let mut other = status_of(Standing::Done);
     other.name = "odometer".to_owned();
-    (other.phase, other.rows_done, other.eta_seconds) = (Phase::Contract, 500_000, None);
-    insta::assert_snapshot!(statuses(&[status_of("running"), other], Look::default()), @"
+    (other.phase, other.progress) = (Phase::Contract, Progress::new(500_000, 500_000, 0.0, None));
+    insta::assert_snapshot!(statuses(&[status_of(Standing::Running), other], Look::default()), @"
     NAME            PHASE     STATE        ROWS
     vehicle-status  backfill  running      312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
     odometer        contract  done         500,000 of 500,000 (100 %)
@@ -246,20 +245,20 @@ fn a_finish_says_what_comes_next() {
     let mut finished = Finish {
         name: "vehicle-status".to_owned(),
         phase: Phase::Contract,
-        state: "done".to_owned(),
-        did: vec!["switch".to_owned(), "contract".to_owned()],
+        state: Standing::Done,
+        did: vec![Phase::Switch, Phase::Contract],
         waiting_for: None,
     };
     insta::assert_snapshot!(finish(&finished, Look::default()), @"
     vehicle-status is done (switch, contract done)
       next: crossfade history vehicle-status
     ");
-    finished.state = "waiting".to_owned();
+    finished.state = Standing::Waiting;
     finished.did.clear();
-    finished.waiting_for = Some("2 s without a write to the old column".to_owned());
+    finished.waiting_for = Some(WaitingFor::Quiet { quiet_seconds: 2.0 });
     insta::assert_snapshot!(finish(&finished, Look::default()), @"
     vehicle-status is in contract, waiting
-      waits for 2 s without a write to the old column
+      waits for 2s without a write to the old column
       next: crossfade advance vehicle-status
     ");
 }

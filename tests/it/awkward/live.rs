@@ -241,7 +241,7 @@ async fn an_insert_storm_that_never_stops() {
     let old = storm("status");
     wait_for("the storm", PATIENCE, async || old.done() > 10).await;
     let finish = end(spawn(&database, &plan, &text, Phase::Verify)).await;
-    assert_ne!(finish.state, "done");
+    assert_ne!(finish.state, crossfade::run::Standing::Done);
     let done = old.done();
     wait_for("the storm to go on", PATIENCE, async || old.done() > done + 10).await;
     assert_filled(&database, "insert storm").await;
@@ -252,7 +252,7 @@ async fn an_insert_storm_that_never_stops() {
     let (tool, before) = (tool(&database.url), new.done());
     let finish =
         tokio::time::timeout(2 * PATIENCE, tool.run(&plan, &text, None)).await.expect("it does not end").unwrap();
-    assert_eq!(finish.state, "done");
+    assert_eq!(finish.state, crossfade::run::Standing::Done);
     assert!(new.done() > before);
     let done = new.done();
     wait_for("the storm to go on", PATIENCE, async || new.done() > done + 10).await;
@@ -277,7 +277,7 @@ async fn an_unlogged_table_that_a_crash_empties() {
     end(running).await;
     assert_filled(&database, "unlogged").await;
     let finish = end(spawn(&database, &plan, &text, Phase::Contract)).await;
-    assert_eq!(finish.state, "done");
+    assert_eq!(finish.state, crossfade::run::Standing::Done);
     assert_eq!(database.scalar::<i64>("SELECT count(vehicle_status) FROM t").await, 5000);
     assert_eq!(
         database.scalar::<String>("SELECT relpersistence::text FROM pg_class WHERE oid = 't'::regclass").await,

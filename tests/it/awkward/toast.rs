@@ -56,7 +56,7 @@ async fn only_the_filled_column_writes_large_values() {
         let hot = "SELECT (sum(hot) / sum(rows))::float8 FROM crossfade.page_window";
         assert!(ours.scalar::<f64>(hot).await > 0.3, "{old}: {}", ours.scalar::<f64>(hot).await);
 
-        assert_eq!(tool.run(&plan, &text, None).await.unwrap().state, "done");
+        assert_eq!(tool.run(&plan, &text, None).await.unwrap().state, crossfade::run::Standing::Done);
         assert_eq!(contents(&ours).await, contents(&twin).await, "{old}");
         assert_eq!(ours.schema().await, twin.schema().await, "{old}");
     }
@@ -84,6 +84,6 @@ async fn rows_that_grow_over_the_threshold_are_equal_too() {
     tool.run(&plan, &text, Some(Phase::Backfill)).await.unwrap();
     assert_filled(&ours, "rows that grow").await;
     assert!(toast(&ours).await.1.len() >= 3000, "nothing was pushed out");
-    assert_eq!(tool.run(&plan, &text, None).await.unwrap().state, "done");
+    assert_eq!(tool.run(&plan, &text, None).await.unwrap().state, crossfade::run::Standing::Done);
     assert_eq!(contents(&ours).await, contents(&twin).await);
 }

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, Row as _};
 
-use super::session::Session;
 use super::{Error, Work};
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::pg::{self, ErrorClass};
 use crate::run::{IndexName, StepKey};
 
@@ -19,13 +18,13 @@ const WATCH: Duration = Duration::from_secs(1);
 /// How often a statement that lost a deadlock is retried.
 const TRIES: u32 = 5;
 
-/// Runs the statement to its end, on a connection of its own.
+/// Runs the statement to its end, on a connection of its own. `watch` looks whom it waits for.
 ///
 /// # Errors
-/// [`Error::Step`] when it failed; [`Error::Interrupted`] when told to stop, after it was cancelled.
-pub(super) async fn run(
+/// [`Error::Statement`] when it failed; [`Error::Interrupted`] when told to stop, after it was cancelled.
+pub(crate) async fn run(
     work: &Work,
-    session: &mut Session,
+    watch: &mut PgConnection,
     step: &StepKey,
     settings: &[(String, String)],
     statement: &str,
@@ -36,7 +35,7 @@ pub(super) async fn run(
         let mut own = work.connector.connect("build").await?;
         prepare(&mut own, settings).await?;
         if let Some(index) = builds {
-            drop_unfinished(work, session, &mut own, step, index).await?;
+            drop_unfinished(work, watch, &mut own, step, index).await?;
         }
         let pid = pg::backend_pid(&mut own).await?;
         let ended = {
@@ -45,10 +44,10 @@ pub(super) async fn run(
             loop {
                 tokio::select! {
                     ended = &mut running => break Some(ended),
-                    () = tokio::time::sleep(WATCH) => report(work, session, step, attempt, pid).await?,
+                    () = tokio::time::sleep(WATCH) => report(work, watch, step, attempt, pid).await?,
                     () = work.stop.cancelled() => {
                         let cancel = "SELECT pg_catalog.pg_cancel_backend($1)";
-                        pg::query(cancel).bind(pid).execute(&mut session.watch).await?;
+                        pg::query(cancel).bind(pid).execute(&mut *watch).await?;
                         let _ = (&mut running).await;
                         break None;
                     }
@@ -72,15 +71,13 @@ pub(super) async fn run(
                     drop_index(&mut own, index).await?;
                 }
                 if !(class == ErrorClass::Contention || built_by_another) || attempt >= TRIES {
-                    return Err(Error::Step {
-                        step: step.clone(),
-                        error: format!("{}; the statement was: {statement}", pg::describe(&error)),
-                    });
+                    let (step, statement) = (step.clone(), statement.to_owned());
+                    return Err(Error::Statement { step, statement, error });
                 }
             }
         }
         attempt += 1;
-        super::gate::sleep(work, Duration::from_secs(1)).await?;
+        work.sleep(Duration::from_secs(1)).await?;
     }
 }
 
@@ -91,16 +88,13 @@ async fn prepare(own: &mut PgConnection, settings: &[(String, String)]) -> Resul
     for (name, value) in settings {
         pg::query("SELECT pg_catalog.set_config($1, $2, false)").bind(name).bind(value).execute(&mut *own).await?;
     }
-    let select = "SELECT pg_catalog.current_setting('lock_timeout') AS lock, \
-                  pg_catalog.current_setting('statement_timeout') AS statement";
-    let row = pg::query(select).fetch_one(own).await?;
-    let (lock, statement): (String, String) = (row.try_get("lock")?, row.try_get("statement")?);
-    if lock != "0" || statement != "0" {
-        return Err(Error::Blocked {
-            reason: format!(
-                "the server ignored the session's timeouts (lock_timeout {lock}, statement_timeout {statement}); connect directly if a pooler is in between"
-            ),
-        });
+    let row =
+        pg::query("SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.current_setting('statement_timeout')")
+            .fetch_one(own)
+            .await?;
+    let (lock_timeout, statement_timeout): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    if lock_timeout != "0" || statement_timeout != "0" {
+        return Err(Error::SessionNotSet { lock_timeout, statement_timeout });
     }
     Ok(())
 }
@@ -108,31 +102,23 @@ async fn prepare(own: &mut PgConnection, settings: &[(String, String)]) -> Resul
 /// Drops an invalid index that an earlier attempt left behind, once nobody is building it any more.
 async fn drop_unfinished(
     work: &Work,
-    session: &mut Session,
+    watch: &mut PgConnection,
     own: &mut PgConnection,
     step: &StepKey,
     index: &IndexName,
 ) -> Result<(), Error> {
     loop {
-        let row =
-            pg::query(include_str!("index_state.sql")).bind(index.sql()).fetch_optional(&mut session.watch).await?;
+        let row = pg::query(include_str!("index_state.sql")).bind(index.sql()).fetch_optional(&mut *watch).await?;
         let Some(row) = row else { return Ok(()) };
         let (valid, builder): (bool, Option<i32>) = (row.try_get("valid")?, row.try_get("builder")?);
         match builder {
-            // The step loop adopts a valid index of the run, so this one is not crossfade's.
-            None if valid => {
-                return Err(Error::Step {
-                    step: step.clone(),
-                    error: format!("an index {} exists and does not belong to this step", index.sql()),
-                });
-            }
+            // The step loop adopts a valid index, so it is not one of ours that stands here.
+            None if valid => return Err(Error::IndexTaken { step: step.clone(), index: index.sql() }),
             None => return drop_index(own, index).await,
             Some(pid) => {
-                work.emit(Event::Waiting {
-                    reason: format!("process {pid} is still building index {}", index.name),
-                    seconds: None,
-                });
-                super::gate::sleep(work, WATCH).await?;
+                let wait = Wait::IndexBuild { pid, index: index.name.clone() };
+                work.emit(Event::Waiting { wait, seconds: None });
+                work.sleep(WATCH).await?;
             }
         }
     }
@@ -143,8 +129,8 @@ async fn drop_index(own: &mut PgConnection, index: &IndexName) -> Result<(), Err
     Ok(())
 }
 
-async fn report(work: &Work, session: &mut Session, step: &StepKey, attempt: u32, pid: i32) -> Result<(), Error> {
-    let blockers = pg::blockers(&mut session.watch, pid).await?;
+async fn report(work: &Work, watch: &mut PgConnection, step: &StepKey, attempt: u32, pid: i32) -> Result<(), Error> {
+    let blockers = pg::blockers(watch, pid).await?;
     if !blockers.is_empty() {
         work.emit(Event::LockWait { step: step.clone(), attempt, blockers, pause: WATCH });
     }

@@ -1,17 +1,18 @@
 //! What the engines get: a run whose lease is held, and access to the server and the reporter.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::compare;
+use super::{Error, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
 use crate::pulse::Pulse;
-use crate::run::{CompareSpec, Identity, Outcome, Phase};
-use crate::runner::Error;
+use crate::run::{CompareSpec, Identity, Outcome, Phase, StepKey};
 
 /// How many connections a check reads with.
-pub(super) const CHECK_CONNECTIONS: usize = 2;
+pub(crate) const CHECK_CONNECTIONS: usize = 2;
 
 /// A run that this process works on.
 #[derive(Clone)]
@@ -44,8 +45,30 @@ impl Work {
         compare::check(connector, ledger, &run.program, spec, sink, stop, phase, CHECK_CONNECTIONS).await
     }
 
+    /// Returns the span that everything done for the run is in. An error span, so that a warning says which run it is about
+    /// however little is logged.
+    pub(crate) fn span(&self) -> tracing::Span {
+        tracing::error_span!("run", plan = %self.run.name(), run_id = self.run.id.0)
+    }
+
+    /// Returns the span of a step, inside that of the run.
+    pub(crate) fn step_span(step: &StepKey) -> tracing::Span {
+        tracing::error_span!("step", key = %step, phase = %step.phase)
+    }
+
     /// Emits an event.
     pub fn emit(&self, event: Event) {
         (self.sink)(event);
+    }
+
+    /// Sleeps.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when told to stop meanwhile.
+    pub(crate) async fn sleep(&self, time: Duration) -> Result<(), Error> {
+        tokio::select! {
+            () = tokio::time::sleep(time) => Ok(()),
+            () = self.stop.cancelled() => Err(Error::Interrupted),
+        }
     }
 }

@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::plan::Bytes;
 
+/// The share of its limit to which a signal must fall before a hold is over, and above which the backfill slows down.
+pub const RELEASE: f64 = 0.7;
+
 /// Something about the database that the backfill can make worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Signal {
     /// Seconds by which the slowest streaming replica is behind.
     ReplicaLag,
@@ -162,6 +168,9 @@ mod tests {
         assert_eq!(Signal::GoalLatency.format(0.0042), "4.2 ms");
         assert_eq!(Signal::Wraparound.format(0.0), "0 ms");
         assert_eq!(Signal::ActiveSessions.format(3.25), "3.2 sessions");
+        for signal in Signal::ALL {
+            assert_eq!(serde_json::to_value(signal).unwrap(), signal.name());
+        }
         assert_eq!(Signal::ALL.map(|signal| Signal::named(signal.name())), Signal::ALL.map(Some));
         // Each has a setting of its name.
         let limited = Signal::ALL.into_iter().filter(|signal| *signal != Signal::Wraparound);

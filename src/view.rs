@@ -1,38 +1,35 @@
-//! The state of a run, for people and scripts.
+//! What is shown of a run: computed here, once, from ledger and facts. Reports, JSON and pages render it and compute nothing.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::Error;
 use crate::ledger::{Ledger, LedgerError, Peer, Run};
-use crate::run::{Action, Entry, Estimates, Filled, Gate, HoldTime, Mode, PaceReport, Phase, State, StepKey, What};
+use crate::run::{
+    Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, State, StepKey, WaitingFor, What,
+};
+use crate::runner::{Error, Tool, last_done};
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
+pub struct RunView {
     /// The plan's name.
     pub name: String,
     /// The phase it is in.
     pub phase: Phase,
-    /// `running`, `waiting`, `paused`, `failed`, `drifted`, `rolling_back`, `rolled_back` or `done`.
-    pub state: String,
-    /// Rows that the backfill visits; an estimate until it is over.
-    pub rows_total: i64,
-    /// Rows it has visited; an estimate from pages until it is over.
-    pub rows_done: i64,
-    /// Rows per second over the last few seconds; 0 when the backfill is not running.
-    pub rows_per_second: f64,
-    /// Seconds to go at this rate.
-    pub eta_seconds: Option<f64>,
+    /// Where it stands, in one word.
+    pub state: Standing,
+    /// How far its backfill is.
+    #[serde(flatten)]
+    pub progress: Progress,
     /// Rows that were not equal in the latest check; `None` before the first.
     pub mismatches: Option<i64>,
     /// Writes to the old column since expand.
     pub old_column_writes: i64,
     /// Writes to the new column since expand.
     pub new_column_writes: i64,
-    /// What the run waits for, as a phrase, or what its backfill holds for; `None` when it is running or has ended.
-    pub waiting_for: Option<String>,
+    /// What the run waits for, or what its backfill holds for; `None` when it is at work or over.
+    pub waiting_for: Option<WaitingFor>,
     /// Who leads it: the process that does its steps.
     pub holder: Option<String>,
     /// Who has joined its backfill.
@@ -53,11 +50,19 @@ pub struct Status {
     pub holds: Vec<HoldTime>,
 }
 
-/// Returns the state of the run. Changes nothing.
-///
-/// # Errors
-/// The ledger's.
-pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<Status, Error> {
+impl Tool {
+    /// Returns where the run stands. Changes nothing.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn status(&self, name: &str) -> Result<RunView, Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.log().find(&mut connection, name).await?;
+        view(&self.ledger, &mut connection, &run).await
+    }
+}
+
+async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<RunView, Error> {
     let log = ledger.log().entries(connection, run.id).await?;
     let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
     let filled =
@@ -69,32 +74,25 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
     let checked = ledger.progress().last_check(connection, run.id).await?;
     let fill = ledger.progress().fill(connection, run.id).await?.unwrap_or_default();
     let running = holder.is_some() && matches!(state.mode, Mode::Forward | Mode::Failed | Mode::New) && !state.paused;
-    let rows_total = fill.rows_total(run.facts.main()).max(run.facts.main().rows);
-    let rows_done = match (fill.bound, fill.done) {
-        (0, _) => 0,
-        (pages, done) if done >= pages => rows_total,
-        (pages, done) => {
-            i64::try_from(i128::from(rows_total) * i128::from(done) / i128::from(pages)).unwrap_or(rows_total)
-        }
-    };
     let at_work = running || !joined.is_empty() && !state.paused;
-    let report = fill.report.filter(|_| at_work);
+    let report = fill.report.clone().filter(|_| at_work);
     let pace = report.as_ref().map(|report| report.pace.clone());
     let report = report.unwrap_or_default();
     let holds = ledger.progress().holds(connection, run.id).await?;
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
-    Ok(Status {
+    Ok(RunView {
         name: run.name().to_string(),
         phase: state.phase,
-        state: if running { "running".to_owned() } else { state.word().to_owned() },
-        rows_total,
-        rows_done,
-        rows_per_second: report.rows_per_second,
-        eta_seconds: report.eta_seconds,
+        state: if running { Standing::Running } else { state.standing() },
+        progress: fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds),
         mismatches: checked.map(|(_, mismatches)| mismatches),
         old_column_writes: counts.old,
         new_column_writes: counts.new,
-        waiting_for: if running { report.held_by } else { waiting_for(run, &state) },
+        waiting_for: if running {
+            report.held_by.map(WaitingFor::from)
+        } else {
+            WaitingFor::of(&run.program, &state, last_done(&log))
+        },
         holder,
         joined,
         conflicts: counts.conflicts,
@@ -105,26 +103,4 @@ pub(super) async fn read(ledger: &Ledger, connection: &mut PgConnection, run: &R
         pace,
         holds,
     })
-}
-
-/// Returns what must happen before the run can continue.
-pub(super) fn waiting_for(run: &Run, state: &State) -> Option<String> {
-    let name = run.name();
-    match state.mode {
-        Mode::Done | Mode::RolledBack => None,
-        Mode::Undoing(_) => Some(format!("the end of its rollback: crossfade rollback {name}")),
-        Mode::Failed | Mode::Drifted => {
-            Some(format!("a person: {}", state.error.as_deref().unwrap_or("see crossfade history")))
-        }
-        _ if state.paused => Some(format!("crossfade resume {name}")),
-        Mode::New | Mode::Forward => Some(match state.next_step(&run.program).map(|step| &step.action) {
-            Some(Action::Await(Gate::Quiet { quiet })) => {
-                format!("{} without a write to the old column", humantime::format_duration(*quiet))
-            }
-            Some(Action::Await(Gate::Grace { grace })) => {
-                format!("the grace period of the retired column ({})", humantime::format_duration(*grace))
-            }
-            _ => format!("crossfade run or advance to continue with {}", state.phase),
-        }),
-    }
 }

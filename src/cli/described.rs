@@ -1,0 +1,365 @@
+//! What a command line says of each error: its stable code, the exit code, hints, and what belongs to it. One arm a kind,
+//! so a new kind is described here and nowhere else.
+
+use std::io;
+
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::exit_code::{BLOCKED, DATABASE, DRIFTED, INTERNAL, INTERRUPTED, MISMATCH, PLAN_INVALID, USAGE};
+use crate::catalog::{CatalogError, Finding};
+use crate::ledger::{LeaseError, LedgerError};
+use crate::pg::{self, ErrorClass};
+use crate::plan::PlanErrors;
+use crate::run::Outcome;
+use crate::runner::{Error, NoJoin, NotYet};
+use crate::testkit::server::ServerError;
+
+/// What is said of an error.
+pub(super) struct Described<'e> {
+    /// Stable: `<area>::<what>`.
+    pub(super) code: &'static str,
+    /// What the process exits with.
+    pub(super) exit_code: u8,
+    /// What to do about it, the best first.
+    pub(super) hints: Vec<String>,
+    /// What belongs to this kind of error.
+    pub(super) detail: Detail<'e>,
+}
+
+/// What belongs to an error, for JSON and, where it is worth lines of their own, for people.
+pub(super) enum Detail<'e> {
+    /// Nothing.
+    None,
+    /// The problems of a plan file.
+    Problems(&'e PlanErrors),
+    /// What the catalog has against the plan.
+    Findings(&'e [Finding]),
+    /// What a check of all rows found.
+    Outcome(&'e Outcome),
+    /// Values under a name, for scripts only: the message has them.
+    Values(&'static str, Value),
+}
+
+fn of<'e>(code: &'static str, exit_code: u8, hint: impl Into<String>) -> Described<'e> {
+    Described { code, exit_code, hints: vec![hint.into()], detail: Detail::None }
+}
+
+impl<'e> Described<'e> {
+    /// Adds something else to do.
+    fn or(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    fn with(self, detail: Detail<'e>) -> Self {
+        Self { detail, ..self }
+    }
+
+    fn values(self, key: &'static str, value: impl serde::Serialize) -> Self {
+        self.with(Detail::Values(key, json!(value)))
+    }
+}
+
+/// Describes an error of a command. `target` is the database it was about, as people name it.
+pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
+    match error {
+        CliError::Usage { code, help, .. } => of(code, USAGE, help.as_str()),
+        CliError::Plan(problems) => of("plan::invalid", PLAN_INVALID, "fix the file, then run `crossfade check`")
+            .with(Detail::Problems(problems)),
+        CliError::File { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
+            of("usage::file", PLAN_INVALID, "a plan must be a UTF-8 text file")
+        }
+        CliError::File { .. } => of("usage::file", USAGE, "check the path; a plan is a YAML file"),
+        CliError::Output(_) => of("internal::output", INTERNAL, "check where standard output goes"),
+        CliError::Server(ServerError::NoBinaries) => {
+            of("demo::no_postgres", DATABASE, "then run `crossfade demo` again")
+        }
+        CliError::Server(_) => of(
+            "demo::server",
+            DATABASE,
+            "the demo needs a PostgreSQL that it can start on this machine, and space in the temporary directory",
+        ),
+        CliError::Tool(error) => tool(error, target),
+    }
+}
+
+/// Exit code 5 is for what may work later as it is; what somebody must change first in the command, the plan or the data
+/// is not.
+#[expect(clippy::too_many_lines, reason = "one arm a kind")]
+fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
+    match error {
+        Error::Refused { findings } => {
+            of("run::refused", DATABASE, "fix these problems, then run `crossfade plan` again")
+                .with(Detail::Findings(findings))
+        }
+        Error::PlanEdited { name } => of("run::plan_edited", PLAN_INVALID, "restore the file")
+            .or(format!("crossfade rollback {name}, then run the new plan")),
+        Error::NotYet(gate) => match gate {
+            NotYet::Quiet { quiet, writes, total } => {
+                of("gate::quiet", BLOCKED, "crossfade status says when the old column was last written").values(
+                    "gate",
+                    json!({ "gate": "quiet", "quiet_seconds": quiet.as_secs_f64(), "writes": writes, "total": total }),
+                )
+            }
+            NotYet::Grace { until, left } => {
+                of("gate::grace", BLOCKED, "run again then; `crossfade status` shows the state of the run")
+                    .values("gate", json!({ "gate": "grace", "until": until, "seconds": left.as_secs_f64() }))
+            }
+            NotYet::Plans { required, .. } => {
+                of("gate::plans", BLOCKED, format!("`crossfade status {required}` shows its state"))
+                    .values("gate", json!({ "gate": "plans", "required": required }))
+            }
+        },
+        Error::Held { name, holder, seconds, filling } => {
+            let described = of(
+                "lease::held",
+                BLOCKED,
+                format!(
+                    "let that process continue, or stop it and try again; `crossfade status {name} --watch` follows it"
+                ),
+            );
+            let described =
+                if *filling { described.or("to help it fill rows: crossfade run PLAN --join") } else { described };
+            described.values("lease", json!({ "holder": holder, "seconds": seconds, "filling": filling }))
+        }
+        Error::Paused { name } => of("run::paused", BLOCKED, format!("crossfade resume {name}")),
+        Error::RollingBack { name } => of("run::rolling_back", BLOCKED, format!("crossfade rollback {name}")),
+        Error::RolledBack { name } => of("run::rolled_back", BLOCKED, format!("crossfade history {name}")),
+        Error::CannotJoin { why: NoJoin::NoBackfill { name } } => {
+            of("join::no_backfill", USAGE, format!("crossfade run takes {name} further, or crossfade advance"))
+        }
+        Error::CannotJoin { why: NoJoin::RolledBack { name } | NoJoin::RollingBack { name } } => {
+            of("join::rolled_back", BLOCKED, format!("`crossfade status {name}` shows the state of the run"))
+        }
+        Error::CannotJoin { why: NoJoin::Failed { name, .. } } => {
+            of("join::failed", BLOCKED, format!("crossfade history {name}; clear the cause, and run it again"))
+        }
+        Error::CannotJoin { why: NoJoin::Drifted { name, .. } } => {
+            of("join::drifted", BLOCKED, format!("crossfade history {name}; put things back, and run it again"))
+        }
+        Error::Pooler => of("database::pooler", USAGE, "name PostgreSQL's own host and port, not the pooler's"),
+        Error::SessionNotSet { .. } => {
+            of("database::session", DATABASE, "connect to PostgreSQL itself, and not through a pooler")
+        }
+        Error::Unreachable { .. } => of("database::unreachable", DATABASE, unreachable()),
+        Error::Misconfigured { key, .. } => of("usage::setting", USAGE, "crossfade tune --help").values("setting", key),
+        Error::SettingRefused { key, help, .. } => {
+            of("database::setting_refused", DATABASE, help.as_str()).values("setting", key)
+        }
+        Error::NotEarlier { .. } => of("usage::phase", USAGE, "without --to everything is taken back"),
+        Error::PointOfNoReturn { step, .. } => of(
+            "run::point_of_no_return",
+            DATABASE,
+            "write a plan for the opposite change: rename, or change the type, the other way round",
+        )
+        .values("step", step),
+        Error::WouldLose { rows } => of(
+            "run::would_lose",
+            DATABASE,
+            "nothing was taken back; once those rows have a value in the old column, roll back again",
+        )
+        .values("rows", rows),
+        Error::WrittenMeanwhile => {
+            of("run::written_meanwhile", BLOCKED, "crossfade status says how many writes come through the new column")
+        }
+        Error::Dependants { names } => {
+            of("run::dependants", DATABASE, "move or drop them, then run again").values("dependants", names)
+        }
+        Error::DoesNotLast { step, .. } => of("run::does_not_last", BLOCKED, later()).values("step", step),
+        Error::Locked { blockers, .. } => of(
+            "run::locked",
+            BLOCKED,
+            "end the blocking transaction, or try again when it has ended; the run continues where it stopped",
+        )
+        .values("blockers", blockers),
+        Error::RowStaysLocked { .. } => {
+            of("repair::row_locked", BLOCKED, "what was repaired stays so; repair again when the transaction is over")
+        }
+        Error::Mismatch(outcome) => of(
+            "run::mismatch",
+            MISMATCH,
+            "look at these rows, then run `crossfade verify NAME --repair old` (or `new`: the side that is right)",
+        )
+        .with(Detail::Outcome(outcome)),
+        Error::NothingToCompare { name, yet_to_come } => of(
+            "verify::nothing_to_compare",
+            if *yet_to_come { BLOCKED } else { USAGE },
+            format!("`crossfade status {name}` shows the state of the run"),
+        ),
+        Error::NotFilledYet { name } => {
+            of("verify::not_filled", BLOCKED, format!("crossfade status {name} --watch follows the backfill"))
+        }
+        Error::Rewritten { .. } => of("verify::rewritten", BLOCKED, "run the same command again"),
+        Error::NotCovered { .. } => of("run::not_covered", BLOCKED, "run the same command again"),
+        Error::TableGone { .. } => {
+            of("run::table_gone", DRIFTED, "somebody dropped the table, or put another in its place")
+        }
+        Error::Drifted { facts } => of(
+            "run::drifted",
+            DRIFTED,
+            "somebody changed one of the run's objects: restore it and run again, or roll back with `crossfade rollback`",
+        )
+        .values("facts", facts),
+        Error::Interrupted => of("run::interrupted", INTERRUPTED, "run the same command again to continue"),
+        Error::Step { step, .. } => of(
+            "run::step_failed",
+            DATABASE,
+            "this step left nothing behind; fix the cause, then run again, or roll back with `crossfade rollback`",
+        )
+        .values("step", step),
+        Error::NoCheck { .. } => of("internal::no_check", INTERNAL, damaged()),
+        Error::Catalog(CatalogError::Answer { .. }) => {
+            of("catalog::answer", INTERNAL, "this is a bug, or an untested server: please report it")
+        }
+        Error::Ledger(error) => ledger(error, target),
+        Error::Catalog(CatalogError::Database { source: error, .. }) | Error::Database(error) => {
+            database(error, target)
+        }
+    }
+}
+
+fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
+    match error {
+        LedgerError::Newer { .. } => of("ledger::newer", DATABASE, "install the newer crossfade"),
+        LedgerError::Format { .. } => {
+            of("ledger::format", DATABASE, "use the crossfade that started this run, or a newer one")
+        }
+        LedgerError::NotALedger { .. } => {
+            of("ledger::not_a_ledger", DATABASE, "name another schema with --ledger-schema or CROSSFADE_LEDGER_SCHEMA")
+        }
+        LedgerError::NoSuchRun { .. } => {
+            of("ledger::no_such_run", USAGE, "`crossfade status` lists the runs; `crossfade run PLAN` starts one")
+        }
+        LedgerError::ColumnClaimed { other, .. } => {
+            of("ledger::column_claimed", BLOCKED, format!("`crossfade status {other}` shows the state of that run"))
+        }
+        LedgerError::Illegal(_) => of("ledger::illegal", INTERNAL, damaged()),
+        LedgerError::Unreadable { .. } => of("ledger::unreadable", INTERNAL, damaged()),
+        LedgerError::Lease(LeaseError::Held { holder, seconds }) => of(
+            "lease::held",
+            BLOCKED,
+            "let that process continue, or stop it and try again; `crossfade status --watch` follows it",
+        )
+        .values("lease", json!({ "holder": holder, "seconds": seconds })),
+        LedgerError::Lease(LeaseError::Lost { .. }) => {
+            of("lease::lost", BLOCKED, "nothing is lost; `crossfade status` shows who continues the run")
+        }
+        LedgerError::Lease(LeaseError::Database(error)) | LedgerError::Database(error) => database(error, target),
+    }
+}
+
+fn database<'e>(error: &'e sqlx::Error, target: &str) -> Described<'e> {
+    let state = pg::sqlstate(error);
+    let (code, exit_code) = match pg::class_of(error) {
+        ErrorClass::Contention => ("database::busy", BLOCKED),
+        ErrorClass::Connection => ("database::unreachable", DATABASE),
+        ErrorClass::Refused => ("database::refused", DATABASE),
+        // What the server says has to do with the database; the rest is between us and the driver.
+        ErrorClass::Other if state.is_some() => ("database::error", DATABASE),
+        ErrorClass::Other => ("database::error", INTERNAL),
+    };
+    let hint = match (state.as_deref(), pg::class_of(error)) {
+        (Some("28P01" | "28000"), _) => {
+            format!("{target}: check user and password (in the URL, PGPASSWORD or ~/.pgpass) and pg_hba.conf")
+        }
+        (Some("3D000"), _) => format!("{target}: check the database's name"),
+        (Some("25006"), _) => format!("{target} is read-only, perhaps a replica: connect to the primary"),
+        (Some("42501"), _) => {
+            "use the role that owns the table, and let it create the ledger: GRANT CREATE ON DATABASE ... TO ..."
+                .to_owned()
+        }
+        (Some("53300"), _) => format!("{target} has no free connection: try again later, or raise max_connections"),
+        (_, ErrorClass::Connection) => unreachable(),
+        (_, ErrorClass::Refused) => format!("{target}: check the connection settings, including TLS (sslmode)"),
+        (_, ErrorClass::Contention) => "try again; the run continues where it stopped".to_owned(),
+        (Some(_), ErrorClass::Other) => "fix the cause, then run again; the run continues where it stopped".to_owned(),
+        (None, ErrorClass::Other) => "run again; if it happens again, report it with the output of -vv".to_owned(),
+    };
+    of(code, exit_code, hint)
+}
+
+fn later() -> String {
+    "try again when this is resolved; `crossfade status` shows the state of the run".to_owned()
+}
+
+fn unreachable() -> String {
+    "check that the server is up and can be reached from here; a run that had begun continues where it stopped"
+        .to_owned()
+}
+
+fn damaged() -> String {
+    "the ledger was changed by hand, or this is a bug: keep the ledger unchanged and report it".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ident::PlanName;
+    use crate::run::StepKey;
+
+    fn name() -> PlanName {
+        PlanName::new("p").unwrap()
+    }
+
+    fn said(error: impl Into<Error>) -> (&'static str, u8) {
+        let error = CliError::Tool(error.into());
+        let described = describe(&error, "the database");
+        assert!(described.hints.iter().all(|hint| !hint.is_empty()) && !described.hints.is_empty());
+        (described.code, described.exit_code)
+    }
+
+    #[test]
+    fn the_codes_are_those_that_are_documented() {
+        assert_eq!(said(Error::Interrupted), ("run::interrupted", 130));
+        assert_eq!(said(Error::Refused { findings: vec![] }), ("run::refused", 4));
+        assert_eq!(said(Error::PlanEdited { name: String::new() }), ("run::plan_edited", 3));
+        assert_eq!(said(Error::Drifted { facts: vec![] }), ("run::drifted", 7));
+        assert_eq!(said(LedgerError::NoSuchRun { name: String::new() }), ("ledger::no_such_run", 2));
+        assert_eq!(said(LeaseError::Held { holder: String::new(), seconds: 1.0 }), ("lease::held", 5));
+        assert_eq!(said(sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into())), ("database::unreachable", 4));
+        assert_eq!(said(sqlx::Error::RowNotFound), ("database::error", 1));
+    }
+
+    #[test]
+    fn what_may_work_later_is_5_and_what_never_will_is_not() {
+        let quiet = NotYet::Quiet { quiet: Duration::from_secs(1), writes: 1, total: 2 };
+        let grace = NotYet::Grace { until: chrono::DateTime::UNIX_EPOCH, left: Duration::from_secs(90) };
+        let step = || StepKey::new(crate::run::Phase::Expand, crate::run::What::Columns);
+        let later = [
+            Error::NotYet(quiet),
+            Error::NotYet(grace),
+            Error::NotYet(NotYet::Plans { plan: name(), required: name() }),
+            Error::Held { name: name(), holder: String::new(), seconds: 1.0, filling: true },
+            Error::Paused { name: name() },
+            Error::RollingBack { name: name() },
+            Error::WrittenMeanwhile,
+            Error::DoesNotLast { step: step(), tries: 5 },
+            Error::Locked { step: step(), attempts: 1, blockers: vec![] },
+            Error::NothingToCompare { name: name(), yet_to_come: true },
+            Error::CannotJoin { why: NoJoin::RolledBack { name: name() } },
+        ];
+        for error in later {
+            let text = error.to_string();
+            assert_eq!(said(error).1, 5, "{text}");
+        }
+        let never = [
+            (Error::Pooler, 2),
+            (Error::Misconfigured { key: "workers".to_owned(), reason: "it cannot be 0".to_owned() }, 2),
+            (Error::NotEarlier { phase: crate::run::Phase::Expand, to: crate::run::Phase::Verify }, 2),
+            (Error::NothingToCompare { name: name(), yet_to_come: false }, 2),
+            (Error::CannotJoin { why: NoJoin::NoBackfill { name: name() } }, 2),
+            (Error::PointOfNoReturn { step: step(), why: String::new() }, 4),
+            (Error::WouldLose { rows: 3 }, 4),
+            (Error::Dependants { names: vec![] }, 4),
+            (Error::SettingRefused { key: "triggers", said: String::new(), help: "grant it".to_owned() }, 4),
+            (Error::Unreachable { last: String::new() }, 4),
+        ];
+        for (error, code) in never {
+            let text = error.to_string();
+            assert_eq!(said(error).1, code, "{text}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Where a run stands, and what it waits for.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Gate, HeldBy, Level, Mode, Phase, Program, State};
+
+/// Where a run stands, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// A process is at work on it.
+    Running,
+    /// Nobody is; it goes on when somebody runs it.
+    Waiting,
+    /// Somebody paused it.
+    Paused,
+    /// A step failed; it goes on when somebody runs it again.
+    Failed,
+    /// The catalog does not agree with the ledger.
+    Drifted,
+    /// It is being taken back.
+    RollingBack,
+    /// It was taken back whole.
+    RolledBack,
+    /// All phases are done.
+    Done,
+}
+
+impl Standing {
+    /// Returns the word that JSON and the `crossfade.status` view use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Failed => "failed",
+            Self::Drifted => "drifted",
+            Self::RollingBack => "rolling_back",
+            Self::RolledBack => "rolled_back",
+            Self::Done => "done",
+        }
+    }
+
+    /// Returns whether the run has ended.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::RolledBack)
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.as_str().replace('_', " "))
+    }
+}
+
+/// What must happen before a run goes on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+pub enum WaitingFor {
+    /// That somebody runs or advances it.
+    Advance {
+        /// The phase that it will go on with.
+        phase: Phase,
+    },
+    /// That somebody resumes it.
+    Resume,
+    /// That somebody finishes its rollback.
+    Rollback,
+    /// That nobody writes through the old column for a while.
+    Quiet {
+        /// For how long.
+        quiet_seconds: f64,
+    },
+    /// That the old column has been retired for a while.
+    Grace {
+        /// For how long.
+        grace_seconds: f64,
+        /// Until when, by the server's clock; `None` before it is retired.
+        until: Option<DateTime<Utc>>,
+    },
+    /// That a person looks at it.
+    Person {
+        /// What went wrong.
+        error: Option<String>,
+    },
+    /// That a signal falls: its backfill stands still.
+    Signal(Level),
+}
+
+impl WaitingFor {
+    /// Returns what a run in `state` waits for while no process is at work on it; `None` when it is over. `last_done` is when
+    /// its last step was done.
+    pub fn of(program: &Program, state: &State, last_done: Option<DateTime<Utc>>) -> Option<Self> {
+        let seconds = |time: &Duration| time.as_secs_f64();
+        match state.mode {
+            Mode::Done | Mode::RolledBack => None,
+            Mode::Undoing(_) => Some(Self::Rollback),
+            Mode::Failed | Mode::Drifted => Some(Self::Person { error: state.error.clone() }),
+            _ if state.paused => Some(Self::Resume),
+            Mode::New | Mode::Forward => Some(match state.next_step(program).map(|step| &step.action) {
+                Some(Action::Await(Gate::Quiet { quiet })) => Self::Quiet { quiet_seconds: seconds(quiet) },
+                Some(Action::Await(Gate::Grace { grace })) => {
+                    let until = last_done.and_then(|at| Some(at + chrono::Duration::from_std(*grace).ok()?));
+                    Self::Grace { grace_seconds: seconds(grace), until }
+                }
+                _ => Self::Advance { phase: state.phase },
+            }),
+        }
+    }
+
+    /// Returns whether a command lets it go on, and nothing else stands in the way.
+    pub fn is_command(&self) -> bool {
+        matches!(self, Self::Advance { .. } | Self::Resume)
+    }
+}
+
+impl From<HeldBy> for WaitingFor {
+    fn from(held: HeldBy) -> Self {
+        match held {
+            HeldBy::Paused => Self::Resume,
+            HeldBy::Signal(level) => Self::Signal(level),
+        }
+    }
+}
