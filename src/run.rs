@@ -5,6 +5,7 @@ mod entry;
 mod facts;
 mod fill;
 mod filled;
+mod format;
 mod holds;
 mod identity;
 mod key;
@@ -23,6 +24,7 @@ pub use facts::{
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};
 pub use filled::Filled;
+pub use format::{FORMAT, READABLE};
 pub(crate) use holds::HoldDelta;
 pub use holds::{HoldTime, PaceReport};
 pub use identity::Identity;

@@ -164,6 +164,7 @@ fn tool_code(error: &Error) -> &'static str {
         Error::Interrupted => "run::interrupted",
         Error::Step { .. } => "run::step_failed",
         Error::Ledger(LedgerError::Newer { .. }) => "ledger::newer",
+        Error::Ledger(LedgerError::Format { .. }) => "ledger::format",
         Error::Ledger(LedgerError::NotALedger { .. }) => "ledger::not_a_ledger",
         Error::Ledger(LedgerError::NoSuchRun { .. }) => "ledger::no_such_run",
         Error::Ledger(LedgerError::ColumnClaimed { .. }) => "ledger::column_claimed",
@@ -220,6 +221,7 @@ fn tool_help(error: &Error, target: &str) -> String {
 fn ledger_help(error: &LedgerError, target: &str) -> String {
     let help = match error {
         LedgerError::Newer { .. } => "install the newer crossfade",
+        LedgerError::Format { .. } => "install the crossfade that began this run",
         LedgerError::NotALedger { .. } => "name another schema with --ledger-schema or CROSSFADE_LEDGER_SCHEMA",
         LedgerError::NoSuchRun { .. } => "crossfade status lists the runs; crossfade run PLAN begins one",
         LedgerError::ColumnClaimed { .. } => "crossfade status says where that run stands",

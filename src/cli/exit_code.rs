@@ -45,7 +45,7 @@ pub fn of(error: &Error) -> u8 {
 
 fn of_ledger(error: &LedgerError) -> u8 {
     match error {
-        LedgerError::Newer { .. } | LedgerError::NotALedger { .. } => DATABASE,
+        LedgerError::Newer { .. } | LedgerError::Format { .. } | LedgerError::NotALedger { .. } => DATABASE,
         LedgerError::NoSuchRun { .. } => USAGE,
         LedgerError::Illegal(_) | LedgerError::Unreadable { .. } => INTERNAL,
         LedgerError::ColumnClaimed { .. } | LedgerError::Lease(LeaseError::Held { .. } | LeaseError::Lost { .. }) => {

@@ -3,7 +3,7 @@
 use super::{LEASE_SECONDS, SCHEMA_VERSION};
 use crate::ident::RunId;
 use crate::pg;
-use crate::run::IllegalEntry;
+use crate::run::{IllegalEntry, READABLE};
 
 /// What can go wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,20 @@ pub enum LedgerError {
         /// The schema.
         schema: String,
         /// Its version.
+        found: i32,
+    },
+    /// Another version of crossfade stored this, in a format that this one does not read.
+    #[error(
+        "the {what} of run {run} is stored in format {found}; this crossfade reads {} to {}. Use the crossfade that wrote it; nothing was changed",
+        READABLE.start(),
+        READABLE.end()
+    )]
+    Format {
+        /// What.
+        what: &'static str,
+        /// Which run.
+        run: RunId,
+        /// Its format.
         found: i32,
     },
     /// The schema exists but holds no ledger of ours.
@@ -81,4 +95,11 @@ pub enum LeaseError {
     /// The server's error.
     #[error("{}", pg::describe(.0))]
     Database(#[from] sqlx::Error),
+}
+
+impl LedgerError {
+    /// Refuses what is stored in a format that this version does not read.
+    pub(super) fn unless_readable(what: &'static str, run: RunId, found: i32) -> Result<(), Self> {
+        if READABLE.contains(&found) { Ok(()) } else { Err(Self::Format { what, run, found }) }
+    }
 }

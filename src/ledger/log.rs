@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use super::{BOOKKEEPING, Lease, Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
-use crate::run::{Entry, Program, State};
+use crate::run::{Entry, FORMAT, Program, State};
 
 pub use runs::{NewRun, Run};
 
@@ -44,6 +44,7 @@ pg::columns!(
         actor: String,
         phase: String,
         state: String,
+        format: i32,
         entry: String,
     }
 );
@@ -52,14 +53,16 @@ impl Log<'_> {
     /// Returns the log of a run, oldest first.
     ///
     /// # Errors
-    /// [`LedgerError::Unreadable`] when an entry is of a kind this crossfade does not know.
+    /// [`LedgerError::Format`] when an entry is in a format of another version, [`LedgerError::Unreadable`] when it is
+    /// damaged.
     pub async fn entries(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<LoggedEntry>, LedgerError> {
         let select = self.ledger.sql(
-            "SELECT seq, at, actor, phase, state, entry::text AS entry FROM crossfade.event WHERE run_id = $1 ORDER BY seq",
+            "SELECT seq, at, actor, phase, state, format, entry::text AS entry FROM crossfade.event WHERE run_id = $1 ORDER BY seq",
         );
         let lines: Vec<Line> = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
         let entry = |line: Line| {
-            let Line { seq, at, actor, phase, state, entry } = line;
+            let Line { seq, at, actor, phase, state, format, entry } = line;
+            LedgerError::unless_readable("log", run, format)?;
             let entry =
                 serde_json::from_str(&entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
             Ok(LoggedEntry { seq, at, actor, phase, state, entry })
@@ -110,7 +113,8 @@ impl Log<'_> {
         actor: &str,
     ) -> Result<State, LedgerError> {
         let insert = self.ledger.sql(
-            "INSERT INTO crossfade.event (run_id, seq, actor, entry, phase, state) VALUES ($1, $2, $3, $4::jsonb, $5, $6)",
+            "INSERT INTO crossfade.event (run_id, seq, actor, format, entry, phase, state) \
+             VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7)",
         );
         let was_filling = state.is_filling(program);
         for entry in entries {
@@ -121,6 +125,7 @@ impl Log<'_> {
                 .bind(run.0)
                 .bind(state.seq)
                 .bind(actor)
+                .bind(FORMAT)
                 .bind(json)
                 .bind(state.phase.as_str())
                 .bind(state.word())

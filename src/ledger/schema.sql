@@ -9,10 +9,11 @@ CREATE TABLE crossfade.ledger (
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 
--- One execution of one plan. Never updated.
+-- One execution of one plan. Never updated. Plan, facts, program and prediction are in the stored format of this number.
 CREATE TABLE crossfade.run (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name          text        NOT NULL,
+    format        integer     NOT NULL,
     fingerprint   text        NOT NULL,
     plan_text     text        NOT NULL,
     plan          jsonb       NOT NULL,
@@ -49,12 +50,13 @@ CREATE TABLE crossfade.claim (
     PRIMARY KEY (table_oid, column_name)
 );
 
--- The log. phase and state are what the entry led to, for people and for the status view.
+-- The log. Each entry is in the stored format of the version that wrote it, which may be newer than the run's. phase and state are what the entry led to, for people and for the status view.
 CREATE TABLE crossfade.event (
     run_id  bigint      NOT NULL REFERENCES crossfade.run,
     seq     bigint      NOT NULL,
     at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     actor   text        NOT NULL,
+    format  integer     NOT NULL,
     entry   jsonb       NOT NULL,
     phase   text        NOT NULL,
     state   text        NOT NULL,

@@ -13,6 +13,7 @@ mod harness;
 mod harness_works;
 mod join;
 mod lease;
+mod ledger;
 mod locks;
 mod ready_plans;
 mod snapshots_of_plans;

@@ -10,7 +10,7 @@ use crate::ident::{ColumnName, PlanName, RunId};
 use crate::ledger::{BOOKKEEPING, LedgerError};
 use crate::pg;
 use crate::plan::{Change, Plan};
-use crate::run::{Entry, Estimates, Facts, Program, Relation, State};
+use crate::run::{Entry, Estimates, FORMAT, Facts, Program, Relation, State};
 
 /// A run as the ledger keeps it.
 #[derive(Debug, Clone)]
@@ -54,6 +54,7 @@ pub struct NewRun<'a> {
 pg::columns!(
     struct Stored {
         id: i64,
+        format: i32,
         fingerprint: String,
         plan: String,
         facts: String,
@@ -93,13 +94,14 @@ impl Log<'_> {
 
     async fn insert(self, tx: &mut PgConnection, new: &NewRun<'_>) -> Result<RunId, LedgerError> {
         let insert = self.ledger.sql(
-            "INSERT INTO crossfade.run (name, fingerprint, plan_text, plan, facts, program, database_oid) \
-             VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6::jsonb, \
+            "INSERT INTO crossfade.run (name, format, fingerprint, plan_text, plan, facts, program, database_oid) \
+             VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7::jsonb, \
                (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())) RETURNING id",
         );
         let run = RunId(0);
         let id = pg::query_scalar(&insert)
             .bind(new.plan.name.as_str())
+            .bind(FORMAT)
             .bind(crate::plan::fingerprint(new.plan))
             .bind(new.plan_text)
             .bind(written("plan", run, new.plan)?)
@@ -140,7 +142,7 @@ impl Log<'_> {
     /// Returns the latest run of this name.
     ///
     /// # Errors
-    /// [`LedgerError::NoSuchRun`]; [`LedgerError::Unreadable`] when what is stored is damaged.
+    /// [`LedgerError::NoSuchRun`]; [`LedgerError::Format`] when another version stored it; [`LedgerError::Unreadable`] when what is stored is damaged.
     pub async fn find(self, connection: &mut PgConnection, name: &str) -> Result<Run, LedgerError> {
         let found = self.find_opt(connection, name).await?;
         found.ok_or_else(|| LedgerError::NoSuchRun { name: name.to_owned() })
@@ -149,13 +151,13 @@ impl Log<'_> {
     /// Returns the latest run of this name, or `None` when there is none, or no ledger.
     ///
     /// # Errors
-    /// [`LedgerError::Unreadable`] when what is stored is damaged.
+    /// [`LedgerError::Format`] when another version stored it; [`LedgerError::Unreadable`] when what is stored is damaged.
     pub async fn find_opt(self, connection: &mut PgConnection, name: &str) -> Result<Option<Run>, LedgerError> {
         if self.ledger.version(connection).await?.is_none() {
             return Ok(None);
         }
         let select = self.ledger.sql(
-            "SELECT id, fingerprint, plan::text AS plan, facts::text AS facts, program::text AS program, created_at, \
+            "SELECT id, format, fingerprint, plan::text AS plan, facts::text AS facts, program::text AS program, created_at, \
              database_oid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) \
                AS same_database \
              FROM crossfade.run WHERE name = $1 ORDER BY id DESC LIMIT 1",
@@ -163,6 +165,7 @@ impl Log<'_> {
         let found: Option<Stored> = pg::query_as(&select).bind(name).fetch_optional(connection).await?;
         let Some(stored) = found else { return Ok(None) };
         let id = RunId(stored.id);
+        LedgerError::unless_readable("plan", id, stored.format)?;
         Ok(Some(Run {
             id,
             fingerprint: stored.fingerprint,
