@@ -75,7 +75,7 @@ async fn a_run_over_several_relations_adds_up() {
 
     let identity = |relfilenode| Identity { started_at: chrono::Utc::now(), body_hash: "b".to_owned(), relfilenode };
     let both = [(RelationId::MAIN, identity(1)), (OTHER, identity(2))];
-    let age = Duration::from_secs(60);
+    let age = Duration::from_mins(1);
     let outcome =
         |different| Outcome { counts: Counts { rows: 9, different, ..Counts::default() }, keys: vec![], seconds: 0.1 };
     let clean = async |connection: &mut PgConnection| progress.is_verified(connection, &run, &both, age).await;
