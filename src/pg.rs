@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row as _};
 use crate::event::Blocker;
 
 pub use error::{ErrorClass, class_of, describe, sqlstate};
+pub(crate) use patience::{about, between};
 
 /// How long crossfade's transactions may be idle before the server ends them. Below the lease, so that a stopped process
 /// can neither hold locks nor commit once another one has taken over.
@@ -65,6 +66,23 @@ impl Connector {
         connection.execute(sqlx::raw_sql("SET client_connection_check_interval = '1s'; SET jit = off")).await?;
         Ok(connection)
     }
+}
+
+/// Returns `deadlock_timeout`: how long a session that waits for a lock waits before it looks for a deadlock, once, and
+/// before it cancels an ordinary autovacuum that is in its way.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn deadlock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
+    let select = "SELECT s.setting::bigint FROM pg_catalog.pg_settings AS s WHERE s.name = 'deadlock_timeout'";
+    let milliseconds: i64 = query(select).fetch_one(connection).await?.try_get(0)?;
+    Ok(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(1000)))
+}
+
+/// Returns the longest that a transaction of ours may wait with all its waits together: when the detector of a session
+/// that waits for it looks, it has not begun to wait for that session, or has given up.
+pub(crate) fn waits_end(deadlock_timeout: Duration) -> Duration {
+    deadlock_timeout.mul_f64(0.9)
 }
 
 /// The timeouts of one transaction.

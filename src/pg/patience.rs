@@ -12,6 +12,16 @@ use crate::event::{Event, EventSink};
 /// resumed by a new call.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Returns a pause between these, at random, so that two who were in each other's way do not keep meeting.
+pub(crate) fn between(least: Duration, most: Duration) -> Duration {
+    least + most.saturating_sub(least).mul_f64(rand::random())
+}
+
+/// Returns from 75 % to 125 % of `pause`, for the same reason.
+pub(crate) fn about(pause: Duration) -> Duration {
+    between(pause.mul_f64(0.75), pause.mul_f64(1.25))
+}
+
 impl Connector {
     /// Opens a connection, again and again for up to a minute while the server is away. Returns `None` when `stop` was
     /// cancelled meanwhile. Each failed try is an event, if there is a sink.
@@ -44,5 +54,20 @@ impl Connector {
                 () = stop.cancelled() => return Ok(None),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_differ_within_their_bounds() {
+        let pause = Duration::from_millis(100);
+        let pauses: Vec<_> = (0..100).map(|_| about(pause)).collect();
+        assert!(pauses.iter().all(|p| (Duration::from_millis(75)..=Duration::from_millis(125)).contains(p)));
+        assert!(pauses.iter().any(|p| *p != pauses[0]));
+        assert_eq!(between(pause, pause), pause);
+        assert_eq!(between(pause, Duration::ZERO), pause);
     }
 }

@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use rand::RngExt as _;
-
 use super::gate::GuardFailed;
 use super::session::Session;
 use super::{Error, Work};
@@ -67,7 +65,7 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
         } else {
             blockers = old;
         }
-        let pause = jitter((wait * PAUSE_FACTOR).max(Duration::from_millis(500)));
+        let pause = pg::about((wait * PAUSE_FACTOR).max(Duration::from_millis(500)));
         work.emit(Event::LockWait { step: job.step.clone(), attempt, blockers: blockers.clone(), pause });
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -77,7 +75,11 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
         // "Autovacuum and deadlock_timeout").
         let patient = !patient_before && blockers.iter().any(is_autovacuum);
         patient_before |= patient;
-        wait = if patient { deadlock_timeout(session).await? + FIRST_TRY * 3 } else { (wait * 3 / 2).min(LONGEST_TRY) };
+        wait = if patient {
+            pg::deadlock_timeout(&mut session.watch).await? + FIRST_TRY * 3
+        } else {
+            (wait * 3 / 2).min(LONGEST_TRY)
+        };
     }
     Err(Error::Locked { step: job.step.clone(), attempts: TRIES, blockers })
 }
@@ -159,19 +161,4 @@ async fn old_holders(work: &Work, session: &mut Session, job: &Job<'_>) -> Resul
 
 fn is_autovacuum(blocker: &Blocker) -> bool {
     blocker.query.as_ref().is_some_and(|q| q.starts_with("autovacuum:") && !q.contains("to prevent wraparound"))
-}
-
-async fn deadlock_timeout(session: &mut Session) -> Result<Duration, sqlx::Error> {
-    let milliseconds: i64 = sqlx::query_scalar(
-        "SELECT s.setting::bigint FROM pg_catalog.pg_settings AS s WHERE s.name = 'deadlock_timeout'",
-    )
-    .persistent(false)
-    .fetch_one(&mut session.watch)
-    .await?;
-    Ok(Duration::from_millis(milliseconds.try_into().unwrap_or(1000)))
-}
-
-/// Returns between 75 % and 125 % of `pause`, so that two runners do not stay in step.
-fn jitter(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(0.75..1.25))
 }

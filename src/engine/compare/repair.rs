@@ -15,10 +15,8 @@ use crate::runner::{Error, Work};
 const TARGET: Duration = Duration::from_millis(100);
 /// Short, so that applications never wait long for rows that crossfade has locked while it waits itself.
 const TIMEOUTS: pg::Timeouts = pg::Timeouts { lock: Duration::from_millis(100), statement: Duration::from_secs(30) };
-/// All waits of a batch together end before an application's session looks for a deadlock, so that it finds none with
-/// crossfade (docs/postgres.md, "Who loses a deadlock").
-const WAITS_END: &str = "SELECT pg_catalog.set_config('statement_timeout', (s.setting::bigint * 9 / 10)::text, true) \
-                         FROM pg_catalog.pg_settings AS s WHERE s.name = 'deadlock_timeout'";
+/// The pause after a failed attempt, at the least and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(100));
 /// How many attempts one page gets.
 const TRIES: u32 = 100;
 
@@ -34,6 +32,7 @@ const TRIES: u32 = 100;
 pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64, Error> {
     let mut connection = connect(work).await?;
     let pages = table_pages(&mut connection, spec).await?;
+    let waits_end = pg::waits_end(pg::deadlock_timeout(&mut connection).await?);
     let mut size = BatchSize::new(TARGET);
     let (mut from, mut changed, mut tries) = (0_u32, 0_i64, 0);
     loop {
@@ -45,7 +44,7 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
         let to = (end < pages).then_some(end);
         // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
         let lock = (tries > 0 && end - from == 1).then(|| spec.lock(from, to));
-        match batch(work, &mut connection, lock, &spec.repair(from, to, winner)).await {
+        match batch(work, &mut connection, waits_end, lock, &spec.repair(from, to, winner)).await {
             Ok((rows, time)) => {
                 size.took(end - from, rows, time);
                 changed = changed.saturating_add(i64::try_from(rows).unwrap_or(i64::MAX));
@@ -60,8 +59,7 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
                 match error.class() {
                     ErrorClass::Contention if tries <= TRIES => {
                         size.contended(end - from);
-                        let pause = Duration::from_millis(50).mul_f64(1.0 + rand::random::<f64>());
-                        tokio::time::sleep(pause).await;
+                        tokio::time::sleep(pg::between(PAUSE.0, PAUSE.1)).await;
                     }
                     ErrorClass::Connection if tries <= TRIES => connection = connect(work).await?,
                     ErrorClass::Contention => {
@@ -85,6 +83,7 @@ async fn connect(work: &Work) -> Result<PgConnection, Error> {
 async fn batch(
     work: &Work,
     connection: &mut PgConnection,
+    waits_end: Duration,
     lock: Option<String>,
     sql: &str,
 ) -> Result<(u64, Duration), Error> {
@@ -92,7 +91,7 @@ async fn batch(
     let done: Result<_, Error> = async {
         pg::batch(connection, &format!("SET LOCAL enable_seqscan = off; SET LOCAL {REPAIR_SETTING} = 'on'")).await?;
         work.ledger.fence(connection, work.lease).await?;
-        pg::batch(connection, WAITS_END).await?;
+        pg::batch(connection, &format!("SET LOCAL statement_timeout = {}", waits_end.as_millis().max(1))).await?;
         if let Some(lock) = lock {
             let statement = TIMEOUTS.statement.as_millis();
             pg::batch(

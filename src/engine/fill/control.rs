@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use tokio::task::JoinSet;
 
 use super::method::{Method, Shape};
@@ -67,7 +67,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     let table = work.run.facts.main();
     work.ledger.open_pass(&mut connection, work.lease, &spec.table, table.oid).await?;
     let step = work.run.program.steps.iter().find(|step| matches!(&step.action, Action::Fill(s) if s == spec));
-    let deadlock_timeout = deadlock_timeout(&mut connection).await?;
+    let deadlock_timeout = pg::deadlock_timeout(&mut connection).await?;
     let (shape, counts_hot) = Shape::read(&mut connection, spec, table.oid).await?;
     let shared = Arc::new(Shared {
         work: work.clone(),
@@ -77,7 +77,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
         step: step.map_or_else(|| StepKey::new(Phase::Backfill, What::Fill(spec.relation)), |step| step.key.clone()),
         session: session(work, &mut connection).await?,
         lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
-        batch_timeout: deadlock_timeout.mul_f64(0.9),
+        batch_timeout: pg::waits_end(deadlock_timeout),
     });
     let control = Control::start(shared, connection).await?;
     work.pulse.beating("the control loop of the backfill", Box::pin(control.run())).await
@@ -105,12 +105,6 @@ async fn control(work: &Work, announce: bool) -> Result<PgConnection, Error> {
     let mut connection = connect(work, "control", announce).await?;
     pg::batch(&mut connection, "SET lock_timeout = '250ms'").await?;
     Ok(connection)
-}
-
-async fn deadlock_timeout(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
-    let select = "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'";
-    let milliseconds: i64 = pg::query(select).fetch_one(connection).await?.try_get(0)?;
-    Ok(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(1000)))
 }
 
 struct Control {
