@@ -1,5 +1,5 @@
 # All targets do all of their set-up on a fresh Debian with nothing but Rust; elsewhere they say what is missing.
-.PHONY: demo test bench
+.PHONY: demo test fast bench
 
 # The whole story on a throwaway PostgreSQL, under live traffic. Options: make demo ARGS="--rows 100000 --keep"
 demo:
@@ -11,6 +11,11 @@ test:
 	.ci/need cc postgres pgbouncer npm
 	.ci/postgres-versions
 	cargo test $(ARGS)
+
+# Those that need no server, in seconds.
+fast:
+	.ci/need cc
+	cargo test --lib $(ARGS)
 
 # One of the benches of benches/README.md: make bench BENCH=backfill ARGS="--rows 1m --repeat 3"
 BENCH ?= backfill

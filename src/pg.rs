@@ -8,7 +8,6 @@ mod transaction;
 
 use std::time::Duration;
 
-use rand::RngExt as _;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Postgres};
@@ -94,7 +93,18 @@ pub(crate) async fn deadlock_timeout(connection: &mut PgConnection) -> Result<Du
     Ok(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(1000)))
 }
 
-/// Returns between 75 % and 125 % of `pause`, so that two processes that wait for the same thing do not keep meeting.
+/// Returns the longest that all waits of a transaction may take together: when the detector of an application's session
+/// that waits for it looks, the transaction has ended or given up (docs/postgres.md, "Who loses a deadlock").
+pub(crate) fn waits_end(deadlock_timeout: Duration) -> Duration {
+    deadlock_timeout.mul_f64(0.9)
+}
+
+/// Returns a pause between these, at random, so that two processes that wait for the same thing do not keep meeting.
+pub(crate) fn between(least: Duration, most: Duration) -> Duration {
+    least + most.saturating_sub(least).mul_f64(rand::random())
+}
+
+/// Returns between 75 % and 125 % of `pause`, for the same reason.
 pub(crate) fn jitter(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(0.75..1.25))
+    between(pause.mul_f64(0.75), pause.mul_f64(1.25))
 }

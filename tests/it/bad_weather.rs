@@ -30,7 +30,7 @@ async fn load(database: &Database, rows: u32) {
     fleet::load(&mut connection, rows).await.unwrap();
 }
 
-const SLOW: (&str, &str) = ("batch_target: 100ms", "max_rows_per_second: 4000\n  batch_target: 20ms");
+const SLOW: (&str, &str) = ("batch_target: 100ms", "max_rows_per_second: 400\n  batch_target: 20ms");
 
 async fn in_backfill(database: &Database) {
     wait_for("rows to be filled", PATIENCE, async || {
@@ -38,6 +38,11 @@ async fn in_backfill(database: &Database) {
             && database.scalar::<bool>("SELECT EXISTS (SELECT FROM crossfade.page_window WHERE rows > 0)").await
     })
     .await;
+}
+
+async fn at_full_speed(database: &Database) {
+    let setting = ("max_rows_per_second".to_owned(), "off".to_owned());
+    tool(&database.url).tune("vehicle-status", &[setting]).await.unwrap();
 }
 
 /// Every connection of the tool is cut, again and again; it connects again and loses nothing.
@@ -54,11 +59,9 @@ async fn cut_connections_are_opened_again() {
         let rows = "SELECT sum(rows)::bigint FROM crossfade.page_window";
         let before: i64 = database.scalar(rows).await;
         proxy.cut();
-        wait_for("the backfill to go on", PATIENCE, async || {
-            running.is_finished() || database.scalar::<i64>(rows).await > before
-        })
-        .await;
+        wait_for("the backfill to go on", PATIENCE, async || database.scalar::<i64>(rows).await > before).await;
     }
+    at_full_speed(&database).await;
     let finish = running.await.unwrap().unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(finish.state, crossfade::run::Standing::Done);
     assert_eq!(database.scalar::<i64>("SELECT count(*) FROM vehicles WHERE vehicle_status IS NULL").await, 0);
@@ -75,6 +78,9 @@ async fn a_server_that_crashes_in_mid_run_is_waited_for() {
     let running = tokio::spawn(async move { tool.run(&plan, &text, None).await });
     in_backfill(&database).await;
     tokio::task::block_in_place(|| own.restart()).unwrap();
+    wait_for("the server", PATIENCE, async || PgConnection::connect(&database.url).await.is_ok()).await;
+    assert!(!running.is_finished(), "too fast to be disturbed");
+    at_full_speed(&database).await;
     let finish = running.await.unwrap().unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(finish.state, crossfade::run::Standing::Done);
     assert_eq!(database.scalar::<i64>("SELECT count(*) FROM vehicles WHERE vehicle_status IS NULL").await, 0);

@@ -3,6 +3,7 @@
 
 mod cli;
 mod database;
+mod limit;
 mod pgbouncer;
 mod postgres;
 mod proxy;
@@ -12,7 +13,7 @@ mod wait;
 pub(crate) use cli::{Cli, Output, Running};
 pub(crate) use database::Database;
 pub(crate) use pgbouncer::PgBouncer;
-pub(crate) use postgres::{Version, own_server, server, versions};
+pub(crate) use postgres::{Version, missing, own_server, server, versions};
 pub(crate) use proxy::Proxy;
 pub(crate) use run::{plain_alter, tool};
-pub(crate) use wait::wait_for;
+pub(crate) use wait::{CRAWL, wait_for};

@@ -23,6 +23,8 @@ use crate::harness::{Cli, Database, Output, PgBouncer, Proxy, Running, own_serve
 const NAME: &str = "vehicle-status";
 const PATIENCE: Duration = Duration::from_mins(1);
 const ROWS: i64 = 30_000;
+/// A rate at which no test loses its race with the backfill: it takes longer than a test has patience.
+const SLOWLY: &str = "max_rows_per_second: 400";
 
 /// A fleet, and a plan that fills it slowly, in small windows.
 struct Stage {
@@ -33,7 +35,7 @@ struct Stage {
 impl Stage {
     /// The run is registered and its first phase done.
     async fn new() -> Self {
-        let stage = Self::unregistered("max_rows_per_second: 4000").await;
+        let stage = Self::unregistered(SLOWLY).await;
         stage.started().await;
         stage
     }
@@ -326,7 +328,7 @@ async fn a_process_that_was_taken_for_dead_joins_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_waits_for_a_backfill_that_has_not_begun_and_says_when_there_is_none() {
-    let stage = Stage::unregistered("max_rows_per_second: 4000").await;
+    let stage = Stage::unregistered(SLOWLY).await;
     let output = stage.cli(&["run", stage.plan(), "--join"]).run().await;
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(output.stderr.contains("there is no run named vehicle-status"), "{output:#?}");
@@ -349,7 +351,11 @@ async fn it_waits_for_a_backfill_that_has_not_begun_and_says_when_there_is_none(
     })
     .await;
     let before = stage.filled().await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..2 {
+        let reported = "SELECT reported_at::text FROM crossfade.backfill";
+        let last: String = stage.database.scalar(reported).await;
+        wait_for("a report", PATIENCE, async || stage.database.scalar::<String>(reported).await != last).await;
+    }
     assert!(!joined.has_ended() && stage.filled().await == before);
     stage.ok(&["resume", NAME]).await;
     stage.at_full_speed().await;
@@ -471,7 +477,9 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
                 ledger.leases().join(&mut connection, &run, "late").await
             }
         });
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let both =
+            "SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        wait_for("both to wait", PATIENCE, async || stage.database.scalar::<bool>(both).await).await;
         pg::commit(&mut worker).await.unwrap();
         recording.await.unwrap().unwrap();
         assert_eq!(late.await.unwrap().unwrap(), None, "joined while the run went on");
@@ -495,7 +503,7 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_row_rate_is_that_of_the_run_as_a_whole() {
     let stage = Stage::new().await;
-    stage.ok(&["tune", NAME, "max_rows_per_second=2000"]).await;
+    stage.ok(&["tune", NAME, "max_rows_per_second=1000"]).await;
     let (leader, joined, third) = (stage.lead(), stage.join(), stage.join());
     wait_for("three processes", PATIENCE, async || {
         let busy = "SELECT count(DISTINCT epoch) FROM crossfade.page_window WHERE rows > 0";
@@ -509,7 +517,7 @@ async fn the_row_rate_is_that_of_the_run_as_a_whole() {
     let (filled, seconds) = (stage.filled().await - before, start.elapsed().as_secs_f64());
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]
     let rate = filled as f64 / seconds;
-    assert!(filled > 0 && rate < 2600.0, "{rate} rows/s");
+    assert!(filled > 0 && rate < 1300.0, "{rate} rows/s");
     stage.at_full_speed().await;
     for running in [leader, joined, third] {
         ends_well(running).await;
@@ -541,13 +549,16 @@ async fn a_table_that_is_rewritten_is_gone_through_again_by_all() {
 async fn two_processes_do_not_spoil_each_others_pruning() {
     // A transaction that has written holds back pruning in every database of its server, so other tests would disturb.
     let server = own_server();
-    let stage = Stage::on(Database::on_server(&server).await, "max_rows_per_second: 20000").await;
+    let stage = Stage::on(Database::on_server(&server).await, SLOWLY).await;
     let text = std::fs::read_to_string(stage.file.path()).unwrap();
     std::fs::write(stage.file.path(), text.replace("copy: all", "copy: all\n  build: after_backfill")).unwrap();
     stage.ok(&["start", stage.plan()]).await;
     let (joined, leader) = (stage.join(), stage.lead());
     let size = "SELECT pg_relation_size('vehicles')";
     let before = stage.database.scalar::<i64>(size).await;
+    stage.in_mid_window(true).await;
+    stage.in_mid_window(false).await;
+    stage.ok(&["tune", NAME, "max_rows_per_second=20000"]).await;
     ends_well(joined).await;
     ends_well(leader).await;
     let both = "SELECT count(DISTINCT epoch) FROM crossfade.page_window WHERE rows > 1000";
@@ -590,7 +601,7 @@ async fn a_transaction_pooler_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_version_of_postgresql() {
     for version in versions() {
-        let stage = Stage::on(Database::on(&version).await, "max_rows_per_second: 8000").await;
+        let stage = Stage::on(Database::on(&version).await, SLOWLY).await;
         stage.started().await;
         let (joined, leader) = (stage.join(), stage.lead());
         stage.in_mid_window(false).await;
@@ -612,8 +623,8 @@ async fn killed_at_random_again_and_again_they_miss_no_row() {
     let mut processes = vec![stage.lead(), stage.join(), stage.join()];
     let mut stopped: Vec<Running> = vec![];
     let mut kills = 0;
-    while stage.filled().await < ROWS * 8 / 10 {
-        let more = stage.filled().await + rand::random_range(1..1200);
+    while kills < 12 {
+        let more = stage.filled().await + rand::random_range(1..400);
         wait_for("more rows", PATIENCE, async || {
             for (at, process) in processes.iter_mut().enumerate() {
                 // One who led has left a session behind that is not gone yet.
@@ -642,7 +653,7 @@ async fn killed_at_random_again_and_again_they_miss_no_row() {
         kills += 1;
         stage.database.execute("UPDATE vehicles SET weight = weight + 1 WHERE id % 97 = 0").await;
     }
-    assert!(kills >= 8, "only {kills}");
+    assert!(stage.filled().await < ROWS, "too fast to be killed {kills} times");
     stage.at_full_speed().await;
     for process in &stopped {
         process.signal(Signal::SIGCONT);

@@ -20,8 +20,8 @@ use crate::harness::{Cli, Database, own_server, versions, wait_for};
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Settings act within a second; the machine may be busy.
 const SOON: Duration = Duration::from_secs(3);
-/// A rate that leaves time to look at a backfill of 60,000 rows.
-const SLOWLY: &str = "backfill: { max_rows_per_second: 4000, batch_target: 10ms }\n";
+/// A rate at which a backfill of 60,000 rows takes longer than a test has patience.
+const SLOWLY: &str = "backfill: { max_rows_per_second: 400, batch_target: 10ms }\n";
 
 /// A plan on a table of its own, and what was told while it ran.
 struct Stage {
@@ -101,6 +101,13 @@ impl Stage {
         self.events.lock().unwrap().iter().filter(|event| wanted(event)).count()
     }
 
+    /// Waits until the control loop has reported so often: time in which something could have happened.
+    async fn reports(&self, times: usize) {
+        let progress = |event: &Event| matches!(event, Event::Progress { .. });
+        let goal = self.count(progress) + times;
+        wait_for("the control loop to go round", PATIENCE, async || self.count(progress) >= goal).await;
+    }
+
     fn warnings(&self) -> Vec<String> {
         let text = |event: &Event| if let Event::Warning { message } = event { Some(message.clone()) } else { None };
         self.events.lock().unwrap().iter().filter_map(text).collect()
@@ -172,8 +179,9 @@ fn archiving_server() -> Server {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_slot_that_keeps_too_much_wal_holds() {
     let server = own_server();
-    let more = format!("{SLOWLY}throttle: {{ slot_retained_wal: 4MB }}\n");
-    let stage = Stage::new(Database::on_server(&server).await, 60_000, &more).await;
+    // Quickly enough to write so much, and slowly enough to do it several times.
+    let more = "backfill: { max_rows_per_second: 2000, batch_target: 10ms }\nthrottle: { slot_retained_wal: 4MB }\n";
+    let stage = Stage::new(Database::on_server(&server).await, 60_000, more).await;
     stage.database.execute("SELECT pg_create_physical_replication_slot('forgotten', true)").await;
     // What the backfill writes is enough.
     let running = stage.spawn();
@@ -312,7 +320,7 @@ async fn an_autovacuum_to_prevent_wraparound_holds() {
     let status = async || matches!(stage.status().await.waiting_for, Some(WaitingFor::Signal(level)) if level.signal == Signal::Wraparound);
     wait_for("status to say so", SOON, status).await;
     let rows = stage.rows_filled().await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    stage.reports(5).await;
     assert_eq!((stage.rows_filled().await, stage.releases("wraparound")), (rows, 0));
     // It is not to come back: the table's options are next in the queue for its lock.
     let reset = session(
@@ -429,7 +437,7 @@ async fn the_latency_goal_steers_the_speed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn our_own_latency_probe_reads_and_writes_on_every_version() {
     for version in versions() {
-        let more = "backfill: { goal_latency: 10s, max_rows_per_second: 2000 }\n";
+        let more = "backfill: { goal_latency: 10s, max_rows_per_second: 400 }\n";
         let stage = Stage::new(Database::on(&version).await, 10_000, more).await;
         let running = stage.in_the_middle().await;
         let felt = async || stage.status().await.pace.is_some_and(|pace| pace.latency_seconds.is_some());
@@ -456,7 +464,7 @@ async fn a_role_without_rights_is_told_what_it_cannot_see() {
         .await;
     let url = database.url.replace("postgres://postgres@", "postgres://modest@");
     assert_ne!(url, database.url);
-    let more = "backfill: { max_rows_per_second: 3000 }\nthrottle: { active_sessions: 1, wal_archive_backlog: 1 }\n";
+    let more = "backfill: { max_rows_per_second: 500 }\nthrottle: { active_sessions: 1, wal_archive_backlog: 1 }\n";
     let stage = Stage::of(database, &url, more);
     let running = stage.in_the_middle().await;
     let told = |what: &str| stage.warnings().iter().filter(|text| text.contains(what)).count();
@@ -465,7 +473,7 @@ async fn a_role_without_rights_is_told_what_it_cannot_see() {
     }
     // Long enough for a signal to grow stale.
     let rows = stage.rows_filled().await;
-    wait_for("it to go on", PATIENCE, async || stage.rows_filled().await > rows + 6000).await;
+    wait_for("it to go on", PATIENCE, async || stage.rows_filled().await > rows + 3000).await;
     assert_eq!(told("pg_monitor"), 3, "{:?}", stage.warnings());
     let holds = stage.ends(running).await;
     assert_eq!(holds, []);

@@ -32,7 +32,7 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
     let mut connection = connect(work).await?;
     // All waits of a batch together end before the detector of a session of the application looks, so that it finds no
     // deadlock with crossfade.
-    let waits_end = pg::deadlock_timeout(&mut connection).await?.mul_f64(0.9);
+    let waits_end = pg::waits_end(pg::deadlock_timeout(&mut connection).await?);
     let pages = table_pages(&mut connection, spec).await?;
     let mut size = BatchSize::new(TARGET);
     let (mut from, mut changed, mut tries) = (0_u32, 0_i64, 0);

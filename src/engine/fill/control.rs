@@ -81,7 +81,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
         step: step.map_or_else(|| StepKey::new(Phase::Backfill, What::Fill(spec.relation)), |step| step.key.clone()),
         session: session(work, &mut connection).await?,
         lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
-        batch_timeout: deadlock_timeout.mul_f64(0.9),
+        batch_timeout: pg::waits_end(deadlock_timeout),
     });
     let control = Control::start(shared, connection).await?;
     work.pulse.beating("the control loop of the backfill", Box::pin(control.run())).await

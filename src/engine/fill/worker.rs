@@ -1,6 +1,6 @@
-//! A worker: takes windows from the ledger and fills them, batch by batch.
+//! A worker: takes windows from the ledger and fills them, batch by batch. What it tries next is decided elsewhere
+//! (`policy`, `room`); here it is done.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,16 @@ use super::control::{Shared, connect};
 use super::horizon::Horizon;
 use super::method::Method;
 use super::orders::Orders;
-use super::pace::BatchSize;
-use super::slices::{Cutter, Verdict};
-use super::strict::Strictness;
+use super::policy::{Batch, Came, Next, Policy, Then, Waits};
+use super::room::{Remedy, Room, Wanted};
+use super::slices::Verdict;
 use crate::engine::Error;
 use crate::event::{Blocker, Event, Wait};
 use crate::latest::Following;
 use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window, WindowSize};
 use crate::pg::{self, Connector, ErrorClass};
 use crate::plan::LongTransactions;
-use crate::run::{Entry, Slice, Values};
+use crate::run::{Entry, Values};
 use crate::throttle::{Pace, Signal};
 
 /// The longest time for a batch that has locked all its rows first and so waits for nobody. A bound for what should never
@@ -28,17 +28,8 @@ use crate::throttle::{Pace, Signal};
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The lock timeout, in milliseconds, of an UPDATE that may take long.
 const HARDLY: u32 = 10;
-/// How many attempts a single page gets before it is left for last.
-const TRIES: u32 = 3;
 /// After this many failed attempts to get a window, a person is told.
 const IDLE_FOR_LONG: u32 = 8;
-/// Windows are not made longer for a transaction that is older than this, in seconds.
-const SHORT_TRANSACTION: f64 = 10.0;
-/// After this many windows in a row without a HOT update, the rest is processed in one sub-pass.
-const FRUITLESS: u32 = 3;
-/// By how much windows become longer at a time, and how long they may become.
-const LONGER: u32 = 4;
-const LONGEST: u32 = 16;
 /// The longest that a worker sleeps before it reads its orders again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
@@ -57,7 +48,7 @@ pub(super) enum Left {
 }
 
 /// The outcome of a batch.
-enum Batch {
+enum Outcome {
     /// It committed.
     Done { rows: u64, hot: u64, time: Duration },
     /// The table has another file: nothing was committed.
@@ -77,59 +68,22 @@ pub(super) struct Worker {
     number: u16,
     orders: Following<Orders>,
     connection: Option<(PgConnection, i32)>,
-    size: BatchSize,
+    policy: Policy,
+    room: Room,
     /// Rows that are written but not yet paid for.
     debt: u64,
-    /// Pages of the current window that were put aside.
-    aside: BTreeSet<u32>,
     /// Whether this worker has a window that is not done.
     open: bool,
-    /// Failed attempts in a row at the same place.
-    failures: u32,
     /// Failed attempts to get a window, in a row.
     idle: u32,
-    /// Whether the last batch gave up waiting for something that it needs.
-    waiting: bool,
-    strict: Strictness,
-    cutter: Cutter,
-    /// Rows of the current slice, and how many of those updates were HOT; `None` once a part of it was done by somebody else.
-    slice: Option<(u64, u64)>,
-    /// The transaction id when the last slice had found no room.
-    without_room_at: i64,
-    /// Windows in a row in which no update was HOT although dead rows could be pruned.
-    fruitless: u32,
-    /// How many times longer than the method says windows are, because snapshots lived longer than a sub-pass took.
-    longer: u32,
-    /// Sub-passes are useless until this transaction id is visible to everybody.
-    in_vain_until: Option<i64>,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, number: u16, orders: Following<Orders>) -> Self {
-        let size = BatchSize::new(orders.peek().batch_target);
-        let aside = BTreeSet::new();
-        let strict = Strictness::new(shared.spec.has_strict());
-        let cutter = Cutter::new(shared.method.free);
-        Self {
-            shared,
-            number,
-            orders,
-            connection: None,
-            size,
-            debt: 0,
-            aside,
-            open: false,
-            failures: 0,
-            idle: 0,
-            waiting: false,
-            strict,
-            cutter,
-            slice: None,
-            without_room_at: 0,
-            fruitless: 0,
-            longer: 1,
-            in_vain_until: None,
-        }
+        let waits = Waits { lock: shared.lock_timeout, batch: shared.batch_timeout };
+        let policy = Policy::new(waits, orders.peek().batch_target, shared.spec.has_strict());
+        let room = Room::new(shared.method.free);
+        Self { shared, number, orders, connection: None, policy, room, debt: 0, open: false, idle: 0 }
     }
 
     /// Works until every window is taken, or there is a reason to leave.
@@ -167,18 +121,15 @@ impl Worker {
         let window = work.ledger.progress().take_window(connection, seat, size).await?;
         let Some(mut window) = window else { return self.all_taken().await };
         self.open = true;
-        self.aside.clear();
-        self.failures = 0;
         self.idle = 0;
-        self.cutter.begin(window.parts, window.position.slice);
-        self.slice = None;
+        self.policy.begin();
+        self.room.begin(window.parts, window.position.slice);
         while !window.is_done() {
             if let Some(left) = self.may_go_on(false).await {
                 return Ok(Some(left));
             }
             if window.position.slice.width() == 0 {
-                window.position.slice = self.cut(&window, method);
-                self.slice = Some((0, 0));
+                window.position.slice = self.room.cut(window.parts, window.position.slice.from, method);
             }
             let sub_pass = window.position.sub_pass;
             if !self.step(&mut window).await? {
@@ -189,10 +140,7 @@ impl Worker {
             }
         }
         self.open = false;
-        self.cutter.end();
-        if !self.cutter.is_in_vain() {
-            self.fruitless = 0;
-        }
+        self.room.end();
         Ok(None)
     }
 
@@ -223,190 +171,112 @@ impl Worker {
 
     /// Returns how the next window is processed.
     async fn method(&mut self) -> Result<Method, Error> {
-        let wanted = self.orders.peek().method.with_longer_windows(self.longer);
-        if self.fruitless >= FRUITLESS {
-            return Ok(wanted.single());
+        match self.room.wanted(self.orders.peek().method) {
+            Wanted::Method(method) => Ok(method),
+            Wanted::Once(until, method) => {
+                let (connection, _) = self.connection().await?;
+                if Horizon::read(connection).await?.oldest_xid < until {
+                    return Ok(method.single());
+                }
+                self.room.seen();
+                Ok(method)
+            }
         }
-        let Some(until) = self.in_vain_until.filter(|_| wanted.parts > 1) else { return Ok(wanted) };
-        let (connection, _) = self.connection().await?;
-        if Horizon::read(connection).await?.oldest_xid < until {
-            return Ok(wanted.single());
-        }
-        self.in_vain_until = None;
-        Ok(wanted)
-    }
-
-    /// Returns the next slice of a window.
-    fn cut(&mut self, window: &Window, method: Method) -> Slice {
-        let (parts, from) = (window.parts, window.position.slice.from);
-        let left = parts - from;
-        let width = match method.even {
-            Some(even) => parts.div_ceil(even).min(left),
-            None => self.cutter.width(parts, left),
-        };
-        Slice { from, to: from + width }
     }
 
     /// Learns whether the last slice had the size it should have.
     async fn judge(&mut self, window: &Window) -> Result<(), Error> {
-        let Some((rows, hot)) = self.slice.filter(|_| self.shared.counts_hot) else { return Ok(()) };
-        let verdict = self.cutter.observe(rows, hot);
+        if !self.shared.counts_hot {
+            return Ok(());
+        }
+        let verdict = self.room.judge();
         if verdict == Verdict::Fine {
             return Ok(());
         }
         let (connection, _) = self.connection().await?;
         let horizon = Horizon::read(connection).await?;
-        if verdict == Verdict::WithoutRoom {
-            self.without_room_at = horizon.next_xid;
-            return Ok(());
-        }
-        if horizon.oldest_xid >= self.without_room_at {
-            // Dead rows can be pruned. Then it is line pointers that are used up (a page has 291, and dead rows that were in
-            // an index keep theirs); or, where no slice found room, no update can be HOT: a trigger changes an indexed
-            // column, for example.
-            if self.cutter.found_no_room() {
-                self.fruitless += 1;
-            }
-            return Ok(());
-        }
         let orders = self.orders.peek();
-        let may_last_longer = self.longer < LONGEST && !orders.method.fixed;
-        if may_last_longer && horizon.seconds.is_some_and(|seconds| seconds < SHORT_TRANSACTION) {
-            // Perhaps nothing but short transactions, longer than it takes to come back.
-            self.longer *= LONGER;
-            return Ok(());
-        }
-        if orders.long_transactions == LongTransactions::Wait {
-            self.await_horizon(horizon, (rows, hot), window).await
-        } else {
-            if self.in_vain_until.is_none() {
-                let message = format!(
-                    "most updates find no room on their pages ({hot} of {rows} did): {} keeps dead rows from being pruned. \
-                     Until it is gone, each page is filled in one go",
-                    horizon.describe()
-                );
-                self.shared.work.emit(Event::Warning { message });
+        match self.room.remedy(verdict, &horizon, orders.method, orders.long_transactions) {
+            Remedy::None => {}
+            Remedy::Tell(message) => self.shared.work.emit(Event::Warning { message }),
+            Remedy::Wait(wait, until) => {
+                self.shared.work.emit(Event::Waiting { wait, seconds: None });
+                self.await_horizon(until).await?;
+                self.room.resume(window.parts, window.position.slice);
             }
-            self.in_vain_until = Some(horizon.next_xid);
-            Ok(())
         }
+        Ok(())
     }
 
-    /// Waits until dead rows can be pruned again, as the plan says.
-    async fn await_horizon(
-        &mut self,
-        mut horizon: Horizon,
-        (rows, hot): (u64, u64),
-        window: &Window,
-    ) -> Result<(), Error> {
-        let until = horizon.next_xid;
-        let (holder, holder_seconds) = (horizon.holder.clone(), horizon.seconds);
-        let wait = Wait::Horizon { rows, hot, holder, holder_seconds };
-        self.shared.work.emit(Event::Waiting { wait, seconds: None });
-        while horizon.oldest_xid < until
-            && !self.shared.work.stop.is_cancelled()
-            && self.orders.peek().long_transactions == LongTransactions::Wait
-        {
+    /// Waits until everybody sees a transaction id, or the orders say not to.
+    async fn await_horizon(&mut self, until: i64) -> Result<(), Error> {
+        loop {
+            let wait = self.orders.peek().long_transactions == LongTransactions::Wait;
+            if !wait || self.shared.work.stop.is_cancelled() {
+                return Ok(());
+            }
             self.sleep(LOOK_AGAIN).await;
             let (connection, _) = self.connection().await?;
-            horizon = Horizon::read(connection).await?;
+            if Horizon::read(connection).await?.oldest_xid >= until {
+                return Ok(());
+            }
         }
-        self.cutter.begin(window.parts, window.position.slice);
-        Ok(())
     }
 
     /// Does one batch. Returns false if the window must be given up because the table has another file.
     async fn step(&mut self, window: &mut Window) -> Result<bool, Error> {
-        let from = window.position.next;
-        if self.aside.contains(&from) {
-            return self.put_aside(window, from).await;
-        }
         let orders = self.orders.peek();
-        let max_rows = orders.rate.as_ref().map(|rate| (rate.rows_per_second() / 2).max(1));
-        self.size.set_target(orders.batch_target.min(self.shared.batch_timeout / 2));
-        let workers = orders.workers.saturating_mul(orders.processes);
-        let most = Method::most_pages(window.parts, window.to - window.from, workers);
-        let mut to = from.saturating_add(self.size.pages(max_rows).min(most)).min(window.to);
-        if let Some(&page) = self.aside.range(from..to).next() {
-            to = page;
-        }
-        let observer = if window.late || self.waiting { Some(self.observe()) } else { None };
-        let outcome = self.batch(window, to, orders.batch_target).await;
+        let tried = match self.policy.next(window, &orders) {
+            Next::Leave(page) => return self.put_aside(window, page).await,
+            Next::Fill(batch) => batch,
+        };
+        let observer = tried.look_who.then(|| self.observe());
+        let outcome = self.batch(window, &tried).await;
         let blockers = match (observer, &outcome) {
-            (Some(observer), Ok(Batch::TableLocked(_) | Batch::RowLocked(_))) => observer.await.unwrap_or_default(),
+            (Some(observer), Ok(Outcome::TableLocked(_) | Outcome::RowLocked(_))) => observer.await.unwrap_or_default(),
             (observer, _) => {
                 observer.inspect(tokio::task::JoinHandle::abort);
                 vec![]
             }
         };
-        match outcome? {
-            Batch::Done { rows, hot, time } => {
-                if let Some((all, stayed)) = &mut self.slice {
-                    (*all, *stayed) = (*all + rows, *stayed + hot);
-                }
-                window.position = window.after(to);
-                self.size.took(to - from, rows, time);
+        let (came, error) = match outcome? {
+            Outcome::Done { rows, hot, time } => {
+                tracing::trace!(rows, hot, ?time, "filled");
+                self.room.filled(rows, hot);
                 self.debt = self.debt.saturating_add(rows);
-                self.failures = 0;
-                self.waiting = false;
-                self.strict.worked();
+                let then = self.policy.observe(window, tried.to, Came::Done(rows, time));
+                debug_assert_eq!(then, Then::Rest, "what a batch that is done asks for");
+                window.position = window.after(tried.to);
                 self.rest(time).await;
-                Ok(true)
+                return Ok(true);
             }
-            Batch::Rewritten => self.restart(window).await.map(|()| false),
-            Batch::NotOurs => {
+            Outcome::Rewritten => return self.restart(window).await.map(|()| false),
+            Outcome::NotOurs => {
                 let holder = "another worker".to_owned();
-                Err(Error::Ledger(LedgerError::Lease(LeaseError::Lost { holder })))
+                return Err(Error::Ledger(LedgerError::Lease(LeaseError::Lost { holder })));
             }
-            Batch::TableLocked(error) => {
-                self.wait_politely(blockers, &error).await;
-                Ok(true)
-            }
-            Batch::Raised(error) => {
-                tracing::debug!(%error, from, to, "a value does not convert");
-                self.strict.raised();
-                Ok(true)
-            }
-            Batch::RowLocked(error) if window.late => {
-                self.wait_politely(blockers, &error).await;
-                Ok(true)
-            }
-            Batch::RowLocked(error) => {
-                tracing::debug!(%error, from, to, "batch could not lock a row");
-                self.size.contended(to - from);
-                if to - from > 1 {
-                    self.failures = 0;
-                } else {
-                    self.failures += 1;
-                    if self.failures >= TRIES {
-                        self.failures = 0;
-                        self.aside.insert(from);
-                        return self.put_aside(window, from).await;
-                    }
-                }
-                self.sleep(Duration::from_millis(20).mul_f64(1.0 + 3.0 * rand::random::<f64>())).await;
-                Ok(true)
-            }
+            Outcome::TableLocked(error) => (Came::TableLocked, error),
+            Outcome::RowLocked(error) => (Came::RowLocked, error),
+            Outcome::Raised(error) => (Came::Raised, error),
+        };
+        tracing::debug!(%error, ?came, from = window.position.next, to = tried.to, "a batch was rolled back");
+        match self.policy.observe(window, tried.to, came) {
+            Then::Rest | Then::Again => {}
+            Then::Leave(page) => return self.put_aside(window, page).await,
+            Then::Pause(least, most) => self.sleep(pg::between(least, most)).await,
+            Then::Wait(pause, attempt) => self.wait_politely(blockers, pause, attempt).await,
         }
+        Ok(true)
     }
 
     /// One transaction: prove the lease, fill, note the progress.
-    async fn batch(&mut self, window: &Window, to: u32, target: Duration) -> Result<Batch, Error> {
+    async fn batch(&mut self, window: &Window, tried: &Batch) -> Result<Outcome, Error> {
         let shared = Arc::clone(&self.shared);
-        let row_lock = if window.late {
-            shared.lock_timeout
-        } else {
-            // While it waits for a row, a batch keeps those that it has locked: no longer than it would take anyway.
-            shared.lock_timeout.min(target.max(Duration::from_millis(20)))
-        };
-        let values = self.strict.values();
-        // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
-        let lock_first = window.late || (self.failures > 0 && to - window.position.next == 1);
         let (connection, seat) = self.connection().await?;
-        let span = tracing::debug_span!("batch", from = window.position.next, to);
-        let done = batch(&shared, connection, seat, window, to, row_lock, values, lock_first).instrument(span).await;
+        let span = tracing::debug_span!("batch", from = window.position.next, to = tried.to);
+        let done = batch(&shared, connection, seat, window, tried).instrument(span).await;
         match &done {
-            Ok(Batch::Done { .. }) => {}
+            Ok(Outcome::Done { .. }) => {}
             Err(error) if error.class() == ErrorClass::Connection => {}
             _ => pg::rollback(connection).await,
         }
@@ -444,16 +314,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Reports who blocks it, and waits a little longer each time.
-    async fn wait_politely(&mut self, blockers: Vec<Blocker>, error: &Error) {
-        tracing::debug!(%error, "waiting for a lock");
-        self.waiting = true;
-        self.failures = self.failures.saturating_add(1);
-        let pause = Duration::from_millis(250) * self.failures.min(8);
-        let pause = pause.mul_f64(0.75 + 0.5 * rand::random::<f64>());
-        if !blockers.is_empty() || self.failures > 1 {
+    /// Reports who blocks it, and waits.
+    async fn wait_politely(&mut self, blockers: Vec<Blocker>, pause: Duration, attempt: u32) {
+        let pause = pg::jitter(pause);
+        if !blockers.is_empty() || attempt > 1 {
             let step = self.shared.step.clone();
-            self.shared.work.emit(Event::LockWait { step, attempt: self.failures, blockers, pause });
+            self.shared.work.emit(Event::LockWait { step, attempt, blockers, pause });
         }
         self.sleep(pause).await;
     }
@@ -478,8 +344,7 @@ impl Worker {
             }
             if !orders.may_run() {
                 if matches!(orders.pace, Pace::Hold { signal: Signal::LockWait, .. }) && !held {
-                    // Somebody waits for the rows of a batch: the next one locks fewer.
-                    self.size.contended(self.size.pages(None));
+                    self.policy.in_the_way();
                 }
                 held = true;
                 self.sleep_or_orders(LOOK_AGAIN).await;
@@ -544,17 +409,14 @@ impl Worker {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "of one caller")]
 async fn batch(
     shared: &Shared,
     connection: &mut PgConnection,
     seat: Seat,
     window: &Window,
-    to: u32,
-    row_lock: Duration,
-    values: Values,
-    lock_first: bool,
-) -> Result<Batch, Error> {
+    tried: &Batch,
+) -> Result<Outcome, Error> {
+    let &Batch { to, values, row_lock, lock_first, look_who: _ } = tried;
     let (work, spec) = (&shared.work, &shared.spec);
     let limits = pg::Limits { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT, durable: false };
     let Position { slice, next, .. } = window.position;
@@ -594,11 +456,11 @@ async fn batch(
     if let Some(error) = said.error {
         let error = Error::Database(error);
         return match error.class() {
-            ErrorClass::Contention if !locked => Ok(Batch::TableLocked(error)),
-            // Somebody is changing the lease's row; this says nothing about the table's rows.
+            ErrorClass::Contention if !locked => Ok(Outcome::TableLocked(error)),
+            // Somebody changes the lease's row; the rows of the table are not to blame.
             ErrorClass::Contention if !fenced => Err(error),
-            ErrorClass::Contention => Ok(Batch::RowLocked(error)),
-            ErrorClass::Other if fenced && values == Values::Strict => Ok(Batch::Raised(error)),
+            ErrorClass::Contention => Ok(Outcome::RowLocked(error)),
+            ErrorClass::Other if fenced && values == Values::Strict => Ok(Outcome::Raised(error)),
             _ => Err(error),
         };
     }
@@ -612,12 +474,11 @@ async fn batch(
     // The table cannot get another file while we have it locked.
     let file = work.ledger.progress().advance(connection, seat, window, position, (rows, hot)).await?;
     match file {
-        None => Ok(Batch::NotOurs),
-        Some(file) if file != window.relfilenode => Ok(Batch::Rewritten),
+        None => Ok(Outcome::NotOurs),
+        Some(file) if file != window.relfilenode => Ok(Outcome::Rewritten),
         Some(_) => {
             pg::commit(connection).await?;
-            tracing::trace!(rows, hot, ?time, "filled");
-            Ok(Batch::Done { rows, hot, time })
+            Ok(Outcome::Done { rows, hot, time })
         }
     }
 }

@@ -14,11 +14,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{assert_filled, rename};
-use crate::harness::{Database, own_server, tool, wait_for};
+use crate::harness::{CRAWL, Database, own_server, tool, wait_for};
 
 const PATIENCE: Duration = Duration::from_mins(1);
-/// A rate that leaves time to disturb a backfill of 40,000 rows.
-const SLOWLY: &str = "max_rows_per_second: 8000, batch_target: 10ms";
+/// A rate that leaves time to see that a backfill of 40,000 rows has begun.
+const SLOWLY: &str = "max_rows_per_second: 2000, batch_target: 10ms";
 
 async fn table(database: &Database) {
     database
@@ -50,13 +50,19 @@ async fn filled(database: &Database) -> i64 {
     database.scalar(sql).await
 }
 
+/// Waits until the backfill has begun, and then lets it crawl until [`at_full_speed`].
 async fn in_the_middle(database: &Database, running: &JoinHandle<Result<Finish, Error>>) {
     wait_for("the backfill to begin", PATIENCE, async || filled(database).await > 1000).await;
+    at_rate(database, CRAWL).await;
     assert!(!running.is_finished(), "too fast to be disturbed");
 }
 
 async fn at_full_speed(database: &Database) {
-    tool(&database.url).tune("awkward", &[("max_rows_per_second".to_owned(), "off".to_owned())]).await.unwrap();
+    at_rate(database, "off").await;
+}
+
+async fn at_rate(database: &Database, rows: &str) {
+    tool(&database.url).tune("awkward", &[("max_rows_per_second".to_owned(), rows.to_owned())]).await.unwrap();
 }
 
 /// Clients that make one statement after the other, none of which may fail.
@@ -187,7 +193,7 @@ async fn vacuum_full_again_and_again() {
         fleet::load(&mut connection, 20_000).await.unwrap();
         let text = format!(
             "version: 1\nname: awkward\ntable: vehicles\nchanges:\n  - rename_column: {{ from: status, to: vehicle_status }}\n\
-             indexes: {{ build: after_backfill }}\ncontract: {{ quiet: 0s }}\nbackfill: {{ workers: {workers}, max_rows_per_second: 5000, batch_target: 10ms }}\n"
+             indexes: {{ build: after_backfill }}\ncontract: {{ quiet: 0s }}\nbackfill: {{ workers: {workers}, max_rows_per_second: {CRAWL}, batch_target: 10ms }}\n"
         );
         let plan = crossfade::plan::parse("plan", &text).unwrap();
         let subject = fleet::subject(&mut connection, &plan).await.unwrap();

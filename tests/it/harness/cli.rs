@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use super::limit;
+
 /// An invocation of `crossfade` that has not been made yet. It sees no environment but `PATH` and what is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Cli {
@@ -49,6 +51,7 @@ impl Cli {
 
     /// Starts the tool. It is killed if the value is dropped before it has ended.
     pub(crate) fn spawn(&self) -> Running {
+        limit::begin();
         let mut child = Command::new(env!("CARGO_BIN_EXE_crossfade"))
             .args(&self.args)
             .env_clear()
@@ -61,7 +64,9 @@ impl Cli {
             .unwrap();
         let stdout = Capture::of(child.stdout.take().unwrap());
         let stderr = Capture::of(child.stderr.take().unwrap());
-        Running { child, stdout, stderr }
+        let pid = child.id().unwrap();
+        limit::tool_began(pid);
+        Running { child, pid, stdout, stderr }
     }
 
     /// Runs the tool to its end.
@@ -76,6 +81,7 @@ impl Cli {
 /// The tool at work.
 pub(crate) struct Running {
     child: Child,
+    pid: u32,
     stdout: Capture,
     stderr: Capture,
 }
@@ -122,6 +128,12 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        limit::tool_ended(self.pid);
+    }
+}
+
 /// A pipe that is read as it fills.
 struct Capture {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -145,8 +157,8 @@ impl Capture {
         String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    async fn finish(self) -> String {
-        self.reader.await.unwrap();
+    async fn finish(&mut self) -> String {
+        (&mut self.reader).await.unwrap();
         String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 }

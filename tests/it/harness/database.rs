@@ -8,6 +8,7 @@ use crossfade::testkit::server::Server;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Postgres};
 
+use super::limit;
 use super::postgres::{Version, server, server_of};
 
 /// An empty database with a pool of connections. It stays until the server goes.
@@ -31,8 +32,10 @@ impl Database {
     /// Returns a fresh database on a server of the test's own.
     pub(crate) async fn on_server(server: &Server) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
+        limit::begin();
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let url = server.create_database(&name).await.unwrap();
+        limit::server(&url);
         let pool = PgPoolOptions::new().max_connections(20).connect_lazy(&url).unwrap();
         Self { name, url, pool }
     }

@@ -11,6 +11,7 @@ use crossfade::testkit::server::{SUPERUSER, Server};
 use nix::unistd::{Uid, User};
 use tempfile::TempDir;
 
+use super::postgres::missing;
 use super::wait::wait_for;
 
 /// A PgBouncer whose server connections belong to a client for one transaction only. Gone when dropped, and when
@@ -24,9 +25,11 @@ pub(crate) struct PgBouncer {
 impl PgBouncer {
     /// Returns a PgBouncer in front of `server` that accepts connections, or `None` where it is not installed.
     pub(crate) async fn before(server: &Server) -> Option<Self> {
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"]
-            .into_iter()
-            .find(|program| Path::new(program).exists())?;
+        let programs = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"];
+        let Some(program) = programs.into_iter().find(|program| Path::new(program).exists()) else {
+            missing("PgBouncer");
+            return None;
+        };
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();

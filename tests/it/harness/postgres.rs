@@ -2,6 +2,7 @@
 //! stops it when the test binary has ended.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -52,6 +53,10 @@ impl Version {
     }
 }
 
+/// The oldest and the newest version that are supported.
+const OLDEST: u32 = 14;
+const NEWEST: u32 = 18;
+
 /// The version that most tests run on: `CROSSFADE_PG_BIN` or the one installed on this machine.
 static DEFAULT: LazyLock<Version> = LazyLock::new(|| {
     let options = Options {
@@ -80,7 +85,22 @@ pub(crate) fn versions() -> Vec<Version> {
         .collect();
     found.sort();
     found.insert(0, DEFAULT.clone());
+    for major in [OLDEST, NEWEST] {
+        if !found.iter().any(|version| version.major == major) {
+            missing(&format!("PostgreSQL {major} (.ci/postgres-versions fetches it)"));
+        }
+    }
     found
+}
+
+/// Says that a test does less than it should because something is not installed; an error where `CI` is set.
+///
+/// # Panics
+/// Where `CI` is set.
+pub(crate) fn missing(what: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{what} is missing, and CI is set");
+    // Not by a macro, whose output is shown only for tests that fail.
+    let _ = writeln!(std::io::stderr(), "NOT TESTED: {what} is missing");
 }
 
 /// Returns the shared server of the default version.

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+/// Rows a second at which no backfill of a test ends before the test has lost its patience: it is at work, and will be for
+/// as long as is needed to disturb it, however slow the machine is.
+pub(crate) const CRAWL: &str = "100";
+
 /// Returns as soon as `condition` holds.
 ///
 /// # Panics
