@@ -50,7 +50,7 @@ fn using_index(context: &Context<'_>, phase: Phase, name: &str, deferrable: &str
         .undo(Undo::by(vec![format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {quoted}")]))
 }
 
-/// Two steps: new rows are checked from the first on, all rows in the second (docs/postgres.md, "Constraints").
+/// Two steps: new rows are checked from the first on, all rows in the second (docs/postgres.md, "Locks by statement").
 fn proved(context: &Context<'_>, name: &str, facts: &AddedConstraint) -> [Step; 2] {
     let (table, quoted) = (context.table().sql(), quote_ident(name));
     let add = format!("ALTER TABLE {table} ADD CONSTRAINT {quoted} {} NOT VALID", facts.definition);
