@@ -61,7 +61,7 @@ impl Active<'_> {
     }
 
     fn retired_name(&self, tag: &RunTag) -> String {
-        tag.name(&format!("old_{}", self.change.old))
+        tag.retired(self.change.old)
     }
 }
 

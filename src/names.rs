@@ -1,7 +1,64 @@
 //! The names of everything that a run creates, in one place.
 
-use crate::ident::RunTag;
+use crate::ident::{ColumnName, RunTag};
 use crate::sql::quote_ident;
+
+/// What the names of all triggers of crossfade begin with. They sort after those of any sane application trigger.
+pub(crate) const TRIGGER_PREFIX: &str = "~~crossfade_";
+
+/// Names on the table, which begin with `cf_<tag>_` except those of triggers, and in the ledger's schema. Positions are those
+/// of changes, or of indexes, from 0.
+impl RunTag {
+    /// The old column once it is renamed away.
+    pub(crate) fn retired(&self, column: &ColumnName) -> String {
+        self.name(&format!("old_{column}"))
+    }
+
+    /// A column for the moment in which two exchange their names.
+    pub(crate) fn between(&self, position: usize) -> String {
+        self.name(&format!("swap_{position}"))
+    }
+
+    /// The twin of an index, until it takes the name of its original.
+    pub(crate) fn twin_index(&self, position: usize) -> String {
+        self.name(&format!("ix{}", position + 1))
+    }
+
+    /// The original once its twin has its name.
+    pub(crate) fn parked_index(&self, position: usize) -> String {
+        self.name(&format!("old_ix{}", position + 1))
+    }
+
+    /// The constraint that proves NOT NULL of a new column.
+    pub(crate) fn not_null(&self, position: usize) -> String {
+        self.name(&format!("nn{}", position + 1))
+    }
+
+    /// The constraint that proves NOT NULL of an old column when it comes back.
+    pub(crate) fn old_not_null(&self, position: usize) -> String {
+        self.name(&format!("nn_old{}", position + 1))
+    }
+
+    /// The named NOT NULL of an old column once the new one's has its name.
+    pub(crate) fn parked_not_null(&self, position: usize) -> String {
+        self.name(&format!("old_nn{}", position + 1))
+    }
+
+    /// A sync trigger; PostgreSQL fires them in the order of their names.
+    pub(crate) fn trigger(&self, what: &str) -> String {
+        format!("{TRIGGER_PREFIX}{self}_{what}")
+    }
+
+    /// The sync function, in the ledger's schema.
+    pub(crate) fn sync_function(&self) -> String {
+        format!("sync_{self}")
+    }
+
+    /// A helper function of a conversion, in the ledger's schema. `way` is `f1` for the first change, `r1` for its way back.
+    pub(crate) fn helper(&self, kind: &str, way: &str) -> String {
+        format!("{kind}_{self}_{way}")
+    }
+}
 
 /// The schema of the ledger, where the helper functions live too.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,7 @@ use sqlx::PgConnection;
 
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
-
-/// crossfade's own triggers; they are dropped before the column is.
-pub(super) const TRIGGER_PREFIX: &str = "~~crossfade_";
+use crate::names::TRIGGER_PREFIX;
 
 /// An object that would be dropped with a column, or would prevent the drop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

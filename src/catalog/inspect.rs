@@ -3,7 +3,7 @@
 use sqlx::{Connection as _, PgConnection};
 
 use super::columns::{self, Column};
-use super::dependants::{self, TRIGGER_PREFIX};
+use super::dependants;
 use super::functions::{self, Function};
 use super::index::Index;
 use super::neighbours::Neighbours;
@@ -97,7 +97,7 @@ async fn look(
     let hanging = dependants::read(conn, table.oid, &attnums).await?;
     let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
     dependants::judge(&hanging, name, found);
-    let neighbours = Neighbours::read(conn, table.oid, &format!("{TRIGGER_PREFIX}{}_1_insert", plan.tag())).await?;
+    let neighbours = Neighbours::read(conn, table.oid, &plan.tag().trigger("1_insert")).await?;
     neighbours.judge(&plan.table, found);
     if !server.supported() || !server.may_create_temp {
         return Ok(());
@@ -184,7 +184,7 @@ async fn judge_names(
         .bind(indexes)
         .bind(plan.tag().to_string())
         .bind(ledger.as_str().to_owned())
-        .bind(format!("{TRIGGER_PREFIX}{}_", plan.tag()))
+        .bind(plan.tag().trigger(""))
         .bind(constraints);
     let taken: Vec<String> = query::read(conn, "look for names", query).await?;
     for object in taken {

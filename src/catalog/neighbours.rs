@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::dependants::TRIGGER_PREFIX;
 use super::finding::list;
 use super::functions::mentions;
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
+use crate::names::TRIGGER_PREFIX;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Neighbours {

@@ -33,7 +33,7 @@ pub(super) fn fragment(context: &Context<'_>, position: usize, change: &AddColum
         total: FillValue { value: default.clone(), missing: format!("t.{name} IS NULL") },
         strict: None,
     });
-    let constraint = context.tag.name(&format!("nn{}", position + 1));
+    let constraint = context.tag.not_null(position);
     let proof = Proof { constraint, column: change.name.to_string(), late: false };
     let not_null = (change.not_null && filled.is_some()).then_some(proof);
     Fragment { steps: vec![step], fill, not_null: not_null.into_iter().collect(), ..Fragment::default() }

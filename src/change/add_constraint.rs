@@ -17,7 +17,7 @@ pub(super) fn fragment(
 ) -> Fragment {
     match (&change.rule, &change.name) {
         (Rule::NotNull(column), name) => {
-            let own = || context.tag.name(&format!("nn{}", position + 1));
+            let own = || context.tag.not_null(position);
             let proof = Proof {
                 constraint: name.as_ref().map_or_else(own, ToString::to_string),
                 column: column.to_string(),

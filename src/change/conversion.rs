@@ -56,7 +56,7 @@ pub(super) fn reverse<'a>(context: &'a Context<'_>, a: &'a Active<'_>) -> Way<'a
 
 impl Way<'_> {
     fn function(&self, kind: &str) -> String {
-        self.ledger.qualify(&format!("{kind}_{}_{}", self.tag, self.suffix))
+        self.ledger.qualify(&self.tag.helper(kind, &self.suffix))
     }
 
     /// The converted value; NULL where the conversion raises.

@@ -10,7 +10,7 @@ use crate::sql::quote_ident;
 pub(super) fn fragment(context: &Context<'_>, position: usize, change: &DropColumn, facts: &DroppedColumn) -> Fragment {
     let table = context.table().sql();
     let old = change.column.sql();
-    let name = context.tag.name(&format!("old_{}", change.column));
+    let name = context.tag.retired(&change.column);
     let retired = quote_ident(&name);
     let alter = |column: &str, what: &str| format!("ALTER TABLE {table} ALTER COLUMN {column} {what}");
     let mut retire = Moves {
@@ -27,7 +27,7 @@ pub(super) fn fragment(context: &Context<'_>, position: usize, change: &DropColu
     }
     // NOT NULL comes back with a proof, by the retired column's constraint.
     let own = facts.column.not_null_constraint.clone();
-    let constraint = own.unwrap_or_else(|| context.tag.name(&format!("nn_old{}", position + 1)));
+    let constraint = own.unwrap_or_else(|| context.tag.old_not_null(position));
     let restore = facts.column.not_null.then(|| Relax { column: change.column.clone(), constraint });
     let on_column = |stage| {
         let name = if stage == Stage::Retired { name.clone() } else { change.column.to_string() };

@@ -14,20 +14,11 @@ fn copied<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a Inde
     context.facts.main().indexes.iter().enumerate().filter(move |(_, index)| all && active(index))
 }
 
-fn twin_name(context: &Context<'_>, position: usize) -> String {
-    context.tag.name(&format!("ix{}", position + 1))
-}
-
-/// The old index's name once the twin has taken its own.
-fn parked_name(context: &Context<'_>, position: usize) -> String {
-    context.tag.name(&format!("old_ix{}", position + 1))
-}
-
 /// Names of the indexes and constraints that go with the old column.
 pub(super) fn parked_names(context: &Context<'_>) -> Vec<String> {
     let copied_positions: Vec<_> = copied(context).map(|(position, _)| position).collect();
     let name = |(position, index): (usize, &IndexFacts)| {
-        if copied_positions.contains(&position) { parked_name(context, position) } else { index.name.clone() }
+        if copied_positions.contains(&position) { context.tag.parked_index(position) } else { index.name.clone() }
     };
     context.facts.main().indexes.iter().enumerate().map(name).collect()
 }
@@ -67,7 +58,7 @@ fn keys(index: &IndexFacts) -> Vec<StepKey> {
 fn twin(context: &Context<'_>, position: usize, index: &IndexFacts) -> Step {
     let settings = index.tablespace.iter().map(|space| ("default_tablespace".to_owned(), space.clone())).collect();
     let title = format!("build the twin of index {}", index.name);
-    let (name, key) = (twin_name(context, position), What::Build(index.name.clone()));
+    let (name, key) = (context.tag.twin_index(position), What::Build(index.name.clone()));
     build(context, &name, index.unique, &index.twin, settings, (key, title))
 }
 
@@ -111,7 +102,7 @@ pub(super) fn build(
 
 fn constraint(context: &Context<'_>, position: usize, index: &IndexFacts) -> Step {
     let table = context.table().sql();
-    let name = twin_name(context, position);
+    let name = context.tag.twin_index(position);
     let quoted = quote_ident(&name);
     let facts = index.constraint.as_ref();
     let deferrable = match facts {
@@ -159,7 +150,7 @@ fn exchange(context: &Context<'_>, stage: Stage) -> Moves {
         if at_swap(context, index) != (stage == Stage::Swapped) {
             continue;
         }
-        let (own, twin, parked) = (&index.name, twin_name(context, position), parked_name(context, position));
+        let (own, twin, parked) = (&index.name, context.tag.twin_index(position), context.tag.parked_index(position));
         let rename = |from: &str, to: &str| {
             if index.constraint.is_some() {
                 format!("ALTER TABLE {table} RENAME CONSTRAINT {} TO {}", quote_ident(from), quote_ident(to))

@@ -55,11 +55,7 @@ fn expand(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -> Moves {
 fn proof(context: &Context<'_>, a: &Active<'_>) -> Proof {
     let late = !a.facts.forward.is_total();
     let stage = if late { Stage::Swapped } else { Stage::Soak };
-    Proof { constraint: proof_name(context, a), column: a.names(&context.tag, stage).1, late }
-}
-
-fn proof_name(context: &Context<'_>, a: &Active<'_>) -> String {
-    context.tag.name(&format!("nn{}", a.position + 1))
+    Proof { constraint: context.tag.not_null(a.position), column: a.names(&context.tag, stage).1, late }
 }
 
 /// Whether a write to the new column may leave the old one empty, so that the old one cannot stay NOT NULL.
@@ -70,7 +66,7 @@ fn must_relax(a: &Active<'_>) -> bool {
 fn relax(context: &Context<'_>, a: &Active<'_>) -> Relax {
     // PostgreSQL 18 drops the named constraint; it comes back under its own name.
     let own = a.facts.old.not_null_constraint.clone();
-    let constraint = own.unwrap_or_else(|| context.tag.name(&format!("nn_old{}", a.position + 1)));
+    let constraint = own.unwrap_or_else(|| context.tag.old_not_null(a.position));
     Relax { column: a.change.old.clone(), constraint }
 }
 
@@ -81,7 +77,7 @@ fn swap(context: &Context<'_>, a: &Active<'_>) -> Moves {
     }
     let table = context.table().sql();
     let (old, new) = (a.change.old.sql(), a.change.new.sql());
-    let between = quote_ident(&context.tag.name(&format!("swap_{}", a.position)));
+    let between = quote_ident(&context.tag.between(a.position));
     let exchange = vec![
         format!("ALTER TABLE {table} RENAME COLUMN {old} TO {between}"),
         format!("ALTER TABLE {table} RENAME COLUMN {new} TO {old}"),
@@ -146,8 +142,8 @@ fn rename_not_null(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Moves
         return Moves::default();
     };
     let table = context.table().sql();
-    let twin = proof_name(context, a);
-    let parked = context.tag.name(&format!("old_nn{}", a.position + 1));
+    let twin = context.tag.not_null(a.position);
+    let parked = context.tag.parked_not_null(a.position);
     let rename = |from: &str, to: &str| {
         format!("ALTER TABLE {table} RENAME CONSTRAINT {} TO {}", quote_ident(from), quote_ident(to))
     };

@@ -249,7 +249,7 @@ impl Planner<'_> {
             gone.extend(fragment.drop.gone.clone());
         }
         if self.has_pairs() {
-            gone.push(Is::NoFunction { name: sync_trigger::function_name(&self.context.tag) });
+            gone.push(Is::NoFunction { name: self.context.tag.sync_function() });
         }
         let title = "drop the old column, the triggers and the helpers";
         Step::new(Phase::Contract, What::Drop, title, Action::Transaction(statements))

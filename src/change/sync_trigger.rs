@@ -19,15 +19,6 @@ use crate::sql::{dollar_quote, quote_ident, quote_literal};
 /// While this setting is `on`, the sync trigger changes nothing: only `verify --repair` sets it, in its own transaction.
 pub(crate) const REPAIR_SETTING: &str = "crossfade.repair";
 
-pub(super) fn function_name(tag: &RunTag) -> String {
-    format!("sync_{tag}")
-}
-
-/// The names sort after those of any sane application trigger, and in the order in which they must fire.
-fn trigger_name(tag: &RunTag, what: &str) -> String {
-    format!("~~crossfade_{tag}_{what}")
-}
-
 /// Whether UPDATE triggers may name columns. They may not when another BEFORE trigger can change the column of a row
 /// whose statement does not name it (docs/postgres.md, "Triggers with a column list").
 fn by_column(context: &Context<'_>) -> bool {
@@ -39,7 +30,7 @@ pub(super) fn trigger_names(context: &Context<'_>) -> Vec<String> {
     if by_column(context) {
         names.push("3_heal");
     }
-    names.into_iter().map(|what| trigger_name(&context.tag, what)).collect()
+    names.into_iter().map(|what| context.tag.trigger(what)).collect()
 }
 
 /// Counters, helper functions, the sync function and the triggers, in the order in which they can be created.
@@ -58,10 +49,10 @@ pub(super) fn create(context: &Context<'_>) -> Vec<String> {
         statements.extend(reverse(context, a).create());
     }
     statements.push(function(context, Stage::Soak));
-    let function = context.ledger.qualify(&function_name(&context.tag));
+    let function = context.ledger.qualify(&context.tag.sync_function());
     statements.push(format!("GRANT EXECUTE ON FUNCTION {function}() TO PUBLIC"));
     let table = context.table().sql();
-    let trigger = |what| quote_ident(&trigger_name(&context.tag, what));
+    let trigger = |what| quote_ident(&context.tag.trigger(what));
     statements.push(format!(
         "CREATE TRIGGER {} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()",
         trigger("1_insert")
@@ -96,7 +87,7 @@ pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
         .iter()
         .map(|name| format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(name)))
         .collect();
-    let function = context.ledger.qualify(&function_name(&context.tag));
+    let function = context.ledger.qualify(&context.tag.sync_function());
     statements.push(format!("DROP FUNCTION IF EXISTS {function}()"));
     for a in &context.active {
         statements.extend(forward(context, a).drop());
@@ -113,14 +104,14 @@ pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
 pub(super) fn function(context: &Context<'_>, stage: Stage) -> String {
     format!(
         "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}",
-        context.ledger.qualify(&function_name(&context.tag)),
+        context.ledger.qualify(&context.tag.sync_function()),
         dollar_quote(&body(context, stage))
     )
 }
 
 /// That the sync function is the one for `stage`, untouched.
 pub(super) fn function_is(context: &Context<'_>, stage: Stage) -> Is {
-    Is::Function { name: function_name(&context.tag), sha256: crate::ident::sha256_hex(&body(context, stage)) }
+    Is::Function { name: context.tag.sync_function(), sha256: crate::ident::sha256_hex(&body(context, stage)) }
 }
 
 fn any(context: &Context<'_>, condition: impl Fn(&Active<'_>) -> String) -> String {

@@ -22,7 +22,7 @@ pub async fn identify(
     pg::query_as(include_str!("identity.sql"))
         .bind(table.sql())
         .bind(ledger.schema().as_str().to_owned())
-        .bind(format!("sync_{tag}"))
+        .bind(tag.sync_function())
         .fetch_one(connection)
         .await
 }
