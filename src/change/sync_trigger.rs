@@ -10,7 +10,6 @@ use std::fmt::Write as _;
 use super::conversion::{Way, forward, reverse};
 use super::fragment::Stage;
 use super::{Active, Context};
-use crate::ident::RunTag;
 use crate::names::Counters;
 use crate::plan::{OnConflict, OnError};
 use crate::run::Is;
