@@ -54,7 +54,7 @@ pub async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow
     connection.fetch_all(sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
 }
 
-/// Returns a query to bind values to; it leaves no prepared statement behind, so poolers do not mind it.
+/// Returns a query to bind values to; it leaves no prepared statement behind, so it works with poolers.
 pub(crate) fn query<'q>(sql: &str) -> Query<'q, Postgres, PgArguments> {
     sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false)
 }

@@ -51,7 +51,7 @@ pub struct RunView {
 }
 
 impl Tool {
-    /// Returns where the run stands. Changes nothing.
+    /// Returns the state of the run. Changes nothing.
     ///
     /// # Errors
     /// The ledger's.

@@ -112,7 +112,7 @@ async fn drop_unfinished(
         let Some(row) = row else { return Ok(()) };
         let (valid, builder): (bool, Option<i32>) = (row.try_get("valid")?, row.try_get("builder")?);
         match builder {
-            // The step loop adopts a valid index, so it is not one of ours that stands here.
+            // The step loop adopts a valid index of the run, so this one is not crossfade's.
             None if valid => return Err(Error::IndexTaken { step: step.clone(), index: index.sql() }),
             None => return drop_index(own, index).await,
             Some(pid) => {

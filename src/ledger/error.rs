@@ -10,7 +10,7 @@ use crate::run::{IllegalEntry, READABLE};
 pub enum LedgerError {
     /// A newer crossfade has been here.
     #[error(
-        "the ledger in schema {schema} has version {found}; this crossfade knows version {SCHEMA_VERSION}. Use the newer crossfade that wrote it; nothing was changed"
+        "the ledger in schema {schema} has version {found}, but this crossfade supports version {SCHEMA_VERSION}. Use the newer crossfade that wrote it; nothing was changed"
     )]
     Newer {
         /// The schema.
@@ -32,8 +32,8 @@ pub enum LedgerError {
         /// Its format.
         found: i32,
     },
-    /// The schema exists but holds no ledger of ours.
-    #[error("schema {schema} exists and is not a ledger of crossfade; choose another with --ledger-schema")]
+    /// The schema exists but is not crossfade's ledger.
+    #[error("schema {schema} exists but is not a crossfade ledger; choose another with --ledger-schema")]
     NotALedger {
         /// The schema.
         schema: String,
@@ -73,20 +73,20 @@ pub enum LedgerError {
     Database(#[from] sqlx::Error),
 }
 
-/// Why a lease could not be had or is no longer ours.
+/// Why a lease could not be taken, or was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// Somebody else works on the run.
-    #[error("{holder} is working on this run; its lease runs for another {seconds:.0} s unless it is renewed")]
+    #[error("{holder} is working on this run; its lease expires in {seconds:.0} s unless it is renewed")]
     Held {
         /// Host, process and time.
         holder: String,
         /// Seconds until it expires.
         seconds: f64,
     },
-    /// Our lease expired or was taken over.
+    /// The lease expired or was taken over.
     #[error(
-        "the lease is lost: {holder} has taken over, or this process was stopped for longer than {LEASE_SECONDS} s"
+        "the lease is lost: {holder} has taken over, or this process was suspended for longer than {LEASE_SECONDS} s"
     )]
     Lost {
         /// Who has it now.

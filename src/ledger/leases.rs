@@ -92,7 +92,7 @@ impl Leases<'_> {
     /// Renews the lease: the heartbeat. It may not revive a lease that has expired.
     ///
     /// # Errors
-    /// [`LeaseError::Lost`] when it is no longer ours.
+    /// [`LeaseError::Lost`] when this process has lost it.
     pub async fn renew(self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
         // The pid follows the heartbeat's connection, which may have been opened anew.
         let renew = self.ledger.sql(
@@ -109,7 +109,7 @@ impl Leases<'_> {
     /// Proves inside the open transaction that this process has the lease, and keeps it until the transaction ends.
     ///
     /// # Errors
-    /// [`LeaseError::Lost`] when it is no longer ours: the transaction must be rolled back.
+    /// [`LeaseError::Lost`] when this process has lost it: the transaction must be rolled back.
     pub async fn fence(self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
         let fence = self.ledger.sql(
             "SELECT 1 FROM crossfade.lease WHERE run_id = $1 AND epoch = $2 AND expires > pg_catalog.clock_timestamp() \

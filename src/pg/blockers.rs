@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::{columns, query_as};
 use crate::event::Blocker;
 
-/// Returns who keeps the backend `pid` waiting; empty when nobody does. Roles without `pg_read_all_stats` see other
+/// Returns who blocks the backend `pid`; empty if nobody does. Roles without `pg_read_all_stats` see other
 /// roles' processes but not what they do.
 ///
 /// # Errors
@@ -17,7 +17,7 @@ pub async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Blo
     Ok(found.into_iter().map(redacted).collect())
 }
 
-/// Returns the sessions other than ours that hold a lock on the table and have been in a transaction for longer than
+/// Returns the sessions other than crossfade's that hold a lock on the table and have been in a transaction for longer than
 /// `older_than`: a strong lock would wait for them, and everybody else behind it.
 ///
 /// # Errors
@@ -37,7 +37,7 @@ fn redacted(blocker: Blocker) -> Blocker {
     Blocker { query: blocker.query.as_deref().map(redact), ..blocker }
 }
 
-/// Replaces literals by `?`, so that no customer's data ends up in a log, and cuts long statements.
+/// Replaces literals by `?`, so that no customer's data ends up in a log, and shortens long statements.
 fn redact(query: &str) -> String {
     let mut text = String::new();
     let mut characters = query.chars().peekable();

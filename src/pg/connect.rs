@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::{ErrorClass, class_of, describe};
 use crate::event::{Event, EventSink};
 
-/// How long a server may be gone before we give up. A lease is lost before that; then the run must be taken up anew.
+/// How long a server may be unreachable before crossfade gives up. The lease is lost before that; then the run must be
+/// resumed by a new call.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a server may take to let us in. One that is stopped, or behind a network that swallows everything, never
+/// How long a server may take to accept a connection. One that is stopped, or behind a network that swallows everything, never
 /// answers at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -21,7 +22,7 @@ pub(crate) fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer"))
 }
 
-/// Where to connect. Never printed whole: it holds the password.
+/// Where to connect. Never printed whole: it contains the password.
 #[derive(Clone)]
 pub struct Connector {
     options: PgConnectOptions,
@@ -55,8 +56,7 @@ impl Connector {
         let options = self.options.clone().application_name(&format!("crossfade {purpose}"));
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(PgConnection::connect_with(&options)));
         let mut connection = connecting.await.unwrap_or_else(|_| Err(no_answer()))?;
-        // A backend whose client is gone stops waiting for a lock, instead of blocking the table's queue (traps 2.7).
-        // Harmless if it leaks into a pooled server connection.
+        // A backend whose client is gone stops waiting for locks (docs/postgres.md, "Abandoned backends").
         // And the JIT compiler takes seconds over our catalog queries, whose cost the planner cannot know.
         connection.execute(sqlx::raw_sql("SET client_connection_check_interval = '1s'; SET jit = off")).await?;
         Ok(connection)

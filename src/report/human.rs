@@ -34,7 +34,7 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
         state if finish.did.is_empty() => format!("{name} is in {}, {state}\n", finish.phase),
         _ => format!("{name} continues with {}{did}\n", finish.phase),
     };
-    // What only repeats the next command is left out.
+    // A reason that only repeats the next command is left out.
     if let Some(waiting) = finish.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
         let _ = writeln!(text, "  waits for {}", words::waiting_for(waiting, &finish.name));
     }
@@ -65,7 +65,7 @@ fn next_command(text: &mut String, name: &str, state: Standing) {
     let _ = writeln!(text, "  next: {next}");
 }
 
-/// Returns where a run stands.
+/// Returns the state of a run.
 pub(crate) fn status(status: &RunView, look: Look) -> String {
     let state = state(status.state, look);
     let mut text = format!("{}   {}, {state}\n", look.bold(&status.name), status.phase);
@@ -177,7 +177,7 @@ fn state(state: Standing, look: Look) -> String {
     }
 }
 
-/// Returns where several runs stand, a line each.
+/// Returns the states of several runs, one per line.
 pub(crate) fn statuses(all: &[RunView], look: Look) -> String {
     if all.is_empty() {
         return "there are no runs in this database yet\n  next: crossfade plan PLAN\n".to_owned();

@@ -181,7 +181,7 @@ impl Narrator {
         (self.held, self.throttled) = (None, false);
     }
 
-    /// Remembers that it goes slowly; that is part of the moment, not of the story.
+    /// Remembers that it is slow; this belongs to the status line, not to the lines that stay.
     fn slow(&mut self, signal: Signal, speed: f64, now: Instant) -> Option<String> {
         self.slowed = Some((format!("slowed to {:.0} % for {}", speed * 100.0, signal.words()), now));
         None

@@ -102,7 +102,7 @@ pub(crate) struct HoldDelta {
     pub(crate) limit: Option<f64>,
 }
 
-/// How fast the backfill goes, and what an application feels of it.
+/// How fast the backfill is, and the latency that an application sees.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PaceReport {
     /// The share of its speed at which it runs: 0 when it stands still, 1 at full speed.

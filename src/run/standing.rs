@@ -18,7 +18,7 @@ pub enum Standing {
     Waiting,
     /// Somebody paused it.
     Paused,
-    /// A step failed; it goes on when somebody runs it again.
+    /// A step failed; the run continues when somebody runs it again.
     Failed,
     /// The catalog does not agree with the ledger.
     Drifted,

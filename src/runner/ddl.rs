@@ -140,7 +140,7 @@ async fn inside(
         };
         let locked = async { pg::execute(tx, &lock).await };
         tokio::pin!(watched, locked);
-        // Look who stands in the way only while we wait; a lock that is free needs no second query.
+        // Look up the blockers only while waiting; a free lock needs no second query.
         let (result, blockers) = tokio::select! {
             result = &mut locked => (result, vec![]),
             blockers = &mut watched => (locked.await, blockers),

@@ -92,7 +92,7 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
         }
         let Some(step) = state.next_step(program) else {
             note(work, session, Entry::PhaseDone { phase: state.phase }).await?;
-            // Phases may be weeks apart, and too short for a heartbeat: note here how far the write counters are.
+            // Phases may be weeks apart, and shorter than a heartbeat: note the write counters here.
             work.ledger.progress().sample_writes(&mut session.main, &work.run).await?;
             finished.push(state.phase);
             work.emit(Event::PhaseDone { phase: state.phase });

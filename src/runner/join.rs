@@ -41,7 +41,7 @@ enum Chance<'r> {
     Past,
     /// Somebody paused it.
     Paused,
-    /// It cannot be joined as things stand, and why.
+    /// It cannot be joined now, and why.
     Never(NoJoin),
 }
 

@@ -41,7 +41,7 @@ pub struct Finish {
     pub state: Standing,
     /// The phases that this call finished.
     pub did: Vec<Phase>,
-    /// What the run waits for, if it is not over.
+    /// What the run waits for, if it has not ended.
     pub waiting_for: Option<WaitingFor>,
 }
 

@@ -13,10 +13,10 @@ use crate::run::{CompareSpec, Side};
 
 /// What one transaction should take.
 const TARGET: Duration = Duration::from_millis(100);
-/// Short, so that applications never wait long for what we have locked while we wait.
+/// Short, so that applications never wait long for rows that crossfade has locked while it waits itself.
 const LIMITS: pg::Limits =
     pg::Limits { lock: Duration::from_millis(100), statement: Duration::from_secs(30), durable: true };
-/// How often one page is tried.
+/// How many attempts one page gets.
 const TRIES: u32 = 100;
 
 /// Sets the losing side of every row that is empty or different; the value of the other side decides. Rows that do not

@@ -241,7 +241,6 @@ impl Worker {
         };
         let (came, error) = match outcome? {
             Outcome::Done { rows, hot, time } => {
-                tracing::trace!(rows, hot, ?time, "filled");
                 self.room.filled(rows, hot);
                 self.debt = self.debt.saturating_add(rows);
                 let then = self.policy.observe(window, tried.to, Came::Done(rows, time));
@@ -457,7 +456,7 @@ async fn batch(
         let error = Error::Database(error);
         return match error.class() {
             ErrorClass::Contention if !locked => Ok(Outcome::TableLocked(error)),
-            // Somebody changes the lease's row; the rows of the table are not to blame.
+            // Somebody is changing the lease's row; this says nothing about the table's rows.
             ErrorClass::Contention if !fenced => Err(error),
             ErrorClass::Contention => Ok(Outcome::RowLocked(error)),
             ErrorClass::Other if fenced && values == Values::Strict => Ok(Outcome::Raised(error)),
@@ -478,6 +477,7 @@ async fn batch(
         Some(file) if file != window.relfilenode => Ok(Outcome::Rewritten),
         Some(_) => {
             pg::commit(connection).await?;
+            tracing::trace!(rows, hot, ?time, "filled");
             Ok(Outcome::Done { rows, hot, time })
         }
     }

@@ -79,7 +79,7 @@ impl Leases<'_> {
         Ok(pg::query_as(&select).bind(run.0).fetch_all(connection).await?)
     }
 
-    /// Returns the processes other than ours that hold a live lease, without their rows.
+    /// Returns the other processes that hold a live lease, without their rows.
     pub(crate) async fn others(self, connection: &mut PgConnection, lease: Lease) -> Result<Vec<Peer>, LedgerError> {
         let select = self.ledger.sql(
             "SELECT epoch, holder, leads, 0::bigint AS rows FROM crossfade.lease \

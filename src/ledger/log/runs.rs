@@ -27,7 +27,7 @@ pub struct Run {
     pub program: Program,
     /// When it began.
     pub created_at: DateTime<Utc>,
-    /// Whether the ledger stands in the database in which the run began (not in a copy of it).
+    /// Whether the ledger is in the database in which the run began (not in a copy of it).
     pub same_database: bool,
 }
 
@@ -207,7 +207,7 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// Returns what the run was predicted to cost when it was registered; `None` when nobody did.
+    /// Returns the cost that was predicted when the run was registered; `None` if there was no prediction.
     ///
     /// # Errors
     /// [`LedgerError::Unreadable`] when what is stored is damaged.

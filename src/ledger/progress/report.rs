@@ -30,16 +30,16 @@ pub struct FillProgress {
     pub report: Option<FillReport>,
 }
 
-/// What a backfill at work says of itself, once a second.
+/// What a running backfill reports about itself once a second.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FillReport {
-    /// Rows a second over the last few seconds.
+    /// Rows per second over the last few seconds.
     pub rows_per_second: f64,
     /// Seconds to go; `None` while there is no rate.
     pub eta_seconds: Option<f64>,
     /// What it stands still for; `None` when it does not.
     pub held_by: Option<HeldBy>,
-    /// How fast it goes, and what an application feels of it.
+    /// How fast it is, and the latency that an application sees.
     pub pace: PaceReport,
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Window {
     pub(crate) late: bool,
 }
 
-/// Where a worker stands in its window.
+/// A worker's position in its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     /// The number of the current sub-pass, from 0.
@@ -62,7 +62,7 @@ pub(crate) struct Position {
 }
 
 impl Window {
-    /// Returns where the worker stands once the pages up to `to` are done in the current sub-pass.
+    /// Returns the worker's position once the pages up to `to` are done in the current sub-pass.
     pub(crate) fn after(&self, to: u32) -> Position {
         let Position { sub_pass, slice, .. } = self.position;
         if to < self.to {
