@@ -14,6 +14,7 @@ mod history;
 mod pause;
 mod plan;
 mod plan_file;
+mod reported;
 mod resume;
 mod rollback;
 mod run;
@@ -136,7 +137,7 @@ fn phase_parser() -> impl clap::builder::TypedValueParser<Value = Phase> {
 pub async fn main(args: Vec<OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(&args) {
         Ok(arguments) => arguments,
-        Err(error) => return ExitCode::from(error::usage(&error, &args)),
+        Err(error) => return ExitCode::from(reported::usage(&error, &args)),
     };
     let context = Context::new(&arguments.global);
     #[cfg(feature = "failpoints")]

@@ -7,6 +7,6 @@ mod error;
 pub mod fill;
 mod work;
 
+pub(crate) use compare::CHECK_CONNECTIONS;
 pub use error::Error;
-pub(crate) use work::CHECK_CONNECTIONS;
 pub use work::Work;

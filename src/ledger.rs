@@ -21,13 +21,22 @@ use crate::names::LedgerSchema;
 use crate::pg;
 
 pub use error::{LeaseError, LedgerError};
-pub use leases::{LEASE_SECONDS, Lease, Leases, Peer, lease_time};
+pub use leases::{Lease, Leases, Peer};
 pub use log::{Log, LoggedEntry, NewRun, Run};
 pub use progress::{FillProgress, FillReport, Progress, WriteCounts};
 pub(crate) use progress::{Position, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
 pub const SCHEMA_VERSION: i32 = 1;
+
+/// How long a lease lasts without a heartbeat, in seconds. Longer than [`pg::IDLE_IN_TRANSACTION`], so that a process
+/// that was stopped in the middle of a transaction has lost it before its lease is free.
+pub const LEASE_SECONDS: f64 = 15.0;
+
+/// Returns how long a lease lasts without a heartbeat.
+pub fn lease_time() -> Duration {
+    Duration::from_secs_f64(LEASE_SECONDS)
+}
 
 /// How long the ledger's own bookkeeping may wait for that of another process.
 const BOOKKEEPING: pg::Limits =

@@ -15,6 +15,7 @@ mod latest;
 pub mod ledger;
 pub mod names;
 pub mod pg;
+mod phase;
 pub mod plan;
 pub mod pulse;
 #[cfg(feature = "cli")]

@@ -23,13 +23,13 @@ mod yaml;
 
 pub use bytes::{Bytes, BytesError};
 pub use change::{
-    AddColumn, AddConstraint, Change, ChangeType, Deferrable, DropColumn, ForeignKey, IndexKey, NewIndex, Pair,
-    ReferentialAction, RenameColumn, Rule,
+    AddColumn, AddConstraint, Change, ChangeType, Deferrable, DropColumn, ForeignKey, IndexKey, NewIndex, OnConflict,
+    OnError, Pair, ReferentialAction, RenameColumn, Rule,
 };
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use model::{
-    AddIndex, Backfill, BuildIndexes, Contract, CopyIndexes, Day, Freeze, Indexes, LongTransactions, OnConflict,
-    OnError, Plan, Probe, Requires, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
+    AddIndex, Backfill, BuildIndexes, Contract, CopyIndexes, Day, Freeze, Indexes, LongTransactions, Plan, Probe,
+    Requires, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
 };
 pub use schema::json_schema;
 pub use settings::Settings;

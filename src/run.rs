@@ -10,7 +10,6 @@ mod holds;
 mod identity;
 mod key;
 mod outcome;
-mod phase;
 mod prediction;
 mod program;
 mod progress;
@@ -19,6 +18,7 @@ mod signal;
 mod standing;
 mod state;
 
+pub use crate::phase::{Phase, UnknownPhase};
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::Entry;
 pub use facts::{
@@ -34,7 +34,6 @@ pub use holds::{Cause, HeldBy, HoldTime, Level, PaceReport};
 pub use identity::Identity;
 pub use key::{BadStepKey, StepKey, What};
 pub use outcome::{Counts, MismatchKey, Outcome};
-pub use phase::{Phase, UnknownPhase};
 pub use prediction::{Estimates, Machine, Orders, PlannedPace, Prediction, Range};
 pub use program::{Action, Condition, Gate, IndexName, Is, Program, Step, Target, Undo};
 pub use progress::Progress;

@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use super::columns::Column;
 use super::conversion::search_path;
-use super::query::{attempt, run};
-use super::rehearsal::{COPY, oid};
+use super::query::{attempt, oid, run};
+use super::rehearsal::COPY;
 use super::{CatalogError, Inspection};
 use crate::plan::AddColumn;
 use crate::run::AddedColumn;

@@ -4,8 +4,9 @@ use sqlx::PgConnection;
 
 use super::columns::Column;
 use super::conversion::search_path;
+use super::query::oid;
 use super::query::{self, attempt, run};
-use super::rehearsal::{COPY, oid};
+use super::rehearsal::COPY;
 use super::{CatalogError, Inspection};
 use crate::ident::ColumnName;
 use crate::plan::{AddConstraint, ForeignKey, Rule};

@@ -4,7 +4,7 @@
 use sqlx::PgConnection;
 
 use super::columns::Column;
-use super::query::{Objection, attempt, text};
+use super::query::{Objection, attempt, oid, text};
 use super::{CatalogError, Inspection};
 use crate::plan::{ChangeType, Pair};
 use crate::run::Conversion;
@@ -360,10 +360,6 @@ fn zero_byte() -> Objection {
 /// A statement that sets the `search_path` for the rest of the transaction.
 pub(super) fn search_path(path: &str) -> String {
     format!("SELECT pg_catalog.set_config('search_path', {}, true)", quote_literal(path))
-}
-
-async fn oid(conn: &mut PgConnection, table: &str) -> Result<i64, CatalogError> {
-    super::rehearsal::oid(conn, table).await
 }
 
 async fn drop_table(conn: &mut PgConnection, table: &str) -> Result<(), CatalogError> {

@@ -114,3 +114,13 @@ async fn back_out(conn: &mut PgConnection, what: &'static str) -> Result<(), Cat
     run(conn, what, "ROLLBACK TO SAVEPOINT crossfade_attempt".to_owned()).await?;
     run(conn, what, "RELEASE SAVEPOINT crossfade_attempt".to_owned()).await
 }
+
+/// Returns the oid of a relation of the rehearsal.
+pub(super) async fn oid(conn: &mut PgConnection, relation: &str) -> Result<i64, CatalogError> {
+    read(
+        conn,
+        "look at the rehearsal",
+        fixed("SELECT ($1::text::regclass::oid::bigint)::text").bind(relation.to_owned()),
+    )
+    .await
+}

@@ -76,7 +76,7 @@ pub(super) async fn rehearse(
     if !change_all(conn, parts, &outcomes, found).await? {
         return Ok(None);
     }
-    let copy = oid(conn, COPY).await?;
+    let copy = query::oid(conn, COPY).await?;
     let columns = Column::read_all(conn, copy).await?;
     for (part, outcome) in parts.iter().zip(&mut outcomes) {
         let name = if outcome.metadata_only { part.change.old } else { part.change.new };
@@ -88,16 +88,6 @@ pub(super) async fn rehearse(
         try_added(conn, add, parts, &outcomes, found).await?;
     }
     Ok(Some(Rehearsed { outcomes, twins }))
-}
-
-/// Returns the oid of a relation of the rehearsal.
-pub(super) async fn oid(conn: &mut PgConnection, relation: &str) -> Result<i64, CatalogError> {
-    query::read(
-        conn,
-        "look at the rehearsal",
-        query::fixed("SELECT ($1::text::regclass::oid::bigint)::text").bind(relation.to_owned()),
-    )
-    .await
 }
 
 /// The statements that make one change as plain ALTER would, and leave the new column under its first name.

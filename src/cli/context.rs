@@ -120,7 +120,7 @@ impl Context {
         let stop = CancellationToken::new();
         let reporter = Reporter::new(self.telling(), &self.console);
         let tool = self.tool_with(reporter.sink(), stop.clone())?;
-        let watchdog = watchdog::start(&tool, self);
+        let watchdog = watchdog::start(&tool, self.json());
         let signals = signals::stop_politely(stop, self.console.clone(), self.json());
         Ok(Session { tool, _watchdog: watchdog, _reporter: reporter, _signals: signals })
     }

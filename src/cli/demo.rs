@@ -176,7 +176,7 @@ impl Story<'_> {
         });
         let reporter = Reporter::with_aside(self.context.telling(), &self.context.console, Some(aside));
         let tool = self.context.tool_on(self.connector.clone(), clock.sink(reporter.sink()), self.stop.clone());
-        let watchdog = watchdog::start(&tool, self.context);
+        let watchdog = watchdog::start(&tool, self.context.json());
         let run = self.run(&tool, &traffic).await;
         drop(watchdog);
         let seconds = began.elapsed().as_secs_f64();

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::context::Context;
 use super::exit_code;
 use crate::ledger::lease_time;
 use crate::pulse::{Stalled, Watchdog};
@@ -19,9 +18,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const HELP: &str = "everything done so far is recorded: run the same command again to continue. \
                     This is a bug: please report it, with what the process was doing";
 
-/// Watches over what `tool` works on until the value is dropped.
-pub(super) fn start(tool: &Tool, context: &Context) -> Option<Watchdog> {
-    let json = context.json();
+/// Watches over what `tool` works on until the value is dropped. Its last words are JSON if asked for.
+pub(super) fn start(tool: &Tool, json: bool) -> Option<Watchdog> {
     let watchdog = tool.pulse().watch(lease_time(), move |stalled| {
         let (said, hear) = mpsc::channel();
         thread::spawn(move || {

@@ -14,6 +14,7 @@ mod policy;
 pub(crate) mod privileged;
 mod rehearse;
 mod room;
+mod shared;
 mod slices;
 mod strict;
 mod worker;

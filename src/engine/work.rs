@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, compare};
+use super::Error;
 use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
 use crate::pulse::Pulse;
-use crate::run::{CompareSpec, Identity, Outcome, Phase, StepKey};
-
-/// How many connections a check reads with.
-pub(crate) const CHECK_CONNECTIONS: usize = 2;
+use crate::run::StepKey;
 
 /// A run that this process works on.
 #[derive(Clone)]
@@ -36,15 +33,6 @@ pub struct Work {
 }
 
 impl Work {
-    /// Compares all rows.
-    ///
-    /// # Errors
-    /// As [`compare::check`].
-    pub async fn check(&self, spec: &CompareSpec, phase: Phase) -> Result<(Outcome, Identity), Error> {
-        let Self { connector, ledger, run, sink, stop, .. } = self;
-        compare::check(connector, ledger, &run.program, spec, sink, stop, phase, CHECK_CONNECTIONS).await
-    }
-
     /// Returns the span that everything done for the run is in. An error span, so that a warning says which run it is about
     /// however little is logged.
     pub(crate) fn span(&self) -> tracing::Span {

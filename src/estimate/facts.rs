@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+/// Bytes of a page that rows and their line pointers can have.
+pub(super) const PAGE_ROOM: f64 = 8168.0;
+pub(super) const LINE_POINTER: f64 = 4.0;
 /// Bytes of a tuple's header without its null bitmap.
 const HEADER: f64 = 23.0;
 /// Bytes of an index tuple's header.
@@ -151,7 +154,7 @@ impl Subject {
         if known || self.rows < 1.0 {
             return (old, new);
         }
-        let measured = (super::model::PAGE_ROOM / self.rows_per_page() - super::model::LINE_POINTER).max(24.0);
+        let measured = (PAGE_ROOM / self.rows_per_page() - LINE_POINTER).max(24.0);
         (measured, measured + (new - old).max(0.0))
     }
 

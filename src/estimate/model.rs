@@ -5,15 +5,12 @@
 //! at 70 % and at 45 %; both orders). How many rows stay on their page is rehearsed with the engine's own method. The times were taken in the same runs, on an idle machine with 2 cores; see
 //! [`Machine`] for how they carry over to another.
 
-use super::facts::{Index, NewIndex, Subject, distinct, index_tuple_bytes};
+use super::facts::{Index, LINE_POINTER, NewIndex, PAGE_ROOM, Subject, distinct, index_tuple_bytes};
 use crate::engine::fill::{Method, Page};
 use crate::plan::BuildIndexes;
 use crate::run::{Machine, Prediction, Range};
 
 const PAGE: f64 = 8192.0;
-/// Bytes of a page that rows and their line pointers can have.
-pub(super) const PAGE_ROOM: f64 = 8168.0;
-pub(super) const LINE_POINTER: f64 = 4.0;
 /// What the pages' own bytes and the block's reference add to a full-page image.
 const IMAGE_OVERHEAD: f64 = 74.0;
 /// A row lock: every update takes one before the sync trigger's condition is evaluated, and another when the row leaves its

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::calibrate::{self, Sample, Value};
-use super::facts::{Added, Column, Index, NewIndex, SHORT, Server, Subject};
-use super::model::{LINE_POINTER, blocks_hot, predict};
+use super::facts::{Added, Column, Index, LINE_POINTER, NewIndex, SHORT, Server, Subject};
+use super::model::{blocks_hot, predict};
 use crate::change::column_of_index;
 use crate::engine::fill::{Method, Shape};
 use crate::ident::ColumnName;

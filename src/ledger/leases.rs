@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{LeaseError, Ledger};
+use super::{LEASE_SECONDS, LeaseError, Ledger};
 use crate::ident::RunId;
 use crate::pg;
 
@@ -21,15 +21,6 @@ pub use joined::Peer;
 #[derive(Debug, Clone, Copy)]
 pub struct Leases<'l> {
     pub(super) ledger: &'l Ledger,
-}
-
-/// How long a lease lasts without a heartbeat, in seconds. Longer than [`pg::IDLE_IN_TRANSACTION`], so that a process
-/// that was stopped in the middle of a transaction has lost it before its lease is free.
-pub const LEASE_SECONDS: f64 = 15.0;
-
-/// Returns how long a lease lasts without a heartbeat.
-pub fn lease_time() -> Duration {
-    Duration::from_secs_f64(LEASE_SECONDS)
 }
 
 /// A lease that this process holds.

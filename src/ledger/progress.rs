@@ -52,6 +52,11 @@ pg::columns!(
     }
 );
 
+/// Returns a number of pages, parts or passes, which is never below zero.
+fn count(stored: impl Into<i64>) -> Result<u32, LedgerError> {
+    u32::try_from(stored.into()).map_err(|error| sqlx::Error::Decode(error.into()).into())
+}
+
 /// Returns the number of a relation as the ledger's tables have it. No run has as many relations as would not fit.
 fn number(relation: RelationId) -> i16 {
     i16::try_from(relation.0).unwrap_or(i16::MAX)

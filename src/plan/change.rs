@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::words::words;
-use super::{OnConflict, OnError};
 use crate::ident::{ColumnName, RelationName, TableName};
 
 /// One change.
@@ -293,5 +292,27 @@ impl Change {
             Self::DropColumn(DropColumn { column }) => vec![column],
             Self::AddIndex(_) | Self::AddConstraint(_) => vec![],
         }
+    }
+}
+
+words! {
+    /// Who wins an inconsistent pair.
+    pub enum OnConflict {
+        /// The value written to the new column.
+        NewWins = "new_wins" (default),
+        /// The value written to the old column.
+        OldWins = "old_wins",
+        /// Nobody: the statement fails.
+        Error = "error",
+    }
+}
+
+words! {
+    /// What a conversion that raises does to the application's write.
+    pub enum OnError {
+        /// The other side is left empty and the row counts as unconverted.
+        Leave = "leave",
+        /// The statement fails with the conversion's own error.
+        Reject = "reject",
     }
 }

@@ -7,7 +7,7 @@
 use super::form::{Form, Formed, Key, Map, typed};
 use super::settings::{SECTIONS, SETTINGS};
 use super::{BuildIndexes, CopyIndexes, Day, Deferrable, OnConflict, OnError, ReferentialAction, Word};
-use crate::run::Phase;
+use crate::phase::Phase;
 
 /// The key of the format's number.
 pub(super) const VERSION: &str = "version";

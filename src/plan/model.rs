@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::words::words;
-use super::{Bytes, Change, Pair, Settings};
+use super::{Bytes, Change, Pair};
 use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
-use crate::run::Phase;
+use crate::phase::Phase;
 
 /// A validated plan. Only this type goes further than the parser.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,18 +37,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns the values of all settings.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            backfill: self.backfill.clone(),
-            throttle: self.throttle.clone(),
-            verify: self.verify.clone(),
-            contract: self.contract.clone(),
-            sub_passes: None,
-            window_pages: None,
-        }
-    }
-
     /// Returns the tag that names every object of this plan's run.
     pub fn tag(&self) -> RunTag {
         RunTag::new(&self.name)
@@ -57,28 +45,6 @@ impl Plan {
     /// Returns the changes that keep an old and a new column in step, with their positions.
     pub fn pairs(&self) -> impl Iterator<Item = (usize, Pair<'_>)> {
         self.changes.iter().enumerate().filter_map(|(position, change)| Some((position, change.pair()?)))
-    }
-}
-
-words! {
-    /// Who wins an inconsistent pair.
-    pub enum OnConflict {
-        /// The value written to the new column.
-        NewWins = "new_wins" (default),
-        /// The value written to the old column.
-        OldWins = "old_wins",
-        /// Nobody: the statement fails.
-        Error = "error",
-    }
-}
-
-words! {
-    /// What a conversion that raises does to the application's write.
-    pub enum OnError {
-        /// The other side is left empty and the row counts as unconverted.
-        Leave = "leave",
-        /// The statement fails with the conversion's own error.
-        Reject = "reject",
     }
 }
 
@@ -177,12 +143,6 @@ impl WalCompression {
             Self::Lz4 => "lz4",
             Self::Zstd => "zstd",
         }
-    }
-}
-
-impl Default for Backfill {
-    fn default() -> Self {
-        super::settings::Settings::default().backfill
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::diagnostic::Code;
-use super::{Backfill, Bytes, Contract, Probe, Throttle, Verify, Word, suggest};
+use super::{Backfill, Bytes, Contract, Plan, Probe, Throttle, Verify, Word, suggest};
 
 /// A setting.
 #[derive(Debug)]
@@ -125,6 +125,26 @@ impl Settings {
 
     pub(super) fn put(&mut self, setting: &Setting, value: &Value) {
         (setting.set)(self, value);
+    }
+}
+
+impl Plan {
+    /// Returns the values of all settings.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            backfill: self.backfill.clone(),
+            throttle: self.throttle.clone(),
+            verify: self.verify.clone(),
+            contract: self.contract.clone(),
+            sub_passes: None,
+            window_pages: None,
+        }
+    }
+}
+
+impl Default for Backfill {
+    fn default() -> Self {
+        Settings::default().backfill
     }
 }
 

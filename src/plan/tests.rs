@@ -7,7 +7,7 @@ use insta::{assert_json_snapshot, assert_snapshot};
 use proptest::prelude::*;
 
 use super::*;
-use crate::run::Phase;
+use crate::phase::Phase;
 
 /// Every kind of problem, by a plan that has just that one.
 mod problems;

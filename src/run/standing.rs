@@ -51,6 +51,21 @@ impl Standing {
     }
 }
 
+impl State {
+    /// Returns where the run stands, as far as the log tells: not whether a process is at work on it.
+    pub fn standing(&self) -> Standing {
+        match self.mode {
+            Mode::Undoing(_) => Standing::RollingBack,
+            Mode::RolledBack => Standing::RolledBack,
+            Mode::Done => Standing::Done,
+            Mode::Drifted => Standing::Drifted,
+            _ if self.paused => Standing::Paused,
+            Mode::Failed => Standing::Failed,
+            Mode::New | Mode::Forward => Standing::Waiting,
+        }
+    }
+}
+
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.as_str().replace('_', " "))

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Entry;
 use super::StepKey;
-use crate::run::{Phase, Program, Standing};
+use crate::run::{Phase, Program};
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,19 +230,6 @@ impl State {
             Some(next) if next.key == *step => Ok(()),
             Some(next) => Err(IllegalEntry { seq: self.seq, what: format!("step {step} before step {}", next.key) }),
             None => Err(IllegalEntry { seq: self.seq, what: format!("step {step} is not in {}", self.phase) }),
-        }
-    }
-
-    /// Returns where the run stands, as far as the log tells: not whether a process is at work on it.
-    pub fn standing(&self) -> Standing {
-        match self.mode {
-            Mode::Undoing(_) => Standing::RollingBack,
-            Mode::RolledBack => Standing::RolledBack,
-            Mode::Done => Standing::Done,
-            Mode::Drifted => Standing::Drifted,
-            _ if self.paused => Standing::Paused,
-            Mode::Failed => Standing::Failed,
-            Mode::New | Mode::Forward => Standing::Waiting,
         }
     }
 }

@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
 use super::privileged::{self, Refused};
+use super::shared::{Shared, connect};
 use super::worker::{Left, Worker};
 use crate::engine::{Error, Work};
 use crate::event::Event;
@@ -18,7 +19,7 @@ use crate::failpoint;
 use crate::latest::Latest;
 use crate::ledger::{FillProgress, FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
-use crate::run::{Action, FillSpec, Level, PaceReport, Phase, Relation, StepKey, What};
+use crate::run::{Action, FillSpec, Level, PaceReport, Phase, StepKey, What};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
 
 /// The interval for reading settings and signals.
@@ -29,31 +30,6 @@ const PROGRESS: Duration = Duration::from_millis(250);
 const REPORT: Duration = Duration::from_secs(1);
 /// The time over which the rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
-
-/// What all workers of a backfill share.
-pub(super) struct Shared {
-    pub(super) work: Work,
-    pub(super) spec: FillSpec,
-    pub(super) relation: Relation,
-    pub(super) method: Method,
-    /// Whether the server counts HOT updates.
-    pub(super) counts_hot: bool,
-    pub(super) step: StepKey,
-    /// Settings of a batch's transaction, as statements.
-    pub(super) session: String,
-    /// Below `deadlock_timeout`, so that in a deadlock crossfade gives up and never the application (docs/postgres.md, "Who
-    /// loses a deadlock").
-    pub(super) lock_timeout: Duration,
-    /// The longest that a batch may take with all its waits together, for the same reason: when the detector of the
-    /// application's session looks, the batch that it waits for has not begun yet to wait, or has given up.
-    pub(super) batch_timeout: Duration,
-}
-
-impl Shared {
-    pub(super) fn table_oid(&self) -> i64 {
-        self.relation.oid
-    }
-}
 
 /// Fills every row that existed when the sync trigger was created, from where the ledger says. Returns when every page below
 /// the bound was in a committed window.
@@ -85,12 +61,6 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     });
     let control = Control::start(shared, connection).await?;
     work.pulse.beating("the control loop of the backfill", Box::pin(control.run())).await
-}
-
-/// Connects, with retries while the server is unreachable.
-pub(super) async fn connect(work: &Work, purpose: &str, announce: bool) -> Result<PgConnection, Error> {
-    let sink = announce.then_some(&work.sink);
-    work.connector.connect_patiently(purpose, &work.stop, sink).await?.ok_or(Error::Interrupted)
 }
 
 /// Returns the settings of a batch's transaction, as statements.
@@ -151,7 +121,7 @@ impl Control {
             batch_target: batch_target(&settings, &pacer),
             workers: settings.workers,
             processes,
-            method: shared.method.with(&settings),
+            method: settings.method(shared.method),
             long_transactions: settings.long_transactions,
         });
         if settings.paused {
@@ -283,7 +253,7 @@ impl Control {
         let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == settings.rows_per_second;
         let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
         let (batch_target, workers) = (batch_target(&settings, &self.pacer), settings.workers);
-        let method = self.shared.method.with(&settings);
+        let method = settings.method(self.shared.method);
         self.orders.set(Orders {
             at: now,
             paused: settings.paused,

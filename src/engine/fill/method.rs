@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, Row};
 
-use super::orders::Settings;
 use crate::pg;
 use crate::run::FillSpec;
 
@@ -72,16 +71,16 @@ impl Method {
         if parts > 1 && workers > 1 { (window_pages / BATCHES_IN_WINDOW).max(1) } else { u32::MAX }
     }
 
-    /// Returns the method with what a person has set.
-    pub(super) fn with(self, settings: &Settings) -> Self {
-        let parts = match settings.sub_passes {
+    /// Returns the method with what a person has set: `even` sub-passes, `window_pages`.
+    pub(super) fn with(self, even: Option<u32>, window_pages: Option<u32>) -> Self {
+        let parts = match even {
             None => self.parts,
             Some(1) => 1,
             Some(even) => self.parts.max(even),
         };
-        let window_pages = settings.window_pages.unwrap_or(self.window_pages);
-        let fixed = settings.window_pages.is_some();
-        Self { parts, window_pages, fixed, even: settings.sub_passes, ..self }
+        let fixed = window_pages.is_some();
+        let window_pages = window_pages.unwrap_or(self.window_pages);
+        Self { parts, window_pages, fixed, even, ..self }
     }
 
     /// Returns the method with every row of a window filled in one sub-pass.

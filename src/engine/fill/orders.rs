@@ -91,6 +91,11 @@ impl Settings {
         (settings, unreadable)
     }
 
+    /// Returns `chosen` with what a person has set.
+    pub(super) fn method(&self, chosen: Method) -> Method {
+        chosen.with(self.sub_passes, self.window_pages)
+    }
+
     /// Returns the settings of one of this many processes: they share what is allowed to the run as a whole.
     pub(super) fn shared_by(self, processes: u16) -> Self {
         let share = |rows: u32| (rows / u32::from(processes.max(1))).max(1);

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 use tracing::Instrument as _;
 
-use super::control::{Shared, connect};
 use super::horizon::Horizon;
 use super::method::Method;
 use super::orders::Orders;
 use super::policy::{Batch, Came, Next, Policy, Then, Waits};
 use super::room::{Remedy, Room, Wanted};
+use super::shared::{Shared, connect};
 use super::slices::Verdict;
 use crate::engine::Error;
 use crate::event::{Blocker, Event, Wait};

@@ -3,11 +3,11 @@
 
 use sqlx::PgConnection;
 
-use super::{LEASE_SECONDS, Lease, Leases};
+use super::{Lease, Leases};
 use crate::ident::RunId;
 #[cfg(doc)]
 use crate::ledger::Log;
-use crate::ledger::{BOOKKEEPING, LedgerError, Run};
+use crate::ledger::{BOOKKEEPING, LEASE_SECONDS, LedgerError, Run};
 use crate::pg;
 use crate::run::Entry;
 

@@ -2,8 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::windows::count;
-use super::{Progress, number};
+use super::{Progress, count, number};
 use crate::ident::RunId;
 use crate::ledger::{BOOKKEEPING, Lease, LedgerError};
 use crate::pg;

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::passes::Pass;
-use super::{Progress, REPEATABLE, number};
+use super::{Progress, REPEATABLE, count, number};
 use crate::ledger::{Lease, LedgerError};
 use crate::pg;
 use crate::run::{RelationId, Slice};
@@ -261,9 +261,4 @@ impl Progress<'_> {
         })
         .await
     }
-}
-
-/// Returns a number of pages, parts or passes, which is never below zero.
-pub(super) fn count(stored: impl Into<i64>) -> Result<u32, LedgerError> {
-    u32::try_from(stored.into()).map_err(|error| sqlx::Error::Decode(error.into()).into())
 }

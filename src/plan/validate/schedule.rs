@@ -3,9 +3,9 @@
 use chrono::{NaiveDate, NaiveTime};
 
 use super::{Code, Validator, suggest};
+use crate::phase::Phase;
 use crate::plan::file::{FreezeFile, ScheduleFile, WeeklyFile, WindowFile};
 use crate::plan::{BuildIndexes, Freeze, Schedule, Window};
-use crate::run::Phase;
 
 impl Validator<'_> {
     pub(super) fn schedule(&mut self, file: &ScheduleFile, build: BuildIndexes) -> Option<Schedule> {
