@@ -15,7 +15,7 @@ test:
 # Those that need no server, in seconds.
 fast:
 	.ci/need cc
-	cargo test --lib $(ARGS)
+	cargo test --lib --test layers --test docs $(ARGS)
 
 # One of the benches of benches/README.md: make bench BENCH=backfill ARGS="--rows 1m --repeat 3"
 BENCH ?= backfill

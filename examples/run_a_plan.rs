@@ -11,11 +11,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use crossfade::event::{Event, EventSink};
-use crossfade::names::LedgerSchema;
-use crossfade::pg::Connector;
-use crossfade::plan;
-use crossfade::run::{Level, Phase};
-use crossfade::runner::Tool;
+use crossfade::results::Level;
+use crossfade::{Connector, LedgerSchema, Phase, Tool, plan};
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 

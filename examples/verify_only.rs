@@ -7,10 +7,7 @@
 #![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use anyhow::Context as _;
-use crossfade::event;
-use crossfade::names::LedgerSchema;
-use crossfade::pg::Connector;
-use crossfade::runner::Tool;
+use crossfade::{Connector, LedgerSchema, Tool, event};
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 

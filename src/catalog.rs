@@ -25,11 +25,15 @@ mod statements;
 mod table;
 mod trial;
 
-pub use dependants::{Dependant, dependants};
+#[cfg(feature = "internals")]
+pub use dependants::Dependant;
+pub use dependants::dependants;
 pub use finding::{Finding, Inspection};
 pub use holds::holds;
 pub use inspect::inspect;
-pub use trial::{ConversionCheck, ConversionCount, try_conversions};
+#[cfg(feature = "internals")]
+pub use trial::ConversionCheck;
+pub use trial::{ConversionCount, try_conversions};
 
 /// Why the catalog could not be read. Refusals are not errors; see [`Finding`].
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,8 @@ mod facts;
 mod model;
 mod read;
 
+#[cfg(feature = "internals")]
 pub use facts::{Added, Column, Index, NewIndex, Server, Subject};
+#[cfg(feature = "internals")]
 pub use model::predict;
 pub(crate) use read::estimate;

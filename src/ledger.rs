@@ -23,7 +23,9 @@ use crate::pg;
 pub use error::{LeaseError, LedgerError};
 pub use leases::{Lease, Leases, Peer};
 pub use log::{Log, LoggedEntry, NewRun, Run};
-pub use progress::{FillProgress, FillReport, Progress, WriteCounts};
+#[cfg(feature = "internals")]
+pub use progress::WriteCounts;
+pub use progress::{FillProgress, FillReport, Progress};
 pub(crate) use progress::{Position, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.

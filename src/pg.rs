@@ -17,7 +17,9 @@ pub(crate) use columns::columns;
 pub use connect::Connector;
 pub(crate) use connect::no_answer;
 pub use error::{ErrorClass, class_of, describe, sqlstate};
-pub use transaction::{IDLE_IN_TRANSACTION, Limits, begin, commit, rollback, transaction};
+#[cfg(feature = "internals")]
+pub use transaction::begin;
+pub use transaction::{IDLE_IN_TRANSACTION, Limits, commit, rollback, transaction};
 pub(crate) use transaction::{begin_script, look};
 
 /// Sends statements without results in one message of the simple protocol.

@@ -21,6 +21,7 @@ mod words;
 mod write;
 mod yaml;
 
+pub use crate::ident::{ColumnName, IdentError, PlanName, RelationName, TableName};
 pub use bytes::{Bytes, BytesError};
 pub use change::{
     AddColumn, AddConstraint, Change, ChangeType, Deferrable, DropColumn, ForeignKey, IndexKey, NewIndex, OnConflict,

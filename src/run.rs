@@ -18,7 +18,7 @@ mod signal;
 mod standing;
 mod state;
 
-pub use crate::phase::{Phase, UnknownPhase};
+pub use crate::phase::Phase;
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::Entry;
 pub use facts::{

@@ -10,7 +10,9 @@ mod seen;
 mod signals;
 mod steer;
 
-pub use decide::{Limits, Pace, Reading, Signals, Value, decide};
+pub use decide::{Limits, Pace, Signals, Value};
+#[cfg(feature = "internals")]
+pub use decide::{Reading, decide};
 pub(crate) use holds::Holds;
 
 pub use crate::run::Signal;

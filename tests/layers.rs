@@ -351,3 +351,59 @@ fn circle(arrows: &BTreeMap<ModulePath, BTreeSet<ModulePath>>, start: &ModulePat
     }
     None
 }
+
+/// What src/lib.rs makes public without the feature `internals`.
+fn public() -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let code = code(&text);
+    let mut public = BTreeSet::new();
+    let mut before = "";
+    for line in code.lines().map(str::trim) {
+        let hidden = before.starts_with("#[cfg") || before.starts_with("#[doc(hidden)]");
+        if let Some(name) = line.strip_prefix("pub mod ").filter(|_| !hidden) {
+            public.insert(name.trim_end_matches([';', '{', ' ']).to_owned());
+        }
+        before = line;
+    }
+    // What is used inside a module stays behind its name.
+    let root = code.split("pub mod results").next().unwrap_or_default();
+    public.extend(module(Vec::new(), root).names.into_keys());
+    public
+}
+
+#[test]
+fn examples_use_only_what_is_public() {
+    let public = public();
+    let mut sources = Vec::new();
+    files(&root().join("examples"), &mut sources);
+    assert!(sources.len() >= 4, "only {} examples were found", sources.len());
+    for source in sources {
+        let code = code(&std::fs::read_to_string(&source).unwrap());
+        let tokens = tokens(&code);
+        let mut count = 0;
+        let mut at = 0;
+        while at < tokens.len() {
+            if tokens[at] != "crossfade" || tokens.get(at + 1) != Some(&"::") {
+                at += 1;
+                continue;
+            }
+            for (path, _) in paths(&tokens, &mut at, &[]) {
+                let first = path.get(1).map(String::as_str).unwrap_or_default();
+                assert!(public.contains(first), "{} uses {}, which is not public", source.display(), text(&path));
+                count += 1;
+            }
+        }
+        assert!(count > 0, "{} does not use the library", source.display());
+    }
+}
+
+#[test]
+fn the_table_in_architecture_has_the_same_order() {
+    let document = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let table = document.lines().skip_while(|line| !line.starts_with("| module")).skip(2);
+    let rows: Vec<Vec<&str>> = table
+        .map_while(|line| line.strip_prefix("| "))
+        .map(|row| row.split(" | ").next().unwrap_or_default().split('`').skip(1).step_by(2).collect())
+        .collect();
+    assert_eq!(rows, LAYERS, "the table of modules in ARCHITECTURE.md is not the list of this test");
+}

@@ -7,6 +7,7 @@ use crate::run::StepKey;
 
 /// Why an engine could not finish. What it did before that is recorded.
 #[derive(Debug, thiserror::Error)]
+#[cfg_attr(not(feature = "internals"), expect(unnameable_types, reason = "users see what the runner makes of it"))]
 pub enum Error {
     /// Told to stop; the open batches were finished.
     #[error("stopped; everything done so far is recorded")]
@@ -102,7 +103,7 @@ impl Error {
     }
 
     /// Returns the class of the server's error, or [`pg::ErrorClass::Other`].
-    pub fn class(&self) -> pg::ErrorClass {
+    pub(crate) fn class(&self) -> pg::ErrorClass {
         self.database().map_or(pg::ErrorClass::Other, pg::class_of)
     }
 }

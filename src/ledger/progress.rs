@@ -17,6 +17,7 @@ use crate::run::RelationId;
 
 pub use report::{FillProgress, FillReport};
 pub(crate) use windows::{Position, Seat, Window, WindowSize};
+#[cfg(feature = "internals")]
 pub use writes::WriteCounts;
 
 /// The limits of a transaction whose loss, in a crash of the server, only means that it is done again.

@@ -109,7 +109,7 @@ pub enum WaitingFor {
 impl WaitingFor {
     /// Returns what a run in `state` waits for while no process is at work on it; `None` when it is over. `last_done` is when
     /// its last step was done.
-    pub fn of(program: &Program, state: &State, last_done: Option<DateTime<Utc>>) -> Option<Self> {
+    pub(crate) fn of(program: &Program, state: &State, last_done: Option<DateTime<Utc>>) -> Option<Self> {
         let seconds = |time: &Duration| time.as_secs_f64();
         match state.mode {
             Mode::Done | Mode::RolledBack => None,

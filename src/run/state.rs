@@ -88,11 +88,6 @@ impl State {
         self.done.contains(step)
     }
 
-    /// Returns whether all steps of `phase` are done.
-    pub fn phase_steps_done(&self, program: &Program, phase: Phase) -> bool {
-        program.steps_of(phase).all(|step| self.done.contains(&step.key))
-    }
-
     /// Returns the first step of the current phase that is not done.
     pub fn next_step<'p>(&self, program: &'p Program) -> Option<&'p crate::run::Step> {
         program.steps_of(self.phase).find(|step| !self.done.contains(&step.key))

@@ -367,7 +367,7 @@ impl Error {
     }
 
     /// Returns the class of the server's error, or [`pg::ErrorClass::Other`].
-    pub fn class(&self) -> pg::ErrorClass {
+    pub(crate) fn class(&self) -> pg::ErrorClass {
         self.database().map_or(pg::ErrorClass::Other, pg::class_of)
     }
 }

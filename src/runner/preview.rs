@@ -30,7 +30,7 @@ pub struct Preview {
     pub in_place: bool,
     /// What the catalog says of the table.
     #[serde(skip)]
-    pub facts: Option<Facts>,
+    pub(crate) facts: Option<Facts>,
 }
 
 /// Returns what a run of `plan` would do. Works in transactions that are rolled back.
