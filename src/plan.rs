@@ -23,7 +23,7 @@ mod yaml;
 
 pub use bytes::{Bytes, BytesError};
 pub use change::{
-    AddColumn, AddConstraint, Change, ChangeType, Deferrable, DropColumn, ForeignKey, IndexKey, NewIndex, Pair,
+    AddColumn, AddConstraint, Change, ChangeType, Claim, Deferrable, DropColumn, ForeignKey, IndexKey, NewIndex, Pair,
     ReferentialAction, RenameColumn, Rule,
 };
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};

@@ -24,7 +24,7 @@ pub(super) fn function_name(tag: &RunTag) -> String {
 }
 
 /// The names sort after those of any sane application trigger, and in the order in which they must fire.
-fn trigger_name(tag: &RunTag, what: &str) -> String {
+pub(super) fn trigger_name(tag: &RunTag, what: &str) -> String {
     format!("~~crossfade_{tag}_{what}")
 }
 

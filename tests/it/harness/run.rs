@@ -8,6 +8,7 @@ use crossfade::plan::{
     AddColumn, AddConstraint, Change, ChangeType, DropColumn, IndexKey, NewIndex, Plan, RenameColumn, Rule,
 };
 use crossfade::runner::Tool;
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 /// Returns a tool on the database at `url` that tells nobody anything.
@@ -102,4 +103,23 @@ fn plain_constraint(plan: &Plan, constraint: &AddConstraint) -> String {
             format!("ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", final_names(plan, std::slice::from_ref(column)))
         }
     }
+}
+
+/// All values of the table, whatever the order of its columns; of an identifier by chance only that each row has its own.
+pub(crate) async fn contents(connection: &mut PgConnection, plan: &Plan) -> String {
+    let by_chance = |change: &Change| match change {
+        Change::AddColumn(AddColumn { name, default: Some(default), .. }) if default.contains("random") => {
+            Some(name.to_string())
+        }
+        _ => None,
+    };
+    let mut said = String::new();
+    let chances: Vec<_> = plan.changes.iter().filter_map(by_chance).collect();
+    for column in &chances {
+        let sql = format!("SELECT format('%s of %s', count(DISTINCT \"{column}\"), count(*)) FROM vehicles");
+        said += &sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).fetch_one(&mut *connection).await.unwrap();
+    }
+    let sql = "SELECT md5(string_agg((to_jsonb(v) - $1::text[])::text, ',' ORDER BY id)) FROM vehicles v";
+    let values: String = sqlx::query_scalar(sql).bind(chances).persistent(false).fetch_one(connection).await.unwrap();
+    said + &values
 }
