@@ -3,6 +3,9 @@
 
 CREATE TYPE public.fuel_type AS ENUM ('diesel', 'petrol', 'electric', 'hybrid');
 
+CREATE TABLE public.depots (id integer PRIMARY KEY, name text NOT NULL);
+INSERT INTO public.depots SELECT n, 'Depot ' || n FROM generate_series(1, 40) AS n;
+
 CREATE TABLE public.vehicles (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   vin text NOT NULL CONSTRAINT vehicles_vin_key UNIQUE,

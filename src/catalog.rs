@@ -18,6 +18,7 @@ mod holds;
 mod index;
 mod inspect;
 mod neighbours;
+mod not_null;
 mod query;
 mod rehearsal;
 mod server;

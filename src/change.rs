@@ -24,7 +24,7 @@ pub(crate) use trial::{Trial, TrialColumn};
 
 use fragment::{Fragment, Stage};
 
-use crate::ident::{RunTag, TableName};
+use crate::ident::{ColumnName, RunTag, TableName};
 use crate::names::LedgerSchema;
 use crate::plan::{self, Change, Plan};
 use crate::run::{self, ChangeFacts, CompareSpec, Facts, PairFacts, Program, RelationId};
@@ -73,6 +73,12 @@ impl<'a> Context<'a> {
 
     fn table(&self) -> &TableName {
         &self.plan.table
+    }
+
+    /// Returns the column that an index or a constraint of the plan is on.
+    fn column(&self, column: &'a ColumnName) -> &'a ColumnName {
+        let in_place = pairs(self.plan, self.facts).filter(|a| a.facts.metadata_only).map(|a| a.change);
+        column_of_index(column, in_place)
     }
 
     fn compare_spec(&self, pairs: Vec<run::Pair>) -> CompareSpec {

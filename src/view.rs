@@ -22,6 +22,9 @@ pub struct RunView {
     /// How far its backfill is.
     #[serde(flatten)]
     pub progress: Progress,
+    /// Whether it keeps two columns equal, so that their writes are counted and their rows compared.
+    #[serde(skip)]
+    pub compares: bool,
     /// Rows that were not equal in the latest check; `None` before the first.
     pub mismatches: Option<i64>,
     /// Writes to the old column since expand.
@@ -85,6 +88,7 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         phase: state.phase,
         state: if running { Standing::Running } else { state.standing() },
         progress: fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds),
+        compares: run.program.compared().next().is_some(),
         mismatches: checked.map(|(_, mismatches)| mismatches),
         old_column_writes: counts.old,
         new_column_writes: counts.new,

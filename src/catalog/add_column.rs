@@ -6,17 +6,22 @@ use super::columns::Column;
 use super::conversion::search_path;
 use super::query::{attempt, oid, run};
 use super::rehearsal::COPY;
-use super::{CatalogError, Inspection};
+use super::{CatalogError, Inspection, not_null};
+use crate::ident::TableName;
 use crate::plan::AddColumn;
 use crate::run::AddedColumn;
 
 const WHAT: &str = "rehearse the new column";
+const NO_DEFAULT: &str = "give it a `default`; a release may drop it later";
+const SERIAL: [&str; 6] = ["smallserial", "serial2", "serial", "serial4", "bigserial", "serial8"];
 
-/// Adds the column to the copy. Returns what came out; `None` with a refusal where PostgreSQL refuses it.
+/// Adds the column to the copy. Returns what came out; `None` with a refusal where PostgreSQL refuses it. `taken` are names
+/// of constraints that the plan needs.
 pub(super) async fn rehearse(
     conn: &mut PgConnection,
-    change: &AddColumn,
+    (change, table): (&AddColumn, &TableName),
     user_path: &str,
+    taken: &mut Vec<String>,
     found: &mut Inspection,
 ) -> Result<Option<AddedColumn>, CatalogError> {
     let (name, not_null) = (&change.name, change.not_null);
@@ -24,8 +29,12 @@ pub(super) async fn rehearse(
         found.refuse(
             "catalog::no_default",
             format!("column \"{name}\" is to be NOT NULL, but the rows that exist would have no value"),
-            "give it a `default`; a release may drop it later",
+            NO_DEFAULT,
         );
+        return Ok(None);
+    }
+    let subject = format!("the new column \"{name}\"");
+    if !plain_type(conn, change, user_path, &subject, found).await? {
         return Ok(None);
     }
     // The line breaks end comments in the plan's text.
@@ -43,20 +52,6 @@ pub(super) async fn rehearse(
     let copy = oid(conn, COPY).await?;
     let columns = Column::read_all(conn, copy).await?;
     let Some(column) = columns.into_iter().find(|column| column.name == name.as_str()) else { return Ok(None) };
-    if column.domain_constrained {
-        found.refuse(
-            "catalog::constrained_domain",
-            format!("the new column \"{name}\" has type {}, a domain with constraints", column.type_name),
-            "adding such a column rewrites the table; use the domain's base type and a check constraint",
-        );
-    }
-    if column.generated || column.identity {
-        found.refuse(
-            "catalog::rehearsal",
-            format!("the new column \"{name}\" would be generated, or an identity column"),
-            "adding such a column rewrites the table",
-        );
-    }
     let in_catalog = match &column.default {
         None => true,
         Some(default) => {
@@ -66,9 +61,19 @@ pub(super) async fn rehearse(
             );
             let has_missing = matches!(attempt(conn, WHAT, [missing]).await?, Ok(Some(text)) if text == "true");
             // A default of NULL is no default.
-            has_missing || !not_null && default.starts_with("NULL::")
+            let is_null = default.starts_with("NULL::");
+            if not_null && is_null {
+                found.refuse(
+                    "catalog::no_default",
+                    format!("{subject} is to be NOT NULL, and its default is NULL"),
+                    NO_DEFAULT,
+                );
+            }
+            has_missing || is_null
         }
     };
+    let not_null_name = if not_null { Some(not_null::name(conn, table, name.as_str(), taken).await?) } else { None };
+    taken.extend(not_null_name.clone());
     if !in_catalog && !not_null {
         found.warn(
             "catalog::null_or_default",
@@ -79,5 +84,35 @@ pub(super) async fn rehearse(
         );
     }
     let (type_name, collate) = (column.type_name.clone(), column.collate());
-    Ok(Some(AddedColumn { type_name, collate, default: column.default, in_catalog }))
+    Ok(Some(AddedColumn { type_name, collate, default: column.default, in_catalog, not_null_name }))
+}
+
+/// Returns whether the plan's type is a type and nothing more, or refuses it.
+async fn plain_type(
+    conn: &mut PgConnection,
+    change: &AddColumn,
+    user_path: &str,
+    subject: &str,
+    found: &mut Inspection,
+) -> Result<bool, CatalogError> {
+    let written = change.type_name.trim().to_lowercase();
+    if SERIAL.iter().any(|serial| written.trim_start_matches("pg_catalog.") == *serial) {
+        found.refuse(
+            "catalog::serial",
+            format!("{subject} has type {written}, a column with a sequence of its own"),
+            "create the sequence, and write: type: bigint, default: nextval('the_sequence')",
+        );
+        return Ok(false);
+    }
+    let Some(column) = super::conversion::plain_type(conn, &change.type_name, subject, user_path, found).await? else {
+        return Ok(false);
+    };
+    if column.domain_constrained {
+        found.refuse(
+            "catalog::constrained_domain",
+            format!("{subject} has type {}, a domain with constraints", column.type_name),
+            "adding such a column rewrites the table; use the domain's base type and a check constraint",
+        );
+    }
+    Ok(!column.domain_constrained)
 }

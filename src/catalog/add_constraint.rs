@@ -6,10 +6,10 @@ use super::columns::Column;
 use super::conversion::search_path;
 use super::query::oid;
 use super::query::{self, attempt, run};
-use super::rehearsal::COPY;
-use super::{CatalogError, Inspection};
-use crate::ident::ColumnName;
-use crate::plan::{AddConstraint, ForeignKey, Rule};
+use super::rehearsal::{COPY, list};
+use super::{CatalogError, Inspection, not_null};
+use crate::change::column_of_index;
+use crate::plan::{AddConstraint, ForeignKey, Pair, Plan, Rule};
 use crate::run::{AddedConstraint, RelationId, TableFacts};
 use crate::sql::quote_ident;
 
@@ -19,16 +19,17 @@ const OTHER: &str = "pg_temp.crossfade_referenced";
 /// Returns what the constraint is compiled from; `None` with a refusal. The other table of a foreign key is added to `tables`.
 pub(super) async fn rehearse(
     conn: &mut PgConnection,
-    change: &AddConstraint,
-    user_path: &str,
-    tables: &mut Vec<TableFacts>,
+    (change, plan): (&AddConstraint, &Plan),
+    (in_place, user_path): (&[Pair<'_>], &str),
+    (tables, taken): (&mut Vec<TableFacts>, &mut Vec<String>),
     found: &mut Inspection,
 ) -> Result<Option<AddedConstraint>, CatalogError> {
     let name = change.name.as_ref().map_or_else(String::new, ToString::to_string);
     if let Rule::NotNull(column) = &change.rule {
         let copy = oid(conn, COPY).await?;
         let columns = Column::read_all(conn, copy).await?;
-        match columns.iter().find(|c| c.name == column.as_str() && c.attnum > 0) {
+        let name = column_of_index(column, in_place.iter().copied());
+        match columns.iter().find(|c| c.name == name.as_str() && c.attnum > 0) {
             None => {
                 let message = format!("there is no column \"{column}\" that could be NOT NULL");
                 found.refuse("catalog::column_missing", message, "check the name");
@@ -38,7 +39,13 @@ pub(super) async fn rehearse(
                 format!("column \"{}\" is NOT NULL already", column.name),
                 "leave the change out",
             ),
-            Some(_) => return Ok(Some(AddedConstraint { definition: String::new(), references: None })),
+            Some(_) => {
+                let pair = plan.pairs().map(|(_, pair)| pair).find(|pair| pair.new == column);
+                let last = pair.map_or(column, |pair| pair.final_name());
+                let not_null_name = Some(not_null::name(conn, &plan.table, last.as_str(), taken).await?);
+                taken.extend(not_null_name.clone());
+                return Ok(Some(AddedConstraint { definition: String::new(), references: None, not_null_name }));
+            }
         }
         return Ok(None);
     }
@@ -47,12 +54,12 @@ pub(super) async fn rehearse(
         Rule::Check(sql) => format!("CHECK ({sql}\n)"),
         Rule::Unique { columns, nulls_not_distinct, deferrable } => {
             let nulls = if *nulls_not_distinct { " NULLS NOT DISTINCT" } else { "" };
-            format!("UNIQUE{nulls} ({}){}", list(columns), deferrable.sql())
+            format!("UNIQUE{nulls} ({}){}", list(columns, in_place), deferrable.sql())
         }
         Rule::ForeignKey(key) => {
             let Some(other) = other_table(conn, key, tables, found).await? else { return Ok(None) };
             references = Some(other);
-            foreign_key(key, OTHER)
+            foreign_key(key, OTHER, in_place)
         }
         Rule::NotNull(_) => return Ok(None),
     };
@@ -77,22 +84,21 @@ pub(super) async fn rehearse(
     };
     let definition = match &change.rule {
         Rule::Check(_) => deparsed,
-        Rule::ForeignKey(key) => foreign_key(key, &key.references.sql()),
+        Rule::ForeignKey(key) => foreign_key(key, &key.references.sql(), in_place),
         Rule::Unique { .. } | Rule::NotNull(_) => String::new(),
     };
-    Ok(Some(AddedConstraint { definition, references }))
+    Ok(Some(AddedConstraint { definition, references, not_null_name: None }))
 }
 
-fn list(columns: &[ColumnName]) -> String {
-    columns.iter().map(ColumnName::sql).collect::<Vec<_>>().join(", ")
-}
-
-fn foreign_key(key: &ForeignKey, table: &str) -> String {
-    let referenced =
-        if key.referenced_columns.is_empty() { String::new() } else { format!(" ({})", list(&key.referenced_columns)) };
+fn foreign_key(key: &ForeignKey, table: &str, in_place: &[Pair<'_>]) -> String {
+    let referenced = if key.referenced_columns.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", list(&key.referenced_columns, &[]))
+    };
     format!(
         "FOREIGN KEY ({}) REFERENCES {table}{referenced}{} ON UPDATE {} ON DELETE {}{}",
-        list(&key.columns),
+        list(&key.columns, in_place),
         if key.match_full { " MATCH FULL" } else { "" },
         key.on_update.sql(),
         key.on_delete.sql(),
@@ -108,6 +114,14 @@ async fn other_table(
     found: &mut Inspection,
 ) -> Result<Option<RelationId>, CatalogError> {
     let Some(table) = super::table::Table::read(conn, &key.references, found).await? else { return Ok(None) };
+    if !table.ordinary() {
+        found.refuse(
+            "catalog::table_kind",
+            format!("{}, which the foreign key refers to, is not an ordinary table", key.references),
+            "only ordinary tables are supported yet",
+        );
+        return Ok(None);
+    }
     let rights = query::fixed(
         "SELECT (has_table_privilege($1::text, 'REFERENCES') AND has_table_privilege($1::text, 'UPDATE, DELETE, TRUNCATE'))::text",
     );

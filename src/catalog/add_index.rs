@@ -4,10 +4,10 @@ use sqlx::PgConnection;
 
 use super::conversion::search_path;
 use super::query::{attempt, run, text};
-use super::rehearsal::COPY;
+use super::rehearsal::{COPY, list};
 use super::{CatalogError, Inspection};
 use crate::ident::ColumnName;
-use crate::plan::{IndexKey, NewIndex};
+use crate::plan::{IndexKey, NewIndex, Pair};
 use crate::sql::quote_ident;
 
 const WHAT: &str = "rehearse an index of the plan";
@@ -17,10 +17,11 @@ const INDEX: &str = "pg_temp.crossfade_new_index";
 pub(super) async fn rehearse(
     conn: &mut PgConnection,
     index: &NewIndex,
+    in_place: &[Pair<'_>],
     user_path: &str,
     found: &mut Inspection,
 ) -> Result<Option<String>, CatalogError> {
-    let names = |columns: &[ColumnName]| columns.iter().map(ColumnName::sql).collect::<Vec<_>>().join(", ");
+    let names = |columns: &[ColumnName]| list(columns, in_place);
     let key = match &index.key {
         IndexKey::Columns(columns) => names(columns),
         // The line break ends a comment in the plan's text.

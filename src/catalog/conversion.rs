@@ -71,6 +71,26 @@ async fn new_type(
     found: &mut Inspection,
 ) -> Result<Option<Column>, CatalogError> {
     let subject = format!("type `{to}` of column \"{}\"", change.old);
+    let Some(column) = plain_type(conn, to, &subject, user_path, found).await? else { return Ok(None) };
+    if column.domain_constrained {
+        found.refuse(
+            "catalog::constrained_domain",
+            format!("{subject} is a domain with constraints"),
+            "adding such a column rewrites the table under a lock; change to the base type and add a CHECK later",
+        );
+        return Ok(None);
+    }
+    Ok(Some(column))
+}
+
+/// Returns a column of the type `to`, which must be a type and nothing more.
+pub(super) async fn plain_type(
+    conn: &mut PgConnection,
+    to: &str,
+    subject: &str,
+    user_path: &str,
+    found: &mut Inspection,
+) -> Result<Option<Column>, CatalogError> {
     let statements = [
         search_path(user_path),
         // The line break ends a comment in the plan's text.
@@ -110,18 +130,10 @@ async fn new_type(
         found.refuse(
             "catalog::type",
             format!("{subject} is more than a type"),
-            "`to` is a type, optionally with COLLATE; default and NOT NULL are taken from the old column",
+            "write a type, optionally with COLLATE; default and NOT NULL come from the old column, or have keys of their own",
         );
         return Ok(None);
     };
-    if column.domain_constrained {
-        found.refuse(
-            "catalog::constrained_domain",
-            format!("{subject} is a domain with constraints"),
-            "adding such a column rewrites the table under a lock; change to the base type and add a CHECK later",
-        );
-        return Ok(None);
-    }
     Ok(Some(column))
 }
 

@@ -4,9 +4,16 @@ use super::Inspection;
 use super::columns::Column;
 use super::dependants::Hanging;
 use super::index::Index;
+use super::rehearsal::COPY;
 use crate::ident::TableName;
 use crate::plan::DropColumn;
 use crate::run::DroppedColumn;
+
+/// Returns the statement that drops the column of the copy.
+pub(super) fn from_copy(change: &DropColumn) -> String {
+    // Generated columns of it go too: each is refused by its name.
+    format!("ALTER TABLE {COPY} DROP COLUMN {} CASCADE", change.column.sql())
+}
 
 /// Returns the column with what PostgreSQL would drop along with it.
 pub(super) fn facts(
@@ -45,5 +52,8 @@ pub(super) fn facts(
     let mentions = |index: &&Index| index.mentions(column.attnum);
     let goes_along = hanging.iter().filter(|h| h.attnum == column.attnum).map(|h| h.what.name.clone()).collect();
     let unique = indexes.iter().filter(mentions).any(|index| index.unique);
-    Some(DroppedColumn { column: column.facts(default_is_stable), goes_along, unique })
+    let mut facts = column.facts(default_is_stable);
+    // Rows that do not name a generated column have its value all the same.
+    facts.not_null &= !column.generated;
+    Some(DroppedColumn { column: facts, goes_along, unique: unique && !column.generated })
 }

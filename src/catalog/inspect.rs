@@ -87,8 +87,8 @@ async fn look(
     let attnums: Vec<i32> = olds.iter().flatten().map(|old| i32::from(old.attnum)).collect();
     let indexes = Index::read_all(conn, table.oid, &attnums).await?;
     let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
-    let builds = |change: &Change| matches!(change, Change::AddIndex(_) | Change::AddConstraint(_));
-    let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds);
+    let builds_only = |change: &Change| matches!(change, Change::AddIndex(_) | Change::AddConstraint(_));
+    let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds_only);
     table.judge(plan, &server.role, builds, found);
     for index in &indexes {
         index.judge(&plan.table, found);
@@ -98,7 +98,10 @@ async fn look(
     let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
     dependants::judge(&hanging, name, found);
     let neighbours = Neighbours::read(conn, table.oid, &plan.tag().trigger("1_insert")).await?;
-    neighbours.judge(&plan.table, found);
+    // An index or a constraint changes no row and no row type.
+    if plan.changes.iter().any(|change| !builds_only(change)) {
+        neighbours.judge(&plan.table, found);
+    }
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
@@ -110,34 +113,48 @@ async fn look(
     warn_of_stars(conn, &plan.table, found).await?;
     let names: Vec<_> = parts.iter().map(|part| part.old.name.as_str()).collect();
     let mut tables = vec![table.facts(&plan.table)];
-    let mut pairs = parts.iter().zip(&rehearsed.outcomes).map(|(part, outcome)| pair_facts(part, outcome));
-    let mut changes = Vec::new();
-    for change in &plan.changes {
-        let facts = match change {
+    let pairs = parts.iter().zip(&rehearsed.outcomes);
+    let in_place: Vec<_> = pairs.clone().filter(|(_, o)| o.metadata_only).map(|(part, _)| part.change).collect();
+    let mut pairs = pairs.map(|(part, outcome)| pair_facts(part, outcome));
+    let mut changes: Vec<Option<ChangeFacts>> = vec![None; plan.changes.len()];
+    let mut taken: Vec<String> = plan.changes.iter().filter_map(constraint_name).collect();
+    // Indexes and constraints are tried on the columns that there will be, wherever in the plan those come and go.
+    for (change, facts) in plan.changes.iter().zip(&mut changes) {
+        *facts = match change {
             Change::RenameColumn(_) | Change::ChangeType(_) => pairs.next().map(ChangeFacts::Pair),
             Change::AddColumn(change) => {
-                add_column::rehearse(conn, change, &user_path, found).await?.map(ChangeFacts::AddColumn)
+                let change = (change, &plan.table);
+                add_column::rehearse(conn, change, &user_path, &mut taken, found).await?.map(ChangeFacts::AddColumn)
             }
             Change::DropColumn(change) => {
                 let of_it = |column: &&Column| column.name == change.column.as_str() && column.attnum > 0;
-                let Some(column) = columns.iter().find(of_it) else { return Ok(()) };
+                let Some(column) = columns.iter().find(of_it) else { continue };
                 let attnums = [i32::from(column.attnum)];
                 let hanging = dependants::read(conn, table.oid, &attnums).await?;
                 let indexes = Index::read_all(conn, table.oid, &attnums).await?;
                 let stable = rehearsal::default_is_stable(conn, column).await?;
+                query::run(conn, "rehearse the drop", drop_column::from_copy(change)).await?;
                 drop_column::facts(change, &plan.table, &columns, (&hanging, &indexes), stable, found)
                     .map(ChangeFacts::DropColumn)
             }
-            Change::AddIndex(change) => {
-                add_index::rehearse(conn, change, &user_path, found).await?.map(ChangeFacts::AddIndex)
-            }
-            Change::AddConstraint(change) => add_constraint::rehearse(conn, change, &user_path, &mut tables, found)
-                .await?
-                .map(ChangeFacts::AddConstraint),
+            Change::AddIndex(_) | Change::AddConstraint(_) => None,
         };
-        let Some(facts) = facts else { return Ok(()) };
-        changes.push(facts);
     }
+    for (change, facts) in plan.changes.iter().zip(&mut changes) {
+        match change {
+            Change::AddIndex(change) => {
+                let tail = add_index::rehearse(conn, change, &in_place, &user_path, found).await?;
+                *facts = tail.map(ChangeFacts::AddIndex);
+            }
+            Change::AddConstraint(change) => {
+                let (change, names) = ((change, plan), (&mut tables, &mut taken));
+                let added = add_constraint::rehearse(conn, change, (&in_place, &user_path), names, found).await?;
+                *facts = added.map(ChangeFacts::AddConstraint);
+            }
+            _ => {}
+        }
+    }
+    let Some(changes) = changes.into_iter().collect::<Option<Vec<_>>>() else { return Ok(()) };
     tables[0] = TableFacts {
         indexes: index_facts(&indexes, &rehearsed, plan, &parts),
         other_before_triggers: neighbours.change_before_us(&names),
@@ -146,6 +163,13 @@ async fn look(
     };
     found.facts = Some(Facts { server_version: server.version, tables, changes });
     Ok(())
+}
+
+fn constraint_name(change: &Change) -> Option<String> {
+    match change {
+        Change::AddConstraint(constraint) => constraint.name.as_ref().map(ToString::to_string),
+        _ => None,
+    }
 }
 
 async fn hypertable(conn: &mut PgConnection, plan: &Plan) -> Result<bool, CatalogError> {

@@ -8,6 +8,8 @@ use super::conversion::Retyped;
 use super::index::Index;
 use super::query::{self, Objection, attempt, run};
 use super::{CatalogError, Inspection};
+use crate::change::column_of_index;
+use crate::ident::ColumnName;
 use crate::plan::{AddIndex, ChangeType, Pair, Plan};
 use crate::run::Conversion;
 use crate::sql::quote_ident;
@@ -88,6 +90,12 @@ pub(super) async fn rehearse(
         try_added(conn, add, parts, &outcomes, found).await?;
     }
     Ok(Some(Rehearsed { outcomes, twins }))
+}
+
+/// Returns columns for SQL. Plans name a change's new column; a change that is made in place has none.
+pub(super) fn list(columns: &[ColumnName], in_place: &[Pair<'_>]) -> String {
+    let name = |column| column_of_index(column, in_place.iter().copied()).sql();
+    columns.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// The statements that make one change as plain ALTER would, and leave the new column under its first name.
@@ -286,8 +294,7 @@ async fn try_added(
 ) -> Result<(), CatalogError> {
     let in_place =
         || parts.iter().zip(outcomes).filter(|(_, outcome)| outcome.metadata_only).map(|(part, _)| part.change);
-    let columns: Vec<_> =
-        add.columns.iter().map(|column| crate::change::column_of_index(column, in_place()).sql()).collect();
+    let columns: Vec<_> = add.columns.iter().map(|column| column_of_index(column, in_place()).sql()).collect();
     let create =
         format!("CREATE INDEX {} ON {COPY} USING btree ({})", quote_ident("crossfade_added"), columns.join(", "));
     match in_savepoint(conn, [create]).await? {

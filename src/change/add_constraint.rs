@@ -1,8 +1,8 @@
 //! `add_constraint`: added without a look at the rows that exist, which are proved while writers go on; a unique one is
 //! made of an index that was built concurrently.
 
-use super::fragment::{Fragment, Proof};
-use super::{Context, indexes};
+use super::fragment::{Fragment, Proof, Stage};
+use super::{Context, indexes, not_null};
 use crate::plan::{AddConstraint, Rule};
 use crate::run::{Action, AddedConstraint, Is, Phase, RelationId, Step, StepKey, Undo, What};
 use crate::sql::{LockMode, quote_ident};
@@ -17,16 +17,18 @@ pub(super) fn fragment(
 ) -> Fragment {
     match (&change.rule, &change.name) {
         (Rule::NotNull(column), name) => {
-            let own = || context.tag.not_null(position);
-            let proof = Proof {
-                constraint: name.as_ref().map_or_else(own, ToString::to_string),
-                column: column.to_string(),
-                late: false,
+            let own = || not_null::name(context, position, facts.not_null_name.as_deref());
+            let constraint = name.as_ref().map_or_else(own, ToString::to_string);
+            // While releases write the old column of a pair, a NULL there is not theirs to answer for.
+            let pair = context.active.iter().find(|a| a.change.new == column);
+            let proof = match pair {
+                Some(a) => Proof { constraint, column: a.names(&context.tag, Stage::Swapped).1, late: true },
+                None => Proof { constraint, column: context.column(column).to_string(), late: false },
             };
             Fragment { not_null: vec![proof], ..Fragment::default() }
         }
         (Rule::Unique { columns, nulls_not_distinct, deferrable }, Some(name)) => {
-            let columns: Vec<_> = columns.iter().map(crate::ident::ColumnName::sql).collect();
+            let columns: Vec<_> = columns.iter().map(|column| context.column(column).sql()).collect();
             let nulls = if *nulls_not_distinct { " NULLS NOT DISTINCT" } else { "" };
             let tail = format!("USING btree ({}){nulls}", columns.join(", "));
             let what = (What::Build(name.to_string()), format!("build the index of constraint {name}"));

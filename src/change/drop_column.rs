@@ -1,8 +1,8 @@
 //! `drop_column`: renamed away first, so that whoever still uses it notices while it can be brought back, and dropped after
 //! the grace.
 
-use super::Context;
-use super::fragment::{ByStage, Drops, Fragment, Moves, Relax, Stage};
+use super::fragment::{ByStage, Drops, Fragment, Moves, Restore, Stage};
+use super::{Context, indexes};
 use crate::plan::DropColumn;
 use crate::run::{DroppedColumn, Gate, Is, RelationId};
 use crate::sql::quote_ident;
@@ -25,16 +25,18 @@ pub(super) fn fragment(context: &Context<'_>, position: usize, change: &DropColu
         retire.forth.push(alter(&retired, "DROP DEFAULT"));
         retire.back.push(alter(&old, &format!("SET DEFAULT {default}")));
     }
-    // NOT NULL comes back with a proof, by the retired column's constraint.
+    // NOT NULL comes back with a proof, under the constraint's own name where it has one.
     let own = facts.column.not_null_constraint.clone();
     let constraint = own.unwrap_or_else(|| context.tag.old_not_null(position));
-    let restore = facts.column.not_null.then(|| Relax { column: change.column.clone(), constraint });
+    let restore =
+        facts.column.not_null.then(|| Restore { column: change.column.clone(), retired: name.clone(), constraint });
     let on_column = |stage| {
         let name = if stage == Stage::Retired { name.clone() } else { change.column.to_string() };
         vec![Is::Column { name, type_name: facts.column.type_name.clone() }]
     };
-    let gate =
-        Gate::NoDependants { relation: RelationId::MAIN, column: name.clone(), except: facts.goes_along.clone() };
+    // An index of this column and of a renamed one has a twin by now.
+    let except = facts.goes_along.iter().cloned().chain(indexes::parked_names(context)).collect();
+    let gate = Gate::NoDependants { relation: RelationId::MAIN, column: name.clone(), except };
     let drop = Drops {
         needs: vec![gate],
         statements: vec![format!("ALTER TABLE {table} DROP COLUMN {retired}")],

@@ -71,6 +71,17 @@ pub(super) struct Relax {
     pub(super) constraint: String,
 }
 
+/// A column that was NOT NULL until it was retired.
+#[derive(Debug)]
+pub(super) struct Restore {
+    /// Its own name.
+    pub(super) column: ColumnName,
+    /// Its name while it is retired.
+    pub(super) retired: String,
+    /// The constraint under which NOT NULL comes back.
+    pub(super) constraint: String,
+}
+
 /// What is dropped at the end.
 #[derive(Debug, Default)]
 pub(super) struct Drops {
@@ -97,7 +108,7 @@ pub(super) struct Fragment {
     /// Of the transaction that renames old columns away.
     pub(super) retire: Moves,
     /// NOT NULL that the way back of `retire` proves again.
-    pub(super) restore: Option<Relax>,
+    pub(super) restore: Option<Restore>,
     /// Of the transaction that ends the run.
     pub(super) drop: Drops,
     /// Steps with a transaction of their own.

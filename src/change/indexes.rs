@@ -72,8 +72,7 @@ pub(crate) fn column_of_index<'a>(
 }
 
 fn plain(context: &Context<'_>, add: &AddIndex) -> Step {
-    let in_place = || super::pairs(context.plan, context.facts).filter(|a| a.facts.metadata_only).map(|a| a.change);
-    let columns: Vec<_> = add.columns.iter().map(|column| column_of_index(column, in_place()).sql()).collect();
+    let columns: Vec<_> = add.columns.iter().map(|column| context.column(column).sql()).collect();
     let tail = format!("USING btree ({})", columns.join(", "));
     let what = (What::Build(add.name.to_string()), format!("build index {}", add.name));
     build(context, add.name.as_str(), add.unique, &tail, vec![], what)

@@ -3,7 +3,7 @@
 //! without a scan").
 
 use super::Context;
-use super::fragment::{Proof, Relax};
+use super::fragment::{Proof, Relax, Restore};
 use crate::run::{Action, CompareSpec, Gate, Is, Phase, RelationId, Step, StepKey, Undo, What};
 use crate::sql::{LockMode, quote_ident};
 
@@ -82,14 +82,28 @@ fn proof(context: &Context<'_>, columns: &[(&str, &str)]) -> [Action; 3] {
     ]
 }
 
-/// Returns what makes these columns NOT NULL again.
-pub(super) fn restore(context: &Context<'_>, columns: &[&Relax]) -> Vec<Action> {
-    if columns.is_empty() {
-        return vec![];
+/// Returns the name of the constraint that proves NOT NULL where the plan has none: what PostgreSQL would call it where it
+/// stays, and one of ours where it goes once the column is NOT NULL.
+pub(super) fn name(context: &Context<'_>, position: usize, by_default: Option<&str>) -> String {
+    match by_default {
+        Some(name) if context.facts.server_version >= NAMED_NOT_NULL => name.to_owned(),
+        _ => context.tag.not_null(position),
     }
-    let names: Vec<_> = columns.iter().map(|r| (r.constraint.as_str(), r.column.as_str())).collect();
-    let actions = proof(context, &names).into_iter();
-    actions.filter(|action| !matches!(action, Action::Transaction(statements) if statements.is_empty())).collect()
+}
+
+/// Returns what makes retired columns NOT NULL again: the proof while they are still retired, each action of which may be
+/// repeated, and what follows it once they have their names back.
+pub(super) fn restore(context: &Context<'_>, columns: &[&Restore]) -> (Vec<Action>, Vec<String>) {
+    if columns.is_empty() {
+        return (vec![], vec![]);
+    }
+    let names = |column: fn(&Restore) -> &str| -> Vec<_> {
+        columns.iter().map(|r| (r.constraint.as_str(), column(r))).collect()
+    };
+    let [add, validate, _] = proof(context, &names(|r| &r.retired));
+    let [.., set] = proof(context, &names(|r| r.column.as_str()));
+    let set = if let Action::Transaction(statements) = set { statements } else { vec![] };
+    (vec![add, validate], set)
 }
 
 /// Lets old columns be empty where a value of the new one may have no way back (docs/postgres.md, "NOT NULL on the old

@@ -1,7 +1,7 @@
 //! Joins fragments into a program: what must happen under one lock becomes one transaction, and each step gets its
 //! phase. The order of the functions is the order of a run.
 
-use super::fragment::{Fragment, Moves, Proof, Stage};
+use super::fragment::{Fragment, Moves, Proof, Restore, Stage};
 use super::{Context, not_null, sync_trigger};
 use crate::plan::BuildIndexes;
 use crate::run::{
@@ -105,7 +105,11 @@ impl Planner<'_> {
             Step::new(
                 Phase::Backfill,
                 What::Fill(ON),
-                "fill the rows that existed before the trigger",
+                if self.has_pairs() {
+                    "fill the rows that existed before the trigger"
+                } else {
+                    "fill the rows that existed before the column"
+                },
                 Action::Fill(spec),
             )
             .locks(ON, LockMode::RowExclusive)
@@ -225,8 +229,12 @@ impl Planner<'_> {
             "rename the column away; its values stay"
         };
         let restored: Vec<_> = self.fragments.iter().filter_map(|fragment| fragment.restore.as_ref()).collect();
-        let mut actions = vec![Action::Transaction(back)];
-        actions.extend(not_null::restore(self.context, &restored));
+        // Only the last action gives the columns their names back: what comes before it can be repeated after a kill.
+        let (mut actions, set) = not_null::restore(self.context, &restored);
+        back.extend(set);
+        actions.push(Action::Transaction(back));
+        let filled = |r: &&Restore| Gate::NoNulls { relation: ON, column: r.retired.clone() };
+        let needs = restored.iter().map(filled).collect();
         Some(
             Step::new(Phase::Contract, What::Retire, title, Action::Transaction(forth))
                 .locks(ON, LockMode::AccessExclusive)
@@ -235,7 +243,7 @@ impl Planner<'_> {
                 .done_when(self.layout(Stage::Retired))
                 .supersedes(self.renamed())
                 .supersedes([StepKey::new(Phase::Switch, What::Swap), StepKey::new(Phase::Verify, What::RelaxOld)])
-                .undo(Undo::Actions { needs: vec![], actions }),
+                .undo(Undo::Actions { needs, actions }),
         )
     }
 
@@ -251,13 +259,17 @@ impl Planner<'_> {
         if self.has_pairs() {
             gone.push(Is::NoFunction { name: self.context.tag.sync_function() });
         }
-        let title = "drop the old column, the triggers and the helpers";
+        let (title, gone_for_good) = if self.has_pairs() {
+            ("drop the old column, the triggers and the helpers", "the old column is gone")
+        } else {
+            ("drop the retired column, with its indexes", "the column is gone")
+        };
         Step::new(Phase::Contract, What::Drop, title, Action::Transaction(statements))
             .locks(ON, LockMode::AccessExclusive)
             .needs(self.verified())
             .needs(needs)
             .done_when(gone.into_iter().map(|is| is.on(ON)))
             .supersedes([StepKey::new(Phase::Contract, What::Retire)])
-            .undo(Undo::PointOfNoReturn("the old column is gone".to_owned()))
+            .undo(Undo::PointOfNoReturn(gone_for_good.to_owned()))
     }
 }

@@ -148,6 +148,13 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
             of("database::setting_refused", DATABASE, help.as_str()).values("setting", key)
         }
         Error::NotEarlier { .. } => of("usage::phase", USAGE, "without --to everything is taken back"),
+        Error::NoSuchPhase { .. } => of("usage::phase", USAGE, "without --to everything is taken back"),
+        Error::Nulls { rows, column, .. } => of(
+            "run::nulls",
+            DATABASE,
+            "stop the releases that do not name the column; once those rows have a value, roll back again",
+        )
+        .values("nulls", json!({ "rows": rows, "column": column })),
         Error::PointOfNoReturn { step, .. } => of(
             "run::point_of_no_return",
             DATABASE,
@@ -187,6 +194,9 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
             if *yet_to_come { BLOCKED } else { USAGE },
             format!("`crossfade status {name}` shows the state of the run"),
         ),
+        Error::ComparesNothing { name } => {
+            of("verify::nothing_to_compare", USAGE, format!("`crossfade status {name}` shows the state of the run"))
+        }
         Error::NotFilledYet { name } => {
             of("verify::not_filled", BLOCKED, format!("crossfade status {name} --watch follows the backfill"))
         }
@@ -350,6 +360,7 @@ mod tests {
             (Error::Misconfigured { key: "workers".to_owned(), reason: "it cannot be 0".to_owned() }, 2),
             (Error::NotEarlier { phase: crate::run::Phase::Expand, to: crate::run::Phase::Verify }, 2),
             (Error::NothingToCompare { name: name(), yet_to_come: false }, 2),
+            (Error::ComparesNothing { name: name() }, 2),
             (Error::CannotJoin { why: NoJoin::NoBackfill { name: name() } }, 2),
             (Error::PointOfNoReturn { step: step(), why: String::new() }, 4),
             (Error::WouldLose { rows: 3 }, 4),

@@ -45,10 +45,10 @@ pub enum LedgerError {
         name: String,
     },
     /// Another run works on the column.
-    #[error("run {other} is working on column {column} of this table; finish it or roll it back first")]
+    #[error("run {other} is working on {what} of this table; finish it or roll it back first")]
     ColumnClaimed {
-        /// The column.
-        column: String,
+        /// The column, or another name, in words.
+        what: String,
         /// The other run's name.
         other: String,
     },

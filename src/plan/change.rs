@@ -204,6 +204,35 @@ impl Deferrable {
     }
 }
 
+/// What one run has for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim<'a> {
+    /// A column.
+    Column(&'a ColumnName),
+    /// The name of an index or a constraint.
+    Name(&'a RelationName),
+}
+
+impl Claim<'_> {
+    /// Returns the claim as the ledger keeps it: a column by its name alone, any other name so that no column has it.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Column(column) => column.to_string(),
+            // No name is longer than 63 bytes.
+            Self::Name(name) => format!("{:>64}", name.as_str()),
+        }
+    }
+}
+
+impl std::fmt::Display for Claim<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Column(column) => write!(f, "column {column}"),
+            Self::Name(name) => write!(f, "index or constraint {name}"),
+        }
+    }
+}
+
 /// The old and the new column of a change that keeps both in step for a while.
 #[derive(Debug, Clone, Copy)]
 pub struct Pair<'a> {
@@ -283,15 +312,30 @@ impl Change {
         }
     }
 
-    /// Returns the columns that the change takes for itself while it runs: no other run may change them.
-    pub fn claims(&self) -> Vec<&ColumnName> {
-        match self {
+    /// Returns what the change takes for itself while it runs, columns and names of indexes and constraints: no other run
+    /// may have them.
+    pub fn claims(&self) -> Vec<Claim<'_>> {
+        let columns: Vec<&ColumnName> = match self {
             Self::RenameColumn(RenameColumn { from, to, .. }) => vec![from, to],
             Self::ChangeType(ChangeType { column, via, .. }) => vec![column, via],
             Self::AddColumn(AddColumn { name, .. }) => vec![name],
             Self::DropColumn(DropColumn { column }) => vec![column],
-            Self::AddIndex(_) | Self::AddConstraint(_) => vec![],
-        }
+            Self::AddIndex(NewIndex { key: IndexKey::Columns(columns), include, .. }) => {
+                columns.iter().chain(include).collect()
+            }
+            Self::AddIndex(NewIndex { include, .. }) => include.iter().collect(),
+            Self::AddConstraint(AddConstraint { rule, .. }) => match rule {
+                Rule::Check(_) => vec![],
+                Rule::Unique { columns, .. } | Rule::ForeignKey(ForeignKey { columns, .. }) => columns.iter().collect(),
+                Rule::NotNull(column) => vec![column],
+            },
+        };
+        let name = match self {
+            Self::AddIndex(NewIndex { name, .. }) => Some(name),
+            Self::AddConstraint(AddConstraint { name, .. }) => name.as_ref(),
+            _ => None,
+        };
+        columns.into_iter().map(Claim::Column).chain(name.map(Claim::Name)).collect()
     }
 }
 

@@ -101,6 +101,19 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     for (how, what) in status.holds.iter().flat_map(hold_times) {
         row(how, what);
     }
+    if status.compares {
+        equality(status, row);
+    }
+    if status.holder.is_some() {
+        let _ = writeln!(text, "  next: crossfade status {} --watch", status.name);
+    } else {
+        next_command(&mut text, &status.name, status.state);
+    }
+    text
+}
+
+/// Returns the lines about two columns that are kept equal.
+fn equality(status: &RunView, mut row: impl FnMut(&str, String)) {
     let quiet = status.old_quiet_seconds.filter(|_| status.old_column_writes > 0);
     let quiet =
         quiet.map(|seconds| format!(" (the last one seen {} ago)", duration(as_f64(seconds)))).unwrap_or_default();
@@ -121,12 +134,6 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
             row("verified", format!("{found}{at}"));
         }
     }
-    if status.holder.is_some() {
-        let _ = writeln!(text, "  next: crossfade status {} --watch", status.name);
-    } else {
-        next_command(&mut text, &status.name, status.state);
-    }
-    text
 }
 
 /// Returns what one signal cost: `held`, `12 s for replica lag (3 times, at worst 14.0 s of 10.0 s)`; the same with

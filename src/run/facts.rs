@@ -84,6 +84,9 @@ pub struct AddedColumn {
     pub default: Option<String>,
     /// Whether PostgreSQL keeps the default's value in the catalog for the rows that exist, so that none is touched.
     pub in_catalog: bool,
+    /// The name that PostgreSQL would give to its NOT NULL constraint.
+    #[serde(default)]
+    pub not_null_name: Option<String>,
 }
 
 /// A column that goes.
@@ -105,6 +108,9 @@ pub struct AddedConstraint {
     pub definition: String,
     /// The other table of a foreign key.
     pub references: Option<RelationId>,
+    /// The name that PostgreSQL would give to a NOT NULL constraint.
+    #[serde(default)]
+    pub not_null_name: Option<String>,
 }
 
 /// A rename or a type change: the two sides and the way between them.

@@ -38,6 +38,8 @@ pub enum What {
     Validate(String),
     /// Fills rows.
     Fill(RelationId),
+    /// Drops the trigger that fills an added column of rows that are written meanwhile.
+    DropTrigger(String),
     /// Gathers statistics.
     Analyze(RelationId),
     /// Compares rows.
@@ -98,6 +100,7 @@ impl What {
         Some(match word {
             "alter" => Self::Alter(name()),
             "add_column" => Self::AddColumn(name()),
+            "drop_trigger" => Self::DropTrigger(name()),
             "build" => Self::Build(name()),
             "constraint" => Self::Constraint(name()),
             "validate" => Self::Validate(name()),
@@ -114,6 +117,7 @@ impl fmt::Display for What {
         let (word, object) = match self {
             Self::Alter(name) => ("alter", name.clone()),
             Self::AddColumn(name) => ("add_column", name.clone()),
+            Self::DropTrigger(name) => ("drop_trigger", name.clone()),
             Self::Build(name) => ("build", name.clone()),
             Self::Constraint(name) => ("constraint", name.clone()),
             Self::Validate(name) => ("validate", name.clone()),
@@ -179,7 +183,8 @@ mod tests {
         let name = || "rows: compare.drop".to_owned();
         let mut all: Vec<_> = What::WORDS.into_iter().map(|(_, what)| what).collect();
         all.extend([name(), String::new()].into_iter().flat_map(|name| {
-            [What::Alter, What::AddColumn, What::Build, What::Constraint, What::Validate].map(|what| what(name.clone()))
+            [What::Alter, What::AddColumn, What::DropTrigger, What::Build, What::Constraint, What::Validate]
+                .map(|what| what(name.clone()))
         }));
         let relation = RelationId(7);
         all.extend([What::Fill(relation), What::Analyze(relation), What::Compare(relation)]);

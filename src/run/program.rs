@@ -242,6 +242,13 @@ pub enum Gate {
         /// Whether a value of a new column may have no way back, so that writes must stop first.
         one_way: bool,
     },
+    /// Each row has a value in the column: it can be NOT NULL again.
+    NoNulls {
+        /// The table.
+        relation: RelationId,
+        /// The column.
+        column: String,
+    },
     /// Nothing depends on the column but the objects named here.
     NoDependants {
         /// The table.
@@ -386,6 +393,7 @@ impl std::fmt::Display for Gate {
             Self::Quiet { quiet } => write!(f, "nothing was written to the old column for {}", time(quiet)),
             Self::Grace { grace } => write!(f, "the old column has been retired for {}", time(grace)),
             Self::NothingOnlyNew { .. } => f.write_str("no value exists in the new column only"),
+            Self::NoNulls { column, .. } => write!(f, "each row has a value in column \"{column}\""),
             Self::NoDependants { column, .. } => write!(f, "nothing depends on column \"{column}\""),
         }
     }

@@ -117,6 +117,28 @@ pub enum Error {
         /// The phase that was asked for.
         to: Phase,
     },
+    /// The run does not have this phase.
+    #[error("run {name} has no phase {to}; its phases are {}", listed(.phases))]
+    NoSuchPhase {
+        /// The run.
+        name: PlanName,
+        /// The phase that was asked for.
+        to: Phase,
+        /// The phases that it has.
+        phases: Vec<Phase>,
+    },
+    /// A column that was NOT NULL cannot be so again.
+    #[error(
+        "{rows} row(s) of {table} have no value in column \"{column}\", which was NOT NULL until it was retired; give them one (UPDATE ... SET \"{column}\" = ... WHERE \"{column}\" IS NULL), then roll back again"
+    )]
+    Nulls {
+        /// How many, in words.
+        rows: String,
+        /// The table.
+        table: TableName,
+        /// The column, under the name that it has now.
+        column: String,
+    },
     /// The step cannot be undone.
     #[error("step {step} cannot be undone: {why}")]
     PointOfNoReturn {
@@ -185,6 +207,12 @@ pub enum Error {
         name: PlanName,
         /// Whether it will have them, and has only not come so far.
         yet_to_come: bool,
+    },
+    /// The run never has two columns to compare.
+    #[error("run {name} keeps no two columns equal, so there is nothing to compare")]
+    ComparesNothing {
+        /// The run.
+        name: PlanName,
     },
     /// Rows are to be repaired that the backfill has not filled yet.
     #[error("the backfill of run {name} is not done: rows that it has not filled yet need no repair")]
@@ -262,7 +290,7 @@ pub enum NotYet {
     },
     /// The retired column is kept for a while before it is dropped.
     #[error(
-        "the old column is retired and in sync; it is kept until {} ({} to go). Run again then; until then, `crossfade rollback` can restore it",
+        "the old column is retired; it is kept until {} ({} to go). Run again then; until then, `crossfade rollback` can restore it",
         .until.format("%Y-%m-%d %H:%M UTC"),
         format_duration(Duration::from_secs(.left.as_secs()))
     )]
@@ -370,6 +398,10 @@ impl Error {
     pub(crate) fn class(&self) -> pg::ErrorClass {
         self.database().map_or(pg::ErrorClass::Other, pg::class_of)
     }
+}
+
+fn listed(phases: &[Phase]) -> String {
+    phases.iter().map(Phase::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn blocked_by(blockers: &[Blocker]) -> String {

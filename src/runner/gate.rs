@@ -74,6 +74,8 @@ pub(super) async fn failed(
                     return Ok(Some(GuardFailed::Dependants(unknown)));
                 }
             }
+            // Looked at before the transaction, which must not read a table; what comes after that, the proof finds.
+            Gate::NoNulls { .. } => {}
             // Only ever waited for, by a step of its own; one that is asked for here is not passed over.
             Gate::Grace { .. } => return Ok(Some(GuardFailed::NotWaitedFor(guard.to_string()))),
             Gate::NothingOnlyNew { one_way, .. } => {
@@ -192,6 +194,9 @@ fn seconds(duration: Duration) -> i64 {
 
 /// Returns what to compare, under the names that the columns have now.
 pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r CompareSpec, Error> {
+    if run.program.compared().next().is_none() {
+        return Err(Error::ComparesNothing { name: run.name().clone() });
+    }
     let done = |phase, what| state.is_done(&StepKey::new(phase, what));
     let phase = if !done(Phase::Expand, What::Columns) || done(Phase::Contract, What::Drop) {
         None

@@ -8,8 +8,12 @@ use super::session::Session;
 use super::{Error, ddl, gate};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
-use crate::pg::ErrorClass;
-use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
+use crate::pg::{self, ErrorClass};
+use crate::run::{Action, Entry, Gate, Mode, Phase, Program, State, Step, Target, Undo};
+use crate::sql::{LockMode, quote_ident};
+
+/// How many rows without a value are counted.
+const TOLD: i64 = 1000;
 
 /// Rolls the run back to the end of `to`, or to before it began.
 ///
@@ -32,11 +36,13 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
         Mode::RolledBack => return Ok(()),
         Mode::Undoing(other) if other == to => {}
         _ => {
+            refuse_no_phase(work, program, to)?;
             if let Some(to) = to.filter(|to| !program.is_before(*to, state.phase)) {
                 return Err(Error::NotEarlier { phase: state.phase, to });
             }
             refuse_point_of_no_return(work, &state, to)?;
             refuse_loss(work, &state, to).await?;
+            refuse_nulls(work, session, &state, to).await?;
             note(work, session, Entry::UndoStarted { to }).await?;
         }
     }
@@ -60,6 +66,52 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>) -> Result<(),
         work.emit(Event::RolledBack);
     }
     Ok(())
+}
+
+/// Refuses to go back to a phase that this run does not have.
+fn refuse_no_phase(work: &Work, program: &Program, to: Option<Phase>) -> Result<(), Error> {
+    match to.filter(|to| !program.phases.contains(to)) {
+        Some(to) => Err(Error::NoSuchPhase { name: work.run.name().clone(), to, phases: program.phases.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a rollback that cannot make a column NOT NULL again before anything is undone: whoever does not name the column
+/// would be refused from the first step back on.
+async fn refuse_nulls(work: &Work, session: &mut Session, state: &State, to: Option<Phase>) -> Result<(), Error> {
+    let program = &work.run.program;
+    let undone = |step: &&Step| to.is_none_or(|to| program.is_before(to, step.key.phase));
+    for step in state.done.iter().filter_map(|key| program.step(key)).filter(undone) {
+        if let Undo::Actions { needs, .. } = &step.undo {
+            prove_no_nulls(work, session, needs).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn prove_no_nulls(work: &Work, session: &mut Session, needs: &[Gate]) -> Result<(), Error> {
+    for gate in needs {
+        let Gate::NoNulls { relation, column } = gate else { continue };
+        let Some(relation) = work.run.program.relation(*relation) else { continue };
+        let (table, quoted) = (relation.table.sql(), quote_ident(column));
+        // One more than are told of.
+        let count = format!(
+            "SELECT pg_catalog.count(*) FROM (SELECT FROM {table} WHERE {quoted} IS NULL LIMIT {}) AS empty",
+            TOLD + 1
+        );
+        let rows: i64 = pg::query_scalar(&count).fetch_one(&mut session.main).await?;
+        if rows > 0 {
+            let rows = if rows > TOLD { format!("more than {TOLD}") } else { rows.to_string() };
+            return Err(Error::Nulls { rows, table: relation.table.clone(), column: column.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// The locks of an undo: ALTER TABLE and DROP TRIGGER take ACCESS EXCLUSIVE, on the other table of a foreign key too, and
+/// a weaker lock that became stronger would deadlock with applications.
+fn exclusive(targets: &[Target]) -> Vec<Target> {
+    targets.iter().map(|target| Target { mode: target.mode.max(LockMode::AccessExclusive), ..*target }).collect()
 }
 
 /// Refuses a rollback that would lose a write before anything is undone, while the application still has both columns.
@@ -115,11 +167,13 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
                 let needs = if first == Some(at) { needs } else { &[] };
                 let last = at + 1 == actions.len();
                 let entries = if last { undone.as_slice() } else { &[] };
+                let targets = exclusive(&step.targets);
                 let mut mends = 0..gate::MENDS;
                 loop {
                     mends.next().ok_or_else(|| gate::will_not_hold(step))?;
+                    prove_no_nulls(work, session, needs).await?;
                     let new_writes = nothing_only_new(work, session, step, needs).await?;
-                    let job = Job { step: &step.key, targets: &step.targets, needs, statements, entries, new_writes };
+                    let job = Job { step: &step.key, targets: &targets, needs, statements, entries, new_writes };
                     match ddl::transaction(work, session, &job).await? {
                         Ended::Done if last => return Ok(()),
                         Ended::Done => break,

@@ -1,15 +1,16 @@
-//! The fleet: `public.vehicles` as `examples/fleet.sql` creates it, with deterministic rows, and what live traffic
+//! The fleet: `public.vehicles` and its depots as `examples/fleet.sql` creates them, with deterministic rows, and what live traffic
 //! needs to know about it.
 
 use sqlx::PgConnection;
 
 use super::traffic::{Pair, Subject};
-use crate::plan::Plan;
+use crate::plan::{AddConstraint, Change, Plan, Rule};
+use crate::sql::quote_literal;
 
 /// The statements that create the empty table, its indexes, comments and grants.
 pub const SCHEMA: &str = include_str!("../../examples/fleet.sql");
 
-/// Creates the empty table with everything that belongs to it. The database must not have it yet.
+/// Creates the empty table with everything that belongs to it, and its depots. The database must not have them yet.
 ///
 /// # Errors
 /// The server's refusal, for example because the table is there already.
@@ -41,11 +42,20 @@ pub async fn subject(connection: &mut PgConnection, plan: &Plan) -> Result<Subje
     let changes_vin = plan.pairs().any(|(_, change)| change.old.as_str() == "vin");
     let (columns, values) =
         if changes_vin { ("depot_id", "1 + {n} % 40") } else { ("vin, depot_id", "'T{n}', 1 + {n} % 40") };
+    let (mut columns, mut values) = (columns.to_owned(), values.to_owned());
+    for change in &plan.changes {
+        // What may be NULL today and may not tomorrow has a value in today's release already.
+        if let Change::AddConstraint(AddConstraint { rule: Rule::NotNull(column), .. }) = change {
+            let sample = samples(column.as_str())[0];
+            columns = format!("{columns}, {}", column.sql());
+            values = format!("{values}, {}", quote_literal(sample));
+        }
+    }
     Ok(Subject {
         table: plan.table.clone(),
         key: "id".to_owned(),
-        insert_columns: columns.to_owned(),
-        insert_values: values.to_owned(),
+        insert_columns: columns,
+        insert_values: values,
         touch: "updated_at = now()".to_owned(),
         pairs,
     })

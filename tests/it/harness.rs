@@ -15,5 +15,5 @@ pub(crate) use database::Database;
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use postgres::{Version, missing, own_server, server, versions};
 pub(crate) use proxy::Proxy;
-pub(crate) use run::{plain_alter, tool};
+pub(crate) use run::{contents, plain_alter, tool};
 pub(crate) use wait::{CRAWL, wait_for};

@@ -12,6 +12,7 @@ mod estimates;
 mod harness;
 mod harness_works;
 mod join;
+mod kinds;
 mod lease;
 mod ledger;
 mod locks;

@@ -69,10 +69,10 @@ impl Stage {
 
 /// The entry that says a step is done fails: a transactional step then has no effect, another has one that nobody knows
 /// of; either way the next run does it, or sees that it is done.
-async fn each_step_failed(version: &Version, file: &str) {
+pub(crate) async fn each_step_failed(version: &Version, file: &str) {
     let stage = Stage::new(version, file).await;
     let steps = stage.steps().await;
-    assert!(steps.len() >= 10, "{steps:?}");
+    assert!(!steps.is_empty());
     let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
     crossfade::ledger::Ledger::new(crossfade::names::LedgerSchema::default()).create(&mut connection).await.unwrap();
     for step in &steps {
@@ -100,7 +100,7 @@ async fn each_step_failed(version: &Version, file: &str) {
 }
 
 /// The log forgets that a step was done: it is done again, or seen to be done, and nothing is different.
-async fn each_step_twice(version: &Version, file: &str) {
+pub(crate) async fn each_step_twice(version: &Version, file: &str) {
     let stage = Stage::new(version, file).await;
     let steps = stage.steps().await;
     for (at, step) in steps.iter().enumerate() {

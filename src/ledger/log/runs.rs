@@ -1,15 +1,17 @@
 //! Registering runs and finding them again.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
 
 use super::Log;
-use crate::ident::{ColumnName, PlanName, RunId};
+use crate::ident::{PlanName, RunId};
 use crate::ledger::{BOOKKEEPING, LedgerError};
 use crate::pg;
-use crate::plan::{Change, Plan};
+use crate::plan::{Change, Claim, Plan};
 use crate::run::{Entry, Estimates, FORMAT, Facts, Program, Relation, State};
 
 /// A run as the ledger keeps it.
@@ -82,8 +84,8 @@ impl Log<'_> {
             let claim = self
                 .ledger
                 .sql("INSERT INTO crossfade.claim (table_oid, column_name, run_id) VALUES ($1::bigint::oid, $2, $3)");
-            for column in claimed(new.plan) {
-                let query = pg::query(&claim).bind(new.facts.main().oid).bind(column.as_str()).bind(run.0);
+            for column in claimed(new.plan).into_keys() {
+                let query = pg::query(&claim).bind(new.facts.main().oid).bind(column).bind(run.0);
                 query.execute(&mut *tx).await?;
             }
             self.append_to(State::new(new.program), tx, run, new.program, &[Entry::Registered], actor).await?;
@@ -121,7 +123,7 @@ impl Log<'_> {
         Ok(RunId(id))
     }
 
-    /// Refuses a plan whose columns another run works on.
+    /// Refuses a plan whose columns, indexes or constraints another run works on.
     ///
     /// # Errors
     /// [`LedgerError::ColumnClaimed`], naming the run.
@@ -130,10 +132,10 @@ impl Log<'_> {
             "SELECT run.name FROM crossfade.claim JOIN crossfade.run ON run.id = claim.run_id \
              WHERE claim.table_oid = pg_catalog.to_regclass($1)::oid AND claim.column_name = $2",
         );
-        for column in claimed(plan) {
-            let query = pg::query_scalar(&select).bind(plan.table.sql()).bind(column.as_str());
+        for (column, claim) in claimed(plan) {
+            let query = pg::query_scalar(&select).bind(plan.table.sql()).bind(column);
             if let Some(other) = query.fetch_optional(&mut *connection).await? {
-                return Err(LedgerError::ColumnClaimed { column: column.to_string(), other });
+                return Err(LedgerError::ColumnClaimed { what: claim.to_string(), other });
             }
         }
         Ok(())
@@ -218,9 +220,9 @@ impl Log<'_> {
     }
 }
 
-/// Returns the columns that a run of `plan` claims.
-fn claimed(plan: &Plan) -> impl Iterator<Item = &ColumnName> {
-    plan.changes.iter().flat_map(Change::claims)
+/// Returns what a run of `plan` claims, each once.
+fn claimed(plan: &Plan) -> BTreeMap<String, Claim<'_>> {
+    plan.changes.iter().flat_map(Change::claims).map(|claim| (claim.key(), claim)).collect()
 }
 
 fn written(what: &'static str, run: RunId, value: &impl Serialize) -> Result<String, LedgerError> {

@@ -6,7 +6,7 @@ use super::super::look::{Look, printable};
 use super::{estimates, number, range};
 use crate::catalog::Finding;
 use crate::plan::Plan;
-use crate::run::{Action, Phase, Program, Step, Undo};
+use crate::run::{Action, Phase, Program, Step, Undo, What};
 use crate::runner::Preview;
 use crate::sql::LockMode;
 
@@ -50,7 +50,7 @@ fn steps(text: &mut String, program: &Program, fill: &str, look: Look) {
     for phase in &program.phases {
         let steps: Vec<_> = program.steps_of(*phase).collect();
         if !steps.is_empty() {
-            let _ = writeln!(text, "\n{}", look.bold(&format!("{phase}: {}", purpose(*phase))));
+            let _ = writeln!(text, "\n{}", look.bold(&format!("{phase}: {}", purpose(program, *phase))));
             for step in steps {
                 one_step(text, step, fill, look);
             }
@@ -116,14 +116,23 @@ pub(crate) fn changes(plan: &Plan) -> Vec<String> {
     plan.changes.iter().map(|change| printable(&change.to_string())).collect()
 }
 
-fn purpose(phase: Phase) -> &'static str {
+/// What a phase of this run is for.
+fn purpose(program: &Program, phase: Phase) -> &'static str {
+    let any = |is: fn(&Step) -> bool| program.steps_of(phase).any(is);
+    let compares = || any(|step| matches!(step.action, Action::Compare(_)));
+    let has_pairs = program.steps.iter().any(|step| step.key.what == What::Columns);
     match phase {
-        Phase::Expand => "add the new column and the trigger that keeps both equal",
-        Phase::Index => "build the new column's indexes",
+        Phase::Expand if has_pairs => "add the new column and the trigger that keeps both equal",
+        Phase::Expand if any(|step| matches!(step.key.what, What::AddColumn(_))) => "add the new column",
+        Phase::Expand => "change the type in place",
+        Phase::Index if has_pairs => "build the new column's indexes",
+        Phase::Index => "build the indexes",
         Phase::Backfill => "fill the existing rows",
-        Phase::Verify => "compare every row, prove the constraints",
+        Phase::Verify if compares() => "compare every row, prove the constraints",
+        Phase::Verify => "prove the constraints",
         Phase::Switch => "applications move to the new column",
-        Phase::Contract => "retire the old column, then drop it",
+        Phase::Contract if has_pairs => "retire the old column, then drop it",
+        Phase::Contract => "retire the column, then drop it",
     }
 }
 

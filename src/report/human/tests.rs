@@ -11,6 +11,7 @@ fn status_of(state: Standing) -> RunView {
         state,
         progress: Progress::new(312_400, 500_000, 41_200.4, Some(4.55)),
         mismatches: None,
+        compares: true,
         old_column_writes: 1234,
         new_column_writes: 5,
         waiting_for: None,

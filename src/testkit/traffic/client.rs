@@ -173,6 +173,10 @@ impl Client {
     /// Writes a column that has nothing to do with the change.
     async fn touch(&mut self) {
         let Some(id) = self.own_row() else { return };
+        let _ = self.touch_row(id).await;
+    }
+
+    async fn touch_row(&mut self, id: i64) -> Result<(), Failure> {
         let subject = &self.shared.subject;
         let sql = format!(
             "UPDATE {} SET {} WHERE {} = $1 RETURNING true",
@@ -180,7 +184,7 @@ impl Client {
             subject.touch,
             quote_ident(&subject.key)
         );
-        let _ = self.expect_true(&sql, id, true).await;
+        self.expect_true(&sql, id, true).await
     }
 
     async fn read_own(&mut self) {
@@ -284,7 +288,10 @@ impl Client {
     /// Writes one value to the row and to what is known of it. Returns whether the statement went through.
     async fn update(&mut self, id: i64, row: &mut RowState) -> bool {
         let shared = Arc::clone(&self.shared);
-        let number = self.random.random_range(0..shared.subject.pairs.len().max(1));
+        if shared.subject.pairs.is_empty() {
+            return self.touch_row(id).await.is_ok();
+        }
+        let number = self.random.random_range(0..shared.subject.pairs.len());
         let Some(value) = self.value_for(number) else { return true };
         let Some(pair) = shared.subject.pairs.get(number) else { return true };
         let era = shared.era();
