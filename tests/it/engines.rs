@@ -373,7 +373,7 @@ async fn a_new_table_file_means_a_new_pass() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn lost_connections_are_made_again() {
     let stage = Stage::rename_with(60_000, SLOWLY).await;
-    let running = stage.spawn_backfill();
+    let mut running = stage.spawn_backfill();
     stage.in_the_middle().await;
     for _ in 0..10 {
         stage
@@ -381,7 +381,10 @@ async fn lost_connections_are_made_again() {
             .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'crossfade %' AND datname = current_database()")
             .await;
         let back = "SELECT count(*) >= 2 FROM pg_stat_activity WHERE application_name IN ('crossfade backfill', 'crossfade control') AND datname = current_database()";
-        wait_for("new connections", PATIENCE, async || stage.database.scalar::<bool>(back).await).await;
+        tokio::select! {
+            end = &mut running => panic!("the backfill ended: {end:?}"),
+            () = wait_for("new connections", PATIENCE, async || stage.database.scalar::<bool>(back).await) => {}
+        }
     }
     assert!(stage.saw(|event| matches!(event, Event::Reconnecting { .. })));
     stage.set("max_rows_per_second", "off").await;

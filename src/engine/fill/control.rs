@@ -26,6 +26,8 @@ use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
 const TICK: Duration = Duration::from_millis(100);
 /// Between two progress events.
 const PROGRESS: Duration = Duration::from_millis(250);
+/// How often a connection that is lost as soon as it is made is made again, before the run has to decide.
+const CONNECT_AGAIN: u32 = 10;
 /// Between two reports to the ledger.
 const REPORT: Duration = Duration::from_secs(1);
 /// The time over which the rate is measured.
@@ -75,9 +77,16 @@ async fn session(work: &Work, connection: &mut PgConnection) -> Result<String, E
 
 /// Connects for the control loop, which must not wait for anybody for long, because workers depend on it.
 async fn control(work: &Work, announce: bool) -> Result<PgConnection, Error> {
-    let mut connection = connect(work, "control", announce).await?;
-    pg::batch(&mut connection, "SET lock_timeout = '250ms'").await?;
-    Ok(connection)
+    let mut tries = 0;
+    loop {
+        let mut connection = connect(work, "control", announce).await?;
+        match pg::batch(&mut connection, "SET lock_timeout = '250ms'").await {
+            Ok(()) => return Ok(connection),
+            // Lost again at once: by whoever ended the one before, for example.
+            Err(error) if pg::class_of(&error) == ErrorClass::Connection && tries < CONNECT_AGAIN => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 struct Control {
