@@ -60,7 +60,7 @@ impl Tool {
     ///
     /// # Errors
     /// [`Error::Paused`]; [`Error::CannotJoin`] when the run failed, drifted, is being rolled back or was rolled back; those
-    /// of [`fill::run`], but for a lost lease.
+    /// of the backfill, but for a lost lease.
     pub async fn join(&self, plan: &Plan) -> Result<Joined, Error> {
         let run = self.find(plan.name.as_str()).await?;
         session::refuse_pooler(&self.connector).await?;
