@@ -22,13 +22,13 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "",
         "add_column: { name: fuel, type: int }",
         "catalog::name_taken",
-        "column \"fuel\" of vehicles is there already",
+        "column \"fuel\" of public.vehicles is there already",
     ),
     (
         "",
         "add_column: { name: ctid, type: int }",
         "catalog::name_taken",
-        "column \"ctid\" of vehicles is the name of a system column",
+        "column \"ctid\" of public.vehicles is the name of a system column",
     ),
     (
         "",
@@ -68,8 +68,8 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "catalog::rehearsal",
         "PostgreSQL refuses the new column \"a\": cannot use column",
     ),
-    ("", "drop_column: { column: colour }", "catalog::column_missing", "vehicles has no column \"colour\""),
-    ("", "drop_column: { column: id }", "catalog::identity", "column \"id\" of vehicles is an identity column"),
+    ("", "drop_column: { column: colour }", "catalog::column_missing", "public.vehicles has no column \"colour\""),
+    ("", "drop_column: { column: id }", "catalog::identity", "column \"id\" of public.vehicles is an identity column"),
     (
         "",
         "drop_column: { column: id }",
@@ -154,7 +154,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "",
         "add_constraint: { name: c, foreign_key: { columns: [depot_id], references: depot } }",
         "catalog::table_missing",
-        "there is no table depot",
+        "there is no table public.depot",
     ),
     (
         "",
@@ -172,7 +172,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "CREATE VIEW v AS SELECT * FROM depots",
         "add_constraint: { name: c, foreign_key: { columns: [depot_id], references: v } }",
         "catalog::table_kind",
-        "v, which the foreign key refers to, is not an ordinary table",
+        "public.v, which the foreign key refers to, is not an ordinary table",
     ),
 ];
 
@@ -208,5 +208,8 @@ async fn a_foreign_key_needs_rights_on_the_other_table() {
     sqlx::raw_sql("SET ROLE kinds_owner").execute(&mut *connection).await.unwrap();
     let found = crossfade::catalog::inspect(&mut connection, &fleet.plan, &LedgerSchema::default()).await.unwrap();
     let said: Vec<_> = found.refusals.iter().map(|f| f.message.clone()).collect();
-    assert!(said.contains(&"this role may not refer to depots by a foreign key and lock it".to_owned()), "{said:?}");
+    assert!(
+        said.contains(&"this role may not refer to public.depots by a foreign key and lock it".to_owned()),
+        "{said:?}"
+    );
 }
