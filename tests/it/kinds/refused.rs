@@ -26,12 +26,6 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "",
-        "add_column: { name: ctid, type: int }",
-        "catalog::name_taken",
-        "column \"ctid\" of public.vehicles is the name of a system column",
-    ),
-    (
-        "",
         "add_column: { name: a, type: nothing_such }",
         "catalog::type_missing",
         "the new column \"a\": type \"nothing_such\" does not exist",
@@ -178,6 +172,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_cannot_be_done_is_refused_by_name() {
+    let mut wrong = Vec::new();
     for version in versions() {
         for (first, change, code, message) in REFUSED {
             let fleet = Fleet::of(&version, &[change]).await;
@@ -187,9 +182,12 @@ async fn everything_that_cannot_be_done_is_refused_by_name() {
             let preview = fleet.tool.preview(&fleet.plan).await.unwrap();
             let said: Vec<_> = preview.refusals.iter().map(|f| format!("{}: {}", f.code, f.message)).collect();
             let expected = format!("{code}: {message}");
-            assert!(said.iter().any(|line| line.starts_with(&expected)), "{change} on {}: {said:?}", version.major);
+            if !said.iter().any(|line| line.starts_with(&expected)) {
+                wrong.push(format!("{change} on {}: {said:?}", version.major));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
