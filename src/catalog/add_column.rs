@@ -52,26 +52,18 @@ pub(super) async fn rehearse(
     let copy = oid(conn, COPY).await?;
     let columns = Column::read_all(conn, copy).await?;
     let Some(column) = columns.into_iter().find(|column| column.name == name.as_str()) else { return Ok(None) };
-    let in_catalog = match &column.default {
-        None => true,
-        Some(default) => {
-            let missing = format!(
-                "SELECT atthasmissing::text FROM pg_attribute WHERE attrelid = '{COPY}'::regclass AND attnum = {}",
-                column.attnum
-            );
-            let has_missing = matches!(attempt(conn, WHAT, [missing]).await?, Ok(Some(text)) if text == "true");
-            // A default of NULL is no default.
-            let is_null = default.starts_with("NULL::");
-            if not_null && is_null {
-                found.refuse(
-                    "catalog::no_default",
-                    format!("{subject} is to be NOT NULL, and its default is NULL"),
-                    NO_DEFAULT,
-                );
-            }
-            has_missing || is_null
-        }
-    };
+    // PostgreSQL keeps some defaults of NULL, and forgets others.
+    let is_null = column.default.as_ref().is_none_or(|default| default.starts_with("NULL::"));
+    if not_null && is_null {
+        let message = format!("{subject} is to be NOT NULL, and its default is NULL");
+        found.refuse("catalog::no_default", message, NO_DEFAULT);
+        return Ok(None);
+    }
+    let missing = format!(
+        "SELECT atthasmissing::text FROM pg_attribute WHERE attrelid = '{COPY}'::regclass AND attnum = {}",
+        column.attnum
+    );
+    let in_catalog = is_null || matches!(attempt(conn, WHAT, [missing]).await?, Ok(Some(text)) if text == "true");
     let not_null_name = if not_null { Some(not_null::name(conn, table, name.as_str(), taken).await?) } else { None };
     taken.extend(not_null_name.clone());
     if !in_catalog && !not_null {

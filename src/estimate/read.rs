@@ -11,7 +11,9 @@ use crate::engine::fill::{Method, Shape};
 use crate::ident::ColumnName;
 use crate::pg;
 use crate::plan::{BuildIndexes, CopyIndexes, Pair, Plan, Triggers};
-use crate::run::{Conversion, Estimates, Facts, FillSpec, IndexFacts, Orders, PairFacts, PlannedPace};
+use crate::run::{
+    AddedColumn, ChangeFacts, Conversion, Estimates, Facts, FillSpec, IndexFacts, Orders, PairFacts, PlannedPace,
+};
 
 /// Since this version a BRIN index does not keep updates from being HOT.
 const BRIN_LEAVES_HOT: u32 = 160_000;
@@ -57,7 +59,8 @@ pub(crate) async fn estimate(
     may_read: bool,
 ) -> Result<Estimates, sqlx::Error> {
     let active: Vec<Filled> = filled(plan, facts).collect();
-    let types: Vec<_> = active.iter().map(|filled| filled.facts.new_base_type.clone()).collect();
+    let mut types: Vec<_> = active.iter().map(|filled| filled.facts.new_base_type.clone()).collect();
+    types.extend(by_default(facts).map(|added| added.type_name.clone()));
     let query = pg::query_scalar(include_str!("facts.sql")).bind(facts.main().oid).bind(types);
     let text: String = query.fetch_one(&mut *connection).await?;
     let answer: Answer = serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))?;
@@ -152,6 +155,14 @@ fn filled<'a>(plan: &'a Plan, facts: &'a Facts) -> impl Iterator<Item = Filled<'
     filled.filter(|filled| !filled.facts.metadata_only)
 }
 
+/// The columns without an old one that are filled.
+fn by_default(facts: &Facts) -> impl Iterator<Item = &AddedColumn> {
+    facts.changes.iter().filter_map(|facts| match facts {
+        ChangeFacts::AddColumn(added) if added.default.is_some() && !added.in_catalog => Some(added),
+        _ => None,
+    })
+}
+
 fn subject(plan: &Plan, facts: &Facts, active: &[Filled<'_>], answer: Answer, sample: &Sample) -> Subject {
     let pages = float(facts.main().pages);
     // Where the planner has not counted, or every page was read, what was read is better.
@@ -168,6 +179,8 @@ fn subject(plan: &Plan, facts: &Facts, active: &[Filled<'_>], answer: Answer, sa
             let computed = filled.facts.forward != Conversion::Identity;
             added(old, answer.types.get(at).copied(), sample.values.get(at).copied(), computed)
         })
+        // A default is not tried: it may be that of a sequence.
+        .chain(answer.types.iter().skip(active.len()).map(|new| added(None, Some(*new), None, true)))
         .collect();
     let new_indexes = new_indexes(plan, facts, active, &answer, &added, share);
     let index = |index: &AnsweredIndex| Index {

@@ -22,13 +22,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "",
         "add_column: { name: fuel, type: int }",
         "catalog::name_taken",
-        "column \"fuel\" of vehicles is there already",
-    ),
-    (
-        "",
-        "add_column: { name: ctid, type: int }",
-        "catalog::name_taken",
-        "column \"ctid\" of vehicles is the name of a system column",
+        "column \"fuel\" of public.vehicles is there already",
     ),
     (
         "",
@@ -68,8 +62,8 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "catalog::rehearsal",
         "PostgreSQL refuses the new column \"a\": cannot use column",
     ),
-    ("", "drop_column: { column: colour }", "catalog::column_missing", "vehicles has no column \"colour\""),
-    ("", "drop_column: { column: id }", "catalog::identity", "column \"id\" of vehicles is an identity column"),
+    ("", "drop_column: { column: colour }", "catalog::column_missing", "public.vehicles has no column \"colour\""),
+    ("", "drop_column: { column: id }", "catalog::identity", "column \"id\" of public.vehicles is an identity column"),
     (
         "",
         "drop_column: { column: id }",
@@ -154,7 +148,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "",
         "add_constraint: { name: c, foreign_key: { columns: [depot_id], references: depot } }",
         "catalog::table_missing",
-        "there is no table depot",
+        "there is no table public.depot",
     ),
     (
         "",
@@ -172,12 +166,13 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "CREATE VIEW v AS SELECT * FROM depots",
         "add_constraint: { name: c, foreign_key: { columns: [depot_id], references: v } }",
         "catalog::table_kind",
-        "v, which the foreign key refers to, is not an ordinary table",
+        "public.v, which the foreign key refers to, is not an ordinary table",
     ),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_cannot_be_done_is_refused_by_name() {
+    let mut wrong = Vec::new();
     for version in versions() {
         for (first, change, code, message) in REFUSED {
             let fleet = Fleet::of(&version, &[change]).await;
@@ -187,9 +182,12 @@ async fn everything_that_cannot_be_done_is_refused_by_name() {
             let preview = fleet.tool.preview(&fleet.plan).await.unwrap();
             let said: Vec<_> = preview.refusals.iter().map(|f| format!("{}: {}", f.code, f.message)).collect();
             let expected = format!("{code}: {message}");
-            assert!(said.iter().any(|line| line.starts_with(&expected)), "{change} on {}: {said:?}", version.major);
+            if !said.iter().any(|line| line.starts_with(&expected)) {
+                wrong.push(format!("{change} on {}: {said:?}", version.major));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,5 +206,8 @@ async fn a_foreign_key_needs_rights_on_the_other_table() {
     sqlx::raw_sql("SET ROLE kinds_owner").execute(&mut *connection).await.unwrap();
     let found = crossfade::catalog::inspect(&mut connection, &fleet.plan, &LedgerSchema::default()).await.unwrap();
     let said: Vec<_> = found.refusals.iter().map(|f| f.message.clone()).collect();
-    assert!(said.contains(&"this role may not refer to depots by a foreign key and lock it".to_owned()), "{said:?}");
+    assert!(
+        said.contains(&"this role may not refer to public.depots by a foreign key and lock it".to_owned()),
+        "{said:?}"
+    );
 }
