@@ -632,7 +632,7 @@ proptest! {
              backfill: {{ workers: {workers} }}\ncontract: {{ grace: {grace}s }}\n"
         );
         let plan = good(&text);
-        let json = serde_json::to_string(&plan).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+        let json = crate::run::write(&plan).unwrap();
+        prop_assert_eq!(crate::run::read::<Plan>(&json).unwrap(), plan);
     }
 }

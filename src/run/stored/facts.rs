@@ -43,6 +43,7 @@ form!(struct AddedColumn of facts::AddedColumn {
     collate: String,
     default: Option<String>,
     in_catalog: bool,
+    not_null_name: Option<String>,
 });
 
 form!(struct DroppedColumn of facts::DroppedColumn {
@@ -54,6 +55,7 @@ form!(struct DroppedColumn of facts::DroppedColumn {
 form!(struct AddedConstraint of facts::AddedConstraint {
     definition: String,
     references: Option<u16>,
+    not_null_name: Option<String>,
 });
 
 form!(struct Pair of facts::PairFacts {

@@ -75,6 +75,7 @@ form!(enum Gate of run::Gate {
     Quiet { quiet: Duration, },
     Grace { grace: Duration, },
     NothingOnlyNew { spec: Compare, one_way: bool, },
+    NoNulls { relation: u16, column: String, },
     NoDependants { relation: u16, column: String, except: Vec<String>, },
 });
 

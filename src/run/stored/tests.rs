@@ -68,6 +68,7 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "that is what it is for")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -144,6 +145,7 @@ fn facts() -> Facts {
                 collate: String::new(),
                 default: some("4"),
                 in_catalog: true,
+                not_null_name: some("vehicles_wheels_not_null"),
             }),
             ChangeFacts::DropColumn(DroppedColumn {
                 column: column(),
@@ -154,6 +156,7 @@ fn facts() -> Facts {
             ChangeFacts::AddConstraint(AddedConstraint {
                 definition: text("FOREIGN KEY (owner) REFERENCES people.owners(id)"),
                 references: Some(RelationId(1)),
+                not_null_name: None,
             }),
         ],
     }
@@ -193,6 +196,7 @@ fn program() -> Program {
             Gate::Quiet { quiet: Duration::from_millis(1500) },
             Gate::Grace { grace: minute },
             Gate::NothingOnlyNew { spec: compare(), one_way: true },
+            Gate::NoNulls { relation: main, column: text("a") },
             Gate::NoDependants { relation: main, column: text("a"), except: vec![text("idx_a")] },
         ]
     };
