@@ -245,6 +245,12 @@ impl RunTag {
         Self(sha256_hex(plan.as_str())[..8].to_owned())
     }
 
+    /// Returns the tag whose eight digits these are, or `None` where they are none.
+    pub(crate) fn read(digits: &str) -> Option<Self> {
+        let hex = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
+        (digits.len() == 8 && digits.bytes().all(hex)).then(|| Self(digits.to_owned()))
+    }
+
     /// Returns the eight digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -55,15 +55,6 @@ pub fn parse(file_name: &str, text: &str) -> Result<Plan, PlanErrors> {
     }
 }
 
-/// Returns 64 hex digits that stand for what the plan says: comments, white space, the order of keys and defaults
-/// that are written out do not change them.
-#[expect(clippy::missing_panics_doc, reason = "no plan can make it panic")]
-pub fn fingerprint(plan: &Plan) -> String {
-    // Structs keep the order of their fields and no part of a plan is a map, so this text is canonical.
-    let canonical = serde_json::to_string(plan).expect("a plan has no part that JSON cannot say");
-    crate::ident::sha256_hex(&canonical)
-}
-
 /// Returns the first 12 digits of a fingerprint, for people.
 pub fn short_fingerprint(fingerprint: &str) -> &str {
     fingerprint.get(..12).unwrap_or(fingerprint)

@@ -17,6 +17,7 @@ mod relation;
 mod signal;
 mod standing;
 mod state;
+mod stored;
 
 pub use crate::phase::Phase;
 pub use compare::{CompareSpec, Pair, Side};
@@ -41,3 +42,5 @@ pub use relation::{Relation, RelationId};
 pub use signal::{RELEASE, Signal};
 pub use standing::{Standing, WaitingFor};
 pub use state::{IllegalEntry, Mode, State};
+pub use stored::fingerprint;
+pub(crate) use stored::{Document, read, write};

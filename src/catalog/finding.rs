@@ -22,7 +22,7 @@ impl Finding {
 }
 
 /// What the server says about a plan.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Inspection {
     /// What the plan is compiled from; `None` where a refusal left nothing to compile.
     pub facts: Option<Facts>,

@@ -64,7 +64,7 @@ impl Log<'_> {
             let Line { seq, at, actor, phase, state, format, entry } = line;
             LedgerError::unless_readable("log", run, format)?;
             let entry =
-                serde_json::from_str(&entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
+                crate::run::read(&entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
             Ok(LoggedEntry { seq, at, actor, phase, state, entry })
         };
         lines.into_iter().map(entry).collect()
@@ -119,8 +119,7 @@ impl Log<'_> {
         let was_filling = state.is_filling(program);
         for entry in entries {
             state = state.next(program, entry)?;
-            let json =
-                serde_json::to_string(entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
+            let json = crate::run::write(entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
             pg::query(&insert)
                 .bind(run.0)
                 .bind(state.seq)

@@ -1,12 +1,12 @@
 //! The kinds of change that a plan can ask for, one type each.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::words::words;
 use crate::ident::{ColumnName, RelationName, TableName};
 
 /// One change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// A column gets another name.
@@ -24,7 +24,7 @@ pub enum Change {
 }
 
 /// Gives a column another name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RenameColumn {
     /// The column's name now.
     pub from: ColumnName,
@@ -35,7 +35,7 @@ pub struct RenameColumn {
 }
 
 /// Gives a column another type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ChangeType {
     /// The column.
     pub column: ColumnName,
@@ -57,7 +57,7 @@ pub struct ChangeType {
 }
 
 /// Adds a column.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AddColumn {
     /// The column.
     pub name: ColumnName,
@@ -70,14 +70,14 @@ pub struct AddColumn {
 }
 
 /// Drops a column.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DropColumn {
     /// The column.
     pub column: ColumnName,
 }
 
 /// An index to be built.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NewIndex {
     /// Its name, in the table's schema.
     pub name: RelationName,
@@ -94,7 +94,7 @@ pub struct NewIndex {
 }
 
 /// What an index holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexKey {
     /// These columns, in order; at least one.
@@ -104,7 +104,7 @@ pub enum IndexKey {
 }
 
 /// Adds a constraint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AddConstraint {
     /// Its name. `None` only for NOT NULL, which has had a name since PostgreSQL 18; then PostgreSQL chooses it.
     pub name: Option<RelationName>,
@@ -113,7 +113,7 @@ pub struct AddConstraint {
 }
 
 /// What a constraint says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// An SQL expression is true, or NULL, of every row.
@@ -134,7 +134,7 @@ pub enum Rule {
 }
 
 /// A foreign key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ForeignKey {
     /// The columns of the plan's table.
     pub columns: Vec<ColumnName>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::words::words;
 use super::{Bytes, Change, Pair};
@@ -10,7 +10,7 @@ use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
 use crate::phase::Phase;
 
 /// A validated plan. Only this type goes further than the parser.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
     /// The plan's name, unique in a database.
     pub name: PlanName,
@@ -49,7 +49,7 @@ impl Plan {
 }
 
 /// Which indexes the new column gets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Indexes {
     /// Before the backfill (default) or after it.
     pub build: BuildIndexes,
@@ -80,7 +80,7 @@ words! {
 }
 
 /// An index to be built on the table besides the twins: a plain btree.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AddIndex {
     /// The index's own name.
     pub name: RelationName,
@@ -91,8 +91,7 @@ pub struct AddIndex {
 }
 
 /// Pace of the backfill.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Backfill {
     /// How long the UPDATE of one batch should take. Default 100 ms.
     pub batch_target: Duration,
@@ -157,7 +156,7 @@ words! {
 }
 
 /// Limits beyond which the backfill holds. `None` switches a signal off; by [`Default`], all of them are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Throttle {
     /// Replay lag of any streaming replica. Default 10 s.
     pub replica_lag: Option<Duration>,
@@ -177,7 +176,7 @@ pub struct Throttle {
 }
 
 /// A query whose result holds the backfill.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Probe {
     /// A SELECT that gives one number. It runs once a second in a read-only transaction.
     pub sql: String,
@@ -186,14 +185,14 @@ pub struct Probe {
 }
 
 /// How the check is done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verify {
     /// How long a clean result counts. Default 24 h.
     pub max_age: Duration,
 }
 
 /// How the old column goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contract {
     /// How long the old column is kept, renamed away and still in sync, before it is dropped. Default 0 s.
     pub grace: Duration,
@@ -222,7 +221,7 @@ words! {
 }
 
 /// When each phase may run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Schedule {
     /// The time zone of all dates and times below.
     pub timezone: chrono_tz::Tz,
@@ -237,7 +236,7 @@ pub struct Schedule {
 }
 
 /// The days and hours in which work may be done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Window {
     /// At least one day.
     pub days: Vec<Day>,
@@ -248,7 +247,7 @@ pub struct Window {
 }
 
 /// Days on which nothing starts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Freeze {
     /// The first day.
     pub from: chrono::NaiveDate,
@@ -259,7 +258,7 @@ pub struct Freeze {
 }
 
 /// What the database must offer.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Requires {
     /// The lowest PostgreSQL major version.
     pub postgres: Option<u32>,

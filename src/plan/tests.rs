@@ -302,7 +302,7 @@ fn the_fingerprint_is_of_what_the_plan_says() {
     let same = "# why\ntable: public.t\nname: 'p'\n\nversion: 1\nchanges:\n  - rename_column:\n      to: b\n      \
                 from: a\n      on_conflict: new_wins\nverify: { max_age: 1day }\n";
     let other = plan.replace("to: b", "to: c");
-    let of = |text: &str| fingerprint(&good(text));
+    let of = |text: &str| crate::run::fingerprint(&good(text));
     assert_eq!(of(plan), of(same));
     assert_ne!(of(plan), of(&other));
     assert_eq!(short_fingerprint(&of(plan)), &of(plan)[..12]);
@@ -632,7 +632,7 @@ proptest! {
              backfill: {{ workers: {workers} }}\ncontract: {{ grace: {grace}s }}\n"
         );
         let plan = good(&text);
-        let json = serde_json::to_string(&plan).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+        let json = crate::run::write(&plan).unwrap();
+        prop_assert_eq!(crate::run::read::<Plan>(&json).unwrap(), plan);
     }
 }

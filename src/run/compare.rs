@@ -1,12 +1,12 @@
 //! What is compared, and the SQL of one window.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::RelationId;
 use crate::ident::TableName;
 
 /// What the check compares.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CompareSpec {
     /// The table's place in the program.
     pub relation: RelationId,
@@ -19,7 +19,7 @@ pub struct CompareSpec {
 }
 
 /// One pair of columns. All texts are SQL over the row alias `t`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
     /// The old column, quoted.
     pub old: String,
@@ -180,7 +180,7 @@ impl CompareSpec {
 }
 
 /// The side that wins a repair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The old column.

@@ -1,12 +1,12 @@
 //! What the log can say. Entries are only ever appended; the state of a run is what they add up to.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::StepKey;
 use crate::run::{Counts, Phase};
 
 /// One line of the log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Entry {
     /// The run exists.

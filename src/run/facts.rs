@@ -1,12 +1,10 @@
 //! What the catalog says about a plan's table: everything the compiler needs, and nothing it has to ask for again.
 
-use serde::{Deserialize, Serialize};
-
 use super::RelationId;
 use crate::ident::TableName;
 
 /// The facts that a plan is compiled from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
     /// `server_version_num`, such as 150018.
     pub server_version: u32,
@@ -32,7 +30,7 @@ impl Facts {
 }
 
 /// A table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TableFacts {
     /// Its name.
     pub name: TableName,
@@ -58,8 +56,7 @@ pub struct TableFacts {
 }
 
 /// What is known of one change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ChangeFacts {
     /// A rename or a type change.
     Pair(PairFacts),
@@ -74,7 +71,7 @@ pub enum ChangeFacts {
 }
 
 /// A column that is added.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AddedColumn {
     /// Its type with its modifier.
     pub type_name: String,
@@ -85,12 +82,11 @@ pub struct AddedColumn {
     /// Whether PostgreSQL keeps the default's value in the catalog for the rows that exist, so that none is touched.
     pub in_catalog: bool,
     /// The name that PostgreSQL would give to its NOT NULL constraint.
-    #[serde(default)]
     pub not_null_name: Option<String>,
 }
 
 /// A column that goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DroppedColumn {
     /// The column.
     pub column: ColumnFacts,
@@ -101,7 +97,7 @@ pub struct DroppedColumn {
 }
 
 /// A constraint that is added.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AddedConstraint {
     /// Its definition behind its name, deparsed or made of the plan's names; empty for one that an index is made into,
     /// and for NOT NULL.
@@ -109,12 +105,11 @@ pub struct AddedConstraint {
     /// The other table of a foreign key.
     pub references: Option<RelationId>,
     /// The name that PostgreSQL would give to a NOT NULL constraint.
-    #[serde(default)]
     pub not_null_name: Option<String>,
 }
 
 /// A rename or a type change: the two sides and the way between them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PairFacts {
     /// The old column.
     pub old: ColumnFacts,
@@ -138,7 +133,7 @@ pub struct PairFacts {
 }
 
 /// The old column.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ColumnFacts {
     /// `pg_attribute.attnum`.
     pub attnum: i16,
@@ -174,8 +169,7 @@ pub struct ColumnFacts {
 }
 
 /// The way from one side to the other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Conversion {
     /// The values are the same.
     Identity,
@@ -210,7 +204,7 @@ impl Conversion {
 }
 
 /// An index that mentions an old column.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct IndexFacts {
     /// Its name, without the table's schema.
     pub name: String,
@@ -234,7 +228,7 @@ pub struct IndexFacts {
 }
 
 /// A unique constraint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConstraintFacts {
     /// DEFERRABLE.
     pub deferrable: bool,
@@ -245,7 +239,7 @@ pub struct ConstraintFacts {
 }
 
 /// A function to be touched by a no-op ALTER.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FunctionFacts {
     /// `regprocedure` text, qualified and quoted.
     pub signature: String,

@@ -1,7 +1,5 @@
 //! What the backfill writes, and the SQL of one batch.
 
-use serde::{Deserialize, Serialize};
-
 use super::RelationId;
 use crate::ident::TableName;
 
@@ -30,7 +28,7 @@ impl Slice {
 }
 
 /// What the backfill writes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FillSpec {
     /// The table's place in the program.
     pub relation: RelationId,
@@ -41,7 +39,7 @@ pub struct FillSpec {
 }
 
 /// How one new column is filled.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Fill {
     /// The new column, quoted.
     pub column: String,
@@ -53,7 +51,7 @@ pub struct Fill {
 }
 
 /// What a column is filled with. All texts are SQL over the row alias `t`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FillValue {
     /// The forward value.
     pub value: String,

@@ -1,9 +1,9 @@
 //! The outcome of a backfill.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The outcome of a backfill, measured when its last page was done.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Filled {
     /// Rows filled.
     pub rows: i64,

@@ -1,11 +1,11 @@
 //! What a run was predicted to cost.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::plan::BuildIndexes;
 
 /// What a run would cost, in both orders of its index builds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Estimates {
     /// Rows in the table.
     pub rows: i64,
@@ -18,7 +18,7 @@ pub struct Estimates {
 }
 
 /// Both orders of index builds side by side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Orders {
     /// The plan's own order.
     pub order: BuildIndexes,
@@ -51,7 +51,7 @@ impl Orders {
 }
 
 /// The pace that a plan sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PlannedPace {
     /// Workers.
     pub workers: u16,
@@ -60,7 +60,7 @@ pub struct PlannedPace {
 }
 
 /// What one order of index builds costs. Bytes and seconds; nothing that applications write is in it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Prediction {
     /// How many sub-passes each window of pages takes, on average.
     pub sub_passes: f64,
@@ -104,7 +104,7 @@ impl Prediction {
 }
 
 /// From about `low` to about `high`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Range {
     /// At best.
     pub low: f64,
@@ -125,7 +125,7 @@ impl Range {
 /// Counting rows that are in memory takes 0.03 microseconds a row and 0.5 a page on the machine on which the costs of
 /// writing were measured. `slowness` is how many times as long it takes here,
 /// with everybody else at work; writing is taken to be as many times slower.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Machine {
     /// Whether anything was measured.
     pub measured: bool,

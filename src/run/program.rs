@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{CompareSpec, FillSpec, Phase, Relation, RelationId, StepKey, What};
 use crate::ident::RunTag;
 use crate::sql::LockMode;
 
 /// Everything a run does, in order. Compiled once from plan and facts, then kept in the ledger.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Program {
     /// The tag in the names of the run's objects.
     pub tag: RunTag,
@@ -74,7 +74,7 @@ impl Program {
 }
 
 /// The smallest unit of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// Unique in the run.
     pub key: StepKey,
@@ -161,7 +161,7 @@ impl Step {
 }
 
 /// A table that a step locks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
     /// Which.
     pub relation: RelationId,
@@ -170,8 +170,7 @@ pub struct Target {
 }
 
 /// What a step does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Statements in one short transaction together with the ledger entry, after `LOCK TABLE` of the step's targets.
     Transaction(Vec<String>),
@@ -201,7 +200,7 @@ impl Action {
 }
 
 /// The name of an index with its schema.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexName {
     /// The schema, always the table's.
     pub schema: String,
@@ -217,8 +216,7 @@ impl IndexName {
 }
 
 /// What must hold before something may be done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Gate {
     /// A clean verification of these table files and this trigger is in the ledger and younger than this.
     Verified {
@@ -261,8 +259,7 @@ pub enum Gate {
 }
 
 /// How a step is undone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Undo {
     /// By these actions, in order; each may be repeated.
     Actions {
@@ -290,17 +287,16 @@ impl Undo {
 }
 
 /// Something that is true or false of the catalog.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     /// The table that it is about.
     pub on: RelationId,
     /// What is true.
-    #[serde(flatten)]
     pub is: Is,
 }
 
 /// What is true of a table or of the ledger's schema.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Is {
     /// The table has this column with this type, as `format_type` writes it.

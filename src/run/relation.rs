@@ -1,11 +1,11 @@
 //! The tables that a run works on.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::ident::TableName;
 
 /// The place of a table in [`super::Program::relations`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct RelationId(pub u16);
 
 impl RelationId {
@@ -14,7 +14,7 @@ impl RelationId {
 }
 
 /// A table that a run works on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relation {
     /// Its name when the run was registered.
     pub table: TableName,

@@ -1,6 +1,5 @@
 //! The dry run: what a run would do, what blocks it, and what it would cost.
 
-use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Error;
@@ -16,7 +15,7 @@ use crate::run::{Estimates, Facts, Program};
 const SAMPLE_KEYS: usize = 20;
 
 /// What a run would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Preview {
     /// Its steps; empty when there are refusals that keep it from being compiled.
     pub program: Option<Program>,
@@ -29,7 +28,6 @@ pub struct Preview {
     /// PostgreSQL only touches the catalog: no backfill, nothing to switch.
     pub in_place: bool,
     /// What the catalog says of the table.
-    #[serde(skip)]
     pub(crate) facts: Option<Facts>,
 }
 

@@ -9,6 +9,7 @@ mod cli_runs;
 mod crashes;
 mod engines;
 mod estimates;
+mod fixtures;
 mod harness;
 mod harness_works;
 mod join;

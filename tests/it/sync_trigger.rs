@@ -1,8 +1,9 @@
 //! The truth table of the sync trigger, held against a model that was written from the table and not from the trigger.
 
 use crossfade::change::compile;
+use crossfade::ident::ColumnName;
 use crossfade::names::LedgerSchema;
-use crossfade::plan::Plan;
+use crossfade::plan::{Change, ChangeType, OnConflict, RenameColumn, parse};
 use crossfade::run::{Action, ChangeFacts, ColumnFacts, Conversion, Facts, PairFacts, Program, Slice, TableFacts};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -202,24 +203,26 @@ impl Model<'_> {
 
 fn program(case: &Case) -> Program {
     let rename = case.forward == Conversion::Identity;
-    let on_conflict = case.on_conflict;
+    let on_conflict = OnConflict::of(case.on_conflict).unwrap();
+    let column = |name| ColumnName::new(name).unwrap();
+    let (old, new) = (column("o"), column("n"));
     let change = if rename {
-        serde_json::json!({"rename_column": {"from": "o", "to": "n", "on_conflict": on_conflict}})
+        Change::RenameColumn(RenameColumn { from: old, to: new, on_conflict })
     } else {
-        serde_json::json!({"change_type": {"column": "o", "via": "n", "to": case.new_type, "using": "", "reverse": "",
-            "keep_name": false, "on_conflict": on_conflict, "on_error": null}})
+        Change::ChangeType(ChangeType {
+            column: old,
+            via: new,
+            to: case.new_type.to_owned(),
+            using: Some(String::new()),
+            reverse: Some(String::new()),
+            keep_name: false,
+            on_conflict,
+            on_error: None,
+        })
     };
-    let plan: Plan = serde_json::from_value(serde_json::json!({
-        "name": "sync", "table": {"schema": "public", "name": "t"},
-        "changes": [change],
-        "indexes": {"build": "before_backfill", "copy": "all", "add": []},
-        "backfill": {"batch_target": {"secs": 0, "nanos": 100_000_000}, "max_rows_per_second": null, "workers": 1},
-        "throttle": {"replica_lag": null, "lock_wait": null, "wal_archive_backlog": null},
-        "verify": {"max_age": {"secs": 60, "nanos": 0}},
-        "contract": {"grace": {"secs": 0, "nanos": 0}, "quiet": {"secs": 0, "nanos": 0}},
-        "schedule": null, "approve": [], "requires": {"postgres": null, "extensions": [], "plans": []}
-    }))
-    .unwrap();
+    let text = "version: 1\nname: sync\ntable: t\nchanges: [{ rename_column: { from: o, to: n } }]\n";
+    let mut plan = parse("sync.yaml", text).unwrap();
+    plan.changes = vec![change];
     let base = |name: &str| name.split('(').next().unwrap().to_owned();
     let facts = Facts {
         server_version: 150_000,

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
 
 use super::Log;
@@ -12,7 +10,7 @@ use crate::ident::{PlanName, RunId};
 use crate::ledger::{BOOKKEEPING, LedgerError};
 use crate::pg;
 use crate::plan::{Change, Claim, Plan};
-use crate::run::{Entry, Estimates, FORMAT, Facts, Program, Relation, State};
+use crate::run::{Document, Entry, Estimates, FORMAT, Facts, Program, Relation, State};
 
 /// A run as the ledger keeps it.
 #[derive(Debug, Clone)]
@@ -104,7 +102,7 @@ impl Log<'_> {
         let id = pg::query_scalar(&insert)
             .bind(new.plan.name.as_str())
             .bind(FORMAT)
-            .bind(crate::plan::fingerprint(new.plan))
+            .bind(crate::run::fingerprint(new.plan))
             .bind(new.plan_text)
             .bind(written("plan", run, new.plan)?)
             .bind(written("facts", run, new.facts)?)
@@ -225,10 +223,10 @@ fn claimed(plan: &Plan) -> BTreeMap<String, Claim<'_>> {
     plan.changes.iter().flat_map(Change::claims).map(|claim| (claim.key(), claim)).collect()
 }
 
-fn written(what: &'static str, run: RunId, value: &impl Serialize) -> Result<String, LedgerError> {
-    serde_json::to_string(value).map_err(|error| LedgerError::Unreadable { what, run, error })
+fn written(what: &'static str, run: RunId, value: &impl Document) -> Result<String, LedgerError> {
+    crate::run::write(value).map_err(|error| LedgerError::Unreadable { what, run, error })
 }
 
-fn read<T: DeserializeOwned>(what: &'static str, run: RunId, text: &str) -> Result<T, LedgerError> {
-    serde_json::from_str(text).map_err(|error| LedgerError::Unreadable { what, run, error })
+fn read<T: Document>(what: &'static str, run: RunId, text: &str) -> Result<T, LedgerError> {
+    crate::run::read(text).map_err(|error| LedgerError::Unreadable { what, run, error })
 }

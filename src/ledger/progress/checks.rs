@@ -37,7 +37,7 @@ impl Progress<'_> {
                rows, equal, empty, different, unconverted, only_new, seconds, keys) \
              VALUES ($1, $2, $3, $4, $5, $6::bigint::oid, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb)",
         );
-        let keys = serde_json::to_string(&outcome.keys).map_err(|error| LedgerError::Unreadable {
+        let keys = crate::run::write(&outcome.keys).map_err(|error| LedgerError::Unreadable {
             what: "check",
             run: run.id,
             error,

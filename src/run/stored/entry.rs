@@ -1,0 +1,80 @@
+//! The stored form of the log's entries.
+
+use super::{Document, Form, Invalid, form};
+use crate::run;
+
+impl Document for run::Entry {
+    type Form = Entry;
+}
+
+form!(
+#[serde(tag = "kind")]
+enum Entry of run::Entry {
+    Registered,
+    StepStarted { step: String, },
+    StepDone { step: String, adopted: bool, },
+    StepFailed { step: String, error: String, },
+    PhaseDone { phase: String, },
+    UndoStarted { to: Option<String>, },
+    StepUndone { step: String, },
+    UndoDone,
+    Paused,
+    Resumed,
+    Interrupted,
+    Joined,
+    Left { rows: i64, },
+    Removed { holder: String, },
+    Tuned { key: String, value: String, },
+    Filled(filled: Filled),
+    Verified { counts: Counts, },
+    Repaired { winner: Side, rows: i64, },
+    Drifted { facts: Vec<String>, },
+});
+
+form!(struct Filled of run::Filled {
+    rows: i64,
+    hot: Option<i64>,
+    seconds: f64,
+    paused_seconds: f64,
+    wal_bytes: i64,
+    heap_before: i64,
+    heap_after: i64,
+    toast_before: i64,
+    toast_after: i64,
+    indexes_before: i64,
+    indexes_after: i64,
+});
+
+form!(struct Counts of run::Counts {
+    rows: i64,
+    equal: i64,
+    empty: i64,
+    different: i64,
+    unconverted: i64,
+    only_new: i64,
+});
+
+form!(enum Side of run::Side {
+    Old,
+    New,
+});
+
+/// Which rows a check reports, each with its key as the database wrote it.
+impl Document for Vec<run::MismatchKey> {
+    type Form = Vec<MismatchKey>;
+}
+
+form!(struct MismatchKey of run::MismatchKey {
+    key: serde_json::Value,
+    class: String,
+});
+
+impl Form<Self> for serde_json::Value {
+    fn of(value: &Self) -> Self {
+        value.clone()
+    }
+
+    fn back(self) -> Result<Self, Invalid> {
+        Ok(self)
+    }
+}

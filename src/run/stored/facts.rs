@@ -1,0 +1,138 @@
+//! The stored form of facts.
+
+use super::{Document, Form, Invalid, Table, form};
+use crate::run::facts;
+
+impl Document for facts::Facts {
+    type Form = Facts;
+
+    fn flaw(&self) -> Option<&'static str> {
+        self.tables.is_empty().then_some("the facts have no table")
+    }
+}
+
+form!(struct Facts of facts::Facts {
+    server_version: u32,
+    tables: Vec<TableFacts>,
+    changes: Vec<Change>,
+});
+
+form!(struct TableFacts of facts::TableFacts {
+    name: Table,
+    oid: i64,
+    rows: i64,
+    pages: i64,
+    index_count: i64,
+    index_bytes: i64,
+    key: Vec<String>,
+    indexes: Vec<Index>,
+    other_before_triggers: bool,
+    functions_to_touch: Vec<Function>,
+});
+
+form!(enum Change of facts::ChangeFacts {
+    Pair(facts: Pair),
+    AddColumn(facts: AddedColumn),
+    DropColumn(facts: DroppedColumn),
+    AddIndex(definition: String),
+    AddConstraint(facts: AddedConstraint),
+});
+
+form!(struct AddedColumn of facts::AddedColumn {
+    type_name: String,
+    collate: String,
+    default: Option<String>,
+    in_catalog: bool,
+    not_null_name: Option<String>,
+});
+
+form!(struct DroppedColumn of facts::DroppedColumn {
+    column: Column,
+    goes_along: Vec<String>,
+    unique: bool,
+});
+
+form!(struct AddedConstraint of facts::AddedConstraint {
+    definition: String,
+    references: Option<u16>,
+    not_null_name: Option<String>,
+});
+
+form!(struct Pair of facts::PairFacts {
+    old: Column,
+    new_type: String,
+    new_base_type: String,
+    new_collate: String,
+    new_default: Option<String>,
+    new_plain_compare: bool,
+    forward: Conversion,
+    reverse: Conversion,
+    metadata_only: bool,
+});
+
+form!(struct Column of facts::ColumnFacts {
+    attnum: i16,
+    type_name: String,
+    base_type: String,
+    collate: String,
+    not_null: bool,
+    not_null_constraint: Option<String>,
+    default: Option<String>,
+    default_is_stable: bool,
+    plain_compare: bool,
+    storage: Option<String>,
+    compression: Option<String>,
+    statistics: Option<i32>,
+    options: Vec<String>,
+    comment: Option<String>,
+    grants: Vec<Grant>,
+});
+
+/// Grantee, privilege, grantable.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Grant {
+    to: String,
+    privilege: String,
+    grantable: bool,
+}
+
+impl Form<(String, String, bool)> for Grant {
+    fn of((to, privilege, grantable): &(String, String, bool)) -> Self {
+        Self { to: to.clone(), privilege: privilege.clone(), grantable: *grantable }
+    }
+
+    fn back(self) -> Result<(String, String, bool), Invalid> {
+        Ok((self.to, self.privilege, self.grantable))
+    }
+}
+
+form!(enum Conversion of facts::Conversion {
+    Identity,
+    InfallibleCast,
+    Expression { sql: String, null_to_null: bool, },
+    None,
+});
+
+form!(struct Index of facts::IndexFacts {
+    name: String,
+    unique: bool,
+    constraint: Option<Constraint>,
+    twin: String,
+    tablespace: Option<String>,
+    comment: Option<String>,
+    statistics: Vec<(i16, i32)>,
+    clustered: bool,
+    changes: Vec<usize>,
+});
+
+form!(struct Constraint of facts::ConstraintFacts {
+    deferrable: bool,
+    deferred: bool,
+    comment: Option<String>,
+});
+
+form!(struct Function of facts::FunctionFacts {
+    signature: String,
+    cost: String,
+});

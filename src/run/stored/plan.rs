@@ -1,0 +1,199 @@
+//! The stored form of a plan.
+
+use std::time::Duration;
+
+use chrono::{NaiveDate, NaiveTime};
+
+use super::{Document, Form, Invalid, Table, form, words};
+use crate::plan;
+
+impl Document for plan::Plan {
+    type Form = Plan;
+
+    fn flaw(&self) -> Option<&'static str> {
+        self.changes.is_empty().then_some("the plan changes nothing")
+    }
+}
+
+form!(struct Plan of plan::Plan {
+    name: String,
+    table: Table,
+    changes: Vec<Change>,
+    indexes: Indexes,
+    backfill: Backfill,
+    throttle: Throttle,
+    verify: Verify,
+    contract: Contract,
+    schedule: Option<Schedule>,
+    approve: Vec<String>,
+    requires: Requires,
+});
+
+form!(enum Change of plan::Change {
+    RenameColumn(change: RenameColumn),
+    ChangeType(change: ChangeType),
+    AddColumn(change: AddColumn),
+    DropColumn(change: DropColumn),
+    AddIndex(change: NewIndex),
+    AddConstraint(change: AddConstraint),
+});
+
+form!(struct RenameColumn of plan::RenameColumn {
+    from: String,
+    to: String,
+    on_conflict: String,
+});
+
+form!(struct ChangeType of plan::ChangeType {
+    column: String,
+    via: String,
+    to: String,
+    using: Option<String>,
+    reverse: Option<String>,
+    keep_name: bool,
+    on_conflict: String,
+    on_error: Option<String>,
+});
+
+form!(struct AddColumn of plan::AddColumn {
+    name: String,
+    type_name: String,
+    default: Option<String>,
+    not_null: bool,
+});
+
+form!(struct DropColumn of plan::DropColumn {
+    column: String,
+});
+
+form!(struct NewIndex of plan::NewIndex {
+    name: String,
+    key: IndexKey,
+    unique: bool,
+    method: String,
+    include: Vec<String>,
+    predicate: Option<String>,
+});
+
+form!(enum IndexKey of plan::IndexKey {
+    Columns(columns: Vec<String>),
+    Sql(sql: String),
+});
+
+form!(struct AddConstraint of plan::AddConstraint {
+    name: Option<String>,
+    rule: Rule,
+});
+
+form!(enum Rule of plan::Rule {
+    Check(sql: String),
+    ForeignKey(key: ForeignKey),
+    Unique { columns: Vec<String>, nulls_not_distinct: bool, deferrable: String, },
+    NotNull(column: String),
+});
+
+form!(struct ForeignKey of plan::ForeignKey {
+    columns: Vec<String>,
+    references: Table,
+    referenced_columns: Vec<String>,
+    on_delete: String,
+    on_update: String,
+    match_full: bool,
+    deferrable: String,
+});
+
+form!(struct Indexes of plan::Indexes {
+    build: String,
+    copy: String,
+    add: Vec<AddIndex>,
+});
+
+form!(struct AddIndex of plan::AddIndex {
+    name: String,
+    columns: Vec<String>,
+    unique: bool,
+});
+
+form!(struct Backfill of plan::Backfill {
+    batch_target: Duration,
+    max_rows_per_second: Option<u32>,
+    workers: u16,
+    long_transactions: String,
+    triggers: String,
+    wal_compression: Option<String>,
+    goal_latency: Option<Duration>,
+    latency_probe: Option<String>,
+});
+
+form!(struct Throttle of plan::Throttle {
+    replica_lag: Option<Duration>,
+    lock_wait: Option<Duration>,
+    slot_retained_wal: Option<u64>,
+    wal_archive_backlog: Option<u32>,
+    active_sessions: Option<u32>,
+    wal_rate: Option<u64>,
+    probe: Option<Probe>,
+});
+
+form!(struct Probe of plan::Probe {
+    sql: String,
+    limit: f64,
+});
+
+form!(struct Verify of plan::Verify {
+    max_age: Duration,
+});
+
+form!(struct Contract of plan::Contract {
+    grace: Duration,
+    quiet: Duration,
+});
+
+form!(struct Schedule of plan::Schedule {
+    timezone: chrono_tz::Tz,
+    start: NaiveDate,
+    window: Option<Window>,
+    weekly: Vec<(String, u16)>,
+    freeze: Vec<Freeze>,
+});
+
+form!(struct Window of plan::Window {
+    days: Vec<String>,
+    from: NaiveTime,
+    to: NaiveTime,
+});
+
+form!(struct Freeze of plan::Freeze {
+    from: NaiveDate,
+    to: NaiveDate,
+    why: String,
+});
+
+form!(struct Requires of plan::Requires {
+    postgres: Option<u32>,
+    extensions: Vec<String>,
+    plans: Vec<String>,
+});
+
+words!(
+    plan::OnConflict,
+    plan::OnError,
+    plan::BuildIndexes,
+    plan::CopyIndexes,
+    plan::Triggers,
+    plan::WalCompression,
+    plan::LongTransactions,
+    plan::Day,
+    plan::ReferentialAction,
+    plan::Deferrable,
+);
+
+impl Form<plan::Bytes> for u64 {
+    fn of(value: &plan::Bytes) -> Self {
+        value.0
+    }
+
+    fn back(self) -> Result<plan::Bytes, Invalid> {
+        Ok(plan::Bytes(self))
+    }
+}

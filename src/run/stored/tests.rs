@@ -1,0 +1,440 @@
+//! The format, pinned: one value of each document with everything that it can hold, and the JSON of it in files that are
+//! committed and never change again.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::*;
+use super::{Document, entry, facts, fingerprint, plan, program, read, write};
+use crate::ident::{PlanName, RunTag, TableName};
+use crate::plan::Plan;
+use crate::sql::LockMode;
+
+/// Everything a plan can say.
+const PLAN: &str = r#"
+version: 1
+name: everything
+table: fleet.vehicles
+changes:
+  - rename_column: { from: status, to: vehicle_status }
+  - change_type:
+      column: license_plate
+      to: varchar(10)
+      using: substring(license_plate, 1, 10)
+      reverse: license_plate_v2
+      via: license_plate_v2
+      on_conflict: old_wins
+      on_error: leave
+  - change_type: { column: odometer, to: bigint, via: odometer_km, keep_name: false, on_conflict: error }
+  - add_column: { name: wheels, type: smallint, default: "4", not_null: true }
+  - drop_column: { column: colour }
+  - add_index: { name: on_wheels, columns: [wheels], unique: true, include: [id] }
+  - add_index: { name: on_place, on: place gist_geometry_ops_2d, using: gist, where: wheels > 2 }
+  - add_constraint: { name: some_wheels, check: wheels > 0 }
+  - add_constraint:
+      name: has_owner
+      foreign_key:
+        { columns: [owner], references: people.owners, referenced_columns: [id], on_delete: cascade, on_update: set_null, match: full, deferrable: initially_deferred }
+  - add_constraint: { name: one_owner, unique: [owner], nulls_not_distinct: true, deferrable: deferrable }
+  - add_constraint: { not_null: owner }
+indexes:
+  build: after_backfill
+  copy: none
+  add: [{ name: idx_vehicles_vehicle_status, columns: [vehicle_status, license_plate], unique: true }]
+backfill: { batch_target: 100ms, max_rows_per_second: 50000, workers: 2, long_transactions: wait, triggers: skip, wal_compression: lz4, goal_latency: 5ms, latency_probe: SELECT 1 }
+throttle:
+  replica_lag: 5s
+  lock_wait: 50ms
+  slot_retained_wal: 20GB
+  wal_archive_backlog: 42
+  active_sessions: 16
+  wal_rate: 100MB
+  probe: { sql: SELECT count(*) FROM queue, limit: 10.5 }
+verify: { max_age: 24h }
+contract: { grace: 7d, quiet: 1h }
+schedule:
+  timezone: America/New_York
+  start: 2027-01-05
+  window: { days: [tue, wed, thu], from: "02:00", to: "05:00" }
+  weekly: { expand: 1, index: 2, backfill: 2, verify: 2, switch: 3, contract: 4 }
+  freeze: [{ from: 2027-01-18, to: 2027-01-20, why: release freeze }]
+approve: [switch, contract]
+requires: { postgres: ">=15", extensions: [postgis], plans: [earlier-plan] }
+"#;
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "that is what it is for")]
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+fn table(name: &str) -> TableName {
+    TableName::new("fleet", name).unwrap()
+}
+
+fn column() -> ColumnFacts {
+    ColumnFacts {
+        attnum: 3,
+        type_name: text("character varying(20)"),
+        base_type: text("character varying"),
+        collate: text(" COLLATE \"C\""),
+        not_null: true,
+        not_null_constraint: some("vehicles_status_not_null"),
+        default: some("'new'::character varying"),
+        default_is_stable: true,
+        plain_compare: true,
+        storage: some("EXTERNAL"),
+        compression: some("lz4"),
+        statistics: Some(500),
+        options: vec![text("n_distinct=100")],
+        comment: some("it's"),
+        grants: vec![(text("PUBLIC"), text("SELECT"), false)],
+    }
+}
+
+fn facts() -> Facts {
+    let pair = |forward, reverse| {
+        ChangeFacts::Pair(PairFacts {
+            old: column(),
+            new_type: text("character varying(10)"),
+            new_base_type: text("character varying"),
+            new_collate: String::new(),
+            new_default: some("'new'::character varying"),
+            new_plain_compare: false,
+            forward,
+            reverse,
+            metadata_only: false,
+        })
+    };
+    let index = IndexFacts {
+        name: text("idx_status"),
+        unique: true,
+        constraint: Some(ConstraintFacts { deferrable: true, deferred: false, comment: some("one each") }),
+        twin: text("USING btree (vehicle_status) WHERE (id > 0)"),
+        tablespace: some("fast"),
+        comment: some("for the list"),
+        statistics: vec![(1, 200)],
+        clustered: true,
+        changes: vec![0, 1],
+    };
+    Facts {
+        server_version: 150_018,
+        tables: vec![TableFacts {
+            name: table("vehicles"),
+            oid: 16_384,
+            rows: 1_000_000,
+            pages: 20_000,
+            index_count: 3,
+            index_bytes: 60_000_000,
+            key: vec![text("id")],
+            indexes: vec![index],
+            other_before_triggers: true,
+            functions_to_touch: vec![FunctionFacts { signature: text("fleet.touch(bigint)"), cost: text("100") }],
+        }],
+        changes: vec![
+            pair(Conversion::Identity, Conversion::Identity),
+            pair(Conversion::InfallibleCast, Conversion::None),
+            pair(Conversion::Expression { sql: text("left(status, 10)"), null_to_null: true }, Conversion::None),
+            ChangeFacts::AddColumn(AddedColumn {
+                type_name: text("smallint"),
+                collate: String::new(),
+                default: some("4"),
+                in_catalog: true,
+                not_null_name: some("vehicles_wheels_not_null"),
+            }),
+            ChangeFacts::DropColumn(DroppedColumn {
+                column: column(),
+                goes_along: vec![text("on_colour")],
+                unique: true,
+            }),
+            ChangeFacts::AddIndex(text("USING btree (wheels)")),
+            ChangeFacts::AddConstraint(AddedConstraint {
+                definition: text("FOREIGN KEY (owner) REFERENCES people.owners(id)"),
+                references: Some(RelationId(1)),
+                not_null_name: None,
+            }),
+        ],
+    }
+}
+
+fn fill() -> FillSpec {
+    let value = |value: &str| FillValue { value: text(value), missing: text("t.\"b\" IS NULL") };
+    let strict = Some(value("t.\"a\"::integer"));
+    FillSpec {
+        relation: RelationId::MAIN,
+        table: table("vehicles"),
+        fills: vec![Fill { column: text("\"b\""), total: value("crossfade.total(t.\"a\")"), strict }],
+    }
+}
+
+fn compare() -> CompareSpec {
+    let pair = Pair {
+        old: text("\"a\""),
+        new: text("\"b\""),
+        same_forward: text("t.\"b\" = t.\"a\""),
+        same_reverse: text("t.\"a\" = t.\"b\""),
+        suspect: text("t.\"b\" IS DISTINCT FROM t.\"a\""),
+        fails: some("crossfade.fails(t.\"a\")"),
+        forward: text("t.\"a\""),
+        reverse: text("t.\"b\""),
+    };
+    CompareSpec { relation: RelationId::MAIN, table: table("vehicles"), key: vec![text("\"id\"")], pairs: vec![pair] }
+}
+
+/// Every gate, every condition, every lock, every action and every way to undo one.
+fn program() -> Program {
+    let (main, other) = (RelationId::MAIN, RelationId(1));
+    let minute = Duration::from_mins(1);
+    let gates = || {
+        vec![
+            Gate::Verified { max_age: minute },
+            Gate::Quiet { quiet: Duration::from_millis(1500) },
+            Gate::Grace { grace: minute },
+            Gate::NothingOnlyNew { spec: compare(), one_way: true },
+            Gate::NoNulls { relation: main, column: text("a") },
+            Gate::NoDependants { relation: main, column: text("a"), except: vec![text("idx_a")] },
+        ]
+    };
+    let name = || text("n");
+    let conditions = [
+        Is::Column { name: name(), type_name: text("text") },
+        Is::NoColumn { name: name() },
+        Is::Trigger { name: name() },
+        Is::Function { name: name(), sha256: text("00") },
+        Is::NoFunction { name: name() },
+        Is::Index { name: name() },
+        Is::Constraint { name: name() },
+        Is::SomeConstraint { name: name() },
+        Is::NoConstraint { name: name() },
+        Is::NotNull { column: name(), is: true },
+    ];
+    let builds = Some(IndexName { schema: text("fleet"), name: text("cf_i") });
+    let concurrent = |builds| Action::Concurrent {
+        settings: vec![(text("lock_timeout"), text("0"))],
+        statement: text("CREATE INDEX CONCURRENTLY"),
+        builds,
+    };
+    let alter = || Action::Transaction(vec![text("ALTER TABLE"), text("CREATE TRIGGER")]);
+    let actions = vec![alter(), concurrent(None), Action::Await(Gate::Grace { grace: minute })];
+    let expand = Step::new(Phase::Expand, What::Columns, "add the columns", alter())
+        .locks(main, LockMode::AccessExclusive)
+        .locks(other, LockMode::ShareRowExclusive)
+        .needs(gates())
+        .done_when(conditions.map(|is| is.on(main)))
+        .supersedes([StepKey::new(Phase::Expand, What::Alter(text("a"))), key()])
+        .undo(Undo::Actions { needs: gates(), actions });
+    let rest = [
+        (What::Build(text("idx: a.b")), concurrent(builds), LockMode::ShareUpdateExclusive),
+        (What::Fill(main), Action::Fill(fill()), LockMode::RowExclusive),
+        (What::Compare(other), Action::Compare(compare()), LockMode::AccessShare),
+        (What::Quiet, Action::Await(Gate::Quiet { quiet: minute }), LockMode::None),
+    ];
+    let undo = |what: &What| match what {
+        What::Quiet => Undo::PointOfNoReturn(text("the column is gone")),
+        _ => Undo::Nothing(text("nothing was changed")),
+    };
+    let phases = Phase::ALL.into_iter().skip(1).zip(rest);
+    let rest = phases.map(|(phase, (what, action, lock))| {
+        let undo = undo(&what);
+        Step::new(phase, what, "a title", action).locks(main, lock).undo(undo)
+    });
+    Program {
+        tag: RunTag::new(&PlanName::new("everything").unwrap()),
+        relations: vec![
+            Relation { table: table("vehicles"), oid: 16_384 },
+            Relation { table: table("owners"), oid: 16_400 },
+        ],
+        phases: Phase::ALL.to_vec(),
+        steps: [expand].into_iter().chain(rest).collect(),
+    }
+}
+
+fn key() -> StepKey {
+    StepKey::new(Phase::Index, What::Build(text("idx: a.b")))
+}
+
+fn entries() -> Vec<Entry> {
+    let counts = Counts { rows: 21, equal: 15, empty: 1, different: 2, unconverted: 3, only_new: 4 };
+    let filled = Filled {
+        rows: 1000,
+        hot: Some(900),
+        seconds: 12.5,
+        paused_seconds: 0.25,
+        wal_bytes: 4096,
+        heap_before: 1,
+        heap_after: 2,
+        toast_before: 3,
+        toast_after: 4,
+        indexes_before: 5,
+        indexes_after: 6,
+    };
+    vec![
+        Entry::Registered,
+        Entry::StepStarted { step: key() },
+        Entry::StepDone { step: key(), adopted: true },
+        Entry::StepFailed { step: key(), error: text("no room") },
+        Entry::PhaseDone { phase: Phase::Expand },
+        Entry::UndoStarted { to: Some(Phase::Index) },
+        Entry::UndoStarted { to: None },
+        Entry::StepUndone { step: key() },
+        Entry::UndoDone,
+        Entry::Paused,
+        Entry::Resumed,
+        Entry::Interrupted,
+        Entry::Joined,
+        Entry::Left { rows: 7 },
+        Entry::Removed { holder: text("host, process 1") },
+        Entry::Tuned { key: text("workers"), value: text("2") },
+        Entry::Filled(filled),
+        Entry::Filled(Filled { hot: None, ..filled }),
+        Entry::Verified { counts },
+        Entry::Repaired { winner: Side::Old, rows: 1 },
+        Entry::Repaired { winner: Side::New, rows: 2 },
+        Entry::Drifted { facts: vec![text("there is no column \"a\"")] },
+    ]
+}
+
+fn estimates() -> Estimates {
+    let range = |low| Range { low, high: low * 2.0 };
+    let prediction = |sub_passes| Prediction {
+        sub_passes,
+        hot_share: 0.875,
+        wal_bytes: 1,
+        heap_growth: 2,
+        heap_growth_share: 0.125,
+        toast_growth: 3,
+        index_growth: 4,
+        seconds: range(1.5),
+        build_wal_bytes: 5,
+        build_bytes: 6,
+        build_seconds: range(2.5),
+    };
+    let orders = Orders {
+        order: crate::plan::BuildIndexes::AfterBackfill,
+        before_backfill: prediction(1.0),
+        after_backfill: prediction(19.0),
+        order_matters: true,
+        paced: range(10.0),
+        backfill_paced: range(20.0),
+        pace: PlannedPace { workers: 2, max_rows_per_second: Some(1000) },
+        machine: Machine { measured: true, sample_pages: 1, sample_rows: 2, ..Machine::default() },
+        assumptions: vec![text("nobody else writes")],
+    };
+    Estimates { rows: 100, wal_bytes: 200, seconds: 3.5, orders: Some(orders) }
+}
+
+impl Document for Vec<Entry> {
+    type Form = Vec<entry::Entry>;
+}
+
+fn mismatches() -> Vec<MismatchKey> {
+    vec![MismatchKey { key: serde_json::json!({ "id": "7" }), class: text("different") }]
+}
+
+/// Compares how `value` is stored with the file of this name, and reads the file.
+#[track_caller]
+fn pinned<T: Document + PartialEq + std::fmt::Debug>(name: &str, value: &T) {
+    let json = serde_json::from_str::<Value>(&write(value).unwrap()).unwrap();
+    let json = format!("{json:#}\n");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/run/stored/format-{FORMAT}/{name}.json"));
+    if !path.exists() && std::env::var_os("UPDATE_FIXTURES").is_some() {
+        std::fs::write(&path, &json).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(
+        json == stored,
+        "the stored format changed: make it format {} and keep reading {FORMAT} (CONTRIBUTING.md, \"Change a stored format\")\n\
+         {}",
+        FORMAT + 1,
+        difference(&stored, &json),
+    );
+    let back = read::<T>(&stored).unwrap_or_else(|error| panic!("{name} of format {FORMAT} is not read: {error}"));
+    assert_eq!(back, *value, "{name} of format {FORMAT} is read as something else");
+}
+
+/// The lines that only one of the two has.
+fn difference(stored: &str, written: &str) -> String {
+    let only = |of: &str, sign, other: &str| -> Vec<String> {
+        of.lines().filter(|line| !other.lines().any(|o| o == *line)).map(|line| format!("{sign} {line}")).collect()
+    };
+    [only(stored, '-', written), only(written, '+', stored)].concat().join("\n")
+}
+
+#[test]
+fn what_is_stored_never_changes() {
+    let plan = crate::plan::parse("plan.yaml", PLAN).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+    pinned("plan", &plan);
+    pinned("facts", &facts());
+    pinned("program", &program());
+    pinned("prediction", &estimates());
+    pinned("mismatches", &mismatches());
+    pinned("entries", &entries());
+    assert_eq!(
+        fingerprint(&plan),
+        "299b4d6f79ae399083ab092f218736ef1b0287e1f8302c10c2d35e3e76bb1e47",
+        "the fingerprints of plans changed: runs under way would look edited"
+    );
+}
+
+/// The values above hold every variant that there is, so none is stored in a form that nobody looks at.
+#[test]
+fn every_variant_is_pinned() {
+    let plan = write(&crate::plan::parse("plan.yaml", PLAN).unwrap()).unwrap();
+    let (facts, program) = (write(&facts()).unwrap(), write(&program()).unwrap());
+    let entries = entries().iter().map(|entry| write(entry).unwrap()).collect::<String>();
+    let variants: [(&str, &[&str]); 12] = [
+        (&plan, plan::Change::VARIANTS),
+        (&plan, plan::IndexKey::VARIANTS),
+        (&plan, plan::Rule::VARIANTS),
+        (&facts, facts::Change::VARIANTS),
+        (&facts, facts::Conversion::VARIANTS),
+        (&program, program::Action::VARIANTS),
+        (&program, program::Gate::VARIANTS),
+        (&program, program::Undo::VARIANTS),
+        (&program, program::Is::VARIANTS),
+        (&program, program::Lock::VARIANTS),
+        (&entries, entry::Entry::VARIANTS),
+        (&entries, entry::Side::VARIANTS),
+    ];
+    for (json, words) in variants {
+        for word in words {
+            let snake = word.chars().fold(String::new(), |snake, c| {
+                if c.is_uppercase() && !snake.is_empty() {
+                    snake + "_" + &c.to_lowercase().to_string()
+                } else {
+                    snake + &c.to_lowercase().to_string()
+                }
+            });
+            assert!(json.contains(&format!("\"{snake}\"")), "{word} is in none of the values that are pinned");
+        }
+    }
+}
+
+#[test]
+fn what_is_damaged_is_refused() {
+    let plan = write(&crate::plan::parse("plan.yaml", PLAN).unwrap()).unwrap();
+    let error = |json: &str| read::<Plan>(json).unwrap_err().to_string();
+    let name = plan.replace("\"everything\"", "\"Every Thing\"");
+    assert_eq!(
+        error(&name),
+        "`Every Thing`: expected lower-case letters, digits, `-` and `_`, starting with a letter or digit"
+    );
+    assert!(error(&plan.replace("\"schema\":\"fleet\"", "\"schema\":\"\"")).contains("a name cannot be empty"));
+    assert_eq!(error(&plan.replace("old_wins", "both_win")), "`both_win` is not a word that this version knows");
+    assert!(error(&plan.replace("\"verify\":", "\"verified\":")).starts_with("unknown field `verified`"));
+    let program = write(&program()).unwrap();
+    let error = |json: &str| read::<Program>(json).unwrap_err().to_string();
+    assert_eq!(error(&program.replace("verify.compare:1", "verify.kompare:1")), "`kompare:1` is not the key of a step");
+    let tag = format!("\"tag\":\"{}\"", RunTag::new(&PlanName::new("everything").unwrap()));
+    assert_eq!(error(&program.replace(&tag, "\"tag\":\"x; DROP T\"")), "`x; DROP T` is not a tag");
+    let none = r#"{"tag":"00000000","relations":[],"phases":[],"steps":[]}"#;
+    assert_eq!(error(none), "the program has no table");
+    let nothing = read::<Entry>(r#"{"kind":"paused","by":"me"}"#);
+    assert!(nothing.is_err() || nothing.is_ok_and(|entry| entry == Entry::Paused));
+    assert!(read::<Entry>(r#"{"kind":"step_done","step":"verify.compare"}"#).is_err());
+}
