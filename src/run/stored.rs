@@ -66,7 +66,7 @@ pub(crate) fn read<T: Document>(text: &str) -> serde_json::Result<T> {
 /// They are made of the stored form of the plan, so they are the same in every version that writes this format. The
 /// fingerprint of a run under way is compared with that of a file: a version with another format must still be able to
 /// make those of this one.
-#[expect(clippy::missing_panics_doc, reason = "no plan can make it panic")]
+#[cfg_attr(feature = "internals", expect(clippy::missing_panics_doc, reason = "no plan can make it panic"))]
 pub fn fingerprint(plan: &crate::plan::Plan) -> String {
     // Structs keep the order of their fields and no part of a plan is a map, so this text is canonical.
     let canonical = write(plan).expect("a plan has no part that JSON cannot say");
