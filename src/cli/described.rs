@@ -147,8 +147,7 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::SettingRefused { key, help, .. } => {
             of("database::setting_refused", DATABASE, help.as_str()).values("setting", key)
         }
-        Error::NotEarlier { .. } => of("usage::phase", USAGE, "without --to everything is taken back"),
-        Error::NoSuchPhase { .. } => of("usage::phase", USAGE, "without --to everything is taken back"),
+        Error::NotEarlier { .. } | Error::NoSuchPhase { .. } => of("usage::phase", USAGE, "without --to everything is taken back"),
         Error::Nulls { rows, column, .. } => of(
             "run::nulls",
             DATABASE,
