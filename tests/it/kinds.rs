@@ -43,7 +43,7 @@ impl Fleet {
 
     /// A plan for the fleet with these changes.
     async fn of(version: &Version, changes: &[&str]) -> Self {
-        let changes = changes.iter().map(|change| format!("  - {change}\n")).collect::<String>();
+        let changes = format!("  - {}\n", changes.join("\n  - "));
         let retires = changes.contains("rename_column") || changes.contains("drop_column");
         let contract = if retires { "contract: { grace: 0s, quiet: 0s }" } else { "" };
         let text = format!("version: 1\nname: kinds\ntable: public.vehicles\nchanges:\n{changes}{contract}\n");
@@ -434,7 +434,7 @@ async fn the_dry_run_of_every_kind_speaks_of_what_it_does() {
         let said = &output.stdout;
         assert!(said.contains(head) && said.contains(end), "{said}");
         assert!(!["NaN", " inf", "old column", "No new column"].iter().any(|word| said.contains(word)), "{said}");
-        let rows = if file == "add-region.yaml" { 1 } else { 0 };
+        let rows = usize::from(file == "add-region.yaml");
         assert_eq!(said.matches("cost: 500 rows to fill").count(), rows, "{said}");
     }
 }
