@@ -835,6 +835,10 @@ async fn the_check_classes_what_is_wrong_and_repair_mends_it() {
     stage.backfill().await.unwrap();
     let outcome = stage.check().await.unwrap();
     assert_eq!((outcome.counts.rows, outcome.counts.unconverted, outcome.counts.equal), (100_000, 1, 99_999));
+    // Here, and not among the twenty below: which those are depends on where the row was moved to.
+    let seven = serde_json::json!({ "site": "a", "Nr": "7" });
+    let keys: Vec<_> = outcome.keys.iter().map(|key| (&key.key, key.class.as_str())).collect();
+    assert_eq!(keys, [(&seven, "unconverted")]);
     stage
         .database
         .execute(
@@ -852,8 +856,6 @@ async fn the_check_classes_what_is_wrong_and_repair_mends_it() {
     assert_eq!((counts.empty, counts.different, counts.unconverted), (100, 3, 1), "{counts:?}");
     assert_eq!(counts.rows, counts.equal + 104);
     assert_eq!(outcome.keys.len(), 20);
-    let first = serde_json::json!({ "site": "a", "Nr": "7" });
-    assert!(outcome.keys.iter().any(|key| key.key == first && key.class == "unconverted"), "{:?}", outcome.keys);
 
     // The new side wins where it has a value: two rows get the new value; one that is NULL wins over nothing.
     assert_eq!(compare::repair(&stage.work, &stage.verify_spec(), Side::Old).await.unwrap(), 103);

@@ -72,7 +72,8 @@ impl Stage {
 pub(crate) async fn each_step_failed(version: &Version, file: &str) {
     let stage = Stage::new(version, file).await;
     let steps = stage.steps().await;
-    assert!(!steps.is_empty());
+    let least = if stage.plan.pairs().next().is_some() { 10 } else { 1 };
+    assert!(steps.len() >= least, "{steps:?}");
     let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
     crossfade::ledger::Ledger::new(crossfade::names::LedgerSchema::default()).create(&mut connection).await.unwrap();
     for step in &steps {
