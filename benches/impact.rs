@@ -56,6 +56,9 @@ struct Args {
     /// Workers of the backfill
     #[arg(long, value_name = "N", default_value_t = 2)]
     workers: u16,
+    /// Compare these values of batch_target, unthrottled, in place of the two modes
+    #[arg(long, value_name = "TIME,...", value_delimiter = ',', value_parser = humantime_of)]
+    batch_target: Vec<String>,
 }
 
 fn humantime_of(text: &str) -> Result<String, String> {
@@ -65,17 +68,20 @@ fn humantime_of(text: &str) -> Result<String, String> {
     if known { Ok(text.to_owned()) } else { Err("a time is written like 1500us or 5ms".to_owned()) }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Mode {
     Unthrottled,
     Adaptive,
+    /// Unthrottled, with this batch target.
+    BatchTarget(String),
 }
 
 impl Mode {
-    fn name(self) -> &'static str {
+    fn name(&self) -> String {
         match self {
-            Self::Unthrottled => "unthrottled",
-            Self::Adaptive => "adaptive",
+            Self::Unthrottled => "unthrottled".to_owned(),
+            Self::Adaptive => "adaptive".to_owned(),
+            Self::BatchTarget(time) => format!("batch_target {time}"),
         }
     }
 }
@@ -151,17 +157,15 @@ async fn main() -> Result<()> {
             Some(rate) => rate,
             None => full_speed(&stand, &args, &template, rows).await? / 2.0,
         };
-        let mut modes = vec![Mode::Unthrottled];
-        if knows_goal(&stand, &template).await {
-            modes.push(Mode::Adaptive);
-        } else {
-            println!("this build does not know backfill.goal_latency: no adaptive mode");
+        let mut modes: Vec<Mode> = args.batch_target.iter().cloned().map(Mode::BatchTarget).collect();
+        if modes.is_empty() {
+            modes.extend([Mode::Unthrottled, Mode::Adaptive]);
         }
         let mut stages: Vec<Vec<Stage>> = modes.iter().map(|_| vec![]).collect();
         for repetition in 0..args.common.repeat {
             for number in alternating(repetition, modes.len()) {
                 tell(&format!("{}/{} {}", repetition + 1, args.common.repeat, modes[number].name()));
-                stages[number].push(stage(&stand, &args, &template, rows, modes[number], rate).await?);
+                stages[number].push(stage(&stand, &args, &template, rows, &modes[number], rate).await?);
             }
         }
         println!(
@@ -186,22 +190,18 @@ async fn full_speed(stand: &Stand, args: &Args, template: &str, rows: Rows) -> R
     Ok(tps)
 }
 
-fn plan_of(mode: Mode, workers: u16, goal: &str) -> String {
-    let goal = if mode == Mode::Adaptive { format!(", goal_latency: {goal}") } else { String::new() };
-    let settings = format!("backfill: {{ workers: {workers}{goal} }}\ncontract: {{ grace: 0s, quiet: 1s }}\n");
+fn plan_of(mode: &Mode, workers: u16, goal: &str) -> String {
+    let more = match mode {
+        Mode::Unthrottled => String::new(),
+        Mode::Adaptive => format!(", goal_latency: {goal}"),
+        Mode::BatchTarget(time) => format!(", batch_target: {time}"),
+    };
+    let settings = format!("backfill: {{ workers: {workers}{more} }}\ncontract: {{ grace: 0s, quiet: 1s }}\n");
     plan("before_backfill", &settings)
 }
 
-async fn knows_goal(stand: &Stand, template: &str) -> bool {
-    let tool = Crossfade::new(&stand.database(template), &plan_of(Mode::Adaptive, 1, "5ms"));
-    match tool {
-        Ok(tool) => tool.run(&["check", "PLAN"]).await.is_ok(),
-        Err(_) => false,
-    }
-}
-
 /// One run of crossfade, from the first phase to the last, under load.
-async fn stage(stand: &Stand, args: &Args, template: &str, rows: Rows, mode: Mode, rate: f64) -> Result<Stage> {
+async fn stage(stand: &Stand, args: &Args, template: &str, rows: Rows, mode: &Mode, rate: f64) -> Result<Stage> {
     let database = stand.copy(template, "contestant").await?;
     let log_from = std::fs::metadata(stand.log())?.len();
     let load = |column: &str| Load::new(&script(column), rows, args.clients).rate(rate).start(stand, &database);
@@ -212,7 +212,7 @@ async fn stage(stand: &Stand, args: &Args, template: &str, rows: Rows, mode: Mod
     let latencies: Vec<f64> =
         probe.stop().into_iter().filter(|(at, _)| slices[0].holds(*at)).map(|(_, took)| took).collect();
     let goal = args.goal.clone().unwrap_or_else(|| format!("{:.0}us", 1250.0 * percentile(&latencies, 900)));
-    if mode == Mode::Adaptive {
+    if *mode == Mode::Adaptive {
         tell(&format!("goal_latency: {goal}"));
     }
     let tool = Crossfade::new(&database, &plan_of(mode, args.workers, &goal))?.logged();
@@ -259,7 +259,7 @@ async fn slice(seconds: u64, work: impl Future<Output = Result<()>>) -> Result<S
 }
 
 /// The backfill, of which no more than the first `--most` seconds are looked at.
-async fn backfill(tool: &Crossfade, args: &Args, mode: Mode) -> Result<Slice> {
+async fn backfill(tool: &Crossfade, args: &Args, mode: &Mode) -> Result<Slice> {
     tokio::time::sleep(PAUSE).await;
     let from = now();
     let work = tool.advance();
@@ -273,7 +273,7 @@ async fn backfill(tool: &Crossfade, args: &Args, mode: Mode) -> Result<Slice> {
         }
         () = tokio::time::sleep(Duration::from_secs(args.most)) => {
             let to = now();
-            if mode == Mode::Adaptive {
+            if *mode == Mode::Adaptive {
                 tool.tune("goal_latency=off").await?;
             }
             let phase = work.await?;
@@ -340,7 +340,7 @@ fn results(modes: &[Mode], stages: &[Vec<Stage>]) -> Table {
                 with_ratio(value, value / to_idle(stages, number, of))
             };
             table.row([
-                mode.name().to_owned(),
+                mode.name(),
                 part.to_owned(),
                 short(figure(stages, number, |o| o.phase)),
                 ratio(|o| o.tps),
@@ -359,16 +359,15 @@ fn results(modes: &[Mode], stages: &[Vec<Stage>]) -> Table {
 
 fn judge(targets: &mut Targets, rows: Rows, modes: &[Mode], stages: &[Vec<Stage>]) {
     let backfill = PARTS.iter().position(|part| *part == "backfill").context("a part").unwrap_or_default();
-    for mode in [Mode::Adaptive, Mode::Unthrottled] {
-        let found = modes.iter().position(|m| *m == mode).map(|at| &stages[at]);
+    for (mode, stages) in modes.iter().zip(stages) {
         let name = mode.name();
-        let failed = found.map_or(f64::NAN, |stages| stages.iter().map(|stage| stage.failed).sum());
-        if mode == Mode::Adaptive {
-            let p99 = found.map_or(f64::NAN, |stages| to_idle(stages, backfill, |o| o.p99));
+        if *mode == Mode::Adaptive {
+            let p99 = to_idle(stages, backfill, |o| o.p99);
             targets.add(&format!("{rows} rows, {name}: p99 in the backfill / idle"), Bound::AtMost(1.1), "", p99);
         }
+        let failed = stages.iter().map(|stage| stage.failed).sum();
         targets.add(&format!("{rows} rows, {name}: failed transactions"), Bound::AtMost(0.0), "", failed);
-        let batch = found.map_or(f64::NAN, |stages| figure(stages, backfill, |o| o.batch));
+        let batch = figure(stages, backfill, |o| o.batch);
         let what = format!("{rows} rows, {name}: longest row lock held by a batch, 99th percentile");
         targets.add(&what, Bound::AtMost(150.0), " ms", batch);
     }

@@ -37,7 +37,7 @@ use crate::run::Phase;
 use context::Context;
 use error::CliError;
 
-/// Rename a column or change its type in a live PostgreSQL table: in phases, under traffic, with proof and a way back.
+/// Change the columns, indexes and constraints of a live PostgreSQL table: in phases, under traffic, with proof and a way back.
 #[derive(Debug, Parser)]
 #[command(name = "crossfade", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = AFTER_HELP)]

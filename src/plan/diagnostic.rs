@@ -43,17 +43,17 @@ codes! {
     /// The file holds more than one YAML document.
     SeveralDocuments = "several_documents", "only one can be in a file",
     /// A key is given twice in one map.
-    DuplicateKey = "duplicate_key", "for the second time",
+    DuplicateKey = "duplicate_key", "again",
     /// Anchors, aliases, tags, merge keys or keys that are not plain words.
-    YamlFeature = "yaml_feature", "too clever for a plan",
+    YamlFeature = "yaml_feature", "not allowed in a plan",
     /// Maps and lists nested deeper than any plan needs.
     TooDeep = "too_deep", "too deep",
     /// A key that means nothing where it stands.
-    UnknownKey = "unknown_key", "not known here",
+    UnknownKey = "unknown_key", "unknown here",
     /// A key that must be there is not.
     MissingKey = "missing_key", "something is missing here",
     /// A value of another kind than expected: a list for a text, say.
-    WrongType = "wrong_type", "not what is expected here",
+    WrongType = "wrong_type", "unexpected here",
     /// A word that is none of those allowed.
     UnknownValue = "unknown_value", "not one of the choices",
     /// A number or duration below the smallest or above the largest that makes sense.
@@ -61,7 +61,7 @@ codes! {
     /// A list or text that must hold something is empty.
     EmptyValue = "empty_value", "empty",
     /// The same value twice in a list.
-    DuplicateValue = "duplicate_value", "for the second time",
+    DuplicateValue = "duplicate_value", "again",
     /// A plan format this version does not read.
     UnsupportedVersion = "unsupported_version", "expected 1",
     /// A kind of change nobody knows.
@@ -83,7 +83,7 @@ codes! {
     /// Old and new name are the same.
     SameName = "same_name", "the same name",
     /// Two changes of one column.
-    ColumnChangedTwice = "column_changed_twice", "for the second time",
+    ColumnChangedTwice = "column_changed_twice", "again",
     /// The new name is another change's old or new name.
     NameTaken = "name_taken", "taken",
     /// The new column needs a name and has none.
@@ -95,13 +95,13 @@ codes! {
     /// An index on a column that this plan drops.
     IndexOnOldColumn = "index_on_old_column", "dropped by this plan",
     /// Two indexes of one name.
-    DuplicateIndex = "duplicate_index", "for the second time",
+    DuplicateIndex = "duplicate_index", "again",
     /// A constraint on a column that this plan drops.
     ConstraintOnOldColumn = "constraint_on_old_column", "dropped by this plan",
     /// Two constraints of one name, or one that a column has twice.
-    DuplicateConstraint = "duplicate_constraint", "for the second time",
+    DuplicateConstraint = "duplicate_constraint", "again",
     /// A foreign key with more, or fewer, columns than it refers to.
-    ForeignKeyColumns = "foreign_key_columns", "another number of columns",
+    ForeignKeyColumns = "foreign_key_columns", "a different number of columns",
     /// A text that is no duration with a unit.
     BadDuration = "bad_duration", "expected a duration",
     /// A text that is no amount of data with a unit.
@@ -123,7 +123,7 @@ codes! {
     /// A PostgreSQL version older than crossfade supports.
     PostgresTooOld = "postgres_too_old", "too old",
     /// A plan that waits for itself.
-    RequiresItself = "requires_itself", "this very plan",
+    RequiresItself = "requires_itself", "this plan itself",
 }
 
 impl fmt::Display for Code {
@@ -257,7 +257,7 @@ impl PlanErrors {
 
 impl fmt::Display for PlanErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is no valid plan", self.file())
+        write!(f, "{} is not a valid plan", self.file())
     }
 }
 

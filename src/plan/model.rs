@@ -26,7 +26,7 @@ pub struct Plan {
     pub throttle: Throttle,
     /// How the check is done and how long its result counts.
     pub verify: Verify,
-    /// How the old column goes.
+    /// How the old column is dropped.
     pub contract: Contract,
     /// When each phase may run; not acted on yet.
     pub schedule: Option<Schedule>,
@@ -97,7 +97,7 @@ pub struct Backfill {
     pub batch_target: Duration,
     /// At most this many rows per second; `None` for no bound. Default none.
     pub max_rows_per_second: Option<u32>,
-    /// Workers in one process. Default 1.
+    /// Workers per process. Default 1.
     pub workers: u16,
     /// What to do while a long transaction keeps dead rows from being pruned. Default: go on.
     pub long_transactions: LongTransactions,
@@ -178,7 +178,7 @@ pub struct Throttle {
 /// A query whose result holds the backfill.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Probe {
-    /// A SELECT that gives one number. It runs once a second in a read-only transaction.
+    /// A SELECT that returns one number. It runs once a second in a read-only transaction.
     pub sql: String,
     /// The number above which the backfill holds.
     pub limit: f64,
@@ -187,11 +187,11 @@ pub struct Probe {
 /// How the check is done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verify {
-    /// How long a clean result counts. Default 24 h.
+    /// How long a clean result remains valid. Default 24 h.
     pub max_age: Duration,
 }
 
-/// How the old column goes.
+/// How the old column is dropped.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contract {
     /// How long the old column is kept, renamed away and still in sync, before it is dropped. Default 0 s.

@@ -60,7 +60,7 @@ pub struct Settings {
     pub throttle: Throttle,
     /// How the check is done.
     pub verify: Verify,
-    /// How the old column goes.
+    /// How the old column is dropped.
     pub contract: Contract,
     /// Sub-passes over a window, in place of what would be chosen from facts.
     pub sub_passes: Option<u32>,

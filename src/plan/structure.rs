@@ -178,7 +178,7 @@ impl Walk<'_> {
             Form::Version => match number() {
                 Some(1) => Some(1.into()),
                 Some(other) => {
-                    let message = format!("plan format {other} is not one this crossfade reads");
+                    let message = format!("this crossfade does not support plan format {other}");
                     self.problems.push(
                         Problem::new(Code::UnsupportedVersion, node.span.clone(), message)
                             .help("write `version: 1`, or use a newer crossfade"),
@@ -202,7 +202,7 @@ impl Walk<'_> {
                     return Some(Value::from(text));
                 }
                 let known: Vec<_> = words.iter().map(|known| known.word).collect();
-                let message = format!("`{text}` is not known{}", inside(path));
+                let message = format!("unknown value `{text}`{}", inside(path));
                 self.problems.push(
                     Problem::new(Code::UnknownValue, node.span.clone(), message)
                         .help(suggest::did_you_mean(text, &known)),
@@ -256,15 +256,15 @@ impl Walk<'_> {
     fn one_change(&mut self, known: usize, unknown: &[&Entry], path: &str) {
         let what = match known + unknown.len() {
             1 => return,
-            0 => "holds no change",
+            0 => "contains no change",
             // A kind nobody knows is enough of a complaint.
-            _ if unknown.is_empty() => "holds several changes",
+            _ if unknown.is_empty() => "contains several changes",
             _ => return,
         };
         let message = format!("this item of `changes` {what}");
         self.problems.push(
             Problem::new(Code::OneChangeEach, self.places.value(path), message)
-                .help("begin each change with a dash of its own: `- rename_column: { from: a, to: b }`"),
+                .help("start each change with its own dash: `- rename_column: { from: a, to: b }`"),
         );
     }
 
@@ -304,8 +304,8 @@ fn unknown_key(path: &str, entry: &Entry, map: &Map, flow: bool) -> Problem {
     }
     let nearest = suggest::nearest(key, known.iter().copied());
     if last_key(path) == "rename_column" && nearest.is_none() && change_has("change_type", key) {
-        return Problem::new(Code::NotForRename, span, format!("`{key}` has no meaning for a rename"))
-            .help("a rename changes no value; use `change_type` for another type");
+        return Problem::new(Code::NotForRename, span, format!("`{key}` does not apply to a rename"))
+            .help("a rename does not change values; use `change_type` to change the type");
     }
     let whose = if path.is_empty() { " at the top of a plan".to_owned() } else { inside(path) };
     let problem = Problem::new(Code::UnknownKey, span, format!("unknown key `{key}`{whose}"));
@@ -313,7 +313,7 @@ fn unknown_key(path: &str, entry: &Entry, map: &Map, flow: bool) -> Problem {
     if let Some(word) = nearest {
         problem.help(format!("did you mean `{word}`?"))
     } else if nothing && flow {
-        problem.help("inside { } a comma ends the value: put quotes around a value that holds commas")
+        problem.help("inside { } a comma ends the value: put quotes around a value that contains commas")
     } else if let Some(home) = home_of(key).filter(|home| *home != last_key(path)) {
         problem.help(format!("`{key}` belongs in `{home}`"))
     } else {
@@ -322,7 +322,7 @@ fn unknown_key(path: &str, entry: &Entry, map: &Map, flow: bool) -> Problem {
 }
 
 fn unknown_change(key: &str, span: Range<usize>, kinds: &[&str]) -> Problem {
-    let problem = Problem::new(Code::UnknownChange, span, format!("`{key}` is no kind of change"));
+    let problem = Problem::new(Code::UnknownChange, span, format!("`{key}` is not a kind of change"));
     match OTHER_NAMES.iter().find(|(name, _)| *name == key) {
         Some((_, here)) => problem.help(format!("write `{here}`")),
         None => problem.help(suggest::did_you_mean(key, kinds)),
@@ -378,7 +378,7 @@ fn wrong_type_help(node: &Node, typed: &str, form: &Form) -> Option<String> {
     }
     if node.is_null() {
         let text = matches!(form, Form::Text | Form::Words(_) | Form::Setting(_));
-        return (text && !typed.is_empty()).then(|| "put quotes around it to mean the word".to_owned());
+        return (text && !typed.is_empty()).then(|| "put quotes around it if you mean the word".to_owned());
     }
     match (form, &node.kind) {
         (Form::Whole { .. } | Form::Version, Kind::Scalar { .. }) => {
@@ -395,7 +395,7 @@ fn wrong_type_help(node: &Node, typed: &str, form: &Form) -> Option<String> {
             _ => None,
         },
         (Form::List { .. }, Kind::Scalar { .. }) => Some(format!("write `[{typed}]`")),
-        (Form::List { .. }, Kind::Map { .. }) => Some("begin each item with a dash".to_owned()),
+        (Form::List { .. }, Kind::Map { .. }) => Some("start each item with a dash".to_owned()),
         _ => None,
     }
 }

@@ -236,7 +236,7 @@ fn what_is_left_out_has_defaults() {
     assert_eq!(change.new.as_str(), plan.tag().name("a"));
     assert!(change.keeps_name());
     assert_eq!(change.on_error, None);
-    assert_eq!(plan.backfill.batch_target, Duration::from_millis(100));
+    assert_eq!(plan.backfill.batch_target, Duration::from_millis(25));
     assert_eq!(plan.throttle.replica_lag, Some(Duration::from_secs(10)));
     assert_eq!(plan.throttle.slot_retained_wal, Some(Bytes(10 << 30)));
     assert_eq!((plan.throttle.wal_archive_backlog, plan.throttle.active_sessions), (Some(64), None));
@@ -307,7 +307,7 @@ fn the_fingerprint_is_of_what_the_plan_says() {
     assert_ne!(of(plan), of(&other));
     assert_eq!(short_fingerprint(&of(plan)), &of(plan)[..12]);
     // A changed fingerprint makes running plans look edited: this must not happen unnoticed.
-    assert_snapshot!(short_fingerprint(&of(plan)), @"b4250074086b");
+    assert_snapshot!(short_fingerprint(&of(plan)), @"20be266a6064");
 }
 
 #[test]
@@ -332,7 +332,7 @@ schedule:
 aprove: [switch]
 ";
     assert_snapshot!(shown(text), @"
-    plan.yaml:1:10: error[plan::unsupported_version]: plan format 2 is not one this crossfade reads
+    plan.yaml:1:10: error[plan::unsupported_version]: this crossfade does not support plan format 2
       |
     1 | version: 2
       |          ^ expected 1
@@ -341,7 +341,7 @@ aprove: [switch]
     plan.yaml:2:1: error[plan::unknown_key]: unknown key `nmae` at the top of a plan
       |
     2 | nmae: fleet
-      | ^^^^ not known here
+      | ^^^^ unknown here
       = help: did you mean `name`?
 
     plan.yaml:5:40: error[plan::same_name]: `status` is renamed to itself
@@ -350,11 +350,11 @@ aprove: [switch]
       |                                        ^^^^^^ the same name
       = help: give it another name
 
-    plan.yaml:5:48: error[plan::not_for_rename]: `on_error` has no meaning for a rename
+    plan.yaml:5:48: error[plan::not_for_rename]: `on_error` does not apply to a rename
       |
     5 |   - rename_column: { from: status, to: status, on_error: leave }
       |                                                ^^^^^^^^ not for a rename
-      = help: a rename changes no value; use `change_type` for another type
+      = help: a rename does not change values; use `change_type` to change the type
 
     plan.yaml:9:18: error[plan::wrong_type]: `keep_name`: expected true or false, found `yes`
       |
@@ -407,7 +407,7 @@ aprove: [switch]
     plan.yaml:18:1: error[plan::unknown_key]: unknown key `aprove` at the top of a plan
        |
     18 | aprove: [switch]
-       | ^^^^^^ not known here
+       | ^^^^^^ unknown here
        = help: did you mean `approve`?
 
     plan.yaml: 13 problems
@@ -421,7 +421,7 @@ fn carets_stand_below_wide_letters_and_behind_tabs() {
     plan.yaml:4:48: error[plan::unknown_key]: unknown key `tö` in `rename_column`
       |
     4 | changes: [{ rename_column: { from: 車両 , to: b, tö: "  " } }]
-      |                                                  ^^ not known here
+      |                                                  ^^ unknown here
       = help: did you mean `to`?
 
     plan.yaml: 1 problem
@@ -456,7 +456,7 @@ fn colour_only_adds_colour() {
 fn problems_are_miette_diagnostics_and_json() {
     use miette::Diagnostic as _;
     let errors = bad("version: 1\nname: Fleet\ntable: t\nchanges: []\n");
-    assert_eq!(errors.to_string(), "plan.yaml is no valid plan");
+    assert_eq!(errors.to_string(), "plan.yaml is not a valid plan");
     let related: Vec<_> = errors.related().unwrap().collect();
     assert_eq!(related[0].code().unwrap().to_string(), "plan::bad_name");
     assert_eq!(related[0].labels().unwrap().next().unwrap().offset(), 17);

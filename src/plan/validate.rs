@@ -96,7 +96,7 @@ impl Validator<'_> {
                 Code::SystemColumn,
                 self.places.value(at),
                 message,
-                "every table has it, and PostgreSQL keeps it",
+                "every table has it, and PostgreSQL maintains it",
             );
             return None;
         }
@@ -108,11 +108,16 @@ impl Validator<'_> {
         let Some(text) = text else { return };
         let span = self.places.value(at);
         if text.trim().is_empty() {
-            self.report(Code::EmptyValue, span, format!("`{key}` is empty"), "leave the key out, or say what is meant");
+            self.report(Code::EmptyValue, span, format!("`{key}` is empty"), "leave the key out, or give it a value");
             return;
         }
         if text.contains('\0') {
-            self.report(Code::BadName, span, format!("`{key}` holds a zero byte"), "no text in PostgreSQL can");
+            self.report(
+                Code::BadName,
+                span,
+                format!("`{key}` contains a zero byte"),
+                "PostgreSQL does not allow zero bytes in text",
+            );
             return;
         }
         // `payload #>> '{a}'`: for YAML everything from the # on is a comment.
@@ -122,7 +127,7 @@ impl Validator<'_> {
         if !quoted && ["#>", "#-", "##", "#="].iter().any(|op| comment.starts_with(op)) {
             let line = comment.lines().next().unwrap_or_default().trim_end();
             let start = span.end + (rest.len() - comment.len());
-            let message = format!("YAML takes the rest of `{key}` for a comment");
+            let message = format!("YAML treats the rest of `{key}` as a comment");
             self.report(
                 Code::CutByComment,
                 start..start + line.len(),
@@ -169,7 +174,7 @@ impl Validator<'_> {
             let at = format!("/requires/plans/{index}");
             let Some(name) = self.plan_name(&at, Some(name)) else { continue };
             if Some(&name) == plan {
-                self.report(Code::RequiresItself, self.places.value(&at), "this plan waits for itself", "remove it");
+                self.report(Code::RequiresItself, self.places.value(&at), "this plan requires itself", "remove it");
             }
             plans.push(name);
         }
@@ -183,12 +188,12 @@ impl Validator<'_> {
         let Some(version) = text.trim().strip_prefix(">=").and_then(number) else {
             let major = text.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect::<String>();
             let major = major.split('.').next().and_then(number).unwrap_or(OLDEST_POSTGRES);
-            let message = format!("`{text}` is not a lowest major version");
+            let message = format!("`{text}` is not a minimum major version");
             self.report(Code::BadPostgresVersion, span, message, format!("write `\">={major}\"`"));
             return None;
         };
         if version < OLDEST_POSTGRES {
-            let message = format!("PostgreSQL {version} is older than crossfade supports");
+            let message = format!("crossfade does not support PostgreSQL {version}: it is too old");
             self.report(Code::PostgresTooOld, span, message, format!("write `\">={OLDEST_POSTGRES}\"` or higher"));
             return None;
         }

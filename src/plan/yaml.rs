@@ -64,8 +64,11 @@ pub(super) fn read(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
 /// The parser takes a zero byte for the end of the file, and would drop what follows without a word.
 fn forbidden_character(text: &str) -> Option<Problem> {
     let (at, c) = text.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}'))?;
-    let message = format!("not valid YAML: the file holds the control character U+{:04X}", u32::from(c));
-    Some(Problem::new(Code::Syntax, at..at + c.len_utf8(), message).help("remove it; is this a text file in UTF-8?"))
+    let message = format!("not valid YAML: the file contains the control character U+{:04X}", u32::from(c));
+    Some(
+        Problem::new(Code::Syntax, at..at + c.len_utf8(), message)
+            .help("remove it, and check that this is a UTF-8 text file"),
+    )
 }
 
 /// The text, with the parser's character positions turned into bytes.
@@ -117,7 +120,7 @@ impl<'a> Reader<'a, '_> {
                     let span = self.source.range(span);
                     self.problems.push(
                         Problem::new(Code::SeveralDocuments, span, "a second document begins here")
-                            .help("a file holds one plan: put the other one into a file of its own"),
+                            .help("a file contains one plan: put the other one into its own file"),
                     );
                     return Ok(root);
                 }
@@ -228,7 +231,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn no_feature(&mut self, span: Range<usize>, message: &str) {
-        self.problems.push(Problem::new(Code::YamlFeature, span, message).help("write the value out"));
+        self.problems.push(Problem::new(Code::YamlFeature, span, message).help("write the value in full"));
     }
 
     /// Returns the place of a map or list from its first to its last character. In block style the parser reports the
@@ -265,7 +268,7 @@ fn syntax_help(text: &str, at: usize) -> Option<String> {
     let lines = [line_at(at), line_at(text[..at].trim_end().len()), next];
     lines.into_iter().find_map(line_help).map(str::to_owned).or_else(|| {
         let line = open_bracket(&text[..at])?;
-        Some(format!("is a bracket left open on line {line}?"))
+        Some(format!("check whether a bracket is left open on line {line}"))
     })
 }
 
@@ -279,7 +282,7 @@ fn line_help(line: &str) -> Option<&'static str> {
     } else if value.starts_with(['"', '\'']) {
         Some("put quotes around the whole value: one that starts with a quote ends at the next quote")
     } else if value.contains(": ") && !value.starts_with(['{', '[']) {
-        Some("put quotes around a value that holds a colon and a space")
+        Some("put quotes around a value that contains a colon and a space")
     } else {
         None
     }

@@ -30,7 +30,7 @@ async fn load(database: &Database, rows: u32) {
     fleet::load(&mut connection, rows).await.unwrap();
 }
 
-const SLOW: (&str, &str) = ("batch_target: 100ms", "max_rows_per_second: 400\n  batch_target: 20ms");
+const SLOW: (&str, &str) = ("batch_target: 25ms", "max_rows_per_second: 400\n  batch_target: 20ms");
 
 async fn in_backfill(database: &Database) {
     wait_for("rows to be filled", PATIENCE, async || {

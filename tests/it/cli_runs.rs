@@ -156,7 +156,7 @@ async fn ctrl_c_finishes_the_batch_and_the_same_command_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let slow = dir.path().join("slow.yaml");
     let text = std::fs::read_to_string(PLAN).unwrap();
-    let text = text.replace("  batch_target: 100ms", "  max_rows_per_second: 500\n  batch_target: 100ms");
+    let text = text.replace("  batch_target: 25ms", "  max_rows_per_second: 500\n  batch_target: 25ms");
     std::fs::write(&slow, text).unwrap();
     let plan = slow.to_str().unwrap();
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
@@ -192,7 +192,7 @@ async fn a_plan_that_was_edited_is_exit_code_3_and_a_second_runner_5() {
     let dir = tempfile::tempdir().unwrap();
     let (slow, edited) = (dir.path().join("slow.yaml"), dir.path().join("edited.yaml"));
     let text = std::fs::read_to_string(PLAN).unwrap();
-    let text = text.replace("  batch_target: 100ms", "  max_rows_per_second: 500\n  batch_target: 100ms");
+    let text = text.replace("  batch_target: 25ms", "  max_rows_per_second: 500\n  batch_target: 25ms");
     std::fs::write(&slow, &text).unwrap();
     std::fs::write(&edited, text.replace("max_age: 24h", "max_age: 12h")).unwrap();
     let first = Cli::new(&database.url).args(["run", slow.to_str().unwrap(), "-v"]).spawn();

@@ -192,7 +192,7 @@ async fn a_backfill_killed_at_random_moments_misses_no_row() {
     const ROWS: u32 = 40_000;
     let stage = Stage::new("vehicle-status.yaml", ROWS).await;
     let text = std::fs::read_to_string(stage.file.path()).unwrap();
-    let slow = text.replace("batch_target: 100ms", "max_rows_per_second: 1000\n  batch_target: 10ms");
+    let slow = text.replace("batch_target: 25ms", "max_rows_per_second: 1000\n  batch_target: 10ms");
     assert_ne!(slow, text);
     std::fs::write(stage.file.path(), slow).unwrap();
     let run = stage.run();

@@ -56,7 +56,7 @@ impl Stage {
         let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/plans/vehicle-status.yaml")).unwrap();
         let slow = text
             .replace("quiet: 2s", "quiet: 0s")
-            .replace("batch_target: 100ms", &format!("{backfill}\n  batch_target: 10ms\n  workers: 2"));
+            .replace("batch_target: 25ms", &format!("{backfill}\n  batch_target: 10ms\n  workers: 2"));
         let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
         std::fs::write(file.path(), slow).unwrap();
         Self { database, file }

@@ -39,7 +39,7 @@ fn plan_file(replace: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-const SLOW: (&str, &str) = ("batch_target: 100ms", "max_rows_per_second: 200\n  batch_target: 20ms");
+const SLOW: (&str, &str) = ("batch_target: 25ms", "max_rows_per_second: 200\n  batch_target: 20ms");
 const NO_QUIET: (&str, &str) = ("quiet: 2s", "quiet: 0s");
 
 async fn in_backfill(database: &Database) {

@@ -122,10 +122,10 @@ fn time(zero: bool, off: Option<&str>, text: &str) -> Result<Value, Wrong> {
         return Err(Wrong::new(Code::BadDuration, format!("`{text}` is not a duration"), help));
     };
     let help = match off {
-        _ if time > LONGEST => "expected ten years at the most".to_owned(),
+        _ if time > LONGEST => "expected at most ten years".to_owned(),
         _ if zero || !time.is_zero() => return Ok(Value::Time(time)),
         Some(off) => no_limit(off),
-        None => "expected more than nothing".to_owned(),
+        None => "expected more than zero".to_owned(),
     };
     Err(Wrong::new(Code::OutOfRange, format!("`{text}` is out of range"), help))
 }
@@ -133,7 +133,7 @@ fn time(zero: bool, off: Option<&str>, text: &str) -> Result<Value, Wrong> {
 fn data(off: Option<&str>, text: &str) -> Result<Value, Wrong> {
     match text.parse::<Bytes>() {
         Ok(Bytes(0)) => {
-            let help = off.map_or("expected more than nothing".to_owned(), no_limit);
+            let help = off.map_or("expected more than zero".to_owned(), no_limit);
             Err(Wrong::new(Code::OutOfRange, format!("`{text}` is out of range"), help))
         }
         Ok(bytes) => Ok(Value::Data(bytes)),

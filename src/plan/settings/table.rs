@@ -7,9 +7,9 @@ use crate::plan::{LongTransactions, Triggers, WalCompression, Word};
 pub(in crate::plan) const SECTIONS: [(&str, &str); 5] = [
     ("backfill", "The pace at which existing rows are filled."),
     ("throttle", "What makes the backfill slow down or hold."),
-    ("throttle.probe", "A query of your own whose result holds the backfill. Without it there is none."),
-    ("verify", "How old and new are compared."),
-    ("contract", "How the old column goes."),
+    ("throttle.probe", "Your own query whose result holds the backfill. Without it, there is none."),
+    ("verify", "How the old and the new column are compared."),
+    ("contract", "How the old column is dropped."),
 ];
 
 /// The highest number of segments, or of sessions, that means anything.
@@ -62,7 +62,7 @@ macro_rules! settings {
 settings! {
     "backfill.batch_target" {
         kind: Kind::Time { zero: false },
-        default: "100ms",
+        default: "25ms",
         place: Both,
         about: "How long the UPDATE of one batch should take; the number of rows follows from it.",
         field: field!(backfill.batch_target),
@@ -72,34 +72,34 @@ settings! {
         off: "off",
         example: "50000",
         place: Both,
-        about: "Rows a second at the most, in all processes together.",
+        about: "At most this many rows per second, in all processes together.",
         field: field!(backfill.max_rows_per_second),
     }
     "backfill.workers" {
         kind: Kind::Whole { least: 1, most: 64 },
         default: "1",
         place: Both,
-        about: "Workers in one process.",
+        about: "Workers per process.",
         field: field!(backfill.workers),
     }
     "backfill.long_transactions" {
         kind: Kind::Words(LongTransactions::WORDS),
         default: "go_on",
         place: Both,
-        about: "While a long transaction (or a slot, or a standby with feedback) keeps dead rows from being pruned, updates find no room on their pages: go on and let the table and its indexes grow more, or wait until it is gone. Either way the holder is named.",
+        about: "While a long transaction (or a slot, or a standby with feedback) keeps dead rows from being pruned, updates find no room on their pages: continue and let the table and its indexes grow more, or wait until it has ended. Either way, crossfade names the holder.",
         field: field!(backfill.long_transactions),
     }
     "backfill.triggers" {
         kind: Kind::Words(Triggers::WORDS),
         default: "fire",
         place: Plan,
-        about: "Whether the table's own triggers fire for the backfill's updates. `skip` needs the privilege to set `session_replication_role`, and saves 54 bytes of WAL a row.",
+        about: "Whether the table's own triggers fire for the backfill's updates. `skip` needs the privilege to set `session_replication_role`, and saves 54 bytes of WAL per row.",
         field: field!(backfill.triggers),
     }
     "backfill.wal_compression" {
         kind: Kind::Words(WalCompression::WORDS),
         place: Plan,
-        about: "Compresses the page images that the backfill logs, a third of its WAL for next to no CPU with lz4. Needs the privilege to set `wal_compression`, and standbys built with the same method. Without it, the server's own setting counts.",
+        about: "Compresses the page images in the backfill's WAL; with lz4 this saves a third of it for almost no CPU. Needs the privilege to set `wal_compression`, and standbys built with the same method. Without it, the server's own setting applies.",
         field: field!(backfill.wal_compression),
     }
     "backfill.goal_latency" {
@@ -108,28 +108,28 @@ settings! {
         default: "off",
         example: "5ms",
         place: Both,
-        about: "What a small transaction of an application may take. The backfill measures one about 20 times a second, and goes as slowly as it must for nine of ten to stay below.",
+        about: "How long a small transaction of an application may take. The backfill measures one about 20 times a second, and slows down until nine of ten stay below.",
         field: field!(backfill.goal_latency),
     }
     "backfill.latency_probe" {
         kind: Kind::Sql,
         example: "SELECT count(*) FROM queue",
         place: Plan,
-        about: "The query whose latency `goal_latency` is about. Without it, one row of the table is read and one of the ledger written.",
+        about: "The query whose latency is measured for `goal_latency`. Without it, crossfade reads one row of the table and writes one of the ledger.",
         field: field!(backfill.latency_probe),
     }
     "backfill.sub_passes" {
         kind: Kind::Whole { least: 1, most: 64 },
         off: "auto",
         place: Tune,
-        about: "How many times the backfill goes through a window of pages, in place of what it chooses from the table's facts.",
+        about: "How many sub-passes a window of pages takes, instead of the number that the backfill chooses.",
         field: field!(sub_passes),
     }
     "backfill.window_pages" {
         kind: Kind::Whole { least: 1, most: 65_536 },
         off: "auto",
         place: Tune,
-        about: "How many pages a window has, in place of what the backfill chooses from the table's facts.",
+        about: "How many pages a window has, instead of the number that the backfill chooses.",
         field: field!(window_pages),
     }
     "throttle.replica_lag" {
@@ -137,7 +137,7 @@ settings! {
         off: "off",
         default: "10s",
         place: Both,
-        about: "Holds while any streaming replica is further behind in replaying. A replica that is further behind shows old data and takes minutes to take over.",
+        about: "Holds while any streaming replica is further behind. Such a replica shows old data and needs minutes to take over.",
         field: field!(throttle.replica_lag),
     }
     "throttle.lock_wait" {
@@ -145,7 +145,7 @@ settings! {
         off: "off",
         default: "100ms",
         place: Both,
-        about: "Holds, then takes smaller batches, when a session has waited so long for a lock of the backfill.",
+        about: "Holds, then takes smaller batches, when a session has waited this long for a lock of the backfill.",
         field: field!(throttle.lock_wait),
     }
     "throttle.slot_retained_wal" {
@@ -153,7 +153,7 @@ settings! {
         off: "off",
         default: "10GB",
         place: Both,
-        about: "Holds while the replication slot furthest behind keeps more WAL: a slot whose reader is gone fills the disk. Never more than 80 % of `max_slot_wal_keep_size`, where the server drops the slot's WAL.",
+        about: "Holds while the replication slot furthest behind keeps more WAL: a slot whose reader is gone fills the disk. The limit is at most 80 % of `max_slot_wal_keep_size`, beyond which the server drops the slot's WAL.",
         field: field!(throttle.slot_retained_wal),
     }
     "throttle.wal_archive_backlog" {
@@ -161,7 +161,7 @@ settings! {
         off: "off",
         default: "64",
         place: Both,
-        about: "Holds while more WAL segments wait to be archived: 64 are 1 GB, and an archiver that works has a few. No signal without `archive_mode`.",
+        about: "Holds while more WAL segments wait to be archived: 64 are 1 GB, and a working archiver has a few. Needs `archive_mode`.",
         field: field!(throttle.wal_archive_backlog),
     }
     "throttle.active_sessions" {
@@ -170,7 +170,7 @@ settings! {
         default: "off",
         example: "16",
         place: Both,
-        about: "Holds while more sessions besides crossfade's are at work, averaged over a second. What is too many depends on the machine.",
+        about: "Holds while more sessions other than crossfade's are active, averaged over a second. How many are too many depends on the machine.",
         field: field!(throttle.active_sessions),
     }
     "throttle.wal_rate" {
@@ -179,14 +179,14 @@ settings! {
         default: "off",
         example: "100MB",
         place: Both,
-        about: "Slows down when the whole server writes more WAL than this in a second. What is too much depends on the machine.",
+        about: "Slows down when the whole server writes more WAL than this per second. How much is too much depends on the machine.",
         field: field!(throttle.wal_rate),
     }
     "throttle.probe.sql" {
         kind: Kind::Sql,
         example: "SELECT count(*) FROM queue WHERE state = 'waiting'",
         place: Plan,
-        about: "A SELECT that gives one number. It runs once a second in a read-only transaction.",
+        about: "A SELECT that returns one number. It runs once a second in a read-only transaction.",
         field: (probe_query, set_probe_query),
     }
     "throttle.probe.limit" {
@@ -201,14 +201,14 @@ settings! {
         kind: Kind::Time { zero: false },
         default: "24h",
         place: Plan,
-        about: "How long a clean result counts.",
+        about: "How long a clean result remains valid.",
         field: field!(verify.max_age),
     }
     "verify.on_mismatch" {
         kind: Kind::Words(STOP),
         default: "stop",
         place: Plan,
-        about: "What a row that differs does to the run.",
+        about: "What happens to the run if a row differs.",
         field: (|_| Value::Word("stop"), |_, _| {}),
     }
     "contract.grace" {
@@ -224,7 +224,7 @@ settings! {
         default: "1min",
         example: "1h",
         place: Plan,
-        about: "How long nobody may have written through the old column before it goes.",
+        about: "How long the old column must not have been written before it is retired.",
         field: field!(contract.quiet),
     }
 }

@@ -76,8 +76,8 @@ fn settings_are_checked_by_name_and_value() {
         let _ = writeln!(told, "{key}={value}: {wrong}; {}", wrong.help);
     }
     insta::assert_snapshot!(told, @"
-    batch_target=off: `off` is not a duration; batch_target takes a duration, such as 100ms
-    batch_target=0s: `0s` is out of range; batch_target takes a duration, such as 100ms
+    batch_target=off: `off` is not a duration; batch_target takes a duration, such as 25ms
+    batch_target=0s: `0s` is out of range; batch_target takes a duration, such as 25ms
     max_rows_per_second=-1: -1 is out of range for `max_rows_per_second`; max_rows_per_second takes a number from 1 to 1000000000, or off
     max_rows_per_second=20k: `max_rows_per_second`: expected a whole number or `off`, found `20k`; max_rows_per_second takes a number from 1 to 1000000000, or off
     replica_lag=ten: `ten` is not a duration; replica_lag takes a duration, such as 10s, or off
@@ -96,7 +96,7 @@ fn settings_are_checked_by_name_and_value() {
     ");
     insta::assert_snapshot!(listing(), @"
     active_sessions      a number from 1 to 1000000, or off
-    batch_target         a duration, such as 100ms
+    batch_target         a duration, such as 25ms
     goal_latency         a duration, such as 5ms, or off
     lock_wait            a duration, such as 100ms, or off
     long_transactions    go_on or wait

@@ -75,7 +75,7 @@ fn kinds_know_what_they_lack() {
     plan.yaml:6:32: error[plan::unknown_key]: unknown key `when` in `add_index`
       |
     6 |   - add_index: { columns: [a], when: x }
-      |                                ^^^^ not known here
+      |                                ^^^^ unknown here
       = help: expected one of `name`, `columns`, `on`, `unique`, `using`, `include`, `where`
 
     plan.yaml:7:32: error[plan::missing_key]: `references` is missing in `foreign_key`
@@ -87,10 +87,10 @@ fn kinds_know_what_they_lack() {
     plan.yaml:7:61: error[plan::unknown_key]: unknown key `refs` in `foreign_key`
       |
     7 |   - add_constraint: { name: c, foreign_key: { columns: [a], refs: t } }
-      |                                                             ^^^^ not known here
+      |                                                             ^^^^ unknown here
       = help: expected one of `columns`, `references`, `referenced_columns`, `on_delete`, `on_update`, `match`, `deferrable`
 
-    plan.yaml:8:5: error[plan::unknown_change]: `add_foreign_key` is no kind of change
+    plan.yaml:8:5: error[plan::unknown_change]: `add_foreign_key` is not a kind of change
       |
     8 |   - add_foreign_key: { columns: [a] }
       |     ^^^^^^^^^^^^^^^ expected a kind of change

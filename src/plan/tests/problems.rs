@@ -190,7 +190,7 @@ fn every_problem_is_told_well() {
     assert_snapshot!(told, @r#"
     3:6 plan::syntax: not valid YAML: illegal placement of ':' indicator
         `:` here, or just before
-        is a bracket left open on line 2?
+        check whether a bracket is left open on line 2
     1:10 plan::syntax: not valid YAML: while scanning a plain scalar, found a tab
         `1` here, or just before
         indent with spaces; YAML does not allow tabs there
@@ -202,40 +202,40 @@ fn every_problem_is_told_well() {
         put quotes around the whole value: one that starts with a quote ends at the next quote
     8:26 plan::syntax: not valid YAML: mapping values are not allowed in this context
         `:` here, or just before
-        put quotes around a value that holds a colon and a space
-    2:8 plan::syntax: not valid YAML: the file holds the control character U+0000
+        put quotes around a value that contains a colon and a space
+    2:8 plan::syntax: not valid YAML: the file contains the control character U+0000
         `\0` here, or just before
-        remove it; is this a text file in UTF-8?
+        remove it, and check that this is a UTF-8 text file
     1:14 plan::empty: there is no plan in this file
         `` expected a plan
         a plan has at least `version`, `name`, `table` and `changes`
     6:1 plan::several_documents: a second document begins here
         `---` only one can be in a file
-        a file holds one plan: put the other one into a file of its own
+        a file contains one plan: put the other one into its own file
     6:24 plan::duplicate_key: `grace` is given twice
-        `grace` for the second time
+        `grace` again
         the first one is on line 6; keep one of them
     6:11 plan::yaml_feature: anchors (`&x`) and tags (`!x`) are not used in plan files
-        `&c {` too clever for a plan
-        write the value out
+        `&c {` not allowed in a plan
+        write the value in full
     6:20 plan::yaml_feature: anchors (`&x`) and tags (`!x`) are not used in plan files
-        `!!str 7d` too clever for a plan
-        write the value out
+        `!!str 7d` not allowed in a plan
+        write the value in full
     6:27 plan::too_deep: maps and lists are nested too deeply
         `[` too deep
         check the brackets and the indentation
     6:13 plan::unknown_key: unknown key `batch-target` in `backfill`
-        `batch-target` not known here
+        `batch-target` unknown here
         did you mean `batch_target`?
     6:1 plan::unknown_key: unknown key `batch_target` at the top of a plan
-        `batch_target` not known here
+        `batch_target` unknown here
         `batch_target` belongs in `backfill`
     5:38 plan::unknown_key: unknown key `colour` in `change_type`
-        `colour` not known here
+        `colour` unknown here
         expected one of `column`, `to`, `using`, `reverse`, `via`, `keep_name`, `on_conflict`, `on_error`
     5:54 plan::unknown_key: unknown key `5)` in `change_type`
-        `5)` not known here
-        inside { } a comma ends the value: put quotes around a value that holds commas
+        `5)` unknown here
+        inside { } a comma ends the value: put quotes around a value that contains commas
     1:1 plan::missing_key: `name` is missing
         `` something is missing here
         for example `name: vehicle-status`
@@ -270,14 +270,14 @@ fn every_problem_is_told_well() {
         `grace` expected a duration
     5:26 plan::wrong_type: `column`: expected text, found `null`, which means nothing
         `null` expected text
-        put quotes around it to mean the word
+        put quotes around it if you mean the word
     5:49 plan::wrong_type: `keep_name`: expected true or false, found `yes`
         `yes` expected true or false
         write `true`, without quotes
     5:3 plan::wrong_type: an item of `changes`: expected a map, found `rename status`
         `rename status` expected a map
         expected the keys `rename_column`, `change_type`, `add_column`, `drop_column`, `add_index`, `add_constraint`
-    5:49 plan::unknown_value: `new-win` is not known in `on_conflict`
+    5:49 plan::unknown_value: unknown value `new-win` in `on_conflict`
         `new-win` not one of the choices
         did you mean `new_wins`?
     6:24 plan::unknown_value: `repair` is not known in `on_mismatch`
@@ -306,32 +306,32 @@ fn every_problem_is_told_well() {
         write `off` to switch it off
     6:27 plan::out_of_range: `0ms` is out of range
         `0ms` out of range
-        expected more than nothing
+        expected more than zero
     6:20 plan::out_of_range: `100years` is out of range
         `100years` out of range
-        expected ten years at the most
+        expected at most ten years
     4:10 plan::empty_value: `changes` is an empty list
         `[]` empty
         expected at least one item
     5:45 plan::empty_value: `using` is empty
         `\" \"` empty
-        leave the key out, or say what is meant
+        leave the key out, or give it a value
     6:63 plan::empty_value: `days` is an empty list
         `[]` empty
         expected at least one item
     6:29 plan::duplicate_value: `switch` is given twice
-        `switch` for the second time
+        `switch` again
         remove one of them
     6:42 plan::duplicate_value: `c` is given twice
-        `c` for the second time
+        `c` again
         remove one of them
-    1:10 plan::unsupported_version: plan format 2 is not one this crossfade reads
+    1:10 plan::unsupported_version: this crossfade does not support plan format 2
         `2` expected 1
         write `version: 1`, or use a newer crossfade
-    5:3 plan::unknown_change: `renamecolumn` is no kind of change
+    5:3 plan::unknown_change: `renamecolumn` is not a kind of change
         `renamecolumn` expected a kind of change
         did you mean `rename_column`?
-    5:3 plan::unknown_change: `set_not_null` is no kind of change
+    5:3 plan::unknown_change: `set_not_null` is not a kind of change
         `set_not_null` expected a kind of change
         write `add_constraint: { not_null: column }`
     5:3 plan::exactly_one: an index needs `columns` or `on`
@@ -345,7 +345,7 @@ fn every_problem_is_told_well() {
         for example `check: price >= 0` or `unique: [vin]`
     5:44 plan::exactly_one: a constraint has either `check` or `not_null`
         `not_null` expected exactly one
-        begin each constraint with a dash of its own: `- add_constraint: { ... }`
+        start each constraint with its own dash: `- add_constraint: { ... }`
     5:44 plan::not_here: `nulls_not_distinct` has no meaning without `unique`
         `nulls_not_distinct` no meaning here
         remove it
@@ -366,22 +366,22 @@ fn every_problem_is_told_well() {
         expected a word such as `btree`, `hash`, `gin`, `gist` or `brin`
     5:32 plan::empty_value: `type` is empty
         `\"\"` empty
-        leave the key out, or say what is meant
+        leave the key out, or give it a value
     5:34 plan::empty_value: `columns` is an empty list
         `[]` empty
         expected at least one item
     5:49 plan::duplicate_value: `a` is in the index's key already
-        `a` for the second time
+        `a` again
         remove it from `include`
     5:26 plan::system_column: `ctid` is a system column
         `ctid` not an ordinary column
-        every table has it, and PostgreSQL keeps it
+        every table has it, and PostgreSQL maintains it
     6:26 plan::column_changed_twice: `a` is changed twice
-        `a` for the second time
+        `a` again
         a plan can change a column once; use a second plan after this one
     5:23 plan::name_taken: `a` is dropped by another change
         `a` taken
-        drop it with a plan of its own, before this one
+        drop it with its own plan, before this one
     6:33 plan::name_taken: `b` is also the new name of another change's column
         `b` taken
         all columns exist side by side: use another name
@@ -395,35 +395,35 @@ fn every_problem_is_told_well() {
         `a` dropped by this plan
         leave the column out, or keep it
     6:22 plan::duplicate_index: index `i` is added twice
-        `i` for the second time
+        `i` again
         give it another name
     6:27 plan::duplicate_constraint: there is another constraint, or an index, called `i` in this plan
-        `i` for the second time
+        `i` again
         give it another name
     6:27 plan::duplicate_constraint: there is another constraint, or an index, called `c` in this plan
-        `c` for the second time
+        `c` again
         give it another name
     6:31 plan::duplicate_constraint: `a` is made NOT NULL twice
-        `a` for the second time
+        `a` again
         remove one of the two
     6:31 plan::duplicate_constraint: `a` is added as NOT NULL already
-        `a` for the second time
+        `a` again
         remove one of the two
     5:97 plan::foreign_key_columns: 2 column(s) cannot refer to 1
-        `[id]` another number of columns
+        `[id]` a different number of columns
         give as many `referenced_columns` as `columns`, in the same order
-    5:85 plan::unknown_value: `delete` is not known in `on_delete`
+    5:85 plan::unknown_value: unknown value `delete` in `on_delete`
         `delete` not one of the choices
         expected one of `no_action`, `restrict`, `cascade`, `set_null`, `set_default`
-    5:3 plan::one_change_each: this item of `changes` holds several changes
+    5:3 plan::one_change_each: this item of `changes` contains several changes
         `rename_column: { from: a, to: b }\n  change_type: { column: c, to: int }` expected exactly one
-        begin each change with a dash of its own: `- rename_column: { from: a, to: b }`
-    5:3 plan::one_change_each: this item of `changes` holds no change
+        start each change with its own dash: `- rename_column: { from: a, to: b }`
+    5:3 plan::one_change_each: this item of `changes` contains no change
         `{}` expected exactly one
-        begin each change with a dash of its own: `- rename_column: { from: a, to: b }`
-    5:36 plan::not_for_rename: `on_error` has no meaning for a rename
+        start each change with its own dash: `- rename_column: { from: a, to: b }`
+    5:36 plan::not_for_rename: `on_error` does not apply to a rename
         `on_error` not for a rename
-        a rename changes no value; use `change_type` for another type
+        a rename does not change values; use `change_type` to change the type
     2:7 plan::bad_name: `name`: expected lower-case letters, digits, `-` and `_`, starting with a letter or digit
         `Fleet Plan` not a name
         for example `vehicle-status`
@@ -441,15 +441,15 @@ fn every_problem_is_told_well() {
         give it a name
     5:33 plan::system_column: `xmin` is a system column
         `xmin` not an ordinary column
-        every table has it, and PostgreSQL keeps it
+        every table has it, and PostgreSQL maintains it
     5:33 plan::same_name: `a` is renamed to itself
         `a` the same name
         give it another name
     5:43 plan::same_name: `via` is the name of the old column, `a`
         `a` the same name
-        old and new column exist side by side: give the new one another name
+        the old and the new column exist side by side: give the new one another name
     6:26 plan::column_changed_twice: `a` is changed twice
-        `a` for the second time
+        `a` again
         a plan can change a column once; use a second plan after this one
     6:33 plan::name_taken: `b` is also the new name of another change's column
         `b` taken
@@ -457,23 +457,23 @@ fn every_problem_is_told_well() {
     5:33 plan::name_taken: `b` is the old name of another change's column
         `b` taken
         all columns exist side by side: use another name
-    5:38 plan::via_required: without the old name, the new column needs one of its own
+    5:38 plan::via_required: without the old name, the new column needs its own name
         `keep_name` needs `via`
         add `via: ` and the new column's name
-    5:47 plan::reverse_column: `reverse` is an expression over the new column, which has no name of your choice
+    5:47 plan::reverse_column: `reverse` is an expression over the new column, which the plan does not name
         `\"a::text\"` over which column?
         add `via: a_new`, say, and use that name in `reverse`
     5:64 plan::reverse_column: `reverse` reads `plate`, but only the new column can be seen there
         `\"plate::text\"` over which column?
         use `number`
-    8:14 plan::cut_by_comment: YAML takes the rest of `using` for a comment
+    8:14 plan::cut_by_comment: YAML treats the rest of `using` as a comment
         `#>> \'{b}\'` lost
         put quotes around the whole expression
     6:39 plan::index_on_old_column: `a` is the old column: this index would go when it goes
         `a` dropped by this plan
         use `b`
     6:53 plan::duplicate_index: index `i` is added twice
-        `i` for the second time
+        `i` again
         give it another name
     6:20 plan::bad_duration: `7` is not a duration
         `7` expected a duration
@@ -502,7 +502,7 @@ fn every_problem_is_told_well() {
     6:23 plan::unknown_timezone: there is no time zone `America/NewYork`
         `America/NewYork` expected a time zone
         did you mean `America/New_York`?
-    6:89 plan::empty_window: a window from 02:00 to 02:00 has no time in it
+    6:89 plan::empty_window: a window from 02:00 to 02:00 is empty
         `\"02:00\"` same as `from`
         leave `window` out for no restriction
     6:77 plan::weeks_backwards: `backfill` is due in week 1, before `index` in week 2
@@ -510,15 +510,15 @@ fn every_problem_is_told_well() {
         `backfill` comes after `index`
     6:80 plan::freeze_backwards: the freeze ends on 2027-01-18, before it begins
         `2027-01-18` before `from`
-        exchange the two dates
-    6:23 plan::bad_postgres_version: `14` is not a lowest major version
+        swap the two dates
+    6:23 plan::bad_postgres_version: `14` is not a minimum major version
         `14` expected `>=` and a number
         write `">=14"`
-    6:23 plan::postgres_too_old: PostgreSQL 12 is older than crossfade supports
+    6:23 plan::postgres_too_old: crossfade does not support PostgreSQL 12: it is too old
         `\">=12\"` too old
         write `">=14"` or higher
-    6:21 plan::requires_itself: this plan waits for itself
-        `p` this very plan
+    6:21 plan::requires_itself: this plan requires itself
+        `p` this plan itself
         remove it
     "#);
 }

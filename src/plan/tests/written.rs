@@ -48,6 +48,7 @@ fn a_plan_is_written_as_people_write_it() {
         - license_plate
         unique: true
     backfill:
+      batch_target: 100ms
       max_rows_per_second: 50000
       long_transactions: wait
       triggers: skip

@@ -198,7 +198,7 @@ impl Validator<'_> {
             }
             (Some(first), Some(second)) => {
                 let message = format!("a constraint has either `{first}` or `{second}`");
-                let help = "begin each constraint with a dash of its own: `- add_constraint: { ... }`";
+                let help = "start each constraint with its own dash: `- add_constraint: { ... }`";
                 self.report(Code::ExactlyOne, self.places.key(&format!("{at}/{second}")), message, help);
                 return None;
             }

@@ -84,7 +84,7 @@ impl Validator<'_> {
         }
         if !keep_name && via.is_none() {
             let span = self.places.key(&format!("{at}/keep_name"));
-            let message = "without the old name, the new column needs one of its own";
+            let message = "without the old name, the new column needs its own name";
             self.report(Code::ViaRequired, span, message, "add `via: ` and the new column's name");
         }
         let old = old?;
@@ -99,7 +99,7 @@ impl Validator<'_> {
                 Code::SameName,
                 span,
                 message,
-                "old and new column exist side by side: give the new one another name",
+                "the old and the new column exist side by side: give the new one another name",
             );
         } else if let Some(reverse) = &file.reverse {
             self.reverse(at, reverse, &old, &new, file.via.is_some());
@@ -126,7 +126,7 @@ impl Validator<'_> {
         let span = self.places.value(&format!("{at}/reverse"));
         if !named {
             let help = format!("add `via: {old}_new`, say, and use that name in `reverse`");
-            let message = "`reverse` is an expression over the new column, which has no name of your choice";
+            let message = "`reverse` is an expression over the new column, which the plan does not name";
             self.report(Code::ReverseColumn, span, message, help);
         } else if mentions(old) {
             let message = format!("`reverse` reads `{old}`, but only the new column can be seen there");
@@ -152,7 +152,7 @@ impl Validator<'_> {
                 matches!(changes.iter().find(|(at, _)| other == Some(&at.as_str())), Some((_, Change::DropColumn(_))));
             let (what, help) = match (other, new_names.insert(new, at)) {
                 (Some(_), _) if dropped => {
-                    ("is dropped by another change", "drop it with a plan of its own, before this one")
+                    ("is dropped by another change", "drop it with its own plan, before this one")
                 }
                 (Some(_), _) => ("is the old name of another change's column", SIDE_BY_SIDE),
                 (None, Some(_)) => ("is also the new name of another change's column", SIDE_BY_SIDE),

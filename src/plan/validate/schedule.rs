@@ -75,7 +75,7 @@ impl Validator<'_> {
         let (from, to) = (from?, to?);
         if from == to {
             let span = self.places.value("/schedule/window/to");
-            let message = format!("a window from {0} to {0} has no time in it", from.format("%H:%M"));
+            let message = format!("a window from {0} to {0} is empty", from.format("%H:%M"));
             self.report(Code::EmptyWindow, span, message, "leave `window` out for no restriction");
         }
         Some(Window { days: days?, from, to })
@@ -110,7 +110,7 @@ impl Validator<'_> {
                 Code::FreezeBackwards,
                 span,
                 format!("the freeze ends on {to}, before it begins"),
-                "exchange the two dates",
+                "swap the two dates",
             );
         }
         Some(Freeze { from, to, why: file.why.clone()? })
