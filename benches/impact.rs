@@ -56,7 +56,7 @@ struct Args {
     /// Workers of the backfill
     #[arg(long, value_name = "N", default_value_t = 2)]
     workers: u16,
-    /// Compare these values of batch_target, unthrottled, in place of the two modes
+    /// Compare these values of `batch_target`, unthrottled, in place of the two modes
     #[arg(long, value_name = "TIME,...", value_delimiter = ',', value_parser = humantime_of)]
     batch_target: Vec<String>,
 }
@@ -191,12 +191,12 @@ async fn full_speed(stand: &Stand, args: &Args, template: &str, rows: Rows) -> R
 }
 
 fn plan_of(mode: &Mode, workers: u16, goal: &str) -> String {
-    let more = match mode {
+    let throttled = match mode {
         Mode::Unthrottled => String::new(),
         Mode::Adaptive => format!(", goal_latency: {goal}"),
         Mode::BatchTarget(time) => format!(", batch_target: {time}"),
     };
-    let settings = format!("backfill: {{ workers: {workers}{more} }}\ncontract: {{ grace: 0s, quiet: 1s }}\n");
+    let settings = format!("backfill: {{ workers: {workers}{throttled} }}\ncontract: {{ grace: 0s, quiet: 1s }}\n");
     plan("before_backfill", &settings)
 }
 

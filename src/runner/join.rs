@@ -74,7 +74,7 @@ impl Tool {
                 }
                 other => other?,
             };
-            if !state.is_over() && run.fingerprint != crate::run::fingerprint(plan) {
+            if !state.is_over() && !run.is_of(plan) {
                 return Err(Error::PlanEdited { name: run.name().to_string() });
             }
             let joined =

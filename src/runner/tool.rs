@@ -283,7 +283,7 @@ impl Tool {
         if let Some(run) = self.ledger.log().find_opt(&mut connection, name).await? {
             refuse_copy(&run)?;
             let state = self.ledger.log().state(&mut connection, &run).await?;
-            let same = run.fingerprint == crate::run::fingerprint(plan);
+            let same = run.is_of(plan);
             if !state.is_over() && !same {
                 return Err(Error::PlanEdited { name: name.to_owned() });
             }

@@ -43,8 +43,8 @@ async fn help_is_a_result() {
     let Output { code, stdout, stderr } = crossfade(&["--help"]).await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     insta::assert_snapshot!(stdout, @"
-    Rename a column or change its type in a live PostgreSQL table: in phases, under traffic, with proof
-    and a way back
+    Change the columns, indexes and constraints of a live PostgreSQL table: in phases, under traffic,
+    with proof and a way back
 
     Usage: crossfade [OPTIONS] <COMMAND>
 

@@ -32,17 +32,16 @@ const TABLE: &str = "
     COMMENT ON COLUMN public.things.amount IS 'how many of it';
     ANALYZE public.things";
 
-/// What is changed, by the name of the plan.
-const PLANS: [(&str, &str); 2] = [
-    ("rename", "rename_column: { from: code, to: name }"),
-    (
-        "retype",
-        "change_type: { column: amount, to: integer, using: \"amount::integer\", reverse: \"amount_v2::text\", via: amount_v2 }",
-    ),
-];
+/// A run that is dumped in the middle of each of its phases.
+struct Subject {
+    /// Of the plan and of the files.
+    name: &'static str,
+    changes: &'static [&'static str],
+    /// Where in each phase the run is stopped: at the first entry of the log that is this. The backfill is killed instead.
+    stops: &'static [(&'static str, &'static str)],
+}
 
-/// Where in each phase the run is stopped: at the first entry of the log that is this. The backfill is killed instead.
-const STOPS: [(&str, &str); 6] = [
+const PAIR: &[(&str, &str)] = &[
     ("expand", "^phase_done expand"),
     ("index", r"^step_[a-z]+ index\.build:.*_b"),
     ("backfill", ""),
@@ -51,14 +50,46 @@ const STOPS: [(&str, &str); 6] = [
     ("contract", r"^step_[a-z]+ contract\.(grace|drop)"),
 ];
 
+const SUBJECTS: [Subject; 3] = [
+    Subject { name: "rename", changes: &["rename_column: { from: code, to: name }"], stops: PAIR },
+    Subject {
+        name: "retype",
+        changes: &[
+            "change_type: { column: amount, to: integer, using: \"amount::integer\", reverse: \"amount_v2::text\", via: amount_v2 }",
+        ],
+        stops: PAIR,
+    },
+    // One of each kind without two columns.
+    Subject {
+        name: "others",
+        changes: &[
+            "add_column: { name: public_id, type: uuid, default: gen_random_uuid(), not_null: true }",
+            "drop_column: { column: note }",
+            "add_index: { name: things_a, columns: [code, public_id] }",
+            "add_index: { name: things_b, columns: [public_id], unique: true }",
+            "add_constraint: { name: things_positive, check: id > 0 }",
+            "add_constraint: { name: things_pair, unique: [id, code] }",
+        ],
+        stops: &[
+            ("expand", "^phase_done expand"),
+            ("index", r"^step_[a-z]+ index\.build:.*_b"),
+            ("backfill", ""),
+            ("verify", r"^step_[a-z]+ verify\."),
+            ("contract", r"^step_[a-z]+ contract\.(grace|drop)"),
+        ],
+    },
+];
+
 fn directory(format: i32) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/ledgers/v{format}"))
 }
 
-fn plan_text(name: &str, change: &str) -> String {
+fn plan_text(subject: &Subject) -> String {
     format!(
-        "version: 1\nname: {name}\ntable: things\nchanges:\n  - {change}\nbackfill: {{ max_rows_per_second: 20 }}\n\
-         contract: {{ grace: 0s, quiet: 0s }}\n"
+        "version: 1\nname: {}\ntable: things\nchanges:\n  - {}\nbackfill: {{ max_rows_per_second: 20 }}\n\
+         contract: {{ grace: 0s, quiet: 0s }}\n",
+        subject.name,
+        subject.changes.join("\n  - ")
     )
 }
 
@@ -119,17 +150,17 @@ async fn dump(database: &Database) -> String {
 async fn write_missing() {
     let directory = directory(FORMAT);
     std::fs::create_dir_all(&directory).unwrap();
-    for (name, change) in PLANS {
+    for subject in &SUBJECTS {
         let plan = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
-        std::fs::write(plan.path(), plan_text(name, change)).unwrap();
-        for (phase, stop) in [("before", "")].into_iter().chain(STOPS) {
-            let file = directory.join(format!("{name}-{phase}.sql"));
+        std::fs::write(plan.path(), plan_text(subject)).unwrap();
+        for (phase, stop) in [("before", "")].iter().chain(subject.stops) {
+            let file = directory.join(format!("{}-{phase}.sql", subject.name));
             if file.exists() {
                 continue;
             }
             let database = Database::new().await;
             database.execute(TABLE).await;
-            if phase != "before" {
+            if *phase != "before" {
                 stopped_in(&database, plan.path(), phase, stop).await;
             }
             std::fs::write(file, dump(&database).await).unwrap();
@@ -159,9 +190,9 @@ async fn fixtures() -> Vec<Fixture> {
     for format in 1..=FORMAT {
         let directory = directory(format);
         let oids = read(directory.with_extension("sql"));
-        for (plan, _) in PLANS {
+        for Subject { name: plan, stops, .. } in &SUBJECTS {
             let before = read(directory.join(format!("{plan}-before.sql")));
-            for (phase, _) in STOPS {
+            for (phase, _) in *stops {
                 let sql = read(directory.join(format!("{plan}-{phase}.sql")));
                 let name = format!("v{format}/{plan}-{phase}");
                 found.push(Fixture { name, sql, before: before.clone(), oids: oids.clone() });
@@ -182,8 +213,10 @@ async fn restored(version: &Version, sql: &str) -> Database {
     database
 }
 
+/// The rows. Generated UUIDs are never the same twice; that there is one is what counts.
 async fn contents(database: &Database) -> String {
-    let sql = "SELECT string_agg(to_jsonb(t)::text, E'\\n' ORDER BY id) FROM public.things AS t";
+    let sql = "SELECT regexp_replace(string_agg(to_jsonb(t)::text, E'\\n' ORDER BY id), '[0-9a-f]{8}-[0-9a-f-]{27}', 'a uuid', 'g')
+               FROM public.things AS t";
     database.scalar(sql).await
 }
 
@@ -260,8 +293,9 @@ async fn runs_of_earlier_versions_are_rolled_back() {
             let what = format!("{} on {}", fixture.name, version.major);
             let stage = Stage::new(version, fixture).await;
             let output = stage.cli("verify").await;
-            // Before the backfill is done there are rows to report.
-            assert!(matches!(output.code, Some(0 | 6)), "{what}: {output:#?}");
+            // Before the backfill is done there are rows to report; only pairs of columns can be compared.
+            let codes = if stage.plan.pairs().next().is_some() { [0, 6] } else { [2, 2] };
+            assert!(output.code.is_some_and(|code| codes.contains(&code)), "{what}: {output:#?}");
             let finish = tool(&stage.database.url).rollback(stage.plan.name.as_str(), None).await;
             let finish = finish.unwrap_or_else(|error| panic!("{what}: {error:?}"));
             assert_eq!(finish.state, Standing::RolledBack, "{what}");

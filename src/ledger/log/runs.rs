@@ -19,7 +19,9 @@ pub struct Run {
     pub id: RunId,
     /// The plan's fingerprint when it began.
     pub fingerprint: String,
-    /// The plan.
+    /// The text of the plan's file when it began.
+    pub plan_text: String,
+    /// The plan, with all its settings as they were then.
     pub plan: Plan,
     /// The facts it was compiled from.
     pub facts: Facts,
@@ -35,6 +37,15 @@ impl Run {
     /// Returns the plan's name, which is the run's too.
     pub fn name(&self) -> &PlanName {
         &self.plan.name
+    }
+
+    /// Whether `plan` says what the run's plan said. The text counts as well as the fingerprint: where this version has
+    /// other defaults than the one that registered the run, the same file has another fingerprint now.
+    pub fn is_of(&self, plan: &Plan) -> bool {
+        let fingerprint = crate::run::fingerprint(plan);
+        let read_again = || crate::plan::parse("plan", &self.plan_text).ok();
+        self.fingerprint == fingerprint
+            || read_again().is_some_and(|plan| crate::run::fingerprint(&plan) == fingerprint)
     }
 }
 
@@ -56,6 +67,7 @@ pg::columns!(
         id: i64,
         format: i32,
         fingerprint: String,
+        plan_text: String,
         plan: String,
         facts: String,
         program: String,
@@ -157,7 +169,7 @@ impl Log<'_> {
             return Ok(None);
         }
         let select = self.ledger.sql(
-            "SELECT id, format, fingerprint, plan::text AS plan, facts::text AS facts, program::text AS program, created_at, \
+            "SELECT id, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, created_at, \
              database_oid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) \
                AS same_database \
              FROM crossfade.run WHERE name = $1 ORDER BY id DESC LIMIT 1",
@@ -169,6 +181,7 @@ impl Log<'_> {
         Ok(Some(Run {
             id,
             fingerprint: stored.fingerprint,
+            plan_text: stored.plan_text,
             plan: read("plan", id, &stored.plan)?,
             facts: read("facts", id, &stored.facts)?,
             program: read("program", id, &stored.program)?,
