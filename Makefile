@@ -1,16 +1,22 @@
 # All targets do all of their set-up on a fresh Debian with nothing but Rust; elsewhere they say what is missing.
-.PHONY: demo test fast bench
+.PHONY: demo test test-all fast bench
 
 # The whole story on a throwaway PostgreSQL, under live traffic. Options: make demo ARGS="--rows 100000 --keep"
 demo:
 	.ci/need cc postgres
 	cargo run --release -- demo $(ARGS)
 
-# All tests, on the installed PostgreSQL and on the oldest and newest supported. One of them: make test ARGS=name
+# What must pass before a change lands, on the installed PostgreSQL and on the oldest and newest supported. One of them: make test ARGS=name
 test:
 	.ci/need cc postgres pgbouncer npm
 	.ci/postgres-versions
 	cargo test $(ARGS)
+
+# The same with every long matrix whole, on every version that is supported: about an hour.
+test-all:
+	.ci/need cc postgres pgbouncer npm
+	.ci/postgres-versions all
+	CROSSFADE_TEST_ALL=1 cargo test $(ARGS)
 
 # Those that need no server, in seconds.
 fast:

@@ -510,7 +510,9 @@ async fn in_a_deadlock_the_application_is_never_the_victim() {
     options.settings.push(("deadlock_timeout".to_owned(), "250ms".to_owned()));
     let server = tokio::task::block_in_place(|| crossfade::testkit::server::Server::start(options)).unwrap();
     let database = Database::on_server(&server).await;
-    let more = "backfill: { workers: 2, max_rows_per_second: 2000 }\nthrottle: { lock_wait: off }\n";
+    // Long batches meet a client more often.
+    let more =
+        "backfill: { workers: 2, batch_target: 100ms, max_rows_per_second: 2000 }\nthrottle: { lock_wait: off }\n";
     let stage = Stage::rename_on(database, 30_000, more).await;
     let stop = CancellationToken::new();
     let clients: Vec<_> = (0..CLIENTS)

@@ -4,6 +4,7 @@
 mod cli;
 mod database;
 mod limit;
+mod matrix;
 mod pgbouncer;
 mod postgres;
 mod proxy;
@@ -12,6 +13,7 @@ mod wait;
 
 pub(crate) use cli::{Cli, Output, Running};
 pub(crate) use database::Database;
+pub(crate) use matrix::{long_versions, stride, versions_of, whole};
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use postgres::{Version, missing, own_server, server, versions};
 pub(crate) use proxy::Proxy;

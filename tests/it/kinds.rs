@@ -11,7 +11,7 @@ use crossfade::testkit::fleet;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::crashes;
-use crate::harness::{Cli, Database, Version, plain_alter, tool, versions};
+use crate::harness::{Cli, Database, Version, long_versions, plain_alter, tool, versions};
 use crate::steps::{each_step_failed, each_step_twice};
 
 const FILES: [&str; 4] = ["add-region.yaml", "drop-column.yaml", "add-index.yaml", "add-constraints.yaml"];
@@ -83,7 +83,7 @@ impl Fleet {
 /// of the phase before; then it goes to its end.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_rolls_back_from_the_end_of_every_phase() {
-    for version in versions() {
+    for version in long_versions() {
         for file in FILES {
             let fleet = Fleet::ready(&version, file).await;
             let before = fleet.database.schema().await;
@@ -109,7 +109,7 @@ async fn every_kind_rolls_back_from_the_end_of_every_phase() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_with_every_step_failed_once_ends_like_alter_table() {
-    for version in versions() {
+    for version in long_versions() {
         for file in FILES {
             each_step_failed(&version, file).await;
         }
@@ -118,7 +118,7 @@ async fn every_kind_with_every_step_failed_once_ends_like_alter_table() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_with_every_step_done_twice_ends_like_alter_table() {
-    for version in versions() {
+    for version in long_versions() {
         for file in FILES {
             each_step_twice(&version, file).await;
         }

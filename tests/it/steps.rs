@@ -7,7 +7,7 @@ use crossfade::runner::Tool;
 use crossfade::testkit::fleet;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::harness::{Database, Version, plain_alter, tool, versions};
+use crate::harness::{Database, Version, long_versions, plain_alter, tool, versions};
 
 const ROWS: u32 = 1_000;
 
@@ -150,7 +150,7 @@ pub(crate) async fn each_step_twice(version: &Version, file: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_with_every_step_failed_once_ends_like_alter_table() {
-    for version in versions() {
+    for version in long_versions() {
         each_step_failed(&version, "vehicle-status.yaml").await;
     }
 }
@@ -165,7 +165,7 @@ async fn other_plans_with_every_step_failed_once_end_like_alter_table() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_with_every_step_done_twice_ends_like_alter_table() {
-    for version in versions() {
+    for version in long_versions() {
         each_step_twice(&version, "vehicle-status.yaml").await;
     }
 }

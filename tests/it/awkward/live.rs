@@ -154,7 +154,8 @@ async fn bulk_deletes() {
     wait_for("the end of the file to be cut off", PATIENCE, async || {
         // Pages that the backfill or its dead rows keep are not cut off at once.
         database.execute("DELETE FROM t WHERE id > 25000 OR ctid >= '(300,0)'").await;
-        database.execute("VACUUM t").await;
+        // Without INDEX_CLEANUP, VACUUM leaves the pointers of a few dead rows in place, and with them their pages.
+        database.execute("VACUUM (INDEX_CLEANUP ON) t").await;
         assert!(!running.is_finished(), "too fast to be disturbed");
         database.scalar::<i64>(pages).await < bound
     })
