@@ -50,6 +50,13 @@ pub(super) fn facts(
         "when it is retired, statements that name it fail; until the drop, crossfade rollback brings it back",
     );
     let mentions = |index: &&Index| index.mentions(column.attnum);
+    if let Some(index) = indexes.iter().filter(mentions).find(|index| index.nulls_not_distinct) {
+        found.refuse(
+            "catalog::nulls_not_distinct",
+            format!("in the unique index \"{}\" of {table}, two rows without column \"{}\" are equal", index.name, change.column),
+            "once the column is retired, the second row inserted without it would fail: drop the index (or its constraint) first",
+        );
+    }
     let goes_along = hanging.iter().filter(|h| h.attnum == column.attnum).map(|h| h.what.name.clone()).collect();
     let unique = indexes.iter().filter(mentions).any(|index| index.unique);
     let mut facts = column.facts(default_is_stable);

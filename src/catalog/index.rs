@@ -15,6 +15,7 @@ use crate::run::IndexFacts;
 pub(super) struct Index {
     pub(super) name: String,
     pub(super) unique: bool,
+    pub(super) nulls_not_distinct: bool,
     valid: bool,
     replica_identity: bool,
     clustered: bool,

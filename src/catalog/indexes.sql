@@ -2,6 +2,8 @@
 SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.name), '[]')::text FROM (
   SELECT x.relname::text AS name,
     i.indisunique AS unique,
+    -- Since PostgreSQL 15.
+    coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) AS nulls_not_distinct,
     i.indisvalid AND i.indisready AND i.indislive AS valid,
     i.indisreplident AS replica_identity,
     i.indisclustered AS clustered,

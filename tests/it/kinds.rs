@@ -194,6 +194,32 @@ async fn a_run_has_only_the_phases_that_it_needs() {
     }
 }
 
+/// Constraints that wait for the end of the transaction, and NULLs that count as equal.
+#[tokio::test(flavor = "multi_thread")]
+async fn deferrable_constraints_end_like_alter_table_and_roll_back() {
+    for version in versions() {
+        let nulls = if version.major < 15 { "" } else { ", nulls_not_distinct: true" };
+        let unique =
+            format!("add_constraint: {{ name: vin_key, unique: [vin, id]{nulls}, deferrable: initially_deferred }}");
+        let key = "add_constraint: { name: depot_fk, foreign_key: { columns: [depot_id], references: depots, deferrable: deferrable } }";
+        let fleet = Fleet::of(&version, &[unique.as_str(), key]).await;
+        let before = fleet.database.schema().await;
+        for phase in fleet.phases().await {
+            fleet.run(Some(phase)).await;
+            if fleet.tool.status("kinds").await.unwrap().state == Standing::Done {
+                break;
+            }
+            fleet.rollback(None).await.unwrap();
+            assert_eq!(fleet.database.schema().await, before, "{phase} on {}", version.major);
+        }
+        assert_eq!(fleet.database.schema().await, fleet.schema_of_plain_alter(&version).await, "on {}", version.major);
+        let deferred =
+            "SELECT string_agg(conname || condeferrable || condeferred, ' ' ORDER BY conname) FROM pg_constraint
+             WHERE conname IN ('vin_key', 'depot_fk')";
+        assert_eq!(fleet.database.scalar::<String>(deferred).await, "depot_fktruefalse vin_keytruetrue");
+    }
+}
+
 /// What is not there cannot be gone back to, and is not taken for the end of the run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_to_a_phase_that_a_run_does_not_have_is_refused() {

@@ -190,6 +190,20 @@ async fn everything_that_cannot_be_done_is_refused_by_name() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Two rows that do not name the retired column would be equal, and the second one refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_whose_nulls_are_not_distinct_is_not_retired() {
+    for version in versions().into_iter().filter(|version| version.major >= 15) {
+        let fleet = Fleet::of(&version, &["drop_column: { column: fuel }"]).await;
+        let index =
+            "UPDATE vehicles SET fuel = id::text; CREATE UNIQUE INDEX one ON vehicles (fuel) NULLS NOT DISTINCT";
+        fleet.database.execute(index).await;
+        let preview = fleet.tool.preview(&fleet.plan).await.unwrap();
+        let said: Vec<_> = preview.refusals.iter().map(|f| f.code).collect();
+        assert_eq!(said, ["catalog::nulls_not_distinct"], "{:?}", preview.refusals);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_key_needs_rights_on_the_other_table() {
     let version = versions().remove(0);
