@@ -11,7 +11,7 @@ use crossfade::testkit::fleet;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::crashes;
-use crate::harness::{Cli, Database, Version, long_versions, plain_alter, tool, versions};
+use crate::harness::{Cli, Database, Version, long_versions, plain_alter, tool, versions, wait_for};
 use crate::steps::{each_step_failed, each_step_twice};
 
 const FILES: [&str; 4] = ["add-region.yaml", "drop-column.yaml", "add-index.yaml", "add-constraints.yaml"];
@@ -370,14 +370,20 @@ async fn the_undo_of_a_foreign_key_deadlocks_with_nobody() {
     fleet.run(Some(Phase::Verify)).await;
     // An application that has read both tables, and then writes: it would wait for a weak lock, and block the strong one.
     let mut application = PgConnection::connect(&fleet.database.url).await.unwrap();
-    for sql in ["BEGIN", "SELECT FROM vehicles LIMIT 1", "SELECT FROM depots LIMIT 1"] {
+    // It looks for deadlocks long before the tool gives up.
+    let first =
+        ["SET deadlock_timeout = '10ms'", "BEGIN", "SELECT FROM vehicles LIMIT 1", "SELECT FROM depots LIMIT 1"];
+    for sql in first {
         sqlx::raw_sql(sql).execute(&mut application).await.unwrap();
     }
     let back = tokio::spawn({
         let tool = tool(&fleet.database.url);
         async move { tool.rollback("kinds", None).await }
     });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'crossfade %' AND wait_event_type = 'Lock'
+         AND datname = current_database())";
+    wait_for("the tool to wait for its lock", Duration::from_mins(1), async || fleet.database.scalar(waits).await)
+        .await;
     for sql in
         ["INSERT INTO vehicles (vin, depot_id) VALUES ('x', 1)", "UPDATE depots SET name = 'x' WHERE id = 1", "COMMIT"]
     {
