@@ -23,6 +23,7 @@ mod query;
 mod rehearsal;
 mod server;
 mod statements;
+mod surround;
 mod table;
 mod trial;
 
@@ -32,6 +33,7 @@ pub use dependants::dependants;
 pub use finding::{Finding, Inspection};
 pub use holds::holds;
 pub use inspect::inspect;
+pub use surround::{Others, others};
 #[cfg(feature = "internals")]
 pub use trial::ConversionCheck;
 pub use trial::{ConversionCount, try_conversions};

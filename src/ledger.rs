@@ -25,7 +25,7 @@ pub use leases::{Lease, Leases, Peer};
 pub use log::{Log, LoggedEntry, NewRun, Run};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
-pub use progress::{FillProgress, FillReport, Progress};
+pub use progress::{FillProgress, FillReport, NewWrites, Progress};
 pub(crate) use progress::{Position, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.

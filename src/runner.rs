@@ -8,6 +8,7 @@ mod heartbeat;
 mod join;
 mod preview;
 mod session;
+mod surround;
 mod tool;
 mod undo;
 

@@ -44,18 +44,26 @@ pub(super) async fn retype(
     conn: &mut PgConnection,
     change: &Pair<'_>,
     old: &Column,
-    user_path: &str,
+    (user_path, owner): (&str, &str),
     found: &mut Inspection,
 ) -> Result<Option<Retyped>, CatalogError> {
     let Some(ChangeType { to, using, reverse, .. }) = change.retype else { return Ok(None) };
     let Some(column) = new_type(conn, change, to, user_path, found).await? else { return Ok(None) };
-    let forward = Way { change, word: "using", name: change.old.as_str(), source: old, target: &column, user_path };
+    let forward =
+        Way { change, word: "using", name: change.old.as_str(), source: old, target: &column, user_path, owner };
     let forward = forward.resolve(conn, using.as_deref(), found).await?;
     let reverse = match reverse {
         None => Some(Conversion::None),
         Some(sql) => {
-            let way =
-                Way { change, word: "reverse", name: change.new.as_str(), source: &column, target: old, user_path };
+            let way = Way {
+                change,
+                word: "reverse",
+                name: change.new.as_str(),
+                source: &column,
+                target: old,
+                user_path,
+                owner,
+            };
             way.resolve(conn, Some(sql), found).await?
         }
     };
@@ -147,6 +155,17 @@ struct Way<'a> {
     source: &'a Column,
     target: &'a Column,
     user_path: &'a str,
+    /// The table's owner, with whose rights the sync trigger converts.
+    owner: &'a str,
+}
+
+/// What is asked of an expression that will be a function.
+#[derive(serde::Deserialize)]
+struct Asked {
+    /// It calls functions or operators that are not PostgreSQL's own.
+    foreign: bool,
+    /// What the table's owner may not use of it.
+    refused: Vec<String>,
 }
 
 impl Way<'_> {
@@ -181,12 +200,38 @@ impl Way<'_> {
             }
         }
         match self.null_to_null(conn, &sql).await? {
-            Ok(null_to_null) => Ok(Some(Conversion::Expression { sql, null_to_null })),
+            Ok((null_to_null, asked)) => {
+                for refused in &asked.refused {
+                    found.refuse(
+                        "catalog::no_privilege",
+                        format!(
+                            "`{}` of column \"{}\" uses {refused}, which \"{}\" may not",
+                            self.word, self.change.old, self.owner
+                        ),
+                        format!(
+                            "the sync trigger converts with the rights of the table's owner: GRANT them to \"{}\"",
+                            self.owner
+                        ),
+                    );
+                }
+                let search_path = if asked.foreign { Some(self.schemas(conn).await?) } else { None };
+                Ok(Some(Conversion::Expression { sql, null_to_null, search_path }))
+            }
             Err(objection) => {
                 self.refuse(written.unwrap_or(&plain), &objection, found);
                 Ok(None)
             }
         }
+    }
+
+    /// Returns the schemas of the path under which the plan's expressions are read, for `SET search_path`.
+    async fn schemas(&self, conn: &mut PgConnection) -> Result<String, CatalogError> {
+        const WHAT: &str = "read the search_path";
+        super::query::run(conn, WHAT, search_path(self.user_path)).await?;
+        let select = "SELECT coalesce(pg_catalog.string_agg(pg_catalog.quote_ident(s), ', '), '') FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s";
+        let schemas = text(conn, WHAT, select.to_owned()).await?.unwrap_or_default();
+        super::query::run(conn, WHAT, search_path("")).await?;
+        Ok(schemas)
     }
 
     fn cast_never_raises(&self) -> bool {
@@ -299,8 +344,12 @@ impl Way<'_> {
         Ok(Err(Objection { code: "42601".to_owned(), message, position: None }))
     }
 
-    /// Creates the function that the run will use, and returns whether it returns NULL for NULL.
-    async fn null_to_null(&self, conn: &mut PgConnection, sql: &str) -> Result<Result<bool, Objection>, CatalogError> {
+    /// Creates the function that the run will use, and returns whether it returns NULL for NULL, and what it uses.
+    async fn null_to_null(
+        &self,
+        conn: &mut PgConnection,
+        sql: &str,
+    ) -> Result<Result<(bool, Asked), Objection>, CatalogError> {
         let (name, from, to) = (quote_ident(self.name), &self.source.base_type, &self.target.base_type);
         let create = format!(
             "CREATE FUNCTION pg_temp.crossfade_raw({name} {from}) RETURNS {to} IMMUTABLE LANGUAGE sql RETURN ({sql})"
@@ -310,9 +359,24 @@ impl Way<'_> {
         }
         let ask = format!("SELECT (pg_temp.crossfade_raw(CAST(NULL AS {from})) IS NULL)::text");
         let answer = attempt(conn, "convert NULL", [ask]).await?;
+        let owner = quote_literal(self.owner);
+        let uses = format!(
+            "SELECT json_build_object('foreign', (SELECT count(*) > 0 FROM d), 'refused', coalesce(json_agg(o.used ORDER BY 1), '[]'))::text FROM ( \
+               SELECT pg_describe_object(refclassid, refobjid, 0) AS used FROM d \
+                 WHERE refclassid = 'pg_proc'::regclass AND NOT has_function_privilege({owner}, refobjid, 'EXECUTE') \
+               UNION ALL SELECT 'schema ' || n.nspname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+                 WHERE t.oid = {}::regtype AND NOT has_schema_privilege({owner}, n.oid, 'USAGE')) o",
+            quote_literal(to)
+        );
+        let uses = format!(
+            "WITH d AS (SELECT refclassid, refobjid FROM pg_depend WHERE classid = 'pg_proc'::regclass \
+               AND objid = (SELECT oid FROM pg_proc WHERE proname = 'crossfade_raw' AND pronamespace = pg_my_temp_schema()) \
+               AND refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)) {uses}"
+        );
+        let asked = super::query::json(conn, "look what a conversion uses", uses).await?;
         super::query::run(conn, "end a trial", format!("DROP FUNCTION pg_temp.crossfade_raw({from})")).await?;
         // A function that raises for NULL does not return NULL.
-        Ok(Ok(matches!(answer, Ok(Some(text)) if text == "true")))
+        Ok(Ok((matches!(answer, Ok(Some(text)) if text == "true"), asked)))
     }
 
     fn refuse_cast(&self, objection: &Objection, found: &mut Inspection) {

@@ -31,7 +31,8 @@ pub(super) struct Part<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) new_default: Option<String>,
-    pub(super) default_is_stable: bool,
+    pub(super) new_default_is_repeatable: bool,
+    pub(super) default_is_repeatable: bool,
     pub(super) metadata_only: bool,
 }
 
@@ -66,9 +67,10 @@ pub(super) async fn rehearse(
     let mut outcomes = Vec::new();
     for part in parts {
         outcomes.push(Outcome {
-            default_is_stable: default_is_stable(conn, part.old).await?,
+            default_is_repeatable: is_repeatable(conn, part.old, part.old.default.as_deref()).await?,
             metadata_only: metadata_only(conn, part, indexes).await?,
             new_default: None,
+            new_default_is_repeatable: true,
         });
     }
     let mut twins = Vec::new();
@@ -83,7 +85,9 @@ pub(super) async fn rehearse(
     for (part, outcome) in parts.iter().zip(&mut outcomes) {
         let name = if outcome.metadata_only { part.change.old } else { part.change.new };
         let column = columns.iter().find(|column| column.name == name.as_str());
-        outcome.new_default = column.and_then(|column| column.default.clone());
+        let Some(column) = column else { continue };
+        outcome.new_default.clone_from(&column.default);
+        outcome.new_default_is_repeatable = is_repeatable(conn, column, column.default.as_deref()).await?;
     }
     for add in &plan.indexes.add {
         judge_added(add, parts, &outcomes, found);
@@ -161,15 +165,39 @@ async fn change_all(
     Ok(accepted)
 }
 
-/// Returns whether the default has the same value however often a statement evaluates it: PostgreSQL then stores that value
-/// once for all existing rows.
-pub(super) async fn default_is_stable(conn: &mut PgConnection, old: &Column) -> Result<bool, CatalogError> {
-    let Some(default) = &old.default else { return Ok(true) };
+/// Defaults that are not constants, and yet can be evaluated again: the time at which the transaction began.
+const OF_THE_TRANSACTION: [&str; 9] = [
+    "now()",
+    "transaction_timestamp()",
+    "CURRENT_TIMESTAMP",
+    "LOCALTIMESTAMP",
+    "CURRENT_DATE",
+    "(now())::date",
+    "(now())::text",
+    "(now())::timestamp without time zone",
+    "(now() AT TIME ZONE 'utc'::text)",
+];
+
+/// Returns whether the default of a column (its own, or its type's) is a constant or the time of the transaction: then it
+/// can be evaluated again, by whoever writes, and gives the same value. A column without one has NULL.
+pub(super) async fn is_repeatable(
+    conn: &mut PgConnection,
+    column: &Column,
+    own: Option<&str>,
+) -> Result<bool, CatalogError> {
+    let Some(default) = own.or(column.type_default.as_deref()) else { return Ok(true) };
+    if OF_THE_TRANSACTION.contains(&default) {
+        return Ok(true);
+    }
+    // PostgreSQL takes an immutable expression here and no other. Functions of others may be no more than said to be so.
     let statements = [
-        format!("ALTER TABLE {COPY} ADD COLUMN crossfade_default {} DEFAULT {default}", old.base_type),
         format!(
-            "SELECT atthasmissing::text FROM pg_attribute WHERE attrelid = '{COPY}'::regclass AND attname = 'crossfade_default'"
+            "CREATE TEMPORARY TABLE crossfade_default (a integer, b {} GENERATED ALWAYS AS (CAST(({default}) AS {})) STORED)",
+            column.type_name, column.type_name
         ),
+        "SELECT (count(*) = 0)::text FROM pg_attrdef d JOIN pg_depend o ON o.classid = 'pg_attrdef'::regclass AND o.objid = d.oid \
+         WHERE d.adrelid = 'pg_temp.crossfade_default'::regclass AND o.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)"
+            .to_owned(),
     ];
     let answer = in_savepoint(conn, statements).await?;
     Ok(matches!(answer, Ok(Some(text)) if text == "true"))

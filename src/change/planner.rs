@@ -35,7 +35,8 @@ pub(super) fn program(context: &Context<'_>, mut fragments: Vec<Fragment>) -> Pr
     steps.sort_by_key(|step| phases.iter().position(|phase| *phase == step.key.phase));
     let relations = context.facts.tables.iter();
     let relations = relations.map(|table| Relation { table: table.name.clone(), oid: table.oid }).collect();
-    Program { tag: context.tag.clone(), relations, phases, steps }
+    let surround = if context.active.is_empty() { vec![] } else { sync_trigger::surround(context) };
+    Program { tag: context.tag.clone(), relations, phases, steps, surround }
 }
 
 struct Planner<'a> {
@@ -63,7 +64,7 @@ impl Planner<'_> {
         let own = self.fragments.iter().flat_map(|fragment| fragment.layout.at(stage)).cloned();
         let sync = self.has_pairs().then(|| {
             let triggers = sync_trigger::trigger_names(self.context).into_iter().map(|name| Is::Trigger { name });
-            std::iter::once(sync_trigger::function_is(self.context, stage)).chain(triggers)
+            sync_trigger::functions_are(self.context, stage).chain(triggers)
         });
         own.chain(sync.into_iter().flatten()).map(|is| is.on(ON)).collect()
     }
@@ -166,8 +167,8 @@ impl Planner<'_> {
             return None;
         }
         let Moves { mut forth, mut back } = self.moves(|fragment| &fragment.swap);
-        forth.push(sync_trigger::function(self.context, Stage::Swapped));
-        back.push(sync_trigger::function(self.context, Stage::Soak));
+        forth.extend(sync_trigger::functions(self.context, Stage::Swapped));
+        back.extend(sync_trigger::functions(self.context, Stage::Soak));
         let functions = &self.context.facts.main().functions_to_touch;
         let touch = functions.iter().map(|f| format!("ALTER FUNCTION {} COST {}", f.signature, f.cost));
         forth.extend(touch.clone());
@@ -219,8 +220,8 @@ impl Planner<'_> {
             return None;
         }
         if self.has_pairs() {
-            forth.push(sync_trigger::function(self.context, Stage::Retired));
-            back.push(sync_trigger::function(self.context, Stage::Swapped));
+            forth.extend(sync_trigger::functions(self.context, Stage::Retired));
+            back.extend(sync_trigger::functions(self.context, Stage::Swapped));
         }
         let quiet = self.has_pairs().then_some(Gate::Quiet { quiet: self.context.plan.contract.quiet });
         let title = if self.has_pairs() {
@@ -257,7 +258,8 @@ impl Planner<'_> {
             gone.extend(fragment.drop.gone.clone());
         }
         if self.has_pairs() {
-            gone.push(Is::NoFunction { name: self.context.tag.sync_function() });
+            let tag = &self.context.tag;
+            gone.extend([tag.sync_function(), tag.around_function()].map(|name| Is::NoFunction { name }));
         }
         let (title, gone_for_good) = if self.has_pairs() {
             ("drop the old column, the triggers and the helpers", "the old column is gone")

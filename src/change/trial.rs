@@ -45,13 +45,16 @@ impl Trial {
             create.extend(forward.create());
             create.extend(reverse.create());
             let value = forward.value(&old);
-            let empty =
-                if a.facts.old.not_null { format!("{value} IS NULL AND NOT {fails}") } else { "false".to_owned() };
+            let empty = if a.facts.old.not_null {
+                format!("{value} IS NOT DISTINCT FROM NULL AND NOT {fails}")
+            } else {
+                "false".to_owned()
+            };
             let lossy = a
                 .facts
                 .reverse
                 .exists()
-                .then(|| format!("{value} IS NOT NULL AND NOT {}", reverse.same_image(&old, &value)));
+                .then(|| format!("{value} IS DISTINCT FROM NULL AND NOT {}", reverse.same_image(&old, &value)));
             columns.push(TrialColumn { change: a.position, fails, empty, lossy });
         }
         let spec = context.compare_spec(vec![]);

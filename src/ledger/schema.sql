@@ -1,8 +1,6 @@
 -- The ledger, version 1. "crossfade" stands for the configured schema.
 CREATE SCHEMA IF NOT EXISTS crossfade;
 COMMENT ON SCHEMA crossfade IS 'Ledger of crossfade: what it has done to columns of this database, and the functions of its sync triggers';
--- Sync triggers run as the application's role and call functions that live here.
-GRANT USAGE ON SCHEMA crossfade TO PUBLIC;
 
 CREATE TABLE crossfade.ledger (
     version     integer     NOT NULL PRIMARY KEY,

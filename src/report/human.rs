@@ -331,6 +331,9 @@ fn entry(entry: &Entry, look: Look) -> String {
             };
             format!("{} repaired from the {side} column", plural(*rows, "row"))
         }
+        Entry::Surrounded { triggers } => {
+            format!("put the sync trigger around new triggers of the table: {}", printable(&triggers.join(", ")))
+        }
         Entry::Drifted { facts } => format!("{}: {}", look.red("drifted"), printable(&facts.join("; "))),
     }
 }

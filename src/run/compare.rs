@@ -44,11 +44,11 @@ impl Pair {
     /// Returns an expression that classes a row: 0 equal, 1 empty, 2 different, 3 unconverted.
     fn class(&self) -> String {
         let Self { old, new, same_forward, same_reverse, fails, .. } = self;
-        let unconverted = fails
-            .as_ref()
-            .map_or(String::new(), |fails| format!("WHEN t.{new} IS NULL AND t.{old} IS NOT NULL AND {fails} THEN 3 "));
+        let unconverted = fails.as_ref().map_or(String::new(), |fails| {
+            format!("WHEN t.{new} IS NOT DISTINCT FROM NULL AND t.{old} IS DISTINCT FROM NULL AND {fails} THEN 3 ")
+        });
         format!(
-            "CASE {unconverted}WHEN {same_forward} THEN 0 WHEN {same_reverse} THEN 0 WHEN t.{new} IS NULL THEN 1 ELSE 2 END"
+            "CASE {unconverted}WHEN {same_forward} THEN 0 WHEN {same_reverse} THEN 0 WHEN t.{new} IS NOT DISTINCT FROM NULL THEN 1 ELSE 2 END"
         )
     }
 }
@@ -60,7 +60,9 @@ impl Pair {
         let class = self.class();
         match winner {
             Side::Old => (format!("(({class}) IN (1, 2))"), &self.new, &self.forward),
-            Side::New => (format!("(({class}) = 2 AND {} IS NOT NULL)", self.reverse), &self.old, &self.reverse),
+            Side::New => {
+                (format!("(({class}) = 2 AND {} IS DISTINCT FROM NULL)", self.reverse), &self.old, &self.reverse)
+            }
         }
     }
 }
@@ -103,7 +105,12 @@ impl CompareSpec {
         let only_new: Vec<_> = self
             .pairs
             .iter()
-            .map(|p| format!("(t.{} IS NULL AND t.{} IS NOT NULL AND NOT ({}))", p.old, p.new, p.same_forward))
+            .map(|p| {
+                let Pair { old, new, same_forward, .. } = p;
+                format!(
+                    "(t.{old} IS NOT DISTINCT FROM NULL AND t.{new} IS DISTINCT FROM NULL AND NOT ({same_forward}))"
+                )
+            })
             .collect();
         format!(
             "SELECT pg_catalog.count(*) AS rows, pg_catalog.count(*) FILTER (WHERE c = 0) AS equal, \
@@ -141,7 +148,7 @@ impl CompareSpec {
     }
 
     /// Returns the UPDATE that repairs rows on pages `from..to` so that the named side wins; equal rows are left alone.
-    /// It sets the losing side only, so the sync trigger sees a consistent pair and changes nothing else.
+    /// It sets the losing side only, so that the sync trigger sees a consistent pair, and changes nothing else.
     pub fn repair(&self, from: u32, to: Option<u32>, winner: Side) -> String {
         let pairs = || self.pairs.iter().map(|p| p.repair(winner));
         let set: Vec<_> = pairs()

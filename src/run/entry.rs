@@ -91,6 +91,11 @@ pub enum Entry {
         /// In what.
         facts: Vec<String>,
     },
+    /// Others have created BEFORE triggers on the table since the sync trigger; it was put around them.
+    Surrounded {
+        /// Their names.
+        triggers: Vec<String>,
+    },
 }
 
 impl Entry {

@@ -21,6 +21,9 @@ pub struct Program {
     pub phases: Vec<Phase>,
     /// The steps in order; steps of one phase are adjacent.
     pub steps: Vec<Step>,
+    /// What puts the sync trigger around other BEFORE triggers of the plan's own table, which may be created in the middle of
+    /// the run; each statement may be repeated.
+    pub surround: Vec<String>,
 }
 
 impl Program {

@@ -13,6 +13,7 @@ use super::gate::GuardFailed;
 use super::session::Session;
 use crate::engine::Work;
 use crate::event::{Blocker, Event};
+use crate::ledger::NewWrites;
 use crate::pg::{self, ErrorClass, Limits};
 use crate::run::{Entry, Gate, StepKey, Target};
 
@@ -38,8 +39,8 @@ pub(super) struct Job<'a> {
     pub(super) statements: &'a [String],
     /// The ledger's entries once it is done.
     pub(super) entries: &'a [Entry],
-    /// The count of writes to the new columns when the guards were prepared.
-    pub(super) new_writes: Option<i64>,
+    /// What was known of writes to the new columns when the guards were prepared.
+    pub(super) new_writes: Option<NewWrites>,
 }
 
 /// How a job ended.

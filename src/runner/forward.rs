@@ -89,6 +89,7 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
             announced = Some(state.phase);
             work.emit(Event::PhaseStarted { phase: state.phase });
             refuse_drift(work, session, &state).await?;
+            super::surround::surround(work, session, &state).await?;
         }
         let Some(step) = state.next_step(program) else {
             note(work, session, Entry::PhaseDone { phase: state.phase }).await?;

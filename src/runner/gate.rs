@@ -9,7 +9,7 @@ use super::{Error, NotYet};
 use crate::engine::Work;
 use crate::engine::compare::identify;
 use crate::event::{Event, Wait};
-use crate::ledger::Run;
+use crate::ledger::{NewWrites, Run};
 use crate::pg;
 use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step, StepKey, What};
 
@@ -45,7 +45,7 @@ pub(super) async fn failed(
     work: &Work,
     tx: &mut PgConnection,
     guards: &[Gate],
-    new_writes: Option<i64>,
+    new_writes: Option<NewWrites>,
 ) -> Result<Option<GuardFailed>, Error> {
     let program = &work.run.program;
     for guard in guards {
@@ -79,8 +79,9 @@ pub(super) async fn failed(
             // Only ever waited for, by a step of its own; one that is asked for here is not passed over.
             Gate::Grace { .. } => return Ok(Some(GuardFailed::NotWaitedFor(guard.to_string()))),
             Gate::NothingOnlyNew { one_way, .. } => {
-                let now = work.ledger.progress().write_counts(tx, &work.run).await?.new;
-                if *one_way && new_writes.is_some_and(|before| before != now) {
+                let now = work.ledger.progress().new_writes(tx, &work.run).await?;
+                let written = now.zip(new_writes).is_some_and(|(now, before)| !now.none_since(before));
+                if *one_way && written {
                     return Ok(Some(GuardFailed::WrittenThroughNew));
                 }
             }

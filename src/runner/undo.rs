@@ -8,6 +8,7 @@ use super::session::Session;
 use super::{Error, ddl, gate};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
+use crate::ledger::NewWrites;
 use crate::pg::{self, ErrorClass};
 use crate::run::{Action, Entry, Gate, Mode, Phase, Program, State, Step, Target, Undo};
 use crate::sql::{LockMode, quote_ident};
@@ -96,7 +97,7 @@ async fn prove_no_nulls(work: &Work, session: &mut Session, needs: &[Gate]) -> R
         let (table, quoted) = (relation.table.sql(), quote_ident(column));
         // One more than are told of.
         let count = format!(
-            "SELECT pg_catalog.count(*) FROM (SELECT FROM {table} WHERE {quoted} IS NULL LIMIT {}) AS empty",
+            "SELECT pg_catalog.count(*) FROM (SELECT FROM {table} WHERE {quoted} IS NOT DISTINCT FROM NULL LIMIT {}) AS empty",
             TOLD + 1
         );
         let rows: i64 = pg::query_scalar(&count).fetch_one(&mut session.main).await?;
@@ -193,14 +194,14 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
     note(work, session, entry).await
 }
 
-/// Proves that no value exists in the new column only, which a rollback would lose. Returns the count of writes through the
-/// new column from before the proof.
+/// Proves that no value exists in the new column only, which a rollback would lose. Returns what was known of writes through
+/// the new column before the proof.
 async fn nothing_only_new(
     work: &Work,
     session: &mut Session,
     step: &Step,
     needs: &[Gate],
-) -> Result<Option<i64>, Error> {
+) -> Result<Option<NewWrites>, Error> {
     let spec = needs.iter().find_map(|g| if let Gate::NothingOnlyNew { spec, .. } = g { Some(spec) } else { None });
     let Some(spec) = spec else { return Ok(None) };
     let state = work.ledger.log().state(&mut session.main, &work.run).await?;
@@ -208,7 +209,7 @@ async fn nothing_only_new(
         // Killed before the column was there.
         return Ok(None);
     }
-    let before = work.ledger.progress().write_counts(&mut session.main, &work.run).await?.new;
+    let before = work.ledger.progress().new_writes(&mut session.main, &work.run).await?;
     prove_nothing_only_new(work, spec, step.key.phase).await?;
-    Ok(Some(before))
+    Ok(before)
 }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 
 use super::check::table_pages;
-use crate::change::REPAIR_SETTING;
 use crate::engine::fill::BatchSize;
 use crate::engine::{Error, Work};
 use crate::pg::{self, ErrorClass};
@@ -20,7 +19,7 @@ const LIMITS: pg::Limits =
 const TRIES: u32 = 100;
 
 /// Sets the losing side of every row that is empty or different; the value of the other side decides. Rows that do not
-/// convert stay as they are. Only in these transactions does the sync trigger do nothing.
+/// convert stay as they are. The sync trigger leaves a pair alone that agrees, and so does nothing.
 ///
 /// Returns the number of rows that were changed. Every transaction proves the lease. Takes row locks for the time
 /// of a small transaction each; may be repeated, and dropped at any point.
@@ -85,7 +84,7 @@ async fn batch(
     sql: &str,
 ) -> Result<(u64, Duration), Error> {
     pg::transaction(connection, LIMITS, async |tx| {
-        pg::batch(tx, &format!("SET LOCAL enable_seqscan = off; SET LOCAL {REPAIR_SETTING} = 'on'")).await?;
+        pg::batch(tx, "SET LOCAL enable_seqscan = off").await?;
         work.ledger.leases().fence(tx, work.lease).await?;
         pg::batch(tx, &format!("SET LOCAL statement_timeout = {}", waits_end.as_millis().max(1))).await?;
         if let Some(lock) = lock {

@@ -301,6 +301,7 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
         tag: plan.tag(),
         relations: vec![],
         phases: vec![Phase::Expand, Phase::Contract],
+        surround: vec![],
         steps: vec![
             step(Phase::Expand, What::Columns, "Add column b", "ALTER TABLE t\n  ADD COLUMN b text", Undo::by(vec![])),
             step(

@@ -29,6 +29,7 @@ enum Entry of run::Entry {
     Verified { counts: Counts, },
     Repaired { winner: Side, rows: i64, },
     Drifted { facts: Vec<String>, },
+    Surrounded { triggers: Vec<String>, },
 });
 
 form!(struct Filled of run::Filled {

@@ -86,7 +86,8 @@ fn column() -> ColumnFacts {
         not_null: true,
         not_null_constraint: some("vehicles_status_not_null"),
         default: some("'new'::character varying"),
-        default_is_stable: true,
+        type_default: some("'none'::text"),
+        default_is_repeatable: true,
         plain_compare: true,
         storage: some("EXTERNAL"),
         compression: some("lz4"),
@@ -105,6 +106,8 @@ fn facts() -> Facts {
             new_base_type: text("character varying"),
             new_collate: String::new(),
             new_default: some("'new'::character varying"),
+            new_type_default: some("'nothing'::character varying"),
+            new_default_is_repeatable: true,
             new_plain_compare: false,
             forward,
             reverse,
@@ -139,7 +142,14 @@ fn facts() -> Facts {
         changes: vec![
             pair(Conversion::Identity, Conversion::Identity),
             pair(Conversion::InfallibleCast, Conversion::None),
-            pair(Conversion::Expression { sql: text("left(status, 10)"), null_to_null: true }, Conversion::None),
+            pair(
+                Conversion::Expression {
+                    sql: text("left(status, 10)"),
+                    null_to_null: true,
+                    search_path: some("\"$user\", public"),
+                },
+                Conversion::None,
+            ),
             ChangeFacts::AddColumn(AddedColumn {
                 type_name: text("smallint"),
                 collate: String::new(),
@@ -251,6 +261,7 @@ fn program() -> Program {
         ],
         phases: Phase::ALL.to_vec(),
         steps: [expand].into_iter().chain(rest).collect(),
+        surround: vec![text("CREATE OR REPLACE TRIGGER")],
     }
 }
 
@@ -296,6 +307,7 @@ fn entries() -> Vec<Entry> {
         Entry::Repaired { winner: Side::Old, rows: 1 },
         Entry::Repaired { winner: Side::New, rows: 2 },
         Entry::Drifted { facts: vec![text("there is no column \"a\"")] },
+        Entry::Surrounded { triggers: vec![text("stamp")] },
     ]
 }
 
@@ -432,7 +444,7 @@ fn what_is_damaged_is_refused() {
     assert_eq!(error(&program.replace("verify.compare:1", "verify.kompare:1")), "`kompare:1` is not the key of a step");
     let tag = format!("\"tag\":\"{}\"", RunTag::new(&PlanName::new("everything").unwrap()));
     assert_eq!(error(&program.replace(&tag, "\"tag\":\"x; DROP T\"")), "`x; DROP T` is not a tag");
-    let none = r#"{"tag":"00000000","relations":[],"phases":[],"steps":[]}"#;
+    let none = r#"{"tag":"00000000","relations":[],"phases":[],"steps":[],"surround":[]}"#;
     assert_eq!(error(none), "the program has no table");
     let nothing = read::<Entry>(r#"{"kind":"paused","by":"me"}"#);
     assert!(nothing.is_err() || nothing.is_ok_and(|entry| entry == Entry::Paused));
