@@ -15,10 +15,12 @@ mod not_null;
 mod pair;
 mod planner;
 mod rename_column;
+mod script;
 mod sync_trigger;
 mod trial;
 
 pub(crate) use indexes::column_of_index;
+pub(crate) use script::{refused, script};
 pub(crate) use sync_trigger::REPAIR_SETTING;
 pub(crate) use trial::{Trial, TrialColumn};
 

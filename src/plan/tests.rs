@@ -60,7 +60,7 @@ requires: { postgres: ">=14", extensions: [postgis], plans: [earlier-plan] }
 "#;
 
 fn good(text: &str) -> Plan {
-    parse("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
+    parse_all("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
 }
 
 fn bad(text: &str) -> PlanErrors {

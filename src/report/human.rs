@@ -8,7 +8,7 @@ mod preview;
 pub(crate) use amounts::{bytes, duration, number, plural, rate};
 pub(crate) use demo::{Demo, demo};
 pub(crate) use estimates::{compared, range};
-pub(crate) use preview::{changes, one_finding, preview, script, stored};
+pub(crate) use preview::{changes, one_finding, preview, stored};
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,7 @@
 //! How text is decorated: colour, symbols, and nothing that could harm the terminal.
 
+use crate::sql::one_line;
+
 /// What the terminal can show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Look {
@@ -50,10 +52,16 @@ impl Look {
     }
 }
 
-/// Returns `text` without control characters: names, queries and messages from the database may hold them, and a
-/// terminal would obey them. Line breaks and tabs stay.
+/// Returns `text` as one line: names, queries and messages from the database may hold characters that a terminal would obey,
+/// or line breaks that would make one line look like two.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    one_line(text)
+}
+
+/// Returns `text` with its line breaks; what comes after one is indented by `indent`, and so seen to belong to it.
+pub(crate) fn printable_lines(text: &str, indent: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(|line| one_line(line.trim_end_matches('\r'))).collect();
+    lines.join(&format!("\n{indent}"))
 }
 
 /// Returns `text` with the password and the parameters of every URL in it replaced: whatever was typed in the wrong place must not end up
@@ -98,7 +106,8 @@ mod tests {
 
     #[test]
     fn the_terminal_is_not_spoken_to() {
-        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\nc");
+        assert_eq!(printable("a\u{1b}[2Jb\nc"), r"a\u{1b}[2Jb\nc");
+        assert_eq!(printable_lines("a\u{1b}\nok b\r\nc", "  "), "a\\u{1b}\n  ok b\n  c");
     }
 
     #[test]

@@ -349,9 +349,9 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @"
         vehicle-status: new run
             ... expand.columns waits for a lock: attempt 1, next one in 0.4 s
-              blocked by pid 7 of anna (report�[2J), idle in transaction, in a transaction for 90 s: SELECT ?
+              blocked by pid 7 of anna (report\\u{1b}[2J), idle in transaction, in a transaction for 90 s: SELECT ?
             ... expand.columns waits for a lock: attempt 3, next one in 0.4 s
-              blocked by pid 7 of anna (report�[2J), idle in transaction, in a transaction for 90 s: SELECT ?
+              blocked by pid 7 of anna (report\\u{1b}[2J), idle in transaction, in a transaction for 90 s: SELECT ?
           expand    ok 6.2 s
             ... holding: replica lag is 12.0 s, the limit is 5.0 s
             continuing; replica lag held it for 1.0 s

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::Error;
 use crate::catalog::{self, ConversionCount, Finding};
-use crate::change::compile;
+use crate::change::{self, compile};
 use crate::engine::fill::privileged::{self, Refused};
 use crate::estimate;
 use crate::ledger::Ledger;
@@ -29,6 +29,20 @@ pub struct Preview {
     pub in_place: bool,
     /// What the catalog says of the table.
     pub(crate) facts: Option<Facts>,
+}
+
+impl Preview {
+    /// Returns the run of `plan`, which this is the preview of, as a script for psql. Where something rules the plan out the
+    /// script says so, and fails.
+    pub fn script(&self, plan: &Plan) -> String {
+        match &self.facts {
+            Some(facts) if self.refusals.is_empty() => change::script(plan, facts),
+            _ => {
+                let reason = |finding: &Finding| format!("[{}] {}", finding.code, finding.message);
+                change::refused(plan, &self.refusals.iter().map(reason).collect::<Vec<_>>())
+            }
+        }
+    }
 }
 
 /// Returns what a run of `plan` would do. Works in transactions that are rolled back.

@@ -19,6 +19,7 @@ mod ledger;
 mod locks;
 mod ready_plans;
 mod snapshots_of_plans;
+mod sql_script;
 mod steps;
 mod sync_trigger;
 mod throttle;

@@ -16,7 +16,12 @@ const LONG_STATEMENT: usize = 8;
 /// Returns the dry run of `plan`, which was read from `path`.
 pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) -> String {
     let costs = &preview.estimates;
-    let mut text = format!("Plan {} on {}, {} rows\n\n", look.bold(plan.name.as_str()), plan.table, number(costs.rows));
+    let mut text = format!(
+        "Plan {} on {}, {} rows\n\n",
+        look.bold(plan.name.as_str()),
+        printable(&plan.table.to_string()),
+        number(costs.rows)
+    );
     for change in changes(plan) {
         let _ = writeln!(text, "  {change}");
     }
@@ -75,42 +80,6 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> String {
     text
 }
 
-/// Returns the steps as an SQL script with comments.
-pub(crate) fn script(plan: &Plan, preview: &Preview) -> String {
-    let mut text = format!("-- crossfade plan {} on {}\n", plan.name, comment(&plan.table.to_string()));
-    text.push_str("-- For reading, not for running by hand: the ledger, retries and pace are missing.\n");
-    for finding in &preview.refusals {
-        let _ = writeln!(text, "-- refused [{}]: {}", finding.code, comment(&finding.message));
-    }
-    for step in preview.program.iter().flat_map(|program| &program.steps) {
-        let _ = writeln!(text, "\n-- {}: {}", step.key, comment(&step.title));
-        let transaction = if step.transactional() { "one transaction" } else { "outside a transaction" };
-        let _ = writeln!(text, "-- lock: {}; {transaction}", step.strongest_lock());
-        if step.transactional() {
-            text.push_str("BEGIN;\n");
-        }
-        for statement in step.sql() {
-            text.push_str(&terminated(&statement));
-        }
-        if step.transactional() {
-            text.push_str("COMMIT;\n");
-        }
-    }
-    text
-}
-
-/// Returns the statement with the semicolon and line break that end it; a comment gets none.
-fn terminated(statement: &str) -> String {
-    let statement = statement.trim_end();
-    let is_comment = statement.lines().all(|line| line.starts_with("--"));
-    if is_comment || statement.ends_with(';') { format!("{statement}\n") } else { format!("{statement};\n") }
-}
-
-/// A name may hold a line break, which would end the comment.
-fn comment(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
-}
-
 /// Returns what the plan does, a line for each change.
 pub(crate) fn changes(plan: &Plan) -> Vec<String> {
     plan.changes.iter().map(|change| printable(&change.to_string())).collect()
@@ -140,11 +109,10 @@ fn one_step(text: &mut String, step: &Step, fill: &str, look: Look) {
     let _ = writeln!(text, "  {}", printable(&step.title));
     let _ = writeln!(text, "    {}", look.dim(&format!("{}; {}", locks(step), time(&step.action, fill))));
     for statement in step.sql() {
-        let statement = printable(&statement);
         let lines: Vec<_> = statement.lines().collect();
         let shown = if lines.len() > LONG_STATEMENT { 1 } else { lines.len() };
         for line in &lines[..shown] {
-            let _ = writeln!(text, "      {line}");
+            let _ = writeln!(text, "      {}", printable(line));
         }
         if shown < lines.len() {
             let more = format!("... {} more lines; see --format sql", lines.len() - shown);

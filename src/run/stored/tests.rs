@@ -367,7 +367,7 @@ fn difference(stored: &str, written: &str) -> String {
 
 #[test]
 fn what_is_stored_never_changes() {
-    let plan = crate::plan::parse("plan.yaml", PLAN).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+    let plan = crate::plan::parse_all("plan.yaml", PLAN).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
     pinned("plan", &plan);
     pinned("facts", &facts());
     pinned("program", &program());
@@ -384,7 +384,7 @@ fn what_is_stored_never_changes() {
 /// The values above hold every variant that there is, so none is stored in a form that nobody looks at.
 #[test]
 fn every_variant_is_pinned() {
-    let plan = write(&crate::plan::parse("plan.yaml", PLAN).unwrap()).unwrap();
+    let plan = write(&crate::plan::parse_all("plan.yaml", PLAN).unwrap()).unwrap();
     let (facts, program) = (write(&facts()).unwrap(), write(&program()).unwrap());
     let entries = entries().iter().map(|entry| write(entry).unwrap()).collect::<String>();
     let variants: [(&str, &[&str]); 12] = [
@@ -417,7 +417,7 @@ fn every_variant_is_pinned() {
 
 #[test]
 fn what_is_damaged_is_refused() {
-    let plan = write(&crate::plan::parse("plan.yaml", PLAN).unwrap()).unwrap();
+    let plan = write(&crate::plan::parse_all("plan.yaml", PLAN).unwrap()).unwrap();
     let error = |json: &str| read::<Plan>(json).unwrap_err().to_string();
     let name = plan.replace("\"everything\"", "\"Every Thing\"");
     assert_eq!(
