@@ -95,7 +95,7 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         waiting_for: if running {
             report.held_by.map(WaitingFor::from)
         } else {
-            WaitingFor::of(&run.program, &state, last_done(&log))
+            WaitingFor::of(&run.program, &state, last_done(&log), &ledger.progress().contract(connection, run).await?)
         },
         holder,
         joined,

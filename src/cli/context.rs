@@ -115,11 +115,13 @@ impl Context {
         self.tool_with(event::silent(), CancellationToken::new())
     }
 
-    /// Returns a tool that reports its events and that the first Ctrl-C asks to stop.
-    pub(super) fn session(&self) -> Result<Session, CliError> {
+    /// Returns a tool that reports its events and that the first Ctrl-C asks to stop; with the consent to what cannot be
+    /// undone, if the person has said `yes`.
+    pub(super) fn session(&self, yes: bool) -> Result<Session, CliError> {
         let stop = CancellationToken::new();
         let reporter = Reporter::new(self.telling(), &self.console);
         let tool = self.tool_with(reporter.sink(), stop.clone())?;
+        let tool = if yes { tool.with_consent() } else { tool };
         let watchdog = watchdog::start(&tool, self.json());
         let signals = signals::stop_politely(stop, self.console.clone(), self.json());
         Ok(Session { tool, _watchdog: watchdog, _reporter: reporter, _signals: signals })

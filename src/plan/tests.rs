@@ -241,7 +241,7 @@ fn what_is_left_out_has_defaults() {
     assert_eq!(plan.throttle.slot_retained_wal, Some(Bytes(10 << 30)));
     assert_eq!((plan.throttle.wal_archive_backlog, plan.throttle.active_sessions), (Some(64), None));
     assert_eq!((plan.throttle.wal_rate, &plan.throttle.probe, plan.backfill.goal_latency), (None, &None, None));
-    assert_eq!(plan.contract, Contract { grace: Duration::ZERO, quiet: Duration::from_mins(1) });
+    assert_eq!(plan.contract, Contract { grace: Duration::from_hours(7 * 24), quiet: Duration::from_mins(1) });
     assert_eq!(plan.verify.max_age, Duration::from_hours(24));
     assert_eq!(plan.approve, [] as [Phase; 0]);
 }

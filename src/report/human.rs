@@ -29,7 +29,12 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
     let mut text = match finish.state {
         Standing::Done => format!("{name} is {}{did}\n", look.green("done")),
         Standing::RolledBack => {
-            format!("{name} is rolled back; the table's columns, indexes and constraints are as before the run\n")
+            let but =
+                if finish.stays.is_empty() { String::new() } else { format!(", but {}", finish.stays.join(", ")) };
+            format!(
+                "{name} is rolled back; the table's columns, indexes and constraints are as before the run{}\n",
+                printable(&but)
+            )
         }
         state if finish.did.is_empty() => format!("{name} is in {}, {state}\n", finish.phase),
         _ => format!("{name} continues with {}{did}\n", finish.phase),
@@ -39,6 +44,15 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
         let _ = writeln!(text, "  waits for {}", words::waiting_for(waiting, &finish.name));
     }
     next_command(&mut text, &finish.name, finish.state);
+    text
+}
+
+/// Returns what a rollback will drop.
+pub(crate) fn drops(name: &str, drops: &[String]) -> String {
+    let mut text = format!("rolling back {name} will run, among others:");
+    for statement in drops {
+        let _ = write!(text, "\n  {}", printable(statement));
+    }
     text
 }
 

@@ -61,6 +61,9 @@ pub(super) fn waiting_for(waiting: &WaitingFor, name: &str) -> String {
     match waiting {
         WaitingFor::Advance { phase } => format!("crossfade run or advance to continue with {phase}"),
         WaitingFor::Resume => format!("crossfade resume {name}"),
+        WaitingFor::Consent { title, .. } => {
+            format!("your consent to {}: crossfade run PLAN --yes, or crossfade advance {name} --yes", printable(title))
+        }
         WaitingFor::Rollback => format!("the end of its rollback: crossfade rollback {name}"),
         WaitingFor::Quiet { quiet_seconds } => {
             format!("{} without a write to the old column", time(quiet_seconds))

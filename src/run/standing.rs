@@ -1,12 +1,12 @@
 //! Where a run stands, and what it waits for.
 
 use std::fmt;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Gate, HeldBy, Level, Mode, Phase, Program, State};
+use super::{Action, Gate, HeldBy, Level, Mode, Phase, Program, State, Step, StepKey, Undo};
+use crate::plan::Contract;
 
 /// Where a run stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,6 +83,13 @@ pub enum WaitingFor {
     },
     /// That somebody resumes it.
     Resume,
+    /// That somebody agrees to what cannot be undone.
+    Consent {
+        /// The step.
+        step: StepKey,
+        /// What it does.
+        title: String,
+    },
     /// That somebody finishes its rollback.
     Rollback,
     /// That nobody writes through the old column for a while.
@@ -108,22 +115,36 @@ pub enum WaitingFor {
 
 impl WaitingFor {
     /// Returns what a run in `state` waits for while no process is at work on it; `None` when it is over. `last_done` is when
-    /// its last step was done.
-    pub(crate) fn of(program: &Program, state: &State, last_done: Option<DateTime<Utc>>) -> Option<Self> {
-        let seconds = |time: &Duration| time.as_secs_f64();
+    /// its last step was done; `contract` says how long it waits.
+    pub(crate) fn of(
+        program: &Program,
+        state: &State,
+        last_done: Option<DateTime<Utc>>,
+        contract: &Contract,
+    ) -> Option<Self> {
         match state.mode {
             Mode::Done | Mode::RolledBack => None,
             Mode::Undoing(_) => Some(Self::Rollback),
             Mode::Failed | Mode::Drifted => Some(Self::Person { error: state.error.clone() }),
             _ if state.paused => Some(Self::Resume),
-            Mode::New | Mode::Forward => Some(match state.next_step(program).map(|step| &step.action) {
-                Some(Action::Await(Gate::Quiet { quiet })) => Self::Quiet { quiet_seconds: seconds(quiet) },
-                Some(Action::Await(Gate::Grace { grace })) => {
-                    let until = last_done.and_then(|at| Some(at + chrono::Duration::from_std(*grace).ok()?));
-                    Self::Grace { grace_seconds: seconds(grace), until }
-                }
-                _ => Self::Advance { phase: state.phase },
-            }),
+            Mode::New | Mode::Forward => {
+                Some(Self::of_step(state.next_step(program), state.phase, last_done, contract))
+            }
+        }
+    }
+
+    /// Returns what a run waits for whose next step this is.
+    fn of_step(step: Option<&Step>, phase: Phase, last_done: Option<DateTime<Utc>>, contract: &Contract) -> Self {
+        let Some(step) = step else { return Self::Advance { phase } };
+        match (&step.action, &step.undo) {
+            (Action::Await(Gate::Quiet { .. }), _) => Self::Quiet { quiet_seconds: contract.quiet.as_secs_f64() },
+            (Action::Await(Gate::Grace { .. }), _) => {
+                let grace = contract.grace;
+                let until = last_done.and_then(|at| Some(at + chrono::Duration::from_std(grace).ok()?));
+                Self::Grace { grace_seconds: grace.as_secs_f64(), until }
+            }
+            (_, Undo::PointOfNoReturn(_)) => Self::Consent { step: step.key.clone(), title: step.title.clone() },
+            _ => Self::Advance { phase },
         }
     }
 

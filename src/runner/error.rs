@@ -149,11 +149,16 @@ pub enum Error {
     },
     /// Going back would lose values.
     #[error(
-        "{rows} row(s) hold a value in the new column that has no way back, and rolling back would lose it; write the old column of those rows (they are the ones where it is empty), then roll back again"
+        "{rows} row(s) of {table} hold a value that only the new column has: it has no way back, and after the rollback applications would read NULL. Give these rows a value in the old column ({}), then roll back again",
+        .empty.join(" or ")
     )]
     WouldLose {
         /// Rows that hold such a value.
         rows: i64,
+        /// The table.
+        table: TableName,
+        /// What is true of such rows, for each pair of columns.
+        empty: Vec<String>,
     },
     /// The application writes through the new column while it was being proved that going back loses nothing.
     #[error(
@@ -276,13 +281,12 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NotYet {
     /// The old column is written; nobody may do that for a while before it is retired.
-    #[error(
-        "the old column is still written: {writes} time(s) while crossfade waited for {} without a write ({total} since the run began); stop the releases that write it, then run again",
-        format_duration(*.quiet)
-    )]
+    #[error("{}", not_quiet(*.quiet, *.left, *.writes))]
     Quiet {
         /// For how long nobody may write.
         quiet: Duration,
+        /// The time to go if nobody writes from now on.
+        left: Duration,
         /// Writes that came in while the run waited.
         writes: i64,
         /// All writes through the old column since the run began.
@@ -290,15 +294,37 @@ pub enum NotYet {
     },
     /// The retired column is kept for a while before it is dropped.
     #[error(
-        "the old column is retired; it is kept until {} ({} to go). Run again then; until then, `crossfade rollback` can restore it",
+        "waiting as planned until {} ({} to go): the retired column is kept for its grace period",
         .until.format("%Y-%m-%d %H:%M UTC"),
         format_duration(Duration::from_secs(.left.as_secs()))
     )]
     Grace {
+        /// The run.
+        name: PlanName,
         /// When it may be dropped, by the server's clock.
         until: DateTime<Utc>,
         /// The time to go.
         left: Duration,
+    },
+    /// The next step cannot be undone, and nobody has agreed to it.
+    #[error("run {name} has stopped before its point of no return: {title} ({why}); nothing was dropped")]
+    Irreversible {
+        /// The run.
+        name: PlanName,
+        /// The step.
+        step: StepKey,
+        /// What it does.
+        title: String,
+        /// What cannot be undone about it.
+        why: String,
+    },
+    /// Rolling back would drop something, and nobody has agreed to it.
+    #[error("rolling back run {name} needs your consent; it would run: {}", .drops.join("; "))]
+    Drops {
+        /// The run.
+        name: PlanName,
+        /// The statements that drop something, in order.
+        drops: Vec<String>,
     },
     /// Another plan must be done first.
     #[error("plan {plan} requires plan {required}, which is not done in this database")]
@@ -398,6 +424,15 @@ impl Error {
     pub(crate) fn class(&self) -> pg::ErrorClass {
         self.database().map_or(pg::ErrorClass::Other, pg::class_of)
     }
+}
+
+fn not_quiet(quiet: Duration, left: Duration, writes: i64) -> String {
+    let (quiet, left) = (format_duration(quiet), format_duration(Duration::from_secs(left.as_secs())));
+    if writes == 0 {
+        return format!("the old column goes once it has not been written for {quiet}; {left} to go");
+    }
+    let times = if writes == 1 { "once".to_owned() } else { format!("{writes} times") };
+    format!("the old column is still written: {times} while crossfade waited; it needs {quiet} without a write")
 }
 
 fn listed(phases: &[Phase]) -> String {

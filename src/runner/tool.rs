@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::forward::Until;
+use super::forward::{Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::Preview;
 
@@ -17,7 +17,7 @@ use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, WaitingFor};
+use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, Step, WaitingFor};
 
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
@@ -28,6 +28,7 @@ pub struct Tool {
     pub(super) sink: EventSink,
     pub(super) stop: CancellationToken,
     pub(super) pulse: Pulse,
+    consent: bool,
 }
 
 /// The result of a call.
@@ -43,6 +44,9 @@ pub struct Finish {
     pub did: Vec<Phase>,
     /// What the run waits for, if it has not ended.
     pub waiting_for: Option<WaitingFor>,
+    /// What a rollback has left as the run had made it, as sentences; empty in nearly all runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<String>,
 }
 
 impl Tool {
@@ -55,7 +59,15 @@ impl Tool {
         sink: EventSink,
         stop: CancellationToken,
     ) -> Self {
-        Self { connector, ledger: Ledger::new(schema), actor, sink, stop, pulse: Pulse::default() }
+        Self { connector, ledger: Ledger::new(schema), actor, sink, stop, pulse: Pulse::default(), consent: false }
+    }
+
+    /// Returns the tool with the consent of whoever is responsible for the data: a run goes past its point of no return, and
+    /// a rollback drops what the run had added. Without it they stop before that, with [`NotYet::Irreversible`] and
+    /// [`NotYet::Drops`].
+    #[must_use]
+    pub fn with_consent(self) -> Self {
+        Self { consent: true, ..self }
     }
 
     /// Returns what tells whether the loops of a run that this tool works on still move. A program that wants to be ended
@@ -255,18 +267,29 @@ impl Tool {
     /// Rolls the run back to the end of `to`, or to before it began. No write made through either column is lost.
     ///
     /// # Errors
-    /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back.
+    /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back; [`NotYet::Drops`].
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
         let (work, beat) = self.work(run, false).await?;
         let result = tokio::select! {
-            result = undo::back(&work, to).instrument(work.span()) => result,
+            result = undo::back(&work, to, self.consent).instrument(work.span()) => result,
             () = beat.lost.cancelled() => Err(lost()),
         };
         drop(beat);
         self.give_back(&work).await;
         result?;
         self.finish(&work.run, &[]).await
+    }
+
+    /// Returns the statements by which [`Tool::rollback`] would drop something, in order. Changes nothing.
+    ///
+    /// # Errors
+    /// Why the run cannot go back to the end of `to`.
+    pub async fn rollback_preview(&self, name: &str, to: Option<Phase>) -> Result<Vec<String>, Error> {
+        let run = self.find(name).await?;
+        let mut connection = self.connect().await?;
+        let state = self.ledger.log().state(&mut connection, &run).await?;
+        undo::drops(&run, &state, to)
     }
 
     pub(super) async fn find(&self, name: &str) -> Result<Run, Error> {
@@ -373,7 +396,7 @@ impl Tool {
         let filling = state.is_filling(&run.program);
         let (work, beat) = self.work(run, filling).await?;
         let result = tokio::select! {
-            result = forward::forward(&work, until).instrument(work.span()) => result,
+            result = forward::forward(&work, Course { until, consent: self.consent }).instrument(work.span()) => result,
             () = beat.lost.cancelled() => Err(lost()),
         };
         drop(beat);
@@ -397,14 +420,24 @@ impl Tool {
         let mut connection = self.connect().await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
+        let contract = self.ledger.progress().contract(&mut connection, run).await?;
         Ok(Finish {
             name: run.name().to_string(),
             phase: state.phase,
             state: state.standing(),
             did: did.to_vec(),
-            waiting_for: WaitingFor::of(&run.program, &state, last_done(&log)),
+            waiting_for: WaitingFor::of(&run.program, &state, last_done(&log), &contract),
+            stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
         })
     }
+}
+
+/// Returns what was done and not undone, because nothing undoes it.
+fn stays(run: &Run, log: &[LoggedEntry]) -> Vec<String> {
+    let done = |step: &Step| {
+        log.iter().any(|line| matches!(&line.entry, Entry::StepDone { step: done, .. } if *done == step.key))
+    };
+    run.program.steps.iter().filter(|step| done(step)).filter_map(Step::stays).map(str::to_owned).collect()
 }
 
 /// Returns when the last step was done.

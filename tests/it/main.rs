@@ -6,6 +6,7 @@ mod bad_weather;
 mod catalog;
 mod cli;
 mod cli_runs;
+mod consent;
 mod crashes;
 mod engines;
 mod estimates;

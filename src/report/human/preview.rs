@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::look::{Look, printable};
+use super::super::look::{Look, printable, wrap};
 use super::{estimates, number, range};
 use crate::catalog::Finding;
 use crate::plan::Plan;
@@ -28,16 +28,16 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
     if preview.in_place {
         text.push_str("\nNo new column is needed: PostgreSQL makes this change without touching the rows.\n");
     }
-    if let Some(program) = &preview.program {
+    findings(&mut text, "Blocking problems", &preview.refusals, &look.red("refused"), look);
+    if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
         let fill = costs.orders.as_ref().map(|orders| orders.backfill_paced);
         steps(&mut text, program, &fill.map(range).unwrap_or_default(), look);
         estimates::orders(&mut text, costs, look);
     }
     findings(&mut text, "Warnings", &preview.warnings, &look.yellow("warning"), look);
-    findings(&mut text, "Blocking problems", &preview.refusals, &look.red("refused"), look);
     text.push('\n');
-    if let Some(program) = &preview.program {
-        let _ = writeln!(text, "{}", way_back(program));
+    if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
+        wrap(&mut text, ("", ""), &way_back(program));
     }
     if preview.refusals.is_empty() {
         let _ = writeln!(text, "Nothing was changed. Next: crossfade run {}", shell_word(path));
@@ -62,7 +62,10 @@ fn steps(text: &mut String, program: &Program, fill: &str, look: Look) {
         }
     }
     if program.steps.iter().any(|step| step.strongest_lock() >= LockMode::ShareRowExclusive) {
-        text.push_str("\nA lock that cannot be acquired quickly is released and retried later, so that nobody queues behind it.\n");
+        text.push('\n');
+        let sentence =
+            "A lock that cannot be acquired quickly is released and retried later, so that nobody queues behind it.";
+        wrap(text, ("", ""), sentence);
     }
 }
 
@@ -150,12 +153,19 @@ fn time(action: &Action, fill: &str) -> String {
 fn way_back(program: &Program) -> String {
     match program.steps.iter().find(|step| matches!(step.undo, Undo::PointOfNoReturn(_))) {
         Some(step) => format!(
-            "Point of no return: {} ({}). Until then, crossfade rollback undoes everything.",
+            "Point of no return: {} ({}). A run stops before it unless it is told --yes. Until then, crossfade rollback undoes {}.",
             step.key,
-            printable(&step.title)
+            printable(&step.title),
+            undone(program)
         ),
-        None => "crossfade rollback can undo everything.".to_owned(),
+        None => format!("crossfade rollback can undo {}.", undone(program)),
     }
+}
+
+/// What a rollback undoes.
+fn undone(program: &Program) -> String {
+    let stays: Vec<_> = program.steps.iter().filter_map(Step::stays).map(printable).collect();
+    if stays.is_empty() { "everything".to_owned() } else { format!("everything else ({})", stays.join("; ")) }
 }
 
 fn findings(text: &mut String, title: &str, findings: &[Finding], mark: &str, look: Look) {
@@ -170,7 +180,10 @@ fn findings(text: &mut String, title: &str, findings: &[Finding], mark: &str, lo
 
 /// Returns a finding with its code and what to do about it.
 pub(crate) fn one_finding(mark: &str, finding: &Finding) -> String {
-    format!("  {mark}[{}]: {}\n    help: {}\n", finding.code, printable(&finding.message), printable(&finding.help))
+    let mut text = String::new();
+    wrap(&mut text, (&format!("  {mark}[{}]: ", finding.code), "    "), &printable(&finding.message));
+    wrap(&mut text, ("    help: ", "    "), &printable(&finding.help));
+    text
 }
 
 /// Returns `path` so that a shell reads it as one word.

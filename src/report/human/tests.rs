@@ -249,6 +249,7 @@ fn a_finish_says_what_comes_next() {
         state: Standing::Done,
         did: vec![Phase::Switch, Phase::Contract],
         waiting_for: None,
+        stays: vec![],
     };
     insta::assert_snapshot!(finish(&finished, Look::default()), @"
     vehicle-status is done (switch, contract done)
@@ -342,7 +343,8 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
           ALTER TABLE t DROP COLUMN a
         point of no return: its values are gone
 
-    A lock that cannot be acquired quickly is released and retried later, so that nobody queues behind it.
+    A lock that cannot be acquired quickly is released and retried later, so that
+    nobody queues behind it.
 
     cost: 1,000,000 rows to fill
                            before_backfill (this plan)              after_backfill
@@ -363,7 +365,8 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
       warning[catalog::trigger]: trigger touch fires on every update
         help: do something
 
-    Point of no return: contract.drop (Drop column a). Until then, crossfade rollback undoes everything.
+    Point of no return: contract.drop (Drop column a). A run stops before it unless
+    it is told --yes. Until then, crossfade rollback undoes everything.
     Nothing was changed. Next: crossfade run plans/p.yaml
     ");
     shown.refusals = vec![finding("catalog::view", "view v reads column a")];
