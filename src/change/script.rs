@@ -128,9 +128,13 @@ impl Script<'_> {
         let mut text = format!(
             "
 BEGIN
-  IF NOT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext({schema})) THEN
+  -- The session of an earlier call may need a moment to end.
+  PERFORM pg_catalog.set_config('lock_timeout', '15s', true);
+  BEGIN
+    PERFORM pg_catalog.pg_advisory_lock(pg_catalog.hashtext({schema}));
+  EXCEPTION WHEN lock_not_available THEN
     RAISE EXCEPTION 'another session is running this script';
-  END IF;
+  END;
   IF EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.nspname = {schema}) THEN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n JOIN pg_catalog.pg_roles AS r ON r.oid = n.nspowner
         WHERE n.nspname = {schema} AND r.rolname = current_user) THEN

@@ -134,7 +134,8 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
                 if *filling { described.or("to help it fill rows: crossfade run PLAN --join") } else { described };
             described.values("lease", json!({ "holder": holder, "seconds": seconds, "filling": filling }))
         }
-        Error::Paused { name } => of("run::paused", BLOCKED, format!("crossfade resume {name}")),
+        Error::Over { name, .. } => of("run::over", USAGE, format!("crossfade history {name}")),
+        Error::Paused { name, .. } => of("run::paused", BLOCKED, format!("crossfade resume {name}")),
         Error::RollingBack { name } => of("run::rolling_back", BLOCKED, format!("crossfade rollback {name}")),
         Error::RolledBack { name } => of("run::rolled_back", BLOCKED, format!("crossfade history {name}")),
         Error::CannotJoin { why: NoJoin::NoBackfill { name } } => {
@@ -195,6 +196,12 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::RowStaysLocked { .. } => {
             of("repair::row_locked", BLOCKED, "what was repaired stays so; repair again when the transaction is over")
         }
+        Error::Mismatch(outcome) if outcome.counts.unconverted > 0 => of(
+            "run::mismatch",
+            MISMATCH,
+            "values that do not convert cannot be repaired: UPDATE the old column of those rows to values that do, then run again",
+        )
+        .with(Detail::Outcome(outcome)),
         Error::Mismatch(outcome) => of(
             "run::mismatch",
             MISMATCH,
@@ -359,7 +366,7 @@ mod tests {
             Error::NotYet(NotYet::Drops { name: name(), drops: vec![] }),
             Error::NotYet(NotYet::Plans { plan: name(), required: name() }),
             Error::Held { name: name(), holder: String::new(), seconds: 1.0, filling: true },
-            Error::Paused { name: name() },
+            Error::Paused { name: name(), by: None },
             Error::RollingBack { name: name() },
             Error::WrittenMeanwhile,
             Error::DoesNotLast { step: step(), tries: 5 },
@@ -373,6 +380,7 @@ mod tests {
         }
         let never = [
             (Error::Pooler, 2),
+            (Error::Over { name: name(), state: crate::run::Standing::Done }, 2),
             (Error::Misconfigured { key: "workers".to_owned(), reason: "it cannot be 0".to_owned() }, 2),
             (Error::NotEarlier { phase: crate::run::Phase::Expand, to: crate::run::Phase::Verify }, 2),
             (Error::NothingToCompare { name: name(), yet_to_come: false }, 2),

@@ -32,5 +32,6 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
         Format::Text => human::preview(&args.plan.to_string_lossy(), &plan, &preview, context.out),
     };
     report::result(&text)?;
-    Ok(if preview.refusals.is_empty() { exit_code::DONE } else { exit_code::DATABASE })
+    let no_script = args.format == Format::Sql && preview.run.is_some();
+    Ok(if preview.refusals.is_empty() && !no_script { exit_code::DONE } else { exit_code::DATABASE })
 }

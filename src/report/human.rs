@@ -261,7 +261,11 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look)
             plural(counts.only_new, "value")
         );
     }
-    if !outcome.is_clean() && !repaired {
+    if outcome.counts.unconverted > 0 {
+        let advice = "values that do not convert cannot be repaired from either side: UPDATE the old column of those rows to \
+                      values that do";
+        super::look::wrap(&mut text, ("  next: ", "        "), advice);
+    } else if !outcome.is_clean() && !repaired {
         let _ = writeln!(
             text,
             "  next: look at these rows, then run crossfade verify {name} --repair old (or new: the side that is right)"
@@ -277,7 +281,8 @@ pub(crate) fn keys(outcome: &Outcome) -> String {
         let parts: Vec<_> =
             key.key.as_object().into_iter().flatten().map(|(column, value)| key_part(column, value)).collect();
         let parts = if parts.is_empty() { key.key.to_string() } else { parts.join(", ") };
-        let _ = writeln!(text, "    {:<11} {}", key.class, printable(&parts));
+        let value = key.value.as_ref().map(|value| format!(": '{value}'")).unwrap_or_default();
+        let _ = writeln!(text, "    {:<11} {}", key.class, printable(&format!("{parts}{value}")));
     }
     let more = outcome.counts.mismatches() - i64::try_from(outcome.keys.len()).unwrap_or(i64::MAX);
     if more > 0 && !outcome.keys.is_empty() {
@@ -325,6 +330,11 @@ fn entry(entry: &Entry, look: Look) -> String {
         Entry::Paused => "paused".to_owned(),
         Entry::Resumed => "resumed".to_owned(),
         Entry::Interrupted => "stopped by a signal".to_owned(),
+        Entry::LockWait { step, blockers } => {
+            let who = if blockers.is_empty() { "somebody".to_owned() } else { printable(&blockers.join("; ")) };
+            format!("{step} waits for a lock of {who}")
+        }
+        Entry::Blocked { reason, .. } => printable(reason),
         Entry::Joined => "joined the backfill".to_owned(),
         Entry::Left { rows } => format!("left the backfill after filling {}", plural(*rows, "row")),
         Entry::Removed { holder } => {

@@ -147,6 +147,8 @@ impl State {
             (
                 _,
                 Entry::Interrupted
+                | Entry::LockWait { .. }
+                | Entry::Blocked { .. }
                 | Entry::Tuned { .. }
                 | Entry::Filled(_)
                 | Entry::Verified { .. }

@@ -11,7 +11,7 @@ use crate::event::Blocker;
 use crate::ident::{PlanName, TableName};
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
-use crate::run::{Outcome, Phase, StepKey};
+use crate::run::{Outcome, Phase, Standing, StepKey};
 
 /// Why a command could not do what it was asked to do. Each kind says what a caller can do about it; the command line gives
 /// each a stable code, an exit code and hints.
@@ -47,10 +47,20 @@ pub enum Error {
         filling: bool,
     },
     /// Somebody paused the run.
-    #[error("run {name} is paused; to continue: crossfade resume {name}")]
+    #[error("run {name} is paused{}; to continue: crossfade resume {name}", paused_by(.by.as_ref()))]
     Paused {
         /// The run.
         name: PlanName,
+        /// Who paused it; `None` where that was not looked up.
+        by: Option<String>,
+    },
+    /// The run has ended.
+    #[error("run {name} is {state}: there is nothing left to pause, resume or tune")]
+    Over {
+        /// The run.
+        name: PlanName,
+        /// How it ended.
+        state: Standing,
     },
     /// The run is being taken back.
     #[error("run {name} is being rolled back; finish this first: crossfade rollback {name}")]
@@ -433,6 +443,10 @@ fn not_quiet(quiet: Duration, left: Duration, writes: i64) -> String {
     }
     let times = if writes == 1 { "once".to_owned() } else { format!("{writes} times") };
     format!("the old column is still written: {times} while crossfade waited; it needs {quiet} without a write")
+}
+
+fn paused_by(who: Option<&String>) -> String {
+    who.map(|who| format!(" by {who}")).unwrap_or_default()
 }
 
 fn listed(phases: &[Phase]) -> String {

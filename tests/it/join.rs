@@ -409,7 +409,7 @@ async fn a_rollback_stops_those_who_have_joined() {
     assert_eq!(leader.wait(PATIENCE).await.code, Some(130));
     stage.goes_on().await;
     // Back to the end of expand: the column stays, and nobody may fill it any more.
-    stage.ok(&["rollback", NAME, "--to", "expand"]).await;
+    stage.ok(&["rollback", NAME, "--to", "expand", "--yes"]).await;
     assert_eq!(stage.database.scalar::<i64>("SELECT count(*) FROM crossfade.lease WHERE NOT leads").await, 0);
     let count = "SELECT count(vehicle_status) FROM vehicles";
     let filled = stage.database.scalar::<i64>(count).await;

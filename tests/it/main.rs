@@ -24,6 +24,7 @@ mod sql_script;
 mod steps;
 mod sync_trigger;
 mod throttle;
+mod told;
 mod traffic_works;
 mod values;
 mod watchdog;

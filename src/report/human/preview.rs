@@ -7,7 +7,7 @@ use super::{estimates, number, range};
 use crate::catalog::Finding;
 use crate::plan::Plan;
 use crate::run::{Action, Phase, Program, Step, Undo, What};
-use crate::runner::Preview;
+use crate::runner::{Known, Preview};
 use crate::sql::LockMode;
 
 /// Of a longer statement (a function), people see only the first line.
@@ -15,6 +15,9 @@ const LONG_STATEMENT: usize = 8;
 
 /// Returns the dry run of `plan`, which was read from `path`.
 pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) -> String {
+    if let Some(run) = &preview.run {
+        return known(path, plan, run, look);
+    }
     let costs = &preview.estimates;
     let mut text = format!(
         "Plan {} on {}, {} rows\n\n",
@@ -48,6 +51,26 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
             shell_word(path)
         );
     }
+    text
+}
+
+/// Returns where the run of a plan stands that is under way or done.
+fn known(path: &str, plan: &Plan, run: &Known, look: Look) -> String {
+    let since = run.since.format("%Y-%m-%d %H:%M UTC");
+    let name = look.bold(plan.name.as_str());
+    let mut text = format!("Plan {name} on {}\n\n", printable(&plan.table.to_string()));
+    for change in changes(plan) {
+        let _ = writeln!(text, "  {change}");
+    }
+    if run.state.is_over() {
+        let _ = writeln!(text, "\nThis plan was done on {since}.\nNext: crossfade history {}", plan.name);
+        return text;
+    }
+    let _ = writeln!(text, "\nThis plan has been in {} since {since} ({}). Still to be done:", run.phase, run.state);
+    for step in &run.to_do {
+        let _ = writeln!(text, "  {step}");
+    }
+    let _ = writeln!(text, "Next: crossfade status {}, then crossfade run {}", plan.name, shell_word(path));
     text
 }
 
@@ -181,7 +204,13 @@ fn findings(text: &mut String, title: &str, findings: &[Finding], mark: &str, lo
 /// Returns a finding with its code and what to do about it.
 pub(crate) fn one_finding(mark: &str, finding: &Finding) -> String {
     let mut text = String::new();
-    wrap(&mut text, (&format!("  {mark}[{}]: ", finding.code), "    "), &printable(&finding.message));
+    // An expression with a mark below it stands in lines of its own.
+    let mut lines = finding.message.lines();
+    let first = printable(lines.next().unwrap_or_default());
+    wrap(&mut text, (&format!("  {mark}[{}]: ", finding.code), "    "), &first);
+    for line in lines {
+        let _ = writeln!(text, "    {}", printable(line));
+    }
     wrap(&mut text, ("    help: ", "    "), &printable(&finding.help));
     text
 }

@@ -270,6 +270,7 @@ fn rows_that_differ_are_named() {
     let key = |id: i64, class: &str| MismatchKey {
         key: serde_json::json!({ "id": id.to_string() }),
         class: class.to_owned(),
+        value: None,
     };
     let counts = Counts { rows: 1000, equal: 996, empty: 1, different: 3, ..Counts::default() };
     let found = Outcome { counts, seconds: 0.31, keys: vec![key(7, "empty"), key(12, "different")] };
@@ -325,6 +326,7 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
         warnings: vec![finding("catalog::trigger", "trigger touch fires on every update")],
         refusals: vec![],
         in_place: false,
+        run: None,
     };
     insta::assert_snapshot!(preview("plans/p.yaml", &plan, &shown, Look::default()), @"
     Plan p on public.t, 1,000,000 rows

@@ -286,6 +286,8 @@ fn entries() -> Vec<Entry> {
         Entry::Paused,
         Entry::Resumed,
         Entry::Interrupted,
+        Entry::LockWait { step: key(), blockers: vec![text("pid 7 of anna")] },
+        Entry::Blocked { gate: text("grace"), reason: text("waiting as planned") },
         Entry::Joined,
         Entry::Left { rows: 7 },
         Entry::Removed { holder: text("host, process 1") },
@@ -333,7 +335,7 @@ impl Document for Vec<Entry> {
 }
 
 fn mismatches() -> Vec<MismatchKey> {
-    vec![MismatchKey { key: serde_json::json!({ "id": "7" }), class: text("different") }]
+    vec![MismatchKey { key: serde_json::json!({ "id": "7" }), class: text("unconverted"), value: some("12 km") }]
 }
 
 /// Compares how `value` is stored with the file of this name, and reads the file.
