@@ -42,7 +42,7 @@ pub use trial::{ConversionCount, try_conversions};
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The server refused a statement, or the connection is gone.
-    #[error("could not {what}: {source}")]
+    #[error("could not {what}: {}", crate::pg::describe(.source))]
     Database {
         /// What was tried.
         what: &'static str,

@@ -4,6 +4,7 @@
 mod advance;
 mod check;
 mod completions;
+mod consent;
 mod context;
 mod database;
 mod demo;

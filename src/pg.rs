@@ -4,6 +4,7 @@ mod blockers;
 mod columns;
 mod connect;
 mod error;
+mod redact;
 mod transaction;
 
 use std::time::Duration;

@@ -391,7 +391,10 @@ impl Way<'_> {
             code,
             format!(
                 "a plain cast of column \"{}\" from {} to {} is refused: {}",
-                self.change.old, self.source.type_name, self.target.type_name, objection.message
+                self.change.old,
+                self.source.type_name,
+                self.target.type_name,
+                said(objection)
             ),
             help,
         );
@@ -421,7 +424,7 @@ impl Way<'_> {
             ),
             _ => ("catalog::expression", "correct the expression"),
         };
-        let mut message = format!("`{}` of column \"{}\": {}", self.word, self.change.old, objection.message);
+        let mut message = format!("`{}` of column \"{}\": {}", self.word, self.change.old, said(objection));
         if let Some(at) = objection.position.filter(|_| !written.contains('\n')) {
             message = format!("{message}\n  {written}\n  {}^", " ".repeat(at - 1));
         }
@@ -440,4 +443,9 @@ pub(super) fn search_path(path: &str) -> String {
 
 async fn drop_table(conn: &mut PgConnection, table: &str) -> Result<(), CatalogError> {
     super::query::run(conn, "end a trial", format!("DROP TABLE pg_temp.{table}")).await
+}
+
+/// What the server said. Of an expression that is tried as that of a generated column it says so, which nobody asked for.
+fn said(objection: &Objection) -> &str {
+    if objection.code == "42P17" { "it is not immutable" } else { &objection.message }
 }

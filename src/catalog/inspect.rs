@@ -108,6 +108,7 @@ async fn look(
     }
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &table.owner), found).await? else { return Ok(()) };
     let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, found).await? else { return Ok(()) };
+    refuse_same_types(plan, &parts, found);
     warn_of_values(&parts, &rehearsed.outcomes, found);
     let functions = Function::read_all(conn, table.oid, ledger).await?;
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
@@ -238,6 +239,22 @@ async fn resolve<'a>(
         }
     }
     Ok((parts.len() == plan.pairs().count()).then_some(parts))
+}
+
+/// Refuses a change of a column's type to the type that it has.
+fn refuse_same_types(plan: &Plan, parts: &[Part<'_>], found: &mut Inspection) {
+    for ((_, change), part) in plan.pairs().zip(parts) {
+        let (Some(retype), Some(retyped)) = (change.retype, &part.retyped) else { continue };
+        let new = &retyped.column;
+        let same = new.type_name == part.old.type_name && new.collate() == part.old.collate();
+        if same && retype.using.is_none() && change.keeps_name() {
+            found.refuse(
+                "catalog::same_type",
+                format!("column \"{}\" has type {} already", part.old.name, new.type_name),
+                "remove the change; a `using` would change the values",
+            );
+        }
+    }
 }
 
 /// Warns of a column that may be NULL and whose default the sync trigger cannot tell from a value (docs/postgres.md, "Explicit

@@ -2,7 +2,7 @@
 //! phase. The order of the functions is the order of a run.
 
 use super::fragment::{Fragment, Moves, Proof, Restore, Stage};
-use super::{Context, not_null, sync_trigger};
+use super::{Active, Context, not_null, sync_trigger};
 use crate::plan::BuildIndexes;
 use crate::run::{
     Action, CompareSpec, Condition, FillSpec, Gate, Is, Phase, Program, Relation, RelationId, Step, StepKey, Undo, What,
@@ -74,6 +74,17 @@ impl Planner<'_> {
         self.context.compare_spec(pairs.collect())
     }
 
+    /// Whether a value of one of these new columns may have no way back: its old column is then empty.
+    fn one_way(&self, which: impl Fn(&Active<'_>) -> bool) -> bool {
+        self.context.active.iter().any(|a| which(a) && !a.facts.reverse.is_total())
+    }
+
+    /// What must hold before an undo gives old columns a name back under which applications read them: where a value has no
+    /// way back, they would read NULL.
+    fn readable(&self, stage: Stage, which: impl Fn(&Active<'_>) -> bool) -> Option<Gate> {
+        self.one_way(which).then(|| Gate::NothingOnlyNew { spec: self.compare_spec(stage), one_way: true })
+    }
+
     /// Column, helper functions and triggers in one transaction: after a commit in between, writes would not be synced.
     fn expand(&self) -> Option<Step> {
         if !self.has_pairs() {
@@ -83,7 +94,7 @@ impl Planner<'_> {
         forth.extend(sync_trigger::create(self.context));
         let mut undo = sync_trigger::drop(self.context);
         undo.extend(back);
-        let one_way = self.context.active.iter().any(|a| !a.facts.reverse.is_total());
+        let one_way = self.one_way(|_| true);
         let title = "add the new column, its sync trigger and the write counters";
         let step = Step::new(Phase::Expand, What::Columns, title, Action::Transaction(forth));
         Some(step.locks(ON, LockMode::AccessExclusive).done_when(self.layout(Stage::Soak)).undo(Undo::Actions {
@@ -181,7 +192,10 @@ impl Planner<'_> {
                 .done_when(self.layout(Stage::Swapped))
                 .supersedes(self.renamed())
                 .supersedes([StepKey::new(Phase::Verify, What::RelaxOld)])
-                .undo(Undo::by(back)),
+                .undo(Undo::Actions {
+                    needs: self.readable(Stage::Swapped, |a| a.change.keeps_name()).into_iter().collect(),
+                    actions: vec![Action::Transaction(back)],
+                }),
         )
     }
 
@@ -195,14 +209,13 @@ impl Planner<'_> {
         let mut steps = not_null::prove(self.context, Phase::Contract, &self.proofs(true));
         let Some(retire) = self.retire() else { return steps };
         steps.push(retire);
+        // Even where it is nothing: it can be made longer while the run goes on.
         let grace = self.context.plan.contract.grace;
-        if !grace.is_zero() {
-            let title = "keep the retired column for a while";
-            steps.push(
-                Step::new(Phase::Contract, What::Grace, title, Action::Await(Gate::Grace { grace }))
-                    .undo(Undo::nothing("waiting changes nothing")),
-            );
-        }
+        let title = "keep the retired column for the grace period";
+        steps.push(
+            Step::new(Phase::Contract, What::Grace, title, Action::Await(Gate::Grace { grace }))
+                .undo(Undo::nothing("waiting changes nothing")),
+        );
         steps.extend(self.compare(Phase::Contract, Stage::Retired, "compare every row one last time"));
         steps.push(self.drop());
         steps
@@ -235,7 +248,8 @@ impl Planner<'_> {
         back.extend(set);
         actions.push(Action::Transaction(back));
         let filled = |r: &&Restore| Gate::NoNulls { relation: ON, column: r.retired.clone() };
-        let needs = restored.iter().map(filled).collect();
+        let readable = self.readable(Stage::Retired, |a| !a.change.keeps_name());
+        let needs = restored.iter().map(filled).chain(readable).collect();
         Some(
             Step::new(Phase::Contract, What::Retire, title, Action::Transaction(forth))
                 .locks(ON, LockMode::AccessExclusive)

@@ -48,6 +48,11 @@ impl Connector {
         format!("{database} at {host}:{}", self.options.get_port())
     }
 
+    /// Returns the role that it connects as.
+    pub fn role(&self) -> &str {
+        self.options.get_username()
+    }
+
     /// Opens a connection whose `application_name` is `crossfade <purpose>`.
     ///
     /// # Errors

@@ -5,6 +5,9 @@ use serde::Serialize;
 use super::RelationId;
 use crate::ident::TableName;
 
+/// How many characters of a value are shown.
+const SHOWN: u32 = 60;
+
 /// What the check compares.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompareSpec {
@@ -128,13 +131,20 @@ impl CompareSpec {
     /// that are not equal.
     pub fn keys(&self, from: u32, to: Option<u32>, limit: usize) -> String {
         format!(
-            "SELECT key, c AS class FROM (SELECT {} AS key, {} AS c FROM {} AS t WHERE {}) AS classed \
-             WHERE c <> 0 LIMIT {limit}",
+            "SELECT key, c AS class, CASE c WHEN 3 THEN old END AS value FROM (SELECT {} AS key, {} AS old, {} AS c FROM {} AS t WHERE {}) \
+             AS classed WHERE c <> 0 LIMIT {limit}",
             self.key_object(),
+            self.old_values(),
             self.class(),
             self.table.sql(),
             range(from, to),
         )
+    }
+
+    /// Returns the expression that shows the old values of a row, shortened.
+    fn old_values(&self) -> String {
+        let old: Vec<_> = self.pairs.iter().map(|pair| format!("t.{}::pg_catalog.text", pair.old)).collect();
+        format!("pg_catalog.left(pg_catalog.concat_ws(', ', {}), {SHOWN})", old.join(", "))
     }
 
     /// Returns the expression that names a row in reports: its key as a JSON object, as text.

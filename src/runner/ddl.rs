@@ -25,6 +25,8 @@ const LONGEST_TRY: Duration = Duration::from_millis(1500);
 const PAUSE_FACTOR: u32 = 5;
 /// How many attempts in all. With the pauses above: a few minutes.
 const TRIES: u32 = 40;
+/// So many of the first attempts are put into the log, if it is always somebody else who is in the way.
+const NOTED: u32 = 5;
 /// While a transaction has held the table for longer than this, crossfade waits without trying.
 const OLD_TRANSACTION: Duration = Duration::from_secs(2);
 /// The statements are metadata-only; one that is not must not hold the lock for long.
@@ -59,6 +61,7 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
     let mut wait = FIRST_TRY;
     let mut blockers = Vec::new();
     let mut patient_before = false;
+    let mut noted: Option<Vec<i32>> = None;
     for attempt in 1..=TRIES {
         let old = old_holders(work, session, job).await?;
         if old.is_empty() {
@@ -76,6 +79,13 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
             }
         } else {
             blockers = old;
+        }
+        let pids: Vec<_> = blockers.iter().map(|blocker| blocker.pid).collect();
+        if attempt <= NOTED && noted.as_ref() != Some(&pids) {
+            let blockers = blockers.iter().map(ToString::to_string).collect();
+            let entries = [Entry::LockWait { step: job.step.clone(), blockers }];
+            work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &entries, &work.actor).await?;
+            noted = Some(pids);
         }
         let pause = pg::jitter((wait * PAUSE_FACTOR).max(Duration::from_millis(500)));
         work.emit(Event::LockWait { step: job.step.clone(), attempt, blockers: blockers.clone(), pause });

@@ -59,9 +59,10 @@ pub(super) async fn failed(
                     return Ok(Some(GuardFailed::NotVerified));
                 }
             }
-            Gate::Quiet { quiet } => {
+            Gate::Quiet { .. } => {
                 let counts = work.ledger.progress().sample_writes(tx, &work.run).await?.unwrap_or_default();
-                if counts.old_quiet_seconds < seconds(*quiet) {
+                let quiet = work.ledger.progress().contract(tx, &work.run).await?.quiet;
+                if counts.old_quiet_seconds < seconds(quiet) {
                     return Ok(Some(GuardFailed::NotQuiet));
                 }
             }
@@ -115,11 +116,17 @@ pub(super) async fn check(
     Ok(outcome)
 }
 
-/// Makes a failed guard hold, if crossfade can.
+/// Makes a failed guard hold, if crossfade can; `waits` says whether it may wait for that.
 ///
 /// # Errors
 /// [`Error::Mismatch`], or what a person has to do.
-pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed: GuardFailed) -> Result<(), Error> {
+pub(super) async fn mend(
+    work: &Work,
+    session: &mut Session,
+    step: &Step,
+    failed: GuardFailed,
+    waits: bool,
+) -> Result<(), Error> {
     match failed {
         GuardFailed::NotVerified => {
             let before = work.run.program.steps.iter().take_while(|s| s.key != step.key);
@@ -131,10 +138,7 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
             let outcome = check(work, session, spec, step.key.phase, None).await?;
             if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
         }
-        GuardFailed::NotQuiet => {
-            let quiet = step.needs.iter().find_map(|g| if let Gate::Quiet { quiet } = g { Some(*quiet) } else { None });
-            await_quiet(work, session, quiet.unwrap_or_default()).await
-        }
+        GuardFailed::NotQuiet => await_quiet(work, session, waits).await,
         GuardFailed::Dependants(names) => Err(Error::Dependants { names }),
         GuardFailed::NotWaitedFor(gate) => {
             Err(Error::Step { step: step.key.clone(), error: format!("it is not so that {gate}") })
@@ -143,24 +147,26 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
     }
 }
 
-/// Waits until nothing has been written to the old columns for `quiet`. A write during the wait ends it: the old release is
-/// still there.
+/// Waits until nothing has been written to the old columns for as long as the plan says, or the run was tuned to. A write
+/// during the wait ends it: the old release is still there.
 ///
 /// # Errors
-/// [`NotYet::Quiet`] when a write was seen.
-pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Duration) -> Result<(), Error> {
+/// [`NotYet::Quiet`] when a write was seen, or at once unless it `waits`.
+pub(super) async fn await_quiet(work: &Work, session: &mut Session, waits: bool) -> Result<(), Error> {
     let mut first = None;
     loop {
         let Some(counts) = work.ledger.progress().sample_writes(&mut session.main, &work.run).await? else {
             return Ok(());
         };
+        let quiet = work.ledger.progress().contract(&mut session.main, &work.run).await?.quiet;
         let missing = seconds(quiet) - counts.old_quiet_seconds;
         if missing <= 0 {
             return Ok(());
         }
         let before = *first.get_or_insert(counts.old);
-        if counts.old > before {
-            return Err(Error::NotYet(NotYet::Quiet { quiet, writes: counts.old - before, total: counts.old }));
+        if counts.old > before || !waits {
+            let left = Duration::from_secs(u64::try_from(missing).unwrap_or(0));
+            return Err(Error::NotYet(NotYet::Quiet { quiet, left, writes: counts.old - before, total: counts.old }));
         }
         #[expect(clippy::cast_precision_loss, reason = "seconds of a wait")]
         work.emit(Event::Waiting { wait: Wait::Quiet, seconds: Some(missing as f64) });
@@ -168,12 +174,13 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
     }
 }
 
-/// Waits until the step before `step` has been done for `grace`.
+/// Waits until the step before `step` has been done for as long as the plan says, or the run was tuned to.
 ///
 /// # Errors
-/// [`NotYet::Grace`] when that is more than a minute away.
-pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, grace: Duration) -> Result<(), Error> {
+/// [`NotYet::Grace`] when that is more than a minute away, or at once unless it `waits`.
+pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, waits: bool) -> Result<(), Error> {
     loop {
+        let grace = work.ledger.progress().contract(&mut session.main, &work.run).await?.grace;
         let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
         let is_end = |entry: &Entry| matches!(entry, Entry::StepDone { step: done, .. } if *done != step.key);
         let since = log.iter().rev().find(|line| is_end(&line.entry)).map_or(work.run.created_at, |line| line.at);
@@ -181,8 +188,9 @@ pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step,
         let now: chrono::DateTime<chrono::Utc> = clock.fetch_one(&mut session.main).await?;
         let passed = (now - since).to_std().unwrap_or_default();
         let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
-        if missing > SHORT_WAIT {
-            return Err(Error::NotYet(NotYet::Grace { until: now + missing, left: missing }));
+        if missing > SHORT_WAIT || !waits {
+            let name = work.run.name().clone();
+            return Err(Error::NotYet(NotYet::Grace { name, until: now + missing, left: missing }));
         }
         work.emit(Event::Waiting { wait: Wait::Grace, seconds: Some(missing.as_secs_f64()) });
         work.sleep(missing.min(Duration::from_millis(500))).await?;

@@ -228,7 +228,7 @@ fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error>
         _ => "unconverted",
     };
     let key = serde_json::from_str(&key).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(MismatchKey { key, class: class.to_owned() })
+    Ok(MismatchKey { key, class: class.to_owned(), value: row.try_get("value")? })
 }
 
 /// Queries in a transaction of their own, as a TID range scan whatever the planner thinks of the table's size, and by this
