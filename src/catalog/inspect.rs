@@ -9,12 +9,13 @@ use super::index::Index;
 use super::neighbours::Neighbours;
 use super::rehearsal::{Outcome, Part, Rehearsed, rehearse};
 use super::server::Server;
-use super::statements::warn_of_stars;
 use super::table::Table;
-use super::{CatalogError, Inspection, conversion, query};
+use super::{CatalogError, Inspection, conversion, query, statements};
 use super::{add_column, add_constraint, add_index, drop_column, rehearsal};
 use crate::change::knows_null;
+use crate::ident::TableName;
 use crate::names::LedgerSchema;
+use crate::pg::Owner;
 use crate::plan::{AddConstraint, Change, CopyIndexes, Plan, Rule};
 use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
 
@@ -68,7 +69,7 @@ async fn look(
     found: &mut Inspection,
 ) -> Result<(), CatalogError> {
     let user_path = settle(conn).await?;
-    query::run(conn, "set limits", "SET LOCAL search_path = ''".to_owned()).await?;
+    query::run(conn, "set limits", "SET LOCAL search_path = pg_catalog, pg_temp".to_owned()).await?;
     let server = Server::read(conn, ledger).await?;
     server.judge(&plan.requires, ledger, found);
     let Some(table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
@@ -106,13 +107,14 @@ async fn look(
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
-    let Some(parts) = resolve(conn, plan, &olds, (&user_path, &table.owner), found).await? else { return Ok(()) };
+    let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
+    let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
     let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, found).await? else { return Ok(()) };
     refuse_same_types(plan, &parts, found);
     warn_of_values(&parts, &rehearsed.outcomes, found);
     let functions = Function::read_all(conn, table.oid, ledger).await?;
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
-    warn_of_stars(conn, &plan.table, found).await?;
+    statements::warn(conn, plan, found).await?;
     let mut tables = vec![table.facts(&plan.table)];
     let pairs = parts.iter().zip(&rehearsed.outcomes);
     let in_place: Vec<_> = pairs.clone().filter(|(_, o)| o.metadata_only).map(|(part, _)| part.change).collect();
@@ -164,6 +166,55 @@ async fn look(
     };
     found.facts = Some(Facts { server_version: server.version, tables, changes });
     Ok(())
+}
+
+/// Prepares the session to run the owner's code as the owner. Returns `None`, with refusals, where that cannot be.
+async fn enter(
+    conn: &mut PgConnection,
+    table: &TableName,
+    oid: i64,
+    server: &Server,
+    found: &mut Inspection,
+) -> Result<Option<Owner>, CatalogError> {
+    let read = |source| CatalogError::Database { what: "read the table's owner", source };
+    let Some(owner) = Owner::of(conn, oid).await.map_err(read)? else { return Ok(None) };
+    let role = &owner.role;
+    if !owner.may_switch {
+        found.refuse(
+            "catalog::no_privilege",
+            format!(
+                "role \"{}\" may not act as \"{role}\", the owner of {table}, as whom the code of its triggers and functions runs",
+                server.role
+            ),
+            format!(
+                "connect as \"{role}\", or GRANT \"{role}\" TO \"{}\" (with SET, since PostgreSQL 16) and GRANT TEMPORARY ON DATABASE to \"{role}\"",
+                server.role
+            ),
+        );
+        return Ok(None);
+    }
+    let said = found.refusals.iter().any(|finding| finding.code == "catalog::row_security");
+    if owner.is_another() && !owner.sees_all_rows && !said {
+        found.refuse(
+            "catalog::row_security",
+            format!("row-level security of {table} is forced on its owner, as whom rows are filled, and would hide some of them"),
+            format!("ALTER ROLE \"{role}\" BYPASSRLS, or ALTER TABLE ... NO FORCE ROW LEVEL SECURITY, for the run"),
+        );
+        return Ok(None);
+    }
+    if let Some(trigger) = owner.deferrable(conn).await.map_err(read)? {
+        found.refuse(
+            "catalog::deferrable_trigger",
+            format!(
+                "trigger {trigger} can be deferred to COMMIT, where PostgreSQL before 18 would run it with the rights of \"{}\"",
+                server.role
+            ),
+            format!("connect as \"{role}\", the owner of {table}: it then has no rights to gain"),
+        );
+        return Ok(None);
+    }
+    owner.prepare(conn).await.map_err(read)?;
+    Ok(Some(owner))
 }
 
 fn constraint_name(change: &Change) -> Option<String> {
@@ -227,7 +278,7 @@ async fn resolve<'a>(
     conn: &mut PgConnection,
     plan: &'a Plan,
     olds: &[Option<&'a Column>],
-    path_and_owner: (&str, &str),
+    path_and_owner: (&str, &Owner),
     found: &mut Inspection,
 ) -> Result<Option<Vec<Part<'a>>>, CatalogError> {
     let mut parts = Vec::new();

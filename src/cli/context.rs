@@ -52,6 +52,7 @@ pub(super) struct Context {
     pub(super) console: Console,
     database_url: Option<String>,
     ledger_schema: String,
+    ledger_owner: Option<String>,
 }
 
 /// What a long-running command needs: a tool that reports its events and that a signal stops.
@@ -81,6 +82,7 @@ impl Context {
             console: Console::default(),
             database_url: global.database_url.clone().filter(|url| !url.is_empty()),
             ledger_schema: global.ledger_schema.clone(),
+            ledger_owner: global.ledger_owner.clone().filter(|role| !role.is_empty()),
         };
         context.log();
         context
@@ -145,7 +147,8 @@ impl Context {
     /// Returns a tool for a database other than the one on the command line.
     pub(super) fn tool_on(&self, connector: Connector, sink: event::EventSink, stop: CancellationToken) -> Tool {
         let actor = actor(connector.role());
-        Tool::new(connector, LedgerSchema::new(&self.ledger_schema), actor, sink, stop)
+        let tool = Tool::new(connector, LedgerSchema::new(&self.ledger_schema), actor, sink, stop);
+        self.ledger_owner.iter().fold(tool, |tool, role| tool.trusting(role))
     }
 
     /// Prints a result: as JSON, or as the text that `text` makes.

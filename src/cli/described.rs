@@ -254,6 +254,13 @@ fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
         LedgerError::Format { .. } => {
             of("ledger::format", DATABASE, "use the crossfade that started this run, or a newer one")
         }
+        LedgerError::Untrusted { wrong, .. } => of(
+            "ledger::untrusted",
+            DATABASE,
+            "connect as the role that owns the schema, or name another schema with --ledger-schema",
+        )
+        .or("if you trust that role with all rights of your own: --ledger-owner ROLE or CROSSFADE_LEDGER_OWNER")
+        .values("wrong", wrong),
         LedgerError::NotALedger { .. } => {
             of("ledger::not_a_ledger", DATABASE, "name another schema with --ledger-schema or CROSSFADE_LEDGER_SCHEMA")
         }

@@ -15,6 +15,9 @@ pub enum ErrorClass {
     Other,
 }
 
+/// Characters of an error's context that are shown.
+const MOST_CONTEXT: usize = 600;
+
 /// Returns the SQLSTATE of a server error.
 pub fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned))
@@ -43,14 +46,27 @@ pub fn class_of(error: &sqlx::Error) -> ErrorClass {
     }
 }
 
-/// Returns the error as one sentence for people: the server's message with its detail and SQLSTATE, and nothing of the
-/// connection string.
+/// Returns the error as one sentence for people: the server's message with its detail and SQLSTATE, where in whose code it was
+/// raised, and nothing of the connection string.
 pub fn describe(error: &sqlx::Error) -> String {
     match error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
         Some(server) => {
             let detail = server.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-            format!("{}{detail} [SQLSTATE {}]", server.message(), server.code())
+            let context = context(server).map(|context| format!(", in {context}")).unwrap_or_default();
+            format!("{}{detail} [SQLSTATE {}]{context}", server.message(), server.code())
         }
         None => error.to_string(),
     }
+}
+
+/// Returns the code in which the server raised an error, innermost first, if it is not a statement of crossfade's.
+pub(crate) fn context(error: &PgDatabaseError) -> Option<String> {
+    let lines = super::owner::context(error.r#where()?).lines().map(str::trim).filter(|line| !line.is_empty());
+    let text = lines.collect::<Vec<_>>().join(" / ");
+    let shown = if text.chars().count() > MOST_CONTEXT {
+        text.chars().take(MOST_CONTEXT - 1).chain(['…']).collect()
+    } else {
+        text
+    };
+    (!shown.is_empty()).then_some(shown)
 }

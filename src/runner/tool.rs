@@ -69,6 +69,14 @@ impl Tool {
         Self { consent: true, ..self }
     }
 
+    /// Returns the tool with a ledger whose schema may belong to `role`, and not only to the tool's own role or a superuser:
+    /// whoever has that role can make crossfade run any statement with the tool's rights.
+    #[must_use]
+    pub fn trusting(mut self, role: &str) -> Self {
+        self.ledger = self.ledger.trusting(role);
+        self
+    }
+
     /// Returns what tells whether the loops of a run that this tool works on still move. A program that wants to be ended
     /// when they do not, as the command line does, watches it: [`Pulse::watch`].
     pub fn pulse(&self) -> Pulse {

@@ -7,7 +7,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::harness::{Database, tool, versions};
 
 fn plan(change: &str) -> String {
-    format!("version: 1\nname: beside\ntable: t\nchanges:\n  - {change}\ncontract: {{ quiet: 0s }}\n")
+    format!("version: 1\nname: beside\ntable: t\nchanges:\n  - {change}\ncontract: {{ grace: 0s, quiet: 0s }}\n")
 }
 
 async fn run_to(database: &Database, text: &str, to: Option<Phase>) {

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use crate::harness::{Database, tool, versions, wait_for};
 
 fn plan(change: &str) -> String {
-    format!("version: 1\nname: values\ntable: t\nchanges:\n  - {change}\ncontract: {{ quiet: 0s }}\n")
+    format!("version: 1\nname: values\ntable: t\nchanges:\n  - {change}\ncontract: {{ grace: 0s, quiet: 0s }}\n")
 }
 
 const RENAME: &str = "rename_column: { from: c, to: d }";
