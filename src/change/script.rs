@@ -286,6 +286,8 @@ BEGIN
         self.line(&format!(
             "SELECT pg_catalog.set_config('crossfade.new_writes', COALESCE({new}::text, ''), false) AS crossfade_seen \\gset"
         ));
+        // Only the first write of a second is counted: what comes after this pause is in another one.
+        self.line("SELECT pg_catalog.pg_sleep(1) AS crossfade_pause \\gset");
         let check = format!(
             "\n#variable_conflict use_column\nDECLARE\n  v_found record;\nBEGIN\n  IF {new} IS NULL THEN RETURN; END IF;\n  SELECT * INTO v_found FROM ({}) AS counted;\n  IF v_found.only_new > 0 OR v_found.different > 0 THEN\n    RAISE EXCEPTION USING MESSAGE = pg_catalog.format('%s rows hold a value that only the new column has, and %s differ', v_found.only_new, v_found.different),\n      HINT = 'Undoing would lose these values. Write the old column of those rows, then run this script again.';\n  END IF;\nEND\n",
             spec.count(0, None)
