@@ -61,7 +61,7 @@ pub fn describe(error: &sqlx::Error) -> String {
 
 /// Returns the code in which the server raised an error, innermost first, if it is not a statement of crossfade's.
 pub(crate) fn context(error: &PgDatabaseError) -> Option<String> {
-    let lines = super::owner::context(error.r#where()?).lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines = of_others(error.r#where()?).lines().map(str::trim).filter(|line| !line.is_empty());
     let text = lines.collect::<Vec<_>>().join(" / ");
     let shown = if text.chars().count() > MOST_CONTEXT {
         text.chars().take(MOST_CONTEXT - 1).chain(['…']).collect()
@@ -69,4 +69,30 @@ pub(crate) fn context(error: &PgDatabaseError) -> Option<String> {
         text
     };
     (!shown.is_empty()).then_some(shown)
+}
+
+/// Returns the server's CONTEXT of an error without the lines that come from the functions of [`Owner`](super::Owner).
+fn of_others(context: &str) -> &str {
+    let Some(own) = context.find("crossfade_owner(").or_else(|| context.find("crossfade_as_owner(")) else {
+        return context;
+    };
+    let before = context[..own].rfind('\n').map_or("", |end| &context[..end]);
+    // The statement itself.
+    let statement = if before.starts_with("SQL statement \"") { Some(0) } else { None };
+    let last = before.rfind("\nSQL statement \"").or(statement);
+    last.map_or(before, |start| &before[..start])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_others;
+
+    #[test]
+    fn the_context_is_that_of_the_others() {
+        let own = "SQL statement \"UPDATE t\n SET a = 1\"\nPL/pgSQL function pg_temp_3.crossfade_owner(text,boolean,text) line 6 at EXECUTE\nPL/pgSQL function pg_temp_3.crossfade_as_owner(text,boolean,text) line 7 at RETURN";
+        assert_eq!(of_others(own), "");
+        assert_eq!(of_others("PL/pgSQL function f() line 3 at RAISE"), "PL/pgSQL function f() line 3 at RAISE");
+        let others = "SQL statement \"INSERT INTO a\"\nPL/pgSQL function f() line 3 at SQL statement";
+        assert_eq!(of_others(&format!("{others}\n{own}")), others);
+    }
 }

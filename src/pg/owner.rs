@@ -207,29 +207,3 @@ fn call(statement: &str, asks: bool, path: Option<&str>) -> String {
     let (statement, path) = (quote_literal(statement), path.map_or_else(|| "NULL".to_owned(), quote_literal));
     format!("SELECT {GUARD}({statement}::pg_catalog.text, {asks}, {path}::pg_catalog.text)")
 }
-
-/// Returns the server's CONTEXT of an error without the lines that come from the functions above.
-pub(super) fn context(context: &str) -> &str {
-    let Some(own) = context.find("crossfade_owner(").or_else(|| context.find("crossfade_as_owner(")) else {
-        return context;
-    };
-    let before = context[..own].rfind('\n').map_or("", |end| &context[..end]);
-    // The statement itself.
-    let statement = if before.starts_with("SQL statement \"") { Some(0) } else { None };
-    let last = before.rfind("\nSQL statement \"").or(statement);
-    last.map_or(before, |start| &before[..start])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::context;
-
-    #[test]
-    fn the_context_is_that_of_the_others() {
-        let own = "SQL statement \"UPDATE t\n SET a = 1\"\nPL/pgSQL function pg_temp_3.crossfade_owner(text,boolean,text) line 6 at EXECUTE\nPL/pgSQL function pg_temp_3.crossfade_as_owner(text,boolean,text) line 7 at RETURN";
-        assert_eq!(context(own), "");
-        assert_eq!(context("PL/pgSQL function f() line 3 at RAISE"), "PL/pgSQL function f() line 3 at RAISE");
-        let others = "SQL statement \"INSERT INTO a\"\nPL/pgSQL function f() line 3 at SQL statement";
-        assert_eq!(context(&format!("{others}\n{own}")), others);
-    }
-}
