@@ -4,11 +4,14 @@
 use sqlx::PgConnection;
 
 use super::columns::Column;
-use super::query::{Objection, attempt, oid, text};
+use super::query::{self, Objection, attempt, attempt_under, oid, text};
 use super::{CatalogError, Inspection};
 use crate::plan::{ChangeType, Pair};
 use crate::run::Conversion;
-use crate::sql::{quote_ident, quote_literal};
+use crate::sql::quote_ident;
+
+/// The `search_path` for text that PostgreSQL has deparsed.
+const CATALOG: &str = "pg_catalog, pg_temp";
 
 /// Casts between built-in types that return a value for every value, if the target has no modifier.
 const NEVER_RAISE: [(&str, &[&str]); 17] = [
@@ -91,13 +94,13 @@ pub(super) async fn plain_type(
     user_path: &str,
     found: &mut Inspection,
 ) -> Result<Option<Column>, CatalogError> {
-    let statements = [
-        search_path(user_path),
-        // The line break ends a comment in the plan's text.
-        format!("CREATE TEMPORARY TABLE crossfade_type (crossfade_value {to}\n)"),
-        search_path(""),
-    ];
-    let made = if to.contains('\0') { Err(zero_byte()) } else { attempt(conn, "try the new type", statements).await? };
+    // The line break ends a comment in the plan's text.
+    let create = format!("CREATE TEMPORARY TABLE crossfade_type (crossfade_value {to}\n)");
+    let made = if to.contains('\0') {
+        Err(zero_byte())
+    } else {
+        attempt_under(conn, "try the new type", Some(user_path), [create]).await?
+    };
     if let Err(objection) = made {
         let (code, help) = match objection.code.as_str() {
             "42704" | "3F000" => {
@@ -157,7 +160,7 @@ impl Way<'_> {
         found: &mut Inspection,
     ) -> Result<Option<Conversion>, CatalogError> {
         let plain = format!("CAST({} AS {})", quote_ident(self.name), self.target.base_type);
-        let cast = self.deparse(conn, &plain, "").await?;
+        let cast = self.deparse(conn, &plain, CATALOG).await?;
         let sql = match (written, cast.clone()) {
             (None, Ok(sql)) => sql,
             (None, Err(objection)) => {
@@ -231,7 +234,7 @@ impl Way<'_> {
             let Some(inner) = body.strip_suffix(&format!("::{}", self.target.base_type)) else { return Ok(None) };
             // The cut is a guess; that the cast of what is left reads the same proves it.
             let cast = format!("CAST({inner} AS {})", self.target.base_type);
-            if self.function_body(conn, &cast, "").await?.as_ref() != Some(&body) {
+            if self.function_body(conn, &cast, CATALOG).await?.as_ref() != Some(&body) {
                 return Ok(None);
             }
             inner
@@ -239,7 +242,7 @@ impl Way<'_> {
             &body
         };
         let target = if self.target.is_enum { "text" } else { &self.target.base_type };
-        Ok(self.generate(conn, source, target, inner, "").await?.is_ok().then_some(body))
+        Ok(self.generate(conn, source, target, inner, CATALOG).await?.is_ok().then_some(body))
     }
 
     /// Returns the expression as PostgreSQL writes it in a function's body, immutable or not.
@@ -251,13 +254,13 @@ impl Way<'_> {
     ) -> Result<Option<String>, CatalogError> {
         let (name, from, to) = (quote_ident(self.name), &self.source.base_type, &self.target.base_type);
         let statements = [
-            search_path(path),
             format!("CREATE FUNCTION pg_temp.crossfade_body({name} {from}) RETURNS {to} LANGUAGE sql RETURN ({sql}\n)"),
-            search_path(""),
             "SELECT pg_get_function_sqlbody(oid) FROM pg_proc WHERE proname = 'crossfade_body' AND pronamespace = pg_my_temp_schema()"
                 .to_owned(),
         ];
-        let Ok(Some(body)) = attempt(conn, "try a conversion", statements).await? else { return Ok(None) };
+        let Ok(Some(body)) = attempt_under(conn, "try a conversion", Some(path), statements).await? else {
+            return Ok(None);
+        };
         super::query::run(conn, "end a trial", format!("DROP FUNCTION pg_temp.crossfade_body({from})")).await?;
         Ok(body.strip_prefix("RETURN ").map(str::to_owned))
     }
@@ -281,8 +284,8 @@ impl Way<'_> {
             quote_ident(self.name),
             self.source.collate(),
         );
-        let statements = [search_path(path), format!("{before}{sql}\n) STORED)"), search_path("")];
-        if let Err(mut objection) = attempt(conn, "try a conversion", statements).await? {
+        let create = format!("{before}{sql}\n) STORED)");
+        if let Err(mut objection) = attempt_under(conn, "try a conversion", Some(path), [create]).await? {
             let within = 1..=sql.chars().count() + 1;
             let at = objection.position.and_then(|at| at.checked_sub(before.chars().count()));
             objection.position = at.filter(|at| within.contains(at));
@@ -309,7 +312,7 @@ impl Way<'_> {
             return Ok(Err(Objection { position: None, ..objection }));
         }
         let ask = format!("SELECT (pg_temp.crossfade_raw(CAST(NULL AS {from})) IS NULL)::text");
-        let answer = attempt(conn, "convert NULL", [ask]).await?;
+        let answer = query::ask(conn, "convert NULL", &ask, query::LIMITS).await?;
         super::query::run(conn, "end a trial", format!("DROP FUNCTION pg_temp.crossfade_raw({from})")).await?;
         // A function that raises for NULL does not return NULL.
         Ok(Ok(matches!(answer, Ok(Some(text)) if text == "true")))
@@ -367,11 +370,6 @@ impl Way<'_> {
 
 fn zero_byte() -> Objection {
     Objection { code: "42601".to_owned(), message: "it contains a zero byte".to_owned(), position: None }
-}
-
-/// A statement that sets the `search_path` for the rest of the transaction.
-pub(super) fn search_path(path: &str) -> String {
-    format!("SELECT pg_catalog.set_config('search_path', {}, true)", quote_literal(path))
 }
 
 async fn drop_table(conn: &mut PgConnection, table: &str) -> Result<(), CatalogError> {

@@ -9,11 +9,12 @@ use super::index::Index;
 use super::neighbours::Neighbours;
 use super::rehearsal::{Outcome, Part, Rehearsed, rehearse};
 use super::server::Server;
-use super::statements::warn_of_stars;
 use super::table::Table;
-use super::{CatalogError, Inspection, conversion, query};
+use super::{CatalogError, Inspection, conversion, query, statements};
 use super::{add_column, add_constraint, add_index, drop_column, rehearsal};
+use crate::ident::TableName;
 use crate::names::LedgerSchema;
+use crate::pg::Owner;
 use crate::plan::{AddConstraint, Change, CopyIndexes, Plan, Rule};
 use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
 
@@ -67,7 +68,7 @@ async fn look(
     found: &mut Inspection,
 ) -> Result<(), CatalogError> {
     let user_path = settle(conn).await?;
-    query::run(conn, "set limits", "SET LOCAL search_path = ''".to_owned()).await?;
+    query::run(conn, "set limits", "SET LOCAL search_path = pg_catalog, pg_temp".to_owned()).await?;
     let server = Server::read(conn, ledger).await?;
     server.judge(&plan.requires, ledger, found);
     let Some(table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
@@ -105,12 +106,15 @@ async fn look(
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
+    if !enter(conn, &plan.table, table.oid, &server, found).await? {
+        return Ok(());
+    }
     let Some(parts) = resolve(conn, plan, &olds, &user_path, found).await? else { return Ok(()) };
     let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, found).await? else { return Ok(()) };
     warn_of_values(&parts, found);
     let functions = Function::read_all(conn, table.oid, ledger).await?;
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
-    warn_of_stars(conn, &plan.table, found).await?;
+    statements::warn(conn, plan, found).await?;
     let names: Vec<_> = parts.iter().map(|part| part.old.name.as_str()).collect();
     let mut tables = vec![table.facts(&plan.table)];
     let pairs = parts.iter().zip(&rehearsed.outcomes);
@@ -163,6 +167,55 @@ async fn look(
     };
     found.facts = Some(Facts { server_version: server.version, tables, changes });
     Ok(())
+}
+
+/// Prepares the session to run the owner's code as the owner. Returns false, with refusals, where that cannot be.
+async fn enter(
+    conn: &mut PgConnection,
+    table: &TableName,
+    oid: i64,
+    server: &Server,
+    found: &mut Inspection,
+) -> Result<bool, CatalogError> {
+    let read = |source| CatalogError::Database { what: "read the table's owner", source };
+    let Some(owner) = Owner::of(conn, oid).await.map_err(read)? else { return Ok(false) };
+    let role = &owner.role;
+    if !owner.may_switch {
+        found.refuse(
+            "catalog::no_privilege",
+            format!(
+                "role \"{}\" may not act as \"{role}\", the owner of {table}, as whom the code of its triggers and functions runs",
+                server.role
+            ),
+            format!(
+                "connect as \"{role}\", or GRANT \"{role}\" TO \"{}\" (with SET, since PostgreSQL 16) and GRANT TEMPORARY ON DATABASE to \"{role}\"",
+                server.role
+            ),
+        );
+        return Ok(false);
+    }
+    let said = found.refusals.iter().any(|finding| finding.code == "catalog::row_security");
+    if owner.is_another() && !owner.sees_all_rows && !said {
+        found.refuse(
+            "catalog::row_security",
+            format!("row-level security of {table} is forced on its owner, as whom rows are filled, and would hide some of them"),
+            format!("ALTER ROLE \"{role}\" BYPASSRLS, or ALTER TABLE ... NO FORCE ROW LEVEL SECURITY, for the run"),
+        );
+        return Ok(false);
+    }
+    if let Some(trigger) = owner.deferrable(conn).await.map_err(read)? {
+        found.refuse(
+            "catalog::deferrable_trigger",
+            format!(
+                "trigger {trigger} can be deferred to COMMIT, where PostgreSQL before 18 would run it with the rights of \"{}\"",
+                server.role
+            ),
+            format!("connect as \"{role}\", the owner of {table}: it then has no rights to gain"),
+        );
+        return Ok(false);
+    }
+    owner.prepare(conn).await.map_err(read)?;
+    Ok(true)
 }
 
 fn constraint_name(change: &Change) -> Option<String> {

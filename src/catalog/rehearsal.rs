@@ -73,7 +73,11 @@ pub(super) async fn rehearse(
     }
     let mut twins = Vec::new();
     for index in indexes {
-        twins.push(twin(conn, index, parts, &outcomes, found).await?);
+        let twin = twin(conn, index, parts, &outcomes, found).await?;
+        if let Some(tail) = &twin {
+            try_entry(conn, plan, (index, tail), parts, &outcomes, found).await?;
+        }
+        twins.push(twin);
     }
     if !change_all(conn, parts, &outcomes, found).await? {
         return Ok(None);
@@ -202,7 +206,7 @@ async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Inde
         "SELECT string_agg(concat_ws(' ', relname, pg_relation_filenode(oid)), ', ' ORDER BY relname) || ' ' || pg_stat_get_xact_numscans('{COPY}'::regclass) \
          FROM pg_class WHERE oid = '{COPY}'::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = '{COPY}'::regclass)"
     );
-    let mut before = vec![NOT_UTC.to_owned()];
+    let mut before = Vec::new();
     let mentioning = indexes.iter().filter(|index| index.mentions(part.old.attnum));
     before.extend(mentioning.enumerate().filter_map(|(n, index)| {
         let unique = if index.unique { "UNIQUE " } else { "" };
@@ -210,7 +214,7 @@ async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Inde
     }));
     let mut after = before.clone();
     before.push(files.clone());
-    after.extend([alter_type(part, retyped, ""), files]);
+    after.extend([format!("{NOT_UTC}; {}", alter_type(part, retyped, "")), files]);
     run(conn, "rehearse the change", "SAVEPOINT crossfade_cheap".to_owned()).await?;
     let same = match attempt(conn, "rehearse the change", before).await? {
         Ok(before) => {
@@ -259,6 +263,34 @@ async fn twin(
     run(conn, "rehearse an index", "ROLLBACK TO SAVEPOINT crossfade_twin".to_owned()).await?;
     run(conn, "rehearse an index", "RELEASE SAVEPOINT crossfade_twin".to_owned()).await?;
     Ok(twin)
+}
+
+/// Builds the index on the changed copy with one row of the table: an index on no rows calls no function.
+async fn try_entry(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    (index, tail): (&Index, &str),
+    parts: &[Part<'_>],
+    outcomes: &[Outcome],
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
+    const WHAT: &str = "rehearse an entry of an index";
+    run(conn, WHAT, "SAVEPOINT crossfade_entry".to_owned()).await?;
+    let row = format!("INSERT INTO {COPY} SELECT * FROM ONLY {} AS t LIMIT 1", plan.table.sql());
+    let row = std::iter::once(row).chain(all_changes(parts, outcomes));
+    // That its value does not convert is found elsewhere.
+    if attempt(conn, WHAT, row).await?.is_ok() {
+        let create = format!("CREATE INDEX crossfade_entry ON {COPY} {tail}");
+        if let Err(objection) = attempt(conn, WHAT, [create]).await? {
+            found.refuse(
+                "catalog::index",
+                format!("index \"{}\" cannot be built for the new column: {}", index.name, objection.message),
+                "correct the function, for example with its schema before each name: CREATE INDEX may run it under another search_path than applications have",
+            );
+        }
+    }
+    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_entry".to_owned()).await?;
+    run(conn, WHAT, "RELEASE SAVEPOINT crossfade_entry".to_owned()).await
 }
 
 async fn attempt_without_index(

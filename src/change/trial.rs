@@ -23,6 +23,8 @@ pub(crate) struct Trial {
 pub(crate) struct TrialColumn {
     /// Position of the change in the plan.
     pub(crate) change: usize,
+    /// The converted value; raises where the conversion does.
+    strict: String,
     /// The conversion raises.
     fails: String,
     /// It converts to NULL, but the column is NOT NULL.
@@ -52,7 +54,8 @@ impl Trial {
                 .reverse
                 .exists()
                 .then(|| format!("{value} IS NOT NULL AND NOT {}", reverse.same_image(&old, &value)));
-            columns.push(TrialColumn { change: a.position, fails, empty, lossy });
+            let strict = forward.strict_value(&old);
+            columns.push(TrialColumn { change: a.position, strict, fails, empty, lossy });
         }
         let spec = context.compare_spec(vec![]);
         (!columns.is_empty()).then_some(Self { create, columns, spec })
@@ -72,6 +75,17 @@ impl Trial {
             columns.join(", "),
             self.spec.table.sql(),
             range(from, to)
+        )
+    }
+
+    /// Returns the query that converts the first row on these pages whose `column` does not convert, and so raises.
+    pub(crate) fn raise(&self, column: &TrialColumn, from: i64, to: Option<i64>) -> String {
+        format!(
+            "SELECT pg_catalog.count(value)::pg_catalog.text FROM (SELECT {} AS value FROM {} AS t WHERE {} AND {} LIMIT 1) AS s",
+            column.strict,
+            self.spec.table.sql(),
+            range(from, to),
+            column.fails
         )
     }
 

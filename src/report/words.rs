@@ -81,6 +81,7 @@ pub(super) fn wait(wait: &Wait) -> String {
     match wait {
         Wait::Quiet => "the old column must not be written for a while".to_owned(),
         Wait::Grace => "the retired column is kept for its grace period".to_owned(),
+        Wait::Statement { pid } => format!("process {pid} of an earlier runner has to end first"),
         Wait::IndexBuild { pid, index } => format!("process {pid} is still building index {}", printable(index)),
         Wait::OtherProcesses => "other processes are still filling the pages that they have taken".to_owned(),
         Wait::Horizon { rows, hot, holder, holder_seconds } => {

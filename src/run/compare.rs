@@ -159,7 +159,11 @@ impl CompareSpec {
 
     /// Returns the query that locks every row on pages `from..to`, and does nothing else.
     pub(crate) fn lock(&self, from: u32, to: Option<u32>) -> String {
-        format!("SELECT FROM {} AS t WHERE {} FOR NO KEY UPDATE", self.table.sql(), range(from, to))
+        format!(
+            "SELECT pg_catalog.count(*)::text FROM (SELECT FROM {} AS t WHERE {} FOR NO KEY UPDATE) AS locked",
+            self.table.sql(),
+            range(from, to)
+        )
     }
 
     /// Returns the count as a person reads it in the dry run.

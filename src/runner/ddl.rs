@@ -13,8 +13,8 @@ use super::gate::GuardFailed;
 use super::session::Session;
 use crate::engine::Work;
 use crate::event::{Blocker, Event};
-use crate::pg::{self, ErrorClass, Limits};
-use crate::run::{Entry, Gate, StepKey, Target};
+use crate::pg::{self, ErrorClass, Limits, Owner};
+use crate::run::{Entry, Gate, Relation, StepKey, Target};
 
 /// The first attempt waits this long for its lock.
 const FIRST_TRY: Duration = Duration::from_millis(100);
@@ -61,9 +61,8 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
     for attempt in 1..=TRIES {
         let old = old_holders(work, session, job).await?;
         if old.is_empty() {
-            let limits = Limits { lock: wait, statement: STATEMENT_TIMEOUT, durable: true };
             let Session { main, main_pid, watch } = &mut *session;
-            let done = pg::transaction(main, limits, async |tx| {
+            let done = pg::transaction(main, limits(wait), async |tx| {
                 inside(work, tx, Watch { connection: watch, main_pid: *main_pid }, job, wait).await
             });
             // If the COMMIT is lost, the outcome is unknown: the caller reads the ledger again, which committed with it.
@@ -154,8 +153,13 @@ async fn inside(
     if let Some(failed) = super::gate::failed(work, tx, job.needs, job.new_writes).await? {
         return Err(NotDone::Guard(failed));
     }
+    let mut owner = None;
     for statement in job.statements {
-        let Err(error) = pg::execute(tx, statement).await else { continue };
+        let done = match evaluates_default(work, statement) {
+            None => pg::execute(tx, statement).await.map(drop),
+            Some(relation) => as_owner(tx, &mut owner, relation, statement, limits(wait)).await,
+        };
+        let Err(error) = done else { continue };
         return Err(match pg::class_of(&error) {
             ErrorClass::Contention => NotDone::Locked(watch.blockers().await),
             ErrorClass::Connection => error.into(),
@@ -164,6 +168,32 @@ async fn inside(
     }
     work.ledger.log().append(tx, &work.run, job.entries, &work.actor).await?;
     Ok(())
+}
+
+/// Returns the table whose owner's code the statement may run: a default is evaluated when its column is added.
+fn evaluates_default<'w>(work: &'w Work, statement: &str) -> Option<&'w Relation> {
+    let adds = |on: &&Relation| statement.starts_with(&format!("ALTER TABLE {} ADD COLUMN ", on.table.sql()));
+    work.run.program.relations.iter().find(adds).filter(|_| statement.contains(" DEFAULT "))
+}
+
+/// Runs the statement as the table's owner, with nothing left behind.
+async fn as_owner(
+    tx: &mut PgConnection,
+    owner: &mut Option<Owner>,
+    relation: &Relation,
+    statement: &str,
+    limits: Limits,
+) -> Result<(), sqlx::Error> {
+    let owner = match owner {
+        Some(owner) => owner,
+        None => owner.insert(Owner::enter(&mut *tx, relation.oid).await?),
+    };
+    pg::batch(tx, &format!("{}; {}", owner.run(statement), owner.settle(limits))).await
+}
+
+/// Returns the limits of an attempt.
+fn limits(wait: Duration) -> Limits {
+    Limits { lock: wait, statement: STATEMENT_TIMEOUT, durable: true }
 }
 
 /// Returns who has been in a transaction with one of the tables for long.

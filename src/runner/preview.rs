@@ -14,6 +14,9 @@ use crate::run::{Estimates, Facts, Program};
 /// How many keys of rows that do not convert are listed.
 const SAMPLE_KEYS: usize = 20;
 
+/// Why a name may not be found.
+const UNDER_THE_OWNERS_PATH: &str = "correct the function; names without a schema in it are looked up in the search_path that the table owner's sessions begin with (ALTER ROLE ... SET search_path)";
+
 /// What a run would do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preview {
@@ -44,7 +47,14 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
     };
     if refusals.is_empty() {
         let check = catalog::try_conversions(connection, plan, &facts, SAMPLE_KEYS).await?;
-        for count in &check.changes {
+        if let Some(said) = &check.refused {
+            refusals.push(Finding {
+                code: "catalog::conversion_fails",
+                message: format!("the conversion fails, whatever the value: {said}"),
+                help: UNDER_THE_OWNERS_PATH.to_owned(),
+            });
+        }
+        for count in check.changes.iter().filter(|_| check.refused.is_none()) {
             if let Some(change) = plan.changes[count.change].pair() {
                 judge(&change, count, &mut refusals, &mut warnings);
             }
@@ -63,7 +73,16 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
             });
         }
     }
-    for Refused { key, said, help } in privileged::refused(connection, &plan.backfill).await? {
+    if refusals.is_empty() {
+        refusals.extend(catalog::rows_too_long(connection, &plan.table, &facts).await?);
+    }
+    let refused = privileged::refused(connection, &plan.backfill).await?;
+    let program = compile(plan, &facts, ledger.schema());
+    if refusals.is_empty() && refused.is_empty() && program.fills().next().is_some() {
+        let table = (&plan.table, facts.main().oid);
+        refusals.extend(catalog::try_one_row(connection, table, &plan.backfill).await?);
+    }
+    for Refused { key, said, help } in refused {
         let message = format!("the server refuses `backfill.{key}` of the plan: {said}");
         refusals.push(Finding { code: "catalog::setting_refused", message, help });
     }
@@ -71,7 +90,6 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
         warnings.retain(|finding| finding.code != "catalog::trigger_on_backfill");
     }
     let in_place = (0..facts.changes.len()).all(|at| facts.pair(at).is_some_and(|pair| pair.metadata_only));
-    let program = compile(plan, &facts, ledger.schema());
     let fills = program.fills().next();
     let estimates = match fills {
         Some((_, spec)) => estimate::estimate(connection, plan, &facts, spec, refusals.is_empty()).await?,

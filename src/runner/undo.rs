@@ -1,5 +1,7 @@
 //! The way back. It goes forward in the log: every step undone is an entry, and a rollback that was killed continues.
 
+use std::time::Duration;
+
 use tracing::Instrument as _;
 
 use super::ddl::{Ended, Job};
@@ -8,12 +10,15 @@ use super::session::Session;
 use super::{Error, ddl, gate};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
-use crate::pg::{self, ErrorClass};
+use crate::pg::{self, ErrorClass, Owner};
 use crate::run::{Action, Entry, Gate, Mode, Phase, Program, State, Step, Target, Undo};
 use crate::sql::{LockMode, quote_ident};
 
 /// How many rows without a value are counted.
 const TOLD: i64 = 1000;
+/// How long that may take.
+const COUNTING: pg::Limits =
+    pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_mins(10), durable: true };
 
 /// Rolls the run back to the end of `to`, or to before it began.
 ///
@@ -96,10 +101,12 @@ async fn prove_no_nulls(work: &Work, session: &mut Session, needs: &[Gate]) -> R
         let (table, quoted) = (relation.table.sql(), quote_ident(column));
         // One more than are told of.
         let count = format!(
-            "SELECT pg_catalog.count(*) FROM (SELECT FROM {table} WHERE {quoted} IS NULL LIMIT {}) AS empty",
+            "SELECT pg_catalog.count(*)::pg_catalog.text FROM (SELECT FROM {table} WHERE {quoted} IS NULL LIMIT {}) AS empty",
             TOLD + 1
         );
-        let rows: i64 = pg::query_scalar(&count).fetch_one(&mut session.main).await?;
+        let owner = Owner::enter(&mut session.main, relation.oid).await?;
+        let said = pg::rolled_back(&mut session.main, COUNTING, async |tx| pg::texts(tx, &owner.ask(&count)).await);
+        let rows: i64 = said.await?.first().and_then(|rows| rows.parse().ok()).unwrap_or_default();
         if rows > 0 {
             let rows = if rows > TOLD { format!("more than {TOLD}") } else { rows.to_string() };
             return Err(Error::Nulls { rows, table: relation.table.clone(), column: column.clone() });

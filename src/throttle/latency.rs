@@ -126,10 +126,14 @@ impl<'a> Probe<'a> {
     async fn once(&mut self) -> Result<(), sqlx::Error> {
         let text = match self.felt {
             Felt::Query(sql) => sql.clone(),
-            Felt::Own { ledger, run, table, .. } => {
+            Felt::Own { ledger, run, table, table_oid } => {
                 let page = rand::random_range(0..self.pages);
                 let update = ledger.progress().probe_sql(*run, self.client);
-                format!("SELECT FROM {} WHERE ctid = '({page},1)'::pg_catalog.tid; {update}", table.sql())
+                let table = table.sql();
+                let same = pg::unless_replaced(&table, *table_oid);
+                format!(
+                    "{same}; SELECT FROM {table} WHERE ctid OPERATOR(pg_catalog.=) '({page},1)'::pg_catalog.tid; {update}"
+                )
             }
         };
         timely(pg::batch(&mut self.connection, &text).await)
