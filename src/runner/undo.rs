@@ -15,6 +15,10 @@ use crate::pg::{self, ErrorClass, Owner};
 use crate::run::{Action, Entry, Gate, Mode, Pair, Phase, State, Step, Target, Undo};
 use crate::sql::{LockMode, quote_ident};
 
+/// The counters note one write a second: until that second is over, looked at again after this pause, and so often.
+const PAUSE: Duration = Duration::from_millis(300);
+const PAUSES: u32 = 8;
+
 /// How many rows without a value are counted.
 const TOLD: i64 = 1000;
 /// How long that may take.
@@ -219,7 +223,14 @@ async fn nothing_only_new(
         // Killed before the column was there.
         return Ok(None);
     }
-    let before = work.ledger.progress().new_writes(&mut session.main, &work.run).await?;
+    let mut before = work.ledger.progress().new_writes(&mut session.main, &work.run).await?;
+    for _ in 0..PAUSES {
+        if before.is_none_or(NewWrites::notes_the_next) {
+            break;
+        }
+        work.sleep(PAUSE).await?;
+        before = work.ledger.progress().new_writes(&mut session.main, &work.run).await?;
+    }
     prove_nothing_only_new(work, spec, step.key.phase).await?;
     Ok(before)
 }

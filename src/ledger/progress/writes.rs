@@ -37,7 +37,12 @@ impl NewWrites {
     /// Returns whether nothing was written through a new column between the two. A write in the very second of the earlier
     /// one counts: only the first of a second is noted.
     pub fn none_since(self, earlier: Self) -> bool {
-        self.value == earlier.value && self.value >> Counters::BITS < earlier.second
+        self.value == earlier.value && earlier.notes_the_next()
+    }
+
+    /// Returns whether the next write will be noted: not in a second in which there was one.
+    pub fn notes_the_next(self) -> bool {
+        self.value >> Counters::BITS < self.second
     }
 }
 

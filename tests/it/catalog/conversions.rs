@@ -172,7 +172,8 @@ async fn the_users_search_path_reads_the_plan() {
         Conversion::Expression {
             sql: "app.to_mood(s)".to_owned(),
             null_to_null: true,
-            search_path: Some("app, public".to_owned())
+            // What `to_mood` calls was written for the sessions of the table's owner.
+            search_path: Some("public".to_owned())
         }
     );
     let path: String = sqlx::query_scalar("SHOW search_path").fetch_one(&mut *connection).await.unwrap();
