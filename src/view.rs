@@ -27,10 +27,10 @@ pub struct RunView {
     pub compares: bool,
     /// Rows that were not equal in the latest check; `None` before the first.
     pub mismatches: Option<i64>,
-    /// Writes to the old column since expand.
-    pub old_column_writes: i64,
-    /// Writes to the new column since expand.
-    pub new_column_writes: i64,
+    /// In how many seconds since expand the old column was written.
+    pub old_column_write_seconds: i64,
+    /// In how many seconds since expand the new column was written.
+    pub new_column_write_seconds: i64,
     /// What the run waits for, or what its backfill holds for; `None` when it is at work or over.
     pub waiting_for: Option<WaitingFor>,
     /// Who leads it: the process that does its steps.
@@ -92,8 +92,8 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         progress: fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds),
         compares: run.program.compared().next().is_some(),
         mismatches: checked.map(|(_, mismatches)| mismatches),
-        old_column_writes: counts.old,
-        new_column_writes: counts.new,
+        old_column_write_seconds: counts.old,
+        new_column_write_seconds: counts.new,
         waiting_for: if at_work {
             report.held_by.map(WaitingFor::from).or_else(|| lock_wait(&log).filter(|_| leads))
         } else {

@@ -99,7 +99,7 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
             NotYet::Quiet { quiet, left, writes, total } => {
                 of("gate::quiet", BLOCKED, "stop the releases that write the old column, then run again").values(
                     "gate",
-                    json!({ "gate": "quiet", "quiet_seconds": quiet.as_secs_f64(), "seconds": left.as_secs_f64(), "writes": writes, "total": total }),
+                    json!({ "gate": "quiet", "quiet_seconds": quiet.as_secs_f64(), "seconds": left.as_secs_f64(), "write_seconds": writes, "total_write_seconds": total }),
                 )
             }
             NotYet::Grace { name, until, left } => {
@@ -181,7 +181,7 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         )
         .values("rows", rows),
         Error::WrittenMeanwhile => {
-            of("run::written_meanwhile", BLOCKED, "crossfade status says how many writes come through the new column")
+            of("run::written_meanwhile", BLOCKED, "crossfade status says whether the new column is written")
         }
         Error::Dependants { names } => {
             of("run::dependants", DATABASE, "move or drop them, then run again").values("dependants", names)

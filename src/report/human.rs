@@ -128,13 +128,16 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
 
 /// Returns the lines about two columns that are kept equal.
 fn equality(status: &RunView, mut row: impl FnMut(&str, String)) {
-    let quiet = status.old_quiet_seconds.filter(|_| status.old_column_writes > 0);
+    let quiet = status.old_quiet_seconds.filter(|_| status.old_column_write_seconds > 0);
     let quiet =
         quiet.map(|seconds| format!(" (the last one seen {} ago)", duration(as_f64(seconds)))).unwrap_or_default();
-    let (old, new) = (number(status.old_column_writes), number(status.new_column_writes));
-    row("writes", format!("{old} to the old column{quiet}, {new} to the new one"));
+    let (old, new) = (number(status.old_column_write_seconds), number(status.new_column_write_seconds));
+    row("written", format!("the old column in {old} seconds{quiet}, the new one in {new}"));
     if status.conflicts > 0 {
-        row("conflicts", format!("{} set both columns to different values", plural(status.conflicts, "statement")));
+        row(
+            "conflicts",
+            format!("in {} statements set both columns to different values", plural(status.conflicts, "second")),
+        );
     }
     match (status.mismatches, status.verified_at) {
         (None, _) => row("verified", "not yet".to_owned()),

@@ -297,9 +297,9 @@ pub enum NotYet {
         quiet: Duration,
         /// The time to go if nobody writes from now on.
         left: Duration,
-        /// Writes that came in while the run waited.
+        /// In how many seconds it was written while the run waited.
         writes: i64,
-        /// All writes through the old column since the run began.
+        /// In how many seconds it was written since the run began.
         total: i64,
     },
     /// The retired column is kept for a while before it is dropped.
@@ -441,8 +441,8 @@ fn not_quiet(quiet: Duration, left: Duration, writes: i64) -> String {
     if writes == 0 {
         return format!("the old column goes once it has not been written for {quiet}; {left} to go");
     }
-    let times = if writes == 1 { "once".to_owned() } else { format!("{writes} times") };
-    format!("the old column is still written: {times} while crossfade waited; it needs {quiet} without a write")
+    let seconds = if writes == 1 { "one second".to_owned() } else { format!("{writes} seconds") };
+    format!("the old column is still written: in {seconds} while crossfade waited; it needs {quiet} without a write")
 }
 
 fn paused_by(who: Option<&String>) -> String {

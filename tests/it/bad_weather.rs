@@ -309,7 +309,7 @@ async fn an_old_release_that_still_writes_keeps_its_column() {
     let _ = writer.await;
     let finish = tool.run(&plan, &text, None).await.unwrap();
     assert_eq!(finish.state, crossfade::run::Standing::Done);
-    assert!(tool.status("vehicle-status").await.unwrap().old_column_writes > 0);
+    assert!(tool.status("vehicle-status").await.unwrap().old_column_write_seconds > 0);
 }
 
 /// Retired, the column is still in sync, and comes back with everything that was written meanwhile.

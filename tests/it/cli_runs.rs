@@ -68,8 +68,8 @@ async fn every_result_has_the_fields_that_scripts_read() {
             "rows_per_second",
             "eta_seconds",
             "mismatches",
-            "old_column_writes",
-            "new_column_writes",
+            "old_column_write_seconds",
+            "new_column_write_seconds",
             "waiting_for",
         ],
     );

@@ -173,7 +173,7 @@ async fn roles_that_own_nothing_write_as_before() {
         let rights = "GRANT USAGE ON SCHEMA app TO stranger;
             GRANT SELECT, INSERT (id, mood, number, tenant, word, other), UPDATE (mood, number, tenant, word, other) ON app.t TO stranger";
         let role = stranger(&database, rights).await;
-        let text = "version: 1\nname: values\ntable: app.t\nchanges:\n  - rename_column: { from: mood, to: feeling }\n  - rename_column: { from: number, to: amount }\n  - rename_column: { from: tenant, to: lessee }\n  - change_type: { column: word, to: integer, using: \"util.key(word)\", reverse: \"repeat('x', word_n)\", via: word_n }\ncontract: { quiet: 0s }\n";
+        let text = "version: 1\nname: values\ntable: app.t\nchanges:\n  - rename_column: { from: mood, to: feeling }\n  - rename_column: { from: number, to: amount }\n  - rename_column: { from: tenant, to: lessee }\n  - change_type: { column: word, to: integer, using: \"util.key(word)\", reverse: \"repeat('x', word_n)\", via: word_n }\ncontract: { grace: 0s, quiet: 0s }\n";
         let writes = [
             "SET standard_conforming_strings = off",
             "SET IntervalStyle = sql_standard",
@@ -247,7 +247,10 @@ async fn nothing_of_the_session_is_touched_and_nothing_of_it_matters() {
         sqlx::raw_sql("SET crossfade.repair = on; UPDATE t SET c = 'z'").execute(&mut connection).await.unwrap();
         assert_eq!(rows(&database).await, "(1,z,,z) (2,z,,z)");
         let writes = tool(&database.url).status("values").await.unwrap();
-        assert!(writes.old_column_writes > 0 && writes.new_column_writes > 0 && writes.conflicts > 0, "{writes:?}");
+        assert!(
+            writes.old_column_write_seconds > 0 && writes.new_column_write_seconds > 0 && writes.conflicts > 0,
+            "{writes:?}"
+        );
     }
 }
 
@@ -270,14 +273,14 @@ async fn whoever_names_the_old_column_is_noticed() {
         ("UPDATE t SET c = c, u = 2 WHERE id = 1", true),
         ("UPDATE t SET c = 'x', d = 'x', u = 2 WHERE id = 1", true),
     ] {
-        let before = tool.status("values").await.unwrap().old_column_writes;
+        let before = tool.status("values").await.unwrap().old_column_write_seconds;
         // A second in which the old column was written before is not counted again.
         wait_for("the next second", Duration::from_secs(10), async || {
             database.scalar::<bool>("SELECT pg_sequence_last_value(format('crossfade.%I', relname)::regclass) >> 24 < extract(epoch FROM clock_timestamp())::bigint FROM pg_class WHERE relname LIKE 'old\\_%' AND relkind = 'S'").await
         })
         .await;
         database.execute(statement).await;
-        let noticed = tool.status("values").await.unwrap().old_column_writes > before;
+        let noticed = tool.status("values").await.unwrap().old_column_write_seconds > before;
         assert_eq!(noticed, old, "{statement}");
     }
     assert_eq!(

@@ -229,7 +229,7 @@ async fn a_volatile_default_does_not_win() {
         let both = "SELECT a = b AND b = '00000000-0000-0000-0000-000000000007' FROM t WHERE id = 2";
         assert!(database.scalar::<bool>(both).await, "{policy}");
         let status = tool.status("volatile").await.unwrap();
-        assert_eq!((status.old_column_writes, status.conflicts), (0, 0), "{policy}");
+        assert_eq!((status.old_column_write_seconds, status.conflicts), (0, 0), "{policy}");
         tool.rollback("volatile", None).await.unwrap();
     }
 }

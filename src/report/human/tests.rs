@@ -12,8 +12,8 @@ fn status_of(state: Standing) -> RunView {
         progress: Progress::new(312_400, 500_000, 41_200.4, Some(4.55)),
         mismatches: None,
         compares: true,
-        old_column_writes: 1234,
-        new_column_writes: 5,
+        old_column_write_seconds: 1234,
+        new_column_write_seconds: 5,
         waiting_for: None,
         holder: Some("anna@web1, pid 7".to_owned()),
         joined: vec![],
@@ -97,7 +97,7 @@ fn what_came_of_a_backfill_stands_beside_what_was_predicted() {
       backfill   1,000,000 rows in 21 s (predicted about 20 s)
                  WAL of the whole server 726 MB (predicted 706 MB)
                  heap +20 % (predicted +19 %), indexes +2 % (predicted +7 %), 81 % of updates HOT (predicted 0 %)
-      writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
+      written    the old column in 1,234 seconds (the last one seen 3.0 s ago), the new one in 5
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
@@ -164,7 +164,7 @@ fn a_status_answers_the_questions_in_order() {
     vehicle-status   backfill, running
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
-      writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
+      written    the old column in 1,234 seconds (the last one seen 3.0 s ago), the new one in 5
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
@@ -178,8 +178,8 @@ fn a_status_answers_the_questions_in_order() {
       waits for  3s without a write to the old column
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
-      writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
-      conflicts  1 statement set both columns to different values
+      written    the old column in 1,234 seconds (the last one seen 3.0 s ago), the new one in 5
+      conflicts  in 1 second statements set both columns to different values
       verified   all rows equal at 2027-01-15 08:00:00 UTC
       next: crossfade status vehicle-status --watch
     ");
@@ -208,7 +208,7 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
       latency    4.1 ms (nine of ten probes), the goal is 5.0 ms
       held       1 min 15 s for replica lag (1 time, at worst 14.2 s of 10.0 s)
       slowed     3.5 s for replica lag
-      writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
+      written    the old column in 1,234 seconds (the last one seen 3.0 s ago), the new one in 5
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
@@ -222,7 +222,7 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
       pace       slowed to 4 %: goal_latency is 6.2 ms, to stay below 5.0 ms
       held       1 min 15 s for replica lag (1 time, at worst 14.2 s of 10.0 s)
       slowed     3.5 s for replica lag
-      writes     1,234 to the old column (the last one seen 3.0 s ago), 5 to the new one
+      written    the old column in 1,234 seconds (the last one seen 3.0 s ago), the new one in 5
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
