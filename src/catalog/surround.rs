@@ -11,7 +11,7 @@ use crate::names::{FIRST_TRIGGER, LAST_TRIGGER};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Others {
     /// All of them.
-    pub others: Vec<String>,
+    pub names: Vec<String>,
     /// Those that fire before the first or after the last of crossfade's.
     pub outside: Vec<String>,
     /// Whether the sync trigger of the run stands around them.

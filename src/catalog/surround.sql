@@ -9,6 +9,6 @@ WITH t AS (
     AND (g.tgtype & 1) <> 0 AND (g.tgtype & 2) <> 0 AND (g.tgtype & 20) <> 0
 )
 SELECT pg_catalog.json_build_object(
-  'others', coalesce((SELECT pg_catalog.json_agg(name ORDER BY name) FROM t WHERE NOT ours), '[]'),
+  'names', coalesce((SELECT pg_catalog.json_agg(name ORDER BY name) FROM t WHERE NOT ours), '[]'),
   'outside', coalesce((SELECT pg_catalog.json_agg(name ORDER BY name) FROM t WHERE NOT ours AND (name < $2 OR name > $3)), '[]'),
   'surrounded', EXISTS (SELECT FROM t WHERE surrounds))::pg_catalog.text

@@ -21,7 +21,7 @@ pub(super) async fn surround(work: &Work, session: &mut Session, state: &State) 
     let Some(relation) = program.relation(RelationId::MAIN).filter(|_| there && !program.surround.is_empty()) else {
         return Ok(());
     };
-    let Others { others, outside, surrounded } =
+    let Others { names: others, outside, surrounded } =
         catalog::others(&mut session.main, &relation.table, &program.tag).await?;
     if !outside.is_empty() {
         let order = |name: &String| format!("trigger \"{name}\" fires outside those of crossfade, by its name");

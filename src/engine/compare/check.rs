@@ -207,7 +207,7 @@ async fn look(
     let counted: Vec<Counts> = ask(connection, owner, &spec.count(from, to)).await?;
     let counts = counted.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
     let keys = if counts.mismatches() > 0 {
-        let rows: Vec<Key> = ask(connection, owner, &spec.keys(from, to, MAX_KEYS)).await?;
+        let rows: Vec<Unequal> = ask(connection, owner, &spec.keys(from, to, MAX_KEYS)).await?;
         rows.into_iter().map(mismatch_key).collect::<Result<_, _>>()?
     } else {
         vec![]
@@ -247,13 +247,13 @@ struct Suspects {
 }
 
 #[derive(serde::Deserialize)]
-struct Key {
+struct Unequal {
     key: String,
     class: i32,
     value: Option<String>,
 }
 
-fn mismatch_key(Key { key, class, value }: Key) -> Result<MismatchKey, sqlx::Error> {
+fn mismatch_key(Unequal { key, class, value }: Unequal) -> Result<MismatchKey, sqlx::Error> {
     let class = match class {
         1 => "empty",
         2 => "different",
