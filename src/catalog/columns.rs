@@ -183,7 +183,7 @@ pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspecti
             found.refuse(
                 "catalog::name_taken",
                 format!("the new name \"{}\" {what} of {table}", change.new),
-                "choose another name; drop the column first if an unfinished attempt left it behind",
+                "choose another name; if a run of crossfade has made the column, `crossfade status` lists it",
             );
         }
     }

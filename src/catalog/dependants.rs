@@ -89,7 +89,7 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> String, found: 
             "trigger" if is_our_trigger(name) => (
                 "catalog::other_run",
                 "watches",
-                "another run is working on the column; finish it or roll it back first",
+                "another run is working on the column (`crossfade status` lists the runs): finish it or roll it back first",
             ),
             "trigger" => ("catalog::trigger", "names", LATER),
             _ => ("catalog::dependant", "depends on", LATER),

@@ -114,7 +114,9 @@ async fn look(
     warn_of_values(&parts, &rehearsed.outcomes, found);
     let functions = Function::read_all(conn, table.oid, ledger).await?;
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
-    statements::warn(conn, plan, found).await?;
+    let second_column = rehearsed.outcomes.iter().any(|outcome| !outcome.metadata_only);
+    let adds_columns = second_column || plan.changes.iter().any(|change| matches!(change, Change::AddColumn(_)));
+    statements::warn(conn, plan, adds_columns, found).await?;
     let mut tables = vec![table.facts(&plan.table)];
     let pairs = parts.iter().zip(&rehearsed.outcomes);
     let in_place: Vec<_> = pairs.clone().filter(|(_, o)| o.metadata_only).map(|(part, _)| part.change).collect();

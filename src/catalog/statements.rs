@@ -5,13 +5,18 @@ use sqlx::PgConnection;
 use super::query::{attempt, text};
 use super::{CatalogError, Inspection};
 use crate::ident::TableName;
-use crate::plan::{Change, Plan};
+use crate::plan::Plan;
 use crate::sql::{quote_ident, quote_literal};
 
 /// Warns of statements that the plan breaks, or makes mean something else.
-pub(super) async fn warn(conn: &mut PgConnection, plan: &Plan, found: &mut Inspection) -> Result<(), CatalogError> {
+pub(super) async fn warn(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    adds_columns: bool,
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
     warn_of_stars(conn, &plan.table, found).await?;
-    if plan.changes.iter().any(|change| change.pair().is_some() || matches!(change, Change::AddColumn(_))) {
+    if adds_columns {
         warn_of_positions(conn, &plan.table, found).await?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::compile;
-use crate::names::{Counters, LedgerSchema};
+use crate::names::{Counters, FIRST_TRIGGER, LAST_TRIGGER, LedgerSchema};
 use crate::plan::{AddConstraint, Change, Plan, Rule, Triggers};
 use crate::run::{Action, ChangeFacts, ColumnFacts, CompareSpec, Facts, FillSpec, Gate, Program, Step, Target, Undo};
 use crate::sql::{LockMode, dollar_quote, one_line, quote_ident, quote_literal};
@@ -328,8 +328,11 @@ BEGIN
         self.asks(&format!("NOT EXISTS (SELECT FROM {table} WHERE key = {until} AND done_at IS NOT NULL)"));
         self.call("say", &format!("{key}: {title}"));
         if let Undo::PointOfNoReturn(why) = &step.undo {
-            let message = format!("stopped before the point of no return: {title} ({})", one_line(why));
-            let hint = "To pass it, run this script again with: psql -v crossfade_yes=yes";
+            let message = format!(
+                "stopped before the point of no return: nothing was dropped yet; next: {title}; afterwards, {}",
+                one_line(why)
+            );
+            let hint = "To pass it, run this script again with: psql -X -v crossfade_yes=yes -f FILE";
             let refusal = raise(&message, hint);
             self.line(&format!("\\if :{{?crossfade_yes}}\n\\else\n{refusal}\\endif"));
         }
@@ -570,8 +573,11 @@ BEGIN
   LEFT JOIN pg_catalog.pg_class AS c ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.objid
   LEFT JOIN pg_catalog.pg_constraint AS k ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = d.objid
   LEFT JOIN pg_catalog.pg_statistic_ext AS s ON d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND s.oid = d.objid
+  LEFT JOIN pg_catalog.pg_trigger AS g ON d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND g.oid = d.objid
   WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = {table}::pg_catalog.regclass
-    AND k.contype IS DISTINCT FROM 'n' AND COALESCE(c.relname, k.conname, s.stxname) <> ALL (ARRAY[{}]::text[]);
+    AND k.contype IS DISTINCT FROM 'n' AND d.classid <> 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+    AND NOT COALESCE(pg_catalog.starts_with(g.tgname::text, {first}) OR pg_catalog.starts_with(g.tgname::text, {last}), false)
+    AND COALESCE(c.relname, k.conname, s.stxname, '') <> ALL (ARRAY[{}]::text[]);
   IF v_found IS NOT NULL THEN
     RAISE EXCEPTION USING MESSAGE = pg_catalog.concat('the column cannot be dropped, because this depends on it: ', v_found),
       HINT = 'Move or drop it, then run this script again.';
@@ -581,6 +587,8 @@ END
         except.join(", "),
         column = quote_literal(column),
         table = quote_literal(table),
+        first = quote_literal(FIRST_TRIGGER),
+        last = quote_literal(LAST_TRIGGER),
     )
 }
 

@@ -206,7 +206,8 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// An INSERT: what differs from its default was given.
+    /// An INSERT: what differs from its default was given. NULL beside a value of the old column was not: that is a row which
+    /// was copied before it was filled.
     fn insert(&self) -> String {
         let defaults = Defaults::at(self.a, self.stage);
         let old_given = defaults.old_given(self.context, self.a, &self.now.old);
@@ -234,7 +235,7 @@ impl<'a> Table<'a> {
         };
         format!(
             "    IF {old_given} THEN
-      IF {new_given} THEN
+      IF {new_given} AND {} IS DISTINCT FROM NULL THEN
         {both}
       ELSE
         wrote_old := true; {to_new}
@@ -243,7 +244,8 @@ impl<'a> Table<'a> {
       wrote_new := true;
       IF NOT ({consistent}) THEN {to_old} END IF;
 {neither}    END IF;
-"
+",
+            self.now.new
         )
     }
 

@@ -157,11 +157,12 @@ pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
 /// The statements that create or replace the triggers' functions for the columns' names at `stage`.
 ///
 /// They run with the rights of their owner, who is the table's: whoever writes the table needs no right on anything of
-/// crossfade, and cannot advance the counters but by writing. Their bodies qualify every name, operators too.
+/// crossfade, and cannot advance the counters but by writing. Their bodies qualify every name, operators too; what the checks
+/// of a domain call is looked for in the path that is set here, never in that of whoever writes.
 pub(super) fn functions(context: &Context<'_>, stage: Stage) -> Vec<String> {
     let function = |name: &str, body: &str| {
         format!(
-            "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS {}",
+            "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {}",
             context.ledger.qualify(name),
             dollar_quote(body)
         )

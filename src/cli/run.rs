@@ -11,8 +11,9 @@ use crate::runner::Finish;
 
 /// Run the phases of a plan now, to the end or to the end of a phase
 ///
-/// A run that was stopped or killed continues where it was. Before the old column is dropped it waits until nobody has written
-/// it for a while (`quiet`), keeps it for a while (`grace`, 7 days unless the plan says otherwise), and asks.
+/// A run that was stopped or killed continues where it was. Before the old column is dropped, nobody may
+/// have written it for a while (`quiet`), it is kept for a while (`grace`, 7 days unless the plan says otherwise), and you are
+/// asked. If it is still written, or if `grace` has more than a minute left, the command ends with exit code 5: run it again later.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The plan file

@@ -317,7 +317,9 @@ pub enum NotYet {
         left: Duration,
     },
     /// The next step cannot be undone, and nobody has agreed to it.
-    #[error("run {name} has stopped before its point of no return: {title} ({why}); nothing was dropped")]
+    #[error(
+        "run {name} has stopped before its point of no return; nothing was dropped yet. Next: {title}. Afterwards, {why}"
+    )]
     Irreversible {
         /// The run.
         name: PlanName,
@@ -329,7 +331,10 @@ pub enum NotYet {
         why: String,
     },
     /// Rolling back would drop something, and nobody has agreed to it.
-    #[error("rolling back run {name} needs your consent; it would run: {}", .drops.join("; "))]
+    #[error(
+        "rolling back run {name} needs your consent: it takes back the names that the run has exchanged, and drops what the run has made, by: {}",
+        .drops.join("; ")
+    )]
     Drops {
         /// The run.
         name: PlanName,

@@ -93,7 +93,7 @@ async fn a_run_stops_before_the_drop_until_somebody_says_yes() {
     }
     assert!(stage.retired().await);
     let output = stage.ends(5, &["advance", "rename"]).await;
-    assert!(output.stderr.contains("stopped before its point of no return: drop the old column"), "{}", output.stderr);
+    assert!(output.stderr.contains("nothing was dropped yet. Next: drop the old column"), "{}", output.stderr);
     assert!(output.stderr.contains("crossfade run PLAN --yes, or crossfade advance rename --yes"), "{}", output.stderr);
     let output = stage.ends(5, &["advance", "--all"]).await;
     assert!(output.stderr.contains("gate::consent"), "{}", output.stderr);

@@ -62,7 +62,7 @@ async fn ends_like_alter(version: &Version, plans: Vec<(String, Plan, String)>) 
         let left: i64 = ours
             .scalar(
                 "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE '%cf\\_%') + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname <> 'append_only') \
-                 + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '~~crossfade%') + (SELECT count(*) FROM pg_attribute WHERE attname LIKE 'cf\\_%')",
+                 + (SELECT count(*) FROM pg_trigger WHERE tgname ~ '^(!!|~~)crossfade') + (SELECT count(*) FROM pg_attribute WHERE attname LIKE 'cf\\_%')",
             )
             .await;
         assert_eq!(left, 0, "{name}: something of ours is left");

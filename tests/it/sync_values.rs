@@ -354,3 +354,21 @@ async fn errors_that_say_nothing_of_the_value_are_raised() {
         .await;
     assert_eq!(database.scalar::<i32>("SELECT d FROM s").await, 4);
 }
+
+/// A row that is taken out and put back before the backfill has reached it keeps its value.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_copied_before_it_is_filled_keeps_its_value() {
+    for version in versions() {
+        for default in ["", "DEFAULT 'new'"] {
+            let database = Database::on(&version).await;
+            let table = "CREATE TABLE t (id int PRIMARY KEY, c text";
+            database.execute(&format!("{table} {default}); INSERT INTO t VALUES (1, 'mine'), (2, NULL)")).await;
+            let text = plan(RENAME);
+            run_to(&database, &text, Some(Phase::Expand)).await;
+            database.execute("WITH gone AS (DELETE FROM t RETURNING *) INSERT INTO t SELECT * FROM gone").await;
+            assert_eq!(rows(&database).await, "(1,mine,mine) (2,,)", "{default}");
+            run_to(&database, &text, None).await;
+            assert_eq!(rows(&database).await, "(1,mine) (2,)", "{default}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE SCHEMA IF NOT EXISTS crossfade_script;
--- Sync triggers run as the application's role and call functions that live here.
+-- The functions of the sync trigger live here, and run with the rights of the table's owner.
 GRANT USAGE ON SCHEMA crossfade_script TO PUBLIC;
 -- A step without a time was begun, and may have been done.
 CREATE TABLE IF NOT EXISTS crossfade_script.step (key text PRIMARY KEY, done_at timestamptz);
