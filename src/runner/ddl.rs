@@ -166,7 +166,7 @@ async fn inside(
     }
     let mut owner = None;
     for statement in job.statements {
-        let done = match evaluates_default(work, statement) {
+        let done = match runs_owners_code(work, statement) {
             None => pg::execute(tx, statement).await.map(drop),
             Some(relation) => as_owner(tx, &mut owner, relation, statement, limits(wait)).await,
         };
@@ -181,10 +181,14 @@ async fn inside(
     Ok(())
 }
 
-/// Returns the table whose owner's code the statement may run: a default is evaluated when its column is added.
-fn evaluates_default<'w>(work: &'w Work, statement: &str) -> Option<&'w Relation> {
-    let adds = |on: &&Relation| statement.starts_with(&format!("ALTER TABLE {} ADD COLUMN ", on.table.sql()));
-    work.run.program.relations.iter().find(adds).filter(|_| statement.contains(" DEFAULT "))
+/// Returns the table whose owner's code the statement may run: a default is evaluated when its column is added, and the server
+/// evaluates what it can of every CHECK when it looks for a proof of NOT NULL.
+fn runs_owners_code<'w>(work: &'w Work, statement: &str) -> Option<&'w Relation> {
+    let runs = |on: &&Relation| {
+        let Some(rest) = statement.strip_prefix(&format!("ALTER TABLE {} ", on.table.sql())) else { return false };
+        rest.starts_with("ADD COLUMN ") && rest.contains(" DEFAULT ") || rest.ends_with(" SET NOT NULL")
+    };
+    work.run.program.relations.iter().find(runs)
 }
 
 /// Runs the statement as the table's owner, with nothing left behind.

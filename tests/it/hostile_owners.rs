@@ -60,10 +60,13 @@ CREATE TABLE app.later (id int);
 CREATE TABLE app.t (id int PRIMARY KEY, note text NOT NULL, label text NOT NULL DEFAULT app.old_default(), other int, CHECK (app.evil_int(other, 'check') >= 0));
 INSERT INTO app.t SELECT n, n, n, n FROM generate_series(1, 50) AS n;
 CREATE INDEX by_label ON app.t ((app.conv(label)));
+-- The server evaluates these when it plans a query, or looks for a proof of NOT NULL.
+CREATE INDEX by_predicate ON app.t (other) WHERE app.evil_int(1, 'predicate') > 0;
+ALTER TABLE app.t ADD CHECK (id > 0 OR app.evil_int(1, 'folded') = 1);
 CREATE TRIGGER before_it BEFORE UPDATE ON app.t FOR EACH ROW EXECUTE FUNCTION app.fired('before');
 CREATE TRIGGER after_it AFTER UPDATE ON app.t FOR EACH ROW EXECUTE FUNCTION app.fired('after');
 ";
-const PLACES: &[&str] = &["before", "after", "check", "using", "stable", "volatile", "added"];
+const PLACES: &[&str] = &["before", "after", "check", "using", "stable", "volatile", "added", "predicate", "folded"];
 /// A default that only an INSERT evaluates.
 const NEVER: &str = "old_default";
 
