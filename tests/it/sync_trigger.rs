@@ -268,6 +268,8 @@ impl Model<'_> {
         let consistent = self.consistent(&pair);
         // What differs from its default was given, NULL too; the rest may or may not have been.
         let pair = match (pair.0 != defaults.0, pair.1 != defaults.1) {
+            // A row that was copied before it was filled.
+            (true, true) if pair.1.is_none() => to_new(&pair),
             (true, true) if unknown && !consistent => {
                 if self.moved() {
                     to_new(&pair)
