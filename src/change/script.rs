@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::compile;
 use crate::names::{Counters, FIRST_TRIGGER, LAST_TRIGGER, LedgerSchema};
 use crate::plan::{Plan, Triggers};
-use crate::run::{Action, CompareSpec, Facts, FillSpec, Gate, Program, Step, Target, Undo};
+use crate::run::{Action, CompareSpec, Facts, FillSpec, Gate, IndexName, Program, Step, Target, Undo};
 use crate::sql::{LockMode, dollar_quote, one_line, quote_ident, quote_literal};
 
 /// A wait that has no more than this left is waited for; a longer one ends the script.
@@ -228,12 +228,40 @@ BEGIN
                     }
                     self.line("COMMIT;");
                 }
+                Action::Concurrent { settings, statement, builds: Some(index) } => {
+                    self.drop_unfinished("", index);
+                    self.asks(&format!("pg_catalog.to_regclass({}) IS NULL", quote_literal(&index.sql())));
+                    self.under(settings, statement);
+                    self.line("\\endif");
+                }
                 other => {
                     for statement in other.sql() {
                         self.statement(&statement);
                     }
                 }
             }
+        }
+    }
+
+    /// Drops an index that an earlier call left half built, where `only_if` holds (empty, or with AND at its end).
+    fn drop_unfinished(&mut self, only_if: &str, index: &IndexName) {
+        let name = quote_literal(&index.sql());
+        self.asks(&format!(
+            "{only_if}EXISTS (SELECT FROM pg_catalog.pg_index AS i \
+             WHERE i.indexrelid = pg_catalog.to_regclass({name}) AND NOT i.indisvalid)"
+        ));
+        self.statement(&format!("DROP INDEX CONCURRENTLY {}", index.sql()));
+        self.line("\\endif");
+    }
+
+    /// A statement with settings of its own.
+    fn under(&mut self, settings: &[(String, String)], statement: &str) {
+        for (name, value) in settings {
+            self.line(&format!("SET {name} = {};", quote_literal(value)));
+        }
+        self.statement(statement);
+        for (name, _) in settings {
+            self.line(&format!("RESET {name};"));
         }
     }
 
@@ -297,14 +325,7 @@ BEGIN
             Action::Transaction(statements) => self.transaction(step, statements),
             Action::Concurrent { settings, statement, builds } => {
                 if let Some(index) = builds {
-                    // Half built by an earlier call.
-                    let name = quote_literal(&index.sql());
-                    self.asks(&format!(
-                        "EXISTS (SELECT FROM {table} WHERE key = {until}) AND EXISTS (SELECT FROM pg_catalog.pg_index AS i \
-                         WHERE i.indexrelid = pg_catalog.to_regclass({name}) AND NOT i.indisvalid)"
-                    ));
-                    self.statement(&format!("DROP INDEX CONCURRENTLY {}", index.sql()));
-                    self.line("\\endif");
+                    self.drop_unfinished(&format!("EXISTS (SELECT FROM {table} WHERE key = {until}) AND "), index);
                 }
                 let built = builds.as_ref().map(|index| {
                     let name = quote_literal(&index.sql());
@@ -312,13 +333,7 @@ BEGIN
                 });
                 self.asks(&format!("NOT ({})", built.unwrap_or_else(|| "false".to_owned())));
                 self.call("begun", &step.key.text());
-                for (name, value) in settings {
-                    self.line(&format!("SET {name} = {};", quote_literal(value)));
-                }
-                self.statement(statement);
-                for (name, _) in settings {
-                    self.line(&format!("RESET {name};"));
-                }
+                self.under(settings, statement);
                 self.line("\\endif");
                 self.call("done", &step.key.text());
             }

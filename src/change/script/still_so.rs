@@ -34,6 +34,10 @@ pub(super) fn conditions(plan: &Plan, facts: &Facts) -> Vec<String> {
                 let name = format!("{}.{}", quote_ident(&plan.table.schema), index.name.sql());
                 so.push(format!("pg_catalog.to_regclass({}) IS NULL", quote_literal(&name)));
             }
+            (Change::DropIndex(index), _) => {
+                let name = format!("{}.{}", quote_ident(&plan.table.schema), index.name.sql());
+                so.push(format!("pg_catalog.to_regclass({}) IS NOT NULL", quote_literal(&name)));
+            }
             (Change::AddConstraint(AddConstraint { rule: Rule::NotNull(name), .. }), _) => {
                 so.push(format!("NOT {}", column(name.as_str(), " AND a.attnotnull")));
             }
