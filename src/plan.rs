@@ -5,6 +5,7 @@
 //! anything, a [`Plan`] (`validate`).
 
 mod bytes;
+pub mod calendar;
 mod change;
 mod diagnostic;
 mod file;
@@ -29,8 +30,8 @@ pub use change::{
 };
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use model::{
-    AddIndex, Backfill, BuildIndexes, Contract, CopyIndexes, Day, Freeze, Indexes, LongTransactions, Plan, Probe,
-    Requires, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
+    AddIndex, Backfill, BuildIndexes, Contract, CopyIndexes, Day, ExtraWindow, Freeze, Indexes, LongTransactions, Plan,
+    Probe, Requires, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
 };
 pub use schema::json_schema;
 pub use settings::Settings;

@@ -218,8 +218,14 @@ typed! {
         start: String [required, example("2027-01-05")],
         /// The days and hours in which work may be done. Without it, always.
         window: WindowFile,
+        /// Windows that open once, beside the one above.
+        extra: Vec<ExtraWindowFile>,
         /// The week, from 1, in which a phase becomes due. A phase not named is due with the one before.
         weekly: WeeklyFile,
+        /// The day before which a phase is not due, whatever its week.
+        not_before: NotBeforeFile,
+        /// How long a phase lasts at least before the next is due, counted from when it was done.
+        soak: SoakFile,
         /// Days on which nothing starts.
         freeze: Vec<FreezeFile>,
     }
@@ -248,6 +254,46 @@ typed! {
         switch: u16 [between(1, 520)],
         /// The week in which `contract` becomes due.
         contract: u16 [between(1, 520)],
+    }
+
+    /// A window that opens once.
+    struct ExtraWindowFile {
+        /// From this local time.
+        from: String [required, example("2027-02-06 22:00")],
+        /// Until this local time.
+        to: String [required, example("2027-02-07 06:00")],
+        /// The reason, for reports.
+        why: String [required, example("maintenance night")],
+    }
+
+    /// The day before which a phase is not due.
+    struct NotBeforeFile {
+        /// The first day on which `expand` may be due.
+        expand: String [example("2027-02-01")],
+        /// The first day on which `index` may be due.
+        index: String [example("2027-02-01")],
+        /// The first day on which `backfill` may be due.
+        backfill: String [example("2027-02-01")],
+        /// The first day on which `verify` may be due.
+        verify: String [example("2027-02-01")],
+        /// The first day on which `switch` may be due.
+        switch: String [example("2027-02-01")],
+        /// The first day on which `contract` may be due.
+        contract: String [example("2027-02-01")],
+    }
+
+    /// How long a phase lasts at least before the next is due.
+    struct SoakFile {
+        /// The time from the end of `expand` to the next phase.
+        expand: String [example("7d")],
+        /// The time from the end of `index` to the next phase.
+        index: String [example("7d")],
+        /// The time from the end of `backfill` to the next phase.
+        backfill: String [example("7d")],
+        /// The time from the end of `verify` to the next phase.
+        verify: String [example("7d")],
+        /// The time from the end of `switch` to the next phase.
+        switch: String [example("7d")],
     }
 
     /// Days on which nothing starts.
@@ -296,6 +342,33 @@ impl WeeklyFile {
             Phase::Verify => self.verify,
             Phase::Switch => self.switch,
             Phase::Contract => self.contract,
+        }
+    }
+}
+
+impl NotBeforeFile {
+    pub(super) fn date(&self, phase: Phase) -> Option<&str> {
+        match phase {
+            Phase::Expand => self.expand.as_deref(),
+            Phase::Index => self.index.as_deref(),
+            Phase::Backfill => self.backfill.as_deref(),
+            Phase::Verify => self.verify.as_deref(),
+            Phase::Switch => self.switch.as_deref(),
+            Phase::Contract => self.contract.as_deref(),
+        }
+    }
+}
+
+impl SoakFile {
+    pub(super) fn time(&self, phase: Phase) -> Option<&str> {
+        match phase {
+            Phase::Expand => self.expand.as_deref(),
+            Phase::Index => self.index.as_deref(),
+            Phase::Backfill => self.backfill.as_deref(),
+            Phase::Verify => self.verify.as_deref(),
+            Phase::Switch => self.switch.as_deref(),
+            // Nothing comes after it.
+            Phase::Contract => None,
         }
     }
 }

@@ -220,6 +220,23 @@ words! {
     }
 }
 
+impl Day {
+    /// Returns whether `date` is such a day.
+    pub(super) fn is(self, date: chrono::NaiveDate) -> bool {
+        use chrono::{Datelike as _, Weekday};
+        date.weekday()
+            == match self {
+                Self::Mon => Weekday::Mon,
+                Self::Tue => Weekday::Tue,
+                Self::Wed => Weekday::Wed,
+                Self::Thu => Weekday::Thu,
+                Self::Fri => Weekday::Fri,
+                Self::Sat => Weekday::Sat,
+                Self::Sun => Weekday::Sun,
+            }
+    }
+}
+
 /// When each phase may run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Schedule {
@@ -229,8 +246,14 @@ pub struct Schedule {
     pub start: chrono::NaiveDate,
     /// The time of day in which work may be done; `None` is always.
     pub window: Option<Window>,
+    /// Windows that open once, beside that one. Only a plan with `window` has any.
+    pub extra: Vec<ExtraWindow>,
     /// The week, from 1, in which a phase becomes due; phases not named are due with the one before.
     pub weekly: Vec<(Phase, u16)>,
+    /// Days before which a phase is not due, whatever its week.
+    pub not_before: Vec<(Phase, chrono::NaiveDate)>,
+    /// How long a phase lasts at least, from when it was done to when the next is due.
+    pub soak: Vec<(Phase, Duration)>,
     /// Days on which nothing starts.
     pub freeze: Vec<Freeze>,
 }
@@ -244,6 +267,17 @@ pub struct Window {
     pub from: chrono::NaiveTime,
     /// Until this time of day; before `from`, it means the next day.
     pub to: chrono::NaiveTime,
+}
+
+/// A window that opens once.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExtraWindow {
+    /// From this local time.
+    pub from: chrono::NaiveDateTime,
+    /// Until this local time, which is later.
+    pub to: chrono::NaiveDateTime,
+    /// The reason, for reports.
+    pub why: String,
 }
 
 /// Days on which nothing starts.

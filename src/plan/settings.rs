@@ -7,8 +7,8 @@
 mod kind;
 mod table;
 
-pub(super) use kind::integer;
 pub use kind::{Kind, Value, Wrong};
+pub(super) use kind::{duration, integer, time_text};
 pub(super) use table::SECTIONS;
 pub use table::SETTINGS;
 

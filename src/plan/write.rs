@@ -1,15 +1,19 @@
 //! A plan written as a plan file again: what has its default is left out, and the keys are in the order of the format.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::settings::SETTINGS;
+use super::calendar::MOMENT;
+use super::settings::{SETTINGS, time_text};
 use super::{
-    AddColumn, AddConstraint, AddIndex, BuildIndexes, Change, ChangeType, CopyIndexes, Deferrable, ForeignKey, Freeze,
-    IndexKey, NewIndex, OnConflict, OnError, Plan, ReferentialAction, RenameColumn, Requires, Rule, Schedule, Window,
+    AddColumn, AddConstraint, AddIndex, BuildIndexes, Change, ChangeType, CopyIndexes, Deferrable, ExtraWindow,
+    ForeignKey, Freeze, IndexKey, NewIndex, OnConflict, OnError, Plan, ReferentialAction, RenameColumn, Requires, Rule,
+    Schedule, Window,
 };
 use crate::ident::{ColumnName, PlanName, RelationName};
+use crate::phase::Phase;
 
 /// The access method of an index whose plan names none.
 pub(super) const BTREE: &str = "btree";
@@ -218,11 +222,18 @@ fn settings(plan: &Plan, mut keys: Keys) -> Keys {
 
 fn schedule(schedule: &Schedule) -> Keys {
     let weekly = schedule.weekly.iter().fold(Keys::default(), |keys, (phase, week)| keys.with(phase.as_str(), *week));
+    let date = |keys: Keys, (phase, date): &(Phase, chrono::NaiveDate)| keys.with(phase.as_str(), date.to_string());
+    let not_before = schedule.not_before.iter().fold(Keys::default(), date);
+    let time = |keys: Keys, (phase, time): &(Phase, Duration)| keys.with(phase.as_str(), time_text(*time));
+    let soak = schedule.soak.iter().fold(Keys::default(), time);
     Keys::default()
         .with("timezone", schedule.timezone.name())
         .with("start", schedule.start.to_string())
         .maybe("window", schedule.window.as_ref().map(window))
+        .list("extra", schedule.extra.iter().map(extra_window))
         .section("weekly", weekly)
+        .section("not_before", not_before)
+        .section("soak", soak)
         .list("freeze", schedule.freeze.iter().map(freeze))
 }
 
@@ -232,6 +243,13 @@ fn window(window: &Window) -> Keys {
         .list("days", window.days.iter().map(|day| day.as_str()))
         .with("from", time(window.from))
         .with("to", time(window.to))
+}
+
+fn extra_window(extra: &ExtraWindow) -> Keys {
+    Keys::default()
+        .with("from", extra.from.format(MOMENT).to_string())
+        .with("to", extra.to.format(MOMENT).to_string())
+        .with("why", extra.why.as_str())
 }
 
 fn freeze(freeze: &Freeze) -> Keys {

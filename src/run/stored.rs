@@ -185,6 +185,7 @@ plain!(
     f64,
     Duration,
     chrono::NaiveDate,
+    chrono::NaiveDateTime,
     chrono::NaiveTime,
     chrono_tz::Tz
 );

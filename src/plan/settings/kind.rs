@@ -219,6 +219,14 @@ impl Value {
     }
 }
 
+/// Returns the duration that `text` is, more than zero and at most ten years.
+pub(in crate::plan) fn duration(text: &str) -> Result<Duration, Wrong> {
+    match time(false, None, text)? {
+        Value::Time(time) => Ok(time),
+        _ => Ok(Duration::ZERO),
+    }
+}
+
 /// Returns a duration with the largest unit that divides it: `90s`, `5min`, `7d`.
 pub(in crate::plan) fn time_text(time: Duration) -> String {
     const UNITS: [(&str, u128); 7] = [

@@ -155,6 +155,22 @@ const CASES: &[(Code, &str)] = &[
     (Code::BadTime, schedule!("window: { days: [mon], from: \"22:00\", to: \"24:00\" }")),
     (Code::UnknownTimezone, section!("schedule: { timezone: America/NewYork, start: 2027-01-05 }")),
     (Code::EmptyWindow, schedule!("window: { days: [mon], from: \"02:00\", to: \"02:00\" }")),
+    (
+        Code::EmptyWindow,
+        schedule!(
+            "window: { days: [mon], from: \"02:00\", to: \"03:00\" }, extra: [{ from: 2027-02-06 22:00, to: 2027-02-06 21:00, why: night }]"
+        ),
+    ),
+    (
+        Code::BadDate,
+        schedule!(
+            "window: { days: [mon], from: \"02:00\", to: \"03:00\" }, extra: [{ from: 2027-02-06, to: 2027-02-06 21:00, why: night }]"
+        ),
+    ),
+    (Code::NoEffect, schedule!("extra: [{ from: 2027-02-06 20:00, to: 2027-02-06 21:00, why: night }]")),
+    (Code::BadDate, schedule!("not_before: { switch: soon }")),
+    (Code::BadDuration, schedule!("soak: { switch: 7 }")),
+    (Code::UnknownKey, schedule!("soak: { contract: 7d }")),
     (Code::WeeksBackwards, schedule!("weekly: { index: 2, backfill: 1 }")),
     (Code::FreezeBackwards, schedule!("freeze: [{ from: 2027-01-20, to: 2027-01-18, why: holidays }]")),
     (Code::BadPostgresVersion, section!("requires: { postgres: 14 }")),

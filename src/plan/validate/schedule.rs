@@ -1,11 +1,15 @@
 //! Dates, times and weeks of a plan.
 
-use chrono::{NaiveDate, NaiveTime};
+use std::time::Duration;
+
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::{Code, Validator, suggest};
 use crate::phase::Phase;
-use crate::plan::file::{FreezeFile, ScheduleFile, WeeklyFile, WindowFile};
-use crate::plan::{BuildIndexes, Freeze, Schedule, Window};
+use crate::plan::calendar::MOMENT;
+use crate::plan::file::{ExtraWindowFile, FreezeFile, NotBeforeFile, ScheduleFile, SoakFile, WeeklyFile, WindowFile};
+use crate::plan::settings::duration;
+use crate::plan::{BuildIndexes, ExtraWindow, Freeze, Schedule, Window};
 
 impl Validator<'_> {
     pub(super) fn schedule(&mut self, file: &ScheduleFile, build: BuildIndexes) -> Option<Schedule> {
@@ -13,13 +17,24 @@ impl Validator<'_> {
         let start = file.start.as_deref().and_then(|text| self.date("/schedule/start", text));
         let window = file.window.as_ref().map(|window| self.window(window));
         let weekly = file.weekly.as_ref().map(|weekly| self.weekly(weekly, build)).unwrap_or_default();
+        let extras = file.extra.iter().flatten().enumerate();
+        let extra = extras.map(|(index, extra)| self.extra_window(index, extra)).collect::<Vec<_>>();
+        if file.window.is_none() && !extra.is_empty() {
+            let message = "`extra` has no effect: without `window`, work may be done at any time";
+            self.report(Code::NoEffect, self.places.key("/schedule/extra"), message, "remove it, or add `window`");
+        }
+        let not_before = file.not_before.as_ref().map(|file| self.not_before(file)).unwrap_or_default();
+        let soak = file.soak.as_ref().map(|file| self.soak(file)).unwrap_or_default();
         let freezes = file.freeze.iter().flatten().enumerate();
         let freeze = freezes.map(|(index, freeze)| self.freeze(index, freeze)).collect::<Vec<_>>();
         Some(Schedule {
             timezone: timezone?,
             start: start?,
             window: window.flatten(),
+            extra: extra.into_iter().flatten().collect(),
             weekly,
+            not_before,
+            soak,
             freeze: freeze.into_iter().flatten().collect(),
         })
     }
@@ -97,6 +112,53 @@ impl Validator<'_> {
             weeks.push((phase, week));
         }
         weeks
+    }
+
+    fn not_before(&mut self, file: &NotBeforeFile) -> Vec<(Phase, NaiveDate)> {
+        let date =
+            |phase: Phase| Some((phase, self.date(&format!("/schedule/not_before/{phase}"), file.date(phase)?)?));
+        Phase::ALL.into_iter().filter_map(date).collect()
+    }
+
+    fn soak(&mut self, file: &SoakFile) -> Vec<(Phase, Duration)> {
+        let mut soak = Vec::new();
+        for phase in Phase::ALL {
+            let Some(text) = file.time(phase) else { continue };
+            match duration(text) {
+                Ok(time) => soak.push((phase, time)),
+                Err(wrong) => {
+                    let span = self.places.value(&format!("/schedule/soak/{phase}"));
+                    self.report(wrong.code, span, wrong.message, wrong.help);
+                }
+            }
+        }
+        soak
+    }
+
+    fn extra_window(&mut self, index: usize, file: &ExtraWindowFile) -> Option<ExtraWindow> {
+        let at = format!("/schedule/extra/{index}");
+        let from = file.from.as_deref().and_then(|text| self.moment(&format!("{at}/from"), text));
+        let to = file.to.as_deref().and_then(|text| self.moment(&format!("{at}/to"), text));
+        let (from, to) = (from?, to?);
+        if from >= to {
+            let span = self.places.value(&format!("{at}/to"));
+            let message = format!("the window closes at {}, before it opens", to.format(MOMENT));
+            self.report(Code::EmptyWindow, span, message, "give it a later end");
+        }
+        Some(ExtraWindow { from, to, why: file.why.clone()? })
+    }
+
+    fn moment(&mut self, at: &str, text: &str) -> Option<NaiveDateTime> {
+        let moment = NaiveDateTime::parse_from_str(text, MOMENT).ok();
+        if moment.is_some_and(|moment| moment.format(MOMENT).to_string() == text) {
+            return moment;
+        }
+        let help = match moment {
+            Some(moment) => format!("write `{}`", moment.format(MOMENT)),
+            None => "expected a day and a time, as in 2027-02-06 22:00".to_owned(),
+        };
+        self.report(Code::BadDate, self.places.value(at), format!("`{text}` is not a date with a time"), help);
+        None
     }
 
     fn freeze(&mut self, index: usize, file: &FreezeFile) -> Option<Freeze> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::{Document, Form, Invalid, Table, form, words};
 use crate::plan;
@@ -158,7 +158,10 @@ form!(struct Schedule of plan::Schedule {
     timezone: chrono_tz::Tz,
     start: NaiveDate,
     window: Option<Window>,
+    extra: Vec<ExtraWindow>,
     weekly: Vec<(String, u16)>,
+    not_before: Vec<(String, NaiveDate)>,
+    soak: Vec<(String, Duration)>,
     freeze: Vec<Freeze>,
 });
 
@@ -166,6 +169,12 @@ form!(struct Window of plan::Window {
     days: Vec<String>,
     from: NaiveTime,
     to: NaiveTime,
+});
+
+form!(struct ExtraWindow of plan::ExtraWindow {
+    from: NaiveDateTime,
+    to: NaiveDateTime,
+    why: String,
 });
 
 form!(struct Freeze of plan::Freeze {

@@ -59,6 +59,9 @@ schedule:
   timezone: America/New_York
   start: 2027-01-05
   window: { days: [tue, wed, thu], from: "02:00", to: "05:00" }
+  extra: [{ from: 2027-02-06 22:00, to: 2027-02-07 06:00, why: maintenance night }]
+  not_before: { contract: 2027-02-01 }
+  soak: { switch: 7d }
   weekly: { expand: 1, index: 2, backfill: 2, verify: 2, switch: 3, contract: 4 }
   freeze: [{ from: 2027-01-18, to: 2027-01-20, why: release freeze }]
 approve: [switch, contract]
