@@ -26,7 +26,7 @@ pub use log::{Log, LoggedEntry, NewRun, Run};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
 pub use progress::{FillProgress, FillReport, Progress};
-pub(crate) use progress::{Position, Seat, Window, WindowSize};
+pub(crate) use progress::{NOT_OURS, Position, REWRITTEN, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
 pub const SCHEMA_VERSION: i32 = 1;

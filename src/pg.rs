@@ -1,9 +1,11 @@
 //! Connections, timeouts and SQLSTATE classes, and the one place that sends generated SQL.
 
+mod answer;
 mod blockers;
 mod columns;
 mod connect;
 mod error;
+mod pins;
 mod transaction;
 
 use std::time::Duration;
@@ -12,22 +14,24 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Postgres};
 
+pub(crate) use answer::{Asked, no_answer, up_to};
 pub use blockers::{blockers, old_holders};
 pub(crate) use columns::columns;
 pub use connect::Connector;
-pub(crate) use connect::no_answer;
+pub(crate) use connect::{PATIENCE, Way};
+pub(crate) use error::is_not_utf8;
 pub use error::{ErrorClass, class_of, describe, sqlstate};
 #[cfg(feature = "internals")]
-pub use transaction::begin;
-pub use transaction::{IDLE_IN_TRANSACTION, Limits, commit, rollback, transaction};
-pub(crate) use transaction::{begin_script, look};
+pub use transaction::commit;
+pub(crate) use transaction::{GUARD, begin_script, guard, look, script};
+pub use transaction::{IDLE_IN_TRANSACTION, Limits, begin, rollback, transaction};
 
 /// Sends statements without results in one message of the simple protocol.
 ///
 /// # Errors
 /// The server's error.
 pub async fn batch(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+    answer::answer(connection.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await.map(drop)
 }
 
 /// Sends one generated statement. Returns the number of rows it changed.
@@ -35,7 +39,7 @@ pub async fn batch(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx:
 /// # Errors
 /// The server's error.
 pub async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
-    let done = connection.execute(sqlx::query(AssertSqlSafe(sql)).persistent(false)).await?;
+    let done = answer::answer(connection.execute(sqlx::query(AssertSqlSafe(sql)).persistent(false))).await?;
     Ok(done.rows_affected())
 }
 
@@ -44,7 +48,7 @@ pub async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, sq
 /// # Errors
 /// The server's error.
 pub async fn update(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
-    let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+    let done = answer::answer(connection.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await?;
     Ok(done.rows_affected())
 }
 
@@ -53,28 +57,37 @@ pub async fn update(connection: &mut PgConnection, sql: &str) -> Result<u64, sql
 /// # Errors
 /// The server's error.
 pub async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
-    connection.fetch_all(sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
+    answer::answer(connection.fetch_all(sqlx::query(AssertSqlSafe(sql)).persistent(false))).await
 }
 
-/// Returns a query to bind values to; it leaves no prepared statement behind, so it works with poolers.
-pub(crate) fn query<'q>(sql: &str) -> Query<'q, Postgres, PgArguments> {
-    sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false)
+/// Sends one generated statement that has no limit on the server, and may take hours. It ends when `watch` finds that the
+/// server has nothing to do for it any more.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn execute_watched(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+    answer::watched(execute(connection, sql)).await.map(drop)
+}
+
+/// Returns a query to bind values to; it leaves no prepared statement behind.
+pub(crate) fn query<'q>(sql: &str) -> Asked<Query<'q, Postgres, PgArguments>> {
+    Asked(sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false))
 }
 
 /// Returns a query like [`query`] whose rows become `T`, by the names of their columns ([`columns!`]).
-pub(crate) fn query_as<'q, T>(sql: &str) -> QueryAs<'q, Postgres, T, PgArguments>
+pub(crate) fn query_as<'q, T>(sql: &str) -> Asked<QueryAs<'q, Postgres, T, PgArguments>>
 where
     T: for<'r> FromRow<'r, PgRow>,
 {
-    sqlx::query_as(AssertSqlSafe(sql.to_owned())).persistent(false)
+    Asked(sqlx::query_as(AssertSqlSafe(sql.to_owned())).persistent(false))
 }
 
 /// Returns a query like [`query`] whose rows have one column, a `T`.
-pub(crate) fn query_scalar<'q, T>(sql: &str) -> QueryScalar<'q, Postgres, T, PgArguments>
+pub(crate) fn query_scalar<'q, T>(sql: &str) -> Asked<QueryScalar<'q, Postgres, T, PgArguments>>
 where
     (T,): for<'r> FromRow<'r, PgRow>,
 {
-    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).persistent(false)
+    Asked(sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).persistent(false))
 }
 
 /// Returns the backend's process id.
@@ -83,6 +96,17 @@ where
 /// The server's error.
 pub async fn backend_pid(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(connection).await
+}
+
+/// Returns whether the backend `pid` is at work: not gone, and not waiting for its client. Whoever waits for its answer
+/// although it is not has lost the connection.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn is_at_work(watch: &mut PgConnection, pid: i32) -> Result<bool, sqlx::Error> {
+    // The state of a role's own sessions is visible; with track_activities off it says nothing.
+    let select = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = $1 AND a.state IS DISTINCT FROM 'idle')";
+    query_scalar(select).bind(pid).fetch_one(watch).await
 }
 
 /// Returns how long a session waits for a lock before it looks for a deadlock.

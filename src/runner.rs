@@ -1,5 +1,6 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
+mod clock;
 mod ddl;
 mod error;
 mod forward;
@@ -11,8 +12,8 @@ mod session;
 mod tool;
 mod undo;
 
+pub(crate) use clock::last_done;
 pub use error::{Error, NoJoin, NotYet};
 pub use join::Joined;
 pub use preview::Preview;
-pub(crate) use tool::last_done;
 pub use tool::{Finish, Tool};

@@ -2,6 +2,7 @@
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::clients;
 use super::columns::{self, Column};
 use super::dependants;
 use super::functions::{self, Function};
@@ -14,6 +15,7 @@ use super::table::Table;
 use super::{CatalogError, Inspection, conversion, query};
 use super::{add_column, add_constraint, add_index, drop_column, rehearsal};
 use crate::names::LedgerSchema;
+use crate::pg;
 use crate::plan::{AddConstraint, Change, CopyIndexes, Plan, Rule};
 use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
 
@@ -42,7 +44,17 @@ pub async fn inspect(conn: &mut PgConnection, plan: &Plan, ledger: &LedgerSchema
     let mut transaction = begin.map_err(|source| CatalogError::Database { what: WHAT, source })?;
     let result = look(&mut transaction, plan, ledger, &mut found).await;
     let end = transaction.rollback().await;
-    result?;
+    match result {
+        Err(CatalogError::Database { what, source }) if pg::is_not_utf8(&source) => {
+            found.facts = None;
+            found.refuse(
+                "catalog::encoding",
+                format!("could not {what}: the answer is not UTF-8"),
+                "the database has the encoding SQL_ASCII; write comments, defaults and names of the table and its columns in UTF-8 or ASCII",
+            );
+        }
+        result => result?,
+    }
     end.map_err(|source| CatalogError::Database { what: "end reading the catalog", source })?;
     Ok(found)
 }
@@ -53,7 +65,8 @@ pub(super) async fn settle(conn: &mut PgConnection) -> Result<String, CatalogErr
         conn,
         "set limits",
         query::fixed(
-            "SELECT pg_catalog.to_json(pg_catalog.current_setting('search_path'))::pg_catalog.text FROM \
+            // Not the path that crossfade has pinned, but the one that the role, the database or the URL give its sessions.
+            "SELECT pg_catalog.to_json((SELECT p.reset_val FROM pg_catalog.pg_settings AS p WHERE p.name = 'search_path'))::pg_catalog.text FROM \
              (SELECT pg_catalog.set_config('lock_timeout', '2s', true), pg_catalog.set_config('statement_timeout', '30s', true), pg_catalog.set_config('jit', 'off', true)) s",
         ),
     )
@@ -101,6 +114,7 @@ async fn look(
     // An index or a constraint changes no row and no row type.
     if plan.changes.iter().any(|change| !builds_only(change)) {
         neighbours.judge(&plan.table, found);
+        clients::warn(conn, plan, found).await?;
     }
     if !server.supported() || !server.may_create_temp {
         return Ok(());

@@ -4,16 +4,17 @@
 
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgDatabaseError, PgErrorPosition};
-use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use sqlx::{PgConnection, Postgres};
 
 use super::CatalogError;
+use crate::pg;
 
 /// A fixed query that returns one JSON text, or no row.
-pub(super) type JsonQuery = sqlx::query::QueryScalar<'static, Postgres, String, PgArguments>;
+pub(super) type JsonQuery = pg::Asked<sqlx::query::QueryScalar<'static, Postgres, String, PgArguments>>;
 
 /// Returns the query whose text is in a file next to its reader.
 pub(super) fn fixed(sql: &'static str) -> JsonQuery {
-    sqlx::query_scalar(sql).persistent(false)
+    pg::query_scalar(sql)
 }
 
 /// Returns the answer; for an `Option`, `None` where there is no row.
@@ -28,7 +29,7 @@ pub(super) async fn read<T: DeserializeOwned>(
 
 /// Runs one statement of the rehearsal.
 pub(super) async fn run(conn: &mut PgConnection, what: &'static str, sql: String) -> Result<(), CatalogError> {
-    let result = sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(conn).await;
+    let result = pg::execute(conn, &sql).await;
     result.map(drop).map_err(|source| CatalogError::Database { what, source })
 }
 
@@ -38,8 +39,10 @@ pub(super) async fn text(
     what: &'static str,
     sql: String,
 ) -> Result<Option<String>, CatalogError> {
-    let query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(sql)).persistent(false);
-    query.fetch_one(conn).await.map_err(|source| CatalogError::Database { what, source })
+    pg::query_scalar::<Option<String>>(&sql)
+        .fetch_one(conn)
+        .await
+        .map_err(|source| CatalogError::Database { what, source })
 }
 
 /// Returns the answer of a generated query, one JSON text.
@@ -94,8 +97,7 @@ pub(super) async fn attempt(
     run(conn, what, "SAVEPOINT crossfade_attempt".to_owned()).await?;
     let mut answer = None;
     for sql in statements {
-        let query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(sql)).persistent(false);
-        match query.fetch_optional(&mut *conn).await {
+        match pg::query_scalar::<Option<String>>(&sql).fetch_optional(&mut *conn).await {
             Ok(text) => answer = text.flatten(),
             Err(source) => {
                 let Some(objection) = Objection::of(&source) else {

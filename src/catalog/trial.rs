@@ -1,16 +1,21 @@
 //! The conversions tried on every row, before anything is changed.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
 use super::query::{json, run};
 use super::{CatalogError, query};
 use crate::change::Trial;
+use crate::pg;
 use crate::plan::Plan;
 use crate::run::Facts;
 
 /// Pages of one statement: 128 MiB, about a second. No snapshot is older than that.
 const WINDOW: i64 = 16_384;
+/// What it may take with an expression that is out of the ordinary.
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// The result for all rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -65,7 +70,7 @@ pub async fn try_conversions(
         let to = Some(from + WINDOW).filter(|to| *to < pages);
         let begin = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await;
         let mut transaction = begin.map_err(|source| CatalogError::Database { what: WHAT, source })?;
-        window(&mut transaction, &trial, (from, to), limit, &mut check).await?;
+        pg::up_to(LONGEST, window(&mut transaction, &trial, (from, to), limit, &mut check)).await?;
         transaction.rollback().await.map_err(|source| CatalogError::Database { what: WHAT, source })?;
         match to {
             Some(to) => from = to,
@@ -82,6 +87,7 @@ async fn window(
     check: &mut ConversionCheck,
 ) -> Result<(), CatalogError> {
     const WHAT: &str = "try the conversions";
+    run(conn, WHAT, format!("SET LOCAL statement_timeout = {}", LONGEST.as_millis())).await?;
     for setting in [
         "lock_timeout = '2s'",
         "row_security = off",

@@ -15,6 +15,11 @@ use crate::run::{IndexName, StepKey};
 
 /// How often crossfade looks up whom the statement waits for.
 const WATCH: Duration = Duration::from_secs(1);
+/// For how many of these looks, one after the other, the server may have nothing to do for the statement: then its answer was
+/// lost, and will not come.
+const IDLE_LOOKS: u32 = 15;
+/// How long the drop of a half-built index may take when the run is to stop.
+const LAST_DROP: Duration = Duration::from_secs(5);
 /// How often a statement that lost a deadlock is retried.
 const TRIES: u32 = 5;
 
@@ -37,26 +42,13 @@ pub(crate) async fn run(
         if let Some(index) = builds {
             drop_unfinished(work, watch, &mut own, step, index).await?;
         }
-        let pid = pg::backend_pid(&mut own).await?;
-        let ended = {
-            let running = pg::execute(&mut own, statement);
-            tokio::pin!(running);
-            loop {
-                tokio::select! {
-                    ended = &mut running => break Some(ended),
-                    () = tokio::time::sleep(WATCH) => report(work, watch, step, attempt, pid).await?,
-                    () = work.stop.cancelled() => {
-                        let cancel = "SELECT pg_catalog.pg_cancel_backend($1)";
-                        pg::query(cancel).bind(pid).execute(&mut *watch).await?;
-                        let _ = (&mut running).await;
-                        break None;
-                    }
-                }
-            }
-        };
+        let ended = observed(work, watch, &mut own, (step, attempt), statement).await?;
         let Some(ended) = ended else {
             if let Some(index) = builds {
-                drop_index(&mut own, index).await?;
+                // If that takes long, the next attempt does it.
+                let drop = drop_text(index);
+                let dropped = tokio::time::timeout(LAST_DROP, pg::execute_watched(&mut own, &drop));
+                dropped.await.unwrap_or(Ok(()))?;
             }
             return Err(Error::Interrupted);
         };
@@ -68,7 +60,7 @@ pub(crate) async fn run(
                 // next attempt waits for it, or finds what it left behind.
                 let built_by_another = pg::sqlstate(&error).as_deref() == Some("42P07");
                 if let Some(index) = builds.filter(|_| !built_by_another) {
-                    drop_index(&mut own, index).await?;
+                    drop_index(work, watch, &mut own, step, index).await?;
                 }
                 if !(class == ErrorClass::Contention || built_by_another) || attempt >= TRIES {
                     let (step, statement) = (step.clone(), statement.to_owned());
@@ -114,7 +106,7 @@ async fn drop_unfinished(
         match builder {
             // The step loop adopts a valid index of the run, so this one is not crossfade's.
             None if valid => return Err(Error::IndexTaken { step: step.clone(), index: index.sql() }),
-            None => return drop_index(own, index).await,
+            None => return drop_index(work, watch, own, step, index).await,
             Some(pid) => {
                 let wait = Wait::IndexBuild { pid, index: index.name.clone() };
                 work.emit(Event::Waiting { wait, seconds: None });
@@ -124,13 +116,68 @@ async fn drop_unfinished(
     }
 }
 
-async fn drop_index(own: &mut PgConnection, index: &IndexName) -> Result<(), Error> {
-    pg::execute(own, &format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql())).await?;
-    Ok(())
+/// It waits for older transactions, as the build does.
+async fn drop_index(
+    work: &Work,
+    watch: &mut PgConnection,
+    own: &mut PgConnection,
+    step: &StepKey,
+    index: &IndexName,
+) -> Result<(), Error> {
+    match observed(work, watch, own, (step, 1), &drop_text(index)).await? {
+        Some(ended) => Ok(ended?),
+        None => Err(Error::Interrupted),
+    }
+}
+
+fn drop_text(index: &IndexName) -> String {
+    format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql())
+}
+
+/// Runs a statement that has no limit on the server on `own`, and looks from `watch` whom it waits for and whether the
+/// server is still at work on it. Returns how it ended; `None` when it was cancelled because the run is to stop.
+async fn observed(
+    work: &Work,
+    watch: &mut PgConnection,
+    own: &mut PgConnection,
+    (step, attempt): (&StepKey, u32),
+    statement: &str,
+) -> Result<Option<Result<(), sqlx::Error>>, Error> {
+    let pid = pg::backend_pid(own).await?;
+    let running = pg::execute_watched(own, statement);
+    tokio::pin!(running);
+    let mut idle = 0;
+    loop {
+        tokio::select! {
+            ended = &mut running => return Ok(Some(ended)),
+            () = tokio::time::sleep(WATCH) => {
+                let look = async {
+                    report(work, watch, step, attempt, pid).await?;
+                    Ok::<_, Error>(pg::is_at_work(watch, pid).await?)
+                };
+                idle = if pg::up_to(WATCH, look).await? { 0 } else { idle + 1 };
+                if idle >= IDLE_LOOKS {
+                    return Err(pg::no_answer().into());
+                }
+            }
+            () = work.stop.cancelled() => {
+                let cancel = "SELECT pg_catalog.pg_cancel_backend($1)";
+                pg::query(cancel).bind(pid).execute(&mut *watch).await?;
+                let _ = tokio::time::timeout(WATCH * IDLE_LOOKS, &mut running).await;
+                return Ok(None);
+            }
+        }
+    }
 }
 
 async fn report(work: &Work, watch: &mut PgConnection, step: &StepKey, attempt: u32, pid: i32) -> Result<(), Error> {
-    let blockers = pg::blockers(watch, pid).await?;
+    let blockers = match pg::blockers(watch, pid).await {
+        Err(error) if pg::class_of(&error) != ErrorClass::Connection => {
+            tracing::debug!(%error, "blockers");
+            return Ok(());
+        }
+        found => found?,
+    };
     if !blockers.is_empty() {
         work.emit(Event::LockWait { step: step.clone(), attempt, blockers, pause: WATCH });
     }

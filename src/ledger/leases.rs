@@ -50,6 +50,12 @@ impl Leases<'_> {
     /// [`LeaseError::Held`] when somebody else works on the run.
     pub async fn take(self, connection: &mut PgConnection, run: RunId, holder: &str) -> Result<Lease, LeaseError> {
         let limits = pg::Limits { lock: Duration::from_secs(10), statement: Duration::from_secs(12), durable: true };
+        // A lease that lasts longer than any was given before the server's clock was set back. A live holder renews it soon.
+        let clamp = self.ledger.sql(
+            "UPDATE crossfade.lease SET expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $2) \
+             WHERE run_id = $1 AND expires > pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $2)",
+        );
+        pg::query(&clamp).bind(run.0).bind(LEASE_SECONDS).execute(&mut *connection).await?;
         pg::transaction(connection, limits, async |tx| self.take_inside(tx, run, holder).await).await
     }
 
@@ -86,15 +92,15 @@ impl Leases<'_> {
     /// [`LeaseError::Lost`] when this process has lost it.
     pub async fn renew(self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
         // The pid follows the heartbeat's connection, which may have been opened anew.
-        let renew = self.ledger.sql(
+        let renew = self.ledger.sql(&format!(
             "UPDATE crossfade.lease SET backend_pid = pg_catalog.pg_backend_pid(), \
              backend_start = (SELECT a.backend_start FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = pg_catalog.pg_backend_pid()), \
-             expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) \
-             WHERE run_id = $1 AND epoch = $2 AND expires > pg_catalog.clock_timestamp()",
-        );
-        let done =
-            pg::query(&renew).bind(lease.run.0).bind(lease.epoch).bind(LEASE_SECONDS).execute(&mut *connection).await?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(self.lost(connection, lease).await) }
+             expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => {LEASE_SECONDS}) \
+             WHERE run_id = {} AND epoch = {} AND expires > pg_catalog.clock_timestamp()",
+            lease.run, lease.epoch
+        ));
+        // In one round trip: the server may be far away, and the lease short.
+        if pg::update(connection, &renew).await? == 1 { Ok(()) } else { Err(self.lost(connection, lease).await) }
     }
 
     /// Proves inside the open transaction that this process has the lease, and keeps it until the transaction ends.

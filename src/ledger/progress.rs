@@ -16,7 +16,7 @@ use crate::pg;
 use crate::run::RelationId;
 
 pub use report::{FillProgress, FillReport};
-pub(crate) use windows::{Position, Seat, Window, WindowSize};
+pub(crate) use windows::{NOT_OURS, Position, REWRITTEN, Seat, Window, WindowSize};
 #[cfg(feature = "internals")]
 pub use writes::WriteCounts;
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row as _};
 
-use super::batch;
+use super::{answer, batch};
+use crate::sql::{dollar_quote, quote_literal};
 
 /// How long a transaction of crossfade may sit idle before the server ends it; below the lease, so that a stopped process
 /// cannot hold locks, nor commit, once somebody else has taken over.
@@ -40,17 +40,20 @@ pub async fn transaction<T, E: From<sqlx::Error>>(
     limits: Limits,
     body: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
-    begin(connection, limits).await?;
-    match body(connection).await {
-        Ok(value) => {
-            commit(connection).await?;
-            Ok(value)
+    answer::up_to(limits.statement, async {
+        begin(connection, limits).await?;
+        match body(connection).await {
+            Ok(value) => {
+                commit(connection).await?;
+                Ok(value)
+            }
+            Err(error) => {
+                rollback(connection).await;
+                Err(error)
+            }
         }
-        Err(error) => {
-            rollback(connection).await;
-            Err(error)
-        }
-    }
+    })
+    .await
 }
 
 /// Opens such a transaction. [`transaction`] is what nearly everybody wants.
@@ -71,7 +74,8 @@ pub async fn commit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// Rolls the open transaction back, if there is one. Errors are of no interest: a lost connection rolls back as well.
 pub async fn rollback(connection: &mut PgConnection) {
-    if let Err(error) = batch(connection, "ROLLBACK").await {
+    // Not again as long as for the statement, which may have had no answer either.
+    if let Err(error) = answer::up_to(Duration::ZERO, batch(connection, "ROLLBACK")).await {
         tracing::debug!(%error, "rollback");
     }
 }
@@ -79,7 +83,7 @@ pub async fn rollback(connection: &mut PgConnection) {
 /// What a script said before it ended.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
-    /// The first column of each row of its queries, which must be text.
+    /// The first column of each row of its queries.
     pub(crate) texts: Vec<String>,
     /// The number of rows that each statement changed or returned.
     pub(crate) affected: Vec<u64>,
@@ -89,17 +93,35 @@ pub(crate) struct Said {
 
 /// Opens a transaction and runs `more` in it, statement by statement up to the first error, in one round trip.
 pub(crate) async fn begin_script(connection: &mut PgConnection, limits: Limits, more: &str) -> Said {
-    let text = begin_text(limits) + more;
+    script(connection, begin_text(limits) + more).await
+}
+
+/// SQLSTATE of a guard that does not hold. No class of PostgreSQL's begins with `CF`.
+pub(crate) const GUARD: &str = "CF001";
+
+/// Returns the statement that ends a script unless `condition` holds, with SQLSTATE `code` and words for the server's log.
+/// What comes after it in the script, a COMMIT for example, then does not happen.
+pub(crate) fn guard(code: &str, condition: &str, words: &str) -> String {
+    let raise = format!("RAISE EXCEPTION USING ERRCODE = {}, MESSAGE = {}", quote_literal(code), quote_literal(words));
+    format!("DO {}", dollar_quote(&format!("BEGIN IF ({condition}\n) IS NOT TRUE THEN {raise}; END IF; END")))
+}
+
+/// Runs a script, statement by statement up to the first error, in one round trip: locks that it takes last as long as the
+/// server works, however far away it is.
+pub(crate) async fn script(connection: &mut PgConnection, text: String) -> Said {
     let mut said = Said::default();
     let mut stream = connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(text)));
-    while let Some(item) = stream.next().await {
+    while let Some(item) = answer::next(&mut stream).await {
         match item {
             Ok(sqlx::Either::Left(done)) => said.affected.push(done.rows_affected()),
-            Ok(sqlx::Either::Right(row)) => match row.try_get(0) {
-                Ok(text) => said.texts.push(text),
-                Err(error) => said.error = said.error.or(Some(error)),
-            },
-            Err(error) => said.error = said.error.or(Some(error)),
+            // In this protocol everything comes as text.
+            Ok(sqlx::Either::Right(row)) => {
+                said.texts.extend(row.try_get_unchecked::<Option<String>, _>(0).ok().flatten());
+            }
+            Err(error) => {
+                said.error = Some(error);
+                break;
+            }
         }
     }
     said
@@ -117,7 +139,8 @@ pub(crate) async fn look(
     sql: &str,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let text = format!("{}{more}; {sql}; ROLLBACK", begin_text(limits));
-    let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text))).await;
+    let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(text)));
+    let rows = answer::up_to(limits.statement, answer::answer(rows)).await;
     if rows.is_err() {
         rollback(connection).await;
     }

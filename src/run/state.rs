@@ -140,7 +140,8 @@ impl State {
                 | Entry::Repaired { .. }
                 | Entry::Joined
                 | Entry::Left { .. }
-                | Entry::Removed { .. },
+                | Entry::Removed { .. }
+                | Entry::ClockSetBack { .. },
             ) => {}
             (_, Entry::Drifted { facts }) => {
                 if !matches!(self.mode, Mode::Undoing(_)) {

@@ -7,7 +7,7 @@ use tracing::Instrument as _;
 
 use super::ddl::{Ended, Job};
 use super::session::Session;
-use super::{Error, ddl, gate};
+use super::{Error, clock, ddl, gate};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
@@ -30,6 +30,7 @@ pub(super) enum Until {
 /// Why it stopped before it got there; everything done so far is recorded.
 pub(super) async fn forward(work: &Work, until: Until) -> Result<Vec<Phase>, Error> {
     let mut session = Session::open(&work.connector).await?;
+    clock::notice(work, &mut session).await?;
     let mut finished = Vec::new();
     loop {
         let result = go(work, &mut session, until, &mut finished).await;
@@ -167,7 +168,7 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
             return if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) };
         }
         Action::Await(Gate::Quiet { quiet }) => gate::await_quiet(work, session, *quiet).await?,
-        Action::Await(Gate::Grace { grace }) => gate::await_grace(work, session, step, *grace).await?,
+        Action::Await(Gate::Grace { grace }) => gate::await_grace(work, session, *grace).await?,
         Action::Await(gate) => {
             let error = format!("nothing makes it so by waiting: {gate}");
             return Err(Error::Step { step: step.key.clone(), error });

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
-
 use super::session::Session;
-use super::{Error, NotYet};
+use super::{Error, NotYet, clock};
 use crate::engine::Work;
-use crate::engine::compare::identify;
+use crate::engine::compare::identity_query;
 use crate::event::{Event, Wait};
 use crate::ledger::Run;
 use crate::pg;
-use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step, StepKey, What};
+use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, Relation, State, Step, StepKey, What};
 
 /// A grace period that has no more than this left is waited for in-process; otherwise the run ends and says when to come
 /// back.
@@ -25,68 +23,65 @@ pub(super) fn will_not_hold(step: &Step) -> Error {
     Error::DoesNotLast { step: step.key.clone(), tries: MENDS }
 }
 
-/// A guard that did not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A guard that did not hold. The words are for the server's log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum GuardFailed {
     /// There is no fresh, clean check of what is there now.
+    #[error("no fresh and clean check of what is there now")]
     NotVerified,
     /// Somebody writes to the old column.
+    #[error("the old column is still written")]
     NotQuiet,
     /// Something depends on the column and would be dropped with it.
-    Dependants(Vec<String>),
+    #[error("something depends on the column")]
+    Dependants,
     /// Something that only a step of its own can wait for.
+    #[error("it is not so that {0}")]
     NotWaitedFor(String),
     /// The new column was written after crossfade found that a rollback loses nothing.
+    #[error("the new column was written meanwhile")]
     WrittenThroughNew,
 }
 
-/// Returns the first guard that does not hold, inside the open transaction of `tx`.
-pub(super) async fn failed(
-    work: &Work,
-    tx: &mut PgConnection,
-    guards: &[Gate],
-    new_writes: Option<i64>,
-) -> Result<Option<GuardFailed>, Error> {
-    let program = &work.run.program;
-    for guard in guards {
-        match guard {
+/// A guard as a condition of SQL, to be proved where the lock is held, and what it means that it does not hold.
+pub(super) struct Guard {
+    /// The condition.
+    pub(super) condition: String,
+    /// What it means that it does not hold.
+    pub(super) failed: GuardFailed,
+}
+
+/// Returns the guards as conditions.
+///
+/// # Errors
+/// The guard that holds only by being waited for, if one is asked for here: it is not passed over.
+pub(super) fn guards(work: &Work, needs: &[Gate], new_writes: Option<i64>) -> Result<Vec<Guard>, GuardFailed> {
+    let (program, progress) = (&work.run.program, work.ledger.progress());
+    let mut guards = Vec::new();
+    for gate in needs {
+        let (condition, failed) = match gate {
             Gate::Verified { max_age } => {
-                let mut relations = Vec::new();
-                for (id, relation) in program.compared() {
-                    relations.push((id, identify(&work.ledger, tx, &relation.table, &program.tag).await?));
-                }
-                if !work.ledger.progress().is_verified(tx, &work.run, &relations, *max_age).await? {
-                    return Ok(Some(GuardFailed::NotVerified));
-                }
+                let identity = |relation: &Relation| identity_query(&work.ledger, &relation.table, &program.tag);
+                let relations: Vec<_> = program.compared().map(|(id, relation)| (id, identity(relation))).collect();
+                (progress.verified(&work.run, &relations, *max_age), GuardFailed::NotVerified)
             }
-            Gate::Quiet { quiet } => {
-                let counts = work.ledger.progress().sample_writes(tx, &work.run).await?.unwrap_or_default();
-                if counts.old_quiet_seconds < seconds(*quiet) {
-                    return Ok(Some(GuardFailed::NotQuiet));
-                }
-            }
+            Gate::Quiet { quiet } => (progress.is_quiet(&work.run, *quiet), GuardFailed::NotQuiet),
             Gate::NoDependants { relation, column, except } => {
                 let Some(relation) = program.relation(*relation) else { continue };
-                let found = crate::catalog::dependants(tx, &relation.table, column).await?;
-                let unknown: Vec<_> =
-                    found.into_iter().filter(|d| !except.contains(&d.name)).map(|d| d.description).collect();
-                if !unknown.is_empty() {
-                    return Ok(Some(GuardFailed::Dependants(unknown)));
-                }
+                let condition = crate::catalog::no_dependants(&relation.table, column, except);
+                (condition, GuardFailed::Dependants)
             }
             // Looked at before the transaction, which must not read a table; what comes after that, the proof finds.
-            Gate::NoNulls { .. } => {}
-            // Only ever waited for, by a step of its own; one that is asked for here is not passed over.
-            Gate::Grace { .. } => return Ok(Some(GuardFailed::NotWaitedFor(guard.to_string()))),
-            Gate::NothingOnlyNew { one_way, .. } => {
-                let now = work.ledger.progress().write_counts(tx, &work.run).await?.new;
-                if *one_way && new_writes.is_some_and(|before| before != now) {
-                    return Ok(Some(GuardFailed::WrittenThroughNew));
-                }
-            }
-        }
+            Gate::NoNulls { .. } => continue,
+            Gate::Grace { .. } => return Err(GuardFailed::NotWaitedFor(gate.to_string())),
+            Gate::NothingOnlyNew { one_way, .. } => match new_writes.filter(|_| *one_way) {
+                Some(before) => (progress.has_new_writes(&work.run, before), GuardFailed::WrittenThroughNew),
+                None => continue,
+            },
+        };
+        guards.push(Guard { condition, failed });
     }
-    Ok(None)
+    Ok(guards)
 }
 
 /// Checks all rows and records the result; a clean one makes `step` done in the same transaction. Returns the outcome,
@@ -134,12 +129,28 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
             let quiet = step.needs.iter().find_map(|g| if let Gate::Quiet { quiet } = g { Some(*quiet) } else { None });
             await_quiet(work, session, quiet.unwrap_or_default()).await
         }
-        GuardFailed::Dependants(names) => Err(Error::Dependants { names }),
+        GuardFailed::Dependants => {
+            let names = dependants(work, session, &step.needs).await?;
+            // If they have gone in the meantime, the next attempt will say so.
+            if names.is_empty() { Ok(()) } else { Err(Error::Dependants { names }) }
+        }
         GuardFailed::NotWaitedFor(gate) => {
             Err(Error::Step { step: step.key.clone(), error: format!("it is not so that {gate}") })
         }
         GuardFailed::WrittenThroughNew => Err(Error::WrittenMeanwhile),
     }
+}
+
+/// Returns what depends on the columns of which the gates say that nothing may.
+async fn dependants(work: &Work, session: &mut Session, gates: &[Gate]) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for gate in gates {
+        let Gate::NoDependants { relation, column, except } = gate else { continue };
+        let Some(relation) = work.run.program.relation(*relation) else { continue };
+        let found = crate::catalog::dependants(&mut session.main, &relation.table, column).await?;
+        names.extend(found.into_iter().filter(|d| !except.contains(&d.name)).map(|d| d.description));
+    }
+    Ok(names)
 }
 
 /// Waits until nothing has been written to the old columns for `quiet`. A write during the wait ends it: the old release is
@@ -149,7 +160,12 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
 /// [`NotYet::Quiet`] when a write was seen.
 pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Duration) -> Result<(), Error> {
     let mut first = None;
+    let mut before = work.ledger.log().entries(&mut session.main, work.run.id).await?.last().map(|line| line.at);
     loop {
+        let now = clock::now(session).await?;
+        if let Some(back) = before.replace(now).map(|before| before - now).filter(|back| *back > clock::SET_BACK) {
+            clock::note_set_back(work, session, back).await?;
+        }
         let Some(counts) = work.ledger.progress().sample_writes(&mut session.main, &work.run).await? else {
             return Ok(());
         };
@@ -167,17 +183,19 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
     }
 }
 
-/// Waits until the step before `step` has been done for `grace`.
+/// Waits until the last step has been done for `grace`.
 ///
 /// # Errors
 /// [`NotYet::Grace`] when that is more than a minute away.
-pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, grace: Duration) -> Result<(), Error> {
+pub(super) async fn await_grace(work: &Work, session: &mut Session, grace: Duration) -> Result<(), Error> {
     loop {
         let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
-        let is_end = |entry: &Entry| matches!(entry, Entry::StepDone { step: done, .. } if *done != step.key);
-        let since = log.iter().rev().find(|line| is_end(&line.entry)).map_or(work.run.created_at, |line| line.at);
-        let clock = pg::query_scalar("SELECT pg_catalog.clock_timestamp()");
-        let now: chrono::DateTime<chrono::Utc> = clock.fetch_one(&mut session.main).await?;
+        let now = clock::now(session).await?;
+        if let Some(back) = log.last().map(|line| line.at - now).filter(|back| *back > clock::SET_BACK) {
+            clock::note_set_back(work, session, back).await?;
+            continue;
+        }
+        let since = clock::last_done(&log).unwrap_or(work.run.created_at);
         let passed = (now - since).to_std().unwrap_or_default();
         let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
         if missing > SHORT_WAIT {

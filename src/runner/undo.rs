@@ -1,5 +1,8 @@
 //! The way back. It goes forward in the log: every step undone is an entry, and a rollback that was killed continues.
 
+use std::time::Duration;
+
+use sqlx::PgConnection;
 use tracing::Instrument as _;
 
 use super::ddl::{Ended, Job};
@@ -14,6 +17,8 @@ use crate::sql::{LockMode, quote_ident};
 
 /// How many rows without a value are counted.
 const TOLD: i64 = 1000;
+/// Where there are few of them, all rows are read.
+const LONGEST_COUNT: Duration = Duration::from_mins(30);
 
 /// Rolls the run back to the end of `to`, or to before it began.
 ///
@@ -99,7 +104,9 @@ async fn prove_no_nulls(work: &Work, session: &mut Session, needs: &[Gate]) -> R
             "SELECT pg_catalog.count(*) FROM (SELECT FROM {table} WHERE {quoted} IS NULL LIMIT {}) AS empty",
             TOLD + 1
         );
-        let rows: i64 = pg::query_scalar(&count).fetch_one(&mut session.main).await?;
+        let limits = pg::Limits { lock: Duration::from_secs(5), statement: LONGEST_COUNT, durable: true };
+        let counted = async |tx: &mut PgConnection| pg::query_scalar(&count).fetch_one(tx).await;
+        let rows: i64 = pg::transaction(&mut session.main, limits, counted).await?;
         if rows > 0 {
             let rows = if rows > TOLD { format!("more than {TOLD}") } else { rows.to_string() };
             return Err(Error::Nulls { rows, table: relation.table.clone(), column: column.clone() });

@@ -574,7 +574,7 @@ async fn two_processes_do_not_spoil_each_others_pruning() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_whose_connections_are_cut_goes_on() {
     let stage = Stage::new().await;
-    let mut proxy = Proxy::before(server()).await;
+    let proxy = Proxy::before(server()).await;
     let leader = stage.lead();
     let joined = Cli::new(&proxy.url(&stage.database.name)).args(["run", stage.plan(), "--join"]).spawn();
     for _ in 0..3 {

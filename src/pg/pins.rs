@@ -1,0 +1,65 @@
+//! What crossfade's sessions are set to, whatever the role, the database or the URL say.
+
+use std::time::Duration;
+
+use super::IDLE_IN_TRANSACTION;
+use super::answer::ORDINARY;
+
+/// Settings that are set where they exist (`transaction_timeout` does from 17 on) and differ. Each is here for one of these
+/// reasons: it changes how a literal, a default or a value is read or written; it ends a session or a statement of ours; or
+/// it says how soon somebody's absence is noticed.
+const PINS: [(&str, &str); 30] = [
+    // How text is read and written: what pg_dump pins, and what else changes the meaning of an expression.
+    ("client_encoding", "UTF8"),
+    ("datestyle", "ISO, MDY"),
+    ("intervalstyle", "postgres"),
+    ("timezone", "UTC"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("xmloption", "content"),
+    ("standard_conforming_strings", "on"),
+    ("backslash_quote", "safe_encoding"),
+    ("escape_string_warning", "off"),
+    ("quote_all_identifiers", "off"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
+    ("check_function_bodies", "on"),
+    ("row_security", "off"),
+    // What ends a session or a transaction, or changes what it may do.
+    ("lock_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("transaction_timeout", "0"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    ("session_replication_role", "origin"),
+    ("exit_on_error", "off"),
+    // The planner cannot know the cost of catalog queries, and the JIT compiler takes seconds over them.
+    ("jit", "off"),
+    ("enable_tidscan", "on"),
+    // A backend whose client is gone gives its locks back, also if it was a network that took the client away
+    // (docs/postgres.md, "Abandoned backends"). The packets also keep a firewall from forgetting a connection on which a
+    // statement has been running for long.
+    ("client_connection_check_interval", "1s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "30000"),
+];
+
+/// Returns the statements that pin a session's settings, for one message. The `search_path` comes first: what follows uses
+/// operators.
+pub(super) fn statements() -> String {
+    let values: Vec<_> = PINS.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
+    let milliseconds = |time: Duration| time.as_millis();
+    format!(
+        "SET search_path = pg_catalog, pg_temp; SET statement_timeout = {}; \
+         SET idle_in_transaction_session_timeout = {}; \
+         SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES {}, ('synchronous_commit', 'on')) AS v (name, value) \
+         JOIN pg_catalog.pg_settings AS s ON pg_catalog.lower(s.name) = v.name \
+         WHERE s.setting <> v.value AND (s.name <> 'synchronous_commit' OR s.setting = 'off')",
+        milliseconds(ORDINARY),
+        milliseconds(IDLE_IN_TRANSACTION),
+        values.join(", ")
+    )
+}
