@@ -66,7 +66,7 @@ pub(super) async fn settle(conn: &mut PgConnection) -> Result<String, CatalogErr
         "set limits",
         query::fixed(
             // Not the path that crossfade has pinned, but the one that the role, the database or the URL give its sessions.
-            "SELECT pg_catalog.to_json((SELECT p.reset_val FROM pg_catalog.pg_settings AS p WHERE p.name = 'search_path'))::pg_catalog.text FROM \
+            "SELECT pg_catalog.to_json((SELECT CASE WHEN p.setting = 'pg_catalog, pg_temp' THEN p.reset_val ELSE p.setting END FROM pg_catalog.pg_settings AS p WHERE p.name = 'search_path'))::pg_catalog.text FROM \
              (SELECT pg_catalog.set_config('lock_timeout', '2s', true), pg_catalog.set_config('statement_timeout', '30s', true), pg_catalog.set_config('jit', 'off', true)) s",
         ),
     )
