@@ -15,11 +15,15 @@ mod not_null;
 mod pair;
 mod planner;
 mod rename_column;
+mod script;
+mod sync_default;
+mod sync_function;
 mod sync_trigger;
 mod trial;
 
 pub(crate) use indexes::column_of_index;
-pub(crate) use sync_trigger::REPAIR_SETTING;
+pub(crate) use script::{refused, script};
+pub(crate) use sync_default::knows_null;
 pub(crate) use trial::{Trial, TrialColumn};
 
 use fragment::{Fragment, Stage};

@@ -5,7 +5,9 @@ mod blockers;
 mod columns;
 mod connect;
 mod error;
+mod owner;
 mod pins;
+mod redact;
 mod transaction;
 
 use std::time::Duration;
@@ -14,16 +16,19 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Postgres};
 
+use crate::sql::quote_literal;
+
 pub(crate) use answer::{Asked, no_answer, up_to};
 pub use blockers::{blockers, old_holders};
 pub(crate) use columns::columns;
 pub use connect::Connector;
 pub(crate) use connect::{PATIENCE, Way};
-pub(crate) use error::is_not_utf8;
 pub use error::{ErrorClass, class_of, describe, sqlstate};
+pub(crate) use error::{context, is_not_utf8};
+pub(crate) use owner::Owner;
 #[cfg(feature = "internals")]
 pub use transaction::commit;
-pub(crate) use transaction::{GUARD, begin_script, guard, look, script};
+pub(crate) use transaction::{GUARD, begin_script, guard, look, rolled_back, script};
 pub use transaction::{IDLE_IN_TRANSACTION, Limits, begin, rollback, transaction};
 
 /// Sends statements without results in one message of the simple protocol.
@@ -47,9 +52,37 @@ pub async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, sq
 ///
 /// # Errors
 /// The server's error.
-pub async fn update(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
+pub(crate) async fn update(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
     let done = answer::answer(connection.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await?;
     Ok(done.rows_affected())
+}
+
+/// Sends generated statements in one message. Returns the first column, which must be text, of each row that they return.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn texts(connection: &mut PgConnection, sql: &str) -> Result<Vec<String>, sqlx::Error> {
+    rows(connection, sql).await?.iter().map(|row| sqlx::Row::try_get(row, 0)).collect()
+}
+
+/// Sends generated statements in one message. Returns the rows that they return, whose values are text.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn rows(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+    answer::answer(connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql)))).await
+}
+
+/// Returns the statements that keep the name `table`, quoted, for the table with this oid until the transaction ends, and fail
+/// where it is another one's by now: of a view, for example, which would run its owner's functions.
+pub(crate) fn unless_replaced(table: &str, oid: i64) -> String {
+    let name = quote_literal(table);
+    format!(
+        "LOCK TABLE {table} IN ACCESS SHARE MODE; DO $cf$ BEGIN \
+         IF pg_catalog.to_regclass({name})::pg_catalog.oid OPERATOR(pg_catalog.<>) {oid}::pg_catalog.oid THEN \
+         RAISE undefined_table USING MESSAGE = {}; END IF; END $cf$",
+        quote_literal(&format!("{table} is another table than before"))
+    )
 }
 
 /// Sends one generated query. Returns its rows.

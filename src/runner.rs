@@ -9,11 +9,12 @@ mod heartbeat;
 mod join;
 mod preview;
 mod session;
+mod surround;
 mod tool;
 mod undo;
 
-pub(crate) use clock::last_done;
 pub use error::{Error, NoJoin, NotYet};
 pub use join::Joined;
-pub use preview::Preview;
+pub use preview::{Known, Preview};
+pub(crate) use tool::told;
 pub use tool::{Finish, Tool};

@@ -66,6 +66,11 @@ impl Connector {
         format!("{database} at {host}:{}", self.options.get_port())
     }
 
+    /// Returns the role that it connects as.
+    pub fn role(&self) -> &str {
+        self.options.get_username()
+    }
+
     /// Opens a connection whose `application_name` is `crossfade <purpose>`. Once the way to the server is proven to be
     /// direct, its settings are pinned.
     ///
@@ -87,7 +92,7 @@ impl Connector {
     async fn settled(&self, purpose: &str) -> Result<PgConnection, sqlx::Error> {
         let mut connection = self.open(purpose).await?;
         if self.is_direct.load(Ordering::Relaxed) {
-            batch(&mut connection, &pins::statements()).await?;
+            batch(&mut connection, &pins::statements().join("; ")).await?;
         }
         Ok(connection)
     }

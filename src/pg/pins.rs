@@ -1,12 +1,10 @@
 //! What crossfade's sessions are set to, whatever the role, the database or the URL say.
 
-use std::time::Duration;
-
 use super::IDLE_IN_TRANSACTION;
 use super::answer::ORDINARY;
 
-/// Settings that are set where they exist (`transaction_timeout` does from 17 on) and differ. Each is here for one of these
-/// reasons: it changes how a literal, a default or a value is read or written; it ends a session or a statement of ours; or
+/// Settings, with values as `SHOW` shows them, that are set where they exist (`transaction_timeout` does from 17 on) and
+/// differ: some may only be set by a superuser. Each is here for one of these reasons: it changes how a literal, a default or a value is read or written; it ends a session or a statement of ours; or
 /// it says how soon somebody's absence is noticed.
 const PINS: [(&str, &str); 30] = [
     // How text is read and written: what pg_dump pins, and what else changes the meaning of an expression.
@@ -47,19 +45,23 @@ const PINS: [(&str, &str); 30] = [
     ("tcp_user_timeout", "30000"),
 ];
 
-/// Returns the statements that pin a session's settings, for one message. The `search_path` comes first: what follows uses
-/// operators.
-pub(super) fn statements() -> String {
-    let values: Vec<_> = PINS.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
-    let milliseconds = |time: Duration| time.as_millis();
-    format!(
-        "SET search_path = pg_catalog, pg_temp; SET statement_timeout = {}; \
-         SET idle_in_transaction_session_timeout = {}; \
-         SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES {}, ('synchronous_commit', 'on')) AS v (name, value) \
-         JOIN pg_catalog.pg_settings AS s ON pg_catalog.lower(s.name) = v.name \
-         WHERE s.setting <> v.value AND (s.name <> 'synchronous_commit' OR s.setting = 'off')",
-        milliseconds(ORDINARY),
-        milliseconds(IDLE_IN_TRANSACTION),
-        values.join(", ")
-    )
+/// Returns the statements that pin a session's settings; they return nothing. The `search_path` comes first: what follows
+/// uses operators.
+pub(super) fn statements() -> Vec<String> {
+    let mut values: Vec<_> = PINS.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
+    for (name, time) in [("statement_timeout", ORDINARY), ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)]
+    {
+        values.push(format!("('{name}', '{}s')", time.as_secs()));
+    }
+    let values = values.join(", ");
+    // Where a commit is waited for, it may be waited for in any way.
+    let commit = "CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'on' END";
+    vec![
+        "SET search_path = pg_catalog, pg_temp".to_owned(),
+        format!(
+            "DO $cf$ BEGIN PERFORM pg_catalog.set_config(v.name, v.value, false) \
+             FROM (VALUES {values}, ('synchronous_commit', {commit})) AS v (name, value) \
+             WHERE pg_catalog.current_setting(v.name, true) <> v.value; END $cf$"
+        ),
+    ]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row as _};
 
-use super::{answer, batch};
+use super::{answer, batch, pins};
 use crate::sql::{dollar_quote, quote_literal};
 
 /// How long a transaction of crossfade may sit idle before the server ends it; below the lease, so that a stopped process
@@ -17,11 +17,18 @@ pub const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(8);
 pub struct Limits {
     /// `lock_timeout`.
     pub lock: Duration,
-    /// `statement_timeout`.
+    /// `statement_timeout`; zero where somebody watches the backend from another connection.
     pub statement: Duration,
     /// False adds `synchronous_commit = off`: for work whose progress commits with it, so that a crash of the server loses
     /// both or none.
     pub durable: bool,
+}
+
+impl Limits {
+    /// Returns how long the server may take for a statement.
+    fn patience(self) -> Duration {
+        if self.statement.is_zero() { Duration::MAX } else { self.statement }
+    }
 }
 
 /// Runs `body` in a READ COMMITTED transaction with an unambiguous `search_path` and nothing left to settings of the role
@@ -40,7 +47,7 @@ pub async fn transaction<T, E: From<sqlx::Error>>(
     limits: Limits,
     body: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
-    answer::up_to(limits.statement, async {
+    answer::up_to(limits.patience(), async {
         begin(connection, limits).await?;
         match body(connection).await {
             Ok(value) => {
@@ -52,6 +59,25 @@ pub async fn transaction<T, E: From<sqlx::Error>>(
                 Err(error)
             }
         }
+    })
+    .await
+}
+
+/// Runs `body` in such a transaction and rolls it back, whatever came of it: nothing that somebody else's code has put off to
+/// the end of the transaction happens.
+///
+/// # Errors
+/// The error of `body`, or the server's when the transaction cannot begin.
+pub(crate) async fn rolled_back<T, E: From<sqlx::Error>>(
+    connection: &mut PgConnection,
+    limits: Limits,
+    body: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    answer::up_to(limits.patience(), async {
+        begin(connection, limits).await?;
+        let result = body(connection).await;
+        rollback(connection).await;
+        result
     })
     .await
 }
@@ -85,8 +111,8 @@ pub async fn rollback(connection: &mut PgConnection) {
 pub(crate) struct Said {
     /// The first column of each row of its queries.
     pub(crate) texts: Vec<String>,
-    /// The number of rows that each statement changed or returned.
-    pub(crate) affected: Vec<u64>,
+    /// How many statements ended well.
+    pub(crate) ended: usize,
     /// The error that ended it early.
     pub(crate) error: Option<sqlx::Error>,
 }
@@ -113,7 +139,7 @@ pub(crate) async fn script(connection: &mut PgConnection, text: String) -> Said 
     let mut stream = connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(text)));
     while let Some(item) = answer::next(&mut stream).await {
         match item {
-            Ok(sqlx::Either::Left(done)) => said.affected.push(done.rows_affected()),
+            Ok(sqlx::Either::Left(_)) => said.ended += 1,
             // In this protocol everything comes as text.
             Ok(sqlx::Either::Right(row)) => {
                 said.texts.extend(row.try_get_unchecked::<Option<String>, _>(0).ok().flatten());
@@ -148,13 +174,25 @@ pub(crate) async fn look(
 }
 
 fn begin_text(limits: Limits) -> String {
-    let commit = if limits.durable { "" } else { "SET LOCAL synchronous_commit = off; " };
-    format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; \
-         SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL search_path = pg_catalog, pg_temp; \
-         SET LOCAL row_security = off; SET LOCAL jit = off; {commit}",
-        limits.lock.as_millis(),
-        limits.statement.as_millis(),
-        IDLE_IN_TRANSACTION.as_millis(),
-    )
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}; ", settings(limits).join("; "))
+}
+
+/// The settings of a transaction, as statements.
+fn settings(limits: Limits) -> Vec<String> {
+    let milliseconds = |name: &str, time: Duration| format!("SET LOCAL {name} = {}", time.as_millis());
+    let mut all = vec![
+        milliseconds("lock_timeout", limits.lock),
+        milliseconds("statement_timeout", limits.statement),
+        milliseconds("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION),
+    ];
+    let fixed = ["search_path = pg_catalog, pg_temp", "row_security = off", "jit = off"];
+    let commit = (!limits.durable).then_some("synchronous_commit = off");
+    all.extend(fixed.into_iter().chain(commit).map(|setting| format!("SET LOCAL {setting}")));
+    all
+}
+
+/// The settings of the session and of the transaction once more, as statements, when nothing is left of what somebody else's
+/// code has made of them.
+pub(super) fn settings_again(limits: Limits) -> Vec<String> {
+    pins::statements().into_iter().chain(settings(limits)).collect()
 }

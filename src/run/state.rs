@@ -109,6 +109,19 @@ impl State {
         self.maybe_ran.as_ref().and_then(candidate).or_else(|| self.done.last().and_then(candidate))
     }
 
+    /// Returns every step that a rollback to the end of `to` would undo, in that order.
+    pub fn undoes<'p>(&self, program: &'p Program, to: Option<Phase>) -> Vec<&'p crate::run::Step> {
+        let mut rest = self.clone();
+        let mut steps: Vec<&crate::run::Step> = Vec::new();
+        while let Some(step) = rest.next_undo(program, to) {
+            if rest.maybe_ran.take().is_none() {
+                rest.done.pop();
+            }
+            steps.push(step);
+        }
+        steps
+    }
+
     /// Returns the state after `entry`.
     ///
     /// # Errors
@@ -134,6 +147,8 @@ impl State {
             (
                 _,
                 Entry::Interrupted
+                | Entry::LockWait { .. }
+                | Entry::Blocked { .. }
                 | Entry::Tuned { .. }
                 | Entry::Filled(_)
                 | Entry::Verified { .. }
@@ -141,6 +156,7 @@ impl State {
                 | Entry::Joined
                 | Entry::Left { .. }
                 | Entry::Removed { .. }
+                | Entry::Surrounded { .. }
                 | Entry::ClockSetBack { .. },
             ) => {}
             (_, Entry::Drifted { facts }) => {

@@ -14,8 +14,9 @@ use super::gate::{Guard, GuardFailed};
 use super::session::Session;
 use crate::engine::Work;
 use crate::event::{Blocker, Event};
-use crate::pg::{self, ErrorClass, Limits};
-use crate::run::{Entry, Gate, StepKey, Target};
+use crate::ledger::NewWrites;
+use crate::pg::{self, ErrorClass, Limits, Owner};
+use crate::run::{Entry, Gate, Relation, StepKey, Target};
 
 /// The first attempt waits this long for its lock.
 const FIRST_TRY: Duration = Duration::from_millis(100);
@@ -25,6 +26,8 @@ const LONGEST_TRY: Duration = Duration::from_millis(1500);
 const PAUSE_FACTOR: u32 = 5;
 /// How many attempts in all. With the pauses above: a few minutes.
 const TRIES: u32 = 40;
+/// So many of the first attempts are put into the log, if it is always somebody else who is in the way.
+const NOTED: u32 = 5;
 /// While a transaction has held the table for longer than this, crossfade waits without trying.
 const OLD_TRANSACTION: Duration = Duration::from_secs(2);
 /// The statements are metadata-only; one that is not must not hold the lock for long.
@@ -39,8 +42,8 @@ pub(super) struct Job<'a> {
     pub(super) statements: &'a [String],
     /// The ledger's entries once it is done.
     pub(super) entries: &'a [Entry],
-    /// The count of writes to the new columns when the guards were prepared.
-    pub(super) new_writes: Option<i64>,
+    /// What was known of writes to the new columns when the guards were prepared.
+    pub(super) new_writes: Option<NewWrites>,
 }
 
 /// How a job ended.
@@ -59,6 +62,7 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
     let mut wait = FIRST_TRY;
     let mut blockers = Vec::new();
     let mut patient_before = false;
+    let mut noted: Option<Vec<i32>> = None;
     for attempt in 1..=TRIES {
         let old = old_holders(work, session, job).await?;
         if old.is_empty() {
@@ -71,6 +75,13 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
             }
         } else {
             blockers = old;
+        }
+        let pids: Vec<_> = blockers.iter().map(|blocker| blocker.pid).collect();
+        if attempt <= NOTED && noted.as_ref() != Some(&pids) {
+            let blockers = blockers.iter().map(ToString::to_string).collect();
+            let entries = [Entry::LockWait { step: job.step.clone(), blockers }];
+            work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &entries, &work.actor).await?;
+            noted = Some(pids);
         }
         let pause = pg::jitter((wait * PAUSE_FACTOR).max(Duration::from_millis(500)));
         work.emit(Event::LockWait { step: job.step.clone(), attempt, blockers: blockers.clone(), pause });
@@ -112,7 +123,7 @@ async fn attempt_once(work: &Work, session: &mut Session, job: &Job<'_>, wait: D
     let limits = Limits { lock: wait, statement: STATEMENT_TIMEOUT, durable: true };
     let result = pg::up_to(limits.statement, async {
         pg::begin(&mut session.main, limits).await?;
-        let parts = prepared(work, &mut session.main, job).await?;
+        let parts = prepared(work, &mut session.main, job, limits).await?;
         send(session, job, &parts, wait).await
     });
     let result = result.await;
@@ -130,6 +141,8 @@ enum Part<'a> {
     Guard(GuardFailed),
     /// It does what the step is for.
     Step(&'a str),
+    /// It undoes what the code of the table's owner may have left in the session.
+    Settle,
     /// It records that, or commits.
     Record,
 }
@@ -140,10 +153,11 @@ async fn prepared<'a>(
     work: &Work,
     tx: &mut PgConnection,
     job: &'a Job<'_>,
+    limits: Limits,
 ) -> Result<Vec<(String, Part<'a>)>, NotDone> {
     work.ledger.leases().fence(tx, work.lease).await?;
     let entries = work.ledger.log().appending(tx, &work.run, job.entries, &work.actor).await?;
-    let guards = super::gate::guards(work, job.needs, job.new_writes).map_err(NotDone::Guard)?;
+    let guards = super::gate::guards(work, tx, job.needs, job.new_writes).await?.map_err(NotDone::Guard)?;
     let relation = |target: &Target| work.run.program.relation(target.relation).map(|found| (found, target.mode));
     let locks = job.targets.iter().filter_map(relation);
     let locks =
@@ -152,7 +166,20 @@ async fn prepared<'a>(
         let words = format!("crossfade: step {}: {failed}", job.step);
         (pg::guard(pg::GUARD, &condition, &words), Part::Guard(failed))
     });
-    let statements = job.statements.iter().map(|statement| (statement.clone(), Part::Step(statement)));
+    let mut statements = Vec::new();
+    let mut owner = None;
+    for statement in job.statements {
+        let Some(relation) = runs_owners_code(work, statement) else {
+            statements.push((statement.clone(), Part::Step(statement)));
+            continue;
+        };
+        let owner = match &mut owner {
+            Some(owner) => owner,
+            None => owner.insert(Owner::enter(&mut *tx, relation.oid).await?),
+        };
+        statements.push((owner.run(statement), Part::Step(statement)));
+        statements.extend(owner.settle(limits).into_iter().map(|settle| (settle, Part::Settle)));
+    }
     let commit = ["COMMIT".to_owned()];
     let records = entries.into_iter().chain(commit).map(|statement| (statement, Part::Record));
     Ok(locks.chain(guards).chain(statements).chain(records).collect())
@@ -180,7 +207,7 @@ async fn send(
         blockers = &mut watched => (sent.await, blockers),
     };
     let Some(error) = said.error else { return Ok(()) };
-    let failed = parts.get(said.affected.len());
+    let failed = parts.get(said.ended);
     let is_guard = pg::sqlstate(&error).as_deref() == Some(pg::GUARD);
     Err(match (pg::class_of(&error), failed) {
         (ErrorClass::Connection, _) => error.into(),
@@ -189,6 +216,16 @@ async fn send(
         (_, Some((_, Part::Step(statement)))) => NotDone::Failed(Error::failed(job.step, statement, &error)),
         _ => error.into(),
     })
+}
+
+/// Returns the table whose owner's code the statement may run: a default is evaluated when its column is added, and the server
+/// evaluates what it can of every CHECK when it looks for a proof of NOT NULL.
+fn runs_owners_code<'w>(work: &'w Work, statement: &str) -> Option<&'w Relation> {
+    let runs = |on: &&Relation| {
+        let Some(rest) = statement.strip_prefix(&format!("ALTER TABLE {} ", on.table.sql())) else { return false };
+        rest.starts_with("ADD COLUMN ") && rest.contains(" DEFAULT ") || rest.ends_with(" SET NOT NULL")
+    };
+    work.run.program.relations.iter().find(runs)
 }
 
 /// Returns who has been in a transaction with one of the tables for long.

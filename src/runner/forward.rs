@@ -7,11 +7,11 @@ use tracing::Instrument as _;
 
 use super::ddl::{Ended, Job};
 use super::session::Session;
-use super::{Error, clock, ddl, gate};
+use super::{Error, NotYet, clock, ddl, gate};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
-use crate::run::{Action, Condition, Entry, Gate, Mode, Phase, State, Step};
+use crate::run::{Action, Condition, Entry, Gate, Mode, Phase, State, Step, Undo};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,16 +24,32 @@ pub(super) enum Until {
     OnePhase,
 }
 
+/// How far to go, and what may be done on the way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Course {
+    /// How far.
+    pub(super) until: Until,
+    /// Whether somebody has agreed to what cannot be undone.
+    pub(super) consent: bool,
+}
+
+impl Course {
+    /// Whether to wait for a gate that opens soon. One phase at a time is what schedulers ask for, often: they come again.
+    fn waits(self) -> bool {
+        self.until != Until::OnePhase
+    }
+}
+
 /// Continues the run. Returns the phases that were finished.
 ///
 /// # Errors
 /// Why it stopped before it got there; everything done so far is recorded.
-pub(super) async fn forward(work: &Work, until: Until) -> Result<Vec<Phase>, Error> {
+pub(super) async fn forward(work: &Work, course: Course) -> Result<Vec<Phase>, Error> {
     let mut session = Session::open(&work.connector).await?;
     clock::notice(work, &mut session).await?;
     let mut finished = Vec::new();
     loop {
-        let result = go(work, &mut session, until, &mut finished).await;
+        let result = go(work, &mut session, course, &mut finished).await;
         match result {
             Ok(()) => return Ok(finished),
             Err(error) if error.class() == ErrorClass::Connection => session = Session::reopen(work, &error).await?,
@@ -46,7 +62,7 @@ pub(super) async fn forward(work: &Work, until: Until) -> Result<Vec<Phase>, Err
     }
 }
 
-async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec<Phase>) -> Result<(), Error> {
+async fn go(work: &Work, session: &mut Session, course: Course, finished: &mut Vec<Phase>) -> Result<(), Error> {
     let program = &work.run.program;
     let mut announced = None;
     let mut was_paused = false;
@@ -66,7 +82,7 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
             Mode::RolledBack => return Err(Error::RolledBack { name: work.run.name().clone() }),
             Mode::New | Mode::Forward | Mode::Failed | Mode::Drifted => {}
         }
-        let reached = match until {
+        let reached = match course.until {
             Until::End => false,
             Until::Phase(last) => program.is_past(state.phase, last),
             Until::OnePhase => !finished.is_empty(),
@@ -90,6 +106,7 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
             announced = Some(state.phase);
             work.emit(Event::PhaseStarted { phase: state.phase });
             refuse_drift(work, session, &state).await?;
+            super::surround::surround(work, session, &state).await?;
         }
         let Some(step) = state.next_step(program) else {
             note(work, session, Entry::PhaseDone { phase: state.phase }).await?;
@@ -101,19 +118,33 @@ async fn go(work: &Work, session: &mut Session, until: Until, finished: &mut Vec
         };
         let started = Instant::now();
         work.emit(Event::StepStarted { step: step.key.clone(), title: step.title.clone() });
-        let adopted = execute(work, session, &state, step).instrument(Work::step_span(&step.key)).await?;
+        let adopted = execute(work, session, course, &state, step).instrument(Work::step_span(&step.key)).await?;
         let seconds = started.elapsed().as_secs_f64();
         work.emit(Event::StepDone { step: step.key.clone(), seconds, adopted });
     }
 }
 
 /// Does one step, unless the catalog shows that it is done. Returns whether it was.
-async fn execute(work: &Work, session: &mut Session, state: &State, step: &Step) -> Result<bool, Error> {
+async fn execute(
+    work: &Work,
+    session: &mut Session,
+    course: Course,
+    state: &State,
+    step: &Step,
+) -> Result<bool, Error> {
     if !step.done_when.is_empty() && missing(work, session, &step.done_when).await?.is_empty() {
         note(work, session, Entry::StepDone { step: step.key.clone(), adopted: true }).await?;
         return Ok(true);
     }
-    let result = apply(work, session, state, step).await;
+    if let (Undo::PointOfNoReturn(why), false) = (&step.undo, course.consent) {
+        return Err(Error::NotYet(NotYet::Irreversible {
+            name: work.run.name().clone(),
+            step: step.key.clone(),
+            title: step.title.clone(),
+            why: why.clone(),
+        }));
+    }
+    let result = apply(work, session, course, state, step).await;
     match result {
         Ok(()) => Ok(false),
         Err(error) => {
@@ -128,7 +159,7 @@ async fn execute(work: &Work, session: &mut Session, state: &State, step: &Step)
     }
 }
 
-async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -> Result<(), Error> {
+async fn apply(work: &Work, session: &mut Session, course: Course, state: &State, step: &Step) -> Result<(), Error> {
     let done = Entry::StepDone { step: step.key.clone(), adopted: false };
     if let Action::Transaction(statements) = &step.action {
         let entries = [done];
@@ -137,7 +168,7 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
         for _ in 0..gate::MENDS {
             match ddl::transaction(work, session, &job).await? {
                 Ended::Done => return Ok(()),
-                Ended::Guard(failed) => gate::mend(work, session, step, failed).await?,
+                Ended::Guard(failed) => gate::mend(work, session, step, failed, course.waits()).await?,
             }
         }
         return Err(gate::will_not_hold(step));
@@ -167,8 +198,8 @@ async fn apply(work: &Work, session: &mut Session, state: &State, step: &Step) -
             let outcome = gate::check(work, session, spec, step.key.phase, Some(step)).await?;
             return if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) };
         }
-        Action::Await(Gate::Quiet { quiet }) => gate::await_quiet(work, session, *quiet).await?,
-        Action::Await(Gate::Grace { grace }) => gate::await_grace(work, session, *grace).await?,
+        Action::Await(Gate::Quiet { .. }) => gate::await_quiet(work, session, course.waits()).await?,
+        Action::Await(Gate::Grace { .. }) => gate::await_grace(work, session, course.waits()).await?,
         Action::Await(gate) => {
             let error = format!("nothing makes it so by waiting: {gate}");
             return Err(Error::Step { step: step.key.clone(), error });

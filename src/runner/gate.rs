@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
+
 use super::session::Session;
 use super::{Error, NotYet, clock};
 use crate::engine::Work;
 use crate::engine::compare::identity_query;
 use crate::event::{Event, Wait};
-use crate::ledger::Run;
+use crate::ledger::{NewWrites, Run};
 use crate::pg;
 use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, Relation, State, Step, StepKey, What};
 
@@ -51,11 +53,14 @@ pub(super) struct Guard {
     pub(super) failed: GuardFailed,
 }
 
-/// Returns the guards as conditions.
-///
-/// # Errors
-/// The guard that holds only by being waited for, if one is asked for here: it is not passed over.
-pub(super) fn guards(work: &Work, needs: &[Gate], new_writes: Option<i64>) -> Result<Vec<Guard>, GuardFailed> {
+/// Returns the guards as conditions, or the guard that holds only by being waited for, if one is asked for here: it is not
+/// passed over. `tx` is inside the transaction, before its lock.
+pub(super) async fn guards(
+    work: &Work,
+    tx: &mut PgConnection,
+    needs: &[Gate],
+    new_writes: Option<NewWrites>,
+) -> Result<Result<Vec<Guard>, GuardFailed>, Error> {
     let (program, progress) = (&work.run.program, work.ledger.progress());
     let mut guards = Vec::new();
     for gate in needs {
@@ -65,7 +70,10 @@ pub(super) fn guards(work: &Work, needs: &[Gate], new_writes: Option<i64>) -> Re
                 let relations: Vec<_> = program.compared().map(|(id, relation)| (id, identity(relation))).collect();
                 (progress.verified(&work.run, &relations, *max_age), GuardFailed::NotVerified)
             }
-            Gate::Quiet { quiet } => (progress.is_quiet(&work.run, *quiet), GuardFailed::NotQuiet),
+            Gate::Quiet { .. } => {
+                let quiet = progress.contract(&mut *tx, &work.run).await?.quiet;
+                (progress.is_quiet(&work.run, quiet), GuardFailed::NotQuiet)
+            }
             Gate::NoDependants { relation, column, except } => {
                 let Some(relation) = program.relation(*relation) else { continue };
                 let condition = crate::catalog::no_dependants(&relation.table, column, except);
@@ -73,15 +81,15 @@ pub(super) fn guards(work: &Work, needs: &[Gate], new_writes: Option<i64>) -> Re
             }
             // Looked at before the transaction, which must not read a table; what comes after that, the proof finds.
             Gate::NoNulls { .. } => continue,
-            Gate::Grace { .. } => return Err(GuardFailed::NotWaitedFor(gate.to_string())),
+            Gate::Grace { .. } => return Ok(Err(GuardFailed::NotWaitedFor(gate.to_string()))),
             Gate::NothingOnlyNew { one_way, .. } => match new_writes.filter(|_| *one_way) {
-                Some(before) => (progress.has_new_writes(&work.run, before), GuardFailed::WrittenThroughNew),
+                Some(before) => (progress.no_new_writes(&work.run, before), GuardFailed::WrittenThroughNew),
                 None => continue,
             },
         };
         guards.push(Guard { condition, failed });
     }
-    Ok(guards)
+    Ok(Ok(guards))
 }
 
 /// Checks all rows and records the result; a clean one makes `step` done in the same transaction. Returns the outcome,
@@ -109,11 +117,17 @@ pub(super) async fn check(
     Ok(outcome)
 }
 
-/// Makes a failed guard hold, if crossfade can.
+/// Makes a failed guard hold, if crossfade can; `waits` says whether it may wait for that.
 ///
 /// # Errors
 /// [`Error::Mismatch`], or what a person has to do.
-pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed: GuardFailed) -> Result<(), Error> {
+pub(super) async fn mend(
+    work: &Work,
+    session: &mut Session,
+    step: &Step,
+    failed: GuardFailed,
+    waits: bool,
+) -> Result<(), Error> {
     match failed {
         GuardFailed::NotVerified => {
             let before = work.run.program.steps.iter().take_while(|s| s.key != step.key);
@@ -125,10 +139,7 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
             let outcome = check(work, session, spec, step.key.phase, None).await?;
             if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
         }
-        GuardFailed::NotQuiet => {
-            let quiet = step.needs.iter().find_map(|g| if let Gate::Quiet { quiet } = g { Some(*quiet) } else { None });
-            await_quiet(work, session, quiet.unwrap_or_default()).await
-        }
+        GuardFailed::NotQuiet => await_quiet(work, session, waits).await,
         GuardFailed::Dependants => {
             let names = dependants(work, session, &step.needs).await?;
             // If they have gone in the meantime, the next attempt will say so.
@@ -153,29 +164,31 @@ async fn dependants(work: &Work, session: &mut Session, gates: &[Gate]) -> Resul
     Ok(names)
 }
 
-/// Waits until nothing has been written to the old columns for `quiet`. A write during the wait ends it: the old release is
-/// still there.
+/// Waits until nothing has been written to the old columns for as long as the plan says, or the run was tuned to. A write
+/// during the wait ends it: the old release is still there.
 ///
 /// # Errors
-/// [`NotYet::Quiet`] when a write was seen.
-pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Duration) -> Result<(), Error> {
+/// [`NotYet::Quiet`] when a write was seen, or at once unless it `waits`.
+pub(super) async fn await_quiet(work: &Work, session: &mut Session, waits: bool) -> Result<(), Error> {
     let mut first = None;
-    let mut before = work.ledger.log().entries(&mut session.main, work.run.id).await?.last().map(|line| line.at);
+    let mut last = work.ledger.log().entries(&mut session.main, work.run.id).await?.last().map(|line| line.at);
     loop {
         let now = clock::now(session).await?;
-        if let Some(back) = before.replace(now).map(|before| before - now).filter(|back| *back > clock::SET_BACK) {
+        if let Some(back) = last.replace(now).map(|last| last - now).filter(|back| *back > clock::SET_BACK) {
             clock::note_set_back(work, session, back).await?;
         }
         let Some(counts) = work.ledger.progress().sample_writes(&mut session.main, &work.run).await? else {
             return Ok(());
         };
+        let quiet = work.ledger.progress().contract(&mut session.main, &work.run).await?.quiet;
         let missing = seconds(quiet) - counts.old_quiet_seconds;
         if missing <= 0 {
             return Ok(());
         }
         let before = *first.get_or_insert(counts.old);
-        if counts.old > before {
-            return Err(Error::NotYet(NotYet::Quiet { quiet, writes: counts.old - before, total: counts.old }));
+        if counts.old > before || !waits {
+            let left = Duration::from_secs(u64::try_from(missing).unwrap_or(0));
+            return Err(Error::NotYet(NotYet::Quiet { quiet, left, writes: counts.old - before, total: counts.old }));
         }
         #[expect(clippy::cast_precision_loss, reason = "seconds of a wait")]
         work.emit(Event::Waiting { wait: Wait::Quiet, seconds: Some(missing as f64) });
@@ -183,12 +196,13 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
     }
 }
 
-/// Waits until the last step has been done for `grace`.
+/// Waits until the last step has been done for as long as the plan says, or the run was tuned to.
 ///
 /// # Errors
-/// [`NotYet::Grace`] when that is more than a minute away.
-pub(super) async fn await_grace(work: &Work, session: &mut Session, grace: Duration) -> Result<(), Error> {
+/// [`NotYet::Grace`] when that is more than a minute away, or at once unless it `waits`.
+pub(super) async fn await_grace(work: &Work, session: &mut Session, waits: bool) -> Result<(), Error> {
     loop {
+        let grace = work.ledger.progress().contract(&mut session.main, &work.run).await?.grace;
         let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
         let now = clock::now(session).await?;
         if let Some(back) = log.last().map(|line| line.at - now).filter(|back| *back > clock::SET_BACK) {
@@ -198,8 +212,9 @@ pub(super) async fn await_grace(work: &Work, session: &mut Session, grace: Durat
         let since = clock::last_done(&log).unwrap_or(work.run.created_at);
         let passed = (now - since).to_std().unwrap_or_default();
         let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
-        if missing > SHORT_WAIT {
-            return Err(Error::NotYet(NotYet::Grace { until: now + missing, left: missing }));
+        if missing > SHORT_WAIT || !waits {
+            let name = work.run.name().clone();
+            return Err(Error::NotYet(NotYet::Grace { name, until: now + missing, left: missing }));
         }
         work.emit(Event::Waiting { wait: Wait::Grace, seconds: Some(missing.as_secs_f64()) });
         work.sleep(missing.min(Duration::from_millis(500))).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::{FromRow as _, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +13,9 @@ use tracing::Instrument as _;
 use super::identify;
 use crate::engine::Error;
 use crate::event::{Event, EventSink};
+use crate::ident::TableName;
 use crate::ledger::Ledger;
-use crate::pg::{self, Connector, ErrorClass};
+use crate::pg::{self, Connector, ErrorClass, Owner};
 use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program, Progress};
 
 /// Keys of rows that are not equal are reported up to this number.
@@ -62,9 +63,10 @@ pub async fn check(
     parallel: usize,
 ) -> Result<(Outcome, Identity), Error> {
     let start = Instant::now();
-    let connections = (0..parallel.max(1)).map(|_| connect(connector, stop));
+    let place = Place { table: spec.table.clone(), oid: program.relation(spec.relation).map_or(0, |on| on.oid) };
+    let connections = (0..parallel.max(1)).map(|_| connect(connector, stop, &place));
     let mut connections = futures_util::future::try_join_all(connections).await?;
-    let first = connections.first_mut().ok_or(Error::Interrupted)?;
+    let (first, _) = connections.first_mut().ok_or(Error::Interrupted)?;
     let tag = &program.tag;
     let identity = identify(ledger, first, &spec.table, tag).await?;
     let pages = table_pages(first, spec).await?;
@@ -73,8 +75,8 @@ pub async fn check(
     let mut workers = JoinSet::new();
     for connection in connections {
         let (connector, stop, results) = (connector.clone(), stop.clone(), results.clone());
-        let (spec, plan) = (spec.clone(), Arc::clone(&plan));
-        let work = async move { worker(connection, &connector, &stop, &spec, &plan, &results).await };
+        let (spec, plan, place) = (spec.clone(), Arc::clone(&plan), place.clone());
+        let work = async move { worker(connection, (&connector, &place), &stop, &spec, &plan, &results).await };
         workers.spawn(work.in_current_span());
     }
     drop(results);
@@ -86,7 +88,7 @@ pub async fn check(
     while let Some(ended) = workers.join_next().await {
         connection = Some(ended.map_err(|_| Error::Interrupted)??);
     }
-    let mut connection = connection.ok_or(Error::Interrupted)?;
+    let (mut connection, _) = connection.ok_or(Error::Interrupted)?;
     let after = identify(ledger, &mut connection, &spec.table, tag).await?;
     if after.relfilenode != identity.relfilenode {
         return Err(Error::Rewritten { table: spec.table.clone() });
@@ -132,31 +134,47 @@ impl Windows {
     }
 }
 
-async fn connect(connector: &Connector, stop: &CancellationToken) -> Result<PgConnection, Error> {
-    connector.connect_patiently("verify", stop, None).await?.ok_or(Error::Interrupted)
+/// The table that is compared.
+#[derive(Clone)]
+struct Place {
+    table: TableName,
+    oid: i64,
+}
+
+async fn connect(
+    connector: &Connector,
+    stop: &CancellationToken,
+    place: &Place,
+) -> Result<(PgConnection, Owner), Error> {
+    let connection = connector.connect_patiently("verify", stop, None).await?;
+    let mut connection = connection.ok_or(Error::Interrupted)?;
+    let owner = Owner::enter(&mut connection, place.oid).await.map_err(|error| Error::or_gone(error, &place.table))?;
+    Ok((connection, owner))
 }
 
 /// Checks windows until there are none left, and returns the connection.
 async fn worker(
-    mut connection: PgConnection,
-    connector: &Connector,
+    (mut connection, mut owner): (PgConnection, Owner),
+    (connector, place): (&Connector, &Place),
     stop: &CancellationToken,
     spec: &CompareSpec,
     windows: &Windows,
     results: &mpsc::UnboundedSender<Checked>,
-) -> Result<PgConnection, Error> {
+) -> Result<(PgConnection, Owner), Error> {
     while let Some(range) = windows.take() {
         let mut tries = 0;
         let (counts, keys) = loop {
             if stop.is_cancelled() {
                 return Err(Error::Interrupted);
             }
-            match look(&mut connection, spec, range).await {
+            match look(&mut connection, &owner, spec, range).await {
                 Ok(found) => break found,
                 Err(error) => {
                     tries += 1;
                     match pg::class_of(&error) {
-                        ErrorClass::Connection if tries < TRIES => connection = connect(connector, stop).await?,
+                        ErrorClass::Connection if tries < TRIES => {
+                            (connection, owner) = connect(connector, stop, place).await?;
+                        }
                         ErrorClass::Contention if tries < TRIES => {}
                         _ => return Err(error.into()),
                     }
@@ -167,17 +185,18 @@ async fn worker(
             break;
         }
     }
-    Ok(connection)
+    Ok((connection, owner))
 }
 
 /// Checks one window. A suspect, or a value that does not convert, needs the second statement.
 async fn look(
     connection: &mut PgConnection,
+    owner: &Owner,
     spec: &CompareSpec,
     range: Range,
 ) -> Result<(Counts, Vec<MismatchKey>), sqlx::Error> {
     let Range { from, to } = range;
-    match first_look(connection, spec, range).await {
+    match first_look(connection, owner, spec, range).await {
         Ok((rows, 0)) => return Ok((Counts { rows, equal: rows, ..Counts::default() }, vec![])),
         Ok(_) => {}
         Err(error) if pg::class_of(&error) == ErrorClass::Other => {
@@ -185,12 +204,11 @@ async fn look(
         }
         Err(error) => return Err(error),
     }
-    let rows = fetch(connection, &spec.count(from, to)).await?;
-    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let counts = Counts::from_row(row)?;
+    let counted: Vec<Counts> = ask(connection, owner, &spec.count(from, to)).await?;
+    let counts = counted.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
     let keys = if counts.mismatches() > 0 {
-        let rows = fetch(connection, &spec.keys(from, to, MAX_KEYS)).await?;
-        rows.iter().map(mismatch_key).collect::<Result<_, _>>()?
+        let rows: Vec<Unequal> = ask(connection, owner, &spec.keys(from, to, MAX_KEYS)).await?;
+        rows.into_iter().map(mismatch_key).collect::<Result<_, _>>()?
     } else {
         vec![]
     };
@@ -200,35 +218,61 @@ async fn look(
 /// Returns how many rows a window has, and how many of them may not be equal.
 async fn first_look(
     connection: &mut PgConnection,
+    owner: &Owner,
     spec: &CompareSpec,
     range: Range,
 ) -> Result<(i64, i64), sqlx::Error> {
     let Range { from, to } = range;
     let meter = spec.meter();
-    let said = fetch(connection, &format!("{meter}; {}; {meter}", spec.only_suspects(from, to))).await?;
-    let said: Vec<i64> = said.iter().map(|row| row.try_get("count")).collect::<Result<_, _>>()?;
-    if let [before, suspects, after] = said.as_slice()
-        && after > before
-    {
-        return Ok((after - before, *suspects));
+    let suspects =
+        owner.ask(&format!("SELECT count::pg_catalog.text FROM ({}) AS asked", spec.only_suspects(from, to)));
+    let said = fetch(connection, &format!("{meter}; {suspects}; {meter}")).await?;
+    if let [before, suspects, after] = said.as_slice() {
+        let (before, after): (i64, i64) = (before.try_get("count")?, after.try_get("count")?);
+        let suspects: String = suspects.try_get(0)?;
+        if after > before {
+            return Ok((after - before, suspects.parse().unwrap_or(after - before)));
+        }
     }
     // No rows, or the server keeps no count of those that a scan comes across.
-    let said = fetch(connection, &spec.suspects(from, to)).await?;
-    let row = said.first().ok_or(sqlx::Error::RowNotFound)?;
-    Ok((row.try_get("rows")?, row.try_get("suspects")?))
+    let said: Vec<Suspects> = ask(connection, owner, &spec.suspects(from, to)).await?;
+    let Suspects { rows, suspects } = said.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+    Ok((rows, suspects))
 }
 
-pg::columns!(Counts { rows, equal, empty, different, unconverted, only_new });
+#[derive(serde::Deserialize)]
+struct Suspects {
+    rows: i64,
+    suspects: i64,
+}
 
-fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error> {
-    let (key, class): (String, i32) = (row.try_get("key")?, row.try_get("class")?);
+#[derive(serde::Deserialize)]
+struct Unequal {
+    key: String,
+    class: i32,
+    value: Option<String>,
+}
+
+fn mismatch_key(Unequal { key, class, value }: Unequal) -> Result<MismatchKey, sqlx::Error> {
     let class = match class {
         1 => "empty",
         2 => "different",
         _ => "unconverted",
     };
     let key = serde_json::from_str(&key).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(MismatchKey { key, class: class.to_owned() })
+    Ok(MismatchKey { key, class: class.to_owned(), value })
+}
+
+/// Asks as the owner, whose conversions these may be. Returns the rows.
+async fn ask<T: serde::de::DeserializeOwned>(
+    connection: &mut PgConnection,
+    owner: &Owner,
+    sql: &str,
+) -> Result<Vec<T>, sqlx::Error> {
+    let rows = format!("SELECT COALESCE(pg_catalog.json_agg(asked), '[]')::pg_catalog.text FROM ({sql}) AS asked");
+    let said = fetch(connection, &owner.ask(&rows)).await?;
+    let text: String = said.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Queries in a transaction of their own, as a TID range scan whatever the planner thinks of the table's size, and by this

@@ -18,7 +18,7 @@ use crate::engine::Error;
 use crate::event::{Blocker, Event, Wait};
 use crate::latest::Following;
 use crate::ledger::{LeaseError, LedgerError, NOT_OURS, Position, REWRITTEN, Seat, Window, WindowSize};
-use crate::pg::{self, Connector, ErrorClass};
+use crate::pg::{self, Connector, ErrorClass, Owner};
 use crate::plan::LongTransactions;
 use crate::run::{Entry, Values};
 use crate::throttle::{Pace, Signal};
@@ -35,9 +35,12 @@ const LOSSES: u32 = 40;
 /// The longest that a worker sleeps before it reads its orders again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// Settings of a batch's transaction in which it keeps how many rows it filled, and how many were HOT updates before it.
+/// Settings of a batch's transaction in which it keeps how many rows it filled, and how many of these updates were HOT.
 const FILLED: &str = "crossfade.filled";
 const HOT: &str = "crossfade.hot";
+
+/// The server's clock, in seconds.
+const CLOCK: &str = "SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::pg_catalog.text";
 
 /// The least that the server needs for a batch besides its UPDATE.
 const ROUND_TRIPS: Duration = Duration::from_millis(2);
@@ -69,11 +72,20 @@ enum Outcome {
     Raised(Error),
 }
 
+/// A worker's connection.
+struct Connected {
+    connection: PgConnection,
+    /// Its backend.
+    pid: i32,
+    /// The table's owner, as whom it fills rows.
+    owner: Arc<Owner>,
+}
+
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: u16,
     orders: Following<Orders>,
-    connection: Option<(PgConnection, i32)>,
+    connection: Option<Connected>,
     policy: Policy,
     room: Room,
     /// Rows that are written but not yet paid for.
@@ -285,9 +297,10 @@ impl Worker {
     /// One transaction: prove the lease, fill, note the progress.
     async fn batch(&mut self, window: &Window, tried: &Batch) -> Result<Outcome, Error> {
         let shared = Arc::clone(&self.shared);
+        let owner = self.connected().await?.owner.clone();
         let (connection, seat) = self.connection().await?;
         let span = tracing::debug_span!("batch", from = window.position.next, to = tried.to);
-        let done = batch(&shared, connection, seat, window, tried).instrument(span).await;
+        let done = batch(&shared, connection, &owner, seat, window, tried).instrument(span).await;
         match &done {
             Ok(Outcome::Done { .. }) => {}
             Err(error) if error.class() == ErrorClass::Connection => {}
@@ -339,7 +352,7 @@ impl Worker {
 
     /// Finds out from another connection who blocks this worker's backend, in the middle of the wait.
     fn observe(&self) -> tokio::task::JoinHandle<Vec<Blocker>> {
-        let pid = self.connection.as_ref().map_or(0, |(_, pid)| *pid);
+        let pid = self.connection.as_ref().map_or(0, |connected| connected.pid);
         let (connector, after) = (self.shared.work.connector.clone(), self.shared.lock_timeout / 5);
         tokio::spawn(who_blocks(connector, pid, after))
     }
@@ -409,22 +422,29 @@ impl Worker {
 
     /// Returns the connection, made anew if need be, and our number for the ledger.
     async fn connection(&mut self) -> Result<(&mut PgConnection, Seat), Error> {
-        let connection = if let Some(connection) = self.connection.take() {
-            connection
+        let Shared { work, spec, .. } = &*self.shared;
+        let seat = Seat { lease: work.lease, relation: spec.relation, worker: i32::from(self.number) };
+        Ok((&mut self.connected().await?.connection, seat))
+    }
+
+    async fn connected(&mut self) -> Result<&mut Connected, Error> {
+        let connected = if let Some(connected) = self.connection.take() {
+            connected
         } else {
             let mut connection = connect(&self.shared.work, "backfill", self.number == 0).await?;
             let pid = pg::backend_pid(&mut connection).await?;
-            (connection, pid)
+            let owner = Owner::enter(&mut connection, self.shared.table_oid()).await;
+            let owner = owner.map_err(|error| Error::or_gone(error, &self.shared.spec.table))?;
+            Connected { connection, pid, owner: Arc::new(owner) }
         };
-        let Shared { work, spec, .. } = &*self.shared;
-        let seat = Seat { lease: work.lease, relation: spec.relation, worker: i32::from(self.number) };
-        Ok((&mut self.connection.insert(connection).0, seat))
+        Ok(self.connection.insert(connected))
     }
 }
 
 async fn batch(
     shared: &Shared,
     connection: &mut PgConnection,
+    owner: &Owner,
     seat: Seat,
     window: &Window,
     tried: &Batch,
@@ -433,12 +453,11 @@ async fn batch(
     let (work, spec) = (&shared.work, &shared.spec);
     let limits = pg::Limits { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT, durable: false };
     let Position { slice, next, .. } = window.position;
-    let mut update = format!(
-        "WITH filled AS ({} RETURNING 1) SELECT pg_catalog.set_config('{FILLED}', pg_catalog.count(*)::text, true) FROM filled",
-        spec.batch_of(values, next, to, window.parts, slice)
-    );
+    let hot = format!("pg_catalog.pg_stat_get_xact_tuples_hot_updated({}::oid)", shared.table_oid());
+    let statement = spec.batch_of(values, next, to, window.parts, slice);
+    let mut update = owner.run_metered(&statement, limits, FILLED, (HOT, &hot));
     if lock_first {
-        let lock = spec.lock_of(next, to, window.parts, slice);
+        let lock = owner.ask(&spec.lock_of(next, to, window.parts, slice));
         // What else the UPDATE may wait for (a row that a trigger writes, a unique index) it does not wait for: it may take
         // longer than `deadlock_timeout` now, and somebody may wait for it.
         update = format!(
@@ -449,21 +468,19 @@ async fn batch(
     // One message, and one round trip, so that the rows are locked for as long as the server works and no longer. The
     // table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked row. Rows that were
     // filled although the lease is lost are rolled back.
-    let hot = format!("pg_catalog.pg_stat_get_xact_tuples_hot_updated({}::oid)", shared.table_oid());
-    let meter = format!("SELECT pg_catalog.concat_ws(' ', EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()), {hot})");
-    let position = window.after(to);
-    let filled = format!("pg_catalog.current_setting('{FILLED}')::bigint");
-    let filled_hot = format!("COALESCE({hot}, 0) - pg_catalog.current_setting('{HOT}')::bigint");
-    let advance = work.ledger.progress().advance_text(seat, window, position, (&filled, &filled_hot));
+    let counts = [FILLED, HOT].map(|name| format!("pg_catalog.current_setting('{name}')::bigint"));
+    let advance = work.ledger.progress().advance_text(seat, window, window.after(to), (&counts[0], &counts[1]));
     let script = format!(
         "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
-         SET LOCAL lock_timeout = {}; {}; {meter}; SELECT pg_catalog.set_config('{HOT}', COALESCE({hot}, 0)::text, true); \
-         SET LOCAL statement_timeout = {}; {update}; {meter}; {advance}; COMMIT",
+         SET LOCAL lock_timeout = {}; {}; {CLOCK}; SET LOCAL statement_timeout = {}; {update}; {CLOCK}; \
+         SELECT {}; SELECT {}; {advance}; COMMIT",
         shared.session,
         spec.table.sql(),
         row_lock.as_millis().max(1),
         work.ledger.leases().fence_sql(seat.lease),
         shared.batch_timeout.as_millis().max(1),
+        counts[0],
+        counts[1],
     );
     let said = pg::begin_script(connection, limits, &script).await;
     let locked = !said.texts.is_empty();
@@ -487,37 +504,17 @@ async fn batch(
             ErrorClass::Contention if !fenced => Err(error),
             ErrorClass::Contention => Ok(Outcome::RowLocked(error)),
             ErrorClass::Other if fenced && values == Values::Strict => Ok(Outcome::Raised(error)),
+            ErrorClass::Other | ErrorClass::Refused if fenced => Err(error.of_statement(&shared.step, statement)),
             _ => Err(error),
         };
     }
-    let (time, hot, rows) = match said.texts.as_slice() {
-        [_, _, before, .., rows, after] => {
-            let (time, hot) = Reading::of(before).until(Reading::of(after));
-            (time, hot, rows.parse().unwrap_or(0))
-        }
-        _ => (Duration::ZERO, 0, 0),
-    };
+    let [_, _, begun, .., ended, rows, hot] = said.texts.as_slice() else { return Err(pg::no_answer().into()) };
+    let clock = |text: &str| text.parse().unwrap_or(0.0);
+    let time = Duration::try_from_secs_f64(clock(ended) - clock(begun)).unwrap_or_default();
+    let count = |text: &str| text.parse().unwrap_or(0_u64);
+    let (rows, hot) = (count(rows), count(hot));
     tracing::trace!(rows, hot, ?time, "filled");
     Ok(Outcome::Done { rows, hot, time })
-}
-
-/// The server's clock, in seconds, and its count of HOT updates, before or after an UPDATE.
-#[derive(Clone, Copy)]
-struct Reading {
-    clock: f64,
-    hot: u64,
-}
-
-impl Reading {
-    fn of(text: &str) -> Self {
-        let (clock, hot) = text.split_once(' ').unwrap_or((text, "0"));
-        Self { clock: clock.parse().unwrap_or(0.0), hot: hot.parse().unwrap_or(0) }
-    }
-
-    fn until(self, end: Self) -> (Duration, u64) {
-        let time = Duration::try_from_secs_f64(end.clock - self.clock).unwrap_or_default();
-        (time, end.hot.saturating_sub(self.hot))
-    }
 }
 
 async fn who_blocks(connector: Connector, pid: i32, after: Duration) -> Vec<Blocker> {
