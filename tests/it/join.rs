@@ -464,11 +464,10 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
                 ledger.log().record(&mut connection, &run, Some(lease), &[leaves], "leader").await
             }
         });
-        wait_for("the entry to wait", PATIENCE, async || {
-            let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM crossfade.lease%' AND datname = current_database())";
-            stage.database.scalar::<bool>(waiting).await
-        })
-        .await;
+        // The batch holds nothing but the row of its lease.
+        let batch = pg::backend_pid(&mut worker).await.unwrap();
+        let waits = format!("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {batch} = ANY (pg_blocking_pids(pid)))");
+        wait_for("the entry to wait", PATIENCE, async || stage.database.scalar::<bool>(&waits).await).await;
         // Who comes to the door while it is being shut finds it shut.
         let late = tokio::spawn({
             let (ledger, run, url) = (ledger.clone(), run.clone(), stage.database.url.clone());
