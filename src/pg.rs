@@ -26,10 +26,11 @@ pub(crate) use connect::{PATIENCE, Way};
 pub use error::{ErrorClass, class_of, describe, sqlstate};
 pub(crate) use error::{context, is_not_utf8};
 pub(crate) use owner::Owner;
+pub use pins::IDLE_IN_TRANSACTION;
 #[cfg(feature = "internals")]
 pub use transaction::commit;
 pub(crate) use transaction::{GUARD, begin_script, guard, look, rolled_back, script};
-pub use transaction::{IDLE_IN_TRANSACTION, Limits, begin, rollback, transaction};
+pub use transaction::{Limits, begin, rollback, transaction};
 
 /// Sends statements without results in one message of the simple protocol.
 ///

@@ -1,11 +1,16 @@
 //! What crossfade's sessions are set to, whatever the role, the database or the URL say.
 
-use super::IDLE_IN_TRANSACTION;
+use std::time::Duration;
+
 use super::answer::ORDINARY;
 
+/// How long a transaction of crossfade may sit idle before the server ends it; below the lease, so that a stopped process
+/// cannot hold locks, nor commit, once somebody else has taken over.
+pub const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(8);
+
 /// Settings, with values as `SHOW` shows them, that are set where they exist (`transaction_timeout` does from 17 on) and
-/// differ: some may only be set by a superuser. Each is here for one of these reasons: it changes how a literal, a default or a value is read or written; it ends a session or a statement of ours; or
-/// it says how soon somebody's absence is noticed.
+/// differ: some may only be set by a superuser. Each is here for one of these reasons: it changes how a literal, a default or
+/// a value is read or written; it ends a session or a statement of ours; or it says how soon somebody's absence is noticed.
 const PINS: [(&str, &str); 30] = [
     // How text is read and written: what pg_dump pins, and what else changes the meaning of an expression.
     ("client_encoding", "UTF8"),

@@ -5,12 +5,9 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row as _};
 
-use super::{answer, batch, pins};
+use super::pins::{self, IDLE_IN_TRANSACTION};
+use super::{answer, batch};
 use crate::sql::{dollar_quote, quote_literal};
-
-/// How long a transaction of crossfade may sit idle before the server ends it; below the lease, so that a stopped process
-/// cannot hold locks, nor commit, once somebody else has taken over.
-pub const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(8);
 
 /// The limits of one transaction.
 #[derive(Debug, Clone, Copy)]
