@@ -58,7 +58,7 @@ async fn quiet_and_grace_do_not_wait_for_as_long_as_a_clock_was_set_back() {
     let text = text.replace("quiet: 2s", "quiet: 2s\n  grace: 4s");
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    let run = |to: &[&str]| Cli::new(&database.url).args(["run"]).args(to.iter().copied()).args([file.path()]);
+    let run = |to: &[&str]| Cli::new(&database.url).args(["run", "--yes"]).args(to.iter().copied()).args([file.path()]);
     let output = run(&["--to", "switch"]).run().await;
     assert_eq!(output.code, Some(0), "{output:#?}");
     clock.set_back("1h");

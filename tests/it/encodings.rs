@@ -37,13 +37,15 @@ impl Ascii {
     async fn run(&self, command: &str, plan: &str) -> Output {
         let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
         std::fs::write(file.path(), plan).unwrap();
-        Cli::new(&self.url).args([command.into(), file.path().as_os_str().to_owned()]).run().await
+        let consent = (command == "run").then(|| "--yes".into());
+        let args = [command.into(), file.path().as_os_str().to_owned()].into_iter().chain(consent);
+        Cli::new(&self.url).args(args).run().await
     }
 }
 
 fn rename(column: &str) -> String {
     format!(
-        "version: 1\nname: ascii\ntable: public.t\nchanges:\n  - rename_column: {{ from: {column}, to: title }}\ncontract: {{ quiet: 0s }}\n"
+        "version: 1\nname: ascii\ntable: public.t\nchanges:\n  - rename_column: {{ from: {column}, to: title }}\ncontract: {{ grace: 0s, quiet: 0s }}\n"
     )
 }
 
@@ -109,7 +111,7 @@ async fn values_that_do_not_convert_are_reported() {
     database
         .execute(&format!("CREATE TABLE t (id int PRIMARY KEY, name text); INSERT INTO t VALUES (1, '1'), (2, {CAFE})"))
         .await;
-    let plan = "version: 1\nname: ascii\ntable: public.t\nchanges:\n  - change_type: { column: name, to: integer, via: number }\ncontract: { quiet: 0s }\n";
+    let plan = "version: 1\nname: ascii\ntable: public.t\nchanges:\n  - change_type: { column: name, to: integer, via: number }\ncontract: { grace: 0s, quiet: 0s }\n";
     let output = database.run("plan", plan).await;
     assert_eq!(output.code, Some(4), "{output:#?}");
     assert!(output.stdout.contains("1 row"), "{output:#?}");

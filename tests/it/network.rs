@@ -53,7 +53,7 @@ async fn in_backfill(database: &Database) {
 /// A run that fills rows, one that has joined it, and a check of all rows in which a row's value is slow to compare.
 async fn at_work(database: &Database, proxy: &Proxy, file: &NamedTempFile) -> Vec<Running> {
     let url = proxy.url(&database.name);
-    let run = crossfade(&url, &["run"], file).spawn();
+    let run = crossfade(&url, &["run", "--yes"], file).spawn();
     in_backfill(database).await;
     let joined = crossfade(&url, &["run", "--join"], file).spawn();
     wait_for("the other process to join", PATIENCE, async || {
@@ -106,7 +106,7 @@ async fn in_a_black_hole_every_process_gives_up_and_says_why() {
     // And with a network the run continues.
     proxy.cut();
     tool(&database.url).tune("vehicle-status", &[("max_rows_per_second".to_owned(), "off".to_owned())]).await.unwrap();
-    let output = crossfade(&url, &["run"], &file).run().await;
+    let output = crossfade(&url, &["run", "--yes"], &file).run().await;
     assert_eq!(output.code, Some(0), "{output:#?}");
 }
 
@@ -125,7 +125,7 @@ async fn in_a_black_hole_a_process_that_is_told_to_stop_does_so() {
         assert_eq!(output.code, Some(130), "{output:#?}");
     }
     // One that begins in it.
-    let run = crossfade(&proxy.url(&database.name), &["run"], &file).spawn();
+    let run = crossfade(&proxy.url(&database.name), &["run", "--yes"], &file).spawn();
     tokio::time::sleep(Duration::from_secs(1)).await;
     run.signal(Signal::SIGTERM);
     assert_eq!(run.wait(Duration::from_secs(30)).await.code, Some(130));
@@ -137,7 +137,7 @@ async fn connections_that_were_forgotten_are_opened_again() {
     let database = fleet_of(20_000).await;
     let proxy = Proxy::before(server()).await;
     let file = crawling();
-    let run = crossfade(&proxy.url(&database.name), &["run"], &file).spawn();
+    let run = crossfade(&proxy.url(&database.name), &["run", "--yes"], &file).spawn();
     in_backfill(&database).await;
     proxy.forget();
     tool(&database.url).tune("vehicle-status", &[("max_rows_per_second".to_owned(), "off".to_owned())]).await.unwrap();
@@ -156,7 +156,7 @@ async fn an_index_build_whose_connection_was_forgotten_is_not_waited_for_without
     std::fs::write(file.path(), text).unwrap();
     let mut old = PgConnection::connect(&database.url).await.unwrap();
     sqlx::raw_sql("BEGIN; UPDATE vehicles SET weight = weight WHERE id = 1").execute(&mut old).await.unwrap();
-    let run = crossfade(&proxy.url(&database.name), &["run"], &file).spawn();
+    let run = crossfade(&proxy.url(&database.name), &["run", "--yes"], &file).spawn();
     wait_for("the build to wait for the old transaction", PATIENCE, async || {
         database
             .scalar::<bool>(
@@ -200,7 +200,7 @@ async fn nobody_waits_for_the_network() {
     let file = plan_file(&[("copy: all", "copy: none")]);
     proxy.delay(ROUND_TRIP);
     // From the transaction that expands to the batch of the backfill, and back.
-    let run = crossfade(&proxy.url(&database.name), &["run", "--to", "backfill"], &file);
+    let run = crossfade(&proxy.url(&database.name), &["run", "--yes", "--to", "backfill"], &file);
     let (slowest, output) = slowest_while(&database, run.spawn()).await;
     assert_eq!(output.code, Some(0), "{output:#?}");
     assert!(slowest < ROUND_TRIP, "a statement of the application waited {slowest:?}");
@@ -213,7 +213,7 @@ async fn a_process_that_is_to_join_waits_for_the_run_to_begin() {
     let file = plan_file(&[]);
     let joined = crossfade(&database.url, &["run", "--join"], &file).spawn();
     wait_for("it to wait", PATIENCE, async || joined.stderr().contains("has not been started yet")).await;
-    let output = crossfade(&database.url, &["run"], &file).run().await;
+    let output = crossfade(&database.url, &["run", "--yes"], &file).run().await;
     assert_eq!(output.code, Some(0), "{output:#?}");
     let output = joined.wait(PATIENCE).await;
     assert_eq!(output.code, Some(0), "{output:#?}");
@@ -224,10 +224,10 @@ async fn a_process_that_is_to_join_waits_for_the_run_to_begin() {
 async fn a_rollback_that_fails_does_not_advise_a_rollback_instead() {
     let database = fleet_of(200).await;
     let file = plan_file(&[]);
-    let output = crossfade(&database.url, &["run", "--to", "verify"], &file).run().await;
+    let output = crossfade(&database.url, &["run", "--yes", "--to", "verify"], &file).run().await;
     assert_eq!(output.code, Some(0), "{output:#?}");
     database.execute("CREATE VIEW report AS SELECT vehicle_status FROM vehicles").await;
-    let rollback = Cli::new(&database.url).args(["rollback", "vehicle-status"]);
+    let rollback = Cli::new(&database.url).args(["rollback", "vehicle-status", "--yes"]);
     let output = rollback.run().await;
     assert_eq!(output.code, Some(4), "{output:#?}");
     assert!(output.stderr.contains("could not be taken back"), "{output:#?}");

@@ -15,7 +15,7 @@ async fn run_through(mode: &str, size: u32) -> Option<(Database, Output)> {
     fleet::load(&mut connection, 300).await.unwrap();
     let pooler = PgBouncer::of(server(), mode, size).await?;
     let plan = concat!(env!("CARGO_MANIFEST_DIR"), "/plans/vehicle-status.yaml");
-    let run = Cli::new(&pooler.url(&database.name)).args(["run", plan]).spawn();
+    let run = Cli::new(&pooler.url(&database.name)).args(["run", "--yes", plan]).spawn();
     // Whoever stands in a pooler's queue without a word is found out by the test, not by its time limit.
     let output = run.wait(Duration::from_secs(100)).await;
     Some((database, output))

@@ -21,7 +21,7 @@ table: app.t
 changes:
   - rename_column: { from: waits, to: pause }
   - rename_column: { from: path, to: place }
-contract: { quiet: 0s }
+contract: { grace: 0s, quiet: 0s }
 ";
 
 fn set(role: &str, settings: &str) -> String {
@@ -47,7 +47,7 @@ async fn settings_of_a_role_change_neither_values_nor_the_way_of_a_run() {
         let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
         std::fs::write(file.path(), PLAN).unwrap();
         let url = database.url.replace(&format!("{SUPERUSER}@"), &format!("{role}@"));
-        let run = |to: &[&str]| Cli::new(&url).args(["run"]).args(to.iter().copied()).args([file.path()]);
+        let run = |to: &[&str]| Cli::new(&url).args(["run", "--yes"]).args(to.iter().copied()).args([file.path()]);
         let transaction_timeout = if version.major >= 17 { "; transaction_timeout = '300ms'" } else { "" };
         // One process begins, another with other settings ends.
         database.execute(&set(&role, &format!("{FIRST}{transaction_timeout}"))).await;
@@ -87,7 +87,9 @@ async fn operators_of_a_schema_in_the_path_are_never_called() {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     std::fs::write(file.path(), PLAN.replace("app.t", "public.t")).unwrap();
     for command in ["plan", "run"] {
-        let output = Cli::new(&database.url).args([command.into(), file.path().as_os_str().to_owned()]).run().await;
+        let consent = (command == "run").then(|| "--yes".into());
+        let args = [command.into(), file.path().as_os_str().to_owned()].into_iter().chain(consent);
+        let output = Cli::new(&database.url).args(args).run().await;
         assert_eq!(output.code, Some(0), "{output:#?}");
     }
     for args in [&["status"][..], &["status", "settings"], &["history", "settings"], &["show", "settings"]] {
