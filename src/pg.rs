@@ -29,7 +29,7 @@ pub(crate) use owner::Owner;
 pub use pins::IDLE_IN_TRANSACTION;
 #[cfg(feature = "internals")]
 pub use transaction::commit;
-pub(crate) use transaction::{GUARD, begin_script, guard, look, rolled_back, script};
+pub(crate) use transaction::{CLOCK, GUARD, begin_script, guard, look, rolled_back, script, time_between};
 pub use transaction::{Limits, begin, rollback, transaction};
 
 /// Sends statements without results in one message of the simple protocol.

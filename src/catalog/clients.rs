@@ -10,11 +10,15 @@ use crate::plan::Plan;
 
 const ISOLATION: &str = "default_transaction_isolation";
 const LOCK_TIMEOUT: &str = "lock_timeout";
+const SNAPSHOT: &str = "snapshot";
+/// What helps applications whose transactions keep one snapshot.
+const REPEAT: &str = "such a transaction fails with 40001 when it updates a row that the backfill has filled since it began; \
+    applications at this level repeat transactions anyway, so make sure that these do";
 /// A lock timeout of as many batches is safe.
 const BATCHES: u32 = 4;
 
-/// Warns of roles and databases whose sessions keep a snapshot for a whole transaction, or wait for a lock for less than a
-/// batch may take.
+/// Warns of roles and databases whose sessions keep a snapshot for a whole transaction (by their settings, or now), or wait for
+/// a lock for less than a batch may take.
 pub(super) async fn warn(conn: &mut PgConnection, plan: &Plan, found: &mut Inspection) -> Result<(), CatalogError> {
     let query = query::fixed(include_str!("clients.sql")).bind(vec![ISOLATION.to_owned(), LOCK_TIMEOUT.to_owned()]);
     let settings: Vec<(String, String, String)> = query::read(conn, "look for settings of applications", query).await?;
@@ -25,8 +29,13 @@ pub(super) async fn warn(conn: &mut PgConnection, plan: &Plan, found: &mut Inspe
             found.warn(
                 "catalog::isolation",
                 format!("sessions of {who} begin transactions at {}", value.to_uppercase()),
-                "such a transaction fails with 40001 when it updates a row that the backfill has filled since it began; \
-                 applications at this level repeat transactions anyway, so make sure that these do",
+                REPEAT,
+            );
+        } else if name == SNAPSHOT {
+            found.warn(
+                "catalog::isolation",
+                format!("a session of {who} keeps one snapshot for its whole transaction, as REPEATABLE READ does"),
+                REPEAT,
             );
         } else if name == LOCK_TIMEOUT
             && let Some(timeout) = milliseconds(value)

@@ -1,5 +1,6 @@
--- Settings that make statements of applications fail beside a backfill, by whose they are. $1: names of settings.
-SELECT coalesce(json_agg(json_build_array(x.who, x.name, x.value) ORDER BY x.who, x.name), '[]')::text
+-- What makes statements of applications fail beside a backfill, by whose it is: settings ($1: their names), and sessions that
+-- keep one snapshot for a whole transaction now. (At READ COMMITTED a session has none between two statements.)
+SELECT coalesce(json_agg(json_build_array(coalesce(x.who, 'a role'), x.name, x.value) ORDER BY x.who, x.name), '[]')::text
 FROM (
   SELECT CASE WHEN s.setrole = 0 THEN 'this database' ELSE 'role ' || r.rolname END AS who,
          split_part(c, '=', 1) AS name, substr(c, strpos(c, '=') + 1) AS value
@@ -12,5 +13,9 @@ FROM (
   SELECT 'the server', p.name, p.reset_val FROM pg_catalog.pg_settings AS p
   WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s CROSS JOIN LATERAL unnest(s.setconfig) AS c
                     WHERE split_part(c, '=', 1) = p.name)
+  UNION
+  SELECT 'role ' || a.usename, 'snapshot', '' FROM pg_catalog.pg_stat_activity AS a
+  WHERE a.datname = current_database() AND a.state = 'idle in transaction' AND a.backend_xmin IS NOT NULL
+    AND a.application_name NOT LIKE 'crossfade %'
 ) AS x
-WHERE x.name = ANY ($1)
+WHERE x.name = ANY ($1) OR x.name = 'snapshot'

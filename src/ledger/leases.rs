@@ -17,6 +17,9 @@ use crate::pg;
 
 pub use joined::Peer;
 
+/// SQLSTATE of a transaction whose lease, or whose window, is not this process's any more.
+pub(crate) const NOT_OURS: &str = "CF002";
+
 /// Who works on the runs of a ledger.
 #[derive(Debug, Clone, Copy)]
 pub struct Leases<'l> {
@@ -124,6 +127,13 @@ impl Leases<'_> {
              AND expires > pg_catalog.clock_timestamp() FOR KEY SHARE",
             lease.run, lease.epoch
         ))
+    }
+
+    /// Returns the statement of [`Leases::fence`] for a script that ends in a COMMIT: it fails with [`NOT_OURS`] when the lease
+    /// is no longer ours.
+    pub(crate) fn fence_guard(self, lease: Lease) -> String {
+        let is_ours = format!("EXISTS ({})", self.fence_sql(lease));
+        pg::guard(NOT_OURS, &is_ours, "crossfade: the lease is lost")
     }
 
     /// Gives the lease back, so that the next runner need not wait. Transactions that are past the fence may still commit.

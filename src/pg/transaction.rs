@@ -150,6 +150,15 @@ pub(crate) async fn script(connection: &mut PgConnection, text: String) -> Said 
     said
 }
 
+/// A query for the server's clock, in seconds, to be asked in a script before and after what is to be measured.
+pub(crate) const CLOCK: &str = "SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::pg_catalog.text";
+
+/// Returns the time between two answers to [`CLOCK`].
+pub(crate) fn time_between(begun: &str, ended: &str) -> Duration {
+    let seconds = |text: &str| text.parse().unwrap_or(0.0);
+    Duration::try_from_secs_f64(seconds(ended) - seconds(begun)).unwrap_or_default()
+}
+
 /// Runs a query in a transaction of its own that is rolled back, after the statements of `more`, in one round trip.
 /// Returns its rows, whose values are text.
 ///

@@ -9,6 +9,7 @@ mod cli_runs;
 mod clock;
 mod consent;
 mod crashes;
+mod distance;
 mod encodings;
 mod engines;
 mod estimates;

@@ -12,8 +12,9 @@ use crate::run::Values;
 
 /// How many attempts a single page gets before it is left for last.
 const TRIES: u32 = 3;
-/// A batch that must not wait for a row for long may wait at least this long.
-const LEAST_ROW_LOCK: Duration = Duration::from_millis(20);
+/// While a batch waits for a row, applications wait for those that it has locked: it waits for so long and no longer, and comes
+/// back. For a page that was left for last it waits twice as long each time, so that it gets its turn.
+const ROW_LOCK: Duration = Duration::from_millis(5);
 /// The pause after a batch that could not lock a row, at the least and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(80));
 /// The pause of a worker that must wait for a lock, and how many of them it becomes at most.
@@ -130,12 +131,11 @@ impl Policy {
         Next::Fill(Batch {
             to,
             values: self.strict.values(),
-            row_lock: if window.late {
-                self.waits.lock
+            row_lock: self.waits.lock.min(if window.late {
+                ROW_LOCK * 2_u32.pow(self.failures.min(16))
             } else {
-                // While it waits for a row, a batch keeps those that it has locked: no longer than it would take anyway.
-                self.waits.lock.min(orders.batch_target.max(LEAST_ROW_LOCK))
-            },
+                ROW_LOCK
+            }),
             lock_first: window.late || (self.failures > 0 && to - from == 1),
             look_who: window.late || self.waiting,
         })
@@ -275,18 +275,20 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_waits_for_a_row_no_longer_than_it_would_take() {
-        let (mut policy, window) = (policy(), window(0, false));
-        let wait = |policy: &mut Policy, target| {
-            let orders = Orders { batch_target: target, ..orders() };
-            match policy.next(&window, &orders) {
-                Next::Fill(batch) => batch.row_lock,
-                Next::Leave(page) => panic!("leaves page {page}"),
-            }
-        };
-        assert_eq!(wait(&mut policy, TARGET), TARGET);
-        assert_eq!(wait(&mut policy, Duration::from_millis(2)), LEAST_ROW_LOCK);
-        assert_eq!(wait(&mut policy, Duration::from_secs(9)), WAITS.lock);
+    fn a_batch_hardly_waits_for_a_row_until_nothing_else_is_left_to_do() {
+        let mut policy = policy();
+        assert_eq!(batch(&mut policy, &window(0, false)).row_lock, ROW_LOCK);
+        let mut waits = vec![];
+        for _ in 0..9 {
+            waits.push(batch(&mut policy, &window(7, true)).row_lock);
+            policy.observe(&window(7, true), 8, Came::RowLocked);
+        }
+        assert_eq!(waits[..3], [ROW_LOCK, ROW_LOCK * 2, ROW_LOCK * 4]);
+        assert_eq!(waits[7..], [WAITS.lock; 2]);
+        policy.begin();
+        assert_eq!(batch(&mut policy, &window(8, true)).row_lock, ROW_LOCK);
+        let impatient = Waits { lock: Duration::from_millis(2), ..WAITS };
+        assert_eq!(batch(&mut Policy::new(impatient, TARGET, true), &window(0, false)).row_lock, impatient.lock);
     }
 
     #[test]

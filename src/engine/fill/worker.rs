@@ -39,9 +39,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const FILLED: &str = "crossfade.filled";
 const HOT: &str = "crossfade.hot";
 
-/// The server's clock, in seconds.
-const CLOCK: &str = "SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::pg_catalog.text";
-
 /// The least that the server needs for a batch besides its UPDATE.
 const ROUND_TRIPS: Duration = Duration::from_millis(2);
 
@@ -481,6 +478,7 @@ async fn batch(
         shared.batch_timeout.as_millis().max(1),
         counts[0],
         counts[1],
+        CLOCK = pg::CLOCK,
     );
     let said = pg::begin_script(connection, limits, &script).await;
     let locked = !said.texts.is_empty();
@@ -509,8 +507,7 @@ async fn batch(
         };
     }
     let [_, _, begun, .., ended, rows, hot] = said.texts.as_slice() else { return Err(pg::no_answer().into()) };
-    let clock = |text: &str| text.parse().unwrap_or(0.0);
-    let time = Duration::try_from_secs_f64(clock(ended) - clock(begun)).unwrap_or_default();
+    let time = pg::time_between(begun, ended);
     let count = |text: &str| text.parse().unwrap_or(0_u64);
     let (rows, hot) = (count(rows), count(hot));
     tracing::trace!(rows, hot, ?time, "filled");

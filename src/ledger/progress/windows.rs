@@ -4,13 +4,11 @@ use sqlx::PgConnection;
 
 use super::passes::Pass;
 use super::{Progress, REPEATABLE, count, number};
-use crate::ledger::{Lease, LedgerError};
+use crate::ledger::{Lease, LedgerError, NOT_OURS};
 use crate::pg;
 use crate::run::{RelationId, Slice};
 use crate::sql::dollar_quote;
 
-/// SQLSTATE of a batch whose window, or lease, is not this worker's any more.
-pub(crate) const NOT_OURS: &str = "CF002";
 /// SQLSTATE of a batch whose table has another file than its window.
 pub(crate) const REWRITTEN: &str = "CF003";
 
