@@ -16,7 +16,7 @@ changes:
   - change_type: { column: weight, to: bigint, via: weight_big, on_conflict: old_wins }
   - rename_column: { from: status, to: vehicle_status }
   - add_column: { name: region, type: text, default: \"'eu' || random()\", not_null: true }
-  - add_constraint: { name: weight_positive, check: weight >= 0 }
+  - add_constraint: { name: vin_there, check: length(vin) > 0 }
 indexes: { copy: none }
 verify: { max_age: 1d }
 contract: { grace: 0s, quiet: 0s }

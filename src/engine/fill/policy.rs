@@ -12,9 +12,8 @@ use crate::run::Values;
 
 /// How many attempts a single page gets before it is left for last.
 const TRIES: u32 = 3;
-/// While a batch waits for a row, applications wait for those that it has locked: it waits for so long and no longer, and comes
-/// back. For a page that was left for last it waits twice as long each time, so that it gets its turn.
-const ROW_LOCK: Duration = Duration::from_millis(5);
+/// However short batches are to be, they may wait for a row for so long.
+const LEAST_ROW_LOCK: Duration = Duration::from_millis(2);
 /// The pause after a batch that could not lock a row, at the least and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(80));
 /// The pause of a worker that must wait for a lock, and how many of them it becomes at most.
@@ -275,20 +274,28 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_hardly_waits_for_a_row_until_nothing_else_is_left_to_do() {
+    fn a_batch_waits_for_a_row_no_longer_than_it_would_take() {
+        let wait = |policy: &mut Policy, target, late| {
+            let orders = Orders { batch_target: target, ..orders() };
+            match policy.next(&window(0, late), &orders) {
+                Next::Fill(batch) => batch.row_lock,
+                Next::Leave(page) => panic!("leaves page {page}"),
+            }
+        };
         let mut policy = policy();
-        assert_eq!(batch(&mut policy, &window(0, false)).row_lock, ROW_LOCK);
-        let mut waits = vec![];
-        for _ in 0..9 {
-            waits.push(batch(&mut policy, &window(7, true)).row_lock);
-            policy.observe(&window(7, true), 8, Came::RowLocked);
-        }
-        assert_eq!(waits[..3], [ROW_LOCK, ROW_LOCK * 2, ROW_LOCK * 4]);
+        assert_eq!(wait(&mut policy, TARGET, false), TARGET);
+        assert_eq!(wait(&mut policy, Duration::from_millis(5), false), Duration::from_millis(5));
+        assert_eq!(wait(&mut policy, Duration::from_millis(1), false), LEAST_ROW_LOCK);
+        assert_eq!(wait(&mut policy, Duration::from_secs(9), false), WAITS.lock);
+        // A page that was left for last gets its turn.
+        let waits: Vec<_> = (0..9)
+            .map(|_| {
+                policy.observe(&window(0, true), 1, Came::RowLocked);
+                wait(&mut policy, Duration::from_millis(5), true)
+            })
+            .collect();
+        assert_eq!(waits[..2], [Duration::from_millis(10), Duration::from_millis(20)]);
         assert_eq!(waits[7..], [WAITS.lock; 2]);
-        policy.begin();
-        assert_eq!(batch(&mut policy, &window(8, true)).row_lock, ROW_LOCK);
-        let impatient = Waits { lock: Duration::from_millis(2), ..WAITS };
-        assert_eq!(batch(&mut Policy::new(impatient, TARGET, true), &window(0, false)).row_lock, impatient.lock);
     }
 
     #[test]
