@@ -130,11 +130,12 @@ impl Policy {
         Next::Fill(Batch {
             to,
             values: self.strict.values(),
-            row_lock: self.waits.lock.min(if window.late {
-                ROW_LOCK * 2_u32.pow(self.failures.min(16))
-            } else {
-                ROW_LOCK
-            }),
+            // While it waits for a row, a batch keeps those that it has locked: no longer than it would take anyway. For a page
+            // that was left for last it waits twice as long each time, so that the page gets its turn.
+            row_lock: {
+                let times = if window.late { 2_u32.pow(self.failures.min(16)) } else { 1 };
+                self.waits.lock.min(orders.batch_target.max(LEAST_ROW_LOCK) * times)
+            },
             lock_first: window.late || (self.failures > 0 && to - from == 1),
             look_who: window.late || self.waiting,
         })
