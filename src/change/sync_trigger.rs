@@ -8,8 +8,8 @@
 //! - `new`: an UPDATE that names the new column and changes it, unless it is the backfill;
 //! - `heal`: any UPDATE of a row whose new column is not filled yet.
 //!
-//! Where the application has BEFORE triggers, another set stands around them: one trigger notes what the first left, and
-//! others, whose names begin with `~~`, carry over what the application's triggers changed.
+//! Where the application has BEFORE triggers, another set stands around them: `note` notes what the first left, and `named`
+//! and `others`, whose names begin with `~~`, carry over what the application's triggers changed.
 //!
 //! All call two functions of the run (`sync_function`). Each WHEN clause names both columns, so that `DROP COLUMN ...
 //! CASCADE` takes the triggers along, and no write of the application ever meets one without its columns. The clauses are
@@ -88,14 +88,14 @@ fn around(context: &Context<'_>) -> Vec<Trigger> {
             });
         };
         add(context.tag.first_trigger(&format!("note_{n}")), &format!("INSERT OR {named}"), depends_on(a), "note");
-        add(context.tag.last_trigger(&format!("{n}_named")), &format!("INSERT OR {named}"), depends_on(a), "carry");
+        add(context.tag.last_trigger(&format!("{n}_named")), &format!("INSERT OR {named}"), depends_on(a), "named");
         let (old_changed, new_changed) = (changed(a, &old), changed(a, &new));
         // After `named` in the order of names, so this one sees what that one did.
         add(
             context.tag.last_trigger(&format!("{n}_others")),
             "UPDATE",
             format!("{old_changed} OR {new_changed}"),
-            "carry",
+            "others",
         );
     }
     triggers
@@ -160,9 +160,16 @@ pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
 /// crossfade, and cannot advance the counters but by writing. Their bodies qualify every name, operators too; what the checks
 /// of a domain call is looked for in the path that is set here, never in that of whoever writes.
 pub(super) fn functions(context: &Context<'_>, stage: Stage) -> Vec<String> {
+    let raises = context.active.iter().any(|a| !a.facts.forward.is_total() || !a.facts.reverse.is_total());
     let function = |name: &str, body: &str| {
+        // What a value looks like as text: to a conversion, and where it is noted (docs/postgres.md, "Values as text").
+        let as_text = if raises || name == context.tag.around_function() {
+            " SET extra_float_digits = 1 SET bytea_output = hex"
+        } else {
+            ""
+        };
         format!(
-            "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {}",
+            "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp{as_text} AS {}",
             context.ledger.qualify(name),
             dollar_quote(body)
         )

@@ -25,6 +25,7 @@ mod ready_plans;
 mod snapshots_of_plans;
 mod sql_script;
 mod steps;
+mod sync_around;
 mod sync_neighbours;
 mod sync_trigger;
 mod sync_values;
