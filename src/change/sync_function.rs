@@ -212,7 +212,7 @@ impl<'a> Table<'a> {
     }
 
     /// An INSERT: what differs from its default was given. NULL beside a value of the old column was not: that is a row which
-    /// was copied before it was filled.
+    /// was copied before it was filled. So is NULL beside the old column's default, until the backfill has ended.
     fn insert(&self) -> String {
         let defaults = Defaults::at(self.a, self.stage);
         let old_given = defaults.old_given(self.context, self.a, &self.now.old);
@@ -236,7 +236,17 @@ impl<'a> Table<'a> {
         let neither = match carrier(self.a, self.stage) {
             _ if defaults.agree() => String::new(),
             Side::Old => format!("    ELSE\n      {to_new}\n"),
-            Side::New => format!("    ELSIF NOT ({consistent}) THEN\n      {to_old}\n"),
+            // What has no way back must not be lost in a rollback.
+            Side::New => format!("    ELSIF NOT ({consistent}) THEN\n      wrote_new := true; {to_old}\n"),
+        };
+        let copied = if defaults.asks_whether_filled() {
+            let filled = self.context.ledger.qualify(&self.context.tag.filled_function());
+            format!(
+                "    ELSIF {} IS NOT DISTINCT FROM NULL AND NOT {filled}() THEN\n      wrote_old := true; {to_new}\n",
+                self.now.new
+            )
+        } else {
+            String::new()
         };
         format!(
             "    IF {old_given} THEN
@@ -245,7 +255,7 @@ impl<'a> Table<'a> {
       ELSE
         wrote_old := true; {to_new}
       END IF;
-    ELSIF {new_given} THEN
+{copied}    ELSIF {new_given} THEN
       wrote_new := true;
       IF NOT ({consistent}) THEN {to_old} END IF;
 {neither}    END IF;

@@ -26,6 +26,8 @@ mod snapshots_of_plans;
 mod sql_script;
 mod steps;
 mod sync_around;
+mod sync_copies;
+mod sync_errors;
 mod sync_neighbours;
 mod sync_trigger;
 mod sync_values;

@@ -140,7 +140,7 @@ async fn one_way(database: &Database) {
 async fn write_between_proof_and_lock(database: &Database) {
     let mut holder = PgConnection::connect(&database.url).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE t IN ROW EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
-    wait_for("somebody to wait for the table", Duration::from_secs(60), async || {
+    wait_for("somebody to wait for the table", Duration::from_mins(1), async || {
         database
             .scalar::<bool>("SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted)")
             .await
