@@ -32,6 +32,8 @@ pub enum What {
     AddColumn(String),
     /// Builds an index.
     Build(String),
+    /// Drops an index.
+    DropIndex(String),
     /// Adds a constraint, or makes one of an index.
     Constraint(String),
     /// Proves a constraint that was added without reading the rows.
@@ -110,6 +112,7 @@ impl What {
             "add_column" => Self::AddColumn(name()),
             "drop_trigger" => Self::DropTrigger(name()),
             "build" => Self::Build(name()),
+            "drop_index" => Self::DropIndex(name()),
             "constraint" => Self::Constraint(name()),
             "validate" => Self::Validate(name()),
             "rows" => Self::Fill(relation()?),
@@ -127,6 +130,7 @@ impl fmt::Display for What {
             Self::AddColumn(name) => ("add_column", name.clone()),
             Self::DropTrigger(name) => ("drop_trigger", name.clone()),
             Self::Build(name) => ("build", name.clone()),
+            Self::DropIndex(name) => ("drop_index", name.clone()),
             Self::Constraint(name) => ("constraint", name.clone()),
             Self::Validate(name) => ("validate", name.clone()),
             Self::Fill(relation) if *relation != RelationId::MAIN => ("rows", relation.0.to_string()),
@@ -192,8 +196,16 @@ mod tests {
         let name = || "rows: compare.drop".to_owned();
         let mut all: Vec<_> = What::WORDS.into_iter().map(|(_, what)| what).collect();
         all.extend([name(), String::new()].into_iter().flat_map(|name| {
-            [What::Alter, What::AddColumn, What::DropTrigger, What::Build, What::Constraint, What::Validate]
-                .map(|what| what(name.clone()))
+            [
+                What::Alter,
+                What::AddColumn,
+                What::DropTrigger,
+                What::Build,
+                What::DropIndex,
+                What::Constraint,
+                What::Validate,
+            ]
+            .map(|what| what(name.clone()))
         }));
         let relation = RelationId(7);
         all.extend([What::Fill(relation), What::Analyze(relation), What::Compare(relation)]);
