@@ -8,6 +8,7 @@
 mod add_column;
 mod add_constraint;
 mod add_index;
+mod clients;
 mod columns;
 mod conversion;
 mod dependants;
@@ -33,6 +34,7 @@ mod trial;
 #[cfg(feature = "internals")]
 pub use dependants::Dependant;
 pub use dependants::dependants;
+pub(crate) use dependants::no_dependants;
 pub use finding::{Finding, Inspection};
 pub use fit::rows_too_long;
 pub use holds::holds;

@@ -225,6 +225,11 @@ impl Conversion {
         *self != Self::None
     }
 
+    /// Returns whether it calls functions that are not PostgreSQL's own.
+    pub fn calls_others(&self) -> bool {
+        matches!(self, Self::Expression { search_path: Some(_), .. })
+    }
+
     /// Returns whether NULL becomes NULL.
     pub fn null_to_null(&self) -> bool {
         !matches!(self, Self::Expression { null_to_null: false, .. })

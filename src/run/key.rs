@@ -40,6 +40,8 @@ pub enum What {
     Validate(String),
     /// Fills rows.
     Fill(RelationId),
+    /// Lets NULL in a new column beside a default be a value.
+    Filled,
     /// Drops the trigger that fills an added column of rows that are written meanwhile.
     DropTrigger(String),
     /// Gathers statistics.
@@ -85,9 +87,10 @@ impl StepKey {
 
 impl What {
     /// The words without an object, and what they mean.
-    const WORDS: [(&'static str, Self); 13] = [
+    const WORDS: [(&'static str, Self); 14] = [
         ("columns", Self::Columns),
         ("rows", Self::Fill(RelationId::MAIN)),
+        ("filled", Self::Filled),
         ("analyze", Self::Analyze(RelationId::MAIN)),
         ("compare", Self::Compare(RelationId::MAIN)),
         ("not_null_add", Self::NotNullAdd),

@@ -7,7 +7,7 @@ use tracing::Instrument as _;
 
 use super::ddl::{Ended, Job};
 use super::session::Session;
-use super::{Error, NotYet, ddl, gate};
+use super::{Error, NotYet, clock, ddl, gate};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
@@ -46,6 +46,7 @@ impl Course {
 /// Why it stopped before it got there; everything done so far is recorded.
 pub(super) async fn forward(work: &Work, course: Course) -> Result<Vec<Phase>, Error> {
     let mut session = Session::open(&work.connector).await?;
+    clock::notice(work, &mut session).await?;
     let mut finished = Vec::new();
     loop {
         let result = go(work, &mut session, course, &mut finished).await;
@@ -198,7 +199,7 @@ async fn apply(work: &Work, session: &mut Session, course: Course, state: &State
             return if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) };
         }
         Action::Await(Gate::Quiet { .. }) => gate::await_quiet(work, session, course.waits()).await?,
-        Action::Await(Gate::Grace { .. }) => gate::await_grace(work, session, step, course.waits()).await?,
+        Action::Await(Gate::Grace { .. }) => gate::await_grace(work, session, course.waits()).await?,
         Action::Await(gate) => {
             let error = format!("nothing makes it so by waiting: {gate}");
             return Err(Error::Step { step: step.key.clone(), error });
