@@ -18,6 +18,7 @@ mod signal;
 mod standing;
 mod state;
 mod stored;
+mod timing;
 
 pub use crate::phase::Phase;
 pub use compare::{CompareSpec, Pair, Side};
@@ -45,3 +46,4 @@ pub use standing::{Standing, WaitingFor};
 pub use state::{IllegalEntry, Mode, State};
 pub use stored::fingerprint;
 pub(crate) use stored::{Document, read, write};
+pub use timing::{Planned, Timing, planned, timing};

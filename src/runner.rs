@@ -8,6 +8,7 @@ mod gate;
 mod heartbeat;
 mod join;
 mod preview;
+mod schedule;
 mod session;
 mod surround;
 mod tool;

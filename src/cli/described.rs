@@ -121,6 +121,16 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
                 of("gate::consent", BLOCKED, format!("to agree to it: crossfade rollback {name} --yes"))
                     .values("gate", json!({ "gate": "consent", "drops": drops }))
             }
+            NotYet::Due { name, phase, due, .. } => {
+                of("gate::due", BLOCKED, format!("crossfade schedule {name} shows all dates"))
+                    .or("crossfade run PLAN does not wait for the schedule")
+                    .values("gate", json!({ "gate": "due", "phase": phase, "due": due.at }))
+            }
+            NotYet::Closed { name, frozen, opens, .. } => {
+                of("gate::window", BLOCKED, format!("crossfade schedule {name} shows all dates"))
+                    .or("crossfade run PLAN does not wait for the schedule")
+                    .values("gate", json!({ "gate": "window", "frozen": frozen, "opens": opens }))
+            }
             NotYet::Plans { required, .. } => {
                 of("gate::plans", BLOCKED, format!("`crossfade status {required}` shows its state"))
                     .values("gate", json!({ "gate": "plans", "required": required }))

@@ -75,6 +75,27 @@ pub struct OddWindow {
     pub usual: TimeDelta,
 }
 
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Week(week) => write!(f, "week {week} of its schedule"),
+            Self::NotBefore(date) => write!(f, "not before {date}"),
+            Self::Soak => f.write_str("the phase before has to last so long"),
+        }
+    }
+}
+
+/// Returns an instant as people in `zone` say it, and in UTC: `Tue 2027-01-05 02:00 EST (07:00 UTC)`.
+pub fn in_zone(at: DateTime<Utc>, zone: Tz) -> String {
+    let here = at.with_timezone(&zone);
+    let shown = here.format("%a %Y-%m-%d %H:%M %Z");
+    if here.naive_local() == at.naive_utc() {
+        return shown.to_string();
+    }
+    let format = if here.date_naive() == at.date_naive() { "%H:%M UTC" } else { "%a %H:%M UTC" };
+    format!("{shown} ({})", at.format(format))
+}
+
 /// Which end of an interval a time of day is.
 #[derive(Clone, Copy)]
 enum End {

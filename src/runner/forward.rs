@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tracing::Instrument as _;
 
 use super::ddl::{Ended, Job};
 use super::session::Session;
-use super::{Error, NotYet, clock, ddl, gate};
+use super::{Error, NotYet, clock, ddl, gate, schedule};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
@@ -31,6 +32,8 @@ pub(super) struct Course {
     pub(super) until: Until,
     /// Whether somebody has agreed to what cannot be undone.
     pub(super) consent: bool,
+    /// Whether the plan's schedule is kept to.
+    pub(super) scheduled: bool,
 }
 
 impl Course {
@@ -102,6 +105,7 @@ async fn go(work: &Work, session: &mut Session, course: Course, finished: &mut V
             work.emit(Event::Unpaused);
             was_paused = false;
         }
+        let until = if course.scheduled { schedule::open_until(work, session, &state).await? } else { None };
         if announced != Some(state.phase) {
             announced = Some(state.phase);
             work.emit(Event::PhaseStarted { phase: state.phase });
@@ -118,7 +122,8 @@ async fn go(work: &Work, session: &mut Session, course: Course, finished: &mut V
         };
         let started = Instant::now();
         work.emit(Event::StepStarted { step: step.key.clone(), title: step.title.clone() });
-        let adopted = execute(work, session, course, &state, step).instrument(Work::step_span(&step.key)).await?;
+        let adopted =
+            execute(work, session, (course, until), &state, step).instrument(Work::step_span(&step.key)).await?;
         let seconds = started.elapsed().as_secs_f64();
         work.emit(Event::StepDone { step: step.key.clone(), seconds, adopted });
     }
@@ -128,7 +133,7 @@ async fn go(work: &Work, session: &mut Session, course: Course, finished: &mut V
 async fn execute(
     work: &Work,
     session: &mut Session,
-    course: Course,
+    (course, until): (Course, Option<DateTime<Utc>>),
     state: &State,
     step: &Step,
 ) -> Result<bool, Error> {
@@ -144,7 +149,7 @@ async fn execute(
             why: why.clone(),
         }));
     }
-    let result = apply(work, session, course, state, step).await;
+    let result = apply(work, session, (course, until), state, step).await;
     match result {
         Ok(()) => Ok(false),
         Err(error) => {
@@ -159,7 +164,13 @@ async fn execute(
     }
 }
 
-async fn apply(work: &Work, session: &mut Session, course: Course, state: &State, step: &Step) -> Result<(), Error> {
+async fn apply(
+    work: &Work,
+    session: &mut Session,
+    (course, until): (Course, Option<DateTime<Utc>>),
+    state: &State,
+    step: &Step,
+) -> Result<(), Error> {
     let done = Entry::StepDone { step: step.key.clone(), adopted: false };
     if let Action::Transaction(statements) = &step.action {
         let entries = [done];
@@ -191,7 +202,8 @@ async fn apply(work: &Work, session: &mut Session, course: Course, state: &State
             }
         }
         Action::Fill(spec) => {
-            crate::engine::fill::run(work, spec).await?;
+            let fill = async |work: &Work| Ok(crate::engine::fill::run(work, spec).await?);
+            schedule::within(work, session, state, until, fill).await?;
             return backfilled(work, session, done).await;
         }
         Action::Compare(spec) => {

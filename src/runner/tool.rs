@@ -127,26 +127,26 @@ impl Tool {
     /// Why it could not continue. What was done is recorded.
     pub async fn run(&self, plan: &Plan, text: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.unless_stopped(self.registered(plan, text)).await?;
-        self.go(run, to.map_or(Until::End, Until::Phase)).await
+        self.go(run, to.map_or(Until::End, Until::Phase), false).await
     }
 
-    /// Registers the run and does its first phase.
+    /// Registers the run and does its first phase, if that is due by the plan's schedule.
     ///
     /// # Errors
     /// As [`Tool::run`].
     pub async fn start(&self, plan: &Plan, text: &str) -> Result<Finish, Error> {
         let run = self.unless_stopped(self.registered(plan, text)).await?;
         let first = run.program.phases[0];
-        self.go(run, Until::Phase(first)).await
+        self.go(run, Until::Phase(first), true).await
     }
 
-    /// Moves the run forward by at most one phase.
+    /// Moves the run forward by at most one phase, if that is due by the plan's schedule. Never waits for a gate to open.
     ///
     /// # Errors
     /// As [`Tool::run`].
     pub async fn advance(&self, name: &str) -> Result<Finish, Error> {
         let run = self.find(name).await?;
-        self.go(run, Until::OnePhase).await
+        self.go(run, Until::OnePhase, true).await
     }
 
     /// Returns what [`Tool::advance`] would do, as a sentence.
@@ -438,7 +438,7 @@ impl Tool {
         Ok((work, beat))
     }
 
-    async fn go(&self, run: Run, until: Until) -> Result<Finish, Error> {
+    async fn go(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
         let mut connection = self.connect().await?;
         let state = self.ledger.log().state(&mut connection, &run).await?;
         if state.is_over() {
@@ -453,7 +453,7 @@ impl Tool {
         let filling = state.is_filling(&run.program);
         let (work, beat) = self.work(run, filling).await?;
         let result = tokio::select! {
-            result = forward::forward(&work, Course { until, consent: self.consent }).instrument(work.span()) => result,
+            result = forward::forward(&work, Course { until, consent: self.consent, scheduled }).instrument(work.span()) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);
@@ -547,6 +547,8 @@ fn gate_of(gate: &NotYet) -> &'static str {
         NotYet::Quiet { .. } => "quiet",
         NotYet::Grace { .. } => "grace",
         NotYet::Irreversible { .. } | NotYet::Drops { .. } => "consent",
+        NotYet::Due { .. } => "due",
+        NotYet::Closed { .. } => "window",
         NotYet::Plans { .. } => "plans",
     }
 }
