@@ -19,6 +19,7 @@ mod index;
 mod inspect;
 mod neighbours;
 mod not_null;
+mod present;
 mod query;
 mod rehearsal;
 mod server;
@@ -32,6 +33,7 @@ pub use dependants::dependants;
 pub use finding::{Finding, Inspection};
 pub use holds::holds;
 pub use inspect::inspect;
+pub(crate) use present::{Present, leftovers, present, signature};
 #[cfg(feature = "internals")]
 pub use trial::ConversionCheck;
 pub use trial::{ConversionCount, try_conversions};

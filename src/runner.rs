@@ -1,12 +1,15 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
+mod conditions;
 mod ddl;
+mod drift;
 mod error;
 mod forward;
 mod gate;
 mod heartbeat;
 mod join;
 mod preview;
+mod removal;
 mod session;
 mod tool;
 mod undo;

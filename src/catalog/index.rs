@@ -79,9 +79,21 @@ impl Index {
         self.attnums.contains(&attnum)
     }
 
+    /// Returns whether a twin of the index as it was when `facts` were read is a twin of it now.
+    pub(super) fn has_twin_of(&self, facts: &IndexFacts) -> bool {
+        let constraint = |constraint: &ConstraintFacts| (constraint.deferrable, constraint.deferred);
+        let own = self.constraint_type.as_ref().map(|_| (self.deferrable == Some(true), self.deferred == Some(true)));
+        self.tail.as_deref() == Some(facts.definition.as_str())
+            && self.unique == facts.unique
+            && self.tablespace == facts.tablespace
+            && own == facts.constraint.as_ref().map(constraint)
+    }
+
     /// Returns the facts; `olds` are the changes' positions in the plan with their old columns.
-    pub(super) fn facts(&self, twin: String, olds: &[(usize, i16)]) -> IndexFacts {
+    pub(super) fn facts(&self, number: usize, twin: String, olds: &[(usize, i16)]) -> IndexFacts {
         IndexFacts {
+            number,
+            definition: self.tail.clone().unwrap_or_default(),
             name: self.name.clone(),
             unique: self.unique,
             constraint: self.constraint_type.as_ref().map(|_| ConstraintFacts {

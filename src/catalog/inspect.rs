@@ -106,7 +106,7 @@ async fn look(
         return Ok(());
     }
     let Some(parts) = resolve(conn, plan, &olds, &user_path, found).await? else { return Ok(()) };
-    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, found).await? else { return Ok(()) };
+    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, &[], found).await? else { return Ok(()) };
     warn_of_values(&parts, found);
     let functions = Function::read_all(conn, table.oid, ledger).await?;
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
@@ -274,6 +274,6 @@ fn pair_facts(part: &Part<'_>, outcome: &Outcome) -> PairFacts {
 
 fn index_facts(indexes: &[Index], rehearsed: &Rehearsed, plan: &Plan, parts: &[Part<'_>]) -> Vec<IndexFacts> {
     let olds: Vec<_> = plan.pairs().zip(parts).map(|((position, _), part)| (position, part.old.attnum)).collect();
-    let facts = |(index, twin): (&Index, &Option<String>)| twin.clone().map(|twin| index.facts(twin, &olds));
-    indexes.iter().zip(&rehearsed.twins).filter_map(facts).collect()
+    let twins = indexes.iter().zip(&rehearsed.twins).filter_map(|(index, twin)| Some((index, twin.clone()?)));
+    twins.enumerate().map(|(number, (index, twin))| index.facts(number, twin, &olds)).collect()
 }

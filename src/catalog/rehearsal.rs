@@ -43,12 +43,13 @@ pub(super) struct Rehearsed {
     pub(super) twins: Vec<Option<String>>,
 }
 
-/// Rehearses all changes, the twins of `indexes` and the plan's own indexes.
+/// Rehearses all changes, the twins of `indexes` and the plan's own indexes, on a copy without the columns of `ours`.
 pub(super) async fn rehearse(
     conn: &mut PgConnection,
     plan: &Plan,
     parts: &[Part<'_>],
     indexes: &[Index],
+    ours: &[String],
     found: &mut Inspection,
 ) -> Result<Option<Rehearsed>, CatalogError> {
     let copy = format!(
@@ -62,6 +63,9 @@ pub(super) async fn rehearse(
             "the change is rehearsed on such a copy, which needs SELECT on the table and TEMPORARY on the database",
         );
         return Ok(None);
+    }
+    for column in ours {
+        run(conn, "rehearse the change", format!("ALTER TABLE {COPY} DROP COLUMN {}", quote_ident(column))).await?;
     }
     let mut outcomes = Vec::new();
     for part in parts {

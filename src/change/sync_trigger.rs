@@ -99,6 +99,26 @@ pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
     statements
 }
 
+/// Whether the triggers of one would not do for the other.
+pub(super) fn shape_differs(was: &Context<'_>, now: &Context<'_>) -> bool {
+    by_column(was) != by_column(now)
+}
+
+/// What makes the function of `was` at `stage`, and the triggers in [`Stage::Soak`], those of `now`.
+pub(super) fn adapted(was: &Context<'_>, now: &Context<'_>, stage: Stage) -> Vec<String> {
+    let mut statements = Vec::new();
+    if function(was, stage) != function(now, stage) {
+        statements.push(function(now, stage));
+    }
+    if shape_differs(was, now) && stage == Stage::Soak {
+        let table = now.table().sql();
+        let drop = |name: &String| format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(name));
+        statements.extend(trigger_names(was).iter().map(drop));
+        statements.extend(create(now).into_iter().filter(|statement| statement.starts_with("CREATE TRIGGER")));
+    }
+    statements
+}
+
 /// The statement that creates or replaces the sync function for the columns' names at `stage`.
 pub(super) fn function(context: &Context<'_>, stage: Stage) -> String {
     format!(

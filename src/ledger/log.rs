@@ -76,7 +76,7 @@ impl Log<'_> {
     /// [`LedgerError::Illegal`] when the log holds something it cannot hold.
     pub async fn state(self, connection: &mut PgConnection, run: &Run) -> Result<State, LedgerError> {
         let log = self.entries(connection, run.id).await?;
-        Ok(State::replay(&run.program, log.iter().map(|line| &line.entry))?)
+        Ok(run.replay(&log)?)
     }
 
     /// Appends entries inside the open transaction, after the state that the log has now. Returns the new state.
@@ -103,13 +103,13 @@ impl Log<'_> {
         Ok(())
     }
 
-    async fn append_to(
+    async fn append_to<'p>(
         self,
         mut state: State,
         connection: &mut PgConnection,
         run: RunId,
-        program: &Program,
-        entries: &[Entry],
+        mut program: &'p Program,
+        entries: &'p [Entry],
         actor: &str,
     ) -> Result<State, LedgerError> {
         let insert = self.ledger.sql(
@@ -119,6 +119,7 @@ impl Log<'_> {
         let was_filling = state.is_filling(program);
         for entry in entries {
             state = state.next(program, entry)?;
+            program = entry.program().unwrap_or(program);
             let json = crate::run::write(entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
             pg::query(&insert)
                 .bind(run.0)

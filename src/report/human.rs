@@ -331,6 +331,7 @@ fn entry(entry: &Entry, look: Look) -> String {
             };
             format!("{} repaired from the {side} column", plural(*rows, "row"))
         }
+        Entry::Replanned { changes, .. } => format!("followed: {}", printable(&changes.join("; "))),
         Entry::Drifted { facts } => format!("{}: {}", look.red("drifted"), printable(&facts.join("; "))),
     }
 }

@@ -29,6 +29,13 @@ impl Facts {
     }
 }
 
+/// Facts with the program that was compiled from them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    pub(crate) facts: Facts,
+    pub(crate) program: super::Program,
+}
+
 /// A table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableFacts {
@@ -206,8 +213,12 @@ impl Conversion {
 /// An index that mentions an old column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexFacts {
+    /// Its number in the run, from 0, which is in the names of its twin: it stays when other indexes come and go.
+    pub number: usize,
     /// Its name, without the table's schema.
     pub name: String,
+    /// Its definition after `ON table `, as it was when the twin's was made from it.
+    pub definition: String,
     /// Whether it is unique.
     pub unique: bool,
     /// The unique constraint that it backs.

@@ -40,6 +40,8 @@ pub(super) struct Job<'a> {
     pub(super) entries: &'a [Entry],
     /// The count of writes to the new columns when the guards were prepared.
     pub(super) new_writes: Option<i64>,
+    /// The signature of the catalog from which the statements were made.
+    pub(super) signature: Option<&'a str>,
 }
 
 /// How a job ended.
@@ -148,8 +150,18 @@ async fn inside(
         match result {
             Ok(_) => {}
             Err(error) if pg::class_of(&error) == ErrorClass::Contention => return Err(NotDone::Locked(blockers)),
+            // Renamed or dropped since the statements were made.
+            Err(error) if job.signature.is_some() && pg::sqlstate(&error).as_deref() == Some("42P01") => {
+                return Err(NotDone::Guard(GuardFailed::Changed));
+            }
             Err(error) => return Err(error.into()),
         }
+    }
+    // By now nobody else can change what hangs on the tables.
+    if let Some(signature) = job.signature
+        && crate::catalog::signature(tx, &work.run.program.relations).await? != signature
+    {
+        return Err(NotDone::Guard(GuardFailed::Changed));
     }
     if let Some(failed) = super::gate::failed(work, tx, job.needs, job.new_writes).await? {
         return Err(NotDone::Guard(failed));

@@ -11,7 +11,7 @@ use crate::engine::compare::identify;
 use crate::event::{Event, Wait};
 use crate::ledger::Run;
 use crate::pg;
-use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step, StepKey, What};
+use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, Stage, State, Step, StepKey, What};
 
 /// A grace period that has no more than this left is waited for in-process; otherwise the run ends and says when to come
 /// back.
@@ -36,6 +36,8 @@ pub(super) enum GuardFailed {
     Dependants(Vec<String>),
     /// Something that only a step of its own can wait for.
     NotWaitedFor(String),
+    /// Somebody has changed what the step's statements were made for.
+    Changed,
     /// The new column was written after crossfade found that a rollback loses nothing.
     WrittenThroughNew,
 }
@@ -53,7 +55,7 @@ pub(super) async fn failed(
             Gate::Verified { max_age } => {
                 let mut relations = Vec::new();
                 for (id, relation) in program.compared() {
-                    relations.push((id, identify(&work.ledger, tx, &relation.table, &program.tag).await?));
+                    relations.push((id, identify(&work.ledger, tx, relation, &program.tag).await?));
                 }
                 if !work.ledger.progress().is_verified(tx, &work.run, &relations, *max_age).await? {
                     return Ok(Some(GuardFailed::NotVerified));
@@ -134,6 +136,8 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
             let quiet = step.needs.iter().find_map(|g| if let Gate::Quiet { quiet } = g { Some(*quiet) } else { None });
             await_quiet(work, session, quiet.unwrap_or_default()).await
         }
+        // The step loop looks again, and follows.
+        GuardFailed::Changed => Ok(()),
         GuardFailed::Dependants(names) => Err(Error::Dependants { names }),
         GuardFailed::NotWaitedFor(gate) => {
             Err(Error::Step { step: step.key.clone(), error: format!("it is not so that {gate}") })
@@ -197,20 +201,25 @@ pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r Compar
     if run.program.compared().next().is_none() {
         return Err(Error::ComparesNothing { name: run.name().clone() });
     }
-    let done = |phase, what| state.is_done(&StepKey::new(phase, what));
-    let phase = if !done(Phase::Expand, What::Columns) || done(Phase::Contract, What::Drop) {
-        None
-    } else if done(Phase::Contract, What::Retire) {
-        Some(Phase::Contract)
-    } else if done(Phase::Switch, What::Swap) {
-        Some(Phase::Switch)
-    } else {
-        Some(Phase::Verify)
-    };
+    let phase = state.stage().map(|stage| match stage {
+        Stage::Soak => Phase::Verify,
+        Stage::Swapped => Phase::Switch,
+        Stage::Retired => Phase::Contract,
+    });
     let mut steps = phase.into_iter().flat_map(|phase| run.program.steps_of(phase));
     let spec = steps.find_map(|step| if let Action::Compare(spec) = &step.action { Some(spec) } else { None });
     spec.ok_or_else(|| Error::NothingToCompare {
         name: run.name().clone(),
-        yet_to_come: !state.is_over() && !done(Phase::Contract, What::Drop),
+        yet_to_come: !state.is_over() && !state.is_done(&StepKey::new(Phase::Contract, What::Drop)),
     })
+}
+
+/// Proves that no value exists in the new column only, so that the column may be dropped.
+pub(super) async fn prove_nothing_only_new(work: &Work, spec: &CompareSpec, phase: Phase) -> Result<(), Error> {
+    let (outcome, _) = work.check(spec, phase).await?;
+    let only_new = outcome.counts.only_new;
+    if only_new > 0 {
+        return Err(Error::WouldLose { rows: only_new });
+    }
+    if outcome.counts.different > 0 { Err(Error::Mismatch(outcome)) } else { Ok(()) }
 }

@@ -62,12 +62,14 @@ impl Tool {
     /// [`Error::Paused`]; [`Error::CannotJoin`] when the run failed, drifted, is being rolled back or was rolled back; those
     /// of the backfill, but for a lost lease.
     pub async fn join(&self, plan: &Plan) -> Result<Joined, Error> {
-        let run = self.find(plan.name.as_str()).await?;
+        self.find(plan.name.as_str()).await?;
         session::refuse_pooler(&self.connector).await?;
         let mut connection = self.connect_patiently("control").await?;
         let (mut waited, mut rows) = (false, 0);
         loop {
-            let state = match self.ledger.log().state(&mut connection, &run).await.map_err(Error::from) {
+            // Its program may be another one by now.
+            let latest = self.latest(&mut connection, plan.name.as_str()).await;
+            let (run, state) = match latest.map_err(Error::from) {
                 Err(error) if error.class() == ErrorClass::Connection => {
                     connection = self.connect_patiently("control").await?;
                     continue;
@@ -99,6 +101,13 @@ impl Tool {
             }
             waited = true;
         }
+    }
+
+    /// Returns the run with its state.
+    async fn latest(&self, connection: &mut PgConnection, name: &str) -> Result<(Run, State), LedgerError> {
+        let run = self.ledger.log().find(connection, name).await?;
+        let state = self.ledger.log().state(connection, &run).await?;
+        Ok((run, state))
     }
 
     /// Joins, fills, and leaves; adds the rows to `rows`.

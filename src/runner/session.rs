@@ -8,6 +8,7 @@ use super::Error;
 use crate::engine::Work;
 use crate::event::Event;
 use crate::pg::{self, Connector, ErrorClass};
+use crate::run::Entry;
 
 /// How often crossfade reconnects before the run stops: with the pauses below, about a minute.
 const RECONNECTS: u32 = 12;
@@ -70,5 +71,11 @@ pub(super) async fn refuse_pooler(connector: &Connector) -> Result<(), Error> {
     if before == other || before != after {
         return Err(Error::Pooler);
     }
+    Ok(())
+}
+
+/// Appends one entry, in its own transaction that proves the lease.
+pub(super) async fn note(work: &Work, session: &mut Session, entry: Entry) -> Result<(), Error> {
+    work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &[entry], &work.actor).await?;
     Ok(())
 }

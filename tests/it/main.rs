@@ -7,6 +7,7 @@ mod catalog;
 mod cli;
 mod cli_runs;
 mod crashes;
+mod drift;
 mod engines;
 mod estimates;
 mod fixtures;

@@ -24,6 +24,10 @@ const PROGRESS: Duration = Duration::from_millis(250);
 /// A window takes a fraction of a second; this is for expressions that are out of the ordinary.
 const LIMITS: pg::Limits =
     pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_mins(10), durable: false };
+/// How often a sign of life goes out on the connection that keeps the snapshot.
+const KEEP: Duration = Duration::from_secs(10);
+/// How often a check whose snapshot was lost begins again.
+const SNAPSHOTS: u32 = 3;
 /// A lock on the table that is held for longer than this many lock timeouts ends the check.
 const TRIES: u32 = 12;
 
@@ -41,15 +45,17 @@ struct Checked {
     keys: Vec<MismatchKey>,
 }
 
-/// Compares every row of the table over `parallel` connections. Each window is one statement and so one snapshot; none
-/// holds back the horizon of vacuum for long. Windows in which something may not be equal are examined by
-/// a second statement, and only what that one finds is reported.
+/// Compares every row of the table over `parallel` connections. All windows see one snapshot, so each row is looked at once,
+/// wherever updates move it meanwhile; like any long query, this holds back the horizon of vacuum until the check ends.
+/// Windows in which something may not be equal are examined by a second statement, and only what that one finds is
+/// reported.
 ///
-/// Returns the result and what it counts for. Takes ACCESS SHARE, window by window. May be dropped at any point.
+/// Returns the result and what it counts for. Takes ACCESS SHARE, window by window. May be dropped at any point. If the
+/// connection that keeps the snapshot is lost, the check begins again.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Rewritten`] when the table was rewritten meanwhile; the
-/// server's error.
+/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Rewritten`] when the table was rewritten meanwhile;
+/// [`Error::TableGone`] when another table has its name; the server's error.
 #[expect(clippy::too_many_arguments, reason = "a check needs no lease, and so no run")]
 pub async fn check(
     connector: &Connector,
@@ -61,37 +67,118 @@ pub async fn check(
     phase: Phase,
     parallel: usize,
 ) -> Result<(Outcome, Identity), Error> {
-    let start = Instant::now();
-    let connections = (0..parallel.max(1)).map(|_| connect(connector, stop));
-    let mut connections = futures_util::future::try_join_all(connections).await?;
-    let first = connections.first_mut().ok_or(Error::Interrupted)?;
-    let tag = &program.tag;
-    let identity = identify(ledger, first, &spec.table, tag).await?;
-    let pages = table_pages(first, spec).await?;
-    let plan = Arc::new(Windows::of(pages, parallel.max(1)));
-    let (results, mut checked) = mpsc::unbounded_channel();
-    let mut workers = JoinSet::new();
-    for connection in connections {
-        let (connector, stop, results) = (connector.clone(), stop.clone(), results.clone());
-        let (spec, plan) = (spec.clone(), Arc::clone(&plan));
-        let work = async move { worker(connection, &connector, &stop, &spec, &plan, &results).await };
-        workers.spawn(work.in_current_span());
+    let mut attempt = 0;
+    loop {
+        let snapshot = Snapshot::export(connector, stop).await?;
+        let all = AllRows { connector, ledger, program, spec, sink, stop, phase, parallel };
+        match all.check(&snapshot).await {
+            Err(Error::Database(error)) if is_snapshot_lost(&error) && attempt < SNAPSHOTS => {
+                tracing::debug!(%error, "the check begins again");
+                attempt += 1;
+            }
+            other => return other,
+        }
     }
-    drop(results);
-    let mut tally = Tally::new(phase, pages);
-    while let Some(window) = checked.recv().await {
-        tally.add(window, sink);
+}
+
+/// What is compared with one snapshot.
+struct AllRows<'a> {
+    connector: &'a Connector,
+    ledger: &'a Ledger,
+    program: &'a Program,
+    spec: &'a CompareSpec,
+    sink: &'a EventSink,
+    stop: &'a CancellationToken,
+    phase: Phase,
+    parallel: usize,
+}
+
+impl AllRows<'_> {
+    async fn check(&self, snapshot: &Snapshot) -> Result<(Outcome, Identity), Error> {
+        let &Self { connector, ledger, program, spec, sink, stop, phase, parallel } = self;
+        let start = Instant::now();
+        let connections = (0..parallel.max(1)).map(|_| connect(connector, stop));
+        let mut connections = futures_util::future::try_join_all(connections).await?;
+        let first = connections.first_mut().ok_or(Error::Interrupted)?;
+        let tag = &program.tag;
+        let gone = || Error::TableGone { table: spec.table.clone() };
+        let relation = program.relation(spec.relation).ok_or_else(gone)?;
+        let identity = identify(ledger, first, relation, tag).await?;
+        if identity.relfilenode == 0 {
+            return Err(gone());
+        }
+        let pages = table_pages(first, spec).await?;
+        let plan = Arc::new(Windows::of(pages, parallel.max(1)));
+        let (results, mut checked) = mpsc::unbounded_channel();
+        let mut workers = JoinSet::new();
+        for connection in connections {
+            let (connector, stop, results) = (connector.clone(), stop.clone(), results.clone());
+            let (spec, plan, snapshot) = (spec.clone(), Arc::clone(&plan), snapshot.id.clone());
+            let work = async move {
+                let view = View { spec: &spec, snapshot: &snapshot };
+                worker(connection, &connector, &stop, view, &plan, &results).await
+            };
+            workers.spawn(work.in_current_span());
+        }
+        drop(results);
+        let mut tally = Tally::new(phase, pages);
+        while let Some(window) = checked.recv().await {
+            tally.add(window, sink);
+        }
+        let mut connection = None;
+        while let Some(ended) = workers.join_next().await {
+            connection = Some(ended.map_err(|_| Error::Interrupted)??);
+        }
+        let mut connection = connection.ok_or(Error::Interrupted)?;
+        let after = identify(ledger, &mut connection, relation, tag).await?;
+        if after.relfilenode != identity.relfilenode {
+            return Err(Error::Rewritten { table: spec.table.clone() });
+        }
+        Ok((tally.outcome(start.elapsed()), identity))
     }
-    let mut connection = None;
-    while let Some(ended) = workers.join_next().await {
-        connection = Some(ended.map_err(|_| Error::Interrupted)??);
+}
+
+/// A snapshot that other sessions can use, and the session that keeps it.
+struct Snapshot {
+    id: String,
+    /// Keeps the session alive; ends it when dropped.
+    _keeper: JoinSet<()>,
+}
+
+impl Snapshot {
+    async fn export(connector: &Connector, stop: &CancellationToken) -> Result<Self, Error> {
+        let mut connection = connect(connector, stop).await?;
+        // A process that is frozen does not hold the horizon of vacuum for ever.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
+             SET LOCAL idle_in_transaction_session_timeout = {}",
+            (KEEP * 6).as_millis()
+        );
+        pg::batch(&mut connection, &begin).await?;
+        let id = pg::query_scalar("SELECT pg_catalog.pg_export_snapshot()").fetch_one(&mut connection).await?;
+        let mut keeper = JoinSet::new();
+        keeper.spawn(async move {
+            loop {
+                tokio::time::sleep(KEEP).await;
+                if pg::batch(&mut connection, "SELECT").await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { id, _keeper: keeper })
     }
-    let mut connection = connection.ok_or(Error::Interrupted)?;
-    let after = identify(ledger, &mut connection, &spec.table, tag).await?;
-    if after.relfilenode != identity.relfilenode {
-        return Err(Error::Rewritten { table: spec.table.clone() });
-    }
-    Ok((tally.outcome(start.elapsed()), identity))
+}
+
+/// Returns whether there is no such snapshot any more: PostgreSQL 17 has another SQLSTATE for that.
+fn is_snapshot_lost(error: &sqlx::Error) -> bool {
+    pg::sqlstate(error).is_some_and(|code| ["22023", "42704"].contains(&code.as_str()))
+}
+
+/// What the windows look at.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    spec: &'a CompareSpec,
+    snapshot: &'a str,
 }
 
 pub(super) async fn table_pages(connection: &mut PgConnection, spec: &CompareSpec) -> Result<u32, sqlx::Error> {
@@ -141,7 +228,7 @@ async fn worker(
     mut connection: PgConnection,
     connector: &Connector,
     stop: &CancellationToken,
-    spec: &CompareSpec,
+    view: View<'_>,
     windows: &Windows,
     results: &mpsc::UnboundedSender<Checked>,
 ) -> Result<PgConnection, Error> {
@@ -151,7 +238,7 @@ async fn worker(
             if stop.is_cancelled() {
                 return Err(Error::Interrupted);
             }
-            match look(&mut connection, spec, range).await {
+            match look(&mut connection, view, range).await {
                 Ok(found) => break found,
                 Err(error) => {
                     tries += 1;
@@ -173,11 +260,12 @@ async fn worker(
 /// Checks one window. A suspect, or a value that does not convert, needs the second statement.
 async fn look(
     connection: &mut PgConnection,
-    spec: &CompareSpec,
+    view: View<'_>,
     range: Range,
 ) -> Result<(Counts, Vec<MismatchKey>), sqlx::Error> {
     let Range { from, to } = range;
-    match first_look(connection, spec, range).await {
+    let spec = view.spec;
+    match first_look(connection, view, range).await {
         Ok((rows, 0)) => return Ok((Counts { rows, equal: rows, ..Counts::default() }, vec![])),
         Ok(_) => {}
         Err(error) if pg::class_of(&error) == ErrorClass::Other => {
@@ -185,11 +273,11 @@ async fn look(
         }
         Err(error) => return Err(error),
     }
-    let rows = fetch(connection, &spec.count(from, to)).await?;
+    let rows = fetch(connection, view, &spec.count(from, to)).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let counts = Counts::from_row(row)?;
     let keys = if counts.mismatches() > 0 {
-        let rows = fetch(connection, &spec.keys(from, to, MAX_KEYS)).await?;
+        let rows = fetch(connection, view, &spec.keys(from, to, MAX_KEYS)).await?;
         rows.iter().map(mismatch_key).collect::<Result<_, _>>()?
     } else {
         vec![]
@@ -198,14 +286,11 @@ async fn look(
 }
 
 /// Returns how many rows a window has, and how many of them may not be equal.
-async fn first_look(
-    connection: &mut PgConnection,
-    spec: &CompareSpec,
-    range: Range,
-) -> Result<(i64, i64), sqlx::Error> {
+async fn first_look(connection: &mut PgConnection, view: View<'_>, range: Range) -> Result<(i64, i64), sqlx::Error> {
     let Range { from, to } = range;
+    let spec = view.spec;
     let meter = spec.meter();
-    let said = fetch(connection, &format!("{meter}; {}; {meter}", spec.only_suspects(from, to))).await?;
+    let said = fetch(connection, view, &format!("{meter}; {}; {meter}", spec.only_suspects(from, to))).await?;
     let said: Vec<i64> = said.iter().map(|row| row.try_get("count")).collect::<Result<_, _>>()?;
     if let [before, suspects, after] = said.as_slice()
         && after > before
@@ -213,7 +298,7 @@ async fn first_look(
         return Ok((after - before, *suspects));
     }
     // No rows, or the server keeps no count of those that a scan comes across.
-    let said = fetch(connection, &spec.suspects(from, to)).await?;
+    let said = fetch(connection, view, &spec.suspects(from, to)).await?;
     let row = said.first().ok_or(sqlx::Error::RowNotFound)?;
     Ok((row.try_get("rows")?, row.try_get("suspects")?))
 }
@@ -233,9 +318,17 @@ fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error>
 
 /// Queries in a transaction of their own, as a TID range scan whatever the planner thinks of the table's size, and by this
 /// process alone: the counting of rows knows of no other.
-async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
-    pg::look(connection, LIMITS, "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0", sql)
-        .await
+async fn fetch(
+    connection: &mut PgConnection,
+    view: View<'_>,
+    sql: &str,
+) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
+    let more = format!(
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT {}; \
+         SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0",
+        crate::sql::quote_literal(view.snapshot)
+    );
+    pg::look(connection, LIMITS, &more, sql).await
 }
 
 /// Adds up the windows and reports progress.

@@ -2,27 +2,30 @@
 
 use sqlx::PgConnection;
 
-use crate::ident::{RunTag, TableName};
+use crate::ident::RunTag;
 use crate::ledger::Ledger;
+use crate::names::TRIGGER_PREFIX;
 use crate::pg;
-use crate::run::Identity;
+use crate::run::{Identity, Relation};
 
 pg::columns!(Identity { started_at, body_hash, relfilenode });
 
-/// Returns the clock, the table's file and the sync trigger as they are now.
+/// Returns the clock, the table's file (0 where another table has its name) and its triggers as they are now.
 ///
 /// # Errors
 /// The server's error.
 pub async fn identify(
     ledger: &Ledger,
     connection: &mut PgConnection,
-    table: &TableName,
+    relation: &Relation,
     tag: &RunTag,
 ) -> Result<Identity, sqlx::Error> {
     pg::query_as(include_str!("identity.sql"))
-        .bind(table.sql())
+        .bind(relation.oid)
         .bind(ledger.schema().as_str().to_owned())
         .bind(tag.sync_function())
+        .bind(relation.table.sql())
+        .bind(TRIGGER_PREFIX)
         .fetch_one(connection)
         .await
 }

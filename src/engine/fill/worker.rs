@@ -419,7 +419,9 @@ async fn batch(
     let (work, spec) = (&shared.work, &shared.spec);
     let limits = pg::Limits { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT, durable: false };
     let Position { slice, next, .. } = window.position;
-    let mut update = spec.batch_of(values, next, to, window.parts, slice);
+    // A table that was put in the place of the run's is not written.
+    let is_it = shared.relation.is_it();
+    let mut update = format!("{} AND {is_it}", spec.batch_of(values, next, to, window.parts, slice));
     if lock_first {
         let lock = spec.lock_of(next, to, window.parts, slice);
         // What else the UPDATE may wait for (a row that a trigger writes, a unique index) it does not wait for: it may take
@@ -437,7 +439,7 @@ async fn batch(
         shared.table_oid()
     );
     let script = format!(
-        "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
+        "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT CASE WHEN {is_it} THEN 'locked' ELSE 'replaced' END; \
          SET LOCAL lock_timeout = {}; {}; {meter}; SET LOCAL statement_timeout = {}; {update}; {meter}",
         shared.session,
         spec.table.sql(),
@@ -447,6 +449,10 @@ async fn batch(
     );
     let said = pg::begin_script(connection, limits, &script).await;
     let locked = !said.texts.is_empty();
+    let gone = !locked && said.error.as_ref().and_then(pg::sqlstate).as_deref() == Some("42P01");
+    if gone || said.texts.first().is_some_and(|text| text == "replaced") {
+        return Err(Error::TableGone { table: spec.table.clone() });
+    }
     let fenced = said.texts.get(1).is_some_and(|text| text == "fenced");
     // Where the lease is lost, the run has moved on, and the UPDATE may not find its column: that says nothing about a row.
     let fence_answered = said.error.as_ref().is_none_or(|error| locked && pg::class_of(error) == ErrorClass::Other);

@@ -115,7 +115,9 @@ form!(enum Conversion of facts::Conversion {
 });
 
 form!(struct Index of facts::IndexFacts {
+    number: usize,
     name: String,
+    definition: String,
     unique: bool,
     constraint: Option<Constraint>,
     twin: String,

@@ -112,6 +112,8 @@ fn facts() -> Facts {
         })
     };
     let index = IndexFacts {
+        number: 0,
+        definition: text("USING btree (status) WHERE (id > 0)"),
         name: text("idx_status"),
         unique: true,
         constraint: Some(ConstraintFacts { deferrable: true, deferred: false, comment: some("one each") }),
@@ -296,6 +298,11 @@ fn entries() -> Vec<Entry> {
         Entry::Repaired { winner: Side::Old, rows: 1 },
         Entry::Repaired { winner: Side::New, rows: 2 },
         Entry::Drifted { facts: vec![text("there is no column \"a\"")] },
+        Entry::Replanned {
+            changes: vec![text("the default of column \"a\" is 1")],
+            undone: vec![key()],
+            compiled: Box::new(Compiled { facts: facts(), program: program() }),
+        },
     ]
 }
 
