@@ -248,6 +248,10 @@ async fn ddl_in_mid_run_is_kept_on_the_way_back() {
             kept_on_the_way_back(&version, plan, KEPT).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_away_in_mid_run_stays_away_on_the_way_back() {
     for plan in PLANS {
         kept_on_the_way_back(&versions().remove(0), plan, TAKEN_AWAY).await;
     }
