@@ -91,7 +91,7 @@ async fn measure(stand: &Stand, template: &str, rows: Rows) -> Result<Outcome> {
     let tool = Crossfade::new(&database, &plan("after_backfill", more))?;
     let server = Recorder::start(stand.postmaster()?);
     let (from, begin) = (now(), Instant::now());
-    let child = tool.spawn(&["run", "PLAN", "--quiet"])?;
+    let child = tool.spawn(&["run", "PLAN", "--quiet", "--yes"])?;
     let pid = child.id().context("crossfade has ended at once")?;
     let (mut memory, mut cpu) = (f64::NAN, f64::NAN);
     // A process that has ended keeps its CPU time until it is waited for.

@@ -29,10 +29,13 @@ async fn main() -> anyhow::Result<()> {
     let actor = "example rollback".to_owned();
     let tool = Tool::new(connector, LedgerSchema::default(), actor, sink, CancellationToken::new());
 
-    match tool.rollback(&name, to).await {
+    for statement in tool.rollback_preview(&name, to).await? {
+        println!("  will run {statement}");
+    }
+    match tool.with_consent().rollback(&name, to).await {
         Ok(finish) => println!("{name} is {}", finish.state),
         // Nothing was lost: rows whose value has no way back must be written by a person first.
-        Err(Error::WouldLose { rows }) => anyhow::bail!("{rows} row(s) hold a value that would be lost"),
+        Err(Error::WouldLose { rows, .. }) => anyhow::bail!("{rows} row(s) hold a value that would be lost"),
         Err(Error::PointOfNoReturn { why, .. }) => anyhow::bail!("there is no way back: {why}"),
         // If the process was stopped or killed on the way, the same call goes on.
         Err(error) => return Err(error.into()),

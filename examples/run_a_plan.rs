@@ -58,7 +58,8 @@ async fn main() -> anyhow::Result<()> {
     println!("{} has done {}", finish.name, did.join(", "));
 
     // Later, when nobody writes the old column any more. Called again after a crash, it goes on from there.
-    let finish = tool.run(&plan, &text, None).await?;
+    // Without consent it would stop before the drop, with `NotYet::Irreversible`.
+    let finish = tool.with_consent().run(&plan, &text, None).await?;
     println!("{} is {}", finish.name, finish.state);
     Ok(())
 }

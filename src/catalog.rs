@@ -13,17 +13,20 @@ mod conversion;
 mod dependants;
 mod drop_column;
 mod finding;
+mod fit;
 mod functions;
 mod holds;
 mod index;
 mod inspect;
 mod neighbours;
 mod not_null;
+mod one_row;
 mod present;
 mod query;
 mod rehearsal;
 mod server;
 mod statements;
+mod surround;
 mod table;
 mod trial;
 
@@ -31,9 +34,12 @@ mod trial;
 pub use dependants::Dependant;
 pub use dependants::dependants;
 pub use finding::{Finding, Inspection};
+pub use fit::rows_too_long;
 pub use holds::holds;
 pub use inspect::inspect;
+pub use one_row::try_one_row;
 pub(crate) use present::{Present, leftovers, present, signature};
+pub use surround::{Others, others};
 #[cfg(feature = "internals")]
 pub use trial::ConversionCheck;
 pub use trial::{ConversionCount, try_conversions};
@@ -42,7 +48,7 @@ pub use trial::{ConversionCount, try_conversions};
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The server refused a statement, or the connection is gone.
-    #[error("could not {what}: {source}")]
+    #[error("could not {what}: {}", crate::pg::describe(.source))]
     Database {
         /// What was tried.
         what: &'static str,

@@ -17,13 +17,17 @@ mod pair;
 mod planner;
 mod removal;
 mod rename_column;
+mod script;
+mod sync_default;
+mod sync_function;
 mod sync_trigger;
 mod trial;
 
 pub(crate) use follow::{Followed, Other, follow};
 pub(crate) use indexes::column_of_index;
 pub(crate) use removal::{Leftovers, Ruin, removal};
-pub(crate) use sync_trigger::REPAIR_SETTING;
+pub(crate) use script::{refused, script};
+pub(crate) use sync_default::{beside_text, knows_null};
 pub(crate) use trial::{Trial, TrialColumn};
 
 use fragment::{Fragment, Stage};

@@ -4,6 +4,7 @@
 mod advance;
 mod check;
 mod completions;
+mod consent;
 mod context;
 mod database;
 mod demo;
@@ -75,6 +76,9 @@ struct Global {
         default_value = "crossfade"
     )]
     ledger_schema: String,
+    /// The role that may own crossfade's schema, besides your own and superusers; it gets your rights
+    #[arg(long, global = true, value_name = "ROLE", env = "CROSSFADE_LEDGER_OWNER", hide_env = true)]
+    ledger_owner: Option<String>,
     /// How to print results, events and errors
     #[arg(long, global = true, default_value = "text", value_parser = PossibleValuesParser::new(["text", "json"]).map(format))]
     format: Format,

@@ -183,6 +183,11 @@ pub enum Wait {
         /// The index.
         index: String,
     },
+    /// A session of a process that worked on the run before still runs its statement, or is being ended.
+    Statement {
+        /// Its backend.
+        pid: i32,
+    },
     /// Other processes still fill the pages that they have taken.
     OtherProcesses,
     /// Dead rows cannot be pruned, so updates find no room on their pages; the plan says to wait.

@@ -25,7 +25,7 @@ pub use leases::{Lease, Leases, Peer};
 pub use log::{Log, LoggedEntry, NewRun, Run};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
-pub use progress::{FillProgress, FillReport, Progress};
+pub use progress::{FillProgress, FillReport, NewWrites, Progress};
 pub(crate) use progress::{Position, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
@@ -48,12 +48,22 @@ const BOOKKEEPING: pg::Limits =
 #[derive(Debug, Clone)]
 pub struct Ledger {
     schema: LedgerSchema,
+    /// Roles besides the session's own and superusers that may own the schema.
+    trusted: Vec<String>,
 }
 
 impl Ledger {
     /// Returns the ledger in `schema`.
     pub fn new(schema: LedgerSchema) -> Self {
-        Self { schema }
+        Self { schema, trusted: vec![] }
+    }
+
+    /// Returns the ledger, whose schema may also belong to `role`: whoever has that role can make crossfade run any statement
+    /// with the rights of its own role.
+    #[must_use]
+    pub fn trusting(mut self, role: &str) -> Self {
+        self.trusted.push(role.to_owned());
+        self
     }
 
     /// Returns the schema.
@@ -79,9 +89,18 @@ impl Ledger {
     /// Returns the version of the ledger's tables, or `None` where there is no ledger yet.
     ///
     /// # Errors
-    /// [`LedgerError::NotALedger`] when the schema is somebody else's.
+    /// [`LedgerError::Untrusted`] when somebody else could have written what is in it; [`LedgerError::NotALedger`] when the
+    /// schema is something else.
     pub async fn version(&self, connection: &mut PgConnection) -> Result<Option<i32>, LedgerError> {
         let schema = self.schema.as_str().to_owned();
+        let wrong: Vec<String> = pg::query_scalar(include_str!("ledger/trust.sql"))
+            .bind(&schema)
+            .bind(&self.trusted)
+            .fetch_one(&mut *connection)
+            .await?;
+        if !wrong.is_empty() {
+            return Err(LedgerError::Untrusted { schema, wrong });
+        }
         let look = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
                       WHERE n.nspname = $1 AND c.relname = 'ledger' AND c.relkind = 'r') AS is_ledger, \
                     EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
@@ -110,14 +129,21 @@ impl Ledger {
             if self.version(tx).await?.is_some() {
                 return Ok(());
             }
-            let name = crate::sql::quote_ident(self.schema.as_str());
-            let exists = "SELECT pg_catalog.to_regnamespace($1) IS NOT NULL";
-            let mut text = self.sql(include_str!("ledger/schema.sql"));
-            // Only the right to create tables in it is needed where a schema has been prepared for crossfade.
-            if pg::query_scalar(exists).bind(name).fetch_one(&mut *tx).await? {
-                text = text.lines().filter(|line| !line.starts_with("CREATE SCHEMA")).collect::<Vec<_>>().join("\n");
-            }
-            pg::batch(tx, &text).await?;
+            let schema = self.schema.as_str().to_owned();
+            let rights: Option<Rights> =
+                pg::query_as(include_str!("ledger/rights.sql")).bind(schema).fetch_optional(&mut *tx).await?;
+            // Where a schema has been prepared for crossfade, only the right to create tables in it is needed.
+            let skipped: &[&str] = match rights {
+                None => &[],
+                Some(Rights { is_owner: true, .. }) => &["CREATE SCHEMA "],
+                Some(Rights { is_usable: true, .. }) => {
+                    &["CREATE SCHEMA ", "COMMENT ON SCHEMA ", "GRANT USAGE ON SCHEMA "]
+                }
+                Some(Rights { .. }) => &["CREATE SCHEMA ", "COMMENT ON SCHEMA "],
+            };
+            let kept = |line: &&str| !skipped.iter().any(|skipped| line.starts_with(skipped));
+            let text = self.sql(include_str!("ledger/schema.sql"));
+            pg::batch(tx, &text.lines().filter(kept).collect::<Vec<_>>().join("\n")).await?;
             if let Some(identifier) = system_identifier(tx).await? {
                 let belongs = self.sql("UPDATE crossfade.ledger SET system_identifier = $1");
                 pg::query(&belongs).bind(identifier).execute(tx).await?;
@@ -169,6 +195,13 @@ pg::columns!(
     struct Home {
         system_identifier: Option<i64>,
         same_database: bool,
+    }
+);
+
+pg::columns!(
+    struct Rights {
+        is_owner: bool,
+        is_usable: bool,
     }
 );
 

@@ -123,7 +123,7 @@ pub use names::LedgerSchema;
 pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
-pub use runner::{Error, Finish, Joined, NoJoin, NotYet, Preview, Tool};
+pub use runner::{Error, Finish, Joined, Known, NoJoin, NotYet, Preview, Tool};
 pub use view::RunView;
 
 pub mod results {

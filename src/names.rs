@@ -3,8 +3,16 @@
 use crate::ident::{ColumnName, RunTag};
 use crate::sql::quote_ident;
 
-/// What the names of all triggers of crossfade begin with. They sort after those of any sane application trigger.
-pub(crate) const TRIGGER_PREFIX: &str = "~~crossfade_";
+/// What the names of triggers begin with that fire before any sane application's.
+pub(crate) const FIRST_TRIGGER: &str = "!!crossfade_";
+
+/// What the names of triggers begin with that fire after any sane application's.
+pub(crate) const LAST_TRIGGER: &str = "~~crossfade_";
+
+/// Returns whether a trigger is one of crossfade's, by its name.
+pub(crate) fn is_our_trigger(name: &str) -> bool {
+    name.starts_with(FIRST_TRIGGER) || name.starts_with(LAST_TRIGGER)
+}
 
 /// Names on the table, which begin with `cf_<tag>_` except those of triggers, and in the ledger's schema. Positions are those
 /// of changes, or of indexes, from 0.
@@ -44,14 +52,24 @@ impl RunTag {
         self.name(&format!("old_nn{}", position + 1))
     }
 
-    /// A sync trigger; PostgreSQL fires them in the order of their names.
-    pub(crate) fn trigger(&self, what: &str) -> String {
-        format!("{TRIGGER_PREFIX}{self}_{what}")
+    /// A trigger that fires before those of the application; PostgreSQL fires them in the order of their names.
+    pub(crate) fn first_trigger(&self, what: &str) -> String {
+        format!("{FIRST_TRIGGER}{self}_{what}")
+    }
+
+    /// A trigger that fires after those of the application.
+    pub(crate) fn last_trigger(&self, what: &str) -> String {
+        format!("{LAST_TRIGGER}{self}_{what}")
     }
 
     /// The sync function, in the ledger's schema.
     pub(crate) fn sync_function(&self) -> String {
         format!("sync_{self}")
+    }
+
+    /// The function of the triggers that stand around those of the application, in the ledger's schema.
+    pub(crate) fn around_function(&self) -> String {
+        format!("around_{self}")
     }
 
     /// A helper function of a conversion, in the ledger's schema. `way` is `f1` for the first change, `r1` for its way back.
@@ -87,7 +105,8 @@ impl Default for LedgerSchema {
     }
 }
 
-/// Names of the counters that the sync trigger advances.
+/// Names of the counters that the sync trigger advances: sequences. The value of each is the second of the last write,
+/// above [`Counters::BITS`] bits in which the seconds with a write are counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counters {
     /// Writes through an old column.
@@ -99,8 +118,16 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// How many bits of a counter's value count: enough for half a year without a pause.
+    pub const BITS: u32 = 24;
+
     /// Returns the names (in the ledger schema) of the run with this tag.
     pub fn of(tag: &RunTag) -> Self {
         Self { old: format!("old_{tag}"), new: format!("new_{tag}"), conflict: format!("conflict_{tag}") }
+    }
+
+    /// Returns all of them.
+    pub(crate) fn all(&self) -> [&str; 3] {
+        [&self.old, &self.new, &self.conflict]
     }
 }

@@ -4,6 +4,8 @@ mod blockers;
 mod columns;
 mod connect;
 mod error;
+mod owner;
+mod redact;
 mod transaction;
 
 use std::time::Duration;
@@ -12,15 +14,19 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Postgres};
 
+use crate::sql::quote_literal;
+
 pub use blockers::{blockers, old_holders};
 pub(crate) use columns::columns;
 pub use connect::Connector;
 pub(crate) use connect::no_answer;
+pub(crate) use error::context;
 pub use error::{ErrorClass, class_of, describe, sqlstate};
+pub(crate) use owner::Owner;
 #[cfg(feature = "internals")]
 pub use transaction::begin;
 pub use transaction::{IDLE_IN_TRANSACTION, Limits, commit, rollback, transaction};
-pub(crate) use transaction::{begin_script, look};
+pub(crate) use transaction::{begin_script, look, rolled_back};
 
 /// Sends statements without results in one message of the simple protocol.
 ///
@@ -39,13 +45,25 @@ pub async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, sq
     Ok(done.rows_affected())
 }
 
-/// Sends one generated statement in one round trip. Returns the number of rows it changed.
+/// Sends generated statements in one message. Returns the first column, which must be text, of each row that they return.
 ///
 /// # Errors
 /// The server's error.
-pub async fn update(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
-    let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
-    Ok(done.rows_affected())
+pub(crate) async fn texts(connection: &mut PgConnection, sql: &str) -> Result<Vec<String>, sqlx::Error> {
+    let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+    rows.iter().map(|row| sqlx::Row::try_get(row, 0)).collect()
+}
+
+/// Returns the statements that keep the name `table`, quoted, for the table with this oid until the transaction ends, and fail
+/// where it is another one's by now: of a view, for example, which would run its owner's functions.
+pub(crate) fn unless_replaced(table: &str, oid: i64) -> String {
+    let name = quote_literal(table);
+    format!(
+        "LOCK TABLE {table} IN ACCESS SHARE MODE; DO $cf$ BEGIN \
+         IF pg_catalog.to_regclass({name})::pg_catalog.oid OPERATOR(pg_catalog.<>) {oid}::pg_catalog.oid THEN \
+         RAISE undefined_table USING MESSAGE = {}; END IF; END $cf$",
+        quote_literal(&format!("{table} is another table than before"))
+    )
 }
 
 /// Sends one generated query. Returns its rows.

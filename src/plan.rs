@@ -42,12 +42,23 @@ pub use write::{to_json, to_yaml};
 /// # Errors
 /// [`PlanErrors`] with every problem of the file, each with its place.
 pub fn parse(file_name: &str, text: &str) -> Result<Plan, PlanErrors> {
+    read(file_name, text, &validate::INERT)
+}
+
+/// Returns the plan that `text` describes, with what is understood and not acted on yet.
+#[cfg(test)]
+pub(crate) fn parse_all(file_name: &str, text: &str) -> Result<Plan, PlanErrors> {
+    read(file_name, text, &[])
+}
+
+/// Reads a plan. The keys of `inert` are refused, once nothing else is wrong.
+fn read(file_name: &str, text: &str, inert: &[&str]) -> Result<Plan, PlanErrors> {
     // Some editors begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut problems = Vec::new();
     let plan = yaml::read(text, &mut problems).and_then(|root| {
         let typed = structure::check(&root, &mut problems);
-        validate::validate(typed, text, &mut problems)
+        validate::validate(typed, text, inert, &mut problems)
     });
     match plan {
         Some(plan) if problems.is_empty() => Ok(plan),

@@ -10,7 +10,7 @@ mod narrator;
 mod progress;
 mod words;
 
-pub(crate) use look::{Look, printable, redacted};
+pub(crate) use look::{Look, printable, printable_lines, redacted};
 pub(crate) use progress::{Console, Reporter, Telling, bar};
 
 use std::io::{self, Write as _};

@@ -40,6 +40,7 @@ pub use program::{Action, Condition, Gate, IndexName, Is, Program, Step, Target,
 pub use progress::Progress;
 pub use relation::{Relation, RelationId};
 pub use signal::{RELEASE, Signal};
+pub(crate) use standing::Told;
 pub use standing::{Standing, WaitingFor};
 pub use state::{IllegalEntry, Mode, Stage, State};
 pub use stored::fingerprint;

@@ -11,11 +11,12 @@ mod join;
 mod preview;
 mod removal;
 mod session;
+mod surround;
 mod tool;
 mod undo;
 
 pub use error::{Error, NoJoin, NotYet};
 pub use join::Joined;
-pub use preview::Preview;
-pub(crate) use tool::last_done;
+pub use preview::{Known, Preview};
+pub(crate) use tool::told;
 pub use tool::{Finish, Tool};

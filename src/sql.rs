@@ -25,6 +25,29 @@ pub fn dollar_quote(body: &str) -> String {
     format!("{tag}{body}{tag}")
 }
 
+/// Returns `text` as one line in which every character is what it looks like, for comments and for terminals: a name may hold
+/// a line break, which would end a comment, or a character that a terminal obeys or that turns the direction of writing.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for c in text.chars() {
+        match c {
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            c if is_hidden(c) => line.extend(c.escape_unicode()),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+/// Returns whether a character is not seen, or changes how others are: control characters, separators of lines, and those
+/// that turn the direction of writing or have no width.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 /// PostgreSQL's table lock modes, weakest first, so that the strongest of several is their maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,5 +89,13 @@ mod tests {
         assert_eq!(quote_literal("it's"), "'it''s'");
         assert_eq!(quote_literal(r"a\b"), r"E'a\\b'");
         assert_eq!(dollar_quote("x $cf$ y"), "$cf_$x $cf$ y$cf_$");
+    }
+
+    #[test]
+    fn a_name_stays_in_its_line_and_is_what_it_looks_like() {
+        assert_eq!(
+            one_line("x\ndrop table payroll;\r--\t\u{1b}[2J\u{202e}é"),
+            r"x\ndrop table payroll;\r--\t\u{1b}[2J\u{202e}é"
+        );
     }
 }

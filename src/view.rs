@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::ledger::{Ledger, LedgerError, Peer, Run};
+use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
 use crate::run::{
     Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
 };
-use crate::runner::{Error, Tool, last_done};
+use crate::runner::{Error, Tool, told};
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,10 +27,10 @@ pub struct RunView {
     pub compares: bool,
     /// Rows that were not equal in the latest check; `None` before the first.
     pub mismatches: Option<i64>,
-    /// Writes to the old column since expand.
-    pub old_column_writes: i64,
-    /// Writes to the new column since expand.
-    pub new_column_writes: i64,
+    /// In how many seconds since expand the old column was written.
+    pub old_column_write_seconds: i64,
+    /// In how many seconds since expand the new column was written.
+    pub new_column_write_seconds: i64,
     /// What the run waits for, or what its backfill holds for; `None` when it is at work or over.
     pub waiting_for: Option<WaitingFor>,
     /// Who leads it: the process that does its steps.
@@ -76,8 +76,10 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
     let counts = ledger.progress().write_counts(connection, run).await?;
     let checked = ledger.progress().last_check(connection, run.id).await?;
     let fill = ledger.progress().fill(connection, run.id).await?.unwrap_or_default();
-    let running = holder.is_some() && matches!(state.mode, Mode::Forward | Mode::Failed | Mode::New) && !state.paused;
-    let at_work = running || !joined.is_empty() && !state.paused;
+    let alive = matches!(state.mode, Mode::Forward | Mode::Failed | Mode::New) && !state.paused;
+    let leads = alive && holder.is_some();
+    // Those who have joined fill rows without anybody who leads.
+    let at_work = leads || alive && !joined.is_empty();
     let report = fill.report.clone().filter(|_| at_work);
     let pace = report.as_ref().map(|report| report.pace.clone());
     let report = report.unwrap_or_default();
@@ -86,16 +88,17 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
     Ok(RunView {
         name: run.name().to_string(),
         phase: state.phase,
-        state: if running { Standing::Running } else { state.standing() },
+        state: if at_work { Standing::Running } else { state.standing() },
         progress: fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds),
         compares: run.program.compared().next().is_some(),
         mismatches: checked.map(|(_, mismatches)| mismatches),
-        old_column_writes: counts.old,
-        new_column_writes: counts.new,
-        waiting_for: if running {
-            report.held_by.map(WaitingFor::from)
+        old_column_write_seconds: counts.old,
+        new_column_write_seconds: counts.new,
+        waiting_for: if at_work {
+            report.held_by.map(WaitingFor::from).or_else(|| lock_wait(&log).filter(|_| leads))
         } else {
-            WaitingFor::of(&run.program, &state, last_done(&log))
+            let contract = ledger.progress().contract(connection, run).await?;
+            WaitingFor::of(&run.program, &state, told(&log, &contract))
         },
         holder,
         joined,
@@ -107,4 +110,12 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         pace,
         holds,
     })
+}
+
+/// Returns the lock that the process at work waits for: the last thing that it has said.
+fn lock_wait(log: &[LoggedEntry]) -> Option<WaitingFor> {
+    match &log.last()?.entry {
+        Entry::LockWait { step, blockers } => Some(WaitingFor::Lock { step: step.clone(), blockers: blockers.clone() }),
+        _ => None,
+    }
 }

@@ -74,7 +74,7 @@ impl Crossfade {
 
     /// Does the next phase.
     pub(crate) async fn advance(&self) -> Result<f64> {
-        self.run(&["advance", NAME, "--quiet"]).await
+        self.run(&["advance", NAME, "--quiet", "--yes"]).await
     }
 
     /// Sets live settings.

@@ -3,8 +3,7 @@
 use sqlx::PgConnection;
 
 use super::columns::Column;
-use super::conversion::search_path;
-use super::query::{attempt, oid, run};
+use super::query::{attempt, attempt_under, oid};
 use super::rehearsal::COPY;
 use super::{CatalogError, Inspection, not_null};
 use crate::ident::TableName;
@@ -40,8 +39,7 @@ pub(super) async fn rehearse(
     // The line breaks end comments in the plan's text.
     let default = change.default.as_ref().map(|default| format!(" DEFAULT ({default}\n)")).unwrap_or_default();
     let add = format!("ALTER TABLE {COPY} ADD COLUMN {} {}\n{default}", name.sql(), change.type_name);
-    if let Err(objection) = attempt(conn, WHAT, [search_path(user_path), add, search_path("")]).await? {
-        run(conn, WHAT, search_path("")).await?;
+    if let Err(objection) = attempt_under(conn, WHAT, Some(user_path), [add]).await? {
         found.refuse(
             "catalog::rehearsal",
             format!("PostgreSQL refuses the new column \"{name}\": {}", objection.message),

@@ -3,9 +3,8 @@
 use sqlx::PgConnection;
 
 use super::columns::Column;
-use super::conversion::search_path;
 use super::query::oid;
-use super::query::{self, attempt, run};
+use super::query::{self, attempt, attempt_under, run};
 use super::rehearsal::{COPY, list};
 use super::{CatalogError, Inspection, not_null};
 use crate::change::column_of_index;
@@ -68,7 +67,7 @@ pub(super) async fn rehearse(
     let read = format!(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = '{COPY}'::regclass AND conname = 'crossfade_constraint'"
     );
-    let tried = attempt(conn, WHAT, [search_path(user_path), add, search_path(""), read]).await?;
+    let tried = attempt_under(conn, WHAT, Some(user_path), [add, read]).await?;
     run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_constraint".to_owned()).await?;
     run(conn, WHAT, "RELEASE SAVEPOINT crossfade_constraint".to_owned()).await?;
     let deparsed = match tried {

@@ -2,8 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::conversion::search_path;
-use super::query::{attempt, run, text};
+use super::query::{attempt_under, run, text};
 use super::rehearsal::{COPY, list};
 use super::{CatalogError, Inspection};
 use crate::ident::ColumnName;
@@ -36,7 +35,7 @@ pub(super) async fn rehearse(
         quote_ident(&index.method),
     );
     run(conn, WHAT, "SAVEPOINT crossfade_new_index".to_owned()).await?;
-    let tried = attempt(conn, WHAT, [search_path(user_path), create, search_path("")]).await?;
+    let tried = attempt_under(conn, WHAT, Some(user_path), [create]).await?;
     let tail = match tried {
         Ok(_) => {
             let tail = include_str!("index_tail.sql").replace("$1::text", &crate::sql::quote_literal(INDEX));

@@ -47,6 +47,7 @@ pub(super) struct Column {
     not_null_validated: bool,
     not_null_special: bool,
     pub(super) default: Option<String>,
+    pub(super) type_default: Option<String>,
     pub(super) identity: bool,
     pub(super) generated: bool,
     inherited: bool,
@@ -80,7 +81,7 @@ impl Column {
         self.is_enum || self.deterministic && PLAIN.contains(&self.base_type.as_str())
     }
 
-    pub(super) fn facts(&self, default_is_stable: bool) -> ColumnFacts {
+    pub(super) fn facts(&self, default_is_repeatable: bool) -> ColumnFacts {
         ColumnFacts {
             attnum: self.attnum,
             type_name: self.type_name.clone(),
@@ -89,7 +90,8 @@ impl Column {
             not_null: self.not_null,
             not_null_constraint: self.not_null_constraint.clone(),
             default: self.default.clone(),
-            default_is_stable,
+            type_default: self.type_default.clone(),
+            default_is_repeatable,
             plain_compare: self.plain_compare(),
             storage: self.storage.clone(),
             compression: self.compression.clone(),
@@ -183,7 +185,7 @@ pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspecti
             found.refuse(
                 "catalog::name_taken",
                 format!("the new name \"{}\" {what} of {table}", change.new),
-                "choose another name; drop the column first if an unfinished attempt left it behind",
+                "choose another name; if a run of crossfade has made the column, `crossfade status` lists it",
             );
         }
     }

@@ -18,6 +18,9 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
     coalesce(k.convalidated, true) AS not_null_validated,
     coalesce(k.connoinherit OR obj_description(k.oid, 'pg_constraint') IS NOT NULL, false) AS not_null_special,
     pg_get_expr(d.adbin, d.adrelid) AS default,
+    CASE WHEN t.typdefaultbin IS NOT NULL THEN pg_get_expr(t.typdefaultbin, 0)
+         WHEN t.typdefault IS NOT NULL THEN format('CAST(%L AS %s)', t.typdefault, format_type(a.atttypid, a.atttypmod))
+    END AS type_default,
     a.attidentity <> '' AS identity,
     a.attgenerated <> '' AS generated,
     a.attinhcount > 0 OR NOT a.attislocal AS inherited,

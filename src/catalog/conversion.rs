@@ -4,11 +4,15 @@
 use sqlx::PgConnection;
 
 use super::columns::Column;
-use super::query::{Objection, attempt, oid, text};
+use super::query::{self, Objection, attempt, attempt_under, oid, text};
 use super::{CatalogError, Inspection};
+use crate::pg::Owner;
 use crate::plan::{ChangeType, Pair};
 use crate::run::Conversion;
 use crate::sql::{quote_ident, quote_literal};
+
+/// The `search_path` for text that PostgreSQL has deparsed.
+const CATALOG: &str = "pg_catalog, pg_temp";
 
 /// Casts between built-in types that return a value for every value, if the target has no modifier.
 const NEVER_RAISE: [(&str, &[&str]); 17] = [
@@ -44,18 +48,26 @@ pub(super) async fn retype(
     conn: &mut PgConnection,
     change: &Pair<'_>,
     old: &Column,
-    user_path: &str,
+    (user_path, owner): (&str, &Owner),
     found: &mut Inspection,
 ) -> Result<Option<Retyped>, CatalogError> {
     let Some(ChangeType { to, using, reverse, .. }) = change.retype else { return Ok(None) };
     let Some(column) = new_type(conn, change, to, user_path, found).await? else { return Ok(None) };
-    let forward = Way { change, word: "using", name: change.old.as_str(), source: old, target: &column, user_path };
+    let forward =
+        Way { change, word: "using", name: change.old.as_str(), source: old, target: &column, user_path, owner };
     let forward = forward.resolve(conn, using.as_deref(), found).await?;
     let reverse = match reverse {
         None => Some(Conversion::None),
         Some(sql) => {
-            let way =
-                Way { change, word: "reverse", name: change.new.as_str(), source: &column, target: old, user_path };
+            let way = Way {
+                change,
+                word: "reverse",
+                name: change.new.as_str(),
+                source: &column,
+                target: old,
+                user_path,
+                owner,
+            };
             way.resolve(conn, Some(sql), found).await?
         }
     };
@@ -91,13 +103,13 @@ pub(super) async fn plain_type(
     user_path: &str,
     found: &mut Inspection,
 ) -> Result<Option<Column>, CatalogError> {
-    let statements = [
-        search_path(user_path),
-        // The line break ends a comment in the plan's text.
-        format!("CREATE TEMPORARY TABLE crossfade_type (crossfade_value {to}\n)"),
-        search_path(""),
-    ];
-    let made = if to.contains('\0') { Err(zero_byte()) } else { attempt(conn, "try the new type", statements).await? };
+    // The line break ends a comment in the plan's text.
+    let create = format!("CREATE TEMPORARY TABLE crossfade_type (crossfade_value {to}\n)");
+    let made = if to.contains('\0') {
+        Err(zero_byte())
+    } else {
+        attempt_under(conn, "try the new type", Some(user_path), [create]).await?
+    };
     if let Err(objection) = made {
         let (code, help) = match objection.code.as_str() {
             "42704" | "3F000" => {
@@ -147,6 +159,17 @@ struct Way<'a> {
     source: &'a Column,
     target: &'a Column,
     user_path: &'a str,
+    /// The table's owner, with whose rights the sync trigger converts.
+    owner: &'a Owner,
+}
+
+/// What is asked of an expression that will be a function.
+#[derive(serde::Deserialize)]
+struct Asked {
+    /// It calls functions or operators that are not PostgreSQL's own.
+    foreign: bool,
+    /// What the table's owner may not use of it.
+    refused: Vec<String>,
 }
 
 impl Way<'_> {
@@ -157,7 +180,7 @@ impl Way<'_> {
         found: &mut Inspection,
     ) -> Result<Option<Conversion>, CatalogError> {
         let plain = format!("CAST({} AS {})", quote_ident(self.name), self.target.base_type);
-        let cast = self.deparse(conn, &plain, "").await?;
+        let cast = self.deparse(conn, &plain, CATALOG).await?;
         let sql = match (written, cast.clone()) {
             (None, Ok(sql)) => sql,
             (None, Err(objection)) => {
@@ -181,12 +204,39 @@ impl Way<'_> {
             }
         }
         match self.null_to_null(conn, &sql).await? {
-            Ok(null_to_null) => Ok(Some(Conversion::Expression { sql, null_to_null })),
+            Ok((null_to_null, asked)) => {
+                for refused in &asked.refused {
+                    found.refuse(
+                        "catalog::no_privilege",
+                        format!(
+                            "`{}` of column \"{}\" uses {refused}, which \"{}\" may not",
+                            self.word, self.change.old, self.owner.role
+                        ),
+                        format!(
+                            "the sync trigger converts with the rights of the table's owner: GRANT them to \"{}\"",
+                            self.owner.role
+                        ),
+                    );
+                }
+                let search_path = if asked.foreign { Some(self.schemas(conn).await?) } else { None };
+                Ok(Some(Conversion::Expression { sql, null_to_null, search_path }))
+            }
             Err(objection) => {
                 self.refuse(written.unwrap_or(&plain), &objection, found);
                 Ok(None)
             }
         }
+    }
+
+    /// Returns the schemas of the path of the owner's sessions, for `SET search_path`: what a conversion calls was written for
+    /// them.
+    async fn schemas(&self, conn: &mut PgConnection) -> Result<String, CatalogError> {
+        const WHAT: &str = "read the search_path";
+        super::query::run(conn, WHAT, search_path(&self.owner.path)).await?;
+        let select = "SELECT coalesce(pg_catalog.string_agg(pg_catalog.quote_ident(s), ', '), '') FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s";
+        let schemas = text(conn, WHAT, select.to_owned()).await?.unwrap_or_default();
+        super::query::run(conn, WHAT, search_path("")).await?;
+        Ok(schemas)
     }
 
     fn cast_never_raises(&self) -> bool {
@@ -231,7 +281,7 @@ impl Way<'_> {
             let Some(inner) = body.strip_suffix(&format!("::{}", self.target.base_type)) else { return Ok(None) };
             // The cut is a guess; that the cast of what is left reads the same proves it.
             let cast = format!("CAST({inner} AS {})", self.target.base_type);
-            if self.function_body(conn, &cast, "").await?.as_ref() != Some(&body) {
+            if self.function_body(conn, &cast, CATALOG).await?.as_ref() != Some(&body) {
                 return Ok(None);
             }
             inner
@@ -239,7 +289,7 @@ impl Way<'_> {
             &body
         };
         let target = if self.target.is_enum { "text" } else { &self.target.base_type };
-        Ok(self.generate(conn, source, target, inner, "").await?.is_ok().then_some(body))
+        Ok(self.generate(conn, source, target, inner, CATALOG).await?.is_ok().then_some(body))
     }
 
     /// Returns the expression as PostgreSQL writes it in a function's body, immutable or not.
@@ -251,13 +301,13 @@ impl Way<'_> {
     ) -> Result<Option<String>, CatalogError> {
         let (name, from, to) = (quote_ident(self.name), &self.source.base_type, &self.target.base_type);
         let statements = [
-            search_path(path),
             format!("CREATE FUNCTION pg_temp.crossfade_body({name} {from}) RETURNS {to} LANGUAGE sql RETURN ({sql}\n)"),
-            search_path(""),
             "SELECT pg_get_function_sqlbody(oid) FROM pg_proc WHERE proname = 'crossfade_body' AND pronamespace = pg_my_temp_schema()"
                 .to_owned(),
         ];
-        let Ok(Some(body)) = attempt(conn, "try a conversion", statements).await? else { return Ok(None) };
+        let Ok(Some(body)) = attempt_under(conn, "try a conversion", Some(path), statements).await? else {
+            return Ok(None);
+        };
         super::query::run(conn, "end a trial", format!("DROP FUNCTION pg_temp.crossfade_body({from})")).await?;
         Ok(body.strip_prefix("RETURN ").map(str::to_owned))
     }
@@ -281,8 +331,8 @@ impl Way<'_> {
             quote_ident(self.name),
             self.source.collate(),
         );
-        let statements = [search_path(path), format!("{before}{sql}\n) STORED)"), search_path("")];
-        if let Err(mut objection) = attempt(conn, "try a conversion", statements).await? {
+        let create = format!("{before}{sql}\n) STORED)");
+        if let Err(mut objection) = attempt_under(conn, "try a conversion", Some(path), [create]).await? {
             let within = 1..=sql.chars().count() + 1;
             let at = objection.position.and_then(|at| at.checked_sub(before.chars().count()));
             objection.position = at.filter(|at| within.contains(at));
@@ -299,8 +349,12 @@ impl Way<'_> {
         Ok(Err(Objection { code: "42601".to_owned(), message, position: None }))
     }
 
-    /// Creates the function that the run will use, and returns whether it returns NULL for NULL.
-    async fn null_to_null(&self, conn: &mut PgConnection, sql: &str) -> Result<Result<bool, Objection>, CatalogError> {
+    /// Creates the function that the run will use, and returns whether it returns NULL for NULL, and what it uses.
+    async fn null_to_null(
+        &self,
+        conn: &mut PgConnection,
+        sql: &str,
+    ) -> Result<Result<(bool, Asked), Objection>, CatalogError> {
         let (name, from, to) = (quote_ident(self.name), &self.source.base_type, &self.target.base_type);
         let create = format!(
             "CREATE FUNCTION pg_temp.crossfade_raw({name} {from}) RETURNS {to} IMMUTABLE LANGUAGE sql RETURN ({sql})"
@@ -309,10 +363,25 @@ impl Way<'_> {
             return Ok(Err(Objection { position: None, ..objection }));
         }
         let ask = format!("SELECT (pg_temp.crossfade_raw(CAST(NULL AS {from})) IS NULL)::text");
-        let answer = attempt(conn, "convert NULL", [ask]).await?;
+        let answer = query::ask(conn, "convert NULL", &ask, query::LIMITS).await?;
+        let owner = quote_literal(&self.owner.role);
+        let uses = format!(
+            "SELECT json_build_object('foreign', (SELECT count(*) > 0 FROM d), 'refused', coalesce(json_agg(o.used ORDER BY 1), '[]'))::text FROM ( \
+               SELECT pg_describe_object(refclassid, refobjid, 0) AS used FROM d \
+                 WHERE refclassid = 'pg_proc'::regclass AND NOT has_function_privilege({owner}, refobjid, 'EXECUTE') \
+               UNION ALL SELECT 'schema ' || n.nspname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+                 WHERE t.oid = {}::regtype AND NOT has_schema_privilege({owner}, n.oid, 'USAGE')) o",
+            quote_literal(to)
+        );
+        let uses = format!(
+            "WITH d AS (SELECT refclassid, refobjid FROM pg_depend WHERE classid = 'pg_proc'::regclass \
+               AND objid = (SELECT oid FROM pg_proc WHERE proname = 'crossfade_raw' AND pronamespace = pg_my_temp_schema()) \
+               AND refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)) {uses}"
+        );
+        let asked = super::query::json(conn, "look what a conversion uses", uses).await?;
         super::query::run(conn, "end a trial", format!("DROP FUNCTION pg_temp.crossfade_raw({from})")).await?;
         // A function that raises for NULL does not return NULL.
-        Ok(Ok(matches!(answer, Ok(Some(text)) if text == "true")))
+        Ok(Ok((matches!(answer, Ok(Some(text)) if text == "true"), asked)))
     }
 
     fn refuse_cast(&self, objection: &Objection, found: &mut Inspection) {
@@ -327,7 +396,10 @@ impl Way<'_> {
             code,
             format!(
                 "a plain cast of column \"{}\" from {} to {} is refused: {}",
-                self.change.old, self.source.type_name, self.target.type_name, objection.message
+                self.change.old,
+                self.source.type_name,
+                self.target.type_name,
+                said(objection)
             ),
             help,
         );
@@ -357,7 +429,7 @@ impl Way<'_> {
             ),
             _ => ("catalog::expression", "correct the expression"),
         };
-        let mut message = format!("`{}` of column \"{}\": {}", self.word, self.change.old, objection.message);
+        let mut message = format!("`{}` of column \"{}\": {}", self.word, self.change.old, said(objection));
         if let Some(at) = objection.position.filter(|_| !written.contains('\n')) {
             message = format!("{message}\n  {written}\n  {}^", " ".repeat(at - 1));
         }
@@ -370,10 +442,15 @@ fn zero_byte() -> Objection {
 }
 
 /// A statement that sets the `search_path` for the rest of the transaction.
-pub(super) fn search_path(path: &str) -> String {
+fn search_path(path: &str) -> String {
     format!("SELECT pg_catalog.set_config('search_path', {}, true)", quote_literal(path))
 }
 
 async fn drop_table(conn: &mut PgConnection, table: &str) -> Result<(), CatalogError> {
     super::query::run(conn, "end a trial", format!("DROP TABLE pg_temp.{table}")).await
+}
+
+/// What the server said. Of an expression that is tried as that of a generated column it says so, which nobody asked for.
+fn said(objection: &Objection) -> &str {
+    if objection.code == "42P17" { "it is not immutable" } else { &objection.message }
 }

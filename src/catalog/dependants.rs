@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
-use crate::names::TRIGGER_PREFIX;
+use crate::names::is_our_trigger;
 
 /// An object that would be dropped with a column, or would prevent the drop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub async fn dependants(
     .await?;
     let Some((table, attnum)) = place else { return Ok(vec![]) };
     let hanging = read(conn, table, &[attnum]).await?;
-    let ours = |what: &Dependant| what.kind == "trigger" && what.name.starts_with(TRIGGER_PREFIX);
+    let ours = |what: &Dependant| what.kind == "trigger" && is_our_trigger(&what.name);
     Ok(hanging.into_iter().map(|h| h.what).filter(|what| what.kind != "not_null" && !ours(what)).collect())
 }
 
@@ -86,10 +86,10 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> String, found: 
                 ("catalog::publication", "names", "a publication must name the new column; not supported yet")
             }
             "function" => ("catalog::function", "uses", LATER),
-            "trigger" if name.starts_with(TRIGGER_PREFIX) => (
+            "trigger" if is_our_trigger(name) => (
                 "catalog::other_run",
                 "watches",
-                "another run is working on the column; finish it or roll it back first",
+                "another run is working on the column (`crossfade status` lists the runs): finish it or roll it back first",
             ),
             "trigger" => ("catalog::trigger", "names", LATER),
             _ => ("catalog::dependant", "depends on", LATER),

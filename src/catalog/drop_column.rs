@@ -21,7 +21,7 @@ pub(super) fn facts(
     table: &TableName,
     columns: &[Column],
     (hanging, indexes): (&[Hanging], &[Index]),
-    default_is_stable: bool,
+    default_is_repeatable: bool,
     found: &mut Inspection,
 ) -> Option<DroppedColumn> {
     let column = columns.iter().find(|column| column.name == change.column.as_str())?;
@@ -59,7 +59,7 @@ pub(super) fn facts(
     }
     let goes_along = hanging.iter().filter(|h| h.attnum == column.attnum).map(|h| h.what.name.clone()).collect();
     let unique = indexes.iter().filter(mentions).any(|index| index.unique);
-    let mut facts = column.facts(default_is_stable);
+    let mut facts = column.facts(default_is_repeatable);
     // Rows that do not name a generated column have its value all the same.
     facts.not_null &= !column.generated;
     Some(DroppedColumn { column: facts, goes_along, unique: unique && !column.generated })

@@ -24,7 +24,7 @@ pub(super) struct Function {
 }
 
 /// Returns whether `text` has `name` as a word, in any case.
-pub(super) fn mentions(text: &str, name: &str) -> bool {
+fn mentions(text: &str, name: &str) -> bool {
     let (text, name) = (text.to_lowercase(), name.to_lowercase());
     let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     text.match_indices(&name)

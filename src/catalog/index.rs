@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use sqlx::PgConnection;
 
+use super::rehearsal::Twin;
 use super::{CatalogError, Inspection, query};
 
 use crate::run::ConstraintFacts;
@@ -90,7 +91,7 @@ impl Index {
     }
 
     /// Returns the facts; `olds` are the changes' positions in the plan with their old columns.
-    pub(super) fn facts(&self, number: usize, twin: String, olds: &[(usize, i16)]) -> IndexFacts {
+    pub(super) fn facts(&self, number: usize, twin: Twin, olds: &[(usize, i16)]) -> IndexFacts {
         IndexFacts {
             number,
             definition: self.tail.clone().unwrap_or_default(),
@@ -101,7 +102,8 @@ impl Index {
                 deferred: self.deferred.unwrap_or_default(),
                 comment: self.constraint_comment.clone(),
             }),
-            twin,
+            twin: twin.tail,
+            twin_shape: twin.shape,
             tablespace: self.tablespace.clone(),
             comment: self.comment.clone(),
             statistics: self.statistics.clone(),

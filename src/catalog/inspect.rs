@@ -9,11 +9,13 @@ use super::index::Index;
 use super::neighbours::Neighbours;
 use super::rehearsal::{Outcome, Part, Rehearsed, rehearse};
 use super::server::Server;
-use super::statements::warn_of_stars;
 use super::table::Table;
-use super::{CatalogError, Inspection, conversion, query};
+use super::{CatalogError, Inspection, conversion, query, statements};
 use super::{add_column, add_constraint, add_index, drop_column, rehearsal};
+use crate::change::knows_null;
+use crate::ident::TableName;
 use crate::names::LedgerSchema;
+use crate::pg::Owner;
 use crate::plan::{AddConstraint, Change, CopyIndexes, Plan, Rule};
 use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
 
@@ -67,7 +69,7 @@ async fn look(
     found: &mut Inspection,
 ) -> Result<(), CatalogError> {
     let user_path = settle(conn).await?;
-    query::run(conn, "set limits", "SET LOCAL search_path = ''".to_owned()).await?;
+    query::run(conn, "set limits", "SET LOCAL search_path = pg_catalog, pg_temp".to_owned()).await?;
     let server = Server::read(conn, ledger).await?;
     server.judge(&plan.requires, ledger, found);
     let Some(table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
@@ -97,7 +99,7 @@ async fn look(
     let hanging = dependants::read(conn, table.oid, &attnums).await?;
     let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
     dependants::judge(&hanging, name, found);
-    let neighbours = Neighbours::read(conn, table.oid, &plan.tag().trigger("1_insert")).await?;
+    let neighbours = Neighbours::read(conn, table.oid).await?;
     // An index or a constraint changes no row and no row type.
     if plan.changes.iter().any(|change| !builds_only(change)) {
         neighbours.judge(&plan.table, found);
@@ -105,13 +107,16 @@ async fn look(
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
-    let Some(parts) = resolve(conn, plan, &olds, &user_path, found).await? else { return Ok(()) };
+    let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
+    let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
     let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, &[], found).await? else { return Ok(()) };
-    warn_of_values(&parts, found);
+    refuse_same_types(plan, &parts, found);
+    warn_of_values(&parts, &rehearsed.outcomes, found);
     let functions = Function::read_all(conn, table.oid, ledger).await?;
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
-    warn_of_stars(conn, &plan.table, found).await?;
-    let names: Vec<_> = parts.iter().map(|part| part.old.name.as_str()).collect();
+    let second_column = rehearsed.outcomes.iter().any(|outcome| !outcome.metadata_only);
+    let adds_columns = second_column || plan.changes.iter().any(|change| matches!(change, Change::AddColumn(_)));
+    statements::warn(conn, plan, adds_columns, found).await?;
     let mut tables = vec![table.facts(&plan.table)];
     let pairs = parts.iter().zip(&rehearsed.outcomes);
     let in_place: Vec<_> = pairs.clone().filter(|(_, o)| o.metadata_only).map(|(part, _)| part.change).collect();
@@ -132,9 +137,9 @@ async fn look(
                 let attnums = [i32::from(column.attnum)];
                 let hanging = dependants::read(conn, table.oid, &attnums).await?;
                 let indexes = Index::read_all(conn, table.oid, &attnums).await?;
-                let stable = rehearsal::default_is_stable(conn, column).await?;
+                let repeatable = rehearsal::is_repeatable(conn, column, column.default.as_deref()).await?;
                 query::run(conn, "rehearse the drop", drop_column::from_copy(change)).await?;
-                drop_column::facts(change, &plan.table, &columns, (&hanging, &indexes), stable, found)
+                drop_column::facts(change, &plan.table, &columns, (&hanging, &indexes), repeatable, found)
                     .map(ChangeFacts::DropColumn)
             }
             Change::AddIndex(_) | Change::AddConstraint(_) => None,
@@ -157,12 +162,61 @@ async fn look(
     let Some(changes) = changes.into_iter().collect::<Option<Vec<_>>>() else { return Ok(()) };
     tables[0] = TableFacts {
         indexes: index_facts(&indexes, &rehearsed, plan, &parts),
-        other_before_triggers: neighbours.change_before_us(&names),
+        other_before_triggers: neighbours.fire_before(),
         functions_to_touch,
         ..table.facts(&plan.table)
     };
     found.facts = Some(Facts { server_version: server.version, tables, changes });
     Ok(())
+}
+
+/// Prepares the session to run the owner's code as the owner. Returns `None`, with refusals, where that cannot be.
+pub(super) async fn enter(
+    conn: &mut PgConnection,
+    table: &TableName,
+    oid: i64,
+    server: &Server,
+    found: &mut Inspection,
+) -> Result<Option<Owner>, CatalogError> {
+    let read = |source| CatalogError::Database { what: "read the table's owner", source };
+    let Some(owner) = Owner::of(conn, oid).await.map_err(read)? else { return Ok(None) };
+    let role = &owner.role;
+    if !owner.may_switch {
+        found.refuse(
+            "catalog::no_privilege",
+            format!(
+                "role \"{}\" may not act as \"{role}\", the owner of {table}, as whom the code of its triggers and functions runs",
+                server.role
+            ),
+            format!(
+                "connect as \"{role}\", or GRANT \"{role}\" TO \"{}\" (with SET, since PostgreSQL 16) and GRANT TEMPORARY ON DATABASE to \"{role}\"",
+                server.role
+            ),
+        );
+        return Ok(None);
+    }
+    let said = found.refusals.iter().any(|finding| finding.code == "catalog::row_security");
+    if owner.is_another() && !owner.sees_all_rows && !said {
+        found.refuse(
+            "catalog::row_security",
+            format!("row-level security of {table} is forced on its owner, as whom rows are filled, and would hide some of them"),
+            format!("ALTER ROLE \"{role}\" BYPASSRLS, or ALTER TABLE ... NO FORCE ROW LEVEL SECURITY, for the run"),
+        );
+        return Ok(None);
+    }
+    if let Some(trigger) = owner.deferrable(conn).await.map_err(read)? {
+        found.refuse(
+            "catalog::deferrable_trigger",
+            format!(
+                "trigger {trigger} can be deferred to COMMIT, where PostgreSQL before 18 would run it with the rights of \"{}\"",
+                server.role
+            ),
+            format!("connect as \"{role}\", the owner of {table}: it then has no rights to gain"),
+        );
+        return Ok(None);
+    }
+    owner.prepare(conn).await.map_err(read)?;
+    Ok(Some(owner))
 }
 
 fn constraint_name(change: &Change) -> Option<String> {
@@ -208,7 +262,7 @@ async fn judge_names(
         .bind(indexes)
         .bind(plan.tag().to_string())
         .bind(ledger.as_str().to_owned())
-        .bind(plan.tag().trigger(""))
+        .bind(vec![plan.tag().first_trigger(""), plan.tag().last_trigger("")])
         .bind(constraints);
     let taken: Vec<String> = query::read(conn, "look for names", query).await?;
     for object in taken {
@@ -226,13 +280,13 @@ async fn resolve<'a>(
     conn: &mut PgConnection,
     plan: &'a Plan,
     olds: &[Option<&'a Column>],
-    user_path: &str,
+    path_and_owner: (&str, &Owner),
     found: &mut Inspection,
 ) -> Result<Option<Vec<Part<'a>>>, CatalogError> {
     let mut parts = Vec::new();
     for ((_, change), old) in plan.pairs().zip(olds) {
         let Some(old) = *old else { continue };
-        let retyped = conversion::retype(conn, &change, old, user_path, found).await?;
+        let retyped = conversion::retype(conn, &change, old, path_and_owner, found).await?;
         if change.renames() || retyped.is_some() {
             parts.push(Part { change, old, retyped });
         }
@@ -240,10 +294,29 @@ async fn resolve<'a>(
     Ok((parts.len() == plan.pairs().count()).then_some(parts))
 }
 
-/// Warns of a column that may be NULL and has a default (docs/postgres.md, "Explicit NULL or no value").
-fn warn_of_values(parts: &[Part<'_>], found: &mut Inspection) {
-    for part in parts {
-        if let (false, Some(default)) = (part.old.not_null, &part.old.default) {
+/// Refuses a change of a column's type to the type that it has.
+fn refuse_same_types(plan: &Plan, parts: &[Part<'_>], found: &mut Inspection) {
+    for ((_, change), part) in plan.pairs().zip(parts) {
+        let (Some(retype), Some(retyped)) = (change.retype, &part.retyped) else { continue };
+        let new = &retyped.column;
+        let same = new.type_name == part.old.type_name && new.collate() == part.old.collate();
+        if same && retype.using.is_none() && change.keeps_name() {
+            found.refuse(
+                "catalog::same_type",
+                format!("column \"{}\" has type {} already", part.old.name, new.type_name),
+                "remove the change; a `using` would change the values",
+            );
+        }
+    }
+}
+
+/// Warns of a column that may be NULL and whose default the sync trigger cannot tell from a value (docs/postgres.md, "Explicit
+/// NULL or no value").
+fn warn_of_values(parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
+    for (part, outcome) in parts.iter().zip(outcomes) {
+        let facts = pair_facts(part, outcome);
+        let default = facts.old.effective_default().filter(|_| !part.old.not_null && !knows_null(&facts));
+        if let (Some(default), false) = (default, outcome.metadata_only) {
             found.warn(
                 "catalog::null_or_default",
                 format!("column \"{}\" may be NULL and has the default {default}", part.old.name),
@@ -260,11 +333,13 @@ fn pair_facts(part: &Part<'_>, outcome: &Outcome) -> PairFacts {
         .map_or((Conversion::Identity, Conversion::Identity), |r| (r.forward.clone(), r.reverse.clone()));
     let new = part.retyped.as_ref().map_or(part.old, |retyped| &retyped.column);
     PairFacts {
-        old: part.old.facts(outcome.default_is_stable),
+        old: part.old.facts(outcome.default_is_repeatable),
         new_type: new.type_name.clone(),
         new_base_type: new.base_type.clone(),
         new_collate: new.collate(),
         new_default: outcome.new_default.clone(),
+        new_type_default: new.type_default.clone(),
+        new_default_is_repeatable: outcome.new_default_is_repeatable,
         new_plain_compare: new.plain_compare(),
         forward,
         reverse,

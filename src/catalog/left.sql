@@ -1,8 +1,9 @@
 -- What is left of a run's own objects. $1: the ledger's schema, $2: the run's tag, $3: the oid of its table,
--- $4: prefix of the run's names, $5: prefix of the run's triggers.
+-- $4: prefix of the run's names, $5: prefixes of the run's triggers.
 SELECT json_build_object(
   'triggers', (SELECT coalesce(json_agg(t.tgname::text), '[]') FROM pg_trigger t
-    WHERE t.tgrelid = $3::bigint::oid AND NOT t.tgisinternal AND starts_with(t.tgname::text, $5)),
+    WHERE t.tgrelid = $3::bigint::oid AND NOT t.tgisinternal 
+      AND EXISTS (SELECT FROM unnest($5::text[]) AS own WHERE starts_with(t.tgname::text, own))),
   'constraints', (SELECT coalesce(json_agg(k.conname::text), '[]') FROM pg_constraint k
     WHERE k.conrelid = $3::bigint::oid AND starts_with(k.conname::text, $4)),
   'indexes', (SELECT coalesce(json_agg(c.relname::text), '[]') FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid

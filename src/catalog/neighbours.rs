@@ -4,10 +4,9 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::finding::list;
-use super::functions::mentions;
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
-use crate::names::TRIGGER_PREFIX;
+use crate::names::{FIRST_TRIGGER, LAST_TRIGGER};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Neighbours {
@@ -24,70 +23,48 @@ pub(super) struct Neighbours {
 #[expect(clippy::struct_excessive_bools, reason = "the bits of pg_trigger.tgtype")]
 struct Trigger {
     name: String,
-    function: String,
-    language: String,
-    source: String,
     enabled: bool,
     per_row: bool,
     before: bool,
     on_insert: bool,
     on_update: bool,
     by_column: bool,
+    sorts_before_ours: bool,
     sorts_after_ours: bool,
 }
 
 impl Trigger {
-    /// Whether it may change a column that its statement does not name: it mentions one, or cannot be seen through.
-    fn may_change(&self, columns: &[&str]) -> bool {
-        if self.function == "suppress_redundant_updates_trigger()" {
-            return false;
-        }
-        if self.language != "plpgsql" {
-            return true;
-        }
-        let source = self.source.to_lowercase();
-        // A quoted name with a quote in it is doubled in the text; such a trigger is taken for one that may.
-        let names = |column: &&str| column.contains('"') || mentions(&source, column);
-        let words: Vec<_> =
-            source.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
-        let returns_other = words.windows(2).any(|w| w[0] == "return" && !matches!(w[1], "new" | "null"));
-        let whole_row = {
-            let text: String = source.split_whitespace().collect::<Vec<_>>().join(" ");
-            ["new :=", "new:=", "new =", "new=", "into new ", "into strict new ", "into new;", "into strict new;"]
-                .iter()
-                .any(|assignment| text.contains(assignment))
-        };
-        columns.iter().any(names) || words.contains(&"execute") || returns_other || whole_row
+    fn fires_before(&self) -> bool {
+        self.per_row && self.before && (self.on_insert || self.on_update)
     }
 }
 
 impl Neighbours {
-    pub(super) async fn read(conn: &mut PgConnection, table: i64, first_trigger: &str) -> Result<Self, CatalogError> {
+    pub(super) async fn read(conn: &mut PgConnection, table: i64) -> Result<Self, CatalogError> {
         let query = query::fixed(include_str!("neighbours.sql"))
             .bind(table)
-            .bind(first_trigger.to_owned())
-            .bind(TRIGGER_PREFIX.to_owned());
+            .bind(FIRST_TRIGGER.to_owned())
+            .bind(LAST_TRIGGER.to_owned());
         query::read(conn, "read the table's triggers, rules and publications", query).await
     }
 
-    /// Returns whether another trigger may change one of the columns before the sync trigger sees the row (docs/postgres.md,
-    /// "Triggers with a column list").
-    pub(super) fn change_before_us(&self, columns: &[&str]) -> bool {
-        let before = |t: &&Trigger| t.enabled && t.per_row && t.before && t.on_update;
-        self.triggers.iter().filter(before).any(|t| t.may_change(columns))
+    /// Returns whether another trigger fires before a row is written. It may read or change the columns, whatever its function
+    /// looks like, and one that is disabled may be enabled (docs/postgres.md, "Other BEFORE triggers").
+    pub(super) fn fire_before(&self) -> bool {
+        self.triggers.iter().any(Trigger::fires_before)
     }
 
     pub(super) fn judge(&self, table: &TableName, found: &mut Inspection) {
         for trigger in &self.triggers {
-            let dml = trigger.on_insert || trigger.on_update;
-            if trigger.before && trigger.per_row && dml && trigger.sorts_after_ours {
+            let order = [(trigger.sorts_before_ours, "before"), (trigger.sorts_after_ours, "after")];
+            for (_, order) in order.into_iter().filter(|(so, _)| *so && trigger.fires_before()) {
                 found.refuse(
                     "catalog::trigger_order",
                     format!(
-                        "trigger \"{}\" of {table} fires after crossfade's, because its name sorts after it",
+                        "trigger \"{}\" of {table} fires {order} crossfade's, because its name sorts {order} it",
                         trigger.name
                     ),
-                    "rename it: the sync trigger must run after all others",
+                    "rename it: the sync trigger must stand around all others",
                 );
             }
         }

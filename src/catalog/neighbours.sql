@@ -1,15 +1,17 @@
--- What else is at work on the table. $1: the table's oid, $2: name of our first trigger, $3: prefix of our triggers.
+-- What else is at work on the table. $1: the table's oid, $2, $3: what the names of our first and
+-- our last triggers begin with.
 SELECT row_to_json(x)::text FROM (
   SELECT
     (SELECT coalesce(json_agg(row_to_json(t) ORDER BY t.name), '[]') FROM (
-       SELECT g.tgname::text AS name, g.tgfoid::regprocedure::text AS function, l.lanname::text AS language, p.prosrc AS source,
+       SELECT g.tgname::text AS name,
          g.tgenabled IN ('O', 'A') AS enabled,
          (g.tgtype & 1) <> 0 AS per_row, (g.tgtype & 2) <> 0 AS before,
          (g.tgtype & 4) <> 0 AS on_insert, (g.tgtype & 16) <> 0 AS on_update,
          cardinality(g.tgattr::int2[]) > 0 AS by_column,
-         g.tgname::text COLLATE "C" > $2::text COLLATE "C" AS sorts_after_ours
-       FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid JOIN pg_language l ON l.oid = p.prolang
-       WHERE g.tgrelid = r.oid AND NOT g.tgisinternal AND NOT starts_with(g.tgname::text, $3)) t) AS triggers,
+         g.tgname::text COLLATE "C" < $2::text COLLATE "C" AS sorts_before_ours,
+         g.tgname::text COLLATE "C" > $3::text COLLATE "C" AS sorts_after_ours
+       FROM pg_trigger g
+       WHERE g.tgrelid = r.oid AND NOT g.tgisinternal AND NOT starts_with(g.tgname::text, $2) AND NOT starts_with(g.tgname::text, $3)) t) AS triggers,
     (SELECT coalesce(json_agg(json_build_array(rulename::text, ev_type = '2' AND is_instead) ORDER BY rulename), '[]')
        FROM pg_rewrite WHERE ev_class = r.oid) AS rules,
     (SELECT coalesce(json_agg(p.pubname::text ORDER BY p.pubname), '[]') FROM pg_publication_tables p

@@ -3,18 +3,23 @@
 use sqlx::{Connection as _, PgConnection};
 
 use super::columns::Column;
+use super::conversion::Retyped;
 use super::functions::{self, Function};
 use super::index::Index;
-use super::inspect::settle;
+use super::inspect::{enter, settle};
 use super::neighbours::Neighbours;
-use super::rehearsal::{Part, rehearse};
+use super::rehearsal::{Part, Twin, deparsed_default, is_repeatable, rehearse, shape};
+use super::server::Server;
 use super::table::Table;
-use super::{CatalogError, Inspection, conversion, dependants, query};
-use crate::change::{Leftovers, Other, Ruin, has_moved, names_at};
+use super::{CatalogError, Inspection, dependants, query};
+use crate::change::{Leftovers, Other, Ruin, beside_text, has_moved, names_at};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::plan::{Change, Pair, Plan};
-use crate::run::{Facts, IndexFacts, PairFacts, Phase, Program, Relation, Stage, State, StepKey, What};
+use crate::run::{
+    ChangeFacts, Facts, IndexFacts, PairFacts, Phase, Program, Relation, Stage, State, StepKey, What,
+};
+use crate::sql::quote_ident;
 
 /// NOT NULL became a named constraint, and a proof is the constraint itself.
 const NAMED_NOT_NULL: u32 = 180_000;
@@ -73,8 +78,8 @@ async fn look(
     (program, state): (&Program, &State),
     ledger: &LedgerSchema,
 ) -> Result<Present, CatalogError> {
-    let user_path = settle(conn).await?;
-    query::run(conn, "set limits", "SET LOCAL search_path = ''".to_owned()).await?;
+    settle(conn).await?;
+    query::run(conn, "set limits", "SET LOCAL search_path = pg_catalog, pg_temp".to_owned()).await?;
     let nothing = |ruin| Present { facts: was.clone(), others: vec![], obstacles: vec![], lost: vec![], ruin };
     let oid = was.main().oid;
     let name: Option<(String, String)> =
@@ -95,7 +100,7 @@ async fn look(
     let Some(reached) = state.stage() else { return Ok(present) };
     let mut plan = plan.clone();
     plan.table = name;
-    let look = Look { plan: &plan, was, program, state, stage: reached, user_path: &user_path, ledger };
+    let look = Look { plan: &plan, was, program, state, stage: reached, ledger };
     let mut found = Inspection::empty();
     look.at(conn, &mut present, &mut found).await?;
     // A run adds columns itself, and began when there was room for them.
@@ -111,7 +116,6 @@ struct Look<'a> {
     program: &'a Program,
     state: &'a State,
     stage: Stage,
-    user_path: &'a str,
     ledger: &'a LedgerSchema,
 }
 
@@ -130,6 +134,40 @@ impl Both<'_> {
     fn sides(&self) -> (&Column, &Column) {
         if self.moved { (self.new, self.old) } else { (self.old, self.new) }
     }
+
+    /// The facts of the pair as they are found to be.
+    fn facts<'p>(&self, present: &'p mut Present) -> Option<&'p mut PairFacts> {
+        match present.facts.changes.get_mut(self.position) {
+            Some(ChangeFacts::Pair(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// What the new column is, for the rehearsal.
+    fn retyped(&self) -> Option<Retyped> {
+        let column = self.change.retype.map(|_| self.new.clone())?;
+        Some(Retyped { column, forward: self.was.forward.clone(), reverse: self.was.reverse.clone() })
+    }
+
+    /// Whether somebody has changed a default, that of a domain too.
+    fn default_differs(&self, present: &Present) -> bool {
+        let Some(now) = present.facts.pair(self.position) else { return false };
+        let all = |facts: &PairFacts| {
+            let PairFacts { old, new_default, new_type_default, .. } = facts.clone();
+            (old.default, old.type_default, new_default, new_type_default)
+        };
+        all(now) != all(self.was)
+    }
+
+    /// Whether the default of the new column, while the old one has its own, does not read as the run has set it.
+    fn is_odd(&self) -> bool {
+        let null = |default: &&str| default.starts_with("NULL::");
+        match (self.new.default.as_deref(), beside_text(self.was).as_deref()) {
+            _ if self.moved => false,
+            (Some(seen), None | Some("NULL")) => !null(&seen),
+            (seen, expected) => seen != expected,
+        }
+    }
 }
 
 impl Look<'_> {
@@ -142,9 +180,8 @@ impl Look<'_> {
         let table = &self.plan.table;
         let oid = self.was.main().oid;
         let Some(read) = Table::read(conn, table, found).await? else { return Ok(()) };
-        let role: String =
-            query::read(conn, "read the role", query::fixed("SELECT to_json(current_user)::text")).await?;
-        read.judge(self.plan, &role, false, found);
+        let server = Server::read(conn, self.ledger).await?;
+        read.judge(self.plan, &server.role, false, found);
         present.facts.tables[0].key.clone_from(&read.key);
         let columns = Column::read_all(conn, oid).await?;
         let Some(pairs) = self.pairs(&columns, present) else { return Ok(()) };
@@ -155,13 +192,9 @@ impl Look<'_> {
         if pairs.iter().any(|pair| pair.change.keeps_name()) {
             present.facts.tables[0].functions_to_touch = functions::to_touch(&functions, table);
         }
-        let neighbours = Neighbours::read(conn, oid, &self.program.tag.trigger("1_insert")).await?;
-        neighbours.judge(table, found);
-        let names: Vec<_> = pairs.iter().map(|pair| pair.change.old.as_str()).collect();
-        // Triggers made for others that change columns do no harm without them.
-        present.facts.tables[0].other_before_triggers |= neighbours.change_before_us(&names);
+        Neighbours::read(conn, oid).await?.judge(table, found);
         self.dependants(conn, &pairs, present, found).await?;
-        self.indexes(conn, &pairs, present, found).await
+        self.indexes(conn, &pairs, &server, present, found).await
     }
 
     /// Returns the pairs at work with their columns, or what is left if one is gone.
@@ -208,7 +241,7 @@ impl Look<'_> {
     fn judge(&self, pair: &Both<'_>, present: &mut Present, found: &mut Inspection) {
         let (visible, other) = pair.sides();
         let mut now = pair.was.clone();
-        let seen = visible.facts(pair.was.old.default_is_stable);
+        let seen = visible.facts(pair.was.old.default_is_repeatable);
         now.old.statistics = seen.statistics;
         now.old.options = seen.options;
         now.old.comment = seen.comment;
@@ -232,26 +265,18 @@ impl Look<'_> {
                 }
             }
         }
-        if pair.moved {
-            let was =
-                pair.was.old.default.as_ref().and(pair.was.new_default.as_ref().or(pair.was.old.default.as_ref()));
-            if visible.default.as_ref() != was {
-                // On the way back PostgreSQL has to accept it for the old type.
-                now.old.default.clone_from(&visible.default);
-                now.new_default.clone_from(&visible.default);
-            }
-        } else {
+        now.old.type_default.clone_from(&pair.old.type_default);
+        now.new_type_default.clone_from(&pair.new.type_default);
+        if !pair.moved {
             now.old.default.clone_from(&visible.default);
             visible.judge(&pair.change, &self.plan.table.to_string(), found);
-            if let Some(default) = other.default.as_ref().filter(|default| !default.starts_with("NULL::")) {
-                present.obstacles.push(format!(
-                    "column \"{}\" has got the default {default}: an INSERT that gives only \"{}\" would lose its value",
-                    other.name, visible.name
-                ));
-            }
+        } else if visible.default != pair.was.new_default {
+            // On the way back PostgreSQL has to accept it for the old type.
+            now.old.default.clone_from(&visible.default);
+            now.new_default.clone_from(&visible.default);
         }
         present.others.push((pair.position, Other::new(other.facts(true), visible.type_storage.clone())));
-        if let Some(crate::run::ChangeFacts::Pair(facts)) = present.facts.changes.get_mut(pair.position) {
+        if let Some(facts) = pair.facts(present) {
             *facts = now;
         }
     }
@@ -278,8 +303,9 @@ impl Look<'_> {
         found: &mut Inspection,
     ) -> Result<(), CatalogError> {
         let oid = self.was.main().oid;
-        let (own, triggers) = (self.program.tag.name(""), self.program.tag.trigger(""));
-        let ours = |name: &str| name.starts_with(&own) || name.starts_with(&triggers);
+        let tag = &self.program.tag;
+        let own = [tag.name(""), tag.first_trigger(""), tag.last_trigger("")];
+        let ours = |name: &str| own.iter().any(|own| name.starts_with(own));
         let attnums: Vec<_> = pairs.iter().filter(|pair| !pair.moved).map(|pair| i32::from(pair.old.attnum)).collect();
         let mut hanging = dependants::read(conn, oid, &attnums).await?;
         hanging.retain(|hanging| !ours(&hanging.what.name));
@@ -322,21 +348,27 @@ impl Look<'_> {
         &self,
         conn: &mut PgConnection,
         pairs: &[Both<'_>],
+        server: &Server,
         present: &mut Present,
         found: &mut Inspection,
     ) -> Result<(), CatalogError> {
         let oid = self.was.main().oid;
         let own = self.program.tag.name("");
+        let schema = quote_ident(&self.plan.table.schema);
         let attnums: Vec<_> = pairs.iter().flat_map(|p| [i32::from(p.old.attnum), i32::from(p.new.attnum)]).collect();
         let all = Index::read_all(conn, oid, &attnums).await?;
         let olds: Vec<_> = pairs.iter().map(|pair| (pair.position, pair.old.attnum)).collect();
+        let twin = |was: &IndexFacts| Twin { tail: was.twin.clone(), shape: was.twin_shape.clone() };
         let (mut now, mut added) = (Vec::new(), Vec::new());
         for index in all.iter().filter(|index| !index.name.starts_with(&own)) {
             let was = self.was.main().indexes.iter().find(|was| was.name == index.name);
             match was {
-                Some(was) if self.exchanged(was) => {
+                Some(was)
+                    if self.exchanged(was)
+                        && shape(conn, &format!("{schema}.{}", quote_ident(&index.name))).await? == was.twin_shape =>
+                {
                     // It is its own twin now.
-                    let seen = index.facts(was.number, was.twin.clone(), &olds);
+                    let seen = index.facts(was.number, twin(was), &olds);
                     let constraint = seen.constraint.and(was.constraint.clone());
                     let (definition, tablespace) = (was.definition.clone(), was.tablespace.clone());
                     now.push(IndexFacts {
@@ -348,10 +380,10 @@ impl Look<'_> {
                         ..seen
                     });
                 }
-                Some(was) if index.has_twin_of(was) => {
+                Some(was) if !self.exchanged(was) && index.has_twin_of(was) => {
                     now.push(IndexFacts {
                         changes: was.changes.clone(),
-                        ..index.facts(was.number, was.twin.clone(), &olds)
+                        ..index.facts(was.number, twin(was), &olds)
                     });
                 }
                 _ if pairs.iter().any(|pair| !pair.moved && index.mentions(pair.old.attnum)) => {
@@ -361,7 +393,7 @@ impl Look<'_> {
                 _ => {}
             }
         }
-        self.rehearse(conn, pairs, (&added, &mut now, &olds), present, found).await?;
+        self.rehearse(conn, (pairs, server), (&added, &mut now, &olds), present, found).await?;
         now.sort_by(|a, b| a.name.cmp(&b.name));
         present.facts.tables[0].indexes = now;
         Ok(())
@@ -371,35 +403,83 @@ impl Look<'_> {
     async fn rehearse(
         &self,
         conn: &mut PgConnection,
-        pairs: &[Both<'_>],
+        (pairs, server): (&[Both<'_>], &Server),
         (added, now, olds): (&[Index], &mut Vec<IndexFacts>, &[(usize, i16)]),
         present: &mut Present,
         found: &mut Inspection,
     ) -> Result<(), CatalogError> {
-        let soaking: Vec<_> = pairs.iter().filter(|pair| !pair.moved).collect();
-        let changed = |pair: &&Both<'_>| pair.old.default != pair.was.old.default;
-        if added.is_empty() && !soaking.iter().any(changed) {
+        let defaults = |present: &Present| pairs.iter().any(|pair| pair.default_differs(present) || pair.is_odd());
+        if added.is_empty() && !defaults(present) {
             return Ok(());
         }
         for index in added {
             index.judge(&self.plan.table, found);
         }
-        let mut parts = Vec::new();
-        for pair in &soaking {
-            let retyped = conversion::retype(conn, &pair.change, pair.old, self.user_path, found).await?;
-            parts.push(Part { change: pair.change, old: pair.old, retyped });
+        let Some(_) = enter(conn, &self.plan.table, self.was.main().oid, server, found).await? else { return Ok(()) };
+        for pair in pairs {
+            if !pair.moved || !pair.default_differs(present) {
+                continue;
+            }
+            let default = pair.new.default.as_deref();
+            let old = is_repeatable(conn, pair.old, default).await?;
+            let new = is_repeatable(conn, pair.new, default).await?;
+            if let Some(facts) = pair.facts(present) {
+                (facts.old.default_is_repeatable, facts.new_default_is_repeatable) = (old, new);
+            }
         }
+        let soaking: Vec<_> = pairs.iter().filter(|pair| !pair.moved).collect();
+        if soaking.is_empty() {
+            return Ok(());
+        }
+        let parts: Vec<_> = soaking
+            .iter()
+            .map(|pair| Part { change: pair.change, old: pair.old, retyped: pair.retyped() })
+            .collect();
         let ours: Vec<_> = soaking.iter().map(|pair| pair.new.name.clone()).collect();
         let Some(rehearsed) = rehearse(conn, self.plan, &parts, added, &ours, found).await? else { return Ok(()) };
         for (pair, outcome) in soaking.iter().zip(rehearsed.outcomes) {
-            if let Some(crate::run::ChangeFacts::Pair(facts)) = present.facts.changes.get_mut(pair.position) {
+            if let Some(facts) = pair.facts(present) {
                 facts.new_default = outcome.new_default;
-                facts.old.default_is_stable = outcome.default_is_stable;
+                facts.new_default_is_repeatable = outcome.new_default_is_repeatable;
+                facts.old.default_is_repeatable = outcome.default_is_repeatable;
+            }
+        }
+        for pair in &soaking {
+            if pair.is_odd() {
+                self.judge_default(conn, pair, present).await?;
             }
         }
         let next = self.was.main().indexes.iter().map(|index| index.number + 1).max().unwrap_or(0);
         let twins = added.iter().zip(rehearsed.twins).filter_map(|(index, twin)| Some((index, twin?)));
         now.extend((next..).zip(twins).map(|(number, (index, twin))| index.facts(number, twin, olds)));
+        Ok(())
+    }
+
+    /// The default of the new column of `pair` does not read as the one that the run has set: unless PostgreSQL only writes
+    /// it in another way, somebody has changed it.
+    async fn judge_default(
+        &self,
+        conn: &mut PgConnection,
+        pair: &Both<'_>,
+        present: &mut Present,
+    ) -> Result<(), CatalogError> {
+        let now = pair.facts(present).map(|facts| beside_text(facts));
+        for expected in [Some(beside_text(pair.was)), now].into_iter().flatten() {
+            let expected = match expected {
+                Some(expected) => deparsed_default(conn, pair.new, &expected).await?,
+                None => None,
+            };
+            if expected == pair.new.default {
+                return Ok(());
+            }
+        }
+        let says = |default: &Option<String>| default.clone().unwrap_or_else(|| "none".to_owned());
+        present.obstacles.push(format!(
+            "the default of column \"{}\" is {}, and not {}: by it the sync trigger knows what an INSERT has given",
+            pair.new.name,
+            says(&pair.new.default),
+            says(&beside_text(pair.was))
+        ));
         Ok(())
     }
 }
@@ -420,7 +500,7 @@ pub(crate) async fn leftovers(
         .bind(tag.to_string())
         .bind(table)
         .bind(tag.name(""))
-        .bind(tag.trigger(""));
+        .bind(vec![tag.first_trigger(""), tag.last_trigger("")]);
     // Names are qualified where they are not in the search_path.
     query::run(conn, "look for what is left", "SET search_path = pg_catalog, pg_temp".to_owned()).await?;
     query::read(conn, "look for what is left", query).await

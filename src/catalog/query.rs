@@ -2,11 +2,18 @@
 //!
 //! Nothing is ever prepared under a name: it would break behind a transaction pooler.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgDatabaseError, PgErrorPosition};
-use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Postgres, Row as _};
 
 use super::CatalogError;
+use crate::pg::{self, Owner};
+
+/// The limits of the transaction that inspects a table.
+pub(super) const LIMITS: pg::Limits =
+    pg::Limits { lock: Duration::from_secs(2), statement: Duration::from_secs(30), durable: true };
 
 /// A fixed query that returns one JSON text, or no row.
 pub(super) type JsonQuery = sqlx::query::QueryScalar<'static, Postgres, String, PgArguments>;
@@ -26,9 +33,9 @@ pub(super) async fn read<T: DeserializeOwned>(
     serde_json::from_str(text.as_deref().unwrap_or("null")).map_err(|source| CatalogError::Answer { what, source })
 }
 
-/// Runs one statement of the rehearsal.
+/// Runs statements of the rehearsal.
 pub(super) async fn run(conn: &mut PgConnection, what: &'static str, sql: String) -> Result<(), CatalogError> {
-    let result = sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(conn).await;
+    let result = conn.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
     result.map(drop).map_err(|source| CatalogError::Database { what, source })
 }
 
@@ -57,16 +64,21 @@ pub(super) async fn json<T: DeserializeOwned>(
 pub(super) struct Objection {
     /// SQLSTATE.
     pub(super) code: String,
-    /// Its message with detail and hint.
+    /// Its message with detail and hint, and in whose code it was raised.
     pub(super) message: String,
     /// Character in the statement, from 1.
     pub(super) position: Option<usize>,
 }
 
 impl Objection {
+    /// Whether the value is the reason, and not what the statement names or who runs it.
+    pub(super) fn is_of_data(&self) -> bool {
+        !["0A", "42", "3F", "2F", "38", "39"].iter().any(|class| self.code.starts_with(class))
+    }
+
     /// Returns why the server refuses the statement itself; `None` for a failure that says nothing about the statement, such
     /// as a lock timeout or a lost connection.
-    fn of(error: &sqlx::Error) -> Option<Self> {
+    pub(super) fn of(error: &sqlx::Error) -> Option<Self> {
         let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
         let passing = ["08", "40", "53", "55", "57", "58", "XX"].iter().any(|class| error.code().starts_with(class));
         if passing && error.code() != "55000" {
@@ -76,27 +88,63 @@ impl Objection {
         for more in [error.detail(), error.hint()].into_iter().flatten() {
             message = format!("{message} ({more})");
         }
-        let position = match error.position() {
-            Some(PgErrorPosition::Original(at)) => Some(at),
-            _ => None,
-        };
+        if let Some(context) = pg::context(error) {
+            message = format!("{message}, in {context}");
+        }
+        let position = error.position().map(|position| match position {
+            PgErrorPosition::Original(at) | PgErrorPosition::Internal { position: at, .. } => at,
+        });
         Some(Self { code: error.code().to_owned(), message, position })
     }
 }
 
-/// Runs statements, all or none, and returns the text that the last one returns, or why the server refuses the first that
-/// it refuses.
+/// Runs statements, all or none, and returns the text that the last one returns if it is a SELECT, or why the server refuses
+/// the first that it refuses. SELECTs read the catalog; everything else may run the code of the table's owner, as whom it is
+/// run.
 pub(super) async fn attempt(
     conn: &mut PgConnection,
     what: &'static str,
     statements: impl IntoIterator<Item = String>,
 ) -> Result<Result<Option<String>, Objection>, CatalogError> {
+    attempt_under(conn, what, None, statements).await
+}
+
+/// As [`attempt`], under `path` instead of the owner's `search_path`.
+pub(super) async fn attempt_under(
+    conn: &mut PgConnection,
+    what: &'static str,
+    path: Option<&str>,
+    statements: impl IntoIterator<Item = String>,
+) -> Result<Result<Option<String>, Objection>, CatalogError> {
+    let asked = |sql: String| {
+        if sql.starts_with("SELECT") { (true, sql) } else { (false, Owner::try_under(path, &sql, LIMITS)) }
+    };
+    all_or_none(conn, what, statements.into_iter().map(asked)).await
+}
+
+/// Asks a query that may run the code of the table's owner, and returns the text that it returns, or why the server refuses it.
+pub(super) async fn ask(
+    conn: &mut PgConnection,
+    what: &'static str,
+    sql: &str,
+    limits: pg::Limits,
+) -> Result<Result<Option<String>, Objection>, CatalogError> {
+    all_or_none(conn, what, [(true, Owner::try_ask(sql, limits))]).await
+}
+
+async fn all_or_none(
+    conn: &mut PgConnection,
+    what: &'static str,
+    statements: impl IntoIterator<Item = (bool, String)>,
+) -> Result<Result<Option<String>, Objection>, CatalogError> {
     run(conn, what, "SAVEPOINT crossfade_attempt".to_owned()).await?;
     let mut answer = None;
-    for sql in statements {
-        let query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(sql)).persistent(false);
-        match query.fetch_optional(&mut *conn).await {
-            Ok(text) => answer = text.flatten(),
+    for (asks, sql) in statements {
+        match conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await {
+            Ok(rows) => {
+                let text = rows.first().filter(|_| asks).map(|row| row.try_get::<Option<String>, _>(0)).transpose();
+                answer = text.map_err(|source| CatalogError::Database { what, source })?.flatten();
+            }
             Err(source) => {
                 let Some(objection) = Objection::of(&source) else {
                     return Err(CatalogError::Database { what, source });

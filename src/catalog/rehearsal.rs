@@ -31,16 +31,26 @@ pub(super) struct Part<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) new_default: Option<String>,
-    pub(super) default_is_stable: bool,
+    pub(super) new_default_is_repeatable: bool,
+    pub(super) default_is_repeatable: bool,
     pub(super) metadata_only: bool,
+}
+
+/// An index after the changes.
+#[derive(Debug, Clone)]
+pub(super) struct Twin {
+    /// Its definition after `ON table `, while both columns are there.
+    pub(super) tail: String,
+    /// Its [`shape`] once the new column has its final name.
+    pub(super) shape: String,
 }
 
 /// The outcome.
 pub(super) struct Rehearsed {
     /// One for each part.
     pub(super) outcomes: Vec<Outcome>,
-    /// The definition of each index's twin, `None` where it was refused.
-    pub(super) twins: Vec<Option<String>>,
+    /// Each index's twin, `None` where it was refused.
+    pub(super) twins: Vec<Option<Twin>>,
 }
 
 /// Rehearses all changes, the twins of `indexes` and the plan's own indexes, on a copy without the columns of `ours`.
@@ -56,7 +66,9 @@ pub(super) async fn rehearse(
         "CREATE TEMPORARY TABLE crossfade_copy (LIKE {} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION)",
         plan.table.sql()
     );
-    if let Err(objection) = attempt(conn, "copy the table's definition", [copy]).await? {
+    let mut copy = vec![copy];
+    copy.extend(ours.iter().map(|column| format!("ALTER TABLE {COPY} DROP COLUMN {}", quote_ident(column))));
+    if let Err(objection) = attempt(conn, "copy the table's definition", copy).await? {
         found.refuse(
             "catalog::rehearsal",
             format!("no empty copy of {} could be made: {}", plan.table, objection.message),
@@ -64,20 +76,22 @@ pub(super) async fn rehearse(
         );
         return Ok(None);
     }
-    for column in ours {
-        run(conn, "rehearse the change", format!("ALTER TABLE {COPY} DROP COLUMN {}", quote_ident(column))).await?;
-    }
     let mut outcomes = Vec::new();
     for part in parts {
         outcomes.push(Outcome {
-            default_is_stable: default_is_stable(conn, part.old).await?,
+            default_is_repeatable: is_repeatable(conn, part.old, part.old.default.as_deref()).await?,
             metadata_only: metadata_only(conn, part, indexes).await?,
             new_default: None,
+            new_default_is_repeatable: true,
         });
     }
     let mut twins = Vec::new();
     for index in indexes {
-        twins.push(twin(conn, index, parts, &outcomes, found).await?);
+        let twin = twin(conn, index, parts, &outcomes, found).await?;
+        if let Some(twin) = &twin {
+            try_entry(conn, plan, (index, &twin.tail), parts, &outcomes, found).await?;
+        }
+        twins.push(twin);
     }
     if !change_all(conn, parts, &outcomes, found).await? {
         return Ok(None);
@@ -87,7 +101,9 @@ pub(super) async fn rehearse(
     for (part, outcome) in parts.iter().zip(&mut outcomes) {
         let name = if outcome.metadata_only { part.change.old } else { part.change.new };
         let column = columns.iter().find(|column| column.name == name.as_str());
-        outcome.new_default = column.and_then(|column| column.default.clone());
+        let Some(column) = column else { continue };
+        outcome.new_default.clone_from(&column.default);
+        outcome.new_default_is_repeatable = is_repeatable(conn, column, column.default.as_deref()).await?;
     }
     for add in &plan.indexes.add {
         judge_added(add, parts, &outcomes, found);
@@ -165,18 +181,56 @@ async fn change_all(
     Ok(accepted)
 }
 
-/// Returns whether the default has the same value however often a statement evaluates it: PostgreSQL then stores that value
-/// once for all existing rows.
-pub(super) async fn default_is_stable(conn: &mut PgConnection, old: &Column) -> Result<bool, CatalogError> {
-    let Some(default) = &old.default else { return Ok(true) };
+/// Defaults that are not constants, and yet can be evaluated again: the time at which the transaction began.
+const OF_THE_TRANSACTION: [&str; 9] = [
+    "now()",
+    "transaction_timestamp()",
+    "CURRENT_TIMESTAMP",
+    "LOCALTIMESTAMP",
+    "CURRENT_DATE",
+    "(now())::date",
+    "(now())::text",
+    "(now())::timestamp without time zone",
+    "(now() AT TIME ZONE 'utc'::text)",
+];
+
+/// Returns whether the default of a column (its own, or its type's) is a constant or the time of the transaction: then it
+/// can be evaluated again, by whoever writes, and gives the same value. A column without one has NULL.
+pub(super) async fn is_repeatable(
+    conn: &mut PgConnection,
+    column: &Column,
+    own: Option<&str>,
+) -> Result<bool, CatalogError> {
+    let Some(default) = own.or(column.type_default.as_deref()) else { return Ok(true) };
+    if OF_THE_TRANSACTION.contains(&default) {
+        return Ok(true);
+    }
+    // PostgreSQL takes an immutable expression here and no other. Functions of others may be no more than said to be so.
     let statements = [
-        format!("ALTER TABLE {COPY} ADD COLUMN crossfade_default {} DEFAULT {default}", old.base_type),
         format!(
-            "SELECT atthasmissing::text FROM pg_attribute WHERE attrelid = '{COPY}'::regclass AND attname = 'crossfade_default'"
+            "CREATE TEMPORARY TABLE crossfade_default (a integer, b {} GENERATED ALWAYS AS (CAST(({default}) AS {})) STORED)",
+            column.type_name, column.type_name
         ),
+        "SELECT (count(*) = 0)::text FROM pg_attrdef d JOIN pg_depend o ON o.classid = 'pg_attrdef'::regclass AND o.objid = d.oid \
+         WHERE d.adrelid = 'pg_temp.crossfade_default'::regclass AND o.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)"
+            .to_owned(),
     ];
     let answer = in_savepoint(conn, statements).await?;
     Ok(matches!(answer, Ok(Some(text)) if text == "true"))
+}
+
+/// Returns the default of a column like this one, as PostgreSQL writes it down; `None` where it has none.
+pub(super) async fn deparsed_default(
+    conn: &mut PgConnection,
+    column: &Column,
+    default: &str,
+) -> Result<Option<String>, CatalogError> {
+    let statements = [
+        format!("CREATE TEMPORARY TABLE crossfade_default (a {} DEFAULT {default})", column.type_name),
+        "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'pg_temp.crossfade_default'::regclass"
+            .to_owned(),
+    ];
+    Ok(in_savepoint(conn, statements).await?.ok().flatten())
 }
 
 /// Runs statements and rolls them back, whatever they did.
@@ -206,7 +260,7 @@ async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Inde
         "SELECT string_agg(concat_ws(' ', relname, pg_relation_filenode(oid)), ', ' ORDER BY relname) || ' ' || pg_stat_get_xact_numscans('{COPY}'::regclass) \
          FROM pg_class WHERE oid = '{COPY}'::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = '{COPY}'::regclass)"
     );
-    let mut before = vec![NOT_UTC.to_owned()];
+    let mut before = Vec::new();
     let mentioning = indexes.iter().filter(|index| index.mentions(part.old.attnum));
     before.extend(mentioning.enumerate().filter_map(|(n, index)| {
         let unique = if index.unique { "UNIQUE " } else { "" };
@@ -214,7 +268,7 @@ async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Inde
     }));
     let mut after = before.clone();
     before.push(files.clone());
-    after.extend([alter_type(part, retyped, ""), files]);
+    after.extend([format!("{NOT_UTC}; {}", alter_type(part, retyped, "")), files]);
     run(conn, "rehearse the change", "SAVEPOINT crossfade_cheap".to_owned()).await?;
     let same = match attempt(conn, "rehearse the change", before).await? {
         Ok(before) => {
@@ -228,14 +282,14 @@ async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Inde
     Ok(same)
 }
 
-/// Returns the definition that the index has after the changes.
+/// Returns what the index is after the changes.
 async fn twin(
     conn: &mut PgConnection,
     index: &Index,
     parts: &[Part<'_>],
     outcomes: &[Outcome],
     found: &mut Inspection,
-) -> Result<Option<String>, CatalogError> {
+) -> Result<Option<Twin>, CatalogError> {
     let Some(tail) = index.carried() else { return Ok(None) };
     let unique = if index.unique { "UNIQUE " } else { "" };
     let create = format!("CREATE {unique}INDEX crossfade_index ON {COPY} {tail}");
@@ -258,11 +312,54 @@ async fn twin(
         }
     } else {
         let tail = query::fixed(include_str!("index_tail.sql")).bind(INDEX.to_owned()).fetch_optional(&mut *conn).await;
-        twin = tail.map_err(|source| CatalogError::Database { what: "read an index's new definition", source })?;
+        let tail = tail.map_err(|source| CatalogError::Database { what: "read an index's new definition", source })?;
+        let swapped = parts.iter().zip(outcomes).filter(|(part, out)| !out.metadata_only && part.change.keeps_name());
+        let renamed = swapped.map(|(part, _)| {
+            let (new, last) = (part.change.new.sql(), part.change.final_name().sql());
+            format!("ALTER TABLE {COPY} RENAME COLUMN {new} TO {last}")
+        });
+        let renamed: Vec<_> = renamed.collect();
+        if let (Some(tail), Ok(_)) = (tail, attempt(conn, "rehearse an index", renamed).await?) {
+            twin = Some(Twin { tail, shape: shape(conn, INDEX).await? });
+        }
     }
     run(conn, "rehearse an index", "ROLLBACK TO SAVEPOINT crossfade_twin".to_owned()).await?;
     run(conn, "rehearse an index", "RELEASE SAVEPOINT crossfade_twin".to_owned()).await?;
     Ok(twin)
+}
+
+/// Returns what makes an index what it is, whatever its name.
+pub(super) async fn shape(conn: &mut PgConnection, index: &str) -> Result<String, CatalogError> {
+    let shape = query::fixed(include_str!("index_shape.sql")).bind(index.to_owned()).fetch_one(conn).await;
+    shape.map_err(|source| CatalogError::Database { what: "read what an index is", source })
+}
+
+/// Builds the index on the changed copy with one row of the table: an index on no rows calls no function.
+async fn try_entry(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    (index, tail): (&Index, &str),
+    parts: &[Part<'_>],
+    outcomes: &[Outcome],
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
+    const WHAT: &str = "rehearse an entry of an index";
+    run(conn, WHAT, "SAVEPOINT crossfade_entry".to_owned()).await?;
+    let row = format!("INSERT INTO {COPY} SELECT * FROM ONLY {} AS t LIMIT 1", plan.table.sql());
+    let row = std::iter::once(row).chain(all_changes(parts, outcomes));
+    // That its value does not convert is found elsewhere.
+    if attempt(conn, WHAT, row).await?.is_ok() {
+        let create = format!("CREATE INDEX crossfade_entry ON {COPY} {tail}");
+        if let Err(objection) = attempt(conn, WHAT, [create]).await? {
+            found.refuse(
+                "catalog::index",
+                format!("index \"{}\" cannot be built for the new column: {}", index.name, objection.message),
+                "correct the function, for example with its schema before each name: CREATE INDEX may run it under another search_path than applications have",
+            );
+        }
+    }
+    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_entry".to_owned()).await?;
+    run(conn, WHAT, "RELEASE SAVEPOINT crossfade_entry".to_owned()).await
 }
 
 async fn attempt_without_index(

@@ -14,6 +14,7 @@ const OLDEST: u32 = 140_000;
 const INDEXES_SOUND: u32 = 140_004;
 
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "rights")]
 pub(super) struct Server {
     pub(super) version: u32,
     version_text: String,
@@ -23,6 +24,8 @@ pub(super) struct Server {
     pub(super) may_create_temp: bool,
     /// `None` where the ledger's schema is not there yet.
     may_use_ledger: Option<bool>,
+    /// Whether everybody may use the ledger's schema, or this role can grant it.
+    all_may_use_ledger: bool,
     extensions: Vec<String>,
     pub(super) has_hypertables: bool,
     event_triggers: Vec<String>,
@@ -91,7 +94,19 @@ impl Server {
             Some(false) => found.refuse(
                 "catalog::no_privilege",
                 format!("role \"{}\" may not create objects in the ledger's schema \"{}\"", self.role, ledger.as_str()),
-                "GRANT USAGE, CREATE ON SCHEMA, or use the role that made the schema",
+                format!(
+                    "GRANT USAGE, CREATE ON SCHEMA {0} TO \"{1}\"; GRANT USAGE ON SCHEMA {0} TO PUBLIC",
+                    crate::sql::quote_ident(ledger.as_str()),
+                    self.role
+                ),
+            ),
+            _ if !self.all_may_use_ledger => found.refuse(
+                "catalog::no_privilege",
+                format!(
+                    "the ledger's schema \"{}\" belongs to another role, and not everybody may use it: the sync trigger calls functions there as whoever writes",
+                    ledger.as_str()
+                ),
+                format!("GRANT USAGE ON SCHEMA {} TO PUBLIC", crate::sql::quote_ident(ledger.as_str())),
             ),
             _ => {}
         }

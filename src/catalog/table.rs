@@ -25,7 +25,7 @@ pub(super) struct Table {
     system: bool,
     relatives: Vec<String>,
     extension: Option<String>,
-    owner: String,
+    pub(super) owner: String,
     owned: bool,
     may_use_schema: bool,
     may_create_in_schema: bool,

@@ -1,11 +1,15 @@
 //! The conversions tried on every row, before anything is changed.
 
+use std::time::Duration;
+
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::{Connection as _, PgConnection};
 
-use super::query::{json, run};
+use super::query::{Objection, run};
 use super::{CatalogError, query};
 use crate::change::Trial;
+use crate::pg::{self, Owner};
 use crate::plan::Plan;
 use crate::run::Facts;
 
@@ -19,6 +23,8 @@ pub struct ConversionCheck {
     pub rows: i64,
     /// One entry for each change whose conversion can raise.
     pub changes: Vec<ConversionCount>,
+    /// Why the server could not convert, with the code in which that was, where no value is the reason.
+    pub refused: Option<String>,
 }
 
 /// The result for one column.
@@ -57,54 +63,76 @@ pub async fn try_conversions(
         lossy: facts.pair(column.change).is_some_and(|pair| pair.reverse.exists()).then_some(0),
         keys: vec![],
     };
-    let mut check = ConversionCheck { rows: 0, changes: trial.columns.iter().map(count).collect() };
+    let mut check = ConversionCheck { rows: 0, changes: trial.columns.iter().map(count).collect(), refused: None };
     let size = query::fixed(include_str!("pages.sql")).bind(plan.table.schema.clone()).bind(plan.table.name.clone());
     let pages: i64 = query::read::<Option<i64>>(&mut *conn, WHAT, size).await?.unwrap_or_default();
+    let owner = Owner::enter(&mut *conn, facts.main().oid).await;
+    owner.map_err(|source| CatalogError::Database { what: WHAT, source })?;
     let mut from = 0;
     loop {
         let to = Some(from + WINDOW).filter(|to| *to < pages);
         let begin = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await;
         let mut transaction = begin.map_err(|source| CatalogError::Database { what: WHAT, source })?;
-        window(&mut transaction, &trial, (from, to), limit, &mut check).await?;
+        let refused = window(&mut transaction, &trial, (from, to), limit, &mut check).await?;
         transaction.rollback().await.map_err(|source| CatalogError::Database { what: WHAT, source })?;
-        match to {
+        match to.filter(|_| refused.is_none()) {
             Some(to) => from = to,
-            None => return Ok(check),
+            None => return Ok(ConversionCheck { refused, ..check }),
         }
     }
 }
 
+/// Tries one window. Returns why the server refuses to convert, if that is not because of a value.
 async fn window(
     conn: &mut PgConnection,
     trial: &Trial,
     (from, to): (i64, Option<i64>),
     limit: usize,
     check: &mut ConversionCheck,
-) -> Result<(), CatalogError> {
+) -> Result<Option<String>, CatalogError> {
     const WHAT: &str = "try the conversions";
-    for setting in [
-        "lock_timeout = '2s'",
-        "row_security = off",
-        "jit = off",
-        "max_parallel_workers_per_gather = 0",
-        "search_path = ''",
-    ] {
-        run(conn, WHAT, format!("SET LOCAL {setting}")).await?;
-    }
+    const LIMITS: pg::Limits = pg::Limits { lock: Duration::from_secs(2), statement: Duration::ZERO, durable: true };
     for statement in &trial.create {
-        run(conn, WHAT, statement.clone()).await?;
+        run(conn, WHAT, Owner::try_under(None, statement, LIMITS)).await?;
     }
-    let (rows, counts): (i64, Vec<[i64; 3]>) = json(conn, WHAT, trial.count(from, to)).await?;
+    let counted = ask(conn, WHAT, trial.count(from, to), LIMITS).await?;
+    let (rows, counts): (i64, Vec<[i64; 3]>) = match counted {
+        Ok(counted) => counted,
+        Err(objection) => return Ok(Some(objection.message)),
+    };
     check.rows += rows;
     for ((column, count), [raising, empty, lossy]) in trial.columns.iter().zip(&mut check.changes).zip(counts) {
         count.raising += raising;
         count.empty += empty;
         count.lossy = count.lossy.map(|sum| sum + lossy);
+        if raising > 0
+            && count.raising == raising
+            && let Err(objection) = query::ask(conn, WHAT, &trial.raise(column, from, to), LIMITS).await?
+            && !objection.is_of_data()
+        {
+            return Ok(Some(objection.message));
+        }
         let missing = limit.saturating_sub(count.keys.len());
         if raising > 0 && missing > 0 {
-            let keys: Vec<String> = json(conn, WHAT, trial.keys(column, from, to, missing)).await?;
-            count.keys.extend(keys);
+            let keys = ask(conn, WHAT, trial.keys(column, from, to, missing), LIMITS).await?;
+            count.keys.extend(keys.unwrap_or_else(|_| Vec::<String>::new()));
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Asks as the table's owner, whose functions may be in the conversion.
+async fn ask<T: DeserializeOwned>(
+    conn: &mut PgConnection,
+    what: &'static str,
+    sql: String,
+    limits: pg::Limits,
+) -> Result<Result<T, Objection>, CatalogError> {
+    run(conn, what, "SET LOCAL max_parallel_workers_per_gather = 0".to_owned()).await?;
+    let text = match query::ask(conn, what, &sql, limits).await? {
+        Ok(text) => text,
+        Err(objection) => return Ok(Err(objection)),
+    };
+    let answer = serde_json::from_str(text.as_deref().unwrap_or("null"));
+    answer.map(Ok).map_err(|source| CatalogError::Answer { what, source })
 }

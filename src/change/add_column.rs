@@ -49,7 +49,7 @@ pub(super) fn fragment(context: &Context<'_>, position: usize, change: &AddColum
     });
     let fill = filled.map(|default| Fill {
         column: name.clone(),
-        total: FillValue { value: default.clone(), missing: format!("t.{name} IS NULL") },
+        total: FillValue { value: default.clone(), missing: format!("t.{name} IS NOT DISTINCT FROM NULL") },
         strict: None,
     });
     let constraint = not_null::name(context, position, not_null_name.as_deref());
@@ -78,7 +78,7 @@ impl Healer {
         Self {
             table: context.table().sql(),
             column: column.to_owned(),
-            trigger: context.tag.trigger(&format!("4_fill{}", position + 1)),
+            trigger: context.tag.last_trigger(&format!("4_fill{}", position + 1)),
             qualified: context.ledger.qualify(&function),
             function,
             body: format!("\nBEGIN\n  NEW.{column} := ({default});\n  RETURN NEW;\nEND\n"),
@@ -96,7 +96,7 @@ impl Healer {
             ),
             format!("GRANT EXECUTE ON FUNCTION {qualified}() TO PUBLIC"),
             format!(
-                "CREATE TRIGGER {trigger} BEFORE UPDATE ON {table} FOR EACH ROW WHEN (NEW.{column} IS NULL) EXECUTE FUNCTION {qualified}()"
+                "CREATE TRIGGER {trigger} BEFORE UPDATE ON {table} FOR EACH ROW WHEN (NEW.{column} IS NOT DISTINCT FROM NULL) EXECUTE FUNCTION {qualified}()"
             ),
         ]
     }

@@ -59,7 +59,7 @@ impl Way<'_> {
         self.ledger.qualify(&self.tag.helper(kind, &self.suffix))
     }
 
-    /// The converted value; NULL where the conversion raises.
+    /// The converted value; NULL where the conversion raises. For sessions of crossfade only, whose `search_path` it set.
     pub(super) fn value(&self, source: &str) -> String {
         match self.conversion {
             Conversion::Identity => source.to_owned(),
@@ -69,12 +69,48 @@ impl Way<'_> {
         }
     }
 
-    /// The converted value; raises where the conversion does.
+    /// The converted value; raises where the conversion does. For sessions of crossfade only.
     pub(super) fn strict_value(&self, source: &str) -> String {
         match self.conversion {
             Conversion::Expression { .. } => format!("{}({source})", self.function("raw")),
             _ => self.value(source),
         }
+    }
+
+    /// The converted value in the body of a trigger's function, where a type may have another meaning: no name but those of
+    /// our own functions. `strict` raises where the conversion does.
+    pub(super) fn value_in_trigger(&self, source: &str, strict: bool) -> String {
+        match self.conversion {
+            Conversion::Identity => source.to_owned(),
+            Conversion::None => "NULL".to_owned(),
+            Conversion::Expression { .. } if !strict => format!("{}({source})", self.function("try")),
+            Conversion::InfallibleCast | Conversion::Expression { .. } => {
+                format!("{}({source})", self.function("raw"))
+            }
+        }
+    }
+
+    /// Whether `target` is the converted value of `source`, in the body of a trigger's function.
+    pub(super) fn same_in_trigger(&self, target: &str, source: &str) -> String {
+        let value = self.value_in_trigger(source, false);
+        match self.conversion {
+            Conversion::None => format!("{target} IS NOT DISTINCT FROM NULL"),
+            // Neither gives NULL for a value, nor a value for NULL.
+            Conversion::Identity | Conversion::InfallibleCast => {
+                same_in_trigger(self.target_plain_compare, (target, target), (&value, source))
+            }
+            Conversion::Expression { .. } => format!("pg_catalog.record_image_eq(ROW({target}), ROW({value}))"),
+        }
+    }
+
+    /// Whether the two sides are the same column but for its name.
+    pub(super) fn is_identity(&self) -> bool {
+        *self.conversion == Conversion::Identity
+    }
+
+    /// Whether the conversion may be written into a condition that whoever writes evaluates.
+    pub(super) fn is_built_in(&self) -> bool {
+        matches!(self.conversion, Conversion::Identity | Conversion::InfallibleCast)
     }
 
     /// Whether converting `source` raises; `None` when it cannot.
@@ -106,7 +142,9 @@ impl Way<'_> {
             format!("pg_catalog.record_image_eq(ROW({target}), ROW(CAST({strict} AS {})))", self.target_base)
         };
         // The second test knows the length limit of the column, which the bare expression does not.
-        format!("NOT {strictly_same} AND (NOT {same} OR ({target} IS NULL AND {source} IS NOT NULL))")
+        format!(
+            "NOT {strictly_same} AND (NOT {same} OR ({target} IS NOT DISTINCT FROM NULL AND {source} IS DISTINCT FROM NULL))"
+        )
     }
 
     /// The same, whatever operators the `search_path` offers.
@@ -120,51 +158,91 @@ impl Way<'_> {
         self.conversion.null_to_null()
     }
 
-    /// The functions behind a conversion that can raise: `raw` holds the plan's expression as a parse tree (so no
-    /// `search_path` matters later), `try` gives NULL where it raises, with the assignment cast that an UPDATE would
-    /// apply, and `fails` tells the two NULLs apart.
+    /// The functions behind a conversion: `raw` holds the expression as a parse tree, so no setting of the session that
+    /// calls it matters; `try` gives NULL where the value does not convert, with the assignment cast that an UPDATE would
+    /// apply; `fails` tells the two NULLs apart.
     pub(super) fn create(&self) -> Vec<String> {
-        let Conversion::Expression { sql, .. } = self.conversion else { return vec![] };
-        let (raw, try_, fails) = (self.function("raw"), self.function("try"), self.function("fails"));
-        let (source, source_base, target, target_base) =
-            (quote_ident(self.source), self.source_base, self.target, self.target_base);
-        let try_body = dollar_quote(&format!(
-            "DECLARE converted {target}; BEGIN converted := {raw}($1); RETURN converted; EXCEPTION WHEN OTHERS THEN RETURN NULL; END"
-        ));
-        let fails_body = dollar_quote(&format!(
-            "DECLARE converted {target}; BEGIN converted := {raw}($1); RETURN false; EXCEPTION WHEN OTHERS THEN RETURN true; END"
-        ));
+        let (source, source_base, target_base) = (quote_ident(self.source), self.source_base, self.target_base);
+        let (sql, search_path) = match self.conversion {
+            Conversion::Identity | Conversion::None => return vec![],
+            Conversion::InfallibleCast => (format!("CAST({source} AS {target_base})"), None),
+            Conversion::Expression { sql, search_path, .. } => (sql.clone(), search_path.as_deref()),
+        };
         // A parameter has its type's own collation; the expression means the column's.
         let value = match self.source_collate {
             "" => format!("({sql})"),
             collate => format!("(SELECT ({sql}) FROM (SELECT {source}{collate} AS {source}) AS crossfade_row)"),
         };
-        let mut statements = vec![
-            format!(
-                "CREATE FUNCTION {raw}({source} {source_base}) RETURNS {target_base} IMMUTABLE PARALLEL SAFE LANGUAGE sql RETURN {value}"
-            ),
-            format!(
-                "CREATE FUNCTION {try_}({source_base}) RETURNS {target_base} IMMUTABLE PARALLEL SAFE LANGUAGE plpgsql AS {try_body}"
-            ),
-            format!(
-                "CREATE FUNCTION {fails}({source_base}) RETURNS boolean IMMUTABLE PARALLEL SAFE LANGUAGE plpgsql AS {fails_body}"
-            ),
-        ];
-        // Functions called inside a trigger run as the writing user; ALTER DEFAULT PRIVILEGES may have taken this away.
-        for function in [&raw, &try_, &fails] {
-            statements.push(format!("GRANT EXECUTE ON FUNCTION {function}({source_base}) TO PUBLIC"));
+        let raw = self.function("raw");
+        let set =
+            search_path.map_or_else(String::new, |path| format!(" SET search_path = {}", with_temporary_last(path)));
+        let mut statements = vec![format!(
+            "CREATE FUNCTION {raw}({source} {source_base}) RETURNS {target_base} IMMUTABLE PARALLEL SAFE LANGUAGE sql{set} RETURN {value}"
+        )];
+        if !matches!(self.conversion, Conversion::Expression { .. }) {
+            return statements;
+        }
+        let target = of_postgres(self.target);
+        for (kind, returns, value, otherwise) in
+            [("try", target_base, "converted", "NULL"), ("fails", "boolean", "false", "true")]
+        {
+            let body = dollar_quote(&format!(
+                "DECLARE converted {target}; BEGIN converted := {raw}($1); RETURN {value}; EXCEPTION WHEN {DOES_NOT_CONVERT} THEN RETURN {otherwise}; END"
+            ));
+            statements.push(format!(
+                "CREATE FUNCTION {}({source_base}) RETURNS {returns} IMMUTABLE PARALLEL SAFE LANGUAGE plpgsql AS {body}",
+                self.function(kind)
+            ));
         }
         statements
     }
 
     /// Drops what [`Way::create`] made.
     pub(super) fn drop(&self) -> Vec<String> {
-        if !matches!(self.conversion, Conversion::Expression { .. }) {
-            return vec![];
-        }
         let drop = |kind| format!("DROP FUNCTION IF EXISTS {}({})", self.function(kind), self.source_base);
-        vec![drop("fails"), drop("try"), drop("raw")]
+        match self.conversion {
+            Conversion::Identity | Conversion::None => vec![],
+            Conversion::InfallibleCast => vec![drop("raw")],
+            Conversion::Expression { .. } => vec![drop("fails"), drop("try"), drop("raw")],
+        }
     }
+}
+
+/// The errors that say that a value does not convert; whatever else goes wrong says nothing about the value, and is raised
+/// (docs/postgres.md, "Errors that are about the value"). 0A000 is what `numeric 'NaN'` raises on its way to an integer.
+const DOES_NOT_CONVERT: &str = "data_exception OR integrity_constraint_violation OR feature_not_supported \
+     OR raise_exception OR no_data_found OR too_many_rows OR external_routine_exception";
+
+/// Returns whether two values are the same, in the body of a trigger's function: `IS DISTINCT FROM` would look for its
+/// operator in the `search_path` of whoever writes. Of each side the value, and what is NULL when the value is.
+pub(super) fn same_in_trigger(plain: bool, a: (&str, &str), b: (&str, &str)) -> String {
+    let ((a, a_null), (b, b_null)) = (a, b);
+    if plain {
+        format!(
+            "COALESCE({a} OPERATOR(pg_catalog.=) {b}, {a_null} IS NOT DISTINCT FROM NULL AND {b_null} IS NOT DISTINCT FROM NULL)"
+        )
+    } else {
+        format!("pg_catalog.record_image_eq(ROW({a}), ROW({b}))")
+    }
+}
+
+/// Returns a type as `format_type` writes it so that no table of that name can be meant: a bare word is a type of
+/// PostgreSQL's, unless it is one of the words of its grammar, which mean nothing else.
+fn of_postgres(type_name: &str) -> String {
+    const GRAMMAR: [&str; 10] =
+        ["bigint", "bit", "boolean", "character", "integer", "interval", "numeric", "real", "smallint", "time"];
+    let word = type_name.trim_end_matches("[]");
+    let bare = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if (bare || word == "\"char\"") && !GRAMMAR.contains(&word) && word != "timestamp" {
+        format!("pg_catalog.{type_name}")
+    } else {
+        type_name.to_owned()
+    }
+}
+
+/// Temporary tables are types too, and come first unless they are named last.
+fn with_temporary_last(path: &str) -> String {
+    if path.is_empty() { "pg_catalog, pg_temp".to_owned() } else { format!("{path}, pg_temp") }
 }
 
 /// What the check compares for this change.
@@ -190,12 +268,12 @@ pub(super) fn fill(context: &Context<'_>, a: &Active<'_>) -> Fill {
     let forward = forward(context, a);
     let (old, new) = (format!("t.{}", a.change.old.sql()), format!("t.{}", a.change.new.sql()));
     let values = |value: String| {
-        let mut missing = vec![format!("{new} IS NULL")];
+        let mut missing = vec![format!("{new} IS NOT DISTINCT FROM NULL")];
         if forward.null_to_null() {
-            missing.push(format!("{old} IS NOT NULL"));
+            missing.push(format!("{old} IS DISTINCT FROM NULL"));
         }
         if forward.fails(&old).is_some() {
-            missing.push(format!("{value} IS NOT NULL"));
+            missing.push(format!("{value} IS DISTINCT FROM NULL"));
         }
         FillValue { value, missing: missing.join(" AND ") }
     };

@@ -1,10 +1,10 @@
 //! What others have changed in the middle of a run, followed: what was done so far is adapted, and the rest is compiled anew.
 
 use super::fragment::Stage;
-use super::{Active, Context, compile, has_moved, sync_trigger};
+use super::{Active, Context, beside_text, compile, has_moved, sync_trigger};
 use crate::names::LedgerSchema;
 use crate::plan::Plan;
-use crate::run::{ColumnFacts, Compiled, Facts, IndexFacts, Program, State, Step, StepKey, TableFacts, What};
+use crate::run::{ColumnFacts, Compiled, Facts, IndexFacts, PairFacts, Program, State, Step, StepKey, TableFacts, What};
 use crate::sql::{quote_ident, quote_literal};
 
 /// How a run goes on.
@@ -76,11 +76,8 @@ pub(crate) fn follow(
     };
     if reached > Stage::Soak {
         let is_new = |step: &&Step| program.step(&step.key).is_none() && !state.is_done(&step.key);
-        let mut late: Vec<_> =
+        let late: Vec<_> =
             fresh.steps.iter().filter(is_new).map(|step| format!("it is too late to {}", step.title)).collect();
-        if sync_trigger::shape_differs(&before, &after) {
-            late.push("it is too late to give the sync trigger another form".to_owned());
-        }
         if !late.is_empty() {
             return Err([changes, late].concat());
         }
@@ -92,7 +89,7 @@ pub(crate) fn follow(
         let Some(old) = before.active.iter().find(|b| b.position == a.position) else { continue };
         let other = others.iter().find(|(position, _)| *position == a.position);
         if let Some((_, other)) = other {
-            statements.extend(mirrored(&after, a, reached, &old.facts.old, other));
+            statements.extend(mirrored(&after, a, reached, old.facts, other));
         }
     }
     statements.extend(texts(&before, &after, reached, state));
@@ -172,7 +169,8 @@ fn texts(was: &Context<'_>, now: &Context<'_>, reached: Stage, state: &State) ->
 }
 
 /// Gives the other column what `a`'s column has got since `was`.
-fn mirrored(context: &Context<'_>, a: &Active<'_>, stage: Stage, was: &ColumnFacts, other: &Other) -> Vec<String> {
+fn mirrored(context: &Context<'_>, a: &Active<'_>, stage: Stage, facts: &PairFacts, other: &Other) -> Vec<String> {
+    let was = &facts.old;
     let table = context.table().sql();
     let moved = has_moved(&a.change, stage);
     let (old, new) = a.names(&context.tag, stage);
@@ -195,6 +193,10 @@ fn mirrored(context: &Context<'_>, a: &Active<'_>, stage: Stage, was: &ColumnFac
     }
     if was.compression != now.compression {
         all.push(alter(&format!("SET COMPRESSION {}", now.compression.as_deref().unwrap_or("default"))));
+    }
+    let beside = |facts| beside_text(facts).map_or_else(|| "DROP DEFAULT".to_owned(), |text| format!("SET DEFAULT {text}"));
+    if !moved && beside(facts) != beside(a.facts) {
+        all.push(alter(&beside(a.facts)));
     }
     if was.comment != now.comment {
         let text = now.comment.as_ref().map_or_else(|| "NULL".to_owned(), |text| quote_literal(text));
@@ -256,7 +258,7 @@ fn differences(was: &Facts, now: &Facts) -> Vec<String> {
     }
     for (number, (a, b)) in was.changes.iter().zip(&now.changes).enumerate() {
         match (was.pair(number), now.pair(number)) {
-            (Some(was), Some(now)) => all.extend(of_column(&was.old, &now.old)),
+            (Some(was), Some(now)) if was.old != now.old => all.extend(of_column(&was.old, &now.old)),
             _ if a != b => all.push(format!("what change {} of the plan depends on", number + 1)),
             _ => {}
         }
@@ -279,9 +281,6 @@ fn differences(was: &Facts, now: &Facts) -> Vec<String> {
     if was.main().key != now.main().key {
         all.push("the primary key was changed".to_owned());
     }
-    if was.main().other_before_triggers != now.main().other_before_triggers {
-        all.push("a trigger was created that may change the column".to_owned());
-    }
     if was.main().functions_to_touch != now.main().functions_to_touch {
         all.push("functions that use the table were created, changed or dropped".to_owned());
     }
@@ -293,8 +292,8 @@ fn of_column(was: &ColumnFacts, now: &ColumnFacts) -> Vec<String> {
         format!("the column's {what}: {}", text.unwrap_or_else(|| "none".to_owned()))
     };
     let mut all = Vec::new();
-    if was.default != now.default {
-        all.push(says("default", now.default.clone()));
+    if was.effective_default() != now.effective_default() {
+        all.push(says("default", now.effective_default().map(ToOwned::to_owned)));
     }
     if was.not_null != now.not_null {
         all.push(if now.not_null { "the column is NOT NULL" } else { "the column may be NULL" }.to_owned());

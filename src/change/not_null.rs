@@ -67,7 +67,8 @@ fn proof(context: &Context<'_>, columns: &[(&str, &str)]) -> [Action; 3] {
         add.push(if named {
             format!("ALTER TABLE {table} ADD CONSTRAINT {name} NOT NULL {column} NOT VALID")
         } else {
-            format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({column} IS NOT NULL) NOT VALID")
+            // IS NOT NULL is another question for a composite value, and the proof of none.
+            format!("ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({column} IS DISTINCT FROM NULL) NOT VALID")
         });
         validate.push(format!("VALIDATE CONSTRAINT {name}"));
         if !named {

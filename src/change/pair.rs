@@ -2,6 +2,7 @@
 //! the backfill fills and the check compares, until the old one is dropped.
 
 use super::fragment::{ByStage, Drops, Fragment, Moves, Proof, Relax, Stage};
+use super::sync_default::{Beside, beside};
 use super::{Active, Context, conversion, indexes};
 use crate::run::{Gate, Is, RelationId};
 use crate::sql::{quote_ident, quote_literal};
@@ -37,7 +38,12 @@ fn expand(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -> Moves {
     let table = context.table().sql();
     let (old, new) = (&a.facts.old, a.change.new.sql());
     let alter = format!("ALTER TABLE {table} ALTER COLUMN {new}");
-    let mut forth = vec![format!("ALTER TABLE {table} ADD COLUMN {new} {}{}", a.facts.new_type, a.facts.new_collate)];
+    // The default of a domain would be stored in every row, and could not be told from what somebody wrote.
+    let none = if a.facts.new_type_default.is_some() { " DEFAULT NULL" } else { "" };
+    let mut forth =
+        vec![format!("ALTER TABLE {table} ADD COLUMN {new} {}{}{none}", a.facts.new_type, a.facts.new_collate)];
+    // Only for rows to come.
+    forth.extend(default_in_soak(a).map(|default| format!("{alter} {default}")));
     forth.extend(kept);
     forth.extend(old.statistics.map(|target| format!("{alter} SET STATISTICS {target}")));
     if !old.options.is_empty() {
@@ -122,16 +128,39 @@ fn drop(context: &Context<'_>, a: &Active<'_>) -> Drops {
     }
 }
 
+/// The default that the new column gets when it is added, as ALTER COLUMN says it.
+fn default_in_soak(a: &Active<'_>) -> Option<String> {
+    beside(a.facts).map(|default| match default {
+        Beside::Own(default) => format!("SET DEFAULT {default}"),
+        Beside::OfType => "DROP DEFAULT".to_owned(),
+    })
+}
+
 /// Moves the default from the old column to the new one, and back. `old` and `new` are the names at the moment of the move,
-/// `old_before` and `new_before` those before the step.
+/// `old_before` and `new_before` those before the step. A column whose type has a default of its own is without one only
+/// where its default is NULL.
 fn default_moves(table: &str, a: &Active<'_>, old: &str, new: &str, old_before: &str, new_before: &str) -> Moves {
-    let Some(default) = &a.facts.old.default else { return Moves::default() };
-    let new_default = a.facts.new_default.as_ref().unwrap_or(default);
-    let alter = |column: &str, what: String| format!("ALTER TABLE {table} ALTER COLUMN {column} {what}");
-    Moves {
-        forth: vec![alter(old, "DROP DEFAULT".to_owned()), alter(new, format!("SET DEFAULT {new_default}"))],
-        back: vec![alter(new_before, "DROP DEFAULT".to_owned()), alter(old_before, format!("SET DEFAULT {default}"))],
+    let facts = a.facts;
+    let alter = |column: &str, what: &str| format!("ALTER TABLE {table} ALTER COLUMN {column} {what}");
+    let without = |type_default: &Option<String>| {
+        if type_default.is_some() { "SET DEFAULT NULL" } else { "DROP DEFAULT" }.to_owned()
+    };
+    let set = |default: &str| format!("SET DEFAULT {default}");
+    let mut moves = Moves::default();
+    if facts.old.effective_default().is_some() {
+        moves.forth.push(alter(old, &without(&facts.old.type_default)));
     }
+    if facts.final_default().is_some() {
+        let last = facts.new_default.as_deref().map_or_else(|| "DROP DEFAULT".to_owned(), set);
+        moves.forth.push(alter(new, &last));
+        let first = default_in_soak(a).unwrap_or_else(|| without(&facts.new_type_default));
+        moves.back.push(alter(new_before, &first));
+    }
+    if facts.old.effective_default().is_some() {
+        let own = facts.old.default.as_deref().map_or_else(|| "DROP DEFAULT".to_owned(), set);
+        moves.back.push(alter(old_before, &own));
+    }
+    moves
 }
 
 /// PostgreSQL 18 keeps a NOT NULL constraint's name through a rename: gives the new column's the old one's name, in the

@@ -2,7 +2,7 @@
 //! phase. The order of the functions is the order of a run.
 
 use super::fragment::{Fragment, Moves, Proof, Restore, Stage};
-use super::{Context, not_null, sync_trigger};
+use super::{Active, Context, not_null, sync_trigger};
 use crate::plan::BuildIndexes;
 use crate::run::{
     Action, CompareSpec, Condition, FillSpec, Gate, Is, Phase, Program, Relation, RelationId, Step, StepKey, Undo, What,
@@ -35,7 +35,8 @@ pub(super) fn program(context: &Context<'_>, mut fragments: Vec<Fragment>) -> Pr
     steps.sort_by_key(|step| phases.iter().position(|phase| *phase == step.key.phase));
     let relations = context.facts.tables.iter();
     let relations = relations.map(|table| Relation { table: table.name.clone(), oid: table.oid }).collect();
-    Program { tag: context.tag.clone(), relations, phases, steps }
+    let surround = if context.active.is_empty() { vec![] } else { sync_trigger::surround(context) };
+    Program { tag: context.tag.clone(), relations, phases, steps, surround }
 }
 
 struct Planner<'a> {
@@ -63,7 +64,7 @@ impl Planner<'_> {
         let own = self.fragments.iter().flat_map(|fragment| fragment.layout.at(stage)).cloned();
         let sync = self.has_pairs().then(|| {
             let triggers = sync_trigger::trigger_names(self.context).into_iter().map(|name| Is::Trigger { name });
-            std::iter::once(sync_trigger::function_is(self.context, stage)).chain(triggers)
+            sync_trigger::functions_are(self.context, stage).chain(triggers)
         });
         own.chain(sync.into_iter().flatten()).map(|is| is.on(ON)).collect()
     }
@@ -71,6 +72,17 @@ impl Planner<'_> {
     fn compare_spec(&self, stage: Stage) -> CompareSpec {
         let pairs = self.fragments.iter().filter_map(|fragment| fragment.compare.as_ref()?.at(stage).clone().into());
         self.context.compare_spec(pairs.collect())
+    }
+
+    /// Whether a value of one of these new columns may have no way back: its old column is then empty.
+    fn one_way(&self, which: impl Fn(&Active<'_>) -> bool) -> bool {
+        self.context.active.iter().any(|a| which(a) && !a.facts.reverse.is_total())
+    }
+
+    /// What must hold before an undo gives old columns a name back under which applications read them: where a value has no
+    /// way back, they would read NULL.
+    fn readable(&self, stage: Stage, which: impl Fn(&Active<'_>) -> bool) -> Option<Gate> {
+        self.one_way(which).then(|| Gate::NothingOnlyNew { spec: self.compare_spec(stage), one_way: true })
     }
 
     /// Column, helper functions and triggers in one transaction: after a commit in between, writes would not be synced.
@@ -82,7 +94,7 @@ impl Planner<'_> {
         forth.extend(sync_trigger::create(self.context));
         let mut undo = sync_trigger::drop(self.context);
         undo.extend(back);
-        let one_way = self.context.active.iter().any(|a| !a.facts.reverse.is_total());
+        let one_way = self.one_way(|_| true);
         let title = "add the new column, its sync trigger and the write counters";
         let step = Step::new(Phase::Expand, What::Columns, title, Action::Transaction(forth));
         Some(step.locks(ON, LockMode::AccessExclusive).done_when(self.layout(Stage::Soak)).undo(Undo::Actions {
@@ -166,8 +178,8 @@ impl Planner<'_> {
             return None;
         }
         let Moves { mut forth, mut back } = self.moves(|fragment| &fragment.swap);
-        forth.push(sync_trigger::function(self.context, Stage::Swapped));
-        back.push(sync_trigger::function(self.context, Stage::Soak));
+        forth.extend(sync_trigger::functions(self.context, Stage::Swapped));
+        back.extend(sync_trigger::functions(self.context, Stage::Soak));
         let functions = &self.context.facts.main().functions_to_touch;
         let touch = functions.iter().map(|f| format!("ALTER FUNCTION {} COST {}", f.signature, f.cost));
         forth.extend(touch.clone());
@@ -180,7 +192,10 @@ impl Planner<'_> {
                 .done_when(self.layout(Stage::Swapped))
                 .supersedes(self.renamed())
                 .supersedes([StepKey::new(Phase::Verify, What::RelaxOld)])
-                .undo(Undo::by(back)),
+                .undo(Undo::Actions {
+                    needs: self.readable(Stage::Swapped, |a| a.change.keeps_name()).into_iter().collect(),
+                    actions: vec![Action::Transaction(back)],
+                }),
         )
     }
 
@@ -194,14 +209,13 @@ impl Planner<'_> {
         let mut steps = not_null::prove(self.context, Phase::Contract, &self.proofs(true));
         let Some(retire) = self.retire() else { return steps };
         steps.push(retire);
+        // Even where it is nothing: it can be made longer while the run goes on.
         let grace = self.context.plan.contract.grace;
-        if !grace.is_zero() {
-            let title = "keep the retired column for a while";
-            steps.push(
-                Step::new(Phase::Contract, What::Grace, title, Action::Await(Gate::Grace { grace }))
-                    .undo(Undo::nothing("waiting changes nothing")),
-            );
-        }
+        let title = "keep the retired column for the grace period";
+        steps.push(
+            Step::new(Phase::Contract, What::Grace, title, Action::Await(Gate::Grace { grace }))
+                .undo(Undo::nothing("waiting changes nothing")),
+        );
         steps.extend(self.compare(Phase::Contract, Stage::Retired, "compare every row one last time"));
         steps.push(self.drop());
         steps
@@ -219,8 +233,8 @@ impl Planner<'_> {
             return None;
         }
         if self.has_pairs() {
-            forth.push(sync_trigger::function(self.context, Stage::Retired));
-            back.push(sync_trigger::function(self.context, Stage::Swapped));
+            forth.extend(sync_trigger::functions(self.context, Stage::Retired));
+            back.extend(sync_trigger::functions(self.context, Stage::Swapped));
         }
         let quiet = self.has_pairs().then_some(Gate::Quiet { quiet: self.context.plan.contract.quiet });
         let title = if self.has_pairs() {
@@ -234,7 +248,8 @@ impl Planner<'_> {
         back.extend(set);
         actions.push(Action::Transaction(back));
         let filled = |r: &&Restore| Gate::NoNulls { relation: ON, column: r.retired.clone() };
-        let needs = restored.iter().map(filled).collect();
+        let readable = self.readable(Stage::Retired, |a| !a.change.keeps_name());
+        let needs = restored.iter().map(filled).chain(readable).collect();
         Some(
             Step::new(Phase::Contract, What::Retire, title, Action::Transaction(forth))
                 .locks(ON, LockMode::AccessExclusive)
@@ -257,7 +272,8 @@ impl Planner<'_> {
             gone.extend(fragment.drop.gone.clone());
         }
         if self.has_pairs() {
-            gone.push(Is::NoFunction { name: self.context.tag.sync_function() });
+            let tag = &self.context.tag;
+            gone.extend([tag.sync_function(), tag.around_function()].map(|name| Is::NoFunction { name }));
         }
         let (title, gone_for_good) = if self.has_pairs() {
             ("drop the old column, the triggers and the helpers", "the old column is gone")

@@ -1,285 +1,314 @@
 //! The sync trigger: keeps both columns equal, in the row and in the transaction of the write itself.
 //!
-//! One function per run, called from BEFORE ROW triggers whose names sort last (PostgreSQL fires them in byte order), so
-//! that it sees what other triggers did. Everything is schema-qualified, operators included, because it runs under the
-//! application's `search_path`. The WHEN clauses are parsed once, here, and keep the backfill and unrelated updates from
-//! entering PL/pgSQL at all.
+//! For each pair of columns there are four triggers that fire before any other (their names begin with `!!`, and PostgreSQL
+//! fires them in byte order), so that the application's own triggers see the right value whichever column was written:
+//!
+//! - `insert`: an INSERT that gives one of the columns something else than its default;
+//! - `old`: an UPDATE that names the old column, whether it changes it or not: whoever names it still uses it;
+//! - `new`: an UPDATE that names the new column and changes it, unless it is the backfill;
+//! - `heal`: any UPDATE of a row whose new column is not filled yet.
+//!
+//! Where the application has BEFORE triggers, another set stands around them: one trigger notes what the first left, and
+//! others, whose names begin with `~~`, carry over what the application's triggers changed.
+//!
+//! All call two functions of the run (`sync_function`). Each WHEN clause names both columns, so that `DROP COLUMN ...
+//! CASCADE` takes the triggers along, and no write of the application ever meets one without its columns. The clauses are
+//! parsed here, once, and evaluated with the rights of whoever writes: they use nothing but PostgreSQL's own functions.
 
-use std::fmt::Write as _;
-
-use super::conversion::{Way, forward, reverse};
+use super::conversion::{forward, reverse};
 use super::fragment::Stage;
+use super::sync_default::{Default, Defaults};
+use super::sync_function::{self, Names};
 use super::{Active, Context};
 use crate::names::Counters;
-use crate::plan::{OnConflict, OnError};
 use crate::run::Is;
 use crate::sql::{dollar_quote, quote_ident, quote_literal};
 
-/// While this setting is `on`, the sync trigger changes nothing: only `verify --repair` sets it, in its own transaction.
-pub(crate) const REPAIR_SETTING: &str = "crossfade.repair";
-
-/// Whether UPDATE triggers may name columns. They may not when another BEFORE trigger can change the column of a row
-/// whose statement does not name it (docs/postgres.md, "Triggers with a column list").
-fn by_column(context: &Context<'_>) -> bool {
-    !context.facts.main().other_before_triggers
+/// A trigger, the way CREATE TRIGGER writes it.
+struct Trigger {
+    name: String,
+    /// `INSERT`, `UPDATE OF "a"`.
+    event: String,
+    when: String,
+    function: String,
+    arguments: Vec<String>,
 }
 
-pub(super) fn trigger_names(context: &Context<'_>) -> Vec<String> {
-    let mut names = vec!["1_insert", "2_update"];
-    if by_column(context) {
-        names.push("3_heal");
+impl Trigger {
+    fn create(&self, context: &Context<'_>) -> String {
+        let arguments: Vec<_> = self.arguments.iter().map(|argument| quote_literal(argument)).collect();
+        format!(
+            "CREATE OR REPLACE TRIGGER {} BEFORE {} ON {} FOR EACH ROW WHEN ({}) EXECUTE FUNCTION {}({})",
+            quote_ident(&self.name),
+            self.event,
+            context.table().sql(),
+            self.when,
+            context.ledger.qualify(&self.function),
+            arguments.join(", ")
+        )
     }
-    names.into_iter().map(|what| context.tag.trigger(what)).collect()
 }
 
-/// Counters, helper functions, the sync function and the triggers, in the order in which they can be created.
+/// The triggers that are always there.
+fn first(context: &Context<'_>) -> Vec<Trigger> {
+    let trigger = |what: String, event: String, when: String, arguments: Vec<String>| Trigger {
+        name: context.tag.first_trigger(&what),
+        event,
+        when,
+        function: context.tag.sync_function(),
+        arguments,
+    };
+    let any: Vec<_> = context.active.iter().map(given).collect();
+    let mut triggers = vec![trigger("insert".to_owned(), "INSERT".to_owned(), any.join(" OR "), vec![])];
+    for (n, a) in (1..).zip(&context.active) {
+        let (old, new) = (a.change.old.sql(), a.change.new.sql());
+        let arguments = |mode: &str| vec![mode.to_owned(), n.to_string()];
+        triggers.extend([
+            trigger(format!("{n}_1_old"), format!("UPDATE OF {old}"), depends_on(a), arguments("old")),
+            trigger(format!("{n}_2_new"), format!("UPDATE OF {new}"), new_written(context, a), arguments("new")),
+            trigger(format!("{n}_3_unfilled"), "UPDATE".to_owned(), unfilled(context, a), arguments("heal")),
+        ]);
+    }
+    triggers
+}
+
+/// The triggers that stand around those of the application.
+fn around(context: &Context<'_>) -> Vec<Trigger> {
+    let mut triggers = Vec::new();
+    for (n, a) in (1..).zip(&context.active) {
+        let (old, new) = (a.change.old.sql(), a.change.new.sql());
+        let named = format!("UPDATE OF {old}, {new}");
+        let mut add = |name: String, event: &str, when: String, mode: &str| {
+            triggers.push(Trigger {
+                name,
+                event: event.to_owned(),
+                when,
+                function: context.tag.around_function(),
+                arguments: vec![mode.to_owned(), n.to_string()],
+            });
+        };
+        add(context.tag.first_trigger(&format!("note_{n}")), &format!("INSERT OR {named}"), depends_on(a), "note");
+        add(context.tag.last_trigger(&format!("{n}_named")), &format!("INSERT OR {named}"), depends_on(a), "carry");
+        let (old_changed, new_changed) = (changed(a, &old), changed(a, &new));
+        // After `named` in the order of names, so this one sees what that one did.
+        add(
+            context.tag.last_trigger(&format!("{n}_others")),
+            "UPDATE",
+            format!("{old_changed} OR {new_changed}"),
+            "carry",
+        );
+    }
+    triggers
+}
+
+/// Names of the triggers that are always there.
+pub(super) fn trigger_names(context: &Context<'_>) -> Vec<String> {
+    first(context).into_iter().map(|trigger| trigger.name).collect()
+}
+
+/// The statements that put the sync trigger around others; each may be repeated. They need SHARE ROW EXCLUSIVE.
+pub(super) fn surround(context: &Context<'_>) -> Vec<String> {
+    around(context).iter().map(|trigger| trigger.create(context)).collect()
+}
+
+/// Counters, helper functions, the functions of the triggers and the triggers, in the order in which they can be created.
 pub(super) fn create(context: &Context<'_>) -> Vec<String> {
-    let counters = Counters::of(&context.tag);
     let mut statements = Vec::new();
-    for name in [&counters.old, &counters.new, &counters.conflict] {
+    for name in Counters::of(&context.tag).all() {
         let sequence = context.ledger.qualify(name);
         // A sequence never makes two writers wait for each other's commit, unlike a row that both would update.
         statements.push(format!("CREATE SEQUENCE {sequence} MINVALUE 0 START 0"));
-        statements.push(format!("SELECT pg_catalog.nextval({}::pg_catalog.regclass)", quote_literal(&sequence)));
-        statements.push(format!("GRANT USAGE ON SEQUENCE {sequence} TO PUBLIC"));
+        statements.push(format!("SELECT pg_catalog.setval({}::pg_catalog.regclass, 0)", quote_literal(&sequence)));
     }
     for a in &context.active {
         statements.extend(forward(context, a).create());
         statements.extend(reverse(context, a).create());
+        statements.extend(Defaults::helpers(context, a));
     }
-    statements.push(function(context, Stage::Soak));
-    let function = context.ledger.qualify(&context.tag.sync_function());
-    statements.push(format!("GRANT EXECUTE ON FUNCTION {function}() TO PUBLIC"));
-    let table = context.table().sql();
-    let trigger = |what| quote_ident(&context.tag.trigger(what));
-    statements.push(format!(
-        "CREATE TRIGGER {} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()",
-        trigger("1_insert")
-    ));
-    let written = any(context, |a| written(context, a));
-    let unfilled = any(context, |a| unfilled(context, a));
-    if by_column(context) {
-        let columns: Vec<_> = context.active.iter().flat_map(|a| [a.change.old.sql(), a.change.new.sql()]).collect();
-        statements.push(format!(
-            "CREATE TRIGGER {} BEFORE UPDATE OF {} ON {table} FOR EACH ROW WHEN ({written}) EXECUTE FUNCTION {function}()",
-            trigger("2_update"),
-            columns.join(", ")
-        ));
-        // IS NULL does not fetch a large value, so unrelated updates stay cheap (docs/postgres.md, "Healing").
-        statements.push(format!(
-            "CREATE TRIGGER {} BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({unfilled}) EXECUTE FUNCTION {function}('heal')",
-            trigger("3_heal")
-        ));
-    } else {
-        statements.push(format!(
-            "CREATE TRIGGER {} BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({written} OR {unfilled}) EXECUTE FUNCTION {function}()",
-            trigger("2_update")
-        ));
+    statements.extend(functions(context, Stage::Soak));
+    statements.push(give_to_owner(context));
+    statements.extend(first(context).iter().map(|trigger| trigger.create(context)));
+    if context.facts.main().other_before_triggers {
+        statements.extend(surround(context));
     }
     statements
 }
 
-/// Drops what [`create`] made; each statement may be repeated.
+/// Drops what [`create`] and [`surround`] made; each statement may be repeated.
 pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
     let table = context.table().sql();
-    let mut statements: Vec<_> = trigger_names(context)
-        .iter()
-        .map(|name| format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(name)))
-        .collect();
-    let function = context.ledger.qualify(&context.tag.sync_function());
-    statements.push(format!("DROP FUNCTION IF EXISTS {function}()"));
+    let triggers = first(context).into_iter().chain(around(context));
+    let mut statements: Vec<_> =
+        triggers.map(|t| format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(&t.name))).collect();
+    for function in [context.tag.sync_function(), context.tag.around_function()] {
+        statements.push(format!("DROP FUNCTION IF EXISTS {}()", context.ledger.qualify(&function)));
+    }
     for a in &context.active {
         statements.extend(forward(context, a).drop());
         statements.extend(reverse(context, a).drop());
+        statements.extend(Defaults::drop_helpers(context, a));
     }
-    let counters = Counters::of(&context.tag);
-    for name in [&counters.old, &counters.new, &counters.conflict] {
+    for name in Counters::of(&context.tag).all() {
         statements.push(format!("DROP SEQUENCE IF EXISTS {}", context.ledger.qualify(name)));
     }
     statements
 }
 
-/// Whether the triggers of one would not do for the other.
-pub(super) fn shape_differs(was: &Context<'_>, now: &Context<'_>) -> bool {
-    by_column(was) != by_column(now)
-}
-
-/// What makes the function of `was` at `stage`, and the triggers in [`Stage::Soak`], those of `now`.
+/// The statements that make of everything that was created for `was` what is right for `now`, under the lock of the table.
+/// The triggers themselves are adapted in [`Stage::Soak`] only: later their conditions let more through than they must, never
+/// less.
 pub(super) fn adapted(was: &Context<'_>, now: &Context<'_>, stage: Stage) -> Vec<String> {
     let mut statements = Vec::new();
-    if function(was, stage) != function(now, stage) {
-        statements.push(function(now, stage));
+    let helpers = |context: &Context<'_>| -> Vec<String> {
+        context.active.iter().flat_map(|a| Defaults::helpers(context, a)).collect()
+    };
+    if helpers(was) != helpers(now) {
+        statements.extend(was.active.iter().flat_map(|a| Defaults::drop_helpers(was, a)));
+        statements.extend(helpers(now));
     }
-    if shape_differs(was, now) && stage == Stage::Soak {
-        let table = now.table().sql();
-        let drop = |name: &String| format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(name));
-        statements.extend(trigger_names(was).iter().map(drop));
-        statements.extend(create(now).into_iter().filter(|statement| statement.starts_with("CREATE TRIGGER")));
+    let before = functions(was, stage);
+    statements.extend(functions(now, stage).into_iter().filter(|function| !before.contains(function)));
+    if !statements.is_empty() {
+        statements.push(give_to_owner(now));
+    }
+    if stage == Stage::Soak {
+        let before: Vec<_> = first(was).iter().map(|trigger| trigger.create(was)).collect();
+        let after = first(now).into_iter().map(|trigger| trigger.create(now));
+        statements.extend(after.filter(|trigger| !before.contains(trigger)));
     }
     statements
 }
 
-/// The statement that creates or replaces the sync function for the columns' names at `stage`.
-pub(super) fn function(context: &Context<'_>, stage: Stage) -> String {
-    format!(
-        "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}",
-        context.ledger.qualify(&context.tag.sync_function()),
-        dollar_quote(&body(context, stage))
-    )
-}
-
-/// That the sync function is the one for `stage`, untouched.
-pub(super) fn function_is(context: &Context<'_>, stage: Stage) -> Is {
-    Is::Function { name: context.tag.sync_function(), sha256: crate::ident::sha256_hex(&body(context, stage)) }
-}
-
-fn any(context: &Context<'_>, condition: impl Fn(&Active<'_>) -> String) -> String {
-    let conditions: Vec<_> = context.active.iter().map(condition).collect();
-    conditions.join(" OR ")
-}
-
-fn differ(plain: bool, a: &str, b: &str) -> String {
-    if plain { format!("{a} IS DISTINCT FROM {b}") } else { format!("pg_catalog.record_image_ne(ROW({a}), ROW({b}))") }
-}
-
-/// True where a statement changed either side, except by filling an empty new side with what it should be: that is the
-/// backfill, which therefore never enters PL/pgSQL.
-fn written(context: &Context<'_>, a: &Active<'_>) -> String {
-    let (old, new) = (a.change.old.sql(), a.change.new.sql());
-    let (new_old, new_new, old_old, old_new) =
-        (format!("NEW.{old}"), format!("NEW.{new}"), format!("OLD.{old}"), format!("OLD.{new}"));
-    format!(
-        "({} OR ({} AND ({old_new} IS NOT NULL OR NOT {})))",
-        differ(a.facts.old.plain_compare, &new_old, &old_old),
-        differ(a.facts.new_plain_compare, &new_new, &old_new),
-        forward(context, a).same(&new_new, &new_old)
-    )
-}
-
-/// True where the new side is empty and should not be.
-fn unfilled(context: &Context<'_>, a: &Active<'_>) -> String {
-    let new = format!("NEW.{} IS NULL", a.change.new.sql());
-    if forward(context, a).null_to_null() {
-        format!("({new} AND NEW.{} IS NOT NULL)", a.change.old.sql())
-    } else {
-        format!("({new})")
-    }
-}
-
-fn body(context: &Context<'_>, stage: Stage) -> String {
-    let counters = Counters::of(&context.tag);
-    let count = |flag: &str, name: &str| {
-        let sequence = quote_literal(&context.ledger.qualify(name));
-        format!("  IF {flag} THEN PERFORM pg_catalog.nextval({sequence}::pg_catalog.regclass); END IF;\n")
-    };
-    let mut text = String::from(
-        "\nDECLARE\n  o boolean; n boolean;\n  wrote_old boolean := false; wrote_new boolean := false; conflict boolean := false;\nBEGIN\n",
-    );
-    let _ = writeln!(
-        text,
-        "  IF pg_catalog.current_setting('{REPAIR_SETTING}', true) OPERATOR(pg_catalog.=) 'on' THEN RETURN NEW; END IF;"
-    );
-    for a in &context.active {
-        text.push_str(&one_change(context, a, stage));
-    }
-    text.push_str(&count("wrote_old", &counters.old));
-    text.push_str(&count("wrote_new", &counters.new));
-    text.push_str(&count("conflict", &counters.conflict));
-    text.push_str("  RETURN NEW;\nEND\n");
-    text
-}
-
-/// The truth table of one change. Changes are seen by image (docs/postgres.md, "Values that are equal but not the same").
-fn one_change(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> String {
-    let (old, new) = a.names(&context.tag, stage);
-    let (n_old, n_new) = (format!("NEW.{}", quote_ident(&old)), format!("NEW.{}", quote_ident(&new)));
-    let (o_old, o_new) = (format!("OLD.{}", quote_ident(&old)), format!("OLD.{}", quote_ident(&new)));
-    let (forward, reverse) = (forward(context, a), reverse(context, a));
-    let reject = a.change.on_error == Some(OnError::Reject);
-    let value = |way: &Way<'_>, source: &str| if reject { way.strict_value(source) } else { way.value(source) };
-    let to_new = format!("{n_new} := {};", value(&forward, &n_old));
-    let to_old = format!("{n_old} := {};", value(&reverse, &n_new));
-    // Healing an old row must not make an unrelated update fail, whatever the plan says of bad writes.
-    let heal = format!("{n_new} := {};", forward.value(&n_old));
-    let consistent = format!("{} OR {}", forward.same_image(&n_new, &n_old), reverse.same_image(&n_old, &n_new));
-    let filled_by_backfill = forward.same_image(&n_new, &n_old);
-    let conflict = match a.change.on_conflict {
-        OnConflict::NewWins => format!("conflict := true; {to_old}"),
-        OnConflict::OldWins => format!("conflict := true; {to_new}"),
-        OnConflict::Error => format!(
-            "RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = {}, HINT = 'Write one of the two columns, or values that agree.';",
-            quote_literal(&format!(
-                "columns \"{old}\" and \"{new}\" of table {} were set to values that do not agree",
-                context.table()
-            ))
-        ),
-    };
-    let by_default = filled_by_default(a, stage, &n_old);
-    // What a default that differs at each look gave cannot be told from what a statement gave: then new is what counts.
-    let old_not_given =
-        if a.facts.old.default.is_some() && !a.facts.old.default_is_stable { "true" } else { by_default.as_str() };
-    let new_not_given = new_filled_by_default(a, stage, &n_new).map_or_else(String::new, |by_default| {
+/// The statements that create or replace the triggers' functions for the columns' names at `stage`.
+///
+/// They run with the rights of their owner, who is the table's: whoever writes the table needs no right on anything of
+/// crossfade, and cannot advance the counters but by writing. Their bodies qualify every name, operators too; what the checks
+/// of a domain call is looked for in the path that is set here, never in that of whoever writes.
+pub(super) fn functions(context: &Context<'_>, stage: Stage) -> Vec<String> {
+    let function = |name: &str, body: &str| {
         format!(
-            "    ELSIF {by_default} THEN\n      wrote_old := true;\n      IF NOT ({consistent}) THEN {to_new} END IF;\n"
+            "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {}",
+            context.ledger.qualify(name),
+            dollar_quote(body)
         )
-    });
-    let unfilled = if forward.null_to_null() {
-        format!("{n_new} IS NULL AND {n_old} IS NOT NULL")
-    } else {
-        format!("{n_new} IS NULL")
     };
-    format!(
-        "  IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
-    IF {n_new} IS NULL THEN
-      {to_new} wrote_old := wrote_old OR NOT ({by_default});
-    ELSIF {old_not_given} THEN
-      wrote_new := true;
-      IF NOT ({consistent}) THEN {to_old} END IF;
-{new_not_given}    ELSE
-      wrote_old := true; wrote_new := true;
-      IF NOT ({consistent}) THEN {conflict} END IF;
-    END IF;
-  ELSE
-    o := pg_catalog.record_image_ne(ROW({n_old}), ROW({o_old}));
-    n := pg_catalog.record_image_ne(ROW({n_new}), ROW({o_new}));
-    IF TG_NARGS OPERATOR(pg_catalog.>) 0 OR NOT (o OR n) THEN
-      IF {unfilled} THEN {heal} END IF;
-    ELSIF o AND n THEN
-      wrote_old := true; wrote_new := true;
-      IF NOT ({consistent}) THEN {conflict} END IF;
-    ELSIF o THEN
-      wrote_old := true; {to_new}
-    ELSIF {o_new} IS NOT NULL OR NOT ({filled_by_backfill}) THEN
-      wrote_new := true; {to_old}
-    END IF;
+    bodies(context, stage).iter().map(|(name, body)| function(name, body)).collect()
+}
+
+fn bodies(context: &Context<'_>, stage: Stage) -> [(String, String); 2] {
+    [
+        (context.tag.sync_function(), sync_function::sync(context, stage)),
+        (context.tag.around_function(), sync_function::around(context, stage)),
+    ]
+}
+
+/// That the functions are those for `stage`, untouched.
+pub(super) fn functions_are(context: &Context<'_>, stage: Stage) -> impl Iterator<Item = Is> {
+    let bodies = bodies(context, stage).into_iter();
+    bodies.map(|(name, body)| Is::Function { name, sha256: crate::ident::sha256_hex(&body) })
+}
+
+/// Makes the table's owner the owner of the functions, and nobody else may use them: attached to a table of his own,
+/// anybody could advance the counters with them.
+///
+/// The owner gets no right to create objects in the ledger's schema, but a server asks for one at this moment, if it is not
+/// a superuser who hands the functions over; the lock keeps two runs from changing the schema's rights at once.
+fn give_to_owner(context: &Context<'_>) -> String {
+    let schema = quote_ident(context.ledger.as_str());
+    let (schema_name, table) = (quote_literal(context.ledger.as_str()), quote_literal(&context.table().sql()));
+    let tag = quote_literal(&format!("_{}", context.tag));
+    let sequences: Vec<_> = Counters::of(&context.tag).all().iter().map(|name| context.ledger.qualify(name)).collect();
+    let grant = format!("GRANT SELECT, UPDATE ON SEQUENCE {} TO %I", sequences.join(", "));
+    let body = format!(
+        "
+DECLARE
+  owner pg_catalog.name := (SELECT pg_catalog.pg_get_userbyid(c.relowner) FROM pg_catalog.pg_class AS c WHERE c.oid = {table}::pg_catalog.regclass);
+  given boolean := owner <> CURRENT_USER;
+  lent boolean := given AND NOT pg_catalog.has_schema_privilege(owner, {schema_name}, 'CREATE')
+    AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = CURRENT_USER);
+  own record;
+BEGIN
+  IF given THEN
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('crossfade.rights'));
+    EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA {schema} TO %I', owner);
+    EXECUTE pg_catalog.format({}, owner);
   END IF;
-"
+  IF lent THEN EXECUTE pg_catalog.format('GRANT CREATE ON SCHEMA {schema} TO %I', owner); END IF;
+  FOR own IN
+    SELECT p.oid::pg_catalog.regprocedure AS signature FROM pg_catalog.pg_proc AS p
+    WHERE p.pronamespace = {schema_name}::pg_catalog.regnamespace AND pg_catalog.strpos(p.proname, {tag}) > 0
+  LOOP
+    EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', own.signature);
+    IF given THEN EXECUTE pg_catalog.format('ALTER FUNCTION %s OWNER TO %I', own.signature, owner); END IF;
+  END LOOP;
+  IF lent THEN EXECUTE pg_catalog.format('REVOKE CREATE ON SCHEMA {schema} FROM %I', owner); END IF;
+END
+",
+        quote_literal(&grant)
+    );
+    format!("DO {}", dollar_quote(&body))
+}
+
+/// True of every row. It names both columns.
+fn depends_on(a: &Active<'_>) -> String {
+    let (old, new) = (a.change.old.sql(), a.change.new.sql());
+    format!("NEW.{old} IS NOT DISTINCT FROM NULL OR NEW.{old} IS DISTINCT FROM NULL OR NEW.{new} IS DISTINCT FROM NULL")
+}
+
+/// True of an INSERT for which there is something to do: unless both columns hold their defaults, and these agree.
+fn given(a: &Active<'_>) -> String {
+    let defaults = Defaults::at(a, Stage::Soak);
+    match (&defaults.old, &defaults.new) {
+        (Default::Is(old), Default::Is(new)) if defaults.agree() => {
+            format!(
+                "{} OR {}",
+                old.differs(&format!("NEW.{}", a.change.old.sql())),
+                new.differs(&format!("NEW.{}", a.change.new.sql()))
+            )
+        }
+        _ => depends_on(a),
+    }
+}
+
+/// Whether the statement changed the column, in a WHEN clause.
+fn changed(a: &Active<'_>, column: &str) -> String {
+    let plain = if *column == a.change.old.sql() { a.facts.old.plain_compare } else { a.facts.new_plain_compare };
+    if plain {
+        format!("NEW.{column} IS DISTINCT FROM OLD.{column}")
+    } else {
+        format!("pg_catalog.record_image_ne(ROW(NEW.{column}), ROW(OLD.{column}))")
+    }
+}
+
+/// True where a statement that names the new column changed that column alone, except by filling it with what it should be:
+/// that is the backfill, which therefore never enters PL/pgSQL. A conversion that may call functions of others is not asked
+/// here.
+///
+/// True as well where the statement wrote NULL to a column that is not filled yet: nothing changes, and still it is a write.
+/// If it had also named the old column, the trigger `old` would have filled the row just now.
+fn new_written(context: &Context<'_>, a: &Active<'_>) -> String {
+    let (old, new) = (a.change.old.sql(), a.change.new.sql());
+    let forward = forward(context, a);
+    let not_by_backfill = if forward.is_built_in() {
+        let same = forward.same(&format!("NEW.{new}"), &format!("NEW.{old}"));
+        format!(" AND (OLD.{new} IS DISTINCT FROM NULL OR NOT {same})")
+    } else {
+        String::new()
+    };
+    let written = format!("{} AND NOT ({}){not_by_backfill}", changed(a, &new), changed(a, &old));
+    if a.facts.old.not_null {
+        // Where NULL is not allowed, nobody means it.
+        return written;
+    }
+    format!(
+        "({written}) OR (NEW.{new} IS NOT DISTINCT FROM NULL AND OLD.{new} IS NOT DISTINCT FROM NULL AND NEW.{old} IS DISTINCT FROM NULL)"
     )
 }
 
-/// True where an INSERT did not give the old column: it is empty, or holds what its default gives.
-fn filled_by_default(a: &Active<'_>, stage: Stage, n_old: &str) -> String {
-    let old_has_default = match stage {
-        Stage::Soak => true,
-        Stage::Swapped => !a.change.keeps_name(),
-        Stage::Retired => false,
-    };
-    match &a.facts.old.default {
-        Some(default) if old_has_default && a.facts.old.default_is_stable => {
-            let base = &a.facts.old.base_type;
-            format!("{n_old} IS NULL OR pg_catalog.record_image_eq(ROW({n_old}), ROW(CAST({default} AS {base})))")
-        }
-        _ => format!("{n_old} IS NULL"),
-    }
-}
-
-/// True where an INSERT gave the old column and the new one holds what its default gives: after the swap the default is
-/// the new column's, and a release may still write the other name.
-fn new_filled_by_default(a: &Active<'_>, stage: Stage, n_new: &str) -> Option<String> {
-    if stage != Stage::Swapped || !a.change.keeps_name() || !a.facts.old.default_is_stable {
-        return None;
-    }
-    let default = a.facts.new_default.as_ref()?;
-    let base = &a.facts.new_base_type;
-    Some(format!("pg_catalog.record_image_eq(ROW({n_new}), ROW(CAST({default} AS {base})))"))
+/// True where the new side is empty and should not be. It looks at no value, so updates of other columns fetch no large
+/// one (docs/postgres.md, "Healing").
+fn unfilled(context: &Context<'_>, a: &Active<'_>) -> String {
+    let names = Names { old: format!("NEW.{}", a.change.old.sql()), new: format!("NEW.{}", a.change.new.sql()) };
+    let unfilled = sync_function::unfilled(&forward(context, a), &names);
+    if forward(context, a).null_to_null() { unfilled } else { format!("{unfilled} AND ({})", depends_on(a)) }
 }

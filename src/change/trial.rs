@@ -23,6 +23,8 @@ pub(crate) struct Trial {
 pub(crate) struct TrialColumn {
     /// Position of the change in the plan.
     pub(crate) change: usize,
+    /// The converted value; raises where the conversion does.
+    strict: String,
     /// The conversion raises.
     fails: String,
     /// It converts to NULL, but the column is NOT NULL.
@@ -45,14 +47,18 @@ impl Trial {
             create.extend(forward.create());
             create.extend(reverse.create());
             let value = forward.value(&old);
-            let empty =
-                if a.facts.old.not_null { format!("{value} IS NULL AND NOT {fails}") } else { "false".to_owned() };
+            let empty = if a.facts.old.not_null {
+                format!("{value} IS NOT DISTINCT FROM NULL AND NOT {fails}")
+            } else {
+                "false".to_owned()
+            };
             let lossy = a
                 .facts
                 .reverse
                 .exists()
-                .then(|| format!("{value} IS NOT NULL AND NOT {}", reverse.same_image(&old, &value)));
-            columns.push(TrialColumn { change: a.position, fails, empty, lossy });
+                .then(|| format!("{value} IS DISTINCT FROM NULL AND NOT {}", reverse.same_image(&old, &value)));
+            let strict = forward.strict_value(&old);
+            columns.push(TrialColumn { change: a.position, strict, fails, empty, lossy });
         }
         let spec = context.compare_spec(vec![]);
         (!columns.is_empty()).then_some(Self { create, columns, spec })
@@ -72,6 +78,17 @@ impl Trial {
             columns.join(", "),
             self.spec.table.sql(),
             range(from, to)
+        )
+    }
+
+    /// Returns the query that converts the first row on these pages whose `column` does not convert, and so raises.
+    pub(crate) fn raise(&self, column: &TrialColumn, from: i64, to: Option<i64>) -> String {
+        format!(
+            "SELECT pg_catalog.count(value)::pg_catalog.text FROM (SELECT {} AS value FROM {} AS t WHERE {} AND {} LIMIT 1) AS s",
+            column.strict,
+            self.spec.table.sql(),
+            range(from, to),
+            column.fails
         )
     }
 

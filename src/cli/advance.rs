@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use super::context::{Context, Session, run_name};
 use super::error::CliError;
-use super::exit_code;
+use super::{consent, exit_code};
 use crate::report::{self, human, json as as_json};
+use crate::runner::Error;
 
 /// Move a run, or every run, forward by at most one phase
 ///
-/// For cron, systemd or Kubernetes, at any interval. Exit code 0 if a run moved, 5 if nothing was due or a run is blocked,
+/// For cron, systemd or Kubernetes, at any interval: it never waits for a gate to open. Exit code 0 if a run moved, 5 if nothing was due or a run is blocked,
 /// another one if something failed. Runs that have ended are left alone.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,15 +23,20 @@ pub(super) struct Args {
     /// Only print what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Agree to what cannot be undone: without it, the run stops before its point of no return with exit code 5, or asks
+    /// at a terminal
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
-    let session = context.session()?;
     if let Some(name) = &args.name {
-        let tick = tick(&session, run_name(name)?, args.dry_run).await?;
-        drop(session);
+        let name = run_name(name)?;
+        let call = async |session: &Session| tick(session, name, args.dry_run).await;
+        let tick = consent::asking(context, args.yes, call).await?;
         return print(context, &tick.value, &tick.text(context)).map(|()| tick.code);
     }
+    let session = context.session(args.yes)?;
     let mut values = Vec::new();
     let mut text = String::new();
     let mut codes = Vec::new();
@@ -45,6 +51,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
                 values.push(tick.value);
             }
             Err(error) => {
+                let error = CliError::from(error);
                 codes.push(error.exit_code());
                 if !context.json() {
                     context.console.line(&format!("{name}:"));
@@ -91,7 +98,7 @@ impl Tick {
     }
 }
 
-async fn tick(session: &Session, name: &str, dry_run: bool) -> Result<Tick, CliError> {
+async fn tick(session: &Session, name: &str, dry_run: bool) -> Result<Tick, Error> {
     if dry_run {
         let would = session.tool.advance_preview(name).await?;
         let value = json!({ "name": name, "would": would });

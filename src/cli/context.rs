@@ -52,6 +52,7 @@ pub(super) struct Context {
     pub(super) console: Console,
     database_url: Option<String>,
     ledger_schema: String,
+    ledger_owner: Option<String>,
 }
 
 /// What a long-running command needs: a tool that reports its events and that a signal stops.
@@ -81,6 +82,7 @@ impl Context {
             console: Console::default(),
             database_url: global.database_url.clone().filter(|url| !url.is_empty()),
             ledger_schema: global.ledger_schema.clone(),
+            ledger_owner: global.ledger_owner.clone().filter(|role| !role.is_empty()),
         };
         context.log();
         context
@@ -115,11 +117,13 @@ impl Context {
         self.tool_with(event::silent(), CancellationToken::new())
     }
 
-    /// Returns a tool that reports its events and that the first Ctrl-C asks to stop.
-    pub(super) fn session(&self) -> Result<Session, CliError> {
+    /// Returns a tool that reports its events and that the first Ctrl-C asks to stop; with the consent to what cannot be
+    /// undone, if the person has said `yes`.
+    pub(super) fn session(&self, yes: bool) -> Result<Session, CliError> {
         let stop = CancellationToken::new();
         let reporter = Reporter::new(self.telling(), &self.console);
         let tool = self.tool_with(reporter.sink(), stop.clone())?;
+        let tool = if yes { tool.with_consent() } else { tool };
         let watchdog = watchdog::start(&tool, self.json());
         let signals = signals::stop_politely(stop, self.console.clone(), self.json());
         Ok(Session { tool, _watchdog: watchdog, _reporter: reporter, _signals: signals })
@@ -142,7 +146,9 @@ impl Context {
 
     /// Returns a tool for a database other than the one on the command line.
     pub(super) fn tool_on(&self, connector: Connector, sink: event::EventSink, stop: CancellationToken) -> Tool {
-        Tool::new(connector, LedgerSchema::new(&self.ledger_schema), actor(), sink, stop)
+        let actor = actor(connector.role());
+        let tool = Tool::new(connector, LedgerSchema::new(&self.ledger_schema), actor, sink, stop);
+        self.ledger_owner.iter().fold(tool, |tool, role| tool.trusting(role))
     }
 
     /// Prints a result: as JSON, or as the text that `text` makes.
@@ -199,12 +205,13 @@ impl Drop for LogLine {
     }
 }
 
-/// Returns user, host and process, for the ledger.
-fn actor() -> String {
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|user| user.name);
+/// Returns user, host, database role and process, for the ledger.
+fn actor(role: &str) -> String {
+    let id = nix::unistd::Uid::effective();
+    let user = nix::unistd::User::from_uid(id).ok().flatten().map(|user| user.name);
     let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
-    let (user, host) = (user.unwrap_or_else(|| "somebody".into()), host.unwrap_or_else(|| "somewhere".into()));
-    format!("{user}@{host}, pid {}", std::process::id())
+    let (user, host) = (user.unwrap_or_else(|| format!("uid {id}")), host.unwrap_or_else(|| "an unnamed host".into()));
+    format!("{user}@{host} as {role}, pid {}", std::process::id())
 }
 
 /// Returns `name` if a run can have it.

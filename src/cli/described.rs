@@ -96,15 +96,26 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::PlanEdited { name } => of("run::plan_edited", PLAN_INVALID, "restore the file")
             .or(format!("crossfade rollback {name}, then run the new plan")),
         Error::NotYet(gate) => match gate {
-            NotYet::Quiet { quiet, writes, total } => {
-                of("gate::quiet", BLOCKED, "crossfade status says when the old column was last written").values(
+            NotYet::Quiet { quiet, left, writes, total } => {
+                of("gate::quiet", BLOCKED, "stop the releases that write the old column, then run again").values(
                     "gate",
-                    json!({ "gate": "quiet", "quiet_seconds": quiet.as_secs_f64(), "writes": writes, "total": total }),
+                    json!({ "gate": "quiet", "quiet_seconds": quiet.as_secs_f64(), "seconds": left.as_secs_f64(), "write_seconds": writes, "total_write_seconds": total }),
                 )
             }
-            NotYet::Grace { until, left } => {
-                of("gate::grace", BLOCKED, "run again then; `crossfade status` shows the state of the run")
+            NotYet::Grace { name, until, left } => {
+                of("gate::grace", BLOCKED, "run again then").or(format!("crossfade rollback {name} still restores the old column")).or(format!("crossfade tune {name} grace=... makes it longer or shorter"))
                     .values("gate", json!({ "gate": "grace", "until": until, "seconds": left.as_secs_f64() }))
+            }
+            NotYet::Irreversible { name, step, .. } => of(
+                "gate::consent",
+                BLOCKED,
+                format!("to pass it: crossfade run PLAN --yes, or crossfade advance {name} --yes"),
+            )
+            .or(format!("to go back: crossfade rollback {name}"))
+            .values("gate", json!({ "gate": "consent", "step": step })),
+            NotYet::Drops { name, drops } => {
+                of("gate::consent", BLOCKED, format!("to agree to it: crossfade rollback {name} --yes"))
+                    .values("gate", json!({ "gate": "consent", "drops": drops }))
             }
             NotYet::Plans { required, .. } => {
                 of("gate::plans", BLOCKED, format!("`crossfade status {required}` shows its state"))
@@ -123,7 +134,8 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
                 if *filling { described.or("to help it fill rows: crossfade run PLAN --join") } else { described };
             described.values("lease", json!({ "holder": holder, "seconds": seconds, "filling": filling }))
         }
-        Error::Paused { name } => of("run::paused", BLOCKED, format!("crossfade resume {name}")),
+        Error::Over { name, .. } => of("run::over", USAGE, format!("crossfade history {name}")),
+        Error::Paused { name, .. } => of("run::paused", BLOCKED, format!("crossfade resume {name}")),
         Error::RollingBack { name } => of("run::rolling_back", BLOCKED, format!("crossfade rollback {name}")),
         Error::RolledBack { name } => of("run::rolled_back", BLOCKED, format!("crossfade history {name}")),
         Error::CannotJoin { why: NoJoin::NoBackfill { name } } => {
@@ -162,14 +174,14 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
             "write a plan for the opposite change: rename, or change the type, the other way round",
         )
         .values("step", step),
-        Error::WouldLose { rows } => of(
+        Error::WouldLose { rows, .. } => of(
             "run::would_lose",
             DATABASE,
             "nothing was taken back; once those rows have a value in the old column, roll back again",
         )
         .values("rows", rows),
         Error::WrittenMeanwhile => {
-            of("run::written_meanwhile", BLOCKED, "crossfade status says how many writes come through the new column")
+            of("run::written_meanwhile", BLOCKED, "crossfade status says whether the new column is written")
         }
         Error::Dependants { names } => {
             of("run::dependants", DATABASE, "move or drop them, then run again").values("dependants", names)
@@ -184,6 +196,12 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::RowStaysLocked { .. } => {
             of("repair::row_locked", BLOCKED, "what was repaired stays so; repair again when the transaction is over")
         }
+        Error::Mismatch(outcome) if outcome.counts.unconverted > 0 => of(
+            "run::mismatch",
+            MISMATCH,
+            "values that do not convert cannot be repaired: UPDATE the old column of those rows to values that do, then run again",
+        )
+        .with(Detail::Outcome(outcome)),
         Error::Mismatch(outcome) => of(
             "run::mismatch",
             MISMATCH,
@@ -252,6 +270,13 @@ fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
         LedgerError::Format { .. } => {
             of("ledger::format", DATABASE, "use the crossfade that started this run, or a newer one")
         }
+        LedgerError::Untrusted { wrong, .. } => of(
+            "ledger::untrusted",
+            DATABASE,
+            "connect as the role that owns the schema, or name another schema with --ledger-schema",
+        )
+        .or("if you trust that role with all rights of your own: --ledger-owner ROLE or CROSSFADE_LEDGER_OWNER")
+        .values("wrong", wrong),
         LedgerError::NotALedger { .. } => {
             of("ledger::not_a_ledger", DATABASE, "name another schema with --ledger-schema or CROSSFADE_LEDGER_SCHEMA")
         }
@@ -353,15 +378,19 @@ mod tests {
 
     #[test]
     fn what_may_work_later_is_5_and_what_never_will_is_not() {
-        let quiet = NotYet::Quiet { quiet: Duration::from_secs(1), writes: 1, total: 2 };
-        let grace = NotYet::Grace { until: chrono::DateTime::UNIX_EPOCH, left: Duration::from_secs(90) };
         let step = || StepKey::new(crate::run::Phase::Expand, crate::run::What::Columns);
+        let second = Duration::from_secs(1);
+        let quiet = NotYet::Quiet { quiet: second, left: second, writes: 1, total: 2 };
+        let grace = NotYet::Grace { name: name(), until: chrono::DateTime::UNIX_EPOCH, left: Duration::from_secs(90) };
+        let drop = NotYet::Irreversible { name: name(), step: step(), title: String::new(), why: String::new() };
         let later = [
             Error::NotYet(quiet),
             Error::NotYet(grace),
+            Error::NotYet(drop),
+            Error::NotYet(NotYet::Drops { name: name(), drops: vec![] }),
             Error::NotYet(NotYet::Plans { plan: name(), required: name() }),
             Error::Held { name: name(), holder: String::new(), seconds: 1.0, filling: true },
-            Error::Paused { name: name() },
+            Error::Paused { name: name(), by: None },
             Error::RollingBack { name: name() },
             Error::WrittenMeanwhile,
             Error::DoesNotLast { step: step(), tries: 5 },
@@ -375,13 +404,14 @@ mod tests {
         }
         let never = [
             (Error::Pooler, 2),
+            (Error::Over { name: name(), state: crate::run::Standing::Done }, 2),
             (Error::Misconfigured { key: "workers".to_owned(), reason: "it cannot be 0".to_owned() }, 2),
             (Error::NotEarlier { phase: crate::run::Phase::Expand, to: crate::run::Phase::Verify }, 2),
             (Error::NothingToCompare { name: name(), yet_to_come: false }, 2),
             (Error::ComparesNothing { name: name() }, 2),
             (Error::CannotJoin { why: NoJoin::NoBackfill { name: name() } }, 2),
             (Error::PointOfNoReturn { step: step(), why: String::new() }, 4),
-            (Error::WouldLose { rows: 3 }, 4),
+            (Error::WouldLose { rows: 3, table: crate::ident::TableName::new("s", "t").unwrap(), empty: vec![] }, 4),
             (Error::Dependants { names: vec![] }, 4),
             (Error::SettingRefused { key: "triggers", said: String::new(), help: "grant it".to_owned() }, 4),
             (Error::Unreachable { last: String::new() }, 4),

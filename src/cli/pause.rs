@@ -15,9 +15,10 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let name = run_name(&args.name)?;
-    context.tool()?.pause(name).await?;
-    context.result(&json!({ "name": name, "state": "paused" }), || {
-        format!("{name} is paused; both columns are still kept equal\n  next: crossfade resume {name}\n")
+    let changed = context.tool()?.pause(name).await?;
+    let words = if changed { "is paused" } else { "was paused before" };
+    context.result(&json!({ "name": name, "state": "paused", "changed": changed }), || {
+        format!("{name} {words}; both columns are still kept equal\n  next: crossfade resume {name}\n")
     })?;
     Ok(exit_code::DONE)
 }

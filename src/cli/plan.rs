@@ -11,7 +11,8 @@ use crate::report::{self, human, json};
 
 /// Show what a plan would do on the database: steps, SQL, locks, estimates, risks
 ///
-/// Changes nothing. Exit code 4 if something in the database rules the plan out.
+/// Changes nothing. Exit code 4 if something in the database rules the plan out. --format sql prints a script for psql that
+/// does what `crossfade run` does, without throttling: it stops where the run would wait, and continues when it is run again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The plan file
@@ -27,9 +28,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let preview = context.tool()?.preview(&plan).await?;
     let text = match args.format {
         Format::Json => json::result(&json::preview(&plan, &preview)),
-        Format::Sql => human::script(&plan, &preview),
+        Format::Sql => preview.script(&plan),
         Format::Text => human::preview(&args.plan.to_string_lossy(), &plan, &preview, context.out),
     };
     report::result(&text)?;
-    Ok(if preview.refusals.is_empty() { exit_code::DONE } else { exit_code::DATABASE })
+    let no_script = args.format == Format::Sql && preview.run.is_some();
+    Ok(if preview.refusals.is_empty() && !no_script { exit_code::DONE } else { exit_code::DATABASE })
 }

@@ -10,7 +10,7 @@ use super::context::{Context, Environment};
 use super::described::{Described, Detail, describe};
 use super::error::CliError;
 use super::exit_code;
-use crate::report::{Console, human, printable, redacted};
+use crate::report::{Console, human, printable_lines, redacted};
 
 impl CliError {
     pub(super) fn exit_code(&self) -> u8 {
@@ -47,7 +47,7 @@ impl CliError {
         if let Detail::Problems(problems) = detail {
             return problems.render(look.color);
         }
-        let message = printable(&self.message(target.as_deref()));
+        let message = printable_lines(&self.message(target.as_deref()), "  ");
         let mut text = format!("{} {message}\n", look.red(&format!("error[{code}]:")));
         match detail {
             Detail::Findings(findings) => {

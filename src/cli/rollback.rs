@@ -2,13 +2,14 @@
 
 use super::context::{Context, run_name};
 use super::error::CliError;
-use super::{exit_code, phase_parser};
+use super::{consent, exit_code, phase_parser};
 use crate::report::human;
 use crate::run::Phase;
 
 /// Roll a run back, without losing what was written through either column
 ///
-/// Possible until the old column is dropped. If it is stopped or killed, the same command continues.
+/// Possible until the old column is dropped. It says first what it will drop, and asks. If it is stopped or killed, the same
+/// command continues.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run
@@ -16,11 +17,19 @@ pub(super) struct Args {
     /// Go back to the end of this phase only
     #[arg(long, value_name = "PHASE", value_parser = phase_parser())]
     to: Option<Phase>,
+    /// Agree to what is dropped: without it, a rollback that drops something ends with exit code 5, or asks at a terminal
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let name = run_name(&args.name)?;
-    let session = context.session()?;
+    let drops = context.tool()?.rollback_preview(name, args.to).await?;
+    let yes = args.yes || drops.is_empty() || consent::typed(context, &human::drops(name, &drops), name).await?;
+    if args.yes && !drops.is_empty() && !context.json() {
+        context.console.line(&human::drops(name, &drops));
+    }
+    let session = context.session(yes)?;
     let finish = session.tool.rollback(name, args.to).await?;
     drop(session);
     context.result(&finish, || human::finish(&finish, context.out))?;

@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
-use super::context::Context;
+use super::context::{Context, Session};
 use super::error::CliError;
-use super::{exit_code, phase_parser, plan_file};
+use super::{consent, exit_code, phase_parser, plan_file};
 use crate::report::human;
 use crate::run::Phase;
 use crate::runner::Finish;
 
 /// Run the phases of a plan now, to the end or to the end of a phase
 ///
-/// A run that was stopped or killed continues where it was. Gates and the grace period before the drop apply.
+/// A run that was stopped or killed continues where it was. Before the old column is dropped, nobody may
+/// have written it for a while (`quiet`), it is kept for a while (`grace`, 7 days unless the plan says otherwise), and you are
+/// asked. If it is still written, or if `grace` has more than a minute left, the command ends with exit code 5: run it again later.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The plan file
@@ -22,19 +24,23 @@ pub(super) struct Args {
     /// Help to fill the rows of a run that another process leads, for example on another host, until its backfill is done
     #[arg(long, conflicts_with = "to")]
     join: bool,
+    /// Agree to what cannot be undone: without it, the run stops before its point of no return with exit code 5, or asks
+    /// at a terminal
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let (plan, text) = plan_file::read(&args.plan)?;
-    let session = context.session()?;
     if args.join {
+        let session = context.session(false)?;
         let joined = session.tool.join(&plan).await?;
         drop(session);
         context.result(&joined, || human::joined(&joined, context.out))?;
         return Ok(exit_code::DONE);
     }
-    let finish = session.tool.run(&plan, &text, args.to).await?;
-    drop(session);
+    let call = async |session: &Session| session.tool.run(&plan, &text, args.to).await;
+    let finish = consent::asking(context, args.yes, call).await?;
     context.result(&finish, || human::finish(&finish, context.out))?;
     Ok(if short_of(&finish, args.to) { exit_code::BLOCKED } else { exit_code::DONE })
 }

@@ -37,10 +37,10 @@ pub(super) fn stop_politely(stop: CancellationToken, console: Console, json: boo
                 continue;
             }
             stop.cancel();
-            console.line(if json {
-                r#"{"event":"stopping"}"#
-            } else {
-                "finishing the current batch; press Ctrl-C again to stop at once"
+            console.line(match (json, asked_by_hand) {
+                (true, _) => r#"{"event":"stopping"}"#,
+                (false, true) => "finishing the current batch; press Ctrl-C again to stop at once",
+                (false, false) => "finishing the current batch, as SIGTERM asks",
             });
         }
     }))

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::context::Context;
+use super::context::{Context, Session};
 use super::error::CliError;
-use super::{exit_code, plan_file};
+use super::{consent, exit_code, plan_file};
 use crate::report::human;
 
 /// Register the run of a plan and do its first phase
@@ -14,13 +14,16 @@ use crate::report::human;
 pub(super) struct Args {
     /// The plan file
     plan: PathBuf,
+    /// Agree to what cannot be undone: without it, the run stops before its point of no return with exit code 5, or asks
+    /// at a terminal
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let (plan, text) = plan_file::read(&args.plan)?;
-    let session = context.session()?;
-    let finish = session.tool.start(&plan, &text).await?;
-    drop(session);
+    let call = async |session: &Session| session.tool.start(&plan, &text).await;
+    let finish = consent::asking(context, args.yes, call).await?;
     context.result(&finish, || human::finish(&finish, context.out))?;
     let blocked = finish.did.is_empty() && finish.waiting_for.is_some();
     Ok(if blocked { exit_code::BLOCKED } else { exit_code::DONE })

@@ -3,6 +3,11 @@
 //! It waits for older transactions, for minutes if necessary, and disturbs nobody while it waits. It has no timeouts of its
 //! own, and crossfade reports whom it waits for. A half-built index is dropped: a unique one would keep
 //! rejecting the application's writes (docs/postgres.md, "Invalid indexes").
+//!
+//! No transaction proves the lease for such a statement. Instead, the session that runs it holds an advisory lock of the run,
+//! from before the lease is proved until it ends. A successor needs that lock, so it ends the session of a predecessor that
+//! was stopped: whatever that process still has in mind for an index, it has no connection to do it with (docs/postgres.md,
+//! "Statements without a transaction").
 
 use std::time::Duration;
 
@@ -10,13 +15,15 @@ use sqlx::{PgConnection, Row as _};
 
 use super::{Error, Work};
 use crate::event::{Event, Wait};
-use crate::pg::{self, ErrorClass};
+use crate::pg::{self, ErrorClass, Owner};
 use crate::run::{IndexName, StepKey};
 
 /// How often crossfade looks up whom the statement waits for.
 const WATCH: Duration = Duration::from_secs(1);
 /// How often a statement that lost a deadlock is retried.
 const TRIES: u32 = 5;
+/// The limits of a statement that could have a transaction, but takes as long as the table is large.
+const UNLIMITED: pg::Limits = pg::Limits { lock: Duration::ZERO, statement: Duration::ZERO, durable: true };
 
 /// Runs the statement to its end, on a connection of its own. `watch` looks whom it waits for.
 ///
@@ -34,12 +41,15 @@ pub(crate) async fn run(
     loop {
         let mut own = work.connector.connect("build").await?;
         prepare(&mut own, settings).await?;
-        if let Some(index) = builds {
-            drop_unfinished(work, watch, &mut own, step, index).await?;
+        let waited = take_over(work, watch, &mut own).await?;
+        if let Some(index) = builds
+            && drop_unfinished(work, watch, &mut own, (step, waited), index).await?
+        {
+            return Ok(());
         }
         let pid = pg::backend_pid(&mut own).await?;
         let ended = {
-            let running = pg::execute(&mut own, statement);
+            let running = execute(work, &mut own, step, statement);
             tokio::pin!(running);
             loop {
                 tokio::select! {
@@ -81,6 +91,53 @@ pub(crate) async fn run(
     }
 }
 
+/// Takes the run's lock for the session, which ends the session of a predecessor that does nothing with it, and proves the
+/// lease. Returns whether a predecessor was at work. The lock is only ever tried for: a session that waits for one has a
+/// snapshot, and the statement of its holder would wait for that.
+async fn take_over(work: &Work, watch: &mut PgConnection, own: &mut PgConnection) -> Result<bool, Error> {
+    let key = "SELECT pg_catalog.hashtextextended(pg_catalog.concat_ws(' ', 'crossfade', $1, $2), 0)";
+    let schema = work.ledger.schema().as_str().to_owned();
+    let key: i64 = pg::query_scalar(key).bind(schema).bind(work.run.id.0).fetch_one(&mut *own).await?;
+    let mut waited = false;
+    loop {
+        let taken: bool =
+            pg::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)").bind(key).fetch_one(&mut *own).await?;
+        if taken {
+            work.ledger.leases().fence(own, work.lease).await?;
+            return Ok(waited);
+        }
+        let holder = pg::query(include_str!("session_lock.sql")).bind(key).fetch_optional(&mut *watch).await?;
+        if let Some(holder) = holder {
+            // Whoever has the lease may look; whoever has lost it must not end anybody.
+            work.ledger.leases().fence(own, work.lease).await?;
+            let (pid, idle): (i32, bool) = (holder.try_get("pid")?, holder.try_get("idle")?);
+            if idle {
+                pg::query("SELECT pg_catalog.pg_terminate_backend($1)").bind(pid).execute(&mut *watch).await?;
+            }
+            waited = true;
+            work.emit(Event::Waiting { wait: Wait::Statement { pid }, seconds: None });
+            work.sleep(WATCH).await?;
+        }
+    }
+}
+
+/// Runs the statement so that other people's code in it has the rights of its owner. In CREATE INDEX and ANALYZE the server
+/// sees to that; they only need the owner's `search_path`.
+async fn execute(work: &Work, own: &mut PgConnection, step: &StepKey, statement: &str) -> Result<(), sqlx::Error> {
+    let target = work.run.program.step(step).and_then(|step| step.targets.first());
+    let oid = target.and_then(|target| work.run.program.relation(target.relation)).map_or(0, |relation| relation.oid);
+    if statement.starts_with("ALTER TABLE ") {
+        let owner = Owner::enter(&mut *own, oid).await?;
+        let text = format!("{}; {}", owner.run(statement), owner.settle(UNLIMITED));
+        return pg::transaction(own, UNLIMITED, async |tx| pg::batch(tx, &text).await).await;
+    }
+    if let Some(owner) = Owner::of(&mut *own, oid).await? {
+        let path = "SELECT pg_catalog.set_config('search_path', $1, false)";
+        pg::query(path).bind(owner.path).execute(&mut *own).await?;
+    }
+    pg::execute(own, statement).await.map(drop)
+}
+
 /// Sets the session up and reads the timeouts back: a setting that was ignored would end a build after hours.
 async fn prepare(own: &mut PgConnection, settings: &[(String, String)]) -> Result<(), Error> {
     let fixed = "SET lock_timeout = 0; SET statement_timeout = 0; SET idle_session_timeout = 0; SET search_path = pg_catalog, pg_temp";
@@ -99,23 +156,26 @@ async fn prepare(own: &mut PgConnection, settings: &[(String, String)]) -> Resul
     Ok(())
 }
 
-/// Drops an invalid index that an earlier attempt left behind, once nobody is building it any more.
+/// Drops an invalid index that an earlier attempt left behind, once nobody is building it any more. Returns whether a
+/// predecessor has built it meanwhile.
 async fn drop_unfinished(
     work: &Work,
     watch: &mut PgConnection,
     own: &mut PgConnection,
-    step: &StepKey,
+    (step, mut waited): (&StepKey, bool),
     index: &IndexName,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     loop {
         let row = pg::query(include_str!("index_state.sql")).bind(index.sql()).fetch_optional(&mut *watch).await?;
-        let Some(row) = row else { return Ok(()) };
+        let Some(row) = row else { return Ok(false) };
         let (valid, builder): (bool, Option<i32>) = (row.try_get("valid")?, row.try_get("builder")?);
         match builder {
+            None if valid && waited => return Ok(true),
             // The step loop adopts a valid index of the run, so this one is not crossfade's.
             None if valid => return Err(Error::IndexTaken { step: step.clone(), index: index.sql() }),
-            None => return drop_index(own, index).await,
+            None => return drop_index(own, index).await.map(|()| false),
             Some(pid) => {
+                waited = true;
                 let wait = Wait::IndexBuild { pid, index: index.name.clone() };
                 work.emit(Event::Waiting { wait, seconds: None });
                 work.sleep(WATCH).await?;
@@ -124,7 +184,13 @@ async fn drop_unfinished(
     }
 }
 
+/// Drops the index if it is invalid. Nobody else can have made it valid in between: the session has the run's lock.
 async fn drop_index(own: &mut PgConnection, index: &IndexName) -> Result<(), Error> {
+    let row = pg::query(include_str!("index_state.sql")).bind(index.sql()).fetch_optional(&mut *own).await?;
+    let Some(row) = row else { return Ok(()) };
+    if row.try_get("valid")? {
+        return Ok(());
+    }
     pg::execute(own, &format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql())).await?;
     Ok(())
 }

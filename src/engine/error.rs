@@ -91,6 +91,22 @@ impl From<LeaseError> for Error {
 }
 
 impl Error {
+    /// Returns the error of a connection to the owner of `table`: where there is no owner, there is no table.
+    pub(crate) fn or_gone(error: sqlx::Error, table: &TableName) -> Self {
+        match error {
+            sqlx::Error::RowNotFound => Self::TableGone { table: table.clone() },
+            error => Self::Database(error),
+        }
+    }
+
+    /// Returns the server's error as that of a statement that failed for good.
+    pub(crate) fn of_statement(self, step: &StepKey, statement: String) -> Self {
+        match self {
+            Self::Database(error) => Self::Statement { step: step.clone(), statement, error },
+            other => other,
+        }
+    }
+
     /// Returns the server's error at the bottom, if it may come and go: a statement that failed for good is not it.
     pub fn database(&self) -> Option<&sqlx::Error> {
         match self {

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, Row};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sqlx::{PgConnection, Row as _};
 
 use super::model::COPY_TIME;
-use crate::pg::{self, ErrorClass};
+use crate::ident::TableName;
+use crate::pg::{self, ErrorClass, Owner};
 use crate::run::Machine;
 
 /// The calibration takes no longer than this.
@@ -72,12 +75,14 @@ struct Sums {
 /// Only when the connection is gone: what cannot be measured is left at what is known of another machine.
 pub(super) async fn calibrate(
     connection: &mut PgConnection,
-    table: &str,
+    owner: &Owner,
+    (table, oid): (&TableName, i64),
     pages: u32,
     values: &[String],
 ) -> Result<Sample, sqlx::Error> {
     let began = Instant::now();
     let mut sums = Sums { values: vec![[0; 3]; values.len()], ..Sums::default() };
+    let table = table.sql();
     let asked = Instant::now();
     pg::batch(connection, "SELECT 1").await?;
     let round_trip_ms = asked.elapsed().as_secs_f64() * 1000.0;
@@ -86,8 +91,8 @@ pub(super) async fn calibrate(
         if left < Duration::from_millis(20) {
             break;
         }
-        let read = async |tx: &mut PgConnection| place(tx, table, (from, to), values, &mut sums).await;
-        match read_only(connection, left, read).await {
+        let read = async |tx: &mut PgConnection| place(tx, owner, &table, (from, to), values, &mut sums).await;
+        match read_only(connection, (&table, oid), left, read).await {
             Ok(()) => {}
             Err(error) if error.as_database_error().is_some() => {
                 tracing::debug!(%error, "calibrate");
@@ -100,8 +105,8 @@ pub(super) async fn calibrate(
     // A small table is filled at once, whatever else the server does.
     if sums.pages >= i64::from(PLACES * PAGES) && left > STEADY {
         let range = (pages / 2, pages / 2 + PAGES);
-        let read = async |tx: &mut PgConnection| steady(tx, table, range, &sums).await;
-        match read_only(connection, left, read).await {
+        let read = async |tx: &mut PgConnection| steady(tx, owner, &table, range, &sums).await;
+        match read_only(connection, (&table, oid), left, read).await {
             Ok(read) => sums.steady = read,
             Err(error) if error.as_database_error().is_some() => tracing::debug!(%error, "calibrate"),
             Err(error) => return Err(error),
@@ -121,6 +126,7 @@ fn places(pages: u32) -> Vec<(u32, u32)> {
 
 async fn place(
     connection: &mut PgConnection,
+    owner: &Owner,
     table: &str,
     (from, to): (u32, u32),
     values: &[String],
@@ -134,12 +140,14 @@ async fn place(
     let seconds =
         "EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::pg_catalog.float8";
     let read = format!("SELECT pg_catalog.count(*) AS rows, {seconds} AS seconds {source}");
-    let first = one(connection, &read).await?;
-    let second = one(connection, &read).await?;
+    // The planner evaluates what it can of the predicates of indexes, which are the owner's.
+    let read = owner.ask(&row(&read));
+    let first: Read = one(connection, &read).await?;
+    let second: Read = one(connection, &read).await?;
     sums.pages += i64::from(to - from);
-    sums.rows += second.try_get::<i64, _>("rows")?;
-    sums.first += first.try_get::<f64, _>("seconds")?;
-    sums.second += second.try_get::<f64, _>("seconds")?;
+    sums.rows += second.rows;
+    sums.first += first.seconds;
+    sums.second += second.seconds;
     if sums.values_fail || values.is_empty() {
         return Ok(());
     }
@@ -150,29 +158,28 @@ async fn place(
         .map(|n| {
             let inline = sum(format!("CASE WHEN s{n} > {TOASTED} THEN {TOAST_POINTER} ELSE s{n} END"));
             let outside = sum(format!("CASE WHEN s{n} > {TOASTED} THEN s{n} END"));
-            format!("ARRAY[pg_catalog.count(s{n}), {inline}, {outside}] AS v{n}")
+            format!("pg_catalog.json_build_array(pg_catalog.count(s{n}), {inline}, {outside})")
         })
         .collect();
     // OFFSET keeps each value from being computed more than once.
     let computed = format!(
-        "SELECT {seconds} AS seconds, {} FROM (SELECT {} FROM (SELECT {} {source} OFFSET 0) AS a OFFSET 0) AS b",
+        "SELECT {seconds} AS seconds, pg_catalog.json_build_array({}) AS values FROM (SELECT {} FROM (SELECT {} {source} OFFSET 0) AS a OFFSET 0) AS b",
         counts.join(", "),
         sizes.join(", "),
         columns.join(", ")
     );
     let began = Instant::now();
-    match one(connection, &computed).await {
-        Ok(row) => {
-            sums.with_values += row.try_get::<f64, _>("seconds")?;
-            for (n, value) in sums.values.iter_mut().enumerate() {
-                let parts: Vec<i64> = row.try_get(format!("v{n}").as_str())?;
+    match one::<Computed>(connection, &owner.ask(&row(&computed))).await {
+        Ok(computed) => {
+            sums.with_values += computed.seconds;
+            for (value, parts) in sums.values.iter_mut().zip(computed.values) {
                 value.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
             }
             Ok(())
         }
         // It took longer than there was time: at least as long as that.
         Err(error) if pg::class_of(&error) == ErrorClass::Contention => {
-            let rows = second.try_get::<i64, _>("rows")?.max(1);
+            let rows = second.rows.max(1);
             sums.values_slow = Some(began.elapsed().as_secs_f64() * 1e6 / float(rows));
             sums.values_fail = true;
             Ok(())
@@ -189,6 +196,7 @@ async fn place(
 /// Reads one place again and again in one statement. Returns rows and seconds.
 async fn steady(
     connection: &mut PgConnection,
+    owner: &Owner,
     table: &str,
     (from, to): (u32, u32),
     sums: &Sums,
@@ -204,27 +212,49 @@ async fn steady(
            FROM {table} AS t WHERE t.ctid >= ('(' || {from} + 0 * g.n || ',0)')::pg_catalog.tid \
              AND t.ctid < '({to},0)'::pg_catalog.tid OFFSET 0) AS again"
     );
-    let row = one(connection, &read).await?;
-    let rows: i64 = row.try_get("rows")?;
-    Ok((rows > 0).then_some((rows, row.try_get("seconds")?)))
+    let Read { rows, seconds } = one(connection, &owner.ask(&row(&read))).await?;
+    Ok((rows > 0).then_some((rows, seconds)))
 }
 
-/// Runs `read` in a READ ONLY transaction whose statements take no longer than `left`.
+/// Runs `read` in a READ ONLY transaction whose statements take no longer than `left`, while the table's name stands for the
+/// table that was inspected, and not for a view with somebody's functions in it.
 async fn read_only<T>(
     connection: &mut PgConnection,
+    (table, oid): (&str, i64),
     left: Duration,
     read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
 ) -> Result<T, sqlx::Error> {
     let limits = pg::Limits { lock: left.min(Duration::from_millis(200)), statement: left, durable: true };
-    pg::transaction(connection, limits, async |tx| {
-        pg::batch(tx, "SET TRANSACTION READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0").await?;
+    pg::rolled_back(connection, limits, async |tx| {
+        let same = pg::unless_replaced(table, oid);
+        pg::batch(tx, &format!("SET TRANSACTION READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0; {same}"))
+            .await?;
         read(tx).await
     })
     .await
 }
 
-async fn one(connection: &mut PgConnection, sql: &str) -> Result<sqlx::postgres::PgRow, sqlx::Error> {
-    pg::fetch(connection, sql).await?.into_iter().next().ok_or(sqlx::Error::RowNotFound)
+#[derive(Deserialize)]
+struct Read {
+    rows: i64,
+    seconds: f64,
+}
+
+#[derive(Deserialize)]
+struct Computed {
+    seconds: f64,
+    values: Vec<[i64; 3]>,
+}
+
+/// Returns the query that answers with the one row of `sql` as JSON.
+fn row(sql: &str) -> String {
+    format!("SELECT pg_catalog.row_to_json(asked)::pg_catalog.text FROM ({sql}) AS asked")
+}
+
+async fn one<T: DeserializeOwned>(connection: &mut PgConnection, sql: &str) -> Result<T, sqlx::Error> {
+    let rows = pg::fetch(connection, sql).await?;
+    let text: String = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 impl Sums {

@@ -9,7 +9,7 @@ use super::model::{blocks_hot, predict};
 use crate::change::column_of_index;
 use crate::engine::fill::{Method, Shape};
 use crate::ident::ColumnName;
-use crate::pg;
+use crate::pg::{self, Owner};
 use crate::plan::{BuildIndexes, CopyIndexes, Pair, Plan, Triggers};
 use crate::run::{
     AddedColumn, ChangeFacts, Conversion, Estimates, Facts, FillSpec, IndexFacts, Orders, PairFacts, PlannedPace,
@@ -67,7 +67,8 @@ pub(crate) async fn estimate(
     let values: Vec<_> = active.iter().map(value).collect();
     let pages = u32::try_from(facts.main().pages).unwrap_or(u32::MAX);
     let sample = if may_read {
-        calibrate::calibrate(connection, &plan.table.sql(), pages, &values).await?
+        let owner = Owner::enter(&mut *connection, facts.main().oid).await?;
+        calibrate::calibrate(connection, &owner, (&plan.table, facts.main().oid), pages, &values).await?
     } else {
         Sample::default()
     };

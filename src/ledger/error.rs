@@ -32,6 +32,17 @@ pub enum LedgerError {
         /// Its format.
         found: i32,
     },
+    /// Somebody whom this role has no reason to trust could have written what is in the schema.
+    #[error(
+        "schema {schema} is not trusted as a ledger: {}; crossfade would run what is in it with the rights of its own role. Nothing was changed",
+        .wrong.join("; ")
+    )]
+    Untrusted {
+        /// The schema.
+        schema: String,
+        /// Why not.
+        wrong: Vec<String>,
+    },
     /// The schema exists but is not crossfade's ledger.
     #[error("schema {schema} exists but is not a crossfade ledger; choose another with --ledger-schema")]
     NotALedger {

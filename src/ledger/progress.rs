@@ -10,13 +10,15 @@ mod writes;
 
 use sqlx::PgConnection;
 
-use super::{BOOKKEEPING, Ledger, LedgerError};
+use super::{BOOKKEEPING, Ledger, LedgerError, Run};
 use crate::ident::RunId;
 use crate::pg;
+use crate::plan::Contract;
 use crate::run::RelationId;
 
 pub use report::{FillProgress, FillReport};
 pub(crate) use windows::{Position, Seat, Window, WindowSize};
+pub use writes::NewWrites;
 #[cfg(feature = "internals")]
 pub use writes::WriteCounts;
 
@@ -43,6 +45,19 @@ impl Progress<'_> {
         let select = self.ledger.sql("SELECT key, value FROM crossfade.setting WHERE run_id = $1 ORDER BY key");
         let settings: Vec<Setting> = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
         Ok(settings.into_iter().map(|Setting { key, value }| (key, value)).collect())
+    }
+
+    /// Returns how long a run waits before the old column goes: what its plan says, or what it was tuned to.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn contract(self, connection: &mut PgConnection, run: &Run) -> Result<Contract, LedgerError> {
+        let mut settings = run.plan.settings();
+        for (key, value) in self.settings(connection, run.id).await? {
+            // What is stored besides them (a pause, say) is nobody's setting.
+            let _ = settings.tune(&key, &value);
+        }
+        Ok(settings.contract)
     }
 }
 

@@ -1,8 +1,6 @@
 -- The ledger, version 1. "crossfade" stands for the configured schema.
 CREATE SCHEMA IF NOT EXISTS crossfade;
 COMMENT ON SCHEMA crossfade IS 'Ledger of crossfade: what it has done to columns of this database, and the functions of its sync triggers';
--- Sync triggers run as the application's role and call functions that live here.
-GRANT USAGE ON SCHEMA crossfade TO PUBLIC;
 
 CREATE TABLE crossfade.ledger (
     version            integer     NOT NULL PRIMARY KEY,
@@ -207,7 +205,7 @@ SELECT run.id, run.name, run.number, event.phase,
        lease.holder, event.at AS last_event_at, event.entry ->> 'kind' AS last_event,
        (SELECT pg_catalog.sum(w.rows) FROM crossfade.page_window AS w WHERE w.run_id = run.id)::bigint AS rows_filled,
        verification.verified_at, verification.mismatches,
-       write_count.old_writes AS old_column_writes, write_count.new_writes AS new_column_writes,
+       write_count.old_writes AS old_column_write_seconds, write_count.new_writes AS new_column_write_seconds,
        write_count.old_changed_at AS old_column_written_at, write_count.sampled_at AS writes_sampled_at,
        run.created_at
 FROM crossfade.run

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
+use super::redact::redact;
 use super::{columns, query_as};
 use crate::event::Blocker;
 
@@ -35,47 +36,4 @@ columns!(Blocker { pid, user, application, state, transaction_seconds, query });
 
 fn redacted(blocker: Blocker) -> Blocker {
     Blocker { query: blocker.query.as_deref().map(redact), ..blocker }
-}
-
-/// Replaces literals by `?`, so that no customer's data ends up in a log, and shortens long statements.
-fn redact(query: &str) -> String {
-    let mut text = String::new();
-    let mut characters = query.chars().peekable();
-    let mut after_word = false;
-    while let Some(c) = characters.next() {
-        if c == '\'' {
-            text.push('?');
-            while let Some(c) = characters.next() {
-                if c == '\'' && characters.next_if_eq(&'\'').is_none() {
-                    break;
-                }
-            }
-            after_word = true;
-        } else if c.is_ascii_digit() && !after_word {
-            text.push('?');
-            while characters.next_if(|c| c.is_ascii_alphanumeric() || *c == '.').is_some() {}
-            after_word = true;
-        } else {
-            after_word = c.is_alphanumeric() || c == '_' || c == '$' || c == '"';
-            text.push(if c.is_whitespace() { ' ' } else { c });
-        }
-    }
-    if text.chars().count() > 120 {
-        text = text.chars().take(119).chain(['…']).collect();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::redact;
-
-    #[test]
-    fn literals_are_redacted() {
-        assert_eq!(
-            redact("UPDATE t1 SET a = 'O''Hara', b=12.5\nWHERE id2 = $1"),
-            "UPDATE t1 SET a = ?, b=? WHERE id2 = $1"
-        );
-        assert!(redact(&"x ".repeat(200)).chars().count() <= 120);
-    }
 }

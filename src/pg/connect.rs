@@ -17,6 +17,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// answers at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The settings of every session. A backend whose client is gone stops waiting for locks (docs/postgres.md, "Abandoned
+/// backends"). And the JIT compiler takes seconds over our catalog queries, whose cost the planner cannot know.
+pub(super) const SESSION: &str = "SET client_connection_check_interval = '1s'; SET jit = off";
+
 /// Returns the error of a server that has not answered in time. Its connection is of no more use.
 pub(crate) fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer"))
@@ -48,6 +52,11 @@ impl Connector {
         format!("{database} at {host}:{}", self.options.get_port())
     }
 
+    /// Returns the role that it connects as.
+    pub fn role(&self) -> &str {
+        self.options.get_username()
+    }
+
     /// Opens a connection whose `application_name` is `crossfade <purpose>`.
     ///
     /// # Errors
@@ -56,9 +65,7 @@ impl Connector {
         let options = self.options.clone().application_name(&format!("crossfade {purpose}"));
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(PgConnection::connect_with(&options)));
         let mut connection = connecting.await.unwrap_or_else(|_| Err(no_answer()))?;
-        // A backend whose client is gone stops waiting for locks (docs/postgres.md, "Abandoned backends").
-        // And the JIT compiler takes seconds over our catalog queries, whose cost the planner cannot know.
-        connection.execute(sqlx::raw_sql("SET client_connection_check_interval = '1s'; SET jit = off")).await?;
+        connection.execute(sqlx::raw_sql(SESSION)).await?;
         Ok(connection)
     }
 

@@ -15,6 +15,9 @@ pub enum ErrorClass {
     Other,
 }
 
+/// Characters of an error's context that are shown.
+const MOST_CONTEXT: usize = 600;
+
 /// Returns the SQLSTATE of a server error.
 pub fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned))
@@ -43,14 +46,53 @@ pub fn class_of(error: &sqlx::Error) -> ErrorClass {
     }
 }
 
-/// Returns the error as one sentence for people: the server's message with its detail and SQLSTATE, and nothing of the
-/// connection string.
+/// Returns the error as one sentence for people: the server's message with its detail and SQLSTATE, where in whose code it was
+/// raised, and nothing of the connection string.
 pub fn describe(error: &sqlx::Error) -> String {
     match error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
         Some(server) => {
             let detail = server.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-            format!("{}{detail} [SQLSTATE {}]", server.message(), server.code())
+            let context = context(server).map(|context| format!(", in {context}")).unwrap_or_default();
+            format!("{}{detail} [SQLSTATE {}]{context}", server.message(), server.code())
         }
         None => error.to_string(),
+    }
+}
+
+/// Returns the code in which the server raised an error, innermost first, if it is not a statement of crossfade's.
+pub(crate) fn context(error: &PgDatabaseError) -> Option<String> {
+    let lines = of_others(error.r#where()?).lines().map(str::trim).filter(|line| !line.is_empty());
+    let text = lines.collect::<Vec<_>>().join(" / ");
+    let shown = if text.chars().count() > MOST_CONTEXT {
+        text.chars().take(MOST_CONTEXT - 1).chain(['…']).collect()
+    } else {
+        text
+    };
+    (!shown.is_empty()).then_some(shown)
+}
+
+/// Returns the server's CONTEXT of an error without the lines that come from the functions of [`Owner`](super::Owner).
+fn of_others(context: &str) -> &str {
+    let Some(own) = context.find("crossfade_owner(").or_else(|| context.find("crossfade_as_owner(")) else {
+        return context;
+    };
+    let before = context[..own].rfind('\n').map_or("", |end| &context[..end]);
+    // The statement itself.
+    let statement = if before.starts_with("SQL statement \"") { Some(0) } else { None };
+    let last = before.rfind("\nSQL statement \"").or(statement);
+    last.map_or(before, |start| &before[..start])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_others;
+
+    #[test]
+    fn the_context_is_that_of_the_others() {
+        let own = "SQL statement \"UPDATE t\n SET a = 1\"\nPL/pgSQL function pg_temp_3.crossfade_owner(text,boolean,text) line 6 at EXECUTE\nPL/pgSQL function pg_temp_3.crossfade_as_owner(text,boolean,text) line 7 at RETURN";
+        assert_eq!(of_others(own), "");
+        assert_eq!(of_others("PL/pgSQL function f() line 3 at RAISE"), "PL/pgSQL function f() line 3 at RAISE");
+        let others = "SQL statement \"INSERT INTO a\"\nPL/pgSQL function f() line 3 at SQL statement";
+        assert_eq!(of_others(&format!("{others}\n{own}")), others);
     }
 }

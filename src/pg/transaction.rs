@@ -7,6 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row as _};
 
 use super::batch;
+use super::connect::SESSION;
 
 /// How long a transaction of crossfade may sit idle before the server ends it; below the lease, so that a stopped process
 /// cannot hold locks, nor commit, once somebody else has taken over.
@@ -53,6 +54,22 @@ pub async fn transaction<T, E: From<sqlx::Error>>(
     }
 }
 
+/// Runs `body` in such a transaction and rolls it back, whatever came of it: nothing that somebody else's code has put off to
+/// the end of the transaction happens.
+///
+/// # Errors
+/// The error of `body`, or the server's when the transaction cannot begin.
+pub(crate) async fn rolled_back<T, E: From<sqlx::Error>>(
+    connection: &mut PgConnection,
+    limits: Limits,
+    body: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    begin(connection, limits).await?;
+    let result = body(connection).await;
+    rollback(connection).await;
+    result
+}
+
 /// Opens such a transaction. [`transaction`] is what nearly everybody wants.
 ///
 /// # Errors
@@ -81,8 +98,6 @@ pub async fn rollback(connection: &mut PgConnection) {
 pub(crate) struct Said {
     /// The first column of each row of its queries, which must be text.
     pub(crate) texts: Vec<String>,
-    /// The number of rows that each statement changed or returned.
-    pub(crate) affected: Vec<u64>,
     /// The error that ended it early.
     pub(crate) error: Option<sqlx::Error>,
 }
@@ -94,7 +109,7 @@ pub(crate) async fn begin_script(connection: &mut PgConnection, limits: Limits, 
     let mut stream = connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(text)));
     while let Some(item) = stream.next().await {
         match item {
-            Ok(sqlx::Either::Left(done)) => said.affected.push(done.rows_affected()),
+            Ok(sqlx::Either::Left(_)) => {}
             Ok(sqlx::Either::Right(row)) => match row.try_get(0) {
                 Ok(text) => said.texts.push(text),
                 Err(error) => said.error = said.error.or(Some(error)),
@@ -125,13 +140,23 @@ pub(crate) async fn look(
 }
 
 fn begin_text(limits: Limits) -> String {
-    let commit = if limits.durable { "" } else { "SET LOCAL synchronous_commit = off; " };
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}; ", settings(limits))
+}
+
+/// The settings of a transaction.
+fn settings(limits: Limits) -> String {
+    let commit = if limits.durable { "" } else { "; SET LOCAL synchronous_commit = off" };
     format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; \
+        "SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; \
          SET LOCAL idle_in_transaction_session_timeout = {}; SET LOCAL search_path = pg_catalog, pg_temp; \
-         SET LOCAL row_security = off; SET LOCAL jit = off; {commit}",
+         SET LOCAL row_security = off; SET LOCAL jit = off{commit}",
         limits.lock.as_millis(),
         limits.statement.as_millis(),
         IDLE_IN_TRANSACTION.as_millis(),
     )
+}
+
+/// The settings of the session and of the transaction, whatever somebody else's code has made of them.
+pub(super) fn settings_again(limits: Limits) -> String {
+    format!("RESET ALL; {SESSION}; {}", settings(limits))
 }

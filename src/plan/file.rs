@@ -54,9 +54,9 @@ typed! {
         changes: Vec<ChangeFile> [required, not_empty],
         /// Which indexes are built, and when.
         indexes: IndexesFile,
-        /// When each phase may run. Checked, but not acted on yet.
+        /// When each phase may run. Not supported yet: a plan that has it is refused.
         schedule: ScheduleFile,
-        /// Phases that wait for a person. Checked, but not acted on yet.
+        /// Phases that wait for a person. Not supported yet: a plan that names one is refused.
         approve: Vec<Phase>,
         /// What the database must offer.
         requires: RequiresFile,

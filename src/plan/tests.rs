@@ -60,7 +60,7 @@ requires: { postgres: ">=14", extensions: [postgis], plans: [earlier-plan] }
 "#;
 
 fn good(text: &str) -> Plan {
-    parse("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
+    parse_all("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
 }
 
 fn bad(text: &str) -> PlanErrors {
@@ -241,7 +241,7 @@ fn what_is_left_out_has_defaults() {
     assert_eq!(plan.throttle.slot_retained_wal, Some(Bytes(10 << 30)));
     assert_eq!((plan.throttle.wal_archive_backlog, plan.throttle.active_sessions), (Some(64), None));
     assert_eq!((plan.throttle.wal_rate, &plan.throttle.probe, plan.backfill.goal_latency), (None, &None, None));
-    assert_eq!(plan.contract, Contract { grace: Duration::ZERO, quiet: Duration::from_mins(1) });
+    assert_eq!(plan.contract, Contract { grace: Duration::from_hours(7 * 24), quiet: Duration::from_mins(1) });
     assert_eq!(plan.verify.max_age, Duration::from_hours(24));
     assert_eq!(plan.approve, [] as [Phase; 0]);
 }
@@ -307,7 +307,7 @@ fn the_fingerprint_is_of_what_the_plan_says() {
     assert_ne!(of(plan), of(&other));
     assert_eq!(short_fingerprint(&of(plan)), &of(plan)[..12]);
     // A changed fingerprint makes running plans look edited: this must not happen unnoticed.
-    assert_snapshot!(short_fingerprint(&of(plan)), @"20be266a6064");
+    assert_snapshot!(short_fingerprint(&of(plan)), @"62f410adb666");
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod preview;
 pub(crate) use amounts::{bytes, duration, number, plural, rate};
 pub(crate) use demo::{Demo, demo};
 pub(crate) use estimates::{compared, range};
-pub(crate) use preview::{changes, one_finding, preview, script, stored};
+pub(crate) use preview::{changes, one_finding, preview, stored};
 
 use std::fmt::Write as _;
 
@@ -29,7 +29,12 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
     let mut text = match finish.state {
         Standing::Done => format!("{name} is {}{did}\n", look.green("done")),
         Standing::RolledBack => {
-            format!("{name} is rolled back; the table's columns, indexes and constraints are as before the run\n")
+            let but =
+                if finish.stays.is_empty() { String::new() } else { format!(", but {}", finish.stays.join(", ")) };
+            format!(
+                "{name} is rolled back; the table's columns, indexes and constraints are as before the run{}\n",
+                printable(&but)
+            )
         }
         state if finish.did.is_empty() => format!("{name} is in {}, {state}\n", finish.phase),
         _ => format!("{name} continues with {}{did}\n", finish.phase),
@@ -39,6 +44,15 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
         let _ = writeln!(text, "  waits for {}", words::waiting_for(waiting, &finish.name));
     }
     next_command(&mut text, &finish.name, finish.state);
+    text
+}
+
+/// Returns what a rollback will drop.
+pub(crate) fn drops(name: &str, drops: &[String]) -> String {
+    let mut text = format!("rolling back {name} will run, among others:");
+    for statement in drops {
+        let _ = write!(text, "\n  {}", printable(statement));
+    }
     text
 }
 
@@ -114,13 +128,16 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
 
 /// Returns the lines about two columns that are kept equal.
 fn equality(status: &RunView, mut row: impl FnMut(&str, String)) {
-    let quiet = status.old_quiet_seconds.filter(|_| status.old_column_writes > 0);
+    let quiet = status.old_quiet_seconds.filter(|_| status.old_column_write_seconds > 0);
     let quiet =
         quiet.map(|seconds| format!(" (the last one seen {} ago)", duration(as_f64(seconds)))).unwrap_or_default();
-    let (old, new) = (number(status.old_column_writes), number(status.new_column_writes));
-    row("writes", format!("{old} to the old column{quiet}, {new} to the new one"));
+    let (old, new) = (number(status.old_column_write_seconds), number(status.new_column_write_seconds));
+    row("written", format!("the old column in {old} seconds{quiet}, the new one in {new}"));
     if status.conflicts > 0 {
-        row("conflicts", format!("{} set both columns to different values", plural(status.conflicts, "statement")));
+        row(
+            "conflicts",
+            format!("in {} statements set both columns to different values", plural(status.conflicts, "second")),
+        );
     }
     match (status.mismatches, status.verified_at) {
         (None, _) => row("verified", "not yet".to_owned()),
@@ -247,7 +264,11 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look)
             plural(counts.only_new, "value")
         );
     }
-    if !outcome.is_clean() && !repaired {
+    if outcome.counts.unconverted > 0 {
+        let advice = "values that do not convert cannot be repaired from either side: UPDATE the old column of those rows to \
+                      values that do";
+        super::look::wrap(&mut text, ("  next: ", "        "), advice);
+    } else if !outcome.is_clean() && !repaired {
         let _ = writeln!(
             text,
             "  next: look at these rows, then run crossfade verify {name} --repair old (or new: the side that is right)"
@@ -263,7 +284,8 @@ pub(crate) fn keys(outcome: &Outcome) -> String {
         let parts: Vec<_> =
             key.key.as_object().into_iter().flatten().map(|(column, value)| key_part(column, value)).collect();
         let parts = if parts.is_empty() { key.key.to_string() } else { parts.join(", ") };
-        let _ = writeln!(text, "    {:<11} {}", key.class, printable(&parts));
+        let value = key.value.as_ref().map(|value| format!(": '{value}'")).unwrap_or_default();
+        let _ = writeln!(text, "    {:<11} {}", key.class, printable(&format!("{parts}{value}")));
     }
     let more = outcome.counts.mismatches() - i64::try_from(outcome.keys.len()).unwrap_or(i64::MAX);
     if more > 0 && !outcome.keys.is_empty() {
@@ -311,6 +333,11 @@ fn entry(entry: &Entry, look: Look) -> String {
         Entry::Paused => "paused".to_owned(),
         Entry::Resumed => "resumed".to_owned(),
         Entry::Interrupted => "stopped by a signal".to_owned(),
+        Entry::LockWait { step, blockers } => {
+            let who = if blockers.is_empty() { "somebody".to_owned() } else { printable(&blockers.join("; ")) };
+            format!("{step} waits for a lock of {who}")
+        }
+        Entry::Blocked { reason, .. } => printable(reason),
         Entry::Joined => "joined the backfill".to_owned(),
         Entry::Left { rows } => format!("left the backfill after filling {}", plural(*rows, "row")),
         Entry::Removed { holder } => {
@@ -332,6 +359,9 @@ fn entry(entry: &Entry, look: Look) -> String {
             format!("{} repaired from the {side} column", plural(*rows, "row"))
         }
         Entry::Replanned { changes, .. } => format!("followed: {}", printable(&changes.join("; "))),
+        Entry::Surrounded { triggers } => {
+            format!("put the sync trigger around new triggers of the table: {}", printable(&triggers.join(", ")))
+        }
         Entry::Drifted { facts } => format!("{}: {}", look.red("drifted"), printable(&facts.join("; "))),
     }
 }

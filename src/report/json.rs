@@ -42,12 +42,13 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> Value {
     value
 }
 
-/// Returns the dry run: `name`, `table`, `in_place`, `phases`, `steps`, `estimates`, `warnings`, `refusals`.
+/// Returns the dry run: `name`, `table`, `in_place`, `run` (where the plan's run stands, if it has one), `phases`, `steps`, `estimates`, `warnings`, `refusals`.
 pub(crate) fn preview(plan: &Plan, preview: &Preview) -> Value {
     json!({
         "name": plan.name,
         "table": plan.table.to_string(),
         "in_place": preview.in_place,
+        "run": preview.run,
         "phases": preview.program.as_ref().map(|program| &program.phases),
         "steps": preview.program.iter().flat_map(|program| &program.steps).map(step).collect::<Vec<_>>(),
         "estimates": preview.estimates,

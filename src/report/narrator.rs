@@ -25,6 +25,8 @@ pub(super) struct Narrator {
     progress: Option<Progress>,
     /// What the phase found, for its line.
     note: Option<String>,
+    /// How long the phase took in all its processes, where that is known: what its line says of rows is about all of them.
+    took: Option<f64>,
     /// The outcome of the backfill compared with the prediction.
     compared: Vec<String>,
     /// Why nothing happens right now.
@@ -45,6 +47,7 @@ impl Narrator {
             step: None,
             progress: None,
             note: None,
+            took: None,
             compared: vec![],
             held: None,
             throttled: false,
@@ -94,6 +97,7 @@ impl Narrator {
             }
             Event::Filled { filled, predicted } => {
                 self.compared = compared(filled, predicted.as_deref());
+                self.took = Some(filled.seconds);
                 self.note =
                     filled.rows_per_second().map(|speed| format!("{}, {}", plural(filled.rows, "row"), rate(speed)));
                 None
@@ -145,6 +149,7 @@ impl Narrator {
         self.step = None;
         self.progress = None;
         self.note = None;
+        self.took = None;
         self.compared.clear();
         self.go_on();
     }
@@ -188,7 +193,8 @@ impl Narrator {
     }
 
     fn phase_done(&mut self, phase: Phase, now: Instant) -> String {
-        let took = self.phase.take().map(|(_, began)| now.duration_since(began).as_secs_f64());
+        let here = self.phase.take().map(|(_, began)| now.duration_since(began).as_secs_f64());
+        let took = self.took.take().or(here);
         let mut text = format!("  {phase:<9} {}", self.look.done());
         if let Some(seconds) = took {
             let _ = write!(text, " {}", duration(seconds));
@@ -349,9 +355,9 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @"
         vehicle-status: new run
             ... expand.columns waits for a lock: attempt 1, next one in 0.4 s
-              blocked by pid 7 of anna (report�[2J), idle in transaction, in a transaction for 90 s: SELECT ?
+              blocked by pid 7 of anna (report\\u{1b}[2J), idle in transaction, in a transaction for 90 s: SELECT ?
             ... expand.columns waits for a lock: attempt 3, next one in 0.4 s
-              blocked by pid 7 of anna (report�[2J), idle in transaction, in a transaction for 90 s: SELECT ?
+              blocked by pid 7 of anna (report\\u{1b}[2J), idle in transaction, in a transaction for 90 s: SELECT ?
           expand    ok 6.2 s
             ... holding: replica lag is 12.0 s, the limit is 5.0 s
             continuing; replica lag held it for 1.0 s
@@ -363,7 +369,7 @@ mod tests {
             held 2.0 s for a pause (1 time)
             held 0.2 s for lock wait (1 time, at worst 130 ms of 100 ms)
             slowed 1 min 5 s for goal latency (at worst 7.2 ms of 5.0 ms)
-          backfill  ok 12.5 s   9,000 rows, 500 rows/s
+          backfill  ok 20 s   9,000 rows, 500 rows/s
           verify    ok 0.9 s   500,000 rows equal
         ");
     }

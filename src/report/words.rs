@@ -60,7 +60,17 @@ pub(super) fn waiting_for(waiting: &WaitingFor, name: &str) -> String {
     let time = |seconds: &f64| format_duration(Duration::try_from_secs_f64(*seconds).unwrap_or_default()).to_string();
     match waiting {
         WaitingFor::Advance { phase } => format!("crossfade run or advance to continue with {phase}"),
-        WaitingFor::Resume => format!("crossfade resume {name}"),
+        WaitingFor::Resume { by } => {
+            let by = by.as_ref().map(|by| format!(" (paused by {})", printable(by))).unwrap_or_default();
+            format!("crossfade resume {name}{by}")
+        }
+        WaitingFor::Lock { step, blockers } => {
+            let who = if blockers.is_empty() { "somebody else".to_owned() } else { printable(&blockers.join("; ")) };
+            format!("a lock for {step}, held by {who}")
+        }
+        WaitingFor::Consent { title, .. } => {
+            format!("your consent to {}: crossfade run PLAN --yes, or crossfade advance {name} --yes", printable(title))
+        }
         WaitingFor::Rollback => format!("the end of its rollback: crossfade rollback {name}"),
         WaitingFor::Quiet { quiet_seconds } => {
             format!("{} without a write to the old column", time(quiet_seconds))
@@ -81,6 +91,7 @@ pub(super) fn wait(wait: &Wait) -> String {
     match wait {
         Wait::Quiet => "the old column must not be written for a while".to_owned(),
         Wait::Grace => "the retired column is kept for its grace period".to_owned(),
+        Wait::Statement { pid } => format!("process {pid} of an earlier runner has to end first"),
         Wait::IndexBuild { pid, index } => format!("process {pid} is still building index {}", printable(index)),
         Wait::OtherProcesses => "other processes are still filling the pages that they have taken".to_owned(),
         Wait::Horizon { rows, hot, holder, holder_seconds } => {
@@ -117,7 +128,7 @@ mod tests {
         let until = chrono::DateTime::from_timestamp(1_800_000_000, 0);
         let said = [
             WaitingFor::Advance { phase: crate::run::Phase::Verify },
-            WaitingFor::Resume,
+            WaitingFor::Resume { by: Some("anna@web1, pid 7".to_owned()) },
             WaitingFor::Rollback,
             WaitingFor::Quiet { quiet_seconds: 3.0 },
             WaitingFor::Grace { grace_seconds: 3600.0, until },
@@ -126,7 +137,7 @@ mod tests {
         .map(|waiting| waiting_for(&waiting, "p"));
         insta::assert_snapshot!(said.join("\n"), @"
         crossfade run or advance to continue with verify
-        crossfade resume p
+        crossfade resume p (paused by anna@web1, pid 7)
         the end of its rollback: crossfade rollback p
         3s without a write to the old column
         the grace period of the retired column (1h, until 2027-01-15 08:00 UTC)

@@ -5,6 +5,9 @@ use serde::Serialize;
 use super::RelationId;
 use crate::ident::TableName;
 
+/// How many characters of a value are shown.
+const SHOWN: u32 = 60;
+
 /// What the check compares.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompareSpec {
@@ -44,11 +47,11 @@ impl Pair {
     /// Returns an expression that classes a row: 0 equal, 1 empty, 2 different, 3 unconverted.
     fn class(&self) -> String {
         let Self { old, new, same_forward, same_reverse, fails, .. } = self;
-        let unconverted = fails
-            .as_ref()
-            .map_or(String::new(), |fails| format!("WHEN t.{new} IS NULL AND t.{old} IS NOT NULL AND {fails} THEN 3 "));
+        let unconverted = fails.as_ref().map_or(String::new(), |fails| {
+            format!("WHEN t.{new} IS NOT DISTINCT FROM NULL AND t.{old} IS DISTINCT FROM NULL AND {fails} THEN 3 ")
+        });
         format!(
-            "CASE {unconverted}WHEN {same_forward} THEN 0 WHEN {same_reverse} THEN 0 WHEN t.{new} IS NULL THEN 1 ELSE 2 END"
+            "CASE {unconverted}WHEN {same_forward} THEN 0 WHEN {same_reverse} THEN 0 WHEN t.{new} IS NOT DISTINCT FROM NULL THEN 1 ELSE 2 END"
         )
     }
 }
@@ -60,7 +63,9 @@ impl Pair {
         let class = self.class();
         match winner {
             Side::Old => (format!("(({class}) IN (1, 2))"), &self.new, &self.forward),
-            Side::New => (format!("(({class}) = 2 AND {} IS NOT NULL)", self.reverse), &self.old, &self.reverse),
+            Side::New => {
+                (format!("(({class}) = 2 AND {} IS DISTINCT FROM NULL)", self.reverse), &self.old, &self.reverse)
+            }
         }
     }
 }
@@ -103,7 +108,12 @@ impl CompareSpec {
         let only_new: Vec<_> = self
             .pairs
             .iter()
-            .map(|p| format!("(t.{} IS NULL AND t.{} IS NOT NULL AND NOT ({}))", p.old, p.new, p.same_forward))
+            .map(|p| {
+                let Pair { old, new, same_forward, .. } = p;
+                format!(
+                    "(t.{old} IS NOT DISTINCT FROM NULL AND t.{new} IS DISTINCT FROM NULL AND NOT ({same_forward}))"
+                )
+            })
             .collect();
         format!(
             "SELECT pg_catalog.count(*) AS rows, pg_catalog.count(*) FILTER (WHERE c = 0) AS equal, \
@@ -121,13 +131,20 @@ impl CompareSpec {
     /// that are not equal.
     pub fn keys(&self, from: u32, to: Option<u32>, limit: usize) -> String {
         format!(
-            "SELECT key, c AS class FROM (SELECT {} AS key, {} AS c FROM {} AS t WHERE {}) AS classed \
-             WHERE c <> 0 LIMIT {limit}",
+            "SELECT key, c AS class, CASE c WHEN 3 THEN old END AS value FROM (SELECT {} AS key, {} AS old, {} AS c FROM {} AS t WHERE {}) \
+             AS classed WHERE c <> 0 LIMIT {limit}",
             self.key_object(),
+            self.old_values(),
             self.class(),
             self.table.sql(),
             range(from, to),
         )
+    }
+
+    /// Returns the expression that shows the old values of a row, shortened.
+    fn old_values(&self) -> String {
+        let old: Vec<_> = self.pairs.iter().map(|pair| format!("t.{}::pg_catalog.text", pair.old)).collect();
+        format!("pg_catalog.left(pg_catalog.concat_ws(', ', {}), {SHOWN})", old.join(", "))
     }
 
     /// Returns the expression that names a row in reports: its key as a JSON object, as text.
@@ -141,7 +158,7 @@ impl CompareSpec {
     }
 
     /// Returns the UPDATE that repairs rows on pages `from..to` so that the named side wins; equal rows are left alone.
-    /// It sets the losing side only, so the sync trigger sees a consistent pair and changes nothing else.
+    /// It sets the losing side only, so that the sync trigger sees a consistent pair, and changes nothing else.
     pub fn repair(&self, from: u32, to: Option<u32>, winner: Side) -> String {
         let pairs = || self.pairs.iter().map(|p| p.repair(winner));
         let set: Vec<_> = pairs()
@@ -159,7 +176,11 @@ impl CompareSpec {
 
     /// Returns the query that locks every row on pages `from..to`, and does nothing else.
     pub(crate) fn lock(&self, from: u32, to: Option<u32>) -> String {
-        format!("SELECT FROM {} AS t WHERE {} FOR NO KEY UPDATE", self.table.sql(), range(from, to))
+        format!(
+            "SELECT pg_catalog.count(*)::text FROM (SELECT FROM {} AS t WHERE {} FOR NO KEY UPDATE) AS locked",
+            self.table.sql(),
+            range(from, to)
+        )
     }
 
     /// Returns the count as a person reads it in the dry run.

@@ -53,6 +53,20 @@ pub enum Entry {
     Resumed,
     /// The runner stopped between two units of work because it was told to.
     Interrupted,
+    /// A step waits for a lock that somebody else has.
+    LockWait {
+        /// The step.
+        step: StepKey,
+        /// Who has it, in words.
+        blockers: Vec<String>,
+    },
+    /// The runner came to a gate that is closed, and ended.
+    Blocked {
+        /// The gate: `quiet`, `grace`, `consent`.
+        gate: String,
+        /// What it said.
+        reason: String,
+    },
     /// Another process has joined the backfill.
     Joined,
     /// A process that had joined the backfill has left it.
@@ -102,6 +116,11 @@ pub enum Entry {
         #[serde(skip)]
         compiled: Box<Compiled>,
     },
+    /// Others have created BEFORE triggers on the table since the sync trigger; it was put around them.
+    Surrounded {
+        /// Their names.
+        triggers: Vec<String>,
+    },
 }
 
 impl Entry {
@@ -119,7 +138,8 @@ impl Entry {
             Self::StepStarted { step }
             | Self::StepDone { step, .. }
             | Self::StepFailed { step, .. }
-            | Self::StepUndone { step } => Some(step),
+            | Self::StepUndone { step }
+            | Self::LockWait { step, .. } => Some(step),
             _ => None,
         }
     }

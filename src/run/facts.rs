@@ -55,7 +55,8 @@ pub struct TableFacts {
     pub key: Vec<String>,
     /// Every index that mentions an old column.
     pub indexes: Vec<IndexFacts>,
-    /// Whether other row triggers fire BEFORE UPDATE and may change the columns (docs/postgres.md, "Triggers with a column list").
+    /// Whether other triggers fire BEFORE an INSERT or UPDATE of a row, so that the sync trigger must stand around them
+    /// (docs/postgres.md, "Other BEFORE triggers").
     pub other_before_triggers: bool,
     /// PL/pgSQL functions that may have cached the column's type and must be touched in the swap (docs/postgres.md,
     /// "Types that PL/pgSQL remembers").
@@ -64,6 +65,7 @@ pub struct TableFacts {
 
 /// What is known of one change.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a plan has a few of them")]
 pub enum ChangeFacts {
     /// A rename or a type change.
     Pair(PairFacts),
@@ -128,6 +130,10 @@ pub struct PairFacts {
     pub new_collate: String,
     /// The new column's default as plain ALTER would leave it.
     pub new_default: Option<String>,
+    /// The default that the new type gives to columns without one of their own.
+    pub new_type_default: Option<String>,
+    /// Whether the default that the new column has in the end is repeatable, see [`ColumnFacts::default_is_repeatable`].
+    pub new_default_is_repeatable: bool,
     /// Whether `IS DISTINCT FROM` sees every difference between two values of the new type (docs/postgres.md, "Values that
     /// are equal but not the same").
     pub new_plain_compare: bool,
@@ -156,8 +162,11 @@ pub struct ColumnFacts {
     pub not_null_constraint: Option<String>,
     /// Default expression.
     pub default: Option<String>,
-    /// Whether evaluating the default twice in a statement gives the same value.
-    pub default_is_stable: bool,
+    /// The default that its type, a domain, gives to columns without one of their own.
+    pub type_default: Option<String>,
+    /// Whether the default may be evaluated again to compare a value with it: it is a constant or the time of the
+    /// transaction, so this can neither fail nor do anything, and gives the same.
+    pub default_is_repeatable: bool,
     /// Whether `IS DISTINCT FROM` sees every difference between two values (docs/postgres.md, "Values that are equal but not
     /// the same").
     pub plain_compare: bool,
@@ -188,9 +197,26 @@ pub enum Conversion {
         sql: String,
         /// Whether it gives NULL for NULL.
         null_to_null: bool,
+        /// The `search_path` under which it runs, if it calls functions that are not PostgreSQL's own: they may depend on
+        /// one, and must not run under that of whoever writes.
+        search_path: Option<String>,
     },
     /// There is no way back: the other side is left empty.
     None,
+}
+
+impl PairFacts {
+    /// Returns the default that the new column has in the end.
+    pub fn final_default(&self) -> Option<&str> {
+        self.new_default.as_deref().or(self.new_type_default.as_deref())
+    }
+}
+
+impl ColumnFacts {
+    /// Returns what an INSERT that does not name the column puts there.
+    pub fn effective_default(&self) -> Option<&str> {
+        self.default.as_deref().or(self.type_default.as_deref())
+    }
 }
 
 impl Conversion {
@@ -226,6 +252,9 @@ pub struct IndexFacts {
     /// The twin's definition after `ON table `: `USING btree (vehicle_status) WHERE ...`, deparsed by PostgreSQL
     /// after the change was made on an empty clone.
     pub twin: String,
+    /// What the twin is once the new column has its final name, without its name and storage parameters: how it is known
+    /// from an index that somebody else has made under its name.
+    pub twin_shape: String,
     /// Its tablespace where it is not the database's default.
     pub tablespace: Option<String>,
     /// Comment on the index.

@@ -106,7 +106,12 @@ impl FillSpec {
 
     /// Returns the batch as a person reads it in the dry run.
     pub fn template(&self) -> String {
-        self.update(":from_page", ":to_page", "", Values::Total)
+        self.between(":from_page", ":to_page")
+    }
+
+    /// Returns the UPDATE of all rows from one tid to another, which are given as SQL.
+    pub(crate) fn between(&self, from: &str, to: &str) -> String {
+        self.update(from, to, "", Values::Total)
     }
 
     /// Returns the query that counts the rows on pages `from..to`.

@@ -74,6 +74,11 @@ impl StepKey {
     pub fn new(phase: Phase, what: What) -> Self {
         Self { phase, what }
     }
+
+    /// Returns the key as it is stored, from which it can be read again.
+    pub fn text(&self) -> String {
+        format!("{}.{}", self.phase, self.what)
+    }
 }
 
 impl What {
@@ -145,9 +150,10 @@ impl FromStr for What {
     }
 }
 
+/// For people: a name is shown as one line, with nothing hidden in it. What is stored is [`StepKey::text`].
 impl fmt::Display for StepKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.phase, self.what)
+        f.write_str(&crate::sql::one_line(&self.text()))
     }
 }
 
@@ -171,7 +177,7 @@ impl TryFrom<String> for StepKey {
 
 impl From<StepKey> for String {
     fn from(key: StepKey) -> String {
-        key.to_string()
+        key.text()
     }
 }
 
@@ -195,7 +201,7 @@ mod tests {
     fn every_key_reads_as_it_was_written() {
         for what in all() {
             let key = StepKey::new(Phase::Verify, what);
-            assert_eq!(key.to_string().parse(), Ok(key.clone()));
+            assert_eq!(key.text().parse(), Ok(key.clone()));
             let json = serde_json::to_string(&key).unwrap();
             assert_eq!(serde_json::from_str::<StepKey>(&json).unwrap(), key);
         }
@@ -209,6 +215,13 @@ mod tests {
         let count = texts.len();
         texts.dedup();
         assert_eq!(texts.len(), count);
+    }
+
+    #[test]
+    fn a_name_in_a_key_is_one_line_for_people() {
+        let key = StepKey::new(Phase::Index, What::Build("x\ndrop table payroll;\n--\u{1b}".to_owned()));
+        assert_eq!(key.to_string(), r"index.build:x\ndrop table payroll;\n--\u{1b}");
+        assert_eq!(key.text().parse(), Ok(key));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct MismatchKey {
     pub key: serde_json::Value,
     /// `empty`, `different` or `unconverted`.
     pub class: String,
+    /// The old value, shortened, where it does not convert.
+    pub value: Option<String>,
 }
 
 /// What a check of all rows found.

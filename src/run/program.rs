@@ -21,6 +21,9 @@ pub struct Program {
     pub phases: Vec<Phase>,
     /// The steps in order; steps of one phase are adjacent.
     pub steps: Vec<Step>,
+    /// What puts the sync trigger around other BEFORE triggers of the plan's own table, which may be created in the middle of
+    /// the run; each statement may be repeated.
+    pub surround: Vec<String>,
 }
 
 impl Program {
@@ -154,6 +157,14 @@ impl Step {
         matches!(self.action, Action::Transaction(_))
     }
 
+    /// Returns why its effect stays after a rollback, if it has one that does.
+    pub fn stays(&self) -> Option<&str> {
+        match &self.undo {
+            Undo::Nothing(why) if self.transactional() => Some(why),
+            _ => None,
+        }
+    }
+
     /// Returns the strongest table lock taken.
     pub fn strongest_lock(&self) -> LockMode {
         self.targets.iter().map(|target| target.mode).max().unwrap_or(LockMode::None)
@@ -284,6 +295,20 @@ impl Undo {
     pub fn nothing(why: &str) -> Self {
         Self::Nothing(why.to_owned())
     }
+
+    /// Returns those of its statements that drop a column, an index or a constraint, in order.
+    pub fn drops(&self) -> Vec<String> {
+        let Self::Actions { actions, .. } = self else { return vec![] };
+        let all: Vec<_> = actions.iter().flat_map(Action::sql).collect();
+        // A constraint that is dropped to be made anew is not lost.
+        let adds = all.iter().any(|sql| sql.contains(" ADD CONSTRAINT "));
+        let drops = |sql: &String| {
+            sql.starts_with("DROP INDEX ")
+                || sql.contains(" DROP COLUMN ")
+                || !adds && sql.contains(" DROP CONSTRAINT ")
+        };
+        all.into_iter().filter(drops).collect()
+    }
 }
 
 /// Something that is true or false of the catalog.
@@ -387,7 +412,7 @@ impl std::fmt::Display for Gate {
         match self {
             Self::Verified { max_age } => write!(f, "a clean check is younger than {}", time(max_age)),
             Self::Quiet { quiet } => write!(f, "nothing was written to the old column for {}", time(quiet)),
-            Self::Grace { grace } => write!(f, "the old column has been retired for {}", time(grace)),
+            Self::Grace { grace } => write!(f, "the column has been retired for {}", time(grace)),
             Self::NothingOnlyNew { .. } => f.write_str("no value exists in the new column only"),
             Self::NoNulls { column, .. } => write!(f, "each row has a value in column \"{column}\""),
             Self::NoDependants { column, .. } => write!(f, "nothing depends on column \"{column}\""),

@@ -1,12 +1,12 @@
 //! Where a run stands, and what it waits for.
 
 use std::fmt;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Gate, HeldBy, Level, Mode, Phase, Program, State};
+use super::{Action, Gate, HeldBy, Level, Mode, Phase, Program, State, Step, StepKey, Undo};
+use crate::plan::Contract;
 
 /// Where a run stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,7 +82,24 @@ pub enum WaitingFor {
         phase: Phase,
     },
     /// That somebody resumes it.
-    Resume,
+    Resume {
+        /// Who paused it; `None` where that is not known.
+        by: Option<String>,
+    },
+    /// That a lock is free.
+    Lock {
+        /// The step that needs it.
+        step: StepKey,
+        /// Who had it when it was last looked at, in words.
+        blockers: Vec<String>,
+    },
+    /// That somebody agrees to what cannot be undone.
+    Consent {
+        /// The step.
+        step: StepKey,
+        /// What it does.
+        title: String,
+    },
     /// That somebody finishes its rollback.
     Rollback,
     /// That nobody writes through the old column for a while.
@@ -106,37 +123,55 @@ pub enum WaitingFor {
     Signal(Level),
 }
 
+/// What the ledger tells of a run besides its state.
+#[derive(Debug)]
+pub(crate) struct Told<'a> {
+    /// When its last step was done.
+    pub(crate) last_done: Option<DateTime<Utc>>,
+    /// Who paused it last.
+    pub(crate) paused_by: Option<String>,
+    /// How long it waits before the old column goes.
+    pub(crate) contract: &'a Contract,
+}
+
 impl WaitingFor {
-    /// Returns what a run in `state` waits for while no process is at work on it; `None` when it is over. `last_done` is when
-    /// its last step was done.
-    pub(crate) fn of(program: &Program, state: &State, last_done: Option<DateTime<Utc>>) -> Option<Self> {
-        let seconds = |time: &Duration| time.as_secs_f64();
+    /// Returns what a run in `state` waits for while no process is at work on it; `None` when it is over.
+    pub(crate) fn of(program: &Program, state: &State, told: Told<'_>) -> Option<Self> {
         match state.mode {
             Mode::Done | Mode::RolledBack => None,
             Mode::Undoing(_) => Some(Self::Rollback),
             Mode::Failed | Mode::Drifted => Some(Self::Person { error: state.error.clone() }),
-            _ if state.paused => Some(Self::Resume),
-            Mode::New | Mode::Forward => Some(match state.next_step(program).map(|step| &step.action) {
-                Some(Action::Await(Gate::Quiet { quiet })) => Self::Quiet { quiet_seconds: seconds(quiet) },
-                Some(Action::Await(Gate::Grace { grace })) => {
-                    let until = last_done.and_then(|at| Some(at + chrono::Duration::from_std(*grace).ok()?));
-                    Self::Grace { grace_seconds: seconds(grace), until }
-                }
-                _ => Self::Advance { phase: state.phase },
-            }),
+            _ if state.paused => Some(Self::Resume { by: told.paused_by }),
+            Mode::New | Mode::Forward => Some(Self::of_step(state.next_step(program), state.phase, &told)),
         }
     }
 
-    /// Returns whether a command lets it go on, and nothing else stands in the way.
+    /// Returns what a run waits for whose next step this is.
+    fn of_step(step: Option<&Step>, phase: Phase, told: &Told<'_>) -> Self {
+        let contract = told.contract;
+        let Some(step) = step else { return Self::Advance { phase } };
+        match (&step.action, &step.undo) {
+            (Action::Await(Gate::Quiet { .. }), _) => Self::Quiet { quiet_seconds: contract.quiet.as_secs_f64() },
+            (Action::Await(Gate::Grace { .. }), _) => {
+                let grace = contract.grace;
+                let until = told.last_done.and_then(|at| Some(at + chrono::Duration::from_std(grace).ok()?));
+                Self::Grace { grace_seconds: grace.as_secs_f64(), until }
+            }
+            (_, Undo::PointOfNoReturn(_)) => Self::Consent { step: step.key.clone(), title: step.title.clone() },
+            _ => Self::Advance { phase },
+        }
+    }
+
+    /// Returns whether a command lets it go on, and nothing else stands in the way or is worth knowing.
     pub fn is_command(&self) -> bool {
-        matches!(self, Self::Advance { .. } | Self::Resume)
+        matches!(self, Self::Advance { .. } | Self::Resume { by: None })
     }
 }
 
 impl From<HeldBy> for WaitingFor {
     fn from(held: HeldBy) -> Self {
         match held {
-            HeldBy::Paused => Self::Resume,
+            HeldBy::Paused => Self::Resume { by: None },
             HeldBy::Signal(level) => Self::Signal(level),
         }
     }

@@ -142,6 +142,19 @@ impl State {
         self.maybe_ran.as_ref().and_then(candidate).or_else(|| self.done.last().and_then(candidate))
     }
 
+    /// Returns every step that a rollback to the end of `to` would undo, in that order.
+    pub fn undoes<'p>(&self, program: &'p Program, to: Option<Phase>) -> Vec<&'p crate::run::Step> {
+        let mut rest = self.clone();
+        let mut steps: Vec<&crate::run::Step> = Vec::new();
+        while let Some(step) = rest.next_undo(program, to) {
+            if rest.maybe_ran.take().is_none() {
+                rest.done.pop();
+            }
+            steps.push(step);
+        }
+        steps
+    }
+
     /// Returns the state after `entry`.
     ///
     /// # Errors
@@ -167,13 +180,16 @@ impl State {
             (
                 _,
                 Entry::Interrupted
+                | Entry::LockWait { .. }
+                | Entry::Blocked { .. }
                 | Entry::Tuned { .. }
                 | Entry::Filled(_)
                 | Entry::Verified { .. }
                 | Entry::Repaired { .. }
                 | Entry::Joined
                 | Entry::Left { .. }
-                | Entry::Removed { .. },
+                | Entry::Removed { .. }
+                | Entry::Surrounded { .. },
             ) => {}
             (_, Entry::Drifted { facts }) => {
                 if !matches!(self.mode, Mode::Undoing(_)) {

@@ -13,8 +13,9 @@ use super::gate::GuardFailed;
 use super::session::Session;
 use crate::engine::Work;
 use crate::event::{Blocker, Event};
-use crate::pg::{self, ErrorClass, Limits};
-use crate::run::{Entry, Gate, StepKey, Target};
+use crate::ledger::NewWrites;
+use crate::pg::{self, ErrorClass, Limits, Owner};
+use crate::run::{Entry, Gate, Relation, StepKey, Target};
 
 /// The first attempt waits this long for its lock.
 const FIRST_TRY: Duration = Duration::from_millis(100);
@@ -24,6 +25,8 @@ const LONGEST_TRY: Duration = Duration::from_millis(1500);
 const PAUSE_FACTOR: u32 = 5;
 /// How many attempts in all. With the pauses above: a few minutes.
 const TRIES: u32 = 40;
+/// So many of the first attempts are put into the log, if it is always somebody else who is in the way.
+const NOTED: u32 = 5;
 /// While a transaction has held the table for longer than this, crossfade waits without trying.
 const OLD_TRANSACTION: Duration = Duration::from_secs(2);
 /// The statements are metadata-only; one that is not must not hold the lock for long.
@@ -38,8 +41,8 @@ pub(super) struct Job<'a> {
     pub(super) statements: &'a [String],
     /// The ledger's entries once it is done.
     pub(super) entries: &'a [Entry],
-    /// The count of writes to the new columns when the guards were prepared.
-    pub(super) new_writes: Option<i64>,
+    /// What was known of writes to the new columns when the guards were prepared.
+    pub(super) new_writes: Option<NewWrites>,
     /// The signature of the catalog from which the statements were made.
     pub(super) signature: Option<&'a str>,
 }
@@ -60,12 +63,12 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
     let mut wait = FIRST_TRY;
     let mut blockers = Vec::new();
     let mut patient_before = false;
+    let mut noted: Option<Vec<i32>> = None;
     for attempt in 1..=TRIES {
         let old = old_holders(work, session, job).await?;
         if old.is_empty() {
-            let limits = Limits { lock: wait, statement: STATEMENT_TIMEOUT, durable: true };
             let Session { main, main_pid, watch } = &mut *session;
-            let done = pg::transaction(main, limits, async |tx| {
+            let done = pg::transaction(main, limits(wait), async |tx| {
                 inside(work, tx, Watch { connection: watch, main_pid: *main_pid }, job, wait).await
             });
             // If the COMMIT is lost, the outcome is unknown: the caller reads the ledger again, which committed with it.
@@ -77,6 +80,13 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
             }
         } else {
             blockers = old;
+        }
+        let pids: Vec<_> = blockers.iter().map(|blocker| blocker.pid).collect();
+        if attempt <= NOTED && noted.as_ref() != Some(&pids) {
+            let blockers = blockers.iter().map(ToString::to_string).collect();
+            let entries = [Entry::LockWait { step: job.step.clone(), blockers }];
+            work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &entries, &work.actor).await?;
+            noted = Some(pids);
         }
         let pause = pg::jitter((wait * PAUSE_FACTOR).max(Duration::from_millis(500)));
         work.emit(Event::LockWait { step: job.step.clone(), attempt, blockers: blockers.clone(), pause });
@@ -166,8 +176,13 @@ async fn inside(
     if let Some(failed) = super::gate::failed(work, tx, job.needs, job.new_writes).await? {
         return Err(NotDone::Guard(failed));
     }
+    let mut owner = None;
     for statement in job.statements {
-        let Err(error) = pg::execute(tx, statement).await else { continue };
+        let done = match runs_owners_code(work, statement) {
+            None => pg::execute(tx, statement).await.map(drop),
+            Some(relation) => as_owner(tx, &mut owner, relation, statement, limits(wait)).await,
+        };
+        let Err(error) = done else { continue };
         return Err(match pg::class_of(&error) {
             ErrorClass::Contention => NotDone::Locked(watch.blockers().await),
             ErrorClass::Connection => error.into(),
@@ -176,6 +191,36 @@ async fn inside(
     }
     work.ledger.log().append(tx, &work.run, job.entries, &work.actor).await?;
     Ok(())
+}
+
+/// Returns the table whose owner's code the statement may run: a default is evaluated when its column is added, and the server
+/// evaluates what it can of every CHECK when it looks for a proof of NOT NULL.
+fn runs_owners_code<'w>(work: &'w Work, statement: &str) -> Option<&'w Relation> {
+    let runs = |on: &&Relation| {
+        let Some(rest) = statement.strip_prefix(&format!("ALTER TABLE {} ", on.table.sql())) else { return false };
+        rest.starts_with("ADD COLUMN ") && rest.contains(" DEFAULT ") || rest.ends_with(" SET NOT NULL")
+    };
+    work.run.program.relations.iter().find(runs)
+}
+
+/// Runs the statement as the table's owner, with nothing left behind.
+async fn as_owner(
+    tx: &mut PgConnection,
+    owner: &mut Option<Owner>,
+    relation: &Relation,
+    statement: &str,
+    limits: Limits,
+) -> Result<(), sqlx::Error> {
+    let owner = match owner {
+        Some(owner) => owner,
+        None => owner.insert(Owner::enter(&mut *tx, relation.oid).await?),
+    };
+    pg::batch(tx, &format!("{}; {}", owner.run(statement), owner.settle(limits))).await
+}
+
+/// Returns the limits of an attempt.
+fn limits(wait: Duration) -> Limits {
+    Limits { lock: wait, statement: STATEMENT_TIMEOUT, durable: true }
 }
 
 /// Returns who has been in a transaction with one of the tables for long.

@@ -11,7 +11,7 @@ use crate::event::Blocker;
 use crate::ident::{PlanName, TableName};
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
-use crate::run::{Outcome, Phase, StepKey};
+use crate::run::{Outcome, Phase, Standing, StepKey};
 
 /// Why a command could not do what it was asked to do. Each kind says what a caller can do about it; the command line gives
 /// each a stable code, an exit code and hints.
@@ -47,10 +47,20 @@ pub enum Error {
         filling: bool,
     },
     /// Somebody paused the run.
-    #[error("run {name} is paused; to continue: crossfade resume {name}")]
+    #[error("run {name} is paused{}; to continue: crossfade resume {name}", paused_by(.by.as_ref()))]
     Paused {
         /// The run.
         name: PlanName,
+        /// Who paused it; `None` where that was not looked up.
+        by: Option<String>,
+    },
+    /// The run has ended.
+    #[error("run {name} is {state}: there is nothing left to pause, resume or tune")]
+    Over {
+        /// The run.
+        name: PlanName,
+        /// How it ended.
+        state: Standing,
     },
     /// The run is being taken back.
     #[error("run {name} is being rolled back; finish this first: crossfade rollback {name}")]
@@ -149,11 +159,16 @@ pub enum Error {
     },
     /// Going back would lose values.
     #[error(
-        "{rows} row(s) hold a value in the new column that has no way back, and rolling back would lose it; write the old column of those rows (they are the ones where it is empty), then roll back again"
+        "{rows} row(s) of {table} hold a value that only the new column has: it has no way back, and after the rollback applications would read NULL. Give these rows a value in the old column ({}), then roll back again",
+        .empty.join(" or ")
     )]
     WouldLose {
         /// Rows that hold such a value.
         rows: i64,
+        /// The table.
+        table: TableName,
+        /// What is true of such rows, for each pair of columns.
+        empty: Vec<String>,
     },
     /// The application writes through the new column while it was being proved that going back loses nothing.
     #[error(
@@ -295,29 +310,55 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NotYet {
     /// The old column is written; nobody may do that for a while before it is retired.
-    #[error(
-        "the old column is still written: {writes} time(s) while crossfade waited for {} without a write ({total} since the run began); stop the releases that write it, then run again",
-        format_duration(*.quiet)
-    )]
+    #[error("{}", not_quiet(*.quiet, *.left, *.writes))]
     Quiet {
         /// For how long nobody may write.
         quiet: Duration,
-        /// Writes that came in while the run waited.
+        /// The time to go if nobody writes from now on.
+        left: Duration,
+        /// In how many seconds it was written while the run waited.
         writes: i64,
-        /// All writes through the old column since the run began.
+        /// In how many seconds it was written since the run began.
         total: i64,
     },
     /// The retired column is kept for a while before it is dropped.
     #[error(
-        "the old column is retired; it is kept until {} ({} to go). Run again then; until then, `crossfade rollback` can restore it",
+        "waiting as planned until {} ({} to go): the retired column is kept for its grace period",
         .until.format("%Y-%m-%d %H:%M UTC"),
         format_duration(Duration::from_secs(.left.as_secs()))
     )]
     Grace {
+        /// The run.
+        name: PlanName,
         /// When it may be dropped, by the server's clock.
         until: DateTime<Utc>,
         /// The time to go.
         left: Duration,
+    },
+    /// The next step cannot be undone, and nobody has agreed to it.
+    #[error(
+        "run {name} has stopped before its point of no return; nothing was dropped yet. Next: {title}. Afterwards, {why}"
+    )]
+    Irreversible {
+        /// The run.
+        name: PlanName,
+        /// The step.
+        step: StepKey,
+        /// What it does.
+        title: String,
+        /// What cannot be undone about it.
+        why: String,
+    },
+    /// Rolling back would drop something, and nobody has agreed to it.
+    #[error(
+        "rolling back run {name} needs your consent: it takes back the names that the run has exchanged, and drops what the run has made, by: {}",
+        .drops.join("; ")
+    )]
+    Drops {
+        /// The run.
+        name: PlanName,
+        /// The statements that drop something, in order.
+        drops: Vec<String>,
     },
     /// Another plan must be done first.
     #[error("plan {plan} requires plan {required}, which is not done in this database")]
@@ -417,6 +458,19 @@ impl Error {
     pub(crate) fn class(&self) -> pg::ErrorClass {
         self.database().map_or(pg::ErrorClass::Other, pg::class_of)
     }
+}
+
+fn not_quiet(quiet: Duration, left: Duration, writes: i64) -> String {
+    let (quiet, left) = (format_duration(quiet), format_duration(Duration::from_secs(left.as_secs())));
+    if writes == 0 {
+        return format!("the old column goes once it has not been written for {quiet}; {left} to go");
+    }
+    let seconds = if writes == 1 { "one second".to_owned() } else { format!("{writes} seconds") };
+    format!("the old column is still written: in {seconds} while crossfade waited; it needs {quiet} without a write")
+}
+
+fn paused_by(who: Option<&String>) -> String {
+    who.map(|who| format!(" by {who}")).unwrap_or_default()
 }
 
 fn listed(phases: &[Phase]) -> String {

@@ -10,11 +10,11 @@ use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
 use super::session::{Session, note};
-use super::{Error, ddl, gate};
+use super::{Error, NotYet, ddl, gate, surround};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
-use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step};
+use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +27,31 @@ pub(super) enum Until {
     OnePhase,
 }
 
+/// How far to go, and what may be done on the way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Course {
+    /// How far.
+    pub(super) until: Until,
+    /// Whether somebody has agreed to what cannot be undone.
+    pub(super) consent: bool,
+}
+
+impl Course {
+    /// Whether to wait for a gate that opens soon. One phase at a time is what schedulers ask for, often: they come again.
+    fn waits(self) -> bool {
+        self.until != Until::OnePhase
+    }
+}
+
 /// Continues the run. Returns the phases that were finished.
 ///
 /// # Errors
 /// Why it stopped before it got there; everything done so far is recorded.
-pub(super) async fn forward(work: &mut Work, until: Until) -> Result<Vec<Phase>, Error> {
+pub(super) async fn forward(work: &mut Work, course: Course) -> Result<Vec<Phase>, Error> {
     let mut session = Session::open(&work.connector).await?;
     let mut finished = Vec::new();
     loop {
-        let result = go(work, &mut session, until, &mut finished).await;
+        let result = go(work, &mut session, course, &mut finished).await;
         match result {
             Ok(()) => return Ok(finished),
             Err(error) if error.class() == ErrorClass::Connection => session = Session::reopen(work, &error).await?,
@@ -48,7 +64,7 @@ pub(super) async fn forward(work: &mut Work, until: Until) -> Result<Vec<Phase>,
     }
 }
 
-async fn go(work: &mut Work, session: &mut Session, until: Until, finished: &mut Vec<Phase>) -> Result<(), Error> {
+async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &mut Vec<Phase>) -> Result<(), Error> {
     let mut announced = None;
     let mut was_paused = false;
     let mut followed = 0;
@@ -68,7 +84,7 @@ async fn go(work: &mut Work, session: &mut Session, until: Until, finished: &mut
             Mode::RolledBack => return Err(Error::RolledBack { name: work.run.name().clone() }),
             Mode::New | Mode::Forward | Mode::Failed | Mode::Drifted => {}
         }
-        let reached = match until {
+        let reached = match course.until {
             Until::End => false,
             Until::Phase(last) => work.run.program.is_past(state.phase, last),
             Until::OnePhase => !finished.is_empty(),
@@ -99,6 +115,9 @@ async fn go(work: &mut Work, session: &mut Session, until: Until, finished: &mut
                 continue;
             }
         };
+        if surround::surround(work, session, (&state, &signature)).await? {
+            continue;
+        }
         let Some(step) = state.next_step(&work.run.program) else {
             note(work, session, Entry::PhaseDone { phase: state.phase }).await?;
             // Phases may be weeks apart, and shorter than a heartbeat: note the write counters here.
@@ -110,7 +129,7 @@ async fn go(work: &mut Work, session: &mut Session, until: Until, finished: &mut
         let started = Instant::now();
         work.emit(Event::StepStarted { step: step.key.clone(), title: step.title.clone() });
         let executed =
-            execute(work, session, (&state, &signature), step).instrument(Work::step_span(&step.key)).await?;
+            execute(work, session, course, (&state, &signature), step).instrument(Work::step_span(&step.key)).await?;
         let Executed::Done { adopted } = executed else {
             still_follows(work, &state, &mut followed)?;
             continue;
@@ -133,6 +152,7 @@ enum Executed {
 async fn execute(
     work: &Work,
     session: &mut Session,
+    course: Course,
     (state, signature): (&State, &str),
     step: &Step,
 ) -> Result<Executed, Error> {
@@ -140,7 +160,15 @@ async fn execute(
         note(work, session, Entry::StepDone { step: step.key.clone(), adopted: true }).await?;
         return Ok(Executed::Done { adopted: true });
     }
-    let result = apply(work, session, (state, signature), step).await;
+    if let (Undo::PointOfNoReturn(why), false) = (&step.undo, course.consent) {
+        return Err(Error::NotYet(NotYet::Irreversible {
+            name: work.run.name().clone(),
+            step: step.key.clone(),
+            title: step.title.clone(),
+            why: why.clone(),
+        }));
+    }
+    let result = apply(work, session, course, (state, signature), step).await;
     match result {
         Ok(executed) => Ok(executed),
         Err(error) => {
@@ -169,6 +197,7 @@ fn still_follows(work: &Work, state: &State, followed: &mut u32) -> Result<(), E
 async fn apply(
     work: &Work,
     session: &mut Session,
+    course: Course,
     (state, signature): (&State, &str),
     step: &Step,
 ) -> Result<Executed, Error> {
@@ -183,7 +212,7 @@ async fn apply(
             match ddl::transaction(work, session, &job).await? {
                 Ended::Done => return Ok(DONE),
                 Ended::Guard(GuardFailed::Changed) => return Ok(Executed::Changed),
-                Ended::Guard(failed) => gate::mend(work, session, step, failed).await?,
+                Ended::Guard(failed) => gate::mend(work, session, step, failed, course.waits()).await?,
             }
         }
         return Err(gate::will_not_hold(step));
@@ -214,8 +243,8 @@ async fn apply(
             let outcome = gate::check(work, session, spec, step.key.phase, Some(step)).await?;
             return if outcome.is_clean() { Ok(DONE) } else { Err(Error::Mismatch(outcome)) };
         }
-        Action::Await(Gate::Quiet { quiet }) => gate::await_quiet(work, session, *quiet).await?,
-        Action::Await(Gate::Grace { grace }) => gate::await_grace(work, session, step, *grace).await?,
+        Action::Await(Gate::Quiet { .. }) => gate::await_quiet(work, session, course.waits()).await?,
+        Action::Await(Gate::Grace { .. }) => gate::await_grace(work, session, step, course.waits()).await?,
         Action::Await(gate) => {
             let error = format!("nothing makes it so by waiting: {gate}");
             return Err(Error::Step { step: step.key.clone(), error });

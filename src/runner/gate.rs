@@ -9,9 +9,9 @@ use super::{Error, NotYet};
 use crate::engine::Work;
 use crate::engine::compare::identify;
 use crate::event::{Event, Wait};
-use crate::ledger::Run;
+use crate::ledger::{NewWrites, Run};
 use crate::pg;
-use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, Stage, State, Step, StepKey, What};
+use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Pair, Phase, Stage, State, Step, StepKey, What};
 
 /// A grace period that has no more than this left is waited for in-process; otherwise the run ends and says when to come
 /// back.
@@ -47,7 +47,7 @@ pub(super) async fn failed(
     work: &Work,
     tx: &mut PgConnection,
     guards: &[Gate],
-    new_writes: Option<i64>,
+    new_writes: Option<NewWrites>,
 ) -> Result<Option<GuardFailed>, Error> {
     let program = &work.run.program;
     for guard in guards {
@@ -61,9 +61,10 @@ pub(super) async fn failed(
                     return Ok(Some(GuardFailed::NotVerified));
                 }
             }
-            Gate::Quiet { quiet } => {
+            Gate::Quiet { .. } => {
                 let counts = work.ledger.progress().sample_writes(tx, &work.run).await?.unwrap_or_default();
-                if counts.old_quiet_seconds < seconds(*quiet) {
+                let quiet = work.ledger.progress().contract(tx, &work.run).await?.quiet;
+                if counts.old_quiet_seconds < seconds(quiet) {
                     return Ok(Some(GuardFailed::NotQuiet));
                 }
             }
@@ -81,8 +82,9 @@ pub(super) async fn failed(
             // Only ever waited for, by a step of its own; one that is asked for here is not passed over.
             Gate::Grace { .. } => return Ok(Some(GuardFailed::NotWaitedFor(guard.to_string()))),
             Gate::NothingOnlyNew { one_way, .. } => {
-                let now = work.ledger.progress().write_counts(tx, &work.run).await?.new;
-                if *one_way && new_writes.is_some_and(|before| before != now) {
+                let now = work.ledger.progress().new_writes(tx, &work.run).await?;
+                let written = now.zip(new_writes).is_some_and(|(now, before)| !now.none_since(before));
+                if *one_way && written {
                     return Ok(Some(GuardFailed::WrittenThroughNew));
                 }
             }
@@ -116,11 +118,17 @@ pub(super) async fn check(
     Ok(outcome)
 }
 
-/// Makes a failed guard hold, if crossfade can.
+/// Makes a failed guard hold, if crossfade can; `waits` says whether it may wait for that.
 ///
 /// # Errors
 /// [`Error::Mismatch`], or what a person has to do.
-pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed: GuardFailed) -> Result<(), Error> {
+pub(super) async fn mend(
+    work: &Work,
+    session: &mut Session,
+    step: &Step,
+    failed: GuardFailed,
+    waits: bool,
+) -> Result<(), Error> {
     match failed {
         GuardFailed::NotVerified => {
             let before = work.run.program.steps.iter().take_while(|s| s.key != step.key);
@@ -132,10 +140,7 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
             let outcome = check(work, session, spec, step.key.phase, None).await?;
             if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
         }
-        GuardFailed::NotQuiet => {
-            let quiet = step.needs.iter().find_map(|g| if let Gate::Quiet { quiet } = g { Some(*quiet) } else { None });
-            await_quiet(work, session, quiet.unwrap_or_default()).await
-        }
+        GuardFailed::NotQuiet => await_quiet(work, session, waits).await,
         // The step loop looks again, and follows.
         GuardFailed::Changed => Ok(()),
         GuardFailed::Dependants(names) => Err(Error::Dependants { names }),
@@ -146,24 +151,26 @@ pub(super) async fn mend(work: &Work, session: &mut Session, step: &Step, failed
     }
 }
 
-/// Waits until nothing has been written to the old columns for `quiet`. A write during the wait ends it: the old release is
-/// still there.
+/// Waits until nothing has been written to the old columns for as long as the plan says, or the run was tuned to. A write
+/// during the wait ends it: the old release is still there.
 ///
 /// # Errors
-/// [`NotYet::Quiet`] when a write was seen.
-pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Duration) -> Result<(), Error> {
+/// [`NotYet::Quiet`] when a write was seen, or at once unless it `waits`.
+pub(super) async fn await_quiet(work: &Work, session: &mut Session, waits: bool) -> Result<(), Error> {
     let mut first = None;
     loop {
         let Some(counts) = work.ledger.progress().sample_writes(&mut session.main, &work.run).await? else {
             return Ok(());
         };
+        let quiet = work.ledger.progress().contract(&mut session.main, &work.run).await?.quiet;
         let missing = seconds(quiet) - counts.old_quiet_seconds;
         if missing <= 0 {
             return Ok(());
         }
         let before = *first.get_or_insert(counts.old);
-        if counts.old > before {
-            return Err(Error::NotYet(NotYet::Quiet { quiet, writes: counts.old - before, total: counts.old }));
+        if counts.old > before || !waits {
+            let left = Duration::from_secs(u64::try_from(missing).unwrap_or(0));
+            return Err(Error::NotYet(NotYet::Quiet { quiet, left, writes: counts.old - before, total: counts.old }));
         }
         #[expect(clippy::cast_precision_loss, reason = "seconds of a wait")]
         work.emit(Event::Waiting { wait: Wait::Quiet, seconds: Some(missing as f64) });
@@ -171,12 +178,13 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, quiet: Durat
     }
 }
 
-/// Waits until the step before `step` has been done for `grace`.
+/// Waits until the step before `step` has been done for as long as the plan says, or the run was tuned to.
 ///
 /// # Errors
-/// [`NotYet::Grace`] when that is more than a minute away.
-pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, grace: Duration) -> Result<(), Error> {
+/// [`NotYet::Grace`] when that is more than a minute away, or at once unless it `waits`.
+pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, waits: bool) -> Result<(), Error> {
     loop {
+        let grace = work.ledger.progress().contract(&mut session.main, &work.run).await?.grace;
         let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
         let is_end = |entry: &Entry| matches!(entry, Entry::StepDone { step: done, .. } if *done != step.key);
         let since = log.iter().rev().find(|line| is_end(&line.entry)).map_or(work.run.created_at, |line| line.at);
@@ -184,8 +192,9 @@ pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step,
         let now: chrono::DateTime<chrono::Utc> = clock.fetch_one(&mut session.main).await?;
         let passed = (now - since).to_std().unwrap_or_default();
         let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
-        if missing > SHORT_WAIT {
-            return Err(Error::NotYet(NotYet::Grace { until: now + missing, left: missing }));
+        if missing > SHORT_WAIT || !waits {
+            let name = work.run.name().clone();
+            return Err(Error::NotYet(NotYet::Grace { name, until: now + missing, left: missing }));
         }
         work.emit(Event::Waiting { wait: Wait::Grace, seconds: Some(missing.as_secs_f64()) });
         work.sleep(missing.min(Duration::from_millis(500))).await?;
@@ -219,7 +228,9 @@ pub(super) async fn prove_nothing_only_new(work: &Work, spec: &CompareSpec, phas
     let (outcome, _) = work.check(spec, phase).await?;
     let only_new = outcome.counts.only_new;
     if only_new > 0 {
-        return Err(Error::WouldLose { rows: only_new });
+        let empty = |pair: &Pair| format!("WHERE {} IS NULL AND {} IS NOT NULL", pair.old, pair.new);
+        let (table, empty) = (spec.table.clone(), spec.pairs.iter().map(empty).collect());
+        return Err(Error::WouldLose { rows: only_new, table, empty });
     }
     if outcome.counts.different > 0 { Err(Error::Mismatch(outcome)) } else { Ok(()) }
 }

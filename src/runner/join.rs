@@ -83,7 +83,7 @@ impl Tool {
                 |rows| Joined { name: run.name().to_string(), phase: state.phase, state: state.standing(), rows };
             match chance(&run, &state, waited) {
                 Chance::Past => return Ok(joined(rows)),
-                Chance::Paused => return Err(Error::Paused { name: run.name().clone() }),
+                Chance::Paused => return Err(Error::Paused { name: run.name().clone(), by: None }),
                 Chance::Never(why) => return Err(Error::CannotJoin { why }),
                 Chance::Wait(wait) => {
                     (self.sink)(Event::Waiting { wait, seconds: None });

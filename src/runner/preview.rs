@@ -1,21 +1,26 @@
 //! The dry run: what a run would do, what blocks it, and what it would cost.
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Error;
 use crate::catalog::{self, ConversionCount, Finding};
-use crate::change::compile;
+use crate::change::{self, compile};
 use crate::engine::fill::privileged::{self, Refused};
 use crate::estimate;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LoggedEntry, Run};
 use crate::plan::{Pair, Plan, Triggers};
-use crate::run::{Estimates, Facts, Program};
+use crate::run::{Entry, Estimates, Facts, Phase, Program, Standing, State, StepKey};
 
 /// How many keys of rows that do not convert are listed.
 const SAMPLE_KEYS: usize = 20;
 
+/// Why a name may not be found.
+const UNDER_THE_OWNERS_PATH: &str = "correct the function; names without a schema in it are looked up in the search_path that the table owner's sessions begin with (ALTER ROLE ... SET search_path)";
+
 /// What a run would do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Preview {
     /// Its steps; empty when there are refusals that keep it from being compiled.
     pub program: Option<Program>,
@@ -27,8 +32,52 @@ pub struct Preview {
     pub refusals: Vec<Finding>,
     /// PostgreSQL only touches the catalog: no backfill, nothing to switch.
     pub in_place: bool,
+    /// The run of this plan, if there is one that is under way or done: then `program` is its program.
+    pub run: Option<Known>,
     /// What the catalog says of the table.
     pub(crate) facts: Option<Facts>,
+}
+
+/// The run of a plan that is asked about.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Known {
+    /// The phase it is in.
+    pub phase: Phase,
+    /// Where it stands in the log.
+    pub state: Standing,
+    /// When it came there: to the phase, or to its end.
+    pub since: DateTime<Utc>,
+    /// The steps that are still to be done.
+    pub to_do: Vec<StepKey>,
+}
+
+impl Known {
+    /// Returns the run whose log this is.
+    pub(super) fn of(run: &Run, state: &State, log: &[LoggedEntry]) -> Self {
+        let turned =
+            |entry: &Entry| matches!(entry, Entry::PhaseDone { .. } | Entry::UndoStarted { .. } | Entry::UndoDone);
+        let since = log.iter().rev().find(|line| turned(&line.entry)).map_or(run.created_at, |line| line.at);
+        let to_do = run.program.steps.iter().map(|step| &step.key).filter(|key| !state.is_done(key)).cloned().collect();
+        Self { phase: state.phase, state: state.standing(), since, to_do }
+    }
+}
+
+impl Preview {
+    /// Returns the run of `plan`, which this is the preview of, as a script for psql. Where something rules the plan out the
+    /// script says so, and fails.
+    pub fn script(&self, plan: &Plan) -> String {
+        match &self.facts {
+            Some(facts) if self.refusals.is_empty() => change::script(plan, facts),
+            _ if self.run.is_some() => {
+                let reason = format!("plan {} has a run already; `crossfade status {0}` shows it", plan.name);
+                change::refused(plan, &[reason])
+            }
+            _ => {
+                let reason = |finding: &Finding| format!("[{}] {}", finding.code, finding.message);
+                change::refused(plan, &self.refusals.iter().map(reason).collect::<Vec<_>>())
+            }
+        }
+    }
 }
 
 /// Returns what a run of `plan` would do. Works in transactions that are rolled back.
@@ -40,11 +89,18 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
     let (mut refusals, mut warnings) = (found.refusals, found.warnings);
     let Some(facts) = found.facts else {
         let estimates = Estimates::default();
-        return Ok(Preview { program: None, estimates, warnings, refusals, in_place: false, facts: None });
+        return Ok(Preview { program: None, estimates, warnings, refusals, in_place: false, run: None, facts: None });
     };
     if refusals.is_empty() {
         let check = catalog::try_conversions(connection, plan, &facts, SAMPLE_KEYS).await?;
-        for count in &check.changes {
+        if let Some(said) = &check.refused {
+            refusals.push(Finding {
+                code: "catalog::conversion_fails",
+                message: format!("the conversion fails, whatever the value: {said}"),
+                help: UNDER_THE_OWNERS_PATH.to_owned(),
+            });
+        }
+        for count in check.changes.iter().filter(|_| check.refused.is_none()) {
             if let Some(change) = plan.changes[count.change].pair() {
                 judge(&change, count, &mut refusals, &mut warnings);
             }
@@ -63,7 +119,16 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
             });
         }
     }
-    for Refused { key, said, help } in privileged::refused(connection, &plan.backfill).await? {
+    if refusals.is_empty() {
+        refusals.extend(catalog::rows_too_long(connection, &plan.table, &facts).await?);
+    }
+    let refused = privileged::refused(connection, &plan.backfill).await?;
+    let program = compile(plan, &facts, ledger.schema());
+    if refusals.is_empty() && refused.is_empty() && program.fills().next().is_some() {
+        let table = (&plan.table, facts.main().oid);
+        refusals.extend(catalog::try_one_row(connection, table, &plan.backfill).await?);
+    }
+    for Refused { key, said, help } in refused {
         let message = format!("the server refuses `backfill.{key}` of the plan: {said}");
         refusals.push(Finding { code: "catalog::setting_refused", message, help });
     }
@@ -71,13 +136,12 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
         warnings.retain(|finding| finding.code != "catalog::trigger_on_backfill");
     }
     let in_place = (0..facts.changes.len()).all(|at| facts.pair(at).is_some_and(|pair| pair.metadata_only));
-    let program = compile(plan, &facts, ledger.schema());
     let fills = program.fills().next();
     let estimates = match fills {
         Some((_, spec)) => estimate::estimate(connection, plan, &facts, spec, refusals.is_empty()).await?,
         None => Estimates { rows: facts.main().rows, ..Estimates::default() },
     };
-    Ok(Preview { program: Some(program), estimates, warnings, refusals, in_place, facts: Some(facts) })
+    Ok(Preview { program: Some(program), estimates, warnings, refusals, in_place, run: None, facts: Some(facts) })
 }
 
 /// Refusals and warnings from converting all rows.

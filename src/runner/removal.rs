@@ -3,7 +3,7 @@
 
 use super::ddl::{self, Ended, Job};
 use super::session::Session;
-use super::{Error, gate};
+use super::{Error, NotYet, gate};
 use crate::catalog;
 use crate::change::{Ruin, removal};
 use crate::engine::Work;
@@ -20,7 +20,7 @@ pub(super) async fn remove(
     work: &Work,
     session: &mut Session,
     state: &State,
-    to: Option<Phase>,
+    (to, consent): (Option<Phase>, bool),
     remains: &Ruin,
 ) -> Result<(), Error> {
     let run = &work.run;
@@ -39,6 +39,10 @@ pub(super) async fn remove(
     }
     let left = catalog::leftovers(&mut session.main, &run.program, work.ledger.schema()).await?;
     let (statements, kept) = removal(&run.plan, &facts, state.stage(), (remains, &left), work.ledger.schema());
+    let drops: Vec<_> = statements.iter().filter(|sql| sql.contains(" DROP COLUMN ")).cloned().collect();
+    if !consent && !drops.is_empty() && !matches!(state.mode, Mode::Undoing(_)) {
+        return Err(Error::NotYet(NotYet::Drops { name: run.name().clone(), drops }));
+    }
     let (entries, steps) = entries(work, state);
     let Some(key) = steps.first().or_else(|| run.program.steps.first().map(|step| &step.key)) else { return Ok(()) };
     let lock = [Target { relation: RelationId::MAIN, mode: LockMode::AccessExclusive }];

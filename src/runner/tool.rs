@@ -1,13 +1,12 @@
 //! What a program can ask of crossfade: the same calls that the command line makes.
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::forward::Until;
+use super::forward::{Course, Until};
 use super::heartbeat::{self, Heartbeat};
-use super::preview::Preview;
+use super::preview::{Known, Preview};
 
 use super::{Error, NotYet, forward, gate, preview, session, undo};
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
@@ -15,9 +14,9 @@ use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
 use crate::names::LedgerSchema;
 use crate::pg::Connector;
-use crate::plan::Plan;
+use crate::plan::{Contract, Plan};
 use crate::pulse::Pulse;
-use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, WaitingFor};
+use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
 
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
@@ -28,6 +27,7 @@ pub struct Tool {
     pub(super) sink: EventSink,
     pub(super) stop: CancellationToken,
     pub(super) pulse: Pulse,
+    consent: bool,
 }
 
 /// The result of a call.
@@ -43,6 +43,9 @@ pub struct Finish {
     pub did: Vec<Phase>,
     /// What the run waits for, if it has not ended.
     pub waiting_for: Option<WaitingFor>,
+    /// What a rollback has left as the run had made it, as sentences; empty in nearly all runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<String>,
 }
 
 impl Tool {
@@ -55,7 +58,23 @@ impl Tool {
         sink: EventSink,
         stop: CancellationToken,
     ) -> Self {
-        Self { connector, ledger: Ledger::new(schema), actor, sink, stop, pulse: Pulse::default() }
+        Self { connector, ledger: Ledger::new(schema), actor, sink, stop, pulse: Pulse::default(), consent: false }
+    }
+
+    /// Returns the tool with the consent of whoever is responsible for the data: a run goes past its point of no return, and
+    /// a rollback drops what the run had added. Without it they stop before that, with [`NotYet::Irreversible`] and
+    /// [`NotYet::Drops`].
+    #[must_use]
+    pub fn with_consent(self) -> Self {
+        Self { consent: true, ..self }
+    }
+
+    /// Returns the tool with a ledger whose schema may belong to `role`, and not only to the tool's own role or a superuser:
+    /// whoever has that role can make crossfade run any statement with the tool's rights.
+    #[must_use]
+    pub fn trusting(mut self, role: &str) -> Self {
+        self.ledger = self.ledger.trusting(role);
+        self
     }
 
     /// Returns what tells whether the loops of a run that this tool works on still move. A program that wants to be ended
@@ -68,13 +87,20 @@ impl Tool {
         Ok(self.connector.connect("control").await?)
     }
 
-    /// Returns what a run of `plan` would do. Nothing is changed.
+    /// Returns what a run of `plan` would do, or where its run stands. Nothing is changed.
     ///
     /// # Errors
-    /// The server's; problems of plan and table are in the preview.
+    /// [`Error::PlanEdited`]; the server's; problems of plan and table are in the preview.
     pub async fn preview(&self, plan: &Plan) -> Result<Preview, Error> {
         let mut connection = self.connect().await?;
-        self.ledger.version(&mut connection).await?;
+        if let Some(run) = self.ledger.log().find_opt(&mut connection, plan.name.as_str()).await? {
+            let log = self.ledger.log().entries(&mut connection, run.id).await?;
+            let state = run.replay(&log).map_err(LedgerError::from)?;
+            if run.same_database && goes_on(&run, &state, plan)? {
+                let known = Known::of(&run, &state, &log);
+                return Ok(Preview { program: Some(run.program), run: Some(known), ..Preview::default() });
+            }
+        }
         preview::preview(&self.ledger, &mut connection, plan).await
     }
 
@@ -194,29 +220,43 @@ impl Tool {
         Ok(outcome)
     }
 
-    /// Pauses the run: a running backfill holds before its next batch, wherever it runs.
+    /// Pauses the run: a running backfill holds before its next batch, wherever it runs. Returns false if it was paused
+    /// already.
     ///
     /// # Errors
-    /// The ledger's.
-    pub async fn pause(&self, name: &str) -> Result<(), Error> {
+    /// [`Error::Over`]; the ledger's.
+    pub async fn pause(&self, name: &str) -> Result<bool, Error> {
         self.set_paused(name, true).await
     }
 
-    /// Resumes a paused run.
+    /// Resumes a paused run. Returns false if it was not paused.
     ///
     /// # Errors
-    /// The ledger's.
-    pub async fn resume(&self, name: &str) -> Result<(), Error> {
+    /// [`Error::Over`]; the ledger's.
+    pub async fn resume(&self, name: &str) -> Result<bool, Error> {
         self.set_paused(name, false).await
     }
 
-    async fn set_paused(&self, name: &str, paused: bool) -> Result<(), Error> {
+    /// Finds a run that has not ended, with its state.
+    async fn active(&self, connection: &mut sqlx::PgConnection, name: &str) -> Result<(Run, State), Error> {
+        let run = self.ledger.log().find(connection, name).await?;
+        let state = self.ledger.log().state(connection, &run).await?;
+        if state.is_over() {
+            return Err(Error::Over { name: run.name().clone(), state: state.standing() });
+        }
+        Ok((run, state))
+    }
+
+    async fn set_paused(&self, name: &str, paused: bool) -> Result<bool, Error> {
         let mut connection = self.connect().await?;
-        let run = self.ledger.log().find(&mut connection, name).await?;
+        let (run, state) = self.active(&mut connection, name).await?;
+        if state.paused == paused {
+            return Ok(false);
+        }
         let entry = if paused { Entry::Paused } else { Entry::Resumed };
         let setting = ("paused".to_owned(), paused.to_string());
         self.ledger.log().tune(&mut connection, &run, &[entry], &[setting], &self.actor).await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Returns the plan of the run and the program it was compiled to, as the ledger has them.
@@ -232,7 +272,7 @@ impl Tool {
     /// Changes live settings of the run; a running backfill adopts them before its next batch.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] naming the setting that does not exist or the value that it cannot take.
+    /// [`Error::Over`]; [`Error::Misconfigured`] naming the setting that does not exist or the value that it cannot take.
     pub async fn tune(&self, name: &str, settings: &[(String, String)]) -> Result<(), Error> {
         for (key, value) in settings {
             crate::plan::settings::check(key, value).map_err(|wrong| Error::Misconfigured {
@@ -241,7 +281,7 @@ impl Tool {
             })?;
         }
         let mut connection = self.connect().await?;
-        let run = self.ledger.log().find(&mut connection, name).await?;
+        let (run, _) = self.active(&mut connection, name).await?;
         if run.plan.throttle.probe.is_none() && settings.iter().any(|(key, value)| key == "probe" && value != "off") {
             let reason = format!("the plan of run {name} has no probe query, so there is nothing to limit");
             return Err(Error::Misconfigured { key: "probe".to_owned(), reason });
@@ -255,19 +295,30 @@ impl Tool {
     /// Rolls the run back to the end of `to`, or to before it began. No write made through either column is lost.
     ///
     /// # Errors
-    /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back.
+    /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back; [`NotYet::Drops`].
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
         let (mut work, beat) = self.work(run, false).await?;
         let span = work.span();
         let result = tokio::select! {
-            result = undo::back(&mut work, to).instrument(span) => result,
+            result = undo::back(&mut work, to, self.consent).instrument(span) => result,
             () = beat.lost.cancelled() => Err(lost()),
         };
         drop(beat);
         self.give_back(&work).await;
         result?;
         self.finish(&work.run, &[]).await
+    }
+
+    /// Returns the statements by which [`Tool::rollback`] would drop something, in order. Changes nothing.
+    ///
+    /// # Errors
+    /// Why the run cannot go back to the end of `to`.
+    pub async fn rollback_preview(&self, name: &str, to: Option<Phase>) -> Result<Vec<String>, Error> {
+        let run = self.find(name).await?;
+        let mut connection = self.connect().await?;
+        let state = self.ledger.log().state(&mut connection, &run).await?;
+        undo::drops(&run, &state, to)
     }
 
     pub(super) async fn find(&self, name: &str) -> Result<Run, Error> {
@@ -284,12 +335,7 @@ impl Tool {
         if let Some(run) = self.ledger.log().find_opt(&mut connection, name).await? {
             refuse_copy(&self.ledger, &run)?;
             let state = self.ledger.log().state(&mut connection, &run).await?;
-            let same = run.is_of(plan);
-            if !state.is_over() && !same {
-                return Err(Error::PlanEdited { name: name.to_owned() });
-            }
-            // A plan that is done stays done; one that was rolled back may be run again.
-            if !state.is_over() || (same && state.mode == Mode::Done) {
+            if goes_on(&run, &state, plan)? {
                 if !state.is_over() {
                     (self.sink)(Event::Resumed { name: name.to_owned(), phase: state.phase });
                 }
@@ -376,19 +422,43 @@ impl Tool {
             return self.finish(&run, &[]).await;
         }
         if state.paused {
-            return Err(Error::Paused { name: run.name().clone() });
+            let log = self.ledger.log().entries(&mut connection, run.id).await?;
+            let by = told(&log, &run.plan.contract).paused_by;
+            return Err(Error::Paused { name: run.name().clone(), by });
         }
         drop(connection);
         let filling = state.is_filling(&run.program);
         let (mut work, beat) = self.work(run, filling).await?;
         let span = work.span();
         let result = tokio::select! {
-            result = forward::forward(&mut work, until).instrument(span) => result,
+            result = forward::forward(&mut work, Course { until, consent: self.consent }).instrument(span) => result,
             () = beat.lost.cancelled() => Err(lost()),
         };
         drop(beat);
+        if let Err(Error::NotYet(gate)) = &result {
+            self.note_blocked(&work, gate).await;
+        }
         self.give_back(&work).await;
         self.finish(&work.run, &result?).await
+    }
+
+    /// Puts into the log that the run came to a closed gate; once, however often a scheduler tries.
+    async fn note_blocked(&self, work: &Work, closed: &NotYet) {
+        let gate = gate_of(closed).to_owned();
+        let noted = async {
+            let mut connection = self.connect().await?;
+            let log = self.ledger.log().entries(&mut connection, work.run.id).await?;
+            if log.last().is_some_and(|line| matches!(&line.entry, Entry::Blocked { gate: last, .. } if *last == gate))
+            {
+                return Ok(());
+            }
+            let entry = Entry::Blocked { gate, reason: closed.to_string() };
+            self.ledger.log().record(&mut connection, &work.run, Some(work.lease), &[entry], &self.actor).await?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = noted.await {
+            tracing::debug!(%error, "log a closed gate");
+        }
     }
 
     /// Releases the lease; where that fails it expires by itself.
@@ -407,19 +477,52 @@ impl Tool {
         let mut connection = self.connect().await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
+        let contract = self.ledger.progress().contract(&mut connection, run).await?;
         Ok(Finish {
             name: run.name().to_string(),
             phase: state.phase,
             state: state.standing(),
             did: did.to_vec(),
-            waiting_for: WaitingFor::of(&run.program, &state, last_done(&log)),
+            waiting_for: WaitingFor::of(&run.program, &state, told(&log, &contract)),
+            stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
         })
     }
 }
 
-/// Returns when the last step was done.
-pub(crate) fn last_done(log: &[LoggedEntry]) -> Option<DateTime<Utc>> {
-    log.iter().rev().find(|line| matches!(line.entry, Entry::StepDone { .. })).map(|line| line.at)
+/// Returns whether `run` is the run of `plan` as it is now: a plan that is done stays done; one that was rolled back may be run
+/// again.
+fn goes_on(run: &Run, state: &State, plan: &Plan) -> Result<bool, Error> {
+    let same = run.is_of(plan);
+    if !state.is_over() && !same {
+        return Err(Error::PlanEdited { name: plan.name.to_string() });
+    }
+    Ok(!state.is_over() || (same && state.mode == Mode::Done))
+}
+
+/// Returns what was done and not undone, because nothing undoes it.
+fn stays(run: &Run, log: &[LoggedEntry]) -> Vec<String> {
+    let done = |step: &Step| {
+        log.iter().any(|line| matches!(&line.entry, Entry::StepDone { step: done, .. } if *done == step.key))
+    };
+    run.program.steps.iter().filter(|step| done(step)).filter_map(Step::stays).map(str::to_owned).collect()
+}
+
+/// Returns what the log tells of a run besides its state.
+pub(crate) fn told<'a>(log: &[LoggedEntry], contract: &'a Contract) -> Told<'a> {
+    let last = |is: fn(&Entry) -> bool| log.iter().rev().find(|line| is(&line.entry));
+    let last_done = last(|entry| matches!(entry, Entry::StepDone { .. })).map(|line| line.at);
+    let paused_by = last(|entry| matches!(entry, Entry::Paused)).map(|line| line.actor.clone());
+    Told { last_done, paused_by, contract }
+}
+
+/// Returns the name of a gate that is closed, as the log has it.
+fn gate_of(gate: &NotYet) -> &'static str {
+    match gate {
+        NotYet::Quiet { .. } => "quiet",
+        NotYet::Grace { .. } => "grace",
+        NotYet::Irreversible { .. } | NotYet::Drops { .. } => "consent",
+        NotYet::Plans { .. } => "plans",
+    }
 }
 
 fn lost() -> Error {

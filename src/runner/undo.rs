@@ -1,37 +1,47 @@
 //! The way back. It goes forward in the log: every step undone is an entry, and a rollback that was killed continues.
 
+use std::time::Duration;
+
 use tracing::Instrument as _;
 
 use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::{GuardFailed, prove_nothing_only_new};
 use super::session::{Session, note};
-use super::{Error, ddl, gate, removal};
+use super::{Error, NotYet, ddl, gate, removal};
 use crate::change::Ruin;
 use crate::engine::{Work, build_index};
 use crate::event::Event;
-use crate::pg::{self, ErrorClass};
-use crate::run::{Action, Entry, Gate, Mode, Phase, Program, State, Step, Target, Undo};
+use crate::ledger::{NewWrites, Run};
+use crate::pg::{self, ErrorClass, Owner};
+use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Target, Undo};
 use crate::sql::{LockMode, quote_ident};
+
+/// The counters note one write a second: until that second is over, looked at again after this pause, and so often.
+const PAUSE: Duration = Duration::from_millis(300);
+const PAUSES: u32 = 8;
 
 /// How many rows without a value are counted.
 const TOLD: i64 = 1000;
+/// How long that may take.
+const COUNTING: pg::Limits =
+    pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_mins(10), durable: true };
 
 /// Rolls the run back to the end of `to`, or to before it began.
 ///
 /// # Errors
 /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a write made through the new column would be lost.
-pub(super) async fn back(work: &mut Work, to: Option<Phase>) -> Result<(), Error> {
+pub(super) async fn back(work: &mut Work, to: Option<Phase>, consent: bool) -> Result<(), Error> {
     let mut session = Session::open(&work.connector).await?;
     loop {
-        match go(work, &mut session, to).await {
+        match go(work, &mut session, to, consent).await {
             Err(error) if error.class() == ErrorClass::Connection => session = Session::reopen(work, &error).await?,
             other => return other,
         }
     }
 }
 
-async fn go(work: &mut Work, session: &mut Session, to: Option<Phase>) -> Result<(), Error> {
+async fn go(work: &mut Work, session: &mut Session, to: Option<Phase>, consent: bool) -> Result<(), Error> {
     let state = work.ledger.log().state(&mut session.main, &work.run).await?;
     match state.mode {
         Mode::RolledBack => return Ok(()),
@@ -39,18 +49,18 @@ async fn go(work: &mut Work, session: &mut Session, to: Option<Phase>) -> Result
         _ => {
             let lost = match look(work, session).await? {
                 (_, Ok(at)) => at.lost,
-                (state, Err(ruin)) => return removal::remove(work, session, &state, to, &ruin).await,
+                (state, Err(ruin)) => {
+                    return removal::remove(work, session, &state, (to, consent), &ruin).await;
+                }
             };
             let state = work.ledger.log().state(&mut session.main, &work.run).await?;
-            let program = &work.run.program;
             if to.is_none() && !lost.is_empty() {
                 return Err(Error::MadeOnNew { what: lost });
             }
-            refuse_no_phase(work, program, to)?;
-            if let Some(to) = to.filter(|to| !program.is_before(*to, state.phase)) {
-                return Err(Error::NotEarlier { phase: state.phase, to });
+            let drops = drops(&work.run, &state, to)?;
+            if !consent && !drops.is_empty() {
+                return Err(Error::NotYet(NotYet::Drops { name: work.run.name().clone(), drops }));
             }
-            refuse_point_of_no_return(work, &state, to)?;
             refuse_loss(work, &state, to).await?;
             refuse_nulls(work, session, &state, to).await?;
             note(work, session, Entry::UndoStarted { to }).await?;
@@ -63,7 +73,7 @@ async fn go(work: &mut Work, session: &mut Session, to: Option<Phase>) -> Result
         let (state, at) = look(work, session).await?;
         let at = match at {
             Ok(at) => at,
-            Err(ruin) => return removal::remove(work, session, &state, to, &ruin).await,
+            Err(ruin) => return removal::remove(work, session, &state, (to, consent), &ruin).await,
         };
         let Some(step) = state.next_undo(&work.run.program, to) else { break };
         let result = undo(work, session, step, &at.signature).instrument(Work::step_span(&step.key)).await;
@@ -109,12 +119,28 @@ async fn look(work: &mut Work, session: &mut Session) -> Result<(State, Result<A
     }
 }
 
-/// Refuses to go back to a phase that this run does not have.
-fn refuse_no_phase(work: &Work, program: &Program, to: Option<Phase>) -> Result<(), Error> {
-    match to.filter(|to| !program.phases.contains(to)) {
-        Some(to) => Err(Error::NoSuchPhase { name: work.run.name().clone(), to, phases: program.phases.clone() }),
-        None => Ok(()),
+/// Returns the statements by which a rollback of `run` in `state` drops something, in order; none if it was agreed to before.
+///
+/// # Errors
+/// That the run has no such phase, or is not past it; [`Error::PointOfNoReturn`].
+pub(super) fn drops(run: &Run, state: &State, to: Option<Phase>) -> Result<Vec<String>, Error> {
+    let program = &run.program;
+    if state.mode == Mode::RolledBack || matches!(state.mode, Mode::Undoing(other) if other == to) {
+        return Ok(vec![]);
     }
+    if let Some(to) = to.filter(|to| !program.phases.contains(to)) {
+        return Err(Error::NoSuchPhase { name: run.name().clone(), to, phases: program.phases.clone() });
+    }
+    if let Some(to) = to.filter(|to| !program.is_before(*to, state.phase)) {
+        return Err(Error::NotEarlier { phase: state.phase, to });
+    }
+    let steps = state.undoes(program, to);
+    for step in &steps {
+        if let (Undo::PointOfNoReturn(why), true) = (&step.undo, state.is_done(&step.key)) {
+            return Err(Error::PointOfNoReturn { step: step.key.clone(), why: why.clone() });
+        }
+    }
+    Ok(steps.into_iter().flat_map(|step| step.undo.drops()).collect())
 }
 
 /// Refuses a rollback that cannot make a column NOT NULL again before anything is undone: whoever does not name the column
@@ -137,10 +163,12 @@ async fn prove_no_nulls(work: &Work, session: &mut Session, needs: &[Gate]) -> R
         let (table, quoted) = (relation.table.sql(), quote_ident(column));
         // One more than are told of.
         let count = format!(
-            "SELECT pg_catalog.count(*) FROM (SELECT FROM {table} WHERE {quoted} IS NULL LIMIT {}) AS empty",
+            "SELECT pg_catalog.count(*)::pg_catalog.text FROM (SELECT FROM {table} WHERE {quoted} IS NOT DISTINCT FROM NULL LIMIT {}) AS empty",
             TOLD + 1
         );
-        let rows: i64 = pg::query_scalar(&count).fetch_one(&mut session.main).await?;
+        let owner = Owner::enter(&mut session.main, relation.oid).await?;
+        let said = pg::rolled_back(&mut session.main, COUNTING, async |tx| pg::texts(tx, &owner.ask(&count)).await);
+        let rows: i64 = said.await?.first().and_then(|rows| rows.parse().ok()).unwrap_or_default();
         if rows > 0 {
             let rows = if rows > TOLD { format!("more than {TOLD}") } else { rows.to_string() };
             return Err(Error::Nulls { rows, table: relation.table.clone(), column: column.clone() });
@@ -168,20 +196,6 @@ async fn refuse_loss(work: &Work, state: &State, to: Option<Phase>) -> Result<()
         Ok(spec) if risky => prove_nothing_only_new(work, spec, state.phase).await,
         _ => Ok(()),
     }
-}
-
-fn refuse_point_of_no_return(work: &Work, state: &State, to: Option<Phase>) -> Result<(), Error> {
-    let mut rest = state.clone();
-    while let Some(step) = rest.next_undo(&work.run.program, to) {
-        let done = rest.done.last() == Some(&step.key);
-        if let (Undo::PointOfNoReturn(why), true) = (&step.undo, done) {
-            return Err(Error::PointOfNoReturn { step: step.key.clone(), why: why.clone() });
-        }
-        if rest.maybe_ran.take().is_none() {
-            rest.done.pop();
-        }
-    }
-    Ok(())
 }
 
 /// Undoes a step. Returns false if somebody has changed what its undo was made for.
@@ -213,7 +227,7 @@ async fn undo(work: &Work, session: &mut Session, step: &Step, signature: &str) 
                         Ended::Done if last => return Ok(true),
                         Ended::Done => break,
                         Ended::Guard(GuardFailed::Changed) => return Ok(false),
-                        Ended::Guard(failed) => gate::mend(work, session, step, failed).await?,
+                        Ended::Guard(failed) => gate::mend(work, session, step, failed, true).await?,
                     }
                 }
             }
@@ -230,14 +244,14 @@ async fn undo(work: &Work, session: &mut Session, step: &Step, signature: &str) 
     Ok(true)
 }
 
-/// Proves that no value exists in the new column only, which a rollback would lose. Returns the count of writes through the
-/// new column from before the proof.
+/// Proves that no value exists in the new column only, which a rollback would lose. Returns what was known of writes through
+/// the new column before the proof.
 async fn nothing_only_new(
     work: &Work,
     session: &mut Session,
     step: &Step,
     needs: &[Gate],
-) -> Result<Option<i64>, Error> {
+) -> Result<Option<NewWrites>, Error> {
     let spec = needs.iter().find_map(|g| if let Gate::NothingOnlyNew { spec, .. } = g { Some(spec) } else { None });
     let Some(spec) = spec else { return Ok(None) };
     let state = work.ledger.log().state(&mut session.main, &work.run).await?;
@@ -245,7 +259,14 @@ async fn nothing_only_new(
         // Killed before the column was there.
         return Ok(None);
     }
-    let before = work.ledger.progress().write_counts(&mut session.main, &work.run).await?.new;
+    let mut before = work.ledger.progress().new_writes(&mut session.main, &work.run).await?;
+    for _ in 0..PAUSES {
+        if before.is_none_or(NewWrites::notes_the_next) {
+            break;
+        }
+        work.sleep(PAUSE).await?;
+        before = work.ledger.progress().new_writes(&mut session.main, &work.run).await?;
+    }
     prove_nothing_only_new(work, spec, step.key.phase).await?;
-    Ok(Some(before))
+    Ok(before)
 }

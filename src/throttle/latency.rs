@@ -10,7 +10,7 @@ use crate::event::{Event, EventSink};
 use crate::ident::{RunId, TableName};
 use crate::latest::Latest;
 use crate::ledger::Ledger;
-use crate::pg::{self, Connector, ErrorClass};
+use crate::pg::{self, Connector, ErrorClass, Owner};
 
 /// Between two probes; they never overlap.
 const EVERY: Duration = Duration::from_millis(50);
@@ -90,26 +90,29 @@ struct Probe<'a> {
     client: i32,
     /// Pages of the table.
     pages: u32,
+    /// The table's owner, as whom it is read: the planner evaluates what it can of the predicates of indexes.
+    owner: Option<Owner>,
 }
 
 impl<'a> Probe<'a> {
     async fn open(connector: &Connector, felt: &'a Felt) -> Result<Self, sqlx::Error> {
-        let (connection, client) = match felt {
+        let (connection, client, owner) = match felt {
             Felt::Query(sql) => {
                 let mut connection = harmless(connector, "latency").await?;
                 // Sent this way, it must be one statement: nothing ends the read-only transaction early.
                 timely(pg::fetch(&mut connection, sql).await.map(drop))?;
-                (connection, 0)
+                (connection, 0, None)
             }
-            Felt::Own { ledger, run, .. } => {
+            Felt::Own { ledger, run, table_oid, .. } => {
                 let mut connection = connector.connect("latency").await?;
                 pg::batch(&mut connection, "SET statement_timeout = '1s'; SET lock_timeout = '1s'").await?;
                 let client = pg::backend_pid(&mut connection).await?;
                 ledger.progress().begin_probe(&mut connection, *run, client).await?;
-                (connection, client)
+                let owner = Owner::enter(&mut connection, *table_oid).await?;
+                (connection, client, Some(owner))
             }
         };
-        Ok(Self { connection, felt, client, pages: 1 })
+        Ok(Self { connection, felt, client, pages: 1, owner })
     }
 
     /// Measures the table.
@@ -126,13 +129,23 @@ impl<'a> Probe<'a> {
     async fn once(&mut self) -> Result<(), sqlx::Error> {
         let text = match self.felt {
             Felt::Query(sql) => sql.clone(),
-            Felt::Own { ledger, run, table, .. } => {
+            Felt::Own { ledger, run, table, table_oid } => {
                 let page = rand::random_range(0..self.pages);
                 let update = ledger.progress().probe_sql(*run, self.client);
-                format!("SELECT FROM {} WHERE ctid = '({page},1)'::pg_catalog.tid; {update}", table.sql())
+                let table = table.sql();
+                let same = pg::unless_replaced(&table, *table_oid);
+                let read = format!(
+                    "SELECT pg_catalog.count(*)::pg_catalog.text FROM {table} WHERE ctid OPERATOR(pg_catalog.=) '({page},1)'::pg_catalog.tid"
+                );
+                let read = self.owner.as_ref().map_or_else(|| read.clone(), |owner| owner.ask(&read));
+                format!("BEGIN; {same}; {read}; ROLLBACK; {update}")
             }
         };
-        timely(pg::batch(&mut self.connection, &text).await)
+        let done = pg::batch(&mut self.connection, &text).await;
+        if done.is_err() {
+            pg::rollback(&mut self.connection).await;
+        }
+        timely(done)
     }
 }
 

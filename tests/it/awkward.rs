@@ -20,7 +20,7 @@ fn rename(more: &str) -> (Plan, String) {
 fn plan(change: &str, more: &str) -> (Plan, String) {
     let text = format!(
         "version: 1\nname: awkward\ntable: public.t\nchanges:\n  - {change}\nindexes: {{ build: after_backfill }}\n\
-         contract: {{ quiet: 0s }}\n{more}"
+         contract: {{ grace: 0s, quiet: 0s }}\n{more}"
     );
     (crossfade::plan::parse("plan.yaml", &text).unwrap(), text)
 }

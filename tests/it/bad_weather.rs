@@ -232,7 +232,7 @@ async fn a_rollback_that_would_lose_a_write_is_refused() {
     let database = Database::new().await;
     load(&database, 500).await;
     let text = "version: 1\nname: one-way\ntable: public.vehicles\nchanges:\n  - change_type: { column: license_plate, to: varchar(10), \
-                using: \"substring(license_plate, 1, 10)\", via: plate_v2, keep_name: false }\ncontract: { quiet: 0s }\n";
+                using: \"substring(license_plate, 1, 10)\", via: plate_v2, keep_name: false }\ncontract: { grace: 0s, quiet: 0s }\n";
     let plan = crossfade::plan::parse("one-way", text).unwrap();
     let tool = tool(&database.url);
     database.execute("UPDATE vehicles SET license_plate = '' WHERE license_plate IS NULL; ALTER TABLE vehicles ALTER license_plate SET NOT NULL").await;
@@ -309,7 +309,7 @@ async fn an_old_release_that_still_writes_keeps_its_column() {
     let _ = writer.await;
     let finish = tool.run(&plan, &text, None).await.unwrap();
     assert_eq!(finish.state, crossfade::run::Standing::Done);
-    assert!(tool.status("vehicle-status").await.unwrap().old_column_writes > 0);
+    assert!(tool.status("vehicle-status").await.unwrap().old_column_write_seconds > 0);
 }
 
 /// Retired, the column is still in sync, and comes back with everything that was written meanwhile.

@@ -75,6 +75,8 @@ async fn help_is_a_result() {
           --database-url <URL>      The database, as
                                     postgres://user@host:port/database?sslmode=verify-full
           --ledger-schema <SCHEMA>  The schema that holds the ledger [default: crossfade]
+          --ledger-owner <ROLE>     The role that may own crossfade's schema, besides your own and
+                                    superusers; it gets your rights
           --format <FORMAT>         How to print results, events and errors [default: text] [possible
                                     values: text, json]
       -v, --verbose...              Report every step; repeat it (-vv, -vvv) for the program's log

@@ -68,8 +68,8 @@ async fn every_result_has_the_fields_that_scripts_read() {
             "rows_per_second",
             "eta_seconds",
             "mismatches",
-            "old_column_writes",
-            "new_column_writes",
+            "old_column_write_seconds",
+            "new_column_write_seconds",
             "waiting_for",
         ],
     );
@@ -87,9 +87,9 @@ async fn every_result_has_the_fields_that_scripts_read() {
     let tuned = result(&database, 0, &["tune", NAME, "max_rows_per_second=1000"]).await;
     assert_eq!(tuned["settings"]["max_rows_per_second"], "1000");
 
-    let finish = result(&database, 0, &["rollback", NAME, "--to", "expand"]).await;
+    let finish = result(&database, 0, &["rollback", NAME, "--to", "expand", "--yes"]).await;
     assert_eq!(finish["phase"], "index");
-    let finish = result(&database, 0, &["run", PLAN]).await;
+    let finish = result(&database, 0, &["run", PLAN, "--yes"]).await;
     assert_eq!((&finish["state"], &finish["waiting_for"]), (&"done".into(), &Value::Null));
     assert_eq!(crossfade(&database, &["advance", NAME]).await.code, Some(5), "nothing is due");
     let log = result(&database, 0, &["history", NAME]).await;
@@ -129,7 +129,7 @@ async fn what_stands_in_the_way_is_listed_with_exit_code_4() {
     database.execute("CREATE VIEW in_service AS SELECT id FROM vehicles WHERE status = 'in_service'").await;
     let plan = result(&database, 4, &["plan", PLAN]).await;
     assert!(plan["refusals"][0]["message"].as_str().unwrap().contains("in_service"), "{plan}");
-    let output = crossfade(&database, &["run", PLAN]).await;
+    let output = crossfade(&database, &["run", PLAN, "--yes"]).await;
     assert_eq!(output.code, Some(4));
     assert!(output.stderr.contains("error[run::refused]") && output.stderr.contains("in_service"), "{}", output.stderr);
     assert_eq!(crossfade(&database, &["status", "vehicle-status"]).await.code, Some(2), "no run was registered");
@@ -169,7 +169,7 @@ async fn ctrl_c_finishes_the_batch_and_the_same_command_goes_on() {
         assert!(output.stderr.contains("help: run the same command again to continue"), "{}", output.stderr);
     }
     result(&database, 0, &["tune", NAME, "max_rows_per_second=100000"]).await;
-    let finish = result(&database, 0, &["run", plan]).await;
+    let finish = result(&database, 0, &["run", plan, "--yes"]).await;
     assert_eq!(finish["state"], "done");
     let output = Cli::new(&database.url).args(["history", NAME]).run().await;
     assert_eq!(output.stdout.matches("stopped by a signal").count(), 2, "{}", output.stdout);
@@ -179,7 +179,7 @@ async fn ctrl_c_finishes_the_batch_and_the_same_command_goes_on() {
 #[tokio::test]
 async fn the_log_has_spans() {
     let database = fleet_of(500).await;
-    let output = Cli::new(&database.url).args(["run", PLAN, "-vvv"]).run().await;
+    let output = Cli::new(&database.url).args(["run", PLAN, "--yes", "-vvv"]).run().await;
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     let batch = output.stderr.lines().find(|line| line.contains("filled rows=")).unwrap();
     let spans = "run{plan=vehicle-status run_id=1}:step{key=backfill.rows phase=backfill}:batch{from=0 to=";

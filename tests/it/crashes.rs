@@ -52,11 +52,11 @@ impl Stage {
     }
 
     fn run(&self) -> Cli {
-        Cli::new(&self.database.url).args(["run".into(), self.file.path().as_os_str().to_owned()])
+        Cli::new(&self.database.url).args(["run".into(), "--yes".into(), self.file.path().as_os_str().to_owned()])
     }
 
     fn rollback(&self) -> Cli {
-        Cli::new(&self.database.url).args(["rollback", self.plan.name.as_str()])
+        Cli::new(&self.database.url).args(["rollback", self.plan.name.as_str(), "--yes"])
     }
 
     async fn hold_at(&self, seq: i64) {

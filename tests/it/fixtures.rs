@@ -119,7 +119,7 @@ async fn stopped_in(database: &Database, plan: &Path, phase: &str, stop: &str) {
          CREATE TRIGGER refuse AFTER INSERT ON crossfade.event FOR EACH ROW EXECUTE FUNCTION public.refuse()"
     );
     database.execute(&refuse).await;
-    let output = cli(&["run", plan]).run().await;
+    let output = cli(&["run", plan, "--yes"]).run().await;
     assert!(output.stderr.contains("stopped here"), "{phase}: {output:#?}");
     database.execute("DROP TRIGGER refuse ON crossfade.event; DROP FUNCTION public.refuse()").await;
 }

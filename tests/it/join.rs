@@ -241,7 +241,7 @@ async fn a_dead_leaders_windows_are_finished_by_those_who_joined() {
     let status: Value = serde_json::from_str(&stage.ok(&["--format", "json", "status", NAME]).await.stdout).unwrap();
     assert_eq!((&status["phase"], &status["state"]), (&"backfill".into(), &"waiting".into()));
     ends_well(stage.lead()).await;
-    stage.ok(&["run", stage.plan()]).await;
+    stage.ok(&["run", stage.plan(), "--yes"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -370,7 +370,7 @@ async fn it_waits_for_a_backfill_that_has_not_begun_and_says_when_there_is_none(
     std::fs::write(other.path(), edited).unwrap();
     let output = stage.cli(&["run", other.path().to_str().unwrap(), "--join"]).run().await;
     assert_eq!(output.code, Some(3), "{output:#?}");
-    stage.ok(&["rollback", NAME]).await;
+    stage.ok(&["rollback", NAME, "--yes"]).await;
     let output = stage.cli(&["run", stage.plan(), "--join"]).run().await;
     assert!(output.code == Some(5) && output.stderr.contains("was rolled back"), "{output:#?}");
     assert_eq!(stage.count("joined").await, 1);
@@ -409,7 +409,7 @@ async fn a_rollback_stops_those_who_have_joined() {
     assert_eq!(leader.wait(PATIENCE).await.code, Some(130));
     stage.goes_on().await;
     // Back to the end of expand: the column stays, and nobody may fill it any more.
-    stage.ok(&["rollback", NAME, "--to", "expand"]).await;
+    stage.ok(&["rollback", NAME, "--to", "expand", "--yes"]).await;
     assert_eq!(stage.database.scalar::<i64>("SELECT count(*) FROM crossfade.lease WHERE NOT leads").await, 0);
     let count = "SELECT count(vehicle_status) FROM vehicles";
     let filled = stage.database.scalar::<i64>(count).await;
@@ -420,7 +420,7 @@ async fn a_rollback_stops_those_who_have_joined() {
     stage.in_mid_window(false).await;
     leader.signal(Signal::SIGINT);
     assert_eq!(leader.wait(PATIENCE).await.code, Some(130));
-    stage.ok(&["rollback", NAME]).await;
+    stage.ok(&["rollback", NAME, "--yes"]).await;
     let output = joined.wait(PATIENCE).await;
     assert!(output.code == Some(5) && output.stderr.contains("rolled back"), "{output:#?}");
     assert_eq!(stage.database.schema().await, before);

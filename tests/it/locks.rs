@@ -56,7 +56,7 @@ async fn in_backfill(database: &Database) {
 async fn of_two_runners_one_works_and_the_other_says_who() {
     let (database, _connection) = fleet_of(30_000).await;
     let (_directory, file) = plan_file(&[SLOW]);
-    let run = Cli::new(&database.url).args(["run".into(), file.into_os_string()]);
+    let run = Cli::new(&database.url).args(["run".into(), "--yes".into(), file.into_os_string()]);
     let first = run.spawn();
     in_backfill(&database).await;
     let second = run.run().await;
@@ -71,7 +71,7 @@ async fn of_two_runners_one_works_and_the_other_says_who() {
 async fn two_runners_started_at_once_do_no_harm() {
     let (database, _connection) = fleet_of(2_000).await;
     let (_directory, file) = plan_file(&[NO_QUIET]);
-    let run = Cli::new(&database.url).args(["run".into(), file.into_os_string()]);
+    let run = Cli::new(&database.url).args(["run".into(), "--yes".into(), file.into_os_string()]);
     let (a, b) = tokio::join!(run.run(), run.run());
     let codes = [a.code, b.code];
     assert!(codes.contains(&Some(0)), "{a:#?}\n{b:#?}");
@@ -85,7 +85,7 @@ async fn two_runners_started_at_once_do_no_harm() {
 async fn a_frozen_runner_commits_nothing_after_its_lease_expired() {
     let (database, _connection) = fleet_of(20_000).await;
     let (_directory, file) = plan_file(&[SLOW, NO_QUIET]);
-    let run = Cli::new(&database.url).args(["run".into(), file.clone().into_os_string()]);
+    let run = Cli::new(&database.url).args(["run".into(), "--yes".into(), file.clone().into_os_string()]);
     let frozen = run.spawn();
     in_backfill(&database).await;
     frozen.signal(Signal::SIGSTOP);

@@ -62,7 +62,7 @@ async fn ends_like_alter(version: &Version, plans: Vec<(String, Plan, String)>) 
         let left: i64 = ours
             .scalar(
                 "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE '%cf\\_%') + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname <> 'append_only') \
-                 + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '~~crossfade%') + (SELECT count(*) FROM pg_attribute WHERE attname LIKE 'cf\\_%')",
+                 + (SELECT count(*) FROM pg_trigger WHERE tgname ~ '^(!!|~~)crossfade') + (SELECT count(*) FROM pg_attribute WHERE attname LIKE 'cf\\_%')",
             )
             .await;
         assert_eq!(left, 0, "{name}: something of ours is left");
@@ -121,7 +121,7 @@ async fn under_traffic(version: &Version, name: &str, plan: &Plan, text: &str) {
     let status = tool.status(plan.name.as_str()).await.unwrap();
     let compared = has_pairs.then_some(0);
     assert_eq!((status.state, status.mismatches), (crossfade::run::Standing::Done, compared), "{name}");
-    let written = (status.old_column_writes > 0, status.new_column_writes > 0);
+    let written = (status.old_column_write_seconds > 0, status.new_column_write_seconds > 0);
     assert_eq!(written, (has_pairs, has_pairs), "{name}: {status:?}");
 
     let twin = Database::on(version).await;

@@ -4,23 +4,55 @@ use crossfade::change::compile;
 use crossfade::ident::ColumnName;
 use crossfade::names::LedgerSchema;
 use crossfade::plan::{Change, ChangeType, OnConflict, RenameColumn, parse};
-use crossfade::run::{Action, ChangeFacts, ColumnFacts, Conversion, Facts, PairFacts, Program, Slice, TableFacts};
+use crossfade::run::{
+    Action, ChangeFacts, ColumnFacts, Conversion, Facts, PairFacts, Program, Slice, Step, TableFacts, What,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use crate::harness::{Database, versions};
+use crate::harness::{Database, versions_of};
+
+/// How far the run has come, and whether the change keeps the column's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Soak,
+    Swapped,
+    Retired,
+}
+
+impl Stage {
+    /// Names of the old and the new column of a change that keeps its name, or not.
+    fn columns(self, keeps_name: bool, tag: &str) -> (String, String) {
+        let (old, new) = match (self, keeps_name) {
+            (Self::Retired, true) => (format!("cf_{tag}_old_o"), "o".to_owned()),
+            (Self::Retired, false) => (format!("cf_{tag}_old_o"), "n".to_owned()),
+            (Self::Swapped, true) => ("n".to_owned(), "o".to_owned()),
+            (Self::Soak, _) | (Self::Swapped, false) => ("o".to_owned(), "n".to_owned()),
+        };
+        (format!("\"{old}\""), format!("\"{new}\""))
+    }
+}
 
 /// What one of the cases is made of: the two types, the two expressions and the model of both.
+#[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing that a table has or has not")]
 struct Case {
     name: &'static str,
     old_type: &'static str,
     new_type: &'static str,
     default: Option<&'static str>,
+    /// Whether the default belongs to the type, a domain.
+    default_of_type: bool,
+    /// Whether the default can be compared with; it gives `dflt` all the same.
+    repeatable: bool,
     forward: Conversion,
     reverse: Conversion,
     on_conflict: &'static str,
     other_before_triggers: bool,
+    /// Whether the application has a BEFORE trigger that makes `a` of `b` in the column it knows.
+    own_trigger: bool,
+    stage: Stage,
     /// Values of both sides; the old side's are tried as they are, the new side's too.
     old_values: &'static [&'static str],
     new_values: &'static [&'static str],
@@ -29,7 +61,7 @@ struct Case {
 }
 
 fn expression(sql: &str) -> Conversion {
-    Conversion::Expression { sql: sql.to_owned(), null_to_null: true }
+    Conversion::Expression { sql: sql.to_owned(), null_to_null: true, search_path: None }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the same type as conversions that can fail")]
@@ -63,22 +95,50 @@ fn cases() -> Vec<Case> {
         model_reverse,
         ..rename_like()
     };
-    vec![
+    let base = vec![
         Case {
             default: Some("'dflt'::text"),
             name: "rename with default",
             old_values: &["a", "dflt"],
             ..rename_like()
         },
+        Case {
+            default: Some("concat('dflt', left((random())::text, 0))"),
+            repeatable: false,
+            name: "rename with a volatile default",
+            old_values: &["a", "dflt", "b"],
+            ..rename_like()
+        },
+        Case {
+            old_type: "with_default",
+            new_type: "with_default",
+            default: Some("'dflt'::text"),
+            default_of_type: true,
+            name: "rename of a domain with a default",
+            ..rename_like()
+        },
+        Case {
+            old_type: "pair",
+            new_type: "pair",
+            name: "rename of a composite",
+            old_values: &["(,)", "(1,)", "(1,2)"],
+            new_values: &["(,)", "(1,)", "(1,2)"],
+            ..rename_like()
+        },
         Case { other_before_triggers: true, name: "rename, other triggers", ..rename_like() },
+        Case { other_before_triggers: true, own_trigger: true, name: "rename, a trigger of its own", ..rename_like() },
         Case { on_conflict: "old_wins", name: "rename, old wins", ..rename_like() },
         rename,
         lossy("lossy", None, "new_wins", false),
         lossy("lossy with default", Some("'dflt'::text"), "new_wins", false),
         lossy("lossy, old wins, other triggers", None, "old_wins", true),
+        Case { own_trigger: true, ..lossy("lossy, a trigger of its own", None, "new_wins", true) },
         fallible("text to integer", expression("(n)::text"), same),
         fallible("text to integer, one way", Conversion::None, |_| None),
-    ]
+    ];
+    let at = |case: Case, stage| Case { stage, ..case };
+    let stages = [Stage::Soak, Stage::Swapped, Stage::Retired];
+    stages.into_iter().flat_map(|stage| base.clone().into_iter().map(move |case| at(case, stage))).collect()
 }
 
 fn rename_like() -> Case {
@@ -87,6 +147,10 @@ fn rename_like() -> Case {
         old_type: "text",
         new_type: "text",
         default: None,
+        default_of_type: false,
+        repeatable: true,
+        stage: Stage::Soak,
+        own_trigger: false,
         forward: Conversion::Identity,
         reverse: Conversion::Identity,
         on_conflict: "new_wins",
@@ -169,24 +233,89 @@ impl Model<'_> {
         }
     }
 
-    fn insert(&mut self, id: i32, old: Option<Side>, new: Option<Side>) {
+    /// Whether the new column has the default, and the name that the application's own trigger uses.
+    fn moved(&self) -> bool {
+        match self.case.stage {
+            Stage::Soak => false,
+            Stage::Swapped => self.case.keeps_name(),
+            Stage::Retired => true,
+        }
+    }
+
+    /// What a column holds that the statement does not name: in the soak the new one has a default of its own where it needs
+    /// no more than a copy of the old one's.
+    fn defaults(&self) -> Pair {
         let default = self.case.default.map(|_| "dflt".to_owned());
-        let old = old.unwrap_or_else(|| default.clone());
-        let new = new.flatten();
-        let pair = match new {
-            None => (old.clone(), self.forward(old.as_ref())),
-            // A default that filled the old side does not win, nor does an old side that nobody gave.
-            Some(new) if old.is_none() || old == default => {
-                let pair = (old, Some(new));
-                if self.consistent(&pair) { pair } else { (self.reverse(pair.1.as_ref()), pair.1) }
+        if self.moved() {
+            return (
+                None,
+                if self.case.forward == Conversion::Identity { default } else { self.forward(default.as_ref()) },
+            );
+        }
+        let copied = self.case.forward == Conversion::Identity && self.case.repeatable;
+        (default.clone(), default.filter(|_| copied))
+    }
+
+    fn insert(&mut self, id: i32, old: Option<Side>, new: Option<Side>) {
+        let mut defaults = self.defaults();
+        let pair = (old.unwrap_or_else(|| defaults.0.clone()), new.unwrap_or_else(|| defaults.1.clone()));
+        let unknown = !self.case.repeatable;
+        if unknown {
+            defaults = (None, None);
+        }
+        let to_new = |pair: &Pair| (pair.0.clone(), self.forward(pair.0.as_ref()));
+        let to_old = |pair: &Pair| (self.reverse(pair.1.as_ref()), pair.1.clone());
+        let consistent = self.consistent(&pair);
+        // What differs from its default was given, NULL too; the rest may or may not have been.
+        let pair = match (pair.0 != defaults.0, pair.1 != defaults.1) {
+            // A row that was copied before it was filled.
+            (true, true) if pair.1.is_none() => to_new(&pair),
+            (true, true) if unknown && !consistent => {
+                if self.moved() {
+                    to_new(&pair)
+                } else {
+                    to_old(&pair)
+                }
             }
-            Some(new) => self.settle((old, Some(new))),
+            (true, true) => self.settle(pair),
+            (false, true) => {
+                if consistent {
+                    pair
+                } else {
+                    to_old(&pair)
+                }
+            }
+            (false, false) if self.moved() => {
+                if consistent {
+                    pair
+                } else {
+                    to_old(&pair)
+                }
+            }
+            (true | false, false) => to_new(&pair),
         };
+        let pair = self.own_trigger(pair);
         self.rows.insert(id, pair);
+    }
+
+    /// The application's trigger changes the column that it knows, and the other follows.
+    fn own_trigger(&self, pair: Pair) -> Pair {
+        let b = Some("b".to_owned());
+        if !self.case.own_trigger {
+            return pair;
+        }
+        let a = Some("a".to_owned());
+        match self.moved() {
+            false if pair.0 == b => (a.clone(), self.forward(a.as_ref())),
+            true if pair.1 == b => (self.reverse(a.as_ref()), a),
+            _ => pair,
+        }
     }
 
     fn update(&mut self, id: i32, old: Option<Side>, new: Option<Side>) {
         let Some(before) = self.rows.get(&id).cloned() else { return };
+        // Whoever names the new column alone and gives it NULL means it, also where it is not filled yet.
+        let erases = old.is_none() && new == Some(None);
         let after = (old.unwrap_or_else(|| before.0.clone()), new.unwrap_or_else(|| before.1.clone()));
         let pair = match (after.0 != before.0, after.1 != before.1) {
             (true, true) => self.settle(after),
@@ -194,10 +323,22 @@ impl Model<'_> {
             // The backfill's own value, whoever writes it, changes nothing on the other side.
             (false, true) if before.1.is_none() && after.1 == self.forward(after.0.as_ref()) => after,
             (false, true) => (self.reverse(after.1.as_ref()), after.1),
+            (false, false) if erases && !self.consistent(&after) => (self.reverse(None), None),
             (false, false) if after.1.is_none() => (after.0.clone(), self.forward(after.0.as_ref())),
             (false, false) => after,
         };
+        let pair = self.own_trigger(pair);
         self.rows.insert(id, pair);
+    }
+}
+
+impl Case {
+    fn keeps_name(&self) -> bool {
+        self.forward != Conversion::Identity
+    }
+
+    fn columns(&self, program: &Program) -> (String, String) {
+        self.stage.columns(self.keeps_name(), program.tag.as_str())
     }
 }
 
@@ -215,7 +356,7 @@ fn program(case: &Case) -> Program {
             to: case.new_type.to_owned(),
             using: Some(String::new()),
             reverse: Some(String::new()),
-            keep_name: false,
+            keep_name: true,
             on_conflict,
             on_error: None,
         })
@@ -246,9 +387,10 @@ fn program(case: &Case) -> Program {
                 collate: String::new(),
                 not_null: false,
                 not_null_constraint: None,
-                default: case.default.map(ToOwned::to_owned),
-                default_is_stable: true,
-                plain_compare: true,
+                default: case.default.filter(|_| !case.default_of_type).map(ToOwned::to_owned),
+                type_default: case.default.filter(|_| case.default_of_type).map(ToOwned::to_owned),
+                default_is_repeatable: case.repeatable,
+                plain_compare: ["text", "with_default"].contains(&case.old_type),
                 storage: None,
                 compression: None,
                 statistics: None,
@@ -259,8 +401,12 @@ fn program(case: &Case) -> Program {
             new_type: case.new_type.to_owned(),
             new_base_type: base(case.new_type),
             new_collate: String::new(),
-            new_default: None,
-            new_plain_compare: true,
+            new_default: case.default.filter(|_| !case.default_of_type).map(|default| {
+                if rename { default.to_owned() } else { format!("CAST(left({default}, 3) AS {})", case.new_type) }
+            }),
+            new_type_default: case.default.filter(|_| case.default_of_type).map(ToOwned::to_owned),
+            new_default_is_repeatable: case.repeatable,
+            new_plain_compare: !["pair"].contains(&case.new_type),
             forward: case.forward.clone(),
             reverse: case.reverse.clone(),
             metadata_only: false,
@@ -282,17 +428,21 @@ async fn agree(
     writes: &[Write],
 ) -> Result<(), TestCaseError> {
     run(connection, "TRUNCATE t").await;
+    let (old_column, new_column) = case.columns(program);
     let mut model = Model { case, rows: std::collections::BTreeMap::new() };
     let old_value = |given: Given| given.map(|n| case.old_values[n % case.old_values.len()].to_owned());
     let new_value = |given: Given| given.map(|n| case.new_values[n % case.new_values.len()].to_owned());
     let literal = |value: &Option<String>| value.as_ref().map_or("NULL".to_owned(), |v| format!("'{v}'"));
     // Rows from before the trigger.
+    let (first, second) = if case.old_type == "pair" { ("(,)", "(1,)") } else { ("a", "7") };
     run(
         connection,
-        "ALTER TABLE t DISABLE TRIGGER USER; INSERT INTO t (id, o) VALUES (1, NULL), (2, 'a'), (3, '7'); ALTER TABLE t ENABLE TRIGGER USER",
+        &format!(
+            "ALTER TABLE t DISABLE TRIGGER USER; INSERT INTO t (id, {old_column}, {new_column}) VALUES (1, NULL, NULL), (2, '{first}', NULL), (3, '{second}', NULL); ALTER TABLE t ENABLE TRIGGER USER"
+        ),
     )
     .await;
-    for (id, old) in [(1, None), (2, Some("a")), (3, Some("7"))] {
+    for (id, old) in [(1, None), (2, Some(first)), (3, Some(second))] {
         model.rows.insert(id, (old.map(ToOwned::to_owned), None));
     }
     for write in writes {
@@ -302,11 +452,11 @@ async fn agree(
                 let mut columns = vec!["id"];
                 let mut values = vec![id.to_string()];
                 if let Some(old) = &old {
-                    columns.push("o");
+                    columns.push(old_column.as_str());
                     values.push(literal(old));
                 }
                 if let Some(new) = &new {
-                    columns.push("n");
+                    columns.push(new_column.as_str());
                     values.push(literal(new));
                 }
                 model.insert(*id, old, new);
@@ -319,8 +469,8 @@ async fn agree(
             Write::Update { id, old, new } => {
                 let (old, new) = (old.map(old_value), new.map(new_value));
                 let mut set = vec!["u = u + 1".to_owned()];
-                set.extend(old.as_ref().map(|old| format!("o = {}", literal(old))));
-                set.extend(new.as_ref().map(|new| format!("n = {}", literal(new))));
+                set.extend(old.as_ref().map(|old| format!("{old_column} = {}", literal(old))));
+                set.extend(new.as_ref().map(|new| format!("{new_column} = {}", literal(new))));
                 model.update(*id, old, new);
                 format!("UPDATE t SET {} WHERE id = {id}", set.join(", "))
             }
@@ -328,6 +478,8 @@ async fn agree(
                 model.update(*id, None, None);
                 format!("UPDATE t SET u = u + 1 WHERE id = {id}")
             }
+            // Fills columns by their first names.
+            Write::Backfill if case.stage != Stage::Soak => continue,
             Write::Backfill => {
                 for id in 1..4 {
                     // Fills what is empty and convertible, and touches nothing else.
@@ -343,26 +495,44 @@ async fn agree(
             }
         };
         run(connection, &sql).await;
-        let rows = sqlx::query("SELECT id, o, n::text FROM t ORDER BY id")
-            .persistent(false)
-            .fetch_all(&mut *connection)
-            .await
-            .unwrap();
+        let select = format!("SELECT id, {old_column}::text, {new_column}::text FROM t ORDER BY id");
+        let rows = sqlx::query(AssertSqlSafe(select)).persistent(false).fetch_all(&mut *connection).await.unwrap();
         let rows: Vec<(i32, Pair)> = rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
         let expected: Vec<(i32, Pair)> = model.rows.iter().map(|(id, pair)| (*id, pair.clone())).collect();
-        prop_assert_eq!(rows, expected, "case {} after {:?}: {}", case.name, write, sql);
+        prop_assert_eq!(rows, expected, "case {}, {:?}, after {:?}: {}", case.name, case.stage, write, sql);
     }
     Ok(())
 }
 
 fn set_up(case: &Case, program: &Program) -> String {
-    let default = case.default.map_or(String::new(), |default| format!(" DEFAULT {default}"));
-    let Action::Transaction(statements) = &program.steps[0].action else { panic!("expand is transactional") };
+    let default = case.default.filter(|_| !case.default_of_type);
+    let default = default.map_or(String::new(), |default| format!(" DEFAULT {default}"));
+    let of = |step: &Step| match &step.action {
+        Action::Transaction(statements) => statements.join("; "),
+        other => panic!("{other:?} is not transactional"),
+    };
+    let reached = |step: &&Step| match step.key.what {
+        What::Columns => true,
+        What::Swap => case.stage != Stage::Soak,
+        What::Retire => case.stage == Stage::Retired,
+        _ => false,
+    };
+    let steps: Vec<_> = program.steps.iter().filter(reached).map(of).collect();
+    let knows = if case.stage == Stage::Retired && !case.keeps_name() { "n" } else { "o" };
+    let own = if case.own_trigger {
+        format!(
+            "CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $own$ BEGIN IF NEW.{knows} = 'b' THEN NEW.{knows} := 'a'; END IF; RETURN NEW; END $own$;
+             CREATE TRIGGER own BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION own()"
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "DROP TABLE IF EXISTS t; DROP SCHEMA IF EXISTS crossfade CASCADE; CREATE SCHEMA crossfade;
-         CREATE TABLE t (id int PRIMARY KEY, o {}{default}, u int DEFAULT 0); {}",
+        "DROP TABLE IF EXISTS t; DROP SCHEMA IF EXISTS crossfade CASCADE; CREATE SCHEMA crossfade; DROP FUNCTION IF EXISTS own();
+         DROP DOMAIN IF EXISTS with_default; CREATE DOMAIN with_default AS text DEFAULT 'dflt'; DROP TYPE IF EXISTS pair; CREATE TYPE pair AS (a int, b int);
+         CREATE TABLE t (id int PRIMARY KEY, o {}{default}, u int DEFAULT 0); {}; {own}",
         case.old_type,
-        statements.join("; ")
+        steps.join("; ")
     )
 }
 
@@ -370,18 +540,18 @@ fn set_up(case: &Case, program: &Program) -> String {
 #[test]
 fn the_truth_table_holds_for_any_sequence_of_writes() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for version in versions() {
-        let database = runtime.block_on(Database::on(&version));
-        let mut connection = runtime.block_on(database.pool.acquire()).unwrap().detach();
-        for case in cases() {
+    for (n, case) in cases().into_iter().enumerate() {
+        for version in versions_of(n) {
+            let database = runtime.block_on(Database::on(&version));
+            let mut connection = runtime.block_on(database.pool.acquire()).unwrap().detach();
             let program = program(&case);
             runtime.block_on(run(&mut connection, &set_up(&case, &program)));
-            let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
+            let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
             let connection = std::cell::RefCell::new(&mut connection);
             let result = runner.run(&writes(), |writes| {
                 runtime.block_on(agree(&mut connection.borrow_mut(), &case, &program, &writes))
             });
-            result.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+            result.unwrap_or_else(|error| panic!("{}, {:?}: {error}", case.name, case.stage));
         }
     }
 }

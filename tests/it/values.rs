@@ -30,7 +30,8 @@ async fn values_that_are_equal_but_not_the_same_are_kept_in_sync() {
         let changes: Vec<String> =
             columns.iter().map(|c| format!("  - rename_column: {{ from: {c}, to: {c}_new }}\n")).collect();
         let changes = changes.concat();
-        let text = format!("version: 1\nname: values\ntable: t\nchanges:\n{changes}contract: {{ quiet: 0s }}\n");
+        let text =
+            format!("version: 1\nname: values\ntable: t\nchanges:\n{changes}contract: {{ grace: 0s, quiet: 0s }}\n");
         let (tool, plan) = start(&database, &text).await;
         // Each value equals the one before, or has no `=` to ask.
         database
@@ -59,7 +60,7 @@ async fn values_that_are_equal_but_not_the_same_are_kept_in_sync() {
 
 fn number(on_error: &str) -> String {
     format!(
-        "version: 1\nname: number\ntable: t\nchanges:\n  - change_type: {{ column: v, to: integer, reverse: \"n::text\", via: n, on_error: {on_error} }}\ncontract: {{ quiet: 0s }}\n"
+        "version: 1\nname: number\ntable: t\nchanges:\n  - change_type: {{ column: v, to: integer, reverse: \"n::text\", via: n, on_error: {on_error} }}\ncontract: {{ grace: 0s, quiet: 0s }}\n"
     )
 }
 
@@ -119,7 +120,7 @@ async fn a_conflict_is_settled_as_the_plan_says_and_counted() {
         let database = Database::new().await;
         database.execute("CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t VALUES (1, 'was')").await;
         let text = format!(
-            "version: 1\nname: conflict\ntable: t\nchanges:\n  - rename_column: {{ from: a, to: b, on_conflict: {policy} }}\ncontract: {{ quiet: 0s }}\n"
+            "version: 1\nname: conflict\ntable: t\nchanges:\n  - rename_column: {{ from: a, to: b, on_conflict: {policy} }}\ncontract: {{ grace: 0s, quiet: 0s }}\n"
         );
         let (tool, _plan) = start(&database, &text).await;
         let result = sqlx::raw_sql("UPDATE t SET a = 'old', b = 'new'").execute(&database.pool).await;
@@ -158,7 +159,7 @@ async fn awkward_names_survive() {
             .await;
         let yaml = |text: &str| serde_json::to_string(text).unwrap();
         let text = format!(
-            "version: 1\nname: names\ntable: {}\nchanges:\n  - rename_column: {{ from: {}, to: {} }}\ncontract: {{ quiet: 0s }}\n",
+            "version: 1\nname: names\ntable: {}\nchanges:\n  - rename_column: {{ from: {}, to: {} }}\ncontract: {{ grace: 0s, quiet: 0s }}\n",
             yaml(&format!("public.{}", if table.contains('.') { table_sql.clone() } else { table.to_owned() })),
             yaml(old),
             yaml(new)
@@ -217,7 +218,7 @@ async fn a_volatile_default_does_not_win() {
         .await;
     for policy in ["new_wins", "old_wins", "error"] {
         let text = format!(
-            "version: 1\nname: volatile\ntable: t\nchanges:\n  - rename_column: {{ from: a, to: b, on_conflict: {policy} }}\ncontract: {{ quiet: 0s }}\n"
+            "version: 1\nname: volatile\ntable: t\nchanges:\n  - rename_column: {{ from: a, to: b, on_conflict: {policy} }}\ncontract: {{ grace: 0s, quiet: 0s }}\n"
         );
         let (tool, _plan) = start(&database, &text).await;
         database
@@ -228,7 +229,7 @@ async fn a_volatile_default_does_not_win() {
         let both = "SELECT a = b AND b = '00000000-0000-0000-0000-000000000007' FROM t WHERE id = 2";
         assert!(database.scalar::<bool>(both).await, "{policy}");
         let status = tool.status("volatile").await.unwrap();
-        assert_eq!((status.old_column_writes, status.conflicts), (0, 0), "{policy}");
+        assert_eq!((status.old_column_write_seconds, status.conflicts), (0, 0), "{policy}");
         tool.rollback("volatile", None).await.unwrap();
     }
 }
@@ -240,7 +241,7 @@ async fn after_the_swap_a_default_does_not_win_over_the_other_name() {
     database
         .execute("CREATE TABLE t (id int PRIMARY KEY, v int NOT NULL DEFAULT 5); INSERT INTO t VALUES (1, 1)")
         .await;
-    let text = "version: 1\nname: swapped\ntable: t\nchanges:\n  - change_type: { column: v, to: bigint, reverse: \"w::int\", via: w }\ncontract: { quiet: 0s }\n";
+    let text = "version: 1\nname: swapped\ntable: t\nchanges:\n  - change_type: { column: v, to: bigint, reverse: \"w::int\", via: w }\ncontract: { grace: 0s, quiet: 0s }\n";
     let (tool, plan) = start(&database, text).await;
     tool.run(&plan, text, Some(crossfade::run::Phase::Switch)).await.unwrap();
     database
@@ -260,7 +261,7 @@ async fn a_repair_never_empties_what_is_only_not_filled() {
     database
         .execute("CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t SELECT g, g FROM generate_series(1, 9) g")
         .await;
-    let text = "version: 1\nname: repair\ntable: t\nchanges:\n  - rename_column: { from: a, to: b }\ncontract: { quiet: 0s }\n";
+    let text = "version: 1\nname: repair\ntable: t\nchanges:\n  - rename_column: { from: a, to: b }\ncontract: { grace: 0s, quiet: 0s }\n";
     let plan = crossfade::plan::parse("plan", text).unwrap();
     let tool = tool(&database.url);
     tool.run(&plan, text, Some(crossfade::run::Phase::Index)).await.unwrap();

@@ -28,7 +28,7 @@ async fn fleet_and_plan() -> (Database, NamedTempFile) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_whose_control_loop_blocks_ends_itself_and_the_next_one_goes_on() {
     let (database, file) = fleet_and_plan().await;
-    let run = Cli::new(&database.url).args(["run".into(), file.path().as_os_str().to_owned()]);
+    let run = Cli::new(&database.url).args(["run".into(), "--yes".into(), file.path().as_os_str().to_owned()]);
     let output = run.clone().env("CROSSFADE_FAILPOINT", "backfill.control").run().await;
     assert_eq!(output.code, Some(8), "{output:#?}");
     let said = "error[internal::stalled]: the control loop of the backfill has not moved for 15 s";
@@ -49,7 +49,7 @@ async fn a_process_whose_words_nobody_reads_goes_on() {
     });
     wait_for("the pipe to be full", PATIENCE, async || cfg!(not(target_os = "linux")) || filler.is_finished()).await;
     let mut child = Command::new(env!("CARGO_BIN_EXE_crossfade"))
-        .args(["--database-url", &database.url, "run"])
+        .args(["--database-url", &database.url, "run", "--yes"])
         .arg(file.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::{FromRow as _, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +14,8 @@ use super::identify;
 use crate::engine::Error;
 use crate::event::{Event, EventSink};
 use crate::ledger::Ledger;
-use crate::pg::{self, Connector, ErrorClass};
-use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program, Progress};
+use crate::pg::{self, Connector, ErrorClass, Owner};
+use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program, Progress, Relation};
 
 /// Keys of rows that are not equal are reported up to this number.
 const MAX_KEYS: usize = 20;
@@ -97,12 +97,12 @@ impl AllRows<'_> {
     async fn check(&self, snapshot: &Snapshot) -> Result<(Outcome, Identity), Error> {
         let &Self { connector, ledger, program, spec, sink, stop, phase, parallel } = self;
         let start = Instant::now();
-        let connections = (0..parallel.max(1)).map(|_| connect(connector, stop));
-        let mut connections = futures_util::future::try_join_all(connections).await?;
-        let first = connections.first_mut().ok_or(Error::Interrupted)?;
-        let tag = &program.tag;
         let gone = || Error::TableGone { table: spec.table.clone() };
         let relation = program.relation(spec.relation).ok_or_else(gone)?;
+        let connections = (0..parallel.max(1)).map(|_| connect(connector, stop, relation));
+        let mut connections = futures_util::future::try_join_all(connections).await?;
+        let (first, _) = connections.first_mut().ok_or(Error::Interrupted)?;
+        let tag = &program.tag;
         let identity = identify(ledger, first, relation, tag).await?;
         if identity.relfilenode == 0 {
             return Err(gone());
@@ -113,10 +113,11 @@ impl AllRows<'_> {
         let mut workers = JoinSet::new();
         for connection in connections {
             let (connector, stop, results) = (connector.clone(), stop.clone(), results.clone());
-            let (spec, plan, snapshot) = (spec.clone(), Arc::clone(&plan), snapshot.id.clone());
+            let (spec, plan, snapshot, relation) =
+                (spec.clone(), Arc::clone(&plan), snapshot.id.clone(), relation.clone());
             let work = async move {
                 let view = View { spec: &spec, snapshot: &snapshot };
-                worker(connection, &connector, &stop, view, &plan, &results).await
+                worker(connection, (&connector, &relation), &stop, view, &plan, &results).await
             };
             workers.spawn(work.in_current_span());
         }
@@ -129,7 +130,7 @@ impl AllRows<'_> {
         while let Some(ended) = workers.join_next().await {
             connection = Some(ended.map_err(|_| Error::Interrupted)??);
         }
-        let mut connection = connection.ok_or(Error::Interrupted)?;
+        let (mut connection, _) = connection.ok_or(Error::Interrupted)?;
         let after = identify(ledger, &mut connection, relation, tag).await?;
         if after.relfilenode != identity.relfilenode {
             return Err(Error::Rewritten { table: spec.table.clone() });
@@ -147,7 +148,8 @@ struct Snapshot {
 
 impl Snapshot {
     async fn export(connector: &Connector, stop: &CancellationToken) -> Result<Self, Error> {
-        let mut connection = connect(connector, stop).await?;
+        let connection = connector.connect_patiently("verify", stop, None).await?;
+        let mut connection = connection.ok_or(Error::Interrupted)?;
         // A process that is frozen does not hold the horizon of vacuum for ever.
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
@@ -219,31 +221,41 @@ impl Windows {
     }
 }
 
-async fn connect(connector: &Connector, stop: &CancellationToken) -> Result<PgConnection, Error> {
-    connector.connect_patiently("verify", stop, None).await?.ok_or(Error::Interrupted)
+/// Connects, to work as the owner of the table.
+async fn connect(
+    connector: &Connector,
+    stop: &CancellationToken,
+    on: &Relation,
+) -> Result<(PgConnection, Owner), Error> {
+    let connection = connector.connect_patiently("verify", stop, None).await?;
+    let mut connection = connection.ok_or(Error::Interrupted)?;
+    let owner = Owner::enter(&mut connection, on.oid).await.map_err(|error| Error::or_gone(error, &on.table))?;
+    Ok((connection, owner))
 }
 
 /// Checks windows until there are none left, and returns the connection.
 async fn worker(
-    mut connection: PgConnection,
-    connector: &Connector,
+    (mut connection, mut owner): (PgConnection, Owner),
+    (connector, on): (&Connector, &Relation),
     stop: &CancellationToken,
     view: View<'_>,
     windows: &Windows,
     results: &mpsc::UnboundedSender<Checked>,
-) -> Result<PgConnection, Error> {
+) -> Result<(PgConnection, Owner), Error> {
     while let Some(range) = windows.take() {
         let mut tries = 0;
         let (counts, keys) = loop {
             if stop.is_cancelled() {
                 return Err(Error::Interrupted);
             }
-            match look(&mut connection, view, range).await {
+            match look(&mut connection, &owner, view, range).await {
                 Ok(found) => break found,
                 Err(error) => {
                     tries += 1;
                     match pg::class_of(&error) {
-                        ErrorClass::Connection if tries < TRIES => connection = connect(connector, stop).await?,
+                        ErrorClass::Connection if tries < TRIES => {
+                            (connection, owner) = connect(connector, stop, on).await?;
+                        }
                         ErrorClass::Contention if tries < TRIES => {}
                         _ => return Err(error.into()),
                     }
@@ -254,18 +266,19 @@ async fn worker(
             break;
         }
     }
-    Ok(connection)
+    Ok((connection, owner))
 }
 
 /// Checks one window. A suspect, or a value that does not convert, needs the second statement.
 async fn look(
     connection: &mut PgConnection,
+    owner: &Owner,
     view: View<'_>,
     range: Range,
 ) -> Result<(Counts, Vec<MismatchKey>), sqlx::Error> {
     let Range { from, to } = range;
     let spec = view.spec;
-    match first_look(connection, view, range).await {
+    match first_look(connection, owner, view, range).await {
         Ok((rows, 0)) => return Ok((Counts { rows, equal: rows, ..Counts::default() }, vec![])),
         Ok(_) => {}
         Err(error) if pg::class_of(&error) == ErrorClass::Other => {
@@ -273,12 +286,11 @@ async fn look(
         }
         Err(error) => return Err(error),
     }
-    let rows = fetch(connection, view, &spec.count(from, to)).await?;
-    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let counts = Counts::from_row(row)?;
+    let counted: Vec<Counts> = ask(connection, owner, view, &spec.count(from, to)).await?;
+    let counts = counted.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
     let keys = if counts.mismatches() > 0 {
-        let rows = fetch(connection, view, &spec.keys(from, to, MAX_KEYS)).await?;
-        rows.iter().map(mismatch_key).collect::<Result<_, _>>()?
+        let rows: Vec<Unequal> = ask(connection, owner, view, &spec.keys(from, to, MAX_KEYS)).await?;
+        rows.into_iter().map(mismatch_key).collect::<Result<_, _>>()?
     } else {
         vec![]
     };
@@ -286,34 +298,65 @@ async fn look(
 }
 
 /// Returns how many rows a window has, and how many of them may not be equal.
-async fn first_look(connection: &mut PgConnection, view: View<'_>, range: Range) -> Result<(i64, i64), sqlx::Error> {
+async fn first_look(
+    connection: &mut PgConnection,
+    owner: &Owner,
+    view: View<'_>,
+    range: Range,
+) -> Result<(i64, i64), sqlx::Error> {
     let Range { from, to } = range;
     let spec = view.spec;
     let meter = spec.meter();
-    let said = fetch(connection, view, &format!("{meter}; {}; {meter}", spec.only_suspects(from, to))).await?;
-    let said: Vec<i64> = said.iter().map(|row| row.try_get("count")).collect::<Result<_, _>>()?;
-    if let [before, suspects, after] = said.as_slice()
-        && after > before
-    {
-        return Ok((after - before, *suspects));
+    let suspects =
+        owner.ask(&format!("SELECT count::pg_catalog.text FROM ({}) AS asked", spec.only_suspects(from, to)));
+    let said = fetch(connection, view, &format!("{meter}; {suspects}; {meter}")).await?;
+    if let [before, suspects, after] = said.as_slice() {
+        let (before, after): (i64, i64) = (before.try_get("count")?, after.try_get("count")?);
+        let suspects: String = suspects.try_get(0)?;
+        if after > before {
+            return Ok((after - before, suspects.parse().unwrap_or(after - before)));
+        }
     }
     // No rows, or the server keeps no count of those that a scan comes across.
-    let said = fetch(connection, view, &spec.suspects(from, to)).await?;
-    let row = said.first().ok_or(sqlx::Error::RowNotFound)?;
-    Ok((row.try_get("rows")?, row.try_get("suspects")?))
+    let said: Vec<Suspects> = ask(connection, owner, view, &spec.suspects(from, to)).await?;
+    let Suspects { rows, suspects } = said.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+    Ok((rows, suspects))
 }
 
-pg::columns!(Counts { rows, equal, empty, different, unconverted, only_new });
+#[derive(serde::Deserialize)]
+struct Suspects {
+    rows: i64,
+    suspects: i64,
+}
 
-fn mismatch_key(row: &sqlx::postgres::PgRow) -> Result<MismatchKey, sqlx::Error> {
-    let (key, class): (String, i32) = (row.try_get("key")?, row.try_get("class")?);
+#[derive(serde::Deserialize)]
+struct Unequal {
+    key: String,
+    class: i32,
+    value: Option<String>,
+}
+
+fn mismatch_key(Unequal { key, class, value }: Unequal) -> Result<MismatchKey, sqlx::Error> {
     let class = match class {
         1 => "empty",
         2 => "different",
         _ => "unconverted",
     };
     let key = serde_json::from_str(&key).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(MismatchKey { key, class: class.to_owned() })
+    Ok(MismatchKey { key, class: class.to_owned(), value })
+}
+
+/// Asks as the owner, whose conversions these may be. Returns the rows.
+async fn ask<T: serde::de::DeserializeOwned>(
+    connection: &mut PgConnection,
+    owner: &Owner,
+    view: View<'_>,
+    sql: &str,
+) -> Result<Vec<T>, sqlx::Error> {
+    let rows = format!("SELECT COALESCE(pg_catalog.json_agg(asked), '[]')::pg_catalog.text FROM ({sql}) AS asked");
+    let said = fetch(connection, view, &owner.ask(&rows)).await?;
+    let text: String = said.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Queries in a transaction of their own, as a TID range scan whatever the planner thinks of the table's size, and by this

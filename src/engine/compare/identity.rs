@@ -4,13 +4,14 @@ use sqlx::PgConnection;
 
 use crate::ident::RunTag;
 use crate::ledger::Ledger;
-use crate::names::TRIGGER_PREFIX;
+use crate::names::{FIRST_TRIGGER, LAST_TRIGGER};
 use crate::pg;
 use crate::run::{Identity, Relation};
 
 pg::columns!(Identity { started_at, body_hash, relfilenode });
 
-/// Returns the clock, the table's file (0 where another table has its name) and its triggers as they are now.
+/// Returns the clock, the table's file (0 where another table has its name), its triggers and the run's functions as they are
+/// now.
 ///
 /// # Errors
 /// The server's error.
@@ -23,9 +24,9 @@ pub async fn identify(
     pg::query_as(include_str!("identity.sql"))
         .bind(relation.oid)
         .bind(ledger.schema().as_str().to_owned())
-        .bind(tag.sync_function())
+        .bind(tag.to_string())
         .bind(relation.table.sql())
-        .bind(TRIGGER_PREFIX)
+        .bind(vec![FIRST_TRIGGER, LAST_TRIGGER])
         .fetch_one(connection)
         .await
 }

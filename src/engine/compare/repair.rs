@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 
 use super::check::table_pages;
-use crate::change::REPAIR_SETTING;
 use crate::engine::fill::BatchSize;
 use crate::engine::{Error, Work};
-use crate::pg::{self, ErrorClass};
+use crate::pg::{self, ErrorClass, Owner};
 use crate::run::{CompareSpec, Side};
 
 /// What one transaction should take.
@@ -20,7 +19,7 @@ const LIMITS: pg::Limits =
 const TRIES: u32 = 100;
 
 /// Sets the losing side of every row that is empty or different; the value of the other side decides. Rows that do not
-/// convert stay as they are. Only in these transactions does the sync trigger do nothing.
+/// convert stay as they are. The sync trigger leaves a pair alone that agrees, and so does nothing.
 ///
 /// Returns the number of rows that were changed. Every transaction proves the lease. Takes row locks for the time
 /// of a small transaction each; may be repeated, and dropped at any point.
@@ -29,7 +28,7 @@ const TRIES: u32 = 100;
 /// [`Error::Interrupted`] when `stop` was cancelled; [`Error::RowStaysLocked`] when a row stays locked; the lease's error;
 /// the server's error, when a value does not convert for example.
 pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64, Error> {
-    let mut connection = connect(work).await?;
+    let (mut connection, mut owner) = connect(work, spec).await?;
     // All waits of a batch together end before the detector of a session of the application looks, so that it finds no
     // deadlock with crossfade.
     let waits_end = pg::waits_end(pg::deadlock_timeout(&mut connection).await?);
@@ -47,9 +46,8 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
         let to = (end < pages).then_some(end);
         // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
         let lock = (tries > 0 && end - from == 1).then(|| spec.lock(from, to));
-        match batch(work, &mut connection, waits_end, lock, &format!("{} AND {is_it}", spec.repair(from, to, winner)))
-            .await
-        {
+        let statement = format!("{} AND {is_it}", spec.repair(from, to, winner));
+        match batch(work, (&mut connection, &owner), waits_end, lock, &statement).await {
             Ok((rows, time)) => {
                 size.took(end - from, rows, time);
                 changed = changed.saturating_add(i64::try_from(rows).unwrap_or(i64::MAX));
@@ -66,7 +64,7 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
                         size.contended(end - from);
                         tokio::time::sleep(pg::jitter(Duration::from_millis(75))).await;
                     }
-                    ErrorClass::Connection if tries <= TRIES => connection = connect(work).await?,
+                    ErrorClass::Connection if tries <= TRIES => (connection, owner) = connect(work, spec).await?,
                     ErrorClass::Contention => {
                         return Err(Error::RowStaysLocked { table: spec.table.clone(), page: from });
                     }
@@ -77,28 +75,34 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
     }
 }
 
-async fn connect(work: &Work) -> Result<PgConnection, Error> {
-    work.connector.connect_patiently("repair", &work.stop, Some(&work.sink)).await?.ok_or(Error::Interrupted)
+async fn connect(work: &Work, spec: &CompareSpec) -> Result<(PgConnection, Owner), Error> {
+    let connection = work.connector.connect_patiently("repair", &work.stop, Some(&work.sink)).await?;
+    let mut connection = connection.ok_or(Error::Interrupted)?;
+    let oid = work.run.program.relation(spec.relation).map_or(0, |relation| relation.oid);
+    let owner = Owner::enter(&mut connection, oid).await.map_err(|error| Error::or_gone(error, &spec.table))?;
+    Ok((connection, owner))
 }
 
 async fn batch(
     work: &Work,
-    connection: &mut PgConnection,
+    (connection, owner): (&mut PgConnection, &Owner),
     waits_end: Duration,
     lock: Option<String>,
     sql: &str,
 ) -> Result<(u64, Duration), Error> {
     pg::transaction(connection, LIMITS, async |tx| {
-        pg::batch(tx, &format!("SET LOCAL enable_seqscan = off; SET LOCAL {REPAIR_SETTING} = 'on'")).await?;
+        pg::batch(tx, "SET LOCAL enable_seqscan = off").await?;
         work.ledger.leases().fence(tx, work.lease).await?;
         pg::batch(tx, &format!("SET LOCAL statement_timeout = {}", waits_end.as_millis().max(1))).await?;
         if let Some(lock) = lock {
             let statement = LIMITS.statement.as_millis();
-            let then = format!("{lock}; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = 10");
+            let then =
+                format!("{}; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = 10", owner.ask(&lock));
             pg::batch(tx, &then).await?;
         }
         let start = Instant::now();
-        let rows = pg::update(tx, sql).await?;
+        let changed = pg::texts(tx, &format!("{}; {}", owner.run(sql), owner.settle(LIMITS))).await?;
+        let rows = changed.last().and_then(|rows| rows.parse().ok()).unwrap_or(0);
         Ok((rows, start.elapsed()))
     })
     .await

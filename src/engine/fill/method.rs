@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, Row};
 
-use crate::pg;
+use crate::pg::{self, Owner};
 use crate::run::FillSpec;
 
 /// Pages of a window. Small enough to stay in memory from one sub-pass to the next; large enough that a page is visited
@@ -116,7 +116,7 @@ impl Shape {
             rows_per_page: if rows > 0.0 && analyzed_pages > 0.0 {
                 rows / analyzed_pages
             } else {
-                sample(connection, spec, pages).await?
+                sample(connection, spec, table_oid, pages).await?
             },
             row_bytes: row.try_get("row_bytes")?,
             filled_is_indexed: row.try_get("filled_is_indexed")?,
@@ -126,12 +126,18 @@ impl Shape {
 }
 
 /// Returns the rows of a page in the middle of a table that was never analyzed.
-async fn sample(connection: &mut PgConnection, spec: &FillSpec, pages: u32) -> Result<f64, sqlx::Error> {
+async fn sample(
+    connection: &mut PgConnection,
+    spec: &FillSpec,
+    table_oid: i64,
+    pages: u32,
+) -> Result<f64, sqlx::Error> {
     const PAGES: u32 = 16;
     let limits = pg::Limits { lock: Duration::from_secs(1), statement: Duration::from_secs(5), durable: false };
     let from = pages.saturating_sub(PAGES) / 2;
     let count = spec.count_rows(from, from.saturating_add(PAGES));
-    let rows = pg::look(connection, limits, "SET LOCAL enable_seqscan = off", &count).await?;
+    let owner = Owner::enter(&mut *connection, table_oid).await?;
+    let rows = pg::look(connection, limits, "SET LOCAL enable_seqscan = off", &owner.ask(&count)).await?;
     let rows: f64 = match rows.first() {
         Some(row) => row.try_get::<String, _>(0)?.parse().unwrap_or(0.0),
         None => 0.0,

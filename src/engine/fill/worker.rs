@@ -18,7 +18,7 @@ use crate::engine::Error;
 use crate::event::{Blocker, Event, Wait};
 use crate::latest::Following;
 use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window, WindowSize};
-use crate::pg::{self, Connector, ErrorClass};
+use crate::pg::{self, Connector, ErrorClass, Owner};
 use crate::plan::LongTransactions;
 use crate::run::{Entry, Values};
 use crate::throttle::{Pace, Signal};
@@ -63,11 +63,20 @@ enum Outcome {
     Raised(Error),
 }
 
+/// A worker's connection.
+struct Connected {
+    connection: PgConnection,
+    /// Its backend.
+    pid: i32,
+    /// The table's owner, as whom it fills rows.
+    owner: Arc<Owner>,
+}
+
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: u16,
     orders: Following<Orders>,
-    connection: Option<(PgConnection, i32)>,
+    connection: Option<Connected>,
     policy: Policy,
     room: Room,
     /// Rows that are written but not yet paid for.
@@ -271,9 +280,10 @@ impl Worker {
     /// One transaction: prove the lease, fill, note the progress.
     async fn batch(&mut self, window: &Window, tried: &Batch) -> Result<Outcome, Error> {
         let shared = Arc::clone(&self.shared);
+        let owner = self.connected().await?.owner.clone();
         let (connection, seat) = self.connection().await?;
         let span = tracing::debug_span!("batch", from = window.position.next, to = tried.to);
-        let done = batch(&shared, connection, seat, window, tried).instrument(span).await;
+        let done = batch(&shared, connection, &owner, seat, window, tried).instrument(span).await;
         match &done {
             Ok(Outcome::Done { .. }) => {}
             Err(error) if error.class() == ErrorClass::Connection => {}
@@ -325,7 +335,7 @@ impl Worker {
 
     /// Finds out from another connection who blocks this worker's backend, in the middle of the wait.
     fn observe(&self) -> tokio::task::JoinHandle<Vec<Blocker>> {
-        let pid = self.connection.as_ref().map_or(0, |(_, pid)| *pid);
+        let pid = self.connection.as_ref().map_or(0, |connected| connected.pid);
         let (connector, after) = (self.shared.work.connector.clone(), self.shared.lock_timeout / 5);
         tokio::spawn(who_blocks(connector, pid, after))
     }
@@ -395,22 +405,29 @@ impl Worker {
 
     /// Returns the connection, made anew if need be, and our number for the ledger.
     async fn connection(&mut self) -> Result<(&mut PgConnection, Seat), Error> {
-        let connection = if let Some(connection) = self.connection.take() {
-            connection
+        let Shared { work, spec, .. } = &*self.shared;
+        let seat = Seat { lease: work.lease, relation: spec.relation, worker: i32::from(self.number) };
+        Ok((&mut self.connected().await?.connection, seat))
+    }
+
+    async fn connected(&mut self) -> Result<&mut Connected, Error> {
+        let connected = if let Some(connected) = self.connection.take() {
+            connected
         } else {
             let mut connection = connect(&self.shared.work, "backfill", self.number == 0).await?;
             let pid = pg::backend_pid(&mut connection).await?;
-            (connection, pid)
+            let owner = Owner::enter(&mut connection, self.shared.table_oid()).await;
+            let owner = owner.map_err(|error| Error::or_gone(error, &self.shared.spec.table))?;
+            Connected { connection, pid, owner: Arc::new(owner) }
         };
-        let Shared { work, spec, .. } = &*self.shared;
-        let seat = Seat { lease: work.lease, relation: spec.relation, worker: i32::from(self.number) };
-        Ok((&mut self.connection.insert(connection).0, seat))
+        Ok(self.connection.insert(connected))
     }
 }
 
 async fn batch(
     shared: &Shared,
     connection: &mut PgConnection,
+    owner: &Owner,
     seat: Seat,
     window: &Window,
     tried: &Batch,
@@ -421,9 +438,10 @@ async fn batch(
     let Position { slice, next, .. } = window.position;
     // A table that was put in the place of the run's is not written.
     let is_it = shared.relation.is_it();
-    let mut update = format!("{} AND {is_it}", spec.batch_of(values, next, to, window.parts, slice));
+    let statement = format!("{} AND {is_it}", spec.batch_of(values, next, to, window.parts, slice));
+    let mut update = owner.run(&statement);
     if lock_first {
-        let lock = spec.lock_of(next, to, window.parts, slice);
+        let lock = owner.ask(&spec.lock_of(next, to, window.parts, slice));
         // What else the UPDATE may wait for (a row that a trigger writes, a unique index) it does not wait for: it may take
         // longer than `deadlock_timeout` now, and somebody may wait for it.
         update = format!(
@@ -440,12 +458,13 @@ async fn batch(
     );
     let script = format!(
         "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT CASE WHEN {is_it} THEN 'locked' ELSE 'replaced' END; \
-         SET LOCAL lock_timeout = {}; {}; {meter}; SET LOCAL statement_timeout = {}; {update}; {meter}",
+         SET LOCAL lock_timeout = {}; {}; {meter}; SET LOCAL statement_timeout = {}; {update}; {}; {meter}",
         shared.session,
         spec.table.sql(),
         row_lock.as_millis().max(1),
         work.ledger.leases().fence_sql(seat.lease),
         shared.batch_timeout.as_millis().max(1),
+        owner.settle(limits),
     );
     let said = pg::begin_script(connection, limits, &script).await;
     let locked = !said.texts.is_empty();
@@ -468,6 +487,7 @@ async fn batch(
             ErrorClass::Contention if !fenced => Err(error),
             ErrorClass::Contention => Ok(Outcome::RowLocked(error)),
             ErrorClass::Other if fenced && values == Values::Strict => Ok(Outcome::Raised(error)),
+            ErrorClass::Other | ErrorClass::Refused if fenced => Err(error.of_statement(&shared.step, statement)),
             _ => Err(error),
         };
     }
@@ -475,8 +495,8 @@ async fn batch(
         [_, _, before, .., after] => Reading::of(before).until(Reading::of(after)),
         _ => (Duration::ZERO, 0),
     };
-    // The last but one is the UPDATE.
-    let rows = said.affected.iter().rev().nth(1).copied().unwrap_or(0);
+    // The last but one is the UPDATE's.
+    let rows = said.texts.iter().rev().nth(1).and_then(|rows| rows.parse().ok()).unwrap_or(0);
     let position = window.after(to);
     // The table cannot get another file while we have it locked.
     let file = work.ledger.progress().advance(connection, seat, window, position, (rows, hot)).await?;

@@ -1,5 +1,6 @@
-//! The sync trigger's counters: who still writes the old column.
+//! The sync trigger's counters: who still writes the old column, and when.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::Progress;
@@ -7,7 +8,8 @@ use crate::ledger::{LedgerError, Run};
 use crate::names::Counters;
 use crate::pg;
 
-/// Writes through the columns, as the sync trigger counted them. Rolled-back writes count too.
+/// Writes through the columns, as the sync trigger noted them: in how many seconds there were any. Rolled-back writes are
+/// noted too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct WriteCounts {
     /// Through an old column.
@@ -22,6 +24,30 @@ pub struct WriteCounts {
 
 pg::columns!(WriteCounts { old, new, conflicts, old_quiet_seconds });
 
+/// What is known of writes through the new columns at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewWrites {
+    /// The counter.
+    value: i64,
+    /// The server's clock.
+    second: i64,
+}
+
+impl NewWrites {
+    /// Returns whether nothing was written through a new column between the two. A write in the very second of the earlier
+    /// one counts: only the first of a second is noted.
+    pub fn none_since(self, earlier: Self) -> bool {
+        self.value == earlier.value && earlier.notes_the_next()
+    }
+
+    /// Returns whether the next write will be noted: not in a second in which there was one.
+    pub fn notes_the_next(self) -> bool {
+        self.value >> Counters::BITS < self.second
+    }
+}
+
+pg::columns!(NewWrites { value, second });
+
 pg::columns!(
     struct Counted {
         old: Option<i64>,
@@ -30,9 +56,21 @@ pg::columns!(
     }
 );
 
+/// The counters as they are now.
+struct Now {
+    old: i64,
+    new: i64,
+    conflicts: i64,
+    /// The end of the second in which the old column was last written; the beginning of 1970 if it was not.
+    old_until: DateTime<Utc>,
+}
+
 impl Progress<'_> {
-    /// Reads the trigger's counters and notes when the old one last moved. Returns `None` before expand and after the
-    /// end, when there are no counters.
+    /// Reads the trigger's counters and notes when the old column was last written. Returns `None` before expand and after
+    /// the end, when there are no counters.
+    ///
+    /// No moment that is noted is later than the server's clock, so a clock that was set back makes nobody wait for longer
+    /// than he would have waited anyway.
     ///
     /// # Errors
     /// The server's error.
@@ -41,16 +79,20 @@ impl Progress<'_> {
         connection: &mut PgConnection,
         run: &Run,
     ) -> Result<Option<WriteCounts>, LedgerError> {
-        let Some((old, new, conflicts)) = self.counters(connection, run).await? else { return Ok(None) };
+        let Some(Now { old, new, conflicts, old_until }) = self.counters(connection, run).await? else {
+            return Ok(None);
+        };
         let upsert = self.ledger.sql(
             "INSERT INTO crossfade.write_count AS c (run_id, old_writes, new_writes, conflicts, old_changed_at, sampled_at) \
-             VALUES ($1, $2, $3, $4, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp()) \
+             VALUES ($1, $2, $3, $4, CASE WHEN $2 = 0 THEN pg_catalog.clock_timestamp() ELSE LEAST($5, pg_catalog.clock_timestamp()) END, \
+               pg_catalog.clock_timestamp()) \
              ON CONFLICT (run_id) DO UPDATE SET old_writes = excluded.old_writes, new_writes = excluded.new_writes, \
                conflicts = excluded.conflicts, sampled_at = excluded.sampled_at, \
-               old_changed_at = CASE WHEN c.old_writes = excluded.old_writes THEN c.old_changed_at ELSE excluded.old_changed_at END \
+               old_changed_at = CASE WHEN c.old_writes = excluded.old_writes THEN LEAST(c.old_changed_at, excluded.sampled_at) \
+                                     ELSE excluded.old_changed_at END \
              RETURNING EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at)::bigint",
         );
-        let query = pg::query_scalar(&upsert).bind(run.id.0).bind(old).bind(new).bind(conflicts);
+        let query = pg::query_scalar(&upsert).bind(run.id.0).bind(old).bind(new).bind(conflicts).bind(old_until);
         let old_quiet_seconds = query.fetch_one(connection).await?;
         Ok(Some(WriteCounts { old, new, conflicts, old_quiet_seconds }))
     }
@@ -62,21 +104,35 @@ impl Progress<'_> {
     pub async fn write_counts(self, connection: &mut PgConnection, run: &Run) -> Result<WriteCounts, LedgerError> {
         let noted = self.ledger.sql(
             "SELECT old_writes AS old, new_writes AS new, conflicts, \
-               EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at)::bigint AS old_quiet_seconds \
+               GREATEST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at)::bigint, 0) AS old_quiet_seconds \
              FROM crossfade.write_count WHERE run_id = $1",
         );
         let noted: Option<WriteCounts> = pg::query_as(&noted).bind(run.id.0).fetch_optional(&mut *connection).await?;
         let noted = noted.unwrap_or_default();
-        Ok(match self.counters(connection, run).await? {
-            Some((old, new, conflicts)) => {
-                let old_quiet_seconds = if old == noted.old { noted.old_quiet_seconds } else { 0 };
-                WriteCounts { old, new, conflicts, old_quiet_seconds }
-            }
-            None => noted,
-        })
+        let Some(Now { old, new, conflicts, old_until }) = self.counters(connection, run).await? else {
+            return Ok(noted);
+        };
+        let since = "SELECT GREATEST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - $1)::bigint, 0)";
+        let old_quiet_seconds = if old == noted.old {
+            noted.old_quiet_seconds
+        } else {
+            pg::query_scalar(since).bind(old_until).fetch_one(connection).await?
+        };
+        Ok(WriteCounts { old, new, conflicts, old_quiet_seconds })
     }
 
-    async fn counters(self, connection: &mut PgConnection, run: &Run) -> Result<Option<(i64, i64, i64)>, LedgerError> {
+    /// Returns what is known now of writes through the new columns; `None` where there are no counters.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn new_writes(self, connection: &mut PgConnection, run: &Run) -> Result<Option<NewWrites>, LedgerError> {
+        let select = "SELECT value, EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::bigint AS second \
+                      FROM (SELECT pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($1)) AS value) AS counter WHERE value IS NOT NULL";
+        let name = self.ledger.schema().qualify(&Counters::of(&run.program.tag).new);
+        Ok(pg::query_as(select).bind(name).fetch_optional(connection).await?)
+    }
+
+    async fn counters(self, connection: &mut PgConnection, run: &Run) -> Result<Option<Now>, LedgerError> {
         let names = Counters::of(&run.program.tag);
         let select = "SELECT pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($1)) AS old, \
                         pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($2)) AS new, \
@@ -88,8 +144,13 @@ impl Progress<'_> {
             .bind(schema.qualify(&names.conflict))
             .fetch_one(connection)
             .await?;
+        let count = |value: i64| value & ((1 << Counters::BITS) - 1);
+        // A write may have come at any time of the second, and the second is rounded.
+        let until = |value: i64| DateTime::from_timestamp((value >> Counters::BITS) + 1, 0).unwrap_or_default();
         Ok(match counted {
-            Counted { old: Some(old), new: Some(new), conflicts: Some(conflicts) } => Some((old, new, conflicts)),
+            Counted { old: Some(old), new: Some(new), conflicts: Some(conflicts) } => {
+                Some(Now { old: count(old), new: count(new), conflicts: count(conflicts), old_until: until(old) })
+            }
             _ => None,
         })
     }

@@ -213,9 +213,8 @@ settings! {
     }
     "contract.grace" {
         kind: Kind::Time { zero: true },
-        default: "0s",
-        example: "7d",
-        place: Plan,
+        default: "7d",
+        place: Both,
         about: "How long the old column is kept, renamed away and still in sync, before it is dropped.",
         field: field!(contract.grace),
     }
@@ -223,7 +222,7 @@ settings! {
         kind: Kind::Time { zero: true },
         default: "1min",
         example: "1h",
-        place: Plan,
+        place: Both,
         about: "How long the old column must not have been written before it is retired.",
         field: field!(contract.quiet),
     }

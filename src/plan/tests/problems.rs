@@ -159,6 +159,8 @@ const CASES: &[(Code, &str)] = &[
     (Code::BadPostgresVersion, section!("requires: { postgres: 14 }")),
     (Code::PostgresTooOld, section!("requires: { postgres: \">=12\" }")),
     (Code::RequiresItself, section!("requires: { plans: [p] }")),
+    (Code::NotSupportedYet, section!("approve: [switch]")),
+    (Code::NotSupportedYet, section!("schedule: { timezone: UTC, start: 2027-01-05 }")),
 ];
 
 #[test]
@@ -520,5 +522,11 @@ fn every_problem_is_told_well() {
     6:21 plan::requires_itself: this plan requires itself
         `p` this plan itself
         remove it
+    6:1 plan::not_supported_yet: `approve` is not supported yet: nothing would wait for it
+        `approve` not supported yet
+        remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it
+    6:1 plan::not_supported_yet: `schedule` is not supported yet: nothing would wait for it
+        `schedule` not supported yet
+        remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it
     "#);
 }

@@ -66,7 +66,6 @@ fn a_plan_is_written_as_people_write_it() {
         sql: SELECT count(*) FROM queue
         limit: 10.5
     contract:
-      grace: 7d
       quiet: 1h
     schedule:
       timezone: America/New_York

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::look::Look;
+use super::super::look::{Look, NO_BREAK, wrap};
 use super::{as_f64, bytes, duration, plural, rate};
 use crate::plan::BuildIndexes;
 use crate::run::{Estimates, Filled, Orders, Prediction, Range};
@@ -57,7 +57,7 @@ pub(super) fn orders(text: &mut String, estimates: &Estimates, look: Look) {
         };
     }
     for sentence in saves(orders).into_iter().chain(pace(orders)).chain(said(orders)) {
-        wrap(text, &sentence);
+        wrap(text, ("  ", "  "), &sentence);
     }
 }
 
@@ -73,30 +73,8 @@ const ROWS: [(&str, Cell); 7] = [
     ("time, unthrottled", |p| range(p.all_seconds())),
 ];
 
-/// Between a number and its unit.
-const NO_BREAK: char = '\u{a0}';
-
 fn unbroken(amount: &str) -> String {
     amount.replace(' ', &NO_BREAK.to_string())
-}
-
-/// Writes a sentence as lines of a terminal of 80 columns.
-fn wrap(text: &mut String, sentence: &str) {
-    const COLUMNS: usize = 78;
-    let mut column = COLUMNS;
-    for word in sentence.split(' ') {
-        let length = word.chars().count();
-        if column + 1 + length > COLUMNS {
-            text.push_str(if column == COLUMNS && text.ends_with('\n') { "  " } else { "\n  " });
-            column = 2;
-        } else {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(&word.replace(NO_BREAK, " "));
-        column += length;
-    }
-    text.push('\n');
 }
 
 /// What `after_backfill` saves.

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::super::look::{Look, printable};
+use super::super::look::{Look, printable, wrap};
 use super::{estimates, number, range};
 use crate::catalog::Finding;
 use crate::plan::Plan;
 use crate::run::{Action, Phase, Program, Step, Undo, What};
-use crate::runner::Preview;
+use crate::runner::{Known, Preview};
 use crate::sql::LockMode;
 
 /// Of a longer statement (a function), people see only the first line.
@@ -15,24 +15,32 @@ const LONG_STATEMENT: usize = 8;
 
 /// Returns the dry run of `plan`, which was read from `path`.
 pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) -> String {
+    if let Some(run) = &preview.run {
+        return known(path, plan, run, look);
+    }
     let costs = &preview.estimates;
-    let mut text = format!("Plan {} on {}, {} rows\n\n", look.bold(plan.name.as_str()), plan.table, number(costs.rows));
+    let mut text = format!(
+        "Plan {} on {}, {} rows\n\n",
+        look.bold(plan.name.as_str()),
+        printable(&plan.table.to_string()),
+        number(costs.rows)
+    );
     for change in changes(plan) {
         let _ = writeln!(text, "  {change}");
     }
     if preview.in_place {
         text.push_str("\nNo new column is needed: PostgreSQL makes this change without touching the rows.\n");
     }
-    if let Some(program) = &preview.program {
+    findings(&mut text, "Blocking problems", &preview.refusals, &look.red("refused"), look);
+    if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
         let fill = costs.orders.as_ref().map(|orders| orders.backfill_paced);
         steps(&mut text, program, &fill.map(range).unwrap_or_default(), look);
         estimates::orders(&mut text, costs, look);
     }
     findings(&mut text, "Warnings", &preview.warnings, &look.yellow("warning"), look);
-    findings(&mut text, "Blocking problems", &preview.refusals, &look.red("refused"), look);
     text.push('\n');
-    if let Some(program) = &preview.program {
-        let _ = writeln!(text, "{}", way_back(program));
+    if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
+        wrap(&mut text, ("", ""), &way_back(program));
     }
     if preview.refusals.is_empty() {
         let _ = writeln!(text, "Nothing was changed. Next: crossfade run {}", shell_word(path));
@@ -43,6 +51,26 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
             shell_word(path)
         );
     }
+    text
+}
+
+/// Returns where the run of a plan stands that is under way or done.
+fn known(path: &str, plan: &Plan, run: &Known, look: Look) -> String {
+    let since = run.since.format("%Y-%m-%d %H:%M UTC");
+    let name = look.bold(plan.name.as_str());
+    let mut text = format!("Plan {name} on {}\n\n", printable(&plan.table.to_string()));
+    for change in changes(plan) {
+        let _ = writeln!(text, "  {change}");
+    }
+    if run.state.is_over() {
+        let _ = writeln!(text, "\nThis plan was done on {since}.\nNext: crossfade history {}", plan.name);
+        return text;
+    }
+    let _ = writeln!(text, "\nThis plan has been in {} since {since} ({}). Still to be done:", run.phase, run.state);
+    for step in &run.to_do {
+        let _ = writeln!(text, "  {step}");
+    }
+    let _ = writeln!(text, "Next: crossfade status {}, then crossfade run {}", plan.name, shell_word(path));
     text
 }
 
@@ -57,7 +85,10 @@ fn steps(text: &mut String, program: &Program, fill: &str, look: Look) {
         }
     }
     if program.steps.iter().any(|step| step.strongest_lock() >= LockMode::ShareRowExclusive) {
-        text.push_str("\nA lock that cannot be acquired quickly is released and retried later, so that nobody queues behind it.\n");
+        text.push('\n');
+        let sentence =
+            "A lock that cannot be acquired quickly is released and retried later, so that nobody queues behind it.";
+        wrap(text, ("", ""), sentence);
     }
 }
 
@@ -73,42 +104,6 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> String {
         }
     }
     text
-}
-
-/// Returns the steps as an SQL script with comments.
-pub(crate) fn script(plan: &Plan, preview: &Preview) -> String {
-    let mut text = format!("-- crossfade plan {} on {}\n", plan.name, comment(&plan.table.to_string()));
-    text.push_str("-- For reading, not for running by hand: the ledger, retries and pace are missing.\n");
-    for finding in &preview.refusals {
-        let _ = writeln!(text, "-- refused [{}]: {}", finding.code, comment(&finding.message));
-    }
-    for step in preview.program.iter().flat_map(|program| &program.steps) {
-        let _ = writeln!(text, "\n-- {}: {}", step.key, comment(&step.title));
-        let transaction = if step.transactional() { "one transaction" } else { "outside a transaction" };
-        let _ = writeln!(text, "-- lock: {}; {transaction}", step.strongest_lock());
-        if step.transactional() {
-            text.push_str("BEGIN;\n");
-        }
-        for statement in step.sql() {
-            text.push_str(&terminated(&statement));
-        }
-        if step.transactional() {
-            text.push_str("COMMIT;\n");
-        }
-    }
-    text
-}
-
-/// Returns the statement with the semicolon and line break that end it; a comment gets none.
-fn terminated(statement: &str) -> String {
-    let statement = statement.trim_end();
-    let is_comment = statement.lines().all(|line| line.starts_with("--"));
-    if is_comment || statement.ends_with(';') { format!("{statement}\n") } else { format!("{statement};\n") }
-}
-
-/// A name may hold a line break, which would end the comment.
-fn comment(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
 }
 
 /// Returns what the plan does, a line for each change.
@@ -140,11 +135,10 @@ fn one_step(text: &mut String, step: &Step, fill: &str, look: Look) {
     let _ = writeln!(text, "  {}", printable(&step.title));
     let _ = writeln!(text, "    {}", look.dim(&format!("{}; {}", locks(step), time(&step.action, fill))));
     for statement in step.sql() {
-        let statement = printable(&statement);
         let lines: Vec<_> = statement.lines().collect();
         let shown = if lines.len() > LONG_STATEMENT { 1 } else { lines.len() };
         for line in &lines[..shown] {
-            let _ = writeln!(text, "      {line}");
+            let _ = writeln!(text, "      {}", printable(line));
         }
         if shown < lines.len() {
             let more = format!("... {} more lines; see --format sql", lines.len() - shown);
@@ -182,12 +176,19 @@ fn time(action: &Action, fill: &str) -> String {
 fn way_back(program: &Program) -> String {
     match program.steps.iter().find(|step| matches!(step.undo, Undo::PointOfNoReturn(_))) {
         Some(step) => format!(
-            "Point of no return: {} ({}). Until then, crossfade rollback undoes everything.",
+            "Point of no return: {} ({}). A run stops before it unless it is told --yes. Until then, crossfade rollback undoes {}.",
             step.key,
-            printable(&step.title)
+            printable(&step.title),
+            undone(program)
         ),
-        None => "crossfade rollback can undo everything.".to_owned(),
+        None => format!("crossfade rollback can undo {}.", undone(program)),
     }
+}
+
+/// What a rollback undoes.
+fn undone(program: &Program) -> String {
+    let stays: Vec<_> = program.steps.iter().filter_map(Step::stays).map(printable).collect();
+    if stays.is_empty() { "everything".to_owned() } else { format!("everything else ({})", stays.join("; ")) }
 }
 
 fn findings(text: &mut String, title: &str, findings: &[Finding], mark: &str, look: Look) {
@@ -202,7 +203,16 @@ fn findings(text: &mut String, title: &str, findings: &[Finding], mark: &str, lo
 
 /// Returns a finding with its code and what to do about it.
 pub(crate) fn one_finding(mark: &str, finding: &Finding) -> String {
-    format!("  {mark}[{}]: {}\n    help: {}\n", finding.code, printable(&finding.message), printable(&finding.help))
+    let mut text = String::new();
+    // An expression with a mark below it stands in lines of its own.
+    let mut lines = finding.message.lines();
+    let first = printable(lines.next().unwrap_or_default());
+    wrap(&mut text, (&format!("  {mark}[{}]: ", finding.code), "    "), &first);
+    for line in lines {
+        let _ = writeln!(text, "    {}", printable(line));
+    }
+    wrap(&mut text, ("    help: ", "    "), &printable(&finding.help));
+    text
 }
 
 /// Returns `path` so that a shell reads it as one word.

@@ -21,6 +21,8 @@ enum Entry of run::Entry {
     Paused,
     Resumed,
     Interrupted,
+    LockWait { step: String, blockers: Vec<String>, },
+    Blocked { gate: String, reason: String, },
     Joined,
     Left { rows: i64, },
     Removed { holder: String, },
@@ -29,6 +31,7 @@ enum Entry of run::Entry {
     Verified { counts: Counts, },
     Repaired { winner: Side, rows: i64, },
     Drifted { facts: Vec<String>, },
+    Surrounded { triggers: Vec<String>, },
     Replanned { changes: Vec<String>, undone: Vec<String>, compiled: Compiled, },
 });
 
@@ -73,6 +76,7 @@ impl Document for Vec<run::MismatchKey> {
 form!(struct MismatchKey of run::MismatchKey {
     key: serde_json::Value,
     class: String,
+    value: Option<String>,
 });
 
 impl Form<Self> for serde_json::Value {

@@ -30,7 +30,9 @@ form!(struct TableFacts of facts::TableFacts {
     functions_to_touch: Vec<Function>,
 });
 
-form!(enum Change of facts::ChangeFacts {
+form!(
+#[expect(clippy::large_enum_variant, reason = "a plan has a few of them")]
+enum Change of facts::ChangeFacts {
     Pair(facts: Pair),
     AddColumn(facts: AddedColumn),
     DropColumn(facts: DroppedColumn),
@@ -64,6 +66,8 @@ form!(struct Pair of facts::PairFacts {
     new_base_type: String,
     new_collate: String,
     new_default: Option<String>,
+    new_type_default: Option<String>,
+    new_default_is_repeatable: bool,
     new_plain_compare: bool,
     forward: Conversion,
     reverse: Conversion,
@@ -78,7 +82,8 @@ form!(struct Column of facts::ColumnFacts {
     not_null: bool,
     not_null_constraint: Option<String>,
     default: Option<String>,
-    default_is_stable: bool,
+    type_default: Option<String>,
+    default_is_repeatable: bool,
     plain_compare: bool,
     storage: Option<String>,
     compression: Option<String>,
@@ -110,7 +115,7 @@ impl Form<(String, String, bool)> for Grant {
 form!(enum Conversion of facts::Conversion {
     Identity,
     InfallibleCast,
-    Expression { sql: String, null_to_null: bool, },
+    Expression { sql: String, null_to_null: bool, search_path: Option<String>, },
     None,
 });
 
@@ -121,6 +126,7 @@ form!(struct Index of facts::IndexFacts {
     unique: bool,
     constraint: Option<Constraint>,
     twin: String,
+    twin_shape: String,
     tablespace: Option<String>,
     comment: Option<String>,
     statistics: Vec<(i16, i32)>,

@@ -25,6 +25,7 @@ form!(struct Program of run::Program {
     relations: Vec<Relation>,
     phases: Vec<String>,
     steps: Vec<Step>,
+    surround: Vec<String>,
 });
 
 form!(struct Relation of run::Relation {

@@ -86,7 +86,8 @@ fn column() -> ColumnFacts {
         not_null: true,
         not_null_constraint: some("vehicles_status_not_null"),
         default: some("'new'::character varying"),
-        default_is_stable: true,
+        type_default: some("'none'::text"),
+        default_is_repeatable: true,
         plain_compare: true,
         storage: some("EXTERNAL"),
         compression: some("lz4"),
@@ -105,6 +106,8 @@ fn facts() -> Facts {
             new_base_type: text("character varying"),
             new_collate: String::new(),
             new_default: some("'new'::character varying"),
+            new_type_default: some("'nothing'::character varying"),
+            new_default_is_repeatable: true,
             new_plain_compare: false,
             forward,
             reverse,
@@ -118,6 +121,7 @@ fn facts() -> Facts {
         unique: true,
         constraint: Some(ConstraintFacts { deferrable: true, deferred: false, comment: some("one each") }),
         twin: text("USING btree (vehicle_status) WHERE (id > 0)"),
+        twin_shape: text("[\"btree\", false, 1, [\"vehicle_status\"]]"),
         tablespace: some("fast"),
         comment: some("for the list"),
         statistics: vec![(1, 200)],
@@ -141,7 +145,14 @@ fn facts() -> Facts {
         changes: vec![
             pair(Conversion::Identity, Conversion::Identity),
             pair(Conversion::InfallibleCast, Conversion::None),
-            pair(Conversion::Expression { sql: text("left(status, 10)"), null_to_null: true }, Conversion::None),
+            pair(
+                Conversion::Expression {
+                    sql: text("left(status, 10)"),
+                    null_to_null: true,
+                    search_path: some("\"$user\", public"),
+                },
+                Conversion::None,
+            ),
             ChangeFacts::AddColumn(AddedColumn {
                 type_name: text("smallint"),
                 collate: String::new(),
@@ -253,6 +264,7 @@ fn program() -> Program {
         ],
         phases: Phase::ALL.to_vec(),
         steps: [expand].into_iter().chain(rest).collect(),
+        surround: vec![text("CREATE OR REPLACE TRIGGER")],
     }
 }
 
@@ -288,6 +300,8 @@ fn entries() -> Vec<Entry> {
         Entry::Paused,
         Entry::Resumed,
         Entry::Interrupted,
+        Entry::LockWait { step: key(), blockers: vec![text("pid 7 of anna")] },
+        Entry::Blocked { gate: text("grace"), reason: text("waiting as planned") },
         Entry::Joined,
         Entry::Left { rows: 7 },
         Entry::Removed { holder: text("host, process 1") },
@@ -298,6 +312,7 @@ fn entries() -> Vec<Entry> {
         Entry::Repaired { winner: Side::Old, rows: 1 },
         Entry::Repaired { winner: Side::New, rows: 2 },
         Entry::Drifted { facts: vec![text("there is no column \"a\"")] },
+        Entry::Surrounded { triggers: vec![text("stamp")] },
         Entry::Replanned {
             changes: vec![text("the default of column \"a\" is 1")],
             undone: vec![key()],
@@ -340,7 +355,7 @@ impl Document for Vec<Entry> {
 }
 
 fn mismatches() -> Vec<MismatchKey> {
-    vec![MismatchKey { key: serde_json::json!({ "id": "7" }), class: text("different") }]
+    vec![MismatchKey { key: serde_json::json!({ "id": "7" }), class: text("unconverted"), value: some("12 km") }]
 }
 
 /// Compares how `value` is stored with the file of this name, and reads the file.
@@ -374,7 +389,7 @@ fn difference(stored: &str, written: &str) -> String {
 
 #[test]
 fn what_is_stored_never_changes() {
-    let plan = crate::plan::parse("plan.yaml", PLAN).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+    let plan = crate::plan::parse_all("plan.yaml", PLAN).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
     pinned("plan", &plan);
     pinned("facts", &facts());
     pinned("program", &program());
@@ -391,7 +406,7 @@ fn what_is_stored_never_changes() {
 /// The values above hold every variant that there is, so none is stored in a form that nobody looks at.
 #[test]
 fn every_variant_is_pinned() {
-    let plan = write(&crate::plan::parse("plan.yaml", PLAN).unwrap()).unwrap();
+    let plan = write(&crate::plan::parse_all("plan.yaml", PLAN).unwrap()).unwrap();
     let (facts, program) = (write(&facts()).unwrap(), write(&program()).unwrap());
     let entries = entries().iter().map(|entry| write(entry).unwrap()).collect::<String>();
     let variants: [(&str, &[&str]); 12] = [
@@ -424,7 +439,7 @@ fn every_variant_is_pinned() {
 
 #[test]
 fn what_is_damaged_is_refused() {
-    let plan = write(&crate::plan::parse("plan.yaml", PLAN).unwrap()).unwrap();
+    let plan = write(&crate::plan::parse_all("plan.yaml", PLAN).unwrap()).unwrap();
     let error = |json: &str| read::<Plan>(json).unwrap_err().to_string();
     let name = plan.replace("\"everything\"", "\"Every Thing\"");
     assert_eq!(
@@ -439,7 +454,7 @@ fn what_is_damaged_is_refused() {
     assert_eq!(error(&program.replace("verify.compare:1", "verify.kompare:1")), "`kompare:1` is not the key of a step");
     let tag = format!("\"tag\":\"{}\"", RunTag::new(&PlanName::new("everything").unwrap()));
     assert_eq!(error(&program.replace(&tag, "\"tag\":\"x; DROP T\"")), "`x; DROP T` is not a tag");
-    let none = r#"{"tag":"00000000","relations":[],"phases":[],"steps":[]}"#;
+    let none = r#"{"tag":"00000000","relations":[],"phases":[],"steps":[],"surround":[]}"#;
     assert_eq!(error(none), "the program has no table");
     let nothing = read::<Entry>(r#"{"kind":"paused","by":"me"}"#);
     assert!(nothing.is_err() || nothing.is_ok_and(|entry| entry == Entry::Paused));

@@ -194,7 +194,7 @@ async fn vacuum_full_again_and_again() {
         fleet::load(&mut connection, 20_000).await.unwrap();
         let text = format!(
             "version: 1\nname: awkward\ntable: vehicles\nchanges:\n  - rename_column: {{ from: status, to: vehicle_status }}\n\
-             indexes: {{ build: after_backfill }}\ncontract: {{ quiet: 0s }}\nbackfill: {{ workers: {workers}, max_rows_per_second: {CRAWL}, batch_target: 10ms }}\n"
+             indexes: {{ build: after_backfill }}\ncontract: {{ grace: 0s, quiet: 0s }}\nbackfill: {{ workers: {workers}, max_rows_per_second: {CRAWL}, batch_target: 10ms }}\n"
         );
         let plan = crossfade::plan::parse("plan", &text).unwrap();
         let subject = fleet::subject(&mut connection, &plan).await.unwrap();

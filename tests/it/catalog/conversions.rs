@@ -71,7 +71,11 @@ async fn a_bad_expression_is_refused_with_what_is_wrong() {
 
 #[tokio::test]
 async fn conversions_are_classed_by_what_can_go_wrong() {
-    let expression = |sql: &str, null_to_null| Conversion::Expression { sql: sql.to_owned(), null_to_null };
+    // Functions that are not PostgreSQL's own run under the path of the plan.
+    let expression = |sql: &str, null_to_null| {
+        let search_path = sql.contains("app.twice").then(|| "public".to_owned());
+        Conversion::Expression { sql: sql.to_owned(), null_to_null, search_path }
+    };
     for version in versions() {
         let database = Database::on(&version).await;
         database
@@ -94,7 +98,9 @@ async fn conversions_are_classed_by_what_can_go_wrong() {
         };
         check("Old", "bigint", None, Conversion::InfallibleCast, type_("bigint", "bigint")).await;
         check("Old", "int8", Some("\"Old\"::bigint"), Conversion::InfallibleCast, type_("bigint", "bigint")).await;
-        check("Old", "int", None, Conversion::Identity, type_("integer", "integer")).await;
+        // It has this type already, so there is nothing to change.
+        let found = look(&database, &plan("t", vec![retype("Old", "int", None, None)])).await;
+        assert_eq!(codes(&found.refusals), ["catalog::same_type"]);
         check("Old", "text", None, Conversion::InfallibleCast, type_("text", "text")).await;
         let sql = expression("(\"Old\")::smallint", true);
         check("Old", "smallint", None, sql, type_("smallint", "smallint")).await;
@@ -161,7 +167,15 @@ async fn the_users_search_path_reads_the_plan() {
     let found = inspect(&mut connection, &plan, &LedgerSchema::default()).await.unwrap();
     let change = found.facts.unwrap().pair(0).unwrap().clone();
     assert_eq!(change.new_type, "app.mood");
-    assert_eq!(change.forward, Conversion::Expression { sql: "app.to_mood(s)".to_owned(), null_to_null: true });
+    assert_eq!(
+        change.forward,
+        Conversion::Expression {
+            sql: "app.to_mood(s)".to_owned(),
+            null_to_null: true,
+            // What `to_mood` calls was written for the sessions of the table's owner.
+            search_path: Some("public".to_owned())
+        }
+    );
     let path: String = sqlx::query_scalar("SHOW search_path").fetch_one(&mut *connection).await.unwrap();
     assert_eq!(path, "app, public");
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_class WHERE relname LIKE 'crossfade%'")

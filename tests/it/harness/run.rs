@@ -11,11 +11,11 @@ use crossfade::runner::Tool;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio_util::sync::CancellationToken;
 
-/// Returns a tool on the database at `url` that tells nobody anything.
+/// Returns a tool on the database at `url` that tells nobody anything and has the consent to drop.
 pub(crate) fn tool(url: &str) -> Tool {
     let connector = Connector::new(url.parse().unwrap());
     let actor = format!("test, process {}", std::process::id());
-    Tool::new(connector, LedgerSchema::default(), actor, event::silent(), CancellationToken::new())
+    Tool::new(connector, LedgerSchema::default(), actor, event::silent(), CancellationToken::new()).with_consent()
 }
 
 /// Returns what a person would type instead of running `plan`, if nobody else used the table.

@@ -1,0 +1,335 @@
+//! The bodies of the sync trigger's functions: the truth table of a pair.
+//!
+//! They are texts that PL/pgSQL parses in the session of whoever writes, under its settings and `search_path`, and run with
+//! the rights of the table's owner. So every function and operator is qualified, nothing that looks for an operator by
+//! itself is used (`IS DISTINCT FROM` a value, IN, CASE with a value, BETWEEN), and what has types or literals of the
+//! application in it is behind functions with parsed bodies. Changes are seen by image (docs/postgres.md, "Values that are
+//! equal but not the same").
+
+use std::fmt::Write as _;
+
+use super::conversion::{Way, forward, reverse, same_in_trigger};
+use super::fragment::Stage;
+use super::sync_default::{Default, Defaults, Side, carrier};
+use super::{Active, Context};
+use crate::names::Counters;
+use crate::plan::{OnConflict, OnError};
+use crate::sql::{quote_ident, quote_literal};
+
+/// The fields of a row, `NEW."old"` and `NEW."new"`.
+pub(super) struct Names {
+    pub(super) old: String,
+    pub(super) new: String,
+}
+
+/// True where the new side is empty and should not be.
+pub(super) fn unfilled(forward: &Way<'_>, names: &Names) -> String {
+    let Names { old, new } = names;
+    if forward.null_to_null() {
+        format!("{new} IS NOT DISTINCT FROM NULL AND {old} IS DISTINCT FROM NULL")
+    } else {
+        format!("{new} IS NOT DISTINCT FROM NULL")
+    }
+}
+
+/// Whether two values of one side of the pair are the same.
+fn unchanged(plain: bool, now: &str, before: &str) -> String {
+    same_in_trigger(plain, (now, now), (before, before))
+}
+
+/// What is written about one pair at one stage.
+struct Table<'a> {
+    context: &'a Context<'a>,
+    a: &'a Active<'a>,
+    stage: Stage,
+    forward: Way<'a>,
+    reverse: Way<'a>,
+    /// The columns, not quoted.
+    columns: (String, String),
+    now: Names,
+    before: Names,
+}
+
+/// Returns the body of the function that the first triggers call. Without arguments for an INSERT, else with what happened
+/// (`old`, `new` or `heal`) and the number of the pair.
+pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
+    let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
+    let mut text = String::from(
+        "\nDECLARE\n  old_changed boolean; new_changed boolean;\n  wrote_old boolean := false; wrote_new boolean := false; conflict boolean := false;\n  this_second bigint; counted bigint;\nBEGIN\n  IF TG_NARGS OPERATOR(pg_catalog.=) 0 THEN\n",
+    );
+    for table in &tables {
+        text.push_str(&table.insert());
+    }
+    text.push_str("  ELSE\n");
+    text.push_str(&each(&tables, Table::update));
+    text.push_str("  END IF;\n");
+    let counters = Counters::of(&context.tag);
+    for (flag, name) in [("wrote_old", &counters.old), ("wrote_new", &counters.new), ("conflict", &counters.conflict)] {
+        text.push_str(&count(context, flag, name));
+    }
+    text.push_str("  RETURN NEW;\n");
+    text.push_str(&without_columns(&tables));
+    text.push_str("END\n");
+    text
+}
+
+/// Returns the body of the function of the triggers that stand around those of the application: `note` before them, `carry`
+/// after them.
+///
+/// Which side the application's triggers changed is seen from what they found, of which a hash is kept in a setting of the
+/// transaction, one for each depth of triggers, because they may write the same table. A statement that names neither column
+/// notes nothing; then what differs from the row before was changed by them.
+pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
+    let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
+    let mut text = String::from(
+        "\nDECLARE\n  old_changed boolean := true; new_changed boolean := true;\n  setting pg_catalog.text; noted pg_catalog.text;\nBEGIN\n",
+    );
+    let _ = writeln!(
+        text,
+        "  setting := pg_catalog.concat('crossfade.noted_{}_', TG_ARGV[1], '_', pg_catalog.pg_trigger_depth());",
+        context.tag
+    );
+    text.push_str(&each(&tables, Table::around));
+    text.push_str("  RETURN NEW;\n");
+    text.push_str(&without_columns(&tables));
+    text.push_str("END\n");
+    text
+}
+
+/// The statements of the pair that the trigger is about.
+fn each<'a>(tables: &[Table<'a>], of: impl Fn(&Table<'a>) -> String) -> String {
+    if let [table] = tables {
+        return of(table);
+    }
+    let mut text = String::new();
+    for (n, table) in (1..).zip(tables) {
+        let word = if n == 1 { "IF" } else { "ELSIF" };
+        let _ = writeln!(text, "  {word} TG_ARGV[1] OPERATOR(pg_catalog.=) '{n}' THEN\n{}", of(table).trim_end());
+    }
+    text + "  END IF;\n"
+}
+
+/// Notes a write: the second in which it happened, and in how many seconds there were any, in one number. At most once a
+/// second, so that writers do not disturb each other; `setval` touches neither `lastval()` nor anybody's `currval()`
+/// (docs/postgres.md, "Sequences as counters").
+fn count(context: &Context<'_>, flag: &str, name: &str) -> String {
+    let sequence = format!("{}::pg_catalog.regclass", quote_literal(&context.ledger.qualify(name)));
+    let (bits, ones) = (Counters::BITS, (1_u32 << Counters::BITS) - 1);
+    format!(
+        "  IF {flag} THEN
+    this_second := pg_catalog.date_part('epoch', pg_catalog.clock_timestamp());
+    counted := pg_catalog.pg_sequence_last_value({sequence});
+    IF (counted OPERATOR(pg_catalog.>>) {bits}) OPERATOR(pg_catalog.<>) this_second THEN
+      counted := pg_catalog.setval({sequence}, (this_second OPERATOR(pg_catalog.<<) {bits}) OPERATOR(pg_catalog.|) ((counted OPERATOR(pg_catalog.+) 1) OPERATOR(pg_catalog.&) {ones}));
+    END IF;
+  END IF;
+"
+    )
+}
+
+/// Somebody has renamed a column: the application's write must not fail for it. The run finds it when it looks at the table
+/// next.
+fn without_columns(tables: &[Table<'_>]) -> String {
+    let all = tables.iter().flat_map(|table| [&table.columns.0, &table.columns.1]);
+    let there: Vec<_> = all
+        .map(|column| format!("pg_catalog.jsonb_exists(pg_catalog.to_jsonb(NEW), {})", quote_literal(column)))
+        .collect();
+    format!("EXCEPTION WHEN undefined_column THEN\n  IF {} THEN RAISE; END IF;\n  RETURN NEW;\n", there.join(" AND "))
+}
+
+impl<'a> Table<'a> {
+    fn new(context: &'a Context<'a>, a: &'a Active<'a>, stage: Stage) -> Self {
+        let columns = a.names(&context.tag, stage);
+        let names = |row: &str| Names {
+            old: format!("{row}.{}", quote_ident(&columns.0)),
+            new: format!("{row}.{}", quote_ident(&columns.1)),
+        };
+        Self {
+            context,
+            a,
+            stage,
+            forward: forward(context, a),
+            reverse: reverse(context, a),
+            now: names("NEW"),
+            before: names("OLD"),
+            columns,
+        }
+    }
+
+    fn strict(&self) -> bool {
+        self.a.change.on_error == Some(OnError::Reject)
+    }
+
+    fn to_new(&self) -> String {
+        format!("{} := {};", self.now.new, self.forward.value_in_trigger(&self.now.old, self.strict()))
+    }
+
+    fn to_old(&self) -> String {
+        format!("{} := {};", self.now.old, self.reverse.value_in_trigger(&self.now.new, self.strict()))
+    }
+
+    /// Whether the pair agrees, in one direction or the other (docs/postgres.md, "Both directions count as equal"). A NULL in
+    /// the new column stands for nothing that the old one could be made of.
+    fn consistent(&self) -> String {
+        let Names { old, new } = &self.now;
+        let forward = self.forward.same_in_trigger(new, old);
+        if self.forward.is_identity() && self.reverse.is_identity() {
+            return forward;
+        }
+        let reverse = self.reverse.same_in_trigger(old, new);
+        format!("{forward} OR ({new} IS DISTINCT FROM NULL AND {reverse})")
+    }
+
+    /// The new column follows the old one, unless the old one is what the new one converts back to: a repair leaves such a
+    /// pair, and the new value may say more. NULL is what is left where there is no way back, and says nothing of that.
+    fn follow(&self) -> String {
+        if self.forward.is_identity() {
+            return self.to_new();
+        }
+        let (old, consistent, to_new) = (&self.now.old, self.consistent(), self.to_new());
+        format!("IF {old} IS NOT DISTINCT FROM NULL OR NOT ({consistent}) THEN {to_new} END IF;")
+    }
+
+    fn conflict(&self) -> String {
+        match self.a.change.on_conflict {
+            OnConflict::NewWins => format!("conflict := true; {}", self.to_old()),
+            OnConflict::OldWins => format!("conflict := true; {}", self.to_new()),
+            OnConflict::Error => format!(
+                "RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = {}, HINT = 'Write one of the two columns, or values that agree.';",
+                quote_literal(&format!(
+                    "columns \"{}\" and \"{}\" of table {} were set to values that do not agree",
+                    self.columns.0,
+                    self.columns.1,
+                    self.context.table()
+                ))
+            ),
+        }
+    }
+
+    /// An INSERT: what differs from its default was given. NULL beside a value of the old column was not: that is a row which
+    /// was copied before it was filled.
+    fn insert(&self) -> String {
+        let defaults = Defaults::at(self.a, self.stage);
+        let old_given = defaults.old_given(self.context, self.a, &self.now.old);
+        let new_given = defaults.new_given(self.context, self.a, &self.now.new);
+        let consistent = self.consistent();
+        let (to_new, to_old) = (self.to_new(), self.to_old());
+        // What a default gave that differs at each look cannot be told from what a statement gave. Two values that agree were
+        // given; of two that do not, the one that was certainly given counts.
+        let both = match (&defaults.old, &defaults.new) {
+            (Default::Unknown, _) => {
+                format!("wrote_new := true;\n        IF {consistent} THEN wrote_old := true; ELSE {to_old} END IF;")
+            }
+            (_, Default::Unknown) => {
+                format!("wrote_old := true;\n        IF {consistent} THEN wrote_new := true; ELSE {to_new} END IF;")
+            }
+            _ => format!(
+                "wrote_old := true; wrote_new := true;\n        IF NOT ({consistent}) THEN {} END IF;",
+                self.conflict()
+            ),
+        };
+        let neither = match carrier(self.a, self.stage) {
+            _ if defaults.agree() => String::new(),
+            Side::Old => format!("    ELSE\n      {to_new}\n"),
+            Side::New => format!("    ELSIF NOT ({consistent}) THEN\n      {to_old}\n"),
+        };
+        format!(
+            "    IF {old_given} THEN
+      IF {new_given} AND {} IS DISTINCT FROM NULL THEN
+        {both}
+      ELSE
+        wrote_old := true; {to_new}
+      END IF;
+    ELSIF {new_given} THEN
+      wrote_new := true;
+      IF NOT ({consistent}) THEN {to_old} END IF;
+{neither}    END IF;
+",
+            self.now.new
+        )
+    }
+
+    /// An UPDATE: what differs from the row before was written. Whoever names the old column uses it, written or not.
+    fn update(&self) -> String {
+        let (Names { old, new }, before) = (&self.now, &self.before);
+        let facts = self.a.facts;
+        let old_same = unchanged(facts.old.plain_compare, old, &before.old);
+        let new_same = unchanged(facts.new_plain_compare, new, &before.new);
+        let consistent = self.consistent();
+        let to_old = self.to_old();
+        let follow = self.follow();
+        // Healing an old row must not make an unrelated update fail, whatever the plan says of bad writes.
+        let heal = format!("{new} := {};", self.forward.value_in_trigger(old, false));
+        format!(
+            "    old_changed := NOT {old_same};
+    new_changed := NOT {new_same};
+    IF old_changed THEN
+      wrote_old := true;
+      IF new_changed THEN
+        wrote_new := true;
+        IF NOT ({consistent}) THEN {} END IF;
+      ELSE
+        {follow}
+      END IF;
+    ELSIF new_changed THEN
+      wrote_old := TG_ARGV[0] OPERATOR(pg_catalog.=) 'old';
+      IF {consistent} THEN
+        -- The backfill's own value, whoever writes it, is no write.
+        wrote_new := {} IS DISTINCT FROM NULL;
+      ELSE
+        wrote_new := true; {to_old}
+      END IF;
+    ELSIF TG_ARGV[0] OPERATOR(pg_catalog.=) 'new' THEN
+      -- NULL, in a row that was not filled. A value that does not convert is not given up for it.
+      wrote_new := true;
+      IF NOT ({consistent}) THEN {to_old} END IF;
+    ELSE
+      wrote_old := TG_ARGV[0] OPERATOR(pg_catalog.=) 'old';
+      IF {} THEN {heal} END IF;
+    END IF;
+",
+            self.conflict(),
+            before.new,
+            unfilled(&self.forward, &self.now),
+        )
+    }
+
+    fn around(&self) -> String {
+        let (Names { old, new }, before) = (&self.now, &self.before);
+        let facts = self.a.facts;
+        let hash = |value: &str| {
+            format!(
+                "COALESCE(CAST(pg_catalog.hashtextextended(CAST({value} AS pg_catalog.text) COLLATE pg_catalog.\"C\", 0) AS pg_catalog.text), '-')"
+            )
+        };
+        let (follow, consistent, to_old) = (self.follow(), self.consistent(), self.to_old());
+        let decides = if carrier(self.a, self.stage) == Side::Old { self.to_new() } else { to_old.clone() };
+        format!(
+            "    IF TG_ARGV[0] OPERATOR(pg_catalog.=) 'note' THEN
+      noted := pg_catalog.set_config(setting, pg_catalog.concat({old_hash}, ' ', {new_hash}), true);
+      RETURN NEW;
+    END IF;
+    noted := pg_catalog.current_setting(setting, true);
+    IF noted OPERATOR(pg_catalog.<>) '' THEN
+      old_changed := pg_catalog.split_part(noted, ' ', 1) OPERATOR(pg_catalog.<>) {old_hash};
+      new_changed := pg_catalog.split_part(noted, ' ', 2) OPERATOR(pg_catalog.<>) {new_hash};
+      noted := pg_catalog.set_config(setting, '', true);
+    ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+      old_changed := NOT {};
+      new_changed := NOT {};
+    END IF;
+    IF old_changed AND NOT new_changed THEN
+      {follow}
+    ELSIF new_changed AND NOT old_changed THEN
+      IF NOT ({consistent}) THEN {to_old} END IF;
+    ELSIF old_changed THEN
+      IF NOT ({consistent}) THEN {decides} END IF;
+    END IF;
+",
+            unchanged(facts.old.plain_compare, old, &before.old),
+            unchanged(facts.new_plain_compare, new, &before.new),
+            old_hash = hash(old),
+            new_hash = hash(new),
+        )
+    }
+}
