@@ -3,7 +3,6 @@
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::rehearsal::Twin;
 use super::{CatalogError, Inspection, query};
 
 use crate::run::ConstraintFacts;
@@ -31,6 +30,21 @@ pub(super) struct Index {
     attnums: Vec<i16>,
     /// The definition behind `ON table `.
     tail: Option<String>,
+}
+
+/// An index after the changes.
+#[derive(Debug, Clone)]
+pub(super) struct Twin {
+    /// Its definition after `ON table `, while both columns are there.
+    pub(super) tail: String,
+    /// Its [`shape`] once the new column has its final name.
+    pub(super) shape: String,
+}
+
+/// Returns what makes an index what it is, whatever its name.
+pub(super) async fn shape(conn: &mut PgConnection, index: &str) -> Result<String, CatalogError> {
+    let shape = query::fixed(include_str!("index_shape.sql")).bind(index.to_owned()).fetch_one(conn).await;
+    shape.map_err(|source| CatalogError::Database { what: "read what an index is", source })
 }
 
 impl Index {

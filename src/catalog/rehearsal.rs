@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::columns::Column;
 use super::conversion::Retyped;
-use super::index::Index;
+use super::index::{Index, Twin, shape};
 use super::query::{self, Objection, attempt, run};
 use super::{CatalogError, Inspection};
 use crate::change::column_of_index;
@@ -34,15 +34,6 @@ pub(super) struct Outcome {
     pub(super) new_default_is_repeatable: bool,
     pub(super) default_is_repeatable: bool,
     pub(super) metadata_only: bool,
-}
-
-/// An index after the changes.
-#[derive(Debug, Clone)]
-pub(super) struct Twin {
-    /// Its definition after `ON table `, while both columns are there.
-    pub(super) tail: String,
-    /// Its [`shape`] once the new column has its final name.
-    pub(super) shape: String,
 }
 
 /// The outcome.
@@ -326,12 +317,6 @@ async fn twin(
     run(conn, "rehearse an index", "ROLLBACK TO SAVEPOINT crossfade_twin".to_owned()).await?;
     run(conn, "rehearse an index", "RELEASE SAVEPOINT crossfade_twin".to_owned()).await?;
     Ok(twin)
-}
-
-/// Returns what makes an index what it is, whatever its name.
-pub(super) async fn shape(conn: &mut PgConnection, index: &str) -> Result<String, CatalogError> {
-    let shape = query::fixed(include_str!("index_shape.sql")).bind(index.to_owned()).fetch_one(conn).await;
-    shape.map_err(|source| CatalogError::Database { what: "read what an index is", source })
 }
 
 /// Builds the index on the changed copy with one row of the table: an index on no rows calls no function.

@@ -57,7 +57,7 @@ const TAKEN_AWAY: &str = "
 const PHASES: [Phase; 5] = [Phase::Expand, Phase::Index, Phase::Backfill, Phase::Verify, Phase::Switch];
 
 /// The plans: name, column, change.
-const PLANS: [(&str, &str, &str); 2] = [
+pub(crate) const PLANS: [(&str, &str, &str); 2] = [
     ("rename", "code", "rename_column: { from: code, to: name }"),
     (
         "retype",
@@ -67,8 +67,8 @@ const PLANS: [(&str, &str, &str); 2] = [
 ];
 
 /// A table and a plan for its column.
-struct Site {
-    database: Database,
+pub(crate) struct Site {
+    pub(crate) database: Database,
     column: &'static str,
     plan: Plan,
     text: String,
@@ -76,7 +76,7 @@ struct Site {
 }
 
 impl Site {
-    async fn new(version: &Version, (name, column, change): (&str, &'static str, &str)) -> Self {
+    pub(crate) async fn new(version: &Version, (name, column, change): (&str, &'static str, &str)) -> Self {
         let database = Database::on(version).await;
         let text = format!(
             "version: 1\nname: {name}\ntable: things\nchanges:\n  - {change}\ncontract: {{ grace: 0s, quiet: 0s }}\n"
@@ -97,12 +97,29 @@ impl Site {
         sql.replace("{c}", self.column).replace("{r}", "drift")
     }
 
-    async fn execute(&self, sql: &str) {
+    pub(crate) async fn execute(&self, sql: &str) {
         self.database.execute(&self.with(sql)).await;
     }
 
-    async fn run(&self, to: Option<Phase>) -> Result<Standing, Error> {
+    pub(crate) async fn run(&self, to: Option<Phase>) -> Result<Standing, Error> {
         Ok(self.tool.run(&self.plan, &self.text, to).await?.state)
+    }
+
+    /// Lets a run that has come to the end of `phase` look at the table once more and follow what it finds: a rollback to the
+    /// end of the same phase would, and so does the next step, which is made to fail here.
+    pub(crate) async fn follow(&self, phase: Phase) {
+        self.database
+            .execute(
+                "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                   IF NEW.entry ->> 'kind' IN ('step_started', 'step_done', 'phase_done') THEN RAISE EXCEPTION 'refused by the test'; END IF;
+                   RETURN NEW;
+                 END $$;
+                 CREATE TRIGGER refuse BEFORE INSERT ON crossfade.event FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+            )
+            .await;
+        let error = self.run(None).await.map(|state| panic!("after {phase}: {state}")).unwrap_err();
+        assert!(error.to_string().contains("refused by the test"), "{error}");
+        self.database.execute("DROP TRIGGER refuse ON crossfade.event; DROP FUNCTION public.refuse()").await;
     }
 
     async fn rollback(&self) -> Result<Standing, Error> {
@@ -117,7 +134,7 @@ impl Site {
                 "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE 'cf\\_%')
                       + (SELECT count(*) FROM pg_attribute WHERE attname LIKE 'cf\\_%' AND NOT attisdropped)
                       + (SELECT count(*) FROM pg_constraint WHERE conname LIKE 'cf\\_%')
-                      + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '~~crossfade%')
+                      + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '__crossfade%')
                       + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname <> 'append_only')
                       + (SELECT count(*) FROM pg_class WHERE relnamespace = 'crossfade'::regnamespace AND relkind = 'S'
                            AND relname ~ '_[0-9a-f]{8}$')

@@ -9,6 +9,7 @@ mod cli_runs;
 mod consent;
 mod crashes;
 mod drift;
+mod drift_defaults;
 mod engines;
 mod estimates;
 mod fixtures;
