@@ -16,9 +16,7 @@ use crate::change::{Leftovers, Other, Ruin, beside_text, has_moved, names_at};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::plan::{Change, Pair, Plan};
-use crate::run::{
-    ChangeFacts, Facts, IndexFacts, PairFacts, Phase, Program, Relation, Stage, State, StepKey, What,
-};
+use crate::run::{ChangeFacts, Facts, IndexFacts, PairFacts, Phase, Program, Relation, Stage, State, StepKey, What};
 use crate::sql::quote_ident;
 
 /// NOT NULL became a named constraint, and a proof is the constraint itself.
@@ -381,10 +379,7 @@ impl Look<'_> {
                     });
                 }
                 Some(was) if !self.exchanged(was) && index.has_twin_of(was) => {
-                    now.push(IndexFacts {
-                        changes: was.changes.clone(),
-                        ..index.facts(was.number, twin(was), &olds)
-                    });
+                    now.push(IndexFacts { changes: was.changes.clone(), ..index.facts(was.number, twin(was), &olds) });
                 }
                 _ if pairs.iter().any(|pair| !pair.moved && index.mentions(pair.old.attnum)) => {
                     added.push(index.clone());
@@ -431,10 +426,8 @@ impl Look<'_> {
         if soaking.is_empty() {
             return Ok(());
         }
-        let parts: Vec<_> = soaking
-            .iter()
-            .map(|pair| Part { change: pair.change, old: pair.old, retyped: pair.retyped() })
-            .collect();
+        let parts: Vec<_> =
+            soaking.iter().map(|pair| Part { change: pair.change, old: pair.old, retyped: pair.retyped() }).collect();
         let ours: Vec<_> = soaking.iter().map(|pair| pair.new.name.clone()).collect();
         let Some(rehearsed) = rehearse(conn, self.plan, &parts, added, &ours, found).await? else { return Ok(()) };
         for (pair, outcome) in soaking.iter().zip(rehearsed.outcomes) {

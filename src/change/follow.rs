@@ -4,7 +4,9 @@ use super::fragment::Stage;
 use super::{Active, Context, beside_text, compile, has_moved, sync_trigger};
 use crate::names::LedgerSchema;
 use crate::plan::Plan;
-use crate::run::{ColumnFacts, Compiled, Facts, IndexFacts, PairFacts, Program, State, Step, StepKey, TableFacts, What};
+use crate::run::{
+    ColumnFacts, Compiled, Facts, IndexFacts, PairFacts, Program, State, Step, StepKey, TableFacts, What,
+};
 use crate::sql::{quote_ident, quote_literal};
 
 /// How a run goes on.
@@ -194,7 +196,8 @@ fn mirrored(context: &Context<'_>, a: &Active<'_>, stage: Stage, facts: &PairFac
     if was.compression != now.compression {
         all.push(alter(&format!("SET COMPRESSION {}", now.compression.as_deref().unwrap_or("default"))));
     }
-    let beside = |facts| beside_text(facts).map_or_else(|| "DROP DEFAULT".to_owned(), |text| format!("SET DEFAULT {text}"));
+    let beside =
+        |facts| beside_text(facts).map_or_else(|| "DROP DEFAULT".to_owned(), |text| format!("SET DEFAULT {text}"));
     if !moved && beside(facts) != beside(a.facts) {
         all.push(alter(&beside(a.facts)));
     }

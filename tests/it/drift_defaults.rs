@@ -11,7 +11,10 @@ use crate::harness::versions;
 const CHANGES: [(&str, Option<i64>); 3] = [
     ("ALTER TABLE things ALTER {c} SET DEFAULT 9", Some(9)),
     ("ALTER TABLE things ALTER {c} DROP DEFAULT", None),
-    ("ALTER TABLE things ALTER {c} DROP DEFAULT; ALTER TABLE things ALTER {c} SET DEFAULT (random() * 0)::integer + 11", Some(11)),
+    (
+        "ALTER TABLE things ALTER {c} DROP DEFAULT; ALTER TABLE things ALTER {c} SET DEFAULT (random() * 0)::integer + 11",
+        Some(11),
+    ),
 ];
 
 /// Both columns of a row, under whatever names they have.
@@ -24,9 +27,8 @@ async fn both(site: &Site, id: i64) -> Vec<Option<i64>> {
 /// Writes every way that releases do.
 async fn write(site: &Site, from: i64, names: (&str, &str), default: Option<i64>, when: &str) {
     let (visible, other) = names;
-    let insert = |id: i64, columns: &str, values: &str| {
-        format!("INSERT INTO things (id{columns}) VALUES ({id}{values})")
-    };
+    let insert =
+        |id: i64, columns: &str, values: &str| format!("INSERT INTO things (id{columns}) VALUES ({id}{values})");
     for (at, column, value) in [(0, visible, 123), (1, other, 321)] {
         let sql = insert(from + at, &format!(", {column}"), &format!(", {value}"));
         site.database.execute(&sql).await;
