@@ -11,7 +11,7 @@ use super::neighbours::Neighbours;
 use super::rehearsal::{Part, deparsed_default, is_repeatable, rehearse};
 use super::server::Server;
 use super::table::Table;
-use super::{CatalogError, Inspection, dependants, query};
+use super::{CatalogError, Inspection, dependants, drop_index, query};
 use crate::change::{Leftovers, Other, Ruin, beside_text, has_moved, names_at};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
@@ -354,7 +354,8 @@ impl Look<'_> {
         let own = self.program.tag.name("");
         let schema = quote_ident(&self.plan.table.schema);
         let attnums: Vec<_> = pairs.iter().flat_map(|p| [i32::from(p.old.attnum), i32::from(p.new.attnum)]).collect();
-        let all = Index::read_all(conn, oid, &attnums).await?;
+        let mut all = Index::read_all(conn, oid, &attnums).await?;
+        all.retain(|index| !drop_index::drops(self.plan, index));
         let olds: Vec<_> = pairs.iter().map(|pair| (pair.position, pair.old.attnum)).collect();
         let twin = |was: &IndexFacts| Twin { tail: was.twin.clone(), shape: was.twin_shape.clone() };
         let (mut now, mut added) = (Vec::new(), Vec::new());

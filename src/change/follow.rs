@@ -5,7 +5,8 @@ use super::{Active, Context, beside_text, compile, has_moved, sync_trigger};
 use crate::names::LedgerSchema;
 use crate::plan::Plan;
 use crate::run::{
-    ColumnFacts, Compiled, Facts, IndexFacts, PairFacts, Program, State, Step, StepKey, TableFacts, What,
+    ColumnFacts, Compiled, Facts, IndexFacts, PairFacts, Phase, Program, RelationId, State, Step, StepKey, TableFacts,
+    What,
 };
 use crate::sql::{quote_ident, quote_literal};
 
@@ -77,7 +78,10 @@ pub(crate) fn follow(
         }));
     };
     if reached > Stage::Soak {
-        let is_new = |step: &&Step| program.step(&step.key).is_none() && !state.is_done(&step.key);
+        // What is said of the backfill is said when the functions are adapted.
+        let is_new = |step: &&Step| {
+            program.step(&step.key).is_none() && !state.is_done(&step.key) && step.key.what != What::Filled
+        };
         let late: Vec<_> =
             fresh.steps.iter().filter(is_new).map(|step| format!("it is too late to {}", step.title)).collect();
         if !late.is_empty() {
@@ -95,7 +99,8 @@ pub(crate) fn follow(
         }
     }
     statements.extend(texts(&before, &after, reached, state));
-    statements.extend(sync_trigger::adapted(&before, &after, reached));
+    let filled = state.is_done(&StepKey::new(Phase::Backfill, What::Fill(RelationId::MAIN)));
+    statements.extend(sync_trigger::adapted(&before, &after, reached, filled));
     Ok(Some(Followed { changes, statements, undone, compiled: Compiled { facts: now.clone(), program: fresh } }))
 }
 

@@ -1,8 +1,8 @@
 //! The way back of a run whose table or one of whose columns is gone: whatever is ours goes, found by its name, and of each
 //! pair the column that is left stays.
 
-use super::Context;
 use super::fragment::Stage;
+use super::{Context, sync_trigger};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::plan::Plan;
@@ -36,7 +36,8 @@ pub(crate) fn removal(
     (ruin, left): (&Ruin, &Leftovers),
     ledger: &LedgerSchema,
 ) -> (Vec<String>, Vec<String>) {
-    let (mut statements, mut kept) = (Vec::new(), Vec::new());
+    let context = Context::new(plan, facts, ledger);
+    let (mut statements, mut kept) = (vec![sync_trigger::take_back(&context)], Vec::new());
     if let Some(name) = &ruin.table {
         let table = name.sql();
         statements
@@ -45,7 +46,6 @@ pub(crate) fn removal(
         statements.extend(left.constraints.iter().map(drop));
         let drop = |i: &String| format!("DROP INDEX IF EXISTS {}.{}", quote_ident(&name.schema), quote_ident(i));
         statements.extend(left.indexes.iter().map(drop));
-        let context = Context::new(plan, facts, ledger);
         for (position, old, new) in &ruin.pairs {
             let Some(a) = context.active.iter().find(|a| a.position == *position) else { continue };
             let alter = |what: String| format!("ALTER TABLE {table} {what}");

@@ -75,6 +75,8 @@ pub enum ChangeFacts {
     DropColumn(DroppedColumn),
     /// An index that is added: its definition after `ON table `, deparsed by PostgreSQL.
     AddIndex(String),
+    /// An index that goes, with what it takes to build it again.
+    DropIndex(IndexFacts),
     /// A constraint that is added.
     AddConstraint(AddedConstraint),
 }
@@ -230,13 +232,18 @@ impl Conversion {
         *self != Self::None
     }
 
+    /// Returns whether it calls functions that are not PostgreSQL's own.
+    pub fn calls_others(&self) -> bool {
+        matches!(self, Self::Expression { search_path: Some(_), .. })
+    }
+
     /// Returns whether NULL becomes NULL.
     pub fn null_to_null(&self) -> bool {
         !matches!(self, Self::Expression { null_to_null: false, .. })
     }
 }
 
-/// An index that mentions an old column.
+/// An index that mentions an old column, or that goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexFacts {
     /// Its number in the run, from 0, which is in the names of its twin: it stays when other indexes come and go.
@@ -250,7 +257,7 @@ pub struct IndexFacts {
     /// The unique constraint that it backs.
     pub constraint: Option<ConstraintFacts>,
     /// The twin's definition after `ON table `: `USING btree (vehicle_status) WHERE ...`, deparsed by PostgreSQL
-    /// after the change was made on an empty clone.
+    /// after the change was made on an empty clone. Of an index that goes, its own definition.
     pub twin: String,
     /// What the twin is once the new column has its final name, without its name and storage parameters: how it is known
     /// from an index that somebody else has made under its name.
