@@ -26,8 +26,8 @@ const LIMITS: pg::Limits =
     pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_mins(10), durable: false };
 /// How often a sign of life goes out on the connection that keeps the snapshot.
 const KEEP: Duration = Duration::from_secs(10);
-/// How often a check whose snapshot was lost begins again.
-const SNAPSHOTS: u32 = 3;
+/// How often a check begins again when it has lost a connection, and with it the snapshot or the means to read it.
+const SNAPSHOTS: u32 = 12;
 /// A lock on the table that is held for longer than this many lock timeouts ends the check.
 const TRIES: u32 = 12;
 
@@ -50,8 +50,8 @@ struct Checked {
 /// Windows in which something may not be equal are examined by a second statement, and only what that one finds is
 /// reported.
 ///
-/// Returns the result and what it counts for. Takes ACCESS SHARE, window by window. May be dropped at any point. If the
-/// connection that keeps the snapshot is lost, the check begins again.
+/// Returns the result and what it counts for. Takes ACCESS SHARE, window by window. May be dropped at any point. If a
+/// connection is lost, the check begins again.
 ///
 /// # Errors
 /// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Rewritten`] when the table was rewritten meanwhile;
@@ -69,10 +69,9 @@ pub async fn check(
 ) -> Result<(Outcome, Identity), Error> {
     let mut attempt = 0;
     loop {
-        let snapshot = Snapshot::export(connector, stop).await?;
         let all = AllRows { connector, ledger, program, spec, sink, stop, phase, parallel };
-        match all.check(&snapshot).await {
-            Err(Error::Database(error)) if is_snapshot_lost(&error) && attempt < SNAPSHOTS => {
+        match all.check().await {
+            Err(error) if is_snapshot_lost(&error) && attempt < SNAPSHOTS => {
                 tracing::debug!(%error, "the check begins again");
                 attempt += 1;
             }
@@ -94,13 +93,15 @@ struct AllRows<'a> {
 }
 
 impl AllRows<'_> {
-    async fn check(&self, snapshot: &Snapshot) -> Result<(Outcome, Identity), Error> {
+    async fn check(&self) -> Result<(Outcome, Identity), Error> {
         let &Self { connector, ledger, program, spec, sink, stop, phase, parallel } = self;
         let start = Instant::now();
         let gone = || Error::TableGone { table: spec.table.clone() };
         let relation = program.relation(spec.relation).ok_or_else(gone)?;
         let connections = (0..parallel.max(1)).map(|_| connect(connector, stop, relation));
         let mut connections = futures_util::future::try_join_all(connections).await?;
+        // It shows the functions through which the sessions work as the owner: they are there by now.
+        let snapshot = Snapshot::export(connector, stop).await?;
         let (first, _) = connections.first_mut().ok_or(Error::Interrupted)?;
         let tag = &program.tag;
         let identity = identify(ledger, first, relation, tag).await?;
@@ -112,12 +113,11 @@ impl AllRows<'_> {
         let (results, mut checked) = mpsc::unbounded_channel();
         let mut workers = JoinSet::new();
         for connection in connections {
-            let (connector, stop, results) = (connector.clone(), stop.clone(), results.clone());
-            let (spec, plan, snapshot, relation) =
-                (spec.clone(), Arc::clone(&plan), snapshot.id.clone(), relation.clone());
+            let (stop, results) = (stop.clone(), results.clone());
+            let (spec, plan, snapshot) = (spec.clone(), Arc::clone(&plan), snapshot.id.clone());
             let work = async move {
                 let view = View { spec: &spec, snapshot: &snapshot };
-                worker(connection, (&connector, &relation), &stop, view, &plan, &results).await
+                worker(connection, &stop, view, &plan, &results).await
             };
             workers.spawn(work.in_current_span());
         }
@@ -171,9 +171,11 @@ impl Snapshot {
     }
 }
 
-/// Returns whether there is no such snapshot any more: PostgreSQL 17 has another SQLSTATE for that.
-fn is_snapshot_lost(error: &sqlx::Error) -> bool {
-    pg::sqlstate(error).is_some_and(|code| ["22023", "42704"].contains(&code.as_str()))
+/// Returns whether a connection was lost, or the one that kept the snapshot: then there is no such snapshot any more, for which
+/// PostgreSQL 17 has another SQLSTATE.
+fn is_snapshot_lost(error: &Error) -> bool {
+    let gone = |error| pg::sqlstate(error).is_some_and(|code| ["22023", "42704"].contains(&code.as_str()));
+    error.class() == ErrorClass::Connection || error.database().is_some_and(gone)
 }
 
 /// What the windows look at.
@@ -235,8 +237,7 @@ async fn connect(
 
 /// Checks windows until there are none left, and returns the connection.
 async fn worker(
-    (mut connection, mut owner): (PgConnection, Owner),
-    (connector, on): (&Connector, &Relation),
+    (mut connection, owner): (PgConnection, Owner),
     stop: &CancellationToken,
     view: View<'_>,
     windows: &Windows,
@@ -253,9 +254,6 @@ async fn worker(
                 Err(error) => {
                     tries += 1;
                     match pg::class_of(&error) {
-                        ErrorClass::Connection if tries < TRIES => {
-                            (connection, owner) = connect(connector, stop, on).await?;
-                        }
                         ErrorClass::Contention if tries < TRIES => {}
                         _ => return Err(error.into()),
                     }
