@@ -77,13 +77,7 @@ async fn look(
         table.judge(plan, &server.role, false, found);
         return Ok(());
     }
-    if server.has_hypertables && hypertable(conn, plan).await? {
-        found.refuse(
-            "catalog::table_kind",
-            format!("{} is a hypertable of TimescaleDB", plan.table),
-            "only ordinary tables are supported yet",
-        );
-    }
+    refuse_hypertable(conn, plan, &server, found).await?;
     let columns = Column::read_all(conn, table.oid).await?;
     let olds = columns::judge(plan, &columns, found);
     let attnums: Vec<i32> = olds.iter().flatten().map(|old| i32::from(old.attnum)).collect();
@@ -232,12 +226,27 @@ fn constraint_name(change: &Change) -> Option<String> {
     }
 }
 
-async fn hypertable(conn: &mut PgConnection, plan: &Plan) -> Result<bool, CatalogError> {
+async fn refuse_hypertable(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    server: &Server,
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
+    if !server.has_hypertables {
+        return Ok(());
+    }
     let query = query::fixed(
         "SELECT (count(*) > 0)::text FROM timescaledb_information.hypertables WHERE hypertable_schema = $1 AND hypertable_name = $2",
     );
     let query = query.bind(plan.table.schema.clone()).bind(plan.table.name.clone());
-    query::read(conn, "look for hypertables", query).await
+    if query::read(conn, "look for hypertables", query).await? {
+        found.refuse(
+            "catalog::table_kind",
+            format!("{} is a hypertable of TimescaleDB", plan.table),
+            "only ordinary tables are supported yet",
+        );
+    }
+    Ok(())
 }
 
 /// Refuses names that the run will need and that are taken.
