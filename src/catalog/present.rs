@@ -11,7 +11,7 @@ use super::neighbours::Neighbours;
 use super::rehearsal::{Part, deparsed_default, is_repeatable, rehearse};
 use super::server::Server;
 use super::table::Table;
-use super::{CatalogError, Inspection, dependants, drop_index, query};
+use super::{CatalogError, Inspection, dependants, drop_column, drop_index, query};
 use crate::change::{Leftovers, Other, Ruin, beside_text, has_moved, names_at};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
@@ -95,16 +95,51 @@ async fn look(
         present.obstacles.push(format!("table {} is called {name} now", plan.table));
         present.facts.tables[0].name = name.clone();
     }
-    let Some(reached) = state.stage() else { return Ok(present) };
     let mut plan = plan.clone();
     plan.table = name;
-    let look = Look { plan: &plan, was, program, state, stage: reached, ledger };
     let mut found = Inspection::empty();
-    look.at(conn, &mut present, &mut found).await?;
+    if !state.is_done(&StepKey::new(Phase::Contract, What::Retire)) {
+        dropped(conn, (&plan, was), program, &mut present, &mut found).await?;
+    }
+    if let Some(stage) = state.stage() {
+        let look = Look { plan: &plan, was, program, state, stage, ledger };
+        look.at(conn, &mut present, &mut found).await?;
+    }
     // A run adds columns itself, and began when there was room for them.
     let refusals = found.refusals.into_iter().filter(|finding| finding.code != "catalog::too_many_columns");
     present.obstacles.extend(refusals.map(|finding| finding.message));
     Ok(present)
+}
+
+/// Columns that the plan drops, until they are retired: the way back gives them what they had then.
+async fn dropped(
+    conn: &mut PgConnection,
+    (plan, was): (&Plan, &Facts),
+    program: &Program,
+    present: &mut Present,
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
+    let oid = was.main().oid;
+    for (at, change) in plan.changes.iter().enumerate() {
+        let (Change::DropColumn(change), Some(ChangeFacts::DropColumn(before))) = (change, was.changes.get(at)) else {
+            continue;
+        };
+        let columns = Column::read_all(conn, oid).await?;
+        let attnums = [i32::from(before.column.attnum)];
+        let hanging = dependants::read(conn, oid, &attnums).await?;
+        let indexes = Index::read_all(conn, oid, &attnums).await?;
+        let repeatable = before.column.default_is_repeatable;
+        let now = drop_column::facts(change, &plan.table, &columns, (&hanging, &indexes), repeatable, found);
+        let Some(mut now) = now.filter(|now| now.column.attnum == before.column.attnum) else {
+            present.obstacles.push(format!("column \"{}\" is not there any more", change.column));
+            continue;
+        };
+        // Twins of indexes on other columns, too.
+        let own = program.tag.name("");
+        now.goes_along.retain(|name| !name.starts_with(&own));
+        present.facts.changes[at] = ChangeFacts::DropColumn(now);
+    }
+    Ok(())
 }
 
 struct Look<'a> {

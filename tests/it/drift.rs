@@ -72,7 +72,7 @@ pub(crate) struct Site {
     column: &'static str,
     plan: Plan,
     text: String,
-    tool: Tool,
+    pub(crate) tool: Tool,
 }
 
 impl Site {
@@ -122,12 +122,12 @@ impl Site {
         self.database.execute("DROP TRIGGER refuse ON crossfade.event; DROP FUNCTION public.refuse()").await;
     }
 
-    async fn rollback(&self) -> Result<Standing, Error> {
+    pub(crate) async fn rollback(&self) -> Result<Standing, Error> {
         Ok(self.tool.rollback(self.plan.name.as_str(), None).await?.state)
     }
 
     /// Nothing that crossfade made is left but its ledger.
-    async fn assert_nothing_left(&self, when: &str) {
+    pub(crate) async fn assert_nothing_left(&self, when: &str) {
         let left: i64 = self
             .database
             .scalar(

@@ -10,6 +10,7 @@ mod consent;
 mod crashes;
 mod drift;
 mod drift_defaults;
+mod drift_kinds;
 mod engines;
 mod estimates;
 mod fixtures;
