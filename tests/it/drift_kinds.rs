@@ -36,7 +36,7 @@ async fn what_is_made_on_a_column_that_goes_stops_the_run() {
     site.run(Some(Phase::Verify)).await.unwrap();
     site.execute("CREATE VIEW v AS SELECT other FROM things").await;
     let error = site.run(None).await.map(|state| panic!("{state}")).unwrap_err();
-    assert!(matches!(error, Error::Drifted { .. }) && error.to_string().contains("view v"), "{error:?}");
+    assert!(matches!(error, Error::Drifted { .. }) && error.to_string().contains("view public.v"), "{error:?}");
     site.execute("DROP VIEW v").await;
     assert_eq!(site.run(None).await.unwrap(), Standing::Done);
 }
