@@ -2,7 +2,6 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::clients;
 use super::columns::{self, Column};
 use super::dependants;
 use super::functions::{self, Function};
@@ -113,7 +112,6 @@ async fn look(
     // An index or a constraint changes no row and no row type.
     if plan.changes.iter().any(|change| !builds_only(change)) {
         neighbours.judge(&plan.table, found);
-        clients::warn(conn, plan, found).await?;
     }
     if !server.supported() || !server.may_create_temp {
         return Ok(());
