@@ -97,8 +97,6 @@ async fn look(
     let mut indexes = Index::read_all(conn, table.oid, &attnums).await?;
     indexes.retain(|index| !drop_index::drops(plan, index));
     let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
-    let builds_only =
-        |change: &Change| matches!(change, Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_));
     let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds_only);
     table.judge(plan, &server.role, builds, found);
     for index in &indexes {
@@ -237,6 +235,11 @@ fn constraint_name(change: &Change) -> Option<String> {
         Change::AddConstraint(constraint) => constraint.name.as_ref().map(ToString::to_string),
         _ => None,
     }
+}
+
+/// Whether a change leaves rows and columns as they are.
+fn builds_only(change: &Change) -> bool {
+    matches!(change, Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_))
 }
 
 async fn refuse_hypertable(conn: &mut PgConnection, plan: &Plan, found: &mut Inspection) -> Result<(), CatalogError> {

@@ -1,5 +1,4 @@
-//! A network that swallows everything, forgets connections or is slow: nothing waits for ever, and applications do not wait
-//! longer because the server is far away.
+//! A network that swallows everything or forgets connections: nothing waits for ever.
 
 use std::time::{Duration, Instant};
 
@@ -173,37 +172,6 @@ async fn an_index_build_whose_connection_was_forgotten_is_not_waited_for_without
     assert_eq!(output.code, Some(0), "{output:#?} after {:?}", forgotten.elapsed());
     let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'by_weight'::regclass";
     assert!(database.scalar::<bool>(valid).await);
-}
-
-/// An application beside a run: it reads and writes single rows, directly, and notes the longest that a statement took.
-async fn slowest_while(database: &Database, mut run: Running) -> (Duration, crate::harness::Output) {
-    let mut application = PgConnection::connect(&database.url).await.unwrap();
-    let mut slowest = Duration::ZERO;
-    while !run.has_ended() {
-        let began = Instant::now();
-        sqlx::raw_sql("UPDATE vehicles SET weight = weight + 1 WHERE id = 7; SELECT * FROM vehicles WHERE id = 8")
-            .execute(&mut application)
-            .await
-            .unwrap();
-        slowest = slowest.max(began.elapsed());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    (slowest, run.wait(PATIENCE).await)
-}
-
-/// Point 7a: however far away the server is, nobody waits for as long as one round trip while a table or a row is locked.
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_waits_for_the_network() {
-    const ROUND_TRIP: Duration = Duration::from_millis(500);
-    let database = fleet_of(200).await;
-    let proxy = Proxy::before(server()).await;
-    let file = plan_file(&[("copy: all", "copy: none")]);
-    proxy.delay(ROUND_TRIP);
-    // From the transaction that expands to the batch of the backfill, and back.
-    let run = crossfade(&proxy.url(&database.name), &["run", "--yes", "--to", "backfill"], &file);
-    let (slowest, output) = slowest_while(&database, run.spawn()).await;
-    assert_eq!(output.code, Some(0), "{output:#?}");
-    assert!(slowest < ROUND_TRIP, "a statement of the application waited {slowest:?}");
 }
 
 /// Processes on several hosts are started together: one that is to join does not need to come second.
