@@ -21,12 +21,13 @@ use crate::names::LedgerSchema;
 use crate::pg;
 
 pub use error::{LeaseError, LedgerError};
+pub(crate) use leases::NOT_OURS;
 pub use leases::{Lease, Leases, Peer};
 pub use log::{Log, LoggedEntry, NewRun, Run};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
 pub use progress::{FillProgress, FillReport, NewWrites, Progress};
-pub(crate) use progress::{Position, Seat, Window, WindowSize};
+pub(crate) use progress::{Position, REWRITTEN, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
 pub const SCHEMA_VERSION: i32 = 1;

@@ -1,5 +1,6 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
+mod clock;
 mod conditions;
 mod ddl;
 mod drift;

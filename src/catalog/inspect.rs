@@ -15,7 +15,7 @@ use super::{add_column, add_constraint, add_index, drop_column, drop_index, rehe
 use crate::change::knows_null;
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
-use crate::pg::Owner;
+use crate::pg::{self, Owner};
 use crate::plan::{AddConstraint, Change, CopyIndexes, Plan, Rule};
 use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
 
@@ -44,7 +44,17 @@ pub async fn inspect(conn: &mut PgConnection, plan: &Plan, ledger: &LedgerSchema
     let mut transaction = begin.map_err(|source| CatalogError::Database { what: WHAT, source })?;
     let result = look(&mut transaction, plan, ledger, &mut found).await;
     let end = transaction.rollback().await;
-    result?;
+    match result {
+        Err(CatalogError::Database { what, source }) if pg::is_not_utf8(&source) => {
+            found.facts = None;
+            found.refuse(
+                "catalog::encoding",
+                format!("could not {what}: the answer is not UTF-8"),
+                "the database has the encoding SQL_ASCII; write comments, defaults and names of the table and its columns in UTF-8 or ASCII",
+            );
+        }
+        result => result?,
+    }
     end.map_err(|source| CatalogError::Database { what: "end reading the catalog", source })?;
     Ok(found)
 }
@@ -55,7 +65,8 @@ pub(super) async fn settle(conn: &mut PgConnection) -> Result<String, CatalogErr
         conn,
         "set limits",
         query::fixed(
-            "SELECT pg_catalog.to_json(pg_catalog.current_setting('search_path'))::pg_catalog.text FROM \
+            // Not the path that crossfade has pinned, but the one that the role, the database or the URL give its sessions.
+            "SELECT pg_catalog.to_json((SELECT CASE WHEN p.setting = 'pg_catalog, pg_temp' THEN p.reset_val ELSE p.setting END FROM pg_catalog.pg_settings AS p WHERE p.name = 'search_path'))::pg_catalog.text FROM \
              (SELECT pg_catalog.set_config('lock_timeout', '2s', true), pg_catalog.set_config('statement_timeout', '30s', true), pg_catalog.set_config('jit', 'off', true)) s",
         ),
     )
@@ -77,15 +88,15 @@ async fn look(
         table.judge(plan, &server.role, false, found);
         return Ok(());
     }
-    refuse_hypertable(conn, plan, &server, found).await?;
+    if server.has_hypertables {
+        refuse_hypertable(conn, plan, found).await?;
+    }
     let columns = Column::read_all(conn, table.oid).await?;
     let olds = columns::judge(plan, &columns, found);
     let attnums: Vec<i32> = olds.iter().flatten().map(|old| i32::from(old.attnum)).collect();
     let mut indexes = Index::read_all(conn, table.oid, &attnums).await?;
     indexes.retain(|index| !drop_index::drops(plan, index));
     let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
-    let builds_only =
-        |change: &Change| matches!(change, Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_));
     let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds_only);
     table.judge(plan, &server.role, builds, found);
     for index in &indexes {
@@ -226,15 +237,12 @@ fn constraint_name(change: &Change) -> Option<String> {
     }
 }
 
-async fn refuse_hypertable(
-    conn: &mut PgConnection,
-    plan: &Plan,
-    server: &Server,
-    found: &mut Inspection,
-) -> Result<(), CatalogError> {
-    if !server.has_hypertables {
-        return Ok(());
-    }
+/// Whether a change leaves rows and columns as they are.
+fn builds_only(change: &Change) -> bool {
+    matches!(change, Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_))
+}
+
+async fn refuse_hypertable(conn: &mut PgConnection, plan: &Plan, found: &mut Inspection) -> Result<(), CatalogError> {
     let query = query::fixed(
         "SELECT (count(*) > 0)::text FROM timescaledb_information.hypertables WHERE hypertable_schema = $1 AND hypertable_name = $2",
     );

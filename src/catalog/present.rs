@@ -17,7 +17,7 @@ use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::plan::{Change, Pair, Plan};
 use crate::run::{ChangeFacts, Facts, IndexFacts, PairFacts, Phase, Program, Relation, Stage, State, StepKey, What};
-use crate::sql::quote_ident;
+use crate::sql::{quote_ident, quote_literal, with_values};
 
 /// NOT NULL became a named constraint, and a proof is the constraint itself.
 const NAMED_NOT_NULL: u32 = 180_000;
@@ -47,6 +47,14 @@ pub(crate) async fn signature(conn: &mut PgConnection, relations: &[Relation]) -
     let tables: Vec<_> = relations.iter().map(|relation| relation.oid).collect();
     let query = query::fixed(include_str!("signature.sql")).bind(tables);
     query.fetch_one(conn).await.map_err(|source| CatalogError::Database { what: "look for changes", source })
+}
+
+/// Returns the condition that this is still their signature, for a script.
+pub(crate) fn has_signature(relations: &[Relation], signature: &str) -> String {
+    let oids: Vec<_> = relations.iter().map(|relation| relation.oid.to_string()).collect();
+    let tables = format!("ARRAY[{}]::pg_catalog.int8[]", oids.join(", "));
+    let query = with_values(include_str!("signature.sql"), &[tables]);
+    format!("({query}) OPERATOR(pg_catalog.=) {}", quote_literal(signature))
 }
 
 /// Returns what the catalog says now of a run in `state` that was compiled from `was`. Changes nothing, as

@@ -71,7 +71,11 @@ pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
             of("usage::file", PLAN_INVALID, "a plan must be a UTF-8 text file")
         }
         CliError::File { .. } => of("usage::file", USAGE, "check the path; a plan is a YAML file"),
-        CliError::Output(_) => of("internal::output", INTERNAL, "check where standard output goes"),
+        CliError::Output(_) => of(
+            "output::not_written",
+            INTERNAL,
+            "the command itself was done; check where standard output goes (is the disk full?). `crossfade status` shows the runs",
+        ),
         CliError::Server(ServerError::NoBinaries) => {
             of("demo::no_postgres", DATABASE, "then run `crossfade demo` again")
         }
@@ -150,6 +154,12 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::CannotJoin { why: NoJoin::Drifted { name, .. } } => {
             of("join::drifted", BLOCKED, format!("crossfade history {name}; put things back, and run it again"))
         }
+        Error::TooFewConnections { .. } => of(
+            "database::connections",
+            DATABASE,
+            "connect to PostgreSQL itself, or raise the pooler's pool size, the role's CONNECTION LIMIT or max_connections; \
+             fewer `backfill.workers` need fewer",
+        ),
         Error::Pooler => of("database::pooler", USAGE, "name PostgreSQL's own host and port, not the pooler's"),
         Error::SessionNotSet { .. } => {
             of("database::session", DATABASE, "connect to PostgreSQL itself, and not through a pooler")
@@ -251,6 +261,12 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
             "run::step_failed",
             DATABASE,
             "this step left nothing behind; fix the cause, then run again, or roll back with `crossfade rollback`",
+        )
+        .values("step", step),
+        Error::UndoFailed { step, .. } => of(
+            "rollback::step_failed",
+            DATABASE,
+            "the run stays in its rollback; fix the cause, then run `crossfade rollback` again to continue it",
         )
         .values("step", step),
         Error::NoCheck { .. } => of("internal::no_check", INTERNAL, damaged()),
@@ -373,6 +389,8 @@ mod tests {
         assert_eq!(said(LedgerError::NoSuchRun { name: String::new() }), ("ledger::no_such_run", 2));
         assert_eq!(said(LeaseError::Held { holder: String::new(), seconds: 1.0 }), ("lease::held", 5));
         assert_eq!(said(sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into())), ("database::unreachable", 4));
+        // A certificate that is not trusted will not be, however often one asks.
+        assert_eq!(said(sqlx::Error::Io(io::ErrorKind::InvalidData.into())), ("database::refused", 4));
         assert_eq!(said(sqlx::Error::RowNotFound), ("database::error", 1));
     }
 

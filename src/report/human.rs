@@ -343,6 +343,7 @@ fn entry(entry: &Entry, look: Look) -> String {
         Entry::Removed { holder } => {
             format!("{} has stopped; its pages were taken over", printable(holder))
         }
+        Entry::ClockSetBack { seconds } => format!("the server's clock was set back by {seconds} s or more"),
         Entry::Tuned { key, value } => format!("{} set to {}", printable(key), printable(value)),
         Entry::Filled(filled) => estimates::filled(filled),
         Entry::Verified { counts } if counts.mismatches() == 0 => {

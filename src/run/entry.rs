@@ -79,6 +79,12 @@ pub enum Entry {
         /// Who it was.
         holder: String,
     },
+    /// The server's clock was found to stand before the latest entry of the log: somebody set it back. Waiting times count from
+    /// here on.
+    ClockSetBack {
+        /// By how many seconds, at the least.
+        seconds: i64,
+    },
     /// A live setting was changed.
     Tuned {
         /// The setting.

@@ -189,7 +189,8 @@ impl State {
                 | Entry::Joined
                 | Entry::Left { .. }
                 | Entry::Removed { .. }
-                | Entry::Surrounded { .. },
+                | Entry::Surrounded { .. }
+                | Entry::ClockSetBack { .. },
             ) => {}
             (_, Entry::Drifted { facts }) => {
                 if !matches!(self.mode, Mode::Undoing(_)) {

@@ -85,6 +85,19 @@ pub enum Error {
         "this connection goes through a transaction pooler; give crossfade a direct connection to PostgreSQL (applications can keep the pooler)"
     )]
     Pooler,
+    /// There is no room for the connections that a run needs at the same time.
+    #[error(
+        "crossfade needs {needed} connections at the same time for this, and only {got} got an answer{}",
+        if .said.is_empty() { String::new() } else { format!(" (the next one: {said})") }
+    )]
+    TooFewConnections {
+        /// How many it needs.
+        needed: usize,
+        /// How many there were.
+        got: usize,
+        /// What the next one said, if it said anything.
+        said: String,
+    },
     /// The server did not take the settings of a session.
     #[error(
         "the server ignored the session's timeouts (lock_timeout {lock_timeout}, statement_timeout {statement_timeout}); connect directly if a pooler is in between"
@@ -284,6 +297,14 @@ pub enum Error {
     /// A statement of a step failed.
     #[error("step {step} failed: {error}")]
     Step {
+        /// The step.
+        step: StepKey,
+        /// The server's message.
+        error: String,
+    },
+    /// A statement that takes a step back failed.
+    #[error("step {step} could not be taken back: {error}")]
+    UndoFailed {
         /// The step.
         step: StepKey,
         /// The server's message.

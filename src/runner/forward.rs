@@ -10,7 +10,7 @@ use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
 use super::session::{Session, note};
-use super::{Error, NotYet, ddl, gate, surround};
+use super::{Error, NotYet, clock, ddl, gate, surround};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
@@ -49,6 +49,7 @@ impl Course {
 /// Why it stopped before it got there; everything done so far is recorded.
 pub(super) async fn forward(work: &mut Work, course: Course) -> Result<Vec<Phase>, Error> {
     let mut session = Session::open(&work.connector).await?;
+    clock::notice(work, &mut session).await?;
     let mut finished = Vec::new();
     loop {
         let result = go(work, &mut session, course, &mut finished).await;
@@ -244,7 +245,7 @@ async fn apply(
             return if outcome.is_clean() { Ok(DONE) } else { Err(Error::Mismatch(outcome)) };
         }
         Action::Await(Gate::Quiet { .. }) => gate::await_quiet(work, session, course.waits()).await?,
-        Action::Await(Gate::Grace { .. }) => gate::await_grace(work, session, step, course.waits()).await?,
+        Action::Await(Gate::Grace { .. }) => gate::await_grace(work, session, course.waits()).await?,
         Action::Await(gate) => {
             let error = format!("nothing makes it so by waiting: {gate}");
             return Err(Error::Step { step: step.key.clone(), error });

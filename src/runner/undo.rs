@@ -25,7 +25,7 @@ const PAUSES: u32 = 8;
 const TOLD: i64 = 1000;
 /// How long that may take.
 const COUNTING: pg::Limits =
-    pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_mins(10), durable: true };
+    pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_mins(30), durable: true };
 
 /// Rolls the run back to the end of `to`, or to before it began.
 ///

@@ -26,6 +26,7 @@ enum Entry of run::Entry {
     Joined,
     Left { rows: i64, },
     Removed { holder: String, },
+    ClockSetBack { seconds: i64, },
     Tuned { key: String, value: String, },
     Filled(filled: Filled),
     Verified { counts: Counts, },

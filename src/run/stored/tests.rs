@@ -308,6 +308,7 @@ fn entries() -> Vec<Entry> {
         Entry::Joined,
         Entry::Left { rows: 7 },
         Entry::Removed { holder: text("host, process 1") },
+        Entry::ClockSetBack { seconds: 3600 },
         Entry::Tuned { key: text("workers"), value: text("2") },
         Entry::Filled(filled),
         Entry::Filled(Filled { hot: None, ..filled }),
