@@ -23,6 +23,7 @@ mod inspect;
 mod neighbours;
 mod not_null;
 mod one_row;
+mod present;
 mod query;
 mod rehearsal;
 mod server;
@@ -40,6 +41,7 @@ pub use fit::rows_too_long;
 pub use holds::holds;
 pub use inspect::inspect;
 pub use one_row::try_one_row;
+pub(crate) use present::{Present, has_signature, leftovers, present, signature};
 pub use surround::{Others, others};
 #[cfg(feature = "internals")]
 pub use trial::ConversionCheck;

@@ -116,7 +116,7 @@ async fn look(
     }
     let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
-    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, found).await? else { return Ok(()) };
+    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, &[], found).await? else { return Ok(()) };
     refuse_same_types(plan, &parts, found);
     warn_of_values(&parts, &rehearsed.outcomes, found);
     let functions = Function::read_all(conn, table.oid, ledger).await?;
@@ -182,7 +182,7 @@ async fn look(
 }
 
 /// Prepares the session to run the owner's code as the owner. Returns `None`, with refusals, where that cannot be.
-async fn enter(
+pub(super) async fn enter(
     conn: &mut PgConnection,
     table: &TableName,
     oid: i64,
@@ -372,6 +372,6 @@ fn pair_facts(part: &Part<'_>, outcome: &Outcome) -> PairFacts {
 
 fn index_facts(indexes: &[Index], rehearsed: &Rehearsed, plan: &Plan, parts: &[Part<'_>]) -> Vec<IndexFacts> {
     let olds: Vec<_> = plan.pairs().zip(parts).map(|((position, _), part)| (position, part.old.attnum)).collect();
-    let facts = |(index, twin): (&Index, &Option<String>)| twin.clone().map(|twin| index.facts(twin, &olds));
-    indexes.iter().zip(&rehearsed.twins).filter_map(facts).collect()
+    let twins = indexes.iter().zip(&rehearsed.twins).filter_map(|(index, twin)| Some((index, twin.clone()?)));
+    twins.enumerate().map(|(number, (index, twin))| index.facts(number, twin, &olds)).collect()
 }

@@ -359,6 +359,7 @@ fn entry(entry: &Entry, look: Look) -> String {
             };
             format!("{} repaired from the {side} column", plural(*rows, "row"))
         }
+        Entry::Replanned { changes, .. } => format!("followed: {}", printable(&changes.join("; "))),
         Entry::Surrounded { triggers } => {
             format!("put the sync trigger around new triggers of the table: {}", printable(&triggers.join(", ")))
         }

@@ -44,6 +44,8 @@ pub(super) struct Job<'a> {
     pub(super) entries: &'a [Entry],
     /// What was known of writes to the new columns when the guards were prepared.
     pub(super) new_writes: Option<NewWrites>,
+    /// The signature of the catalog from which the statements were made.
+    pub(super) signature: Option<&'a str>,
 }
 
 /// How a job ended.
@@ -158,11 +160,16 @@ async fn prepared<'a>(
     work.ledger.leases().fence(tx, work.lease).await?;
     let entries = work.ledger.log().appending(tx, &work.run, job.entries, &work.actor).await?;
     let guards = super::gate::guards(work, tx, job.needs, job.new_writes).await?.map_err(NotDone::Guard)?;
+    // By the time it is asked, nobody else can change what hangs on the tables.
+    let same = job.signature.map(|signature| Guard {
+        condition: crate::catalog::has_signature(&work.run.program.relations, signature),
+        failed: GuardFailed::Changed,
+    });
     let relation = |target: &Target| work.run.program.relation(target.relation).map(|found| (found, target.mode));
     let locks = job.targets.iter().filter_map(relation);
     let locks =
         locks.map(|(relation, mode)| (format!("LOCK TABLE {} IN {mode} MODE", relation.table.sql()), Part::Lock));
-    let guards = guards.into_iter().map(|Guard { condition, failed }| {
+    let guards = same.into_iter().chain(guards).map(|Guard { condition, failed }| {
         let words = format!("crossfade: step {}: {failed}", job.step);
         (pg::guard(pg::GUARD, &condition, &words), Part::Guard(failed))
     });
@@ -212,6 +219,10 @@ async fn send(
     Err(match (pg::class_of(&error), failed) {
         (ErrorClass::Connection, _) => error.into(),
         (ErrorClass::Contention, _) => NotDone::Locked(blockers),
+        // Renamed or dropped since the statements were made.
+        (_, Some((_, Part::Lock))) if job.signature.is_some() && pg::sqlstate(&error).as_deref() == Some("42P01") => {
+            NotDone::Guard(GuardFailed::Changed)
+        }
         (_, Some((_, Part::Guard(failed)))) if is_guard => NotDone::Guard(failed.clone()),
         (_, Some((_, Part::Step(statement)))) => NotDone::Failed(Error::failed(job.step, statement, &error)),
         _ => error.into(),

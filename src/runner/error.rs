@@ -272,6 +272,25 @@ pub enum Error {
         /// What does not hold.
         facts: Vec<String>,
     },
+    /// Others made something on the new column, which a rollback drops.
+    #[error(
+        "rolling back would drop what others made on the new column since the run began: {}; drop it yourself if it may go, then roll back again",
+        .what.join(", ")
+    )]
+    MadeOnNew {
+        /// What, in words.
+        what: Vec<String>,
+    },
+    /// The database is a copy of the one in which the run began.
+    #[error(
+        "run {name} was started in another database, of which this one is a copy (restored from a dump, or upgraded by pg_upgrade); nothing was changed"
+    )]
+    Copied {
+        /// The run.
+        name: PlanName,
+        /// The schema of the ledger.
+        schema: String,
+    },
     /// Told to stop; everything done so far is recorded.
     #[error("stopped; everything done so far is recorded, and the next `crossfade run` continues from there")]
     Interrupted,

@@ -9,7 +9,7 @@ use crate::engine::{CHECK_CONNECTIONS, Work};
 use crate::event::Event;
 use crate::pg::{self, Connector, ErrorClass, Way};
 use crate::plan::Plan;
-use crate::run::{Action, Program, Step};
+use crate::run::{Action, Entry, Program, Step};
 
 /// How often crossfade reconnects before the run stops: with the pauses below, about a minute.
 const RECONNECTS: u32 = 12;
@@ -132,4 +132,10 @@ pub(super) async fn silence(connector: &Connector, connection: &mut PgConnection
             }
         }
     }
+}
+
+/// Appends one entry, in its own transaction that proves the lease.
+pub(super) async fn note(work: &Work, session: &mut Session, entry: Entry) -> Result<(), Error> {
+    work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &[entry], &work.actor).await?;
+    Ok(())
 }

@@ -111,7 +111,7 @@ impl Tool {
         let mut connection = self.connect().await?;
         if let Some(run) = self.ledger.log().find_opt(&mut connection, plan.name.as_str()).await? {
             let log = self.ledger.log().entries(&mut connection, run.id).await?;
-            let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
+            let state = run.replay(&log).map_err(LedgerError::from)?;
             if run.same_database && goes_on(&run, &state, plan)? {
                 let known = Known::of(&run, &state, &log);
                 return Ok(Preview { program: Some(run.program), run: Some(known), ..Preview::default() });
@@ -321,9 +321,10 @@ impl Tool {
     /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back; [`NotYet::Drops`].
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
-        let (work, beat) = self.work(run, false).await?;
+        let (mut work, beat) = self.work(run, false).await?;
+        let span = work.span();
         let result = tokio::select! {
-            result = undo::back(&work, to, self.consent).instrument(work.span()) => result,
+            result = undo::back(&mut work, to, self.consent).instrument(span) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);
@@ -349,7 +350,7 @@ impl Tool {
     pub(super) async fn find(&self, name: &str) -> Result<Run, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
-        refuse_copy(&run)?;
+        refuse_copy(&self.ledger, &run)?;
         Ok(run)
     }
 
@@ -358,7 +359,7 @@ impl Tool {
         let mut connection = self.connect().await?;
         let name = plan.name.as_str();
         if let Some(run) = self.ledger.log().find_opt(&mut connection, name).await? {
-            refuse_copy(&run)?;
+            refuse_copy(&self.ledger, &run)?;
             let state = self.ledger.log().state(&mut connection, &run).await?;
             if goes_on(&run, &state, plan)? {
                 if !state.is_over() {
@@ -369,7 +370,10 @@ impl Tool {
         }
         self.require_plans(&mut connection, plan).await?;
         if self.ledger.version(&mut connection).await?.is_some() {
-            self.ledger.log().refuse_claimed(&mut connection, plan).await?;
+            match self.ledger.log().refuse_claimed(&mut connection, plan).await {
+                Err(LedgerError::Active { .. }) => return self.registered_meanwhile(&mut connection, plan).await,
+                other => other?,
+            }
         }
         let preview = preview::preview(&self.ledger, &mut connection, plan).await?;
         for finding in &preview.warnings {
@@ -387,11 +391,16 @@ impl Tool {
                 self.ledger.log().store_prediction(&mut connection, run, &preview.estimates).await?;
                 (self.sink)(Event::Registered { name: name.to_owned() });
             }
-            // Somebody else registered the same plan a moment ago: continue that run.
-            Err(LedgerError::ColumnClaimed { other, .. }) if other == name => {}
+            Err(LedgerError::Active { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(self.ledger.log().find(&mut connection, name).await?)
+        self.registered_meanwhile(&mut connection, plan).await
+    }
+
+    /// Returns the run of the plan that this process or another has registered a moment ago.
+    async fn registered_meanwhile(&self, connection: &mut sqlx::PgConnection, plan: &Plan) -> Result<Run, Error> {
+        let run = self.ledger.log().find(connection, plan.name.as_str()).await?;
+        if run.is_of(plan) { Ok(run) } else { Err(Error::PlanEdited { name: plan.name.to_string() }) }
     }
 
     async fn require_plans(&self, connection: &mut sqlx::PgConnection, plan: &Plan) -> Result<(), Error> {
@@ -451,9 +460,10 @@ impl Tool {
         }
         drop(connection);
         let filling = state.is_filling(&run.program);
-        let (work, beat) = self.work(run, filling).await?;
+        let (mut work, beat) = self.work(run, filling).await?;
+        let span = work.span();
         let result = tokio::select! {
-            result = forward::forward(&work, Course { until, consent: self.consent }).instrument(work.span()) => result,
+            result = forward::forward(&mut work, Course { until, consent: self.consent }).instrument(span) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);
@@ -503,7 +513,7 @@ impl Tool {
     async fn finish(&self, run: &Run, did: &[Phase]) -> Result<Finish, Error> {
         let mut connection = self.connect().await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
-        let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
+        let state = run.replay(&log).map_err(LedgerError::from)?;
         let contract = self.ledger.progress().contract(&mut connection, run).await?;
         Ok(Finish {
             name: run.name().to_string(),
@@ -552,14 +562,9 @@ fn gate_of(gate: &NotYet) -> &'static str {
 }
 
 /// Refuses a ledger that was copied with its database (docs/postgres.md, "A ledger in a copied database").
-fn refuse_copy(run: &Run) -> Result<(), Error> {
+fn refuse_copy(ledger: &Ledger, run: &Run) -> Result<(), Error> {
     if run.same_database {
         return Ok(());
     }
-    Err(Error::Drifted {
-        facts: vec![format!(
-            "run {} was started in another database, of which this one is a copy; drop the copy's schema and triggers by hand",
-            run.name()
-        )],
-    })
+    Err(Error::Copied { name: run.name().clone(), schema: ledger.schema().as_str().to_owned() })
 }

@@ -10,6 +10,8 @@ mod clock;
 mod consent;
 mod crashes;
 mod distance;
+mod drift;
+mod drift_defaults;
 mod encodings;
 mod engines;
 mod estimates;
