@@ -28,6 +28,7 @@ mod steps;
 mod sync_around;
 mod sync_copies;
 mod sync_errors;
+mod sync_gone;
 mod sync_neighbours;
 mod sync_trigger;
 mod sync_values;
