@@ -3,7 +3,7 @@
 //! For each pair of columns there are four triggers that fire before any other (their names begin with `!!`, and PostgreSQL
 //! fires them in byte order), so that the application's own triggers see the right value whichever column was written:
 //!
-//! - `insert`: an INSERT that gives one of the columns something else than its default;
+//! - `insert`: an INSERT, unless both columns have a default and hold it;
 //! - `old`: an UPDATE that names the old column, whether it changes it or not: whoever names it still uses it;
 //! - `new`: an UPDATE that names the new column and changes it, unless it is the backfill;
 //! - `heal`: any UPDATE of a row whose new column is not filled yet.
