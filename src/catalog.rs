@@ -8,6 +8,7 @@
 mod add_column;
 mod add_constraint;
 mod add_index;
+mod clients;
 mod columns;
 mod conversion;
 mod dependants;
@@ -22,6 +23,7 @@ mod inspect;
 mod neighbours;
 mod not_null;
 mod one_row;
+mod present;
 mod query;
 mod rehearsal;
 mod server;
@@ -33,11 +35,13 @@ mod trial;
 #[cfg(feature = "internals")]
 pub use dependants::Dependant;
 pub use dependants::dependants;
+pub(crate) use dependants::no_dependants;
 pub use finding::{Finding, Inspection};
 pub use fit::rows_too_long;
 pub use holds::holds;
 pub use inspect::inspect;
 pub use one_row::try_one_row;
+pub(crate) use present::{Present, has_signature, leftovers, present, signature};
 pub use surround::{Others, others};
 #[cfg(feature = "internals")]
 pub use trial::ConversionCheck;

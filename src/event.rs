@@ -201,6 +201,11 @@ pub enum Wait {
         /// For how long it has been in its transaction.
         holder_seconds: Option<f64>,
     },
+    /// The run is not registered yet, and so its backfill cannot be joined.
+    Run {
+        /// The run.
+        name: PlanName,
+    },
     /// The backfill of the run has not begun, and so cannot be joined.
     Backfill {
         /// The run.

@@ -1,10 +1,12 @@
 //! Connections, timeouts and SQLSTATE classes, and the one place that sends generated SQL.
 
+mod answer;
 mod blockers;
 mod columns;
 mod connect;
 mod error;
 mod owner;
+mod pins;
 mod redact;
 mod transaction;
 
@@ -16,24 +18,26 @@ use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Postgres};
 
 use crate::sql::quote_literal;
 
+pub(crate) use answer::{Asked, no_answer, up_to};
 pub use blockers::{blockers, old_holders};
 pub(crate) use columns::columns;
 pub use connect::Connector;
-pub(crate) use connect::no_answer;
-pub(crate) use error::context;
+pub(crate) use connect::{PATIENCE, Way};
 pub use error::{ErrorClass, class_of, describe, sqlstate};
+pub(crate) use error::{context, is_not_utf8};
 pub(crate) use owner::Owner;
+pub use pins::IDLE_IN_TRANSACTION;
 #[cfg(feature = "internals")]
-pub use transaction::begin;
-pub use transaction::{IDLE_IN_TRANSACTION, Limits, commit, rollback, transaction};
-pub(crate) use transaction::{begin_script, look, rolled_back};
+pub use transaction::commit;
+pub(crate) use transaction::{CLOCK, GUARD, begin_script, guard, look, rolled_back, script, time_between};
+pub use transaction::{Limits, begin, rollback, transaction};
 
 /// Sends statements without results in one message of the simple protocol.
 ///
 /// # Errors
 /// The server's error.
 pub async fn batch(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+    answer::answer(connection.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await.map(drop)
 }
 
 /// Sends one generated statement. Returns the number of rows it changed.
@@ -41,7 +45,16 @@ pub async fn batch(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx:
 /// # Errors
 /// The server's error.
 pub async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
-    let done = connection.execute(sqlx::query(AssertSqlSafe(sql)).persistent(false)).await?;
+    let done = answer::answer(connection.execute(sqlx::query(AssertSqlSafe(sql)).persistent(false))).await?;
+    Ok(done.rows_affected())
+}
+
+/// Sends one generated statement in one round trip. Returns the number of rows it changed.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn update(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
+    let done = answer::answer(connection.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await?;
     Ok(done.rows_affected())
 }
 
@@ -50,8 +63,15 @@ pub async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, sq
 /// # Errors
 /// The server's error.
 pub(crate) async fn texts(connection: &mut PgConnection, sql: &str) -> Result<Vec<String>, sqlx::Error> {
-    let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
-    rows.iter().map(|row| sqlx::Row::try_get(row, 0)).collect()
+    rows(connection, sql).await?.iter().map(|row| sqlx::Row::try_get(row, 0)).collect()
+}
+
+/// Sends generated statements in one message. Returns the rows that they return, whose values are text.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn rows(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+    answer::answer(connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql)))).await
 }
 
 /// Returns the statements that keep the name `table`, quoted, for the table with this oid until the transaction ends, and fail
@@ -71,28 +91,37 @@ pub(crate) fn unless_replaced(table: &str, oid: i64) -> String {
 /// # Errors
 /// The server's error.
 pub async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
-    connection.fetch_all(sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
+    answer::answer(connection.fetch_all(sqlx::query(AssertSqlSafe(sql)).persistent(false))).await
 }
 
-/// Returns a query to bind values to; it leaves no prepared statement behind, so it works with poolers.
-pub(crate) fn query<'q>(sql: &str) -> Query<'q, Postgres, PgArguments> {
-    sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false)
+/// Sends one generated statement that has no limit on the server, and may take hours. It ends when `watch` finds that the
+/// server has nothing to do for it any more.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn execute_watched(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+    answer::watched(execute(connection, sql)).await.map(drop)
+}
+
+/// Returns a query to bind values to; it leaves no prepared statement behind.
+pub(crate) fn query<'q>(sql: &str) -> Asked<Query<'q, Postgres, PgArguments>> {
+    Asked(sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false))
 }
 
 /// Returns a query like [`query`] whose rows become `T`, by the names of their columns ([`columns!`]).
-pub(crate) fn query_as<'q, T>(sql: &str) -> QueryAs<'q, Postgres, T, PgArguments>
+pub(crate) fn query_as<'q, T>(sql: &str) -> Asked<QueryAs<'q, Postgres, T, PgArguments>>
 where
     T: for<'r> FromRow<'r, PgRow>,
 {
-    sqlx::query_as(AssertSqlSafe(sql.to_owned())).persistent(false)
+    Asked(sqlx::query_as(AssertSqlSafe(sql.to_owned())).persistent(false))
 }
 
 /// Returns a query like [`query`] whose rows have one column, a `T`.
-pub(crate) fn query_scalar<'q, T>(sql: &str) -> QueryScalar<'q, Postgres, T, PgArguments>
+pub(crate) fn query_scalar<'q, T>(sql: &str) -> Asked<QueryScalar<'q, Postgres, T, PgArguments>>
 where
     (T,): for<'r> FromRow<'r, PgRow>,
 {
-    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).persistent(false)
+    Asked(sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).persistent(false))
 }
 
 /// Returns the backend's process id.
@@ -101,6 +130,17 @@ where
 /// The server's error.
 pub async fn backend_pid(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(connection).await
+}
+
+/// Returns whether the backend `pid` is at work: not gone, and not waiting for its client. Whoever waits for its answer
+/// although it is not has lost the connection.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn is_at_work(watch: &mut PgConnection, pid: i32) -> Result<bool, sqlx::Error> {
+    // The state of a role's own sessions is visible; with track_activities off it says nothing.
+    let select = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = $1 AND a.state IS DISTINCT FROM 'idle')";
+    query_scalar(select).bind(pid).fetch_one(watch).await
 }
 
 /// Returns how long a session waits for a lock before it looks for a deadlock.

@@ -1,12 +1,16 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
+mod clock;
+mod conditions;
 mod ddl;
+mod drift;
 mod error;
 mod forward;
 mod gate;
 mod heartbeat;
 mod join;
 mod preview;
+mod removal;
 mod session;
 mod surround;
 mod tool;

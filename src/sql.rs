@@ -25,6 +25,25 @@ pub fn dollar_quote(body: &str) -> String {
     format!("{tag}{body}{tag}")
 }
 
+/// Returns a fixed query with `values` in place of `$1`, `$2` and so on: where it is a part of a message that can carry no
+/// values of its own.
+pub fn with_values(query: &str, values: &[String]) -> String {
+    let mut text = String::new();
+    let mut rest = query;
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number: Option<usize> = after[..digits].parse().ok();
+        match number.and_then(|number| values.get(number.checked_sub(1)?)) {
+            Some(value) => text.push_str(value),
+            None => text.push_str(&rest[before.len()..=before.len() + digits]),
+        }
+        rest = &after[digits..];
+    }
+    text.push_str(rest);
+    text
+}
+
 /// Returns `text` as one line in which every character is what it looks like, for comments and for terminals: a name may hold
 /// a line break, which would end a comment, or a character that a terminal obeys or that turns the direction of writing.
 pub fn one_line(text: &str) -> String {
@@ -82,6 +101,13 @@ impl fmt::Display for LockMode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_take_the_places_of_their_numbers() {
+        let values: Vec<String> = (1..=10).map(|n| format!("<{n}$1>")).collect();
+        assert_eq!(with_values("a = $1 AND $10 > $2", &values), "a = <1$1> AND <10$1> > <2$1>");
+        assert_eq!(with_values("$11 $0 $$ $cf$ é$", &values), "$11 $0 $$ $cf$ é$");
+    }
 
     #[test]
     fn quotes_are_doubled_and_backslashes_survive() {

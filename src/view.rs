@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
 use crate::run::{
-    Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, State, StepKey, WaitingFor, What,
+    Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
 };
 use crate::runner::{Error, Tool, told};
 
@@ -67,7 +67,7 @@ impl Tool {
 
 async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<RunView, Error> {
     let log = ledger.log().entries(connection, run.id).await?;
-    let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
+    let state = run.replay(&log).map_err(LedgerError::from)?;
     let filled =
         log.iter().rev().find_map(|line| if let Entry::Filled(filled) = line.entry { Some(filled) } else { None });
     let holder = ledger.leases().holder(connection, run.id).await?;

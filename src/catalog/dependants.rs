@@ -5,7 +5,8 @@ use sqlx::PgConnection;
 
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
-use crate::names::is_our_trigger;
+use crate::names::{FIRST_TRIGGER, LAST_TRIGGER, is_our_trigger};
+use crate::sql::{quote_literal, with_values};
 
 /// An object that would be dropped with a column, or would prevent the drop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,28 @@ pub async fn dependants(
     let hanging = read(conn, table, &[attnum]).await?;
     let ours = |what: &Dependant| what.kind == "trigger" && is_our_trigger(&what.name);
     Ok(hanging.into_iter().map(|h| h.what).filter(|what| what.kind != "not_null" && !ours(what)).collect())
+}
+
+/// Returns the condition that nothing would be dropped with the column, or would prevent the drop, but what [`dependants`]
+/// leaves out and what has one of the names in `except`.
+pub(crate) fn no_dependants(table: &TableName, column: &str, except: &[String]) -> String {
+    let oid = format!("pg_catalog.to_regclass({})::oid", quote_literal(&table.sql()));
+    let attnums = format!(
+        "(ARRAY(SELECT a.attnum::int FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = {oid} AND a.attname = {} AND NOT a.attisdropped))",
+        quote_literal(column)
+    );
+    let hanging = with_values(include_str!("dependants.sql"), &[format!("({oid})"), attnums]);
+    let except: Vec<_> = except.iter().map(|name| quote_literal(name)).collect();
+    format!(
+        "NOT EXISTS (SELECT FROM pg_catalog.json_array_elements(({hanging}\n)::json) AS h (what) \
+         WHERE h.what ->> 'kind' <> 'not_null' \
+         AND NOT (h.what ->> 'kind' = 'trigger' AND (pg_catalog.starts_with(h.what ->> 'name', {}) \
+                                                    OR pg_catalog.starts_with(h.what ->> 'name', {}))) \
+         AND NOT (h.what ->> 'name' = ANY (ARRAY[{}]::text[])))",
+        quote_literal(FIRST_TRIGGER),
+        quote_literal(LAST_TRIGGER),
+        except.join(", ")
+    )
 }
 
 pub(super) async fn read(conn: &mut PgConnection, table: i64, attnums: &[i32]) -> Result<Vec<Hanging>, CatalogError> {

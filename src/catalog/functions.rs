@@ -42,6 +42,10 @@ impl Function {
         query::read(conn, "read the functions that use the table", query).await
     }
 
+    fn facts(&self) -> FunctionFacts {
+        FunctionFacts { signature: self.signature.clone(), cost: self.cost.clone() }
+    }
+
     fn uses(&self, table: &TableName) -> bool {
         self.called_by_trigger || mentions(&self.source, &table.name)
     }
@@ -89,8 +93,7 @@ pub(super) fn judge(
     if !any_swapped {
         return vec![];
     }
-    let cached: Vec<_> = using.into_iter().filter(|f| f.language == "plpgsql").collect();
-    let (touch, leave): (Vec<_>, Vec<_>) = cached.into_iter().partition(|f| f.owned && f.costed);
+    let (touch, leave) = cached(all, table);
     if !leave.is_empty() {
         found.warn(
             "catalog::function_cache",
@@ -98,8 +101,17 @@ pub(super) fn judge(
             "crossfade cannot alter them (another owner, or a procedure): reconnect the application after the swap, or run crossfade as their owner",
         );
     }
-    let facts = |f: &Function| FunctionFacts { signature: f.signature.clone(), cost: f.cost.clone() };
-    touch.into_iter().map(facts).collect()
+    touch.into_iter().map(Function::facts).collect()
+}
+
+/// Returns the functions to touch in the swap.
+pub(super) fn to_touch(all: &[Function], table: &TableName) -> Vec<FunctionFacts> {
+    cached(all, table).0.into_iter().map(Function::facts).collect()
+}
+
+/// Returns the functions that may remember types of the table: those that can be touched, and those that cannot.
+fn cached<'f>(all: &'f [Function], table: &TableName) -> (Vec<&'f Function>, Vec<&'f Function>) {
+    all.iter().filter(|f| f.uses(table) && f.language == "plpgsql").partition(|f| f.owned && f.costed)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::{add_column, add_constraint, add_index, drop_column, drop_index, rehe
 use crate::change::knows_null;
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
-use crate::pg::Owner;
+use crate::pg::{self, Owner};
 use crate::plan::{AddConstraint, Change, CopyIndexes, Plan, Rule};
 use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
 
@@ -44,7 +44,17 @@ pub async fn inspect(conn: &mut PgConnection, plan: &Plan, ledger: &LedgerSchema
     let mut transaction = begin.map_err(|source| CatalogError::Database { what: WHAT, source })?;
     let result = look(&mut transaction, plan, ledger, &mut found).await;
     let end = transaction.rollback().await;
-    result?;
+    match result {
+        Err(CatalogError::Database { what, source }) if pg::is_not_utf8(&source) => {
+            found.facts = None;
+            found.refuse(
+                "catalog::encoding",
+                format!("could not {what}: the answer is not UTF-8"),
+                "the database has the encoding SQL_ASCII; write comments, defaults and names of the table and its columns in UTF-8 or ASCII",
+            );
+        }
+        result => result?,
+    }
     end.map_err(|source| CatalogError::Database { what: "end reading the catalog", source })?;
     Ok(found)
 }
@@ -55,7 +65,8 @@ pub(super) async fn settle(conn: &mut PgConnection) -> Result<String, CatalogErr
         conn,
         "set limits",
         query::fixed(
-            "SELECT pg_catalog.to_json(pg_catalog.current_setting('search_path'))::pg_catalog.text FROM \
+            // Not the path that crossfade has pinned, but the one that the role, the database or the URL give its sessions.
+            "SELECT pg_catalog.to_json((SELECT CASE WHEN p.setting = 'pg_catalog, pg_temp' THEN p.reset_val ELSE p.setting END FROM pg_catalog.pg_settings AS p WHERE p.name = 'search_path'))::pg_catalog.text FROM \
              (SELECT pg_catalog.set_config('lock_timeout', '2s', true), pg_catalog.set_config('statement_timeout', '30s', true), pg_catalog.set_config('jit', 'off', true)) s",
         ),
     )
@@ -77,12 +88,8 @@ async fn look(
         table.judge(plan, &server.role, false, found);
         return Ok(());
     }
-    if server.has_hypertables && hypertable(conn, plan).await? {
-        found.refuse(
-            "catalog::table_kind",
-            format!("{} is a hypertable of TimescaleDB", plan.table),
-            "only ordinary tables are supported yet",
-        );
+    if server.has_hypertables {
+        refuse_hypertable(conn, plan, found).await?;
     }
     let columns = Column::read_all(conn, table.oid).await?;
     let olds = columns::judge(plan, &columns, found);
@@ -90,8 +97,6 @@ async fn look(
     let mut indexes = Index::read_all(conn, table.oid, &attnums).await?;
     indexes.retain(|index| !drop_index::drops(plan, index));
     let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
-    let builds_only =
-        |change: &Change| matches!(change, Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_));
     let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds_only);
     table.judge(plan, &server.role, builds, found);
     for index in &indexes {
@@ -111,7 +116,7 @@ async fn look(
     }
     let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
-    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, found).await? else { return Ok(()) };
+    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, &[], found).await? else { return Ok(()) };
     refuse_same_types(plan, &parts, found);
     warn_of_values(&parts, &rehearsed.outcomes, found);
     let functions = Function::read_all(conn, table.oid, ledger).await?;
@@ -177,7 +182,7 @@ async fn look(
 }
 
 /// Prepares the session to run the owner's code as the owner. Returns `None`, with refusals, where that cannot be.
-async fn enter(
+pub(super) async fn enter(
     conn: &mut PgConnection,
     table: &TableName,
     oid: i64,
@@ -232,12 +237,24 @@ fn constraint_name(change: &Change) -> Option<String> {
     }
 }
 
-async fn hypertable(conn: &mut PgConnection, plan: &Plan) -> Result<bool, CatalogError> {
+/// Whether a change leaves rows and columns as they are.
+fn builds_only(change: &Change) -> bool {
+    matches!(change, Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_))
+}
+
+async fn refuse_hypertable(conn: &mut PgConnection, plan: &Plan, found: &mut Inspection) -> Result<(), CatalogError> {
     let query = query::fixed(
         "SELECT (count(*) > 0)::text FROM timescaledb_information.hypertables WHERE hypertable_schema = $1 AND hypertable_name = $2",
     );
     let query = query.bind(plan.table.schema.clone()).bind(plan.table.name.clone());
-    query::read(conn, "look for hypertables", query).await
+    if query::read(conn, "look for hypertables", query).await? {
+        found.refuse(
+            "catalog::table_kind",
+            format!("{} is a hypertable of TimescaleDB", plan.table),
+            "only ordinary tables are supported yet",
+        );
+    }
+    Ok(())
 }
 
 /// Refuses names that the run will need and that are taken.
@@ -355,6 +372,6 @@ fn pair_facts(part: &Part<'_>, outcome: &Outcome) -> PairFacts {
 
 fn index_facts(indexes: &[Index], rehearsed: &Rehearsed, plan: &Plan, parts: &[Part<'_>]) -> Vec<IndexFacts> {
     let olds: Vec<_> = plan.pairs().zip(parts).map(|((position, _), part)| (position, part.old.attnum)).collect();
-    let facts = |(index, twin): (&Index, &Option<String>)| twin.clone().map(|twin| index.facts(twin, &olds));
-    indexes.iter().zip(&rehearsed.twins).filter_map(facts).collect()
+    let twins = indexes.iter().zip(&rehearsed.twins).filter_map(|(index, twin)| Some((index, twin.clone()?)));
+    twins.enumerate().map(|(number, (index, twin))| index.facts(number, twin, &olds)).collect()
 }

@@ -27,7 +27,7 @@ struct Picked {
 /// Updates one row of the table as the backfill will, as the table's owner, and makes its index entries, in a transaction that
 /// is rolled back. Returns why that fails; `None` where it works, or where the table has no row that is free.
 ///
-/// Takes ROW EXCLUSIVE on the table and a lock on the row, for milliseconds unless a trigger takes longer.
+/// Takes ROW EXCLUSIVE on the table and a lock on the row, for one message: for milliseconds unless a trigger takes longer.
 ///
 /// # Errors
 /// The server's, if it cannot be asked.
@@ -40,8 +40,7 @@ pub async fn try_one_row(
     let owner = Owner::enter(&mut *conn, oid).await.map_err(failed)?;
     let picked = query::fixed(include_str!("one_row.sql")).bind(oid);
     let Some(Picked { column }) = query::read(&mut *conn, WHAT, picked).await? else { return Ok(None) };
-    let tried = pg::rolled_back(conn, LIMITS, async |tx| update(tx, &owner, table, oid, &column, backfill).await).await;
-    match tried {
+    match try_with(conn, &owner, (table, oid), &column, backfill).await {
         Ok(()) => Ok(None),
         Err(Failed { doing, error }) => {
             let Some(objection) = Objection::of(&error) else {
@@ -78,36 +77,39 @@ impl From<sqlx::Error> for Failed {
     }
 }
 
-async fn update(
-    tx: &mut PgConnection,
+async fn try_with(
+    conn: &mut PgConnection,
     owner: &Owner,
-    table: &TableName,
-    oid: i64,
+    (table, oid): (&TableName, i64),
     column: &str,
     backfill: &Backfill,
 ) -> Result<(), Failed> {
     let (quoted, set) = (table.sql(), quote_ident(column));
-    let free = format!("SELECT t.ctid::pg_catalog.text FROM ONLY {quoted} AS t LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED");
-    let rows = pg::fetch(tx, &owner.ask(&free)).await?;
-    let ctid: Option<String> = rows.first().map(|row| sqlx::Row::try_get(row, 0)).transpose()?.flatten();
-    let Some(ctid) = ctid else { return Ok(()) };
-    let here = format!("t.ctid OPERATOR(pg_catalog.=) {}::pg_catalog.tid", quote_literal(&ctid));
-    if backfill.triggers == Triggers::Skip {
-        pg::batch(tx, "SET LOCAL session_replication_role = replica").await?;
-    }
-    let entry = async |tx: &mut PgConnection| {
-        let copy = format!("CREATE TEMPORARY TABLE crossfade_row (LIKE {quoted} INCLUDING ALL)");
-        pg::batch(tx, &owner.run(&copy)).await?;
-        let columns = "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ') FROM pg_catalog.pg_attribute AS a \
-                       WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''";
-        let columns: String = pg::query_scalar(columns).bind(oid).fetch_one(&mut *tx).await?;
-        let insert = format!(
-            "INSERT INTO pg_temp.crossfade_row ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM ONLY {quoted} AS t WHERE {here}"
-        );
-        pg::batch(tx, &owner.run(&insert)).await
-    };
-    entry(tx).await.map_err(|error: sqlx::Error| Failed { doing: ENTRY, error })?;
+    let copied = pg::rolled_back(conn, LIMITS, async |tx| copy(tx, owner, &quoted, oid).await).await;
+    let Some(here) = copied.map_err(|error: sqlx::Error| Failed { doing: ENTRY, error })? else { return Ok(()) };
     let update = format!("UPDATE {quoted} AS t SET {set} = t.{set} WHERE {here}");
-    pg::batch(tx, &owner.run(&update)).await?;
+    let skip = if backfill.triggers == Triggers::Skip { "SET LOCAL session_replication_role = replica" } else { "" };
+    // One message: the row is locked for as long as the server works. Somebody else's row is waited for with nothing in hand.
+    pg::look(conn, LIMITS, skip, &owner.run(&update)).await?;
     Ok(())
+}
+
+/// Copies one row, which it does not lock, into a table with the same indexes and constraints. Returns the condition that
+/// finds the row; `None` where there is none.
+async fn copy(tx: &mut PgConnection, owner: &Owner, quoted: &str, oid: i64) -> Result<Option<String>, sqlx::Error> {
+    let any = format!("SELECT t.ctid::pg_catalog.text FROM ONLY {quoted} AS t LIMIT 1");
+    let rows = pg::fetch(tx, &owner.ask(&any)).await?;
+    let ctid: Option<String> = rows.first().map(|row| sqlx::Row::try_get(row, 0)).transpose()?.flatten();
+    let Some(ctid) = ctid else { return Ok(None) };
+    let here = format!("t.ctid OPERATOR(pg_catalog.=) {}::pg_catalog.tid", quote_literal(&ctid));
+    let copy = format!("CREATE TEMPORARY TABLE crossfade_row (LIKE {quoted} INCLUDING ALL)");
+    pg::batch(tx, &owner.run(&copy)).await?;
+    let columns = "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ') FROM pg_catalog.pg_attribute AS a \
+                   WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''";
+    let columns: String = pg::query_scalar(columns).bind(oid).fetch_one(&mut *tx).await?;
+    let insert = format!(
+        "INSERT INTO pg_temp.crossfade_row ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM ONLY {quoted} AS t WHERE {here}"
+    );
+    pg::batch(tx, &owner.run(&insert)).await?;
+    Ok(Some(here))
 }

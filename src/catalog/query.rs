@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgDatabaseError, PgErrorPosition};
-use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Postgres, Row as _};
+use sqlx::{PgConnection, Postgres, Row as _};
 
 use super::CatalogError;
 use crate::pg::{self, Owner};
@@ -16,11 +16,11 @@ pub(super) const LIMITS: pg::Limits =
     pg::Limits { lock: Duration::from_secs(2), statement: Duration::from_secs(30), durable: true };
 
 /// A fixed query that returns one JSON text, or no row.
-pub(super) type JsonQuery = sqlx::query::QueryScalar<'static, Postgres, String, PgArguments>;
+pub(super) type JsonQuery = pg::Asked<sqlx::query::QueryScalar<'static, Postgres, String, PgArguments>>;
 
 /// Returns the query whose text is in a file next to its reader.
 pub(super) fn fixed(sql: &'static str) -> JsonQuery {
-    sqlx::query_scalar(sql).persistent(false)
+    pg::query_scalar(sql)
 }
 
 /// Returns the answer; for an `Option`, `None` where there is no row.
@@ -35,8 +35,8 @@ pub(super) async fn read<T: DeserializeOwned>(
 
 /// Runs statements of the rehearsal.
 pub(super) async fn run(conn: &mut PgConnection, what: &'static str, sql: String) -> Result<(), CatalogError> {
-    let result = conn.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
-    result.map(drop).map_err(|source| CatalogError::Database { what, source })
+    let result = pg::batch(conn, &sql).await;
+    result.map_err(|source| CatalogError::Database { what, source })
 }
 
 /// Returns the one text that a generated query returns.
@@ -45,8 +45,10 @@ pub(super) async fn text(
     what: &'static str,
     sql: String,
 ) -> Result<Option<String>, CatalogError> {
-    let query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(sql)).persistent(false);
-    query.fetch_one(conn).await.map_err(|source| CatalogError::Database { what, source })
+    pg::query_scalar::<Option<String>>(&sql)
+        .fetch_one(conn)
+        .await
+        .map_err(|source| CatalogError::Database { what, source })
 }
 
 /// Returns the answer of a generated query, one JSON text.
@@ -140,7 +142,7 @@ async fn all_or_none(
     run(conn, what, "SAVEPOINT crossfade_attempt".to_owned()).await?;
     let mut answer = None;
     for (asks, sql) in statements {
-        match conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await {
+        match pg::rows(conn, &sql).await {
             Ok(rows) => {
                 let text = rows.first().filter(|_| asks).map(|row| row.try_get::<Option<String>, _>(0)).transpose();
                 answer = text.map_err(|source| CatalogError::Database { what, source })?.flatten();

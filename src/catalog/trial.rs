@@ -15,6 +15,9 @@ use crate::run::Facts;
 
 /// Pages of one statement: 128 MiB, about a second. No snapshot is older than that.
 const WINDOW: i64 = 16_384;
+/// What it may take with an expression that is out of the ordinary.
+const LIMITS: pg::Limits =
+    pg::Limits { lock: Duration::from_secs(2), statement: Duration::from_mins(10), durable: true };
 
 /// The result for all rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -73,7 +76,8 @@ pub async fn try_conversions(
         let to = Some(from + WINDOW).filter(|to| *to < pages);
         let begin = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await;
         let mut transaction = begin.map_err(|source| CatalogError::Database { what: WHAT, source })?;
-        let refused = window(&mut transaction, &trial, (from, to), limit, &mut check).await?;
+        let tried = window(&mut transaction, &trial, (from, to), limit, &mut check);
+        let refused = pg::up_to(LIMITS.statement, tried).await?;
         transaction.rollback().await.map_err(|source| CatalogError::Database { what: WHAT, source })?;
         match to.filter(|_| refused.is_none()) {
             Some(to) => from = to,
@@ -91,7 +95,6 @@ async fn window(
     check: &mut ConversionCheck,
 ) -> Result<Option<String>, CatalogError> {
     const WHAT: &str = "try the conversions";
-    const LIMITS: pg::Limits = pg::Limits { lock: Duration::from_secs(2), statement: Duration::ZERO, durable: true };
     for statement in &trial.create {
         run(conn, WHAT, Owner::try_under(None, statement, LIMITS)).await?;
     }

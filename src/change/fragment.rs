@@ -2,18 +2,8 @@
 //! under one lock becomes one transaction.
 
 use crate::ident::ColumnName;
+pub(super) use crate::run::Stage;
 use crate::run::{Fill, Gate, Is, Pair, Step, StepKey};
-
-/// Which names the columns of a pair have in the course of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Both columns under the plan's names.
-    Soak,
-    /// Changes that keep the name have swapped it.
-    Swapped,
-    /// The old columns are renamed away.
-    Retired,
-}
 
 /// One value for each stage.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use super::conversion::{Way, forward, reverse, same_in_trigger};
 use super::fragment::Stage;
-use super::sync_default::{Default, Defaults, Side, carrier};
+use super::sync_default::{Default, Defaults, Side, beside_text, carrier};
 use super::{Active, Context};
 use crate::names::Counters;
 use crate::plan::{OnConflict, OnError};
@@ -222,6 +222,45 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Two values of an INSERT that do not agree. Where somebody has changed the default of one column since the functions were
+    /// made, that is what the column may hold, and the other one was certainly given.
+    fn disagree(&self) -> String {
+        let (to_new, to_old) = (self.to_new(), self.to_old());
+        let facts = self.a.facts;
+        let (old_has, new_has) = match carrier(self.a, self.stage) {
+            Side::Old => (facts.old.default.is_some(), beside_text(facts).is_some()),
+            Side::New => (facts.old.type_default.is_some(), facts.new_default.is_some()),
+        };
+        let changed = |column: &str, has: bool| {
+            let quoted = quote_literal(column);
+            let schema = quote_literal(&quote_ident(self.context.ledger.as_str()));
+            let own = quote_literal(&format!("_{}", self.context.tag));
+            let found = format!(
+                "EXISTS (SELECT FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_attribute AS a
+            ON a.attrelid OPERATOR(pg_catalog.=) d.adrelid AND a.attnum OPERATOR(pg_catalog.=) d.adnum
+            WHERE a.attrelid OPERATOR(pg_catalog.=) TG_RELID AND a.attname OPERATOR(pg_catalog.=) {quoted}"
+            );
+            if has {
+                // Each default has a row of its own, whose age is that of the transaction that set it.
+                format!(
+                    "NOT {found} AND pg_catalog.age(d.xmin) OPERATOR(pg_catalog.>=) (SELECT pg_catalog.min(pg_catalog.age(p.xmin)) FROM pg_catalog.pg_proc AS p
+              WHERE p.pronamespace OPERATOR(pg_catalog.=) {schema}::pg_catalog.regnamespace AND pg_catalog.strpos(p.proname, {own}) OPERATOR(pg_catalog.>) 0 AND NOT pg_catalog.starts_with(p.proname, 'filled_')))"
+                )
+            } else {
+                format!("{found})")
+            }
+        };
+        let (old, new) = (&self.columns.0, &self.columns.1);
+        format!(
+            "IF {} THEN {to_old}
+          ELSIF {} THEN {to_new}
+          ELSE {} END IF;",
+            changed(old, old_has),
+            changed(new, new_has),
+            self.conflict()
+        )
+    }
+
     /// An INSERT: what differs from its default was given. NULL beside a value of the old column was not: that is a row which
     /// was copied before it was filled. So is NULL beside the old column's default, until the backfill has ended.
     fn insert(&self) -> String {
@@ -240,8 +279,8 @@ impl<'a> Table<'a> {
                 format!("wrote_old := true;\n        IF {consistent} THEN wrote_new := true; ELSE {to_new} END IF;")
             }
             _ => format!(
-                "wrote_old := true; wrote_new := true;\n        IF NOT ({consistent}) THEN {} END IF;",
-                self.conflict()
+                "wrote_old := true; wrote_new := true;\n        IF NOT ({consistent}) THEN\n          {}\n        END IF;",
+                self.disagree()
             ),
         };
         let neither = match carrier(self.a, self.stage) {

@@ -165,6 +165,39 @@ pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
     statements
 }
 
+/// The statements that make of everything that was created for `was` what is right for `now`, under the lock of the table.
+/// `filled_already` says whether the backfill has ended.
+/// The triggers themselves are adapted in [`Stage::Soak`] only: later their conditions let more through than they must, never
+/// less.
+pub(super) fn adapted(was: &Context<'_>, now: &Context<'_>, stage: Stage, filled_already: bool) -> Vec<String> {
+    let mut statements = Vec::new();
+    let helpers = |context: &Context<'_>| -> Vec<String> {
+        context.active.iter().flat_map(|a| Defaults::helpers(context, a)).collect()
+    };
+    if helpers(was) != helpers(now) {
+        statements.extend(was.active.iter().flat_map(|a| Defaults::drop_helpers(was, a)));
+        statements.extend(helpers(now));
+    }
+    let (asked, asks) = (asks_whether_filled(was), asks_whether_filled(now));
+    if asks && !asked {
+        statements.push(filled(now, filled_already));
+    }
+    let before = functions(was, stage);
+    statements.extend(functions(now, stage).into_iter().filter(|function| !before.contains(function)));
+    if asked && !asks {
+        statements.push(format!("DROP FUNCTION IF EXISTS {}()", now.ledger.qualify(&now.tag.filled_function())));
+    }
+    if !statements.is_empty() {
+        statements.push(give_to_owner(now));
+    }
+    if stage == Stage::Soak {
+        let before: Vec<_> = first(was).iter().map(|trigger| trigger.create(was)).collect();
+        let after = first(now).into_iter().map(|trigger| trigger.create(now));
+        statements.extend(after.filter(|trigger| !before.contains(trigger)));
+    }
+    statements
+}
+
 /// The statements that create or replace the triggers' functions for the columns' names at `stage`.
 ///
 /// They run with the rights of their owner, who is the table's: whoever writes the table needs no right on anything of
@@ -297,7 +330,7 @@ END
 }
 
 /// Takes back what [`give_to_owner`] granted on the ledger's schema, unless the owner needs it for another run.
-fn take_back(context: &Context<'_>) -> String {
+pub(super) fn take_back(context: &Context<'_>) -> String {
     let schema = quote_ident(context.ledger.as_str());
     let function = quote_literal(&format!("{}()", context.ledger.qualify(&context.tag.sync_function())));
     let body = format!(

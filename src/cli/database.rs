@@ -1,5 +1,6 @@
 //! Where the database is: a URL, or the variables that every PostgreSQL client knows.
 
+use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -30,6 +31,9 @@ const PARAMETERS: [&str; 14] = [
 /// These are accepted as well; no message may show their values.
 const MORE_PARAMETERS: [&str; 3] = ["password", "application_name", "options"];
 
+/// Those of them that name the root certificate.
+const ROOT_CERTIFICATE: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
+
 const THREE_WAYS: &str = "use --database-url postgres://user@host/database, or set DATABASE_URL, \
      or set PGHOST, PGUSER and PGDATABASE (the password in PGPASSWORD or ~/.pgpass)";
 
@@ -42,7 +46,40 @@ pub(super) fn connector(url: Option<&str>) -> Result<Connector, CliError> {
         None if VARIABLES.iter().any(|name| text(name).is_some()) => PgConnectOptions::new(),
         None => return Err(CliError::usage("usage::no_database", "no database was given", THREE_WAYS)),
     };
-    Ok(Connector::new(options))
+    Ok(Connector::new(verified(options, named_root(url))))
+}
+
+/// As libpq does: with a root certificate, `require` verifies that the server's was signed by it.
+fn verified(options: PgConnectOptions, root: Option<PathBuf>) -> PgConnectOptions {
+    match (options.get_ssl_mode(), root) {
+        (PgSslMode::Require, Some(root)) => options.ssl_root_cert(root).ssl_mode(PgSslMode::VerifyCa),
+        _ => options,
+    }
+}
+
+/// Returns the root certificate that the URL or the environment names, or the one where every client looks for it.
+fn named_root(url: Option<&str>) -> Option<PathBuf> {
+    let query = url.and_then(|url| Some(url.split_once('?')?.1)).unwrap_or_default();
+    let of_pair = |pair: &str| {
+        let (key, value) = pair.split_once('=')?;
+        ROOT_CERTIFICATE.contains(&key).then(|| percent_decode(value))
+    };
+    let named = query.split('&').filter_map(of_pair).next_back().or_else(|| text("PGSSLROOTCERT"));
+    named.map(PathBuf::from).or_else(|| {
+        let usual = PathBuf::from(text("HOME")?).join(".postgresql/root.crt");
+        usual.is_file().then_some(usual)
+    })
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.extend(code.or(Some(b'%')));
+        bytes.extend(&part.as_bytes()[if code.is_some() { 2 } else { 0 }..]);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn text(name: &str) -> Option<String> {
@@ -111,6 +148,15 @@ mod tests {
             let text = format!("{error} {error:?}");
             assert!(!text.contains("secret"), "{url}: {text}");
         }
+    }
+
+    #[test]
+    fn a_root_certificate_is_used_as_libpq_uses_it() {
+        let url = "postgres://u@h/db?sslmode=require&sslrootcert=/etc/my%20ca.pem";
+        assert_eq!(named_root(Some(url)), Some(PathBuf::from("/etc/my ca.pem")));
+        let mode = |url: &str| verified(from_url(url).unwrap(), named_root(Some(url))).get_ssl_mode();
+        assert!(matches!(mode(url), PgSslMode::VerifyCa));
+        assert!(matches!(mode("postgres://u@h/db?sslmode=prefer&sslrootcert=/etc/ca.pem"), PgSslMode::Prefer));
     }
 
     #[test]

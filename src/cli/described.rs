@@ -71,7 +71,11 @@ pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
             of("usage::file", PLAN_INVALID, "a plan must be a UTF-8 text file")
         }
         CliError::File { .. } => of("usage::file", USAGE, "check the path; a plan is a YAML file"),
-        CliError::Output(_) => of("internal::output", INTERNAL, "check where standard output goes"),
+        CliError::Output(_) => of(
+            "output::not_written",
+            INTERNAL,
+            "the command itself was done; check where standard output goes (is the disk full?). `crossfade status` shows the runs",
+        ),
         CliError::Server(ServerError::NoBinaries) => {
             of("demo::no_postgres", DATABASE, "then run `crossfade demo` again")
         }
@@ -150,6 +154,12 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::CannotJoin { why: NoJoin::Drifted { name, .. } } => {
             of("join::drifted", BLOCKED, format!("crossfade history {name}; put things back, and run it again"))
         }
+        Error::TooFewConnections { .. } => of(
+            "database::connections",
+            DATABASE,
+            "connect to PostgreSQL itself, or raise the pooler's pool size, the role's CONNECTION LIMIT or max_connections; \
+             fewer `backfill.workers` need fewer",
+        ),
         Error::Pooler => of("database::pooler", USAGE, "name PostgreSQL's own host and port, not the pooler's"),
         Error::SessionNotSet { .. } => {
             of("database::session", DATABASE, "connect to PostgreSQL itself, and not through a pooler")
@@ -230,11 +240,33 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
             "somebody changed one of the run's objects: restore it and run again, or roll back with `crossfade rollback`",
         )
         .values("facts", facts),
+        Error::MadeOnNew { what } => {
+            of("rollback::made_on_new", BLOCKED, "an index, for example, can be made again on the old column").values("what", what)
+        }
+        Error::Copied { schema, .. } => {
+            let schema = crate::sql::quote_ident(schema);
+            of(
+                "run::copied",
+                DRIFTED,
+                format!(
+                    "in a copy that is to live on its own, `DROP SCHEMA {schema} CASCADE` removes the ledger with its triggers, and the columns stay; \
+                     if pg_upgrade made this database from the original, which is gone, let the ledger move with it: \
+                     UPDATE {schema}.ledger SET system_identifier = (SELECT system_identifier FROM pg_control_system()), \
+                     database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                ),
+            )
+        }
         Error::Interrupted => of("run::interrupted", INTERRUPTED, "run the same command again to continue"),
         Error::Step { step, .. } => of(
             "run::step_failed",
             DATABASE,
             "this step left nothing behind; fix the cause, then run again, or roll back with `crossfade rollback`",
+        )
+        .values("step", step),
+        Error::UndoFailed { step, .. } => of(
+            "rollback::step_failed",
+            DATABASE,
+            "the run stays in its rollback; fix the cause, then run `crossfade rollback` again to continue it",
         )
         .values("step", step),
         Error::NoCheck { .. } => of("internal::no_check", INTERNAL, damaged()),
@@ -267,6 +299,7 @@ fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
         LedgerError::NoSuchRun { .. } => {
             of("ledger::no_such_run", USAGE, "`crossfade status` lists the runs; `crossfade run PLAN` starts one")
         }
+        LedgerError::Active { name } => of("ledger::active", BLOCKED, format!("crossfade status {name} shows it")),
         LedgerError::ColumnClaimed { other, .. } => {
             of("ledger::column_claimed", BLOCKED, format!("`crossfade status {other}` shows the state of that run"))
         }
@@ -356,6 +389,8 @@ mod tests {
         assert_eq!(said(LedgerError::NoSuchRun { name: String::new() }), ("ledger::no_such_run", 2));
         assert_eq!(said(LeaseError::Held { holder: String::new(), seconds: 1.0 }), ("lease::held", 5));
         assert_eq!(said(sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into())), ("database::unreachable", 4));
+        // A certificate that is not trusted will not be, however often one asks.
+        assert_eq!(said(sqlx::Error::Io(io::ErrorKind::InvalidData.into())), ("database::refused", 4));
         assert_eq!(said(sqlx::Error::RowNotFound), ("database::error", 1));
     }
 

@@ -20,6 +20,11 @@ use crate::run::{IndexName, StepKey};
 
 /// How often crossfade looks up whom the statement waits for.
 const WATCH: Duration = Duration::from_secs(1);
+/// For how many of these looks, one after the other, the server may have nothing to do for the statement: then its answer was
+/// lost, and will not come.
+const IDLE_LOOKS: u32 = 15;
+/// How long the drop of a half-built index may take when the run is to stop.
+const LAST_DROP: Duration = Duration::from_secs(5);
 /// How often a statement that lost a deadlock is retried.
 const TRIES: u32 = 5;
 /// The limits of a statement that could have a transaction, but takes as long as the table is large.
@@ -48,25 +53,12 @@ pub(crate) async fn run(
             return Ok(());
         }
         let pid = pg::backend_pid(&mut own).await?;
-        let ended = {
-            let running = execute(work, &mut own, step, statement);
-            tokio::pin!(running);
-            loop {
-                tokio::select! {
-                    ended = &mut running => break Some(ended),
-                    () = tokio::time::sleep(WATCH) => report(work, watch, step, attempt, pid).await?,
-                    () = work.stop.cancelled() => {
-                        let cancel = "SELECT pg_catalog.pg_cancel_backend($1)";
-                        pg::query(cancel).bind(pid).execute(&mut *watch).await?;
-                        let _ = (&mut running).await;
-                        break None;
-                    }
-                }
-            }
-        };
+        let ended = observed(work, watch, (step, attempt), pid, execute(work, &mut own, step, statement)).await?;
         let Some(ended) = ended else {
             if let Some(index) = builds {
-                drop_index(&mut own, index).await?;
+                // If that takes long, the next attempt does it.
+                let dropped = tokio::time::timeout(LAST_DROP, drop_invalid(&mut own, index));
+                dropped.await.unwrap_or(Ok(()))?;
             }
             return Err(Error::Interrupted);
         };
@@ -78,7 +70,7 @@ pub(crate) async fn run(
                 // next attempt waits for it, or finds what it left behind.
                 let built_by_another = pg::sqlstate(&error).as_deref() == Some("42P07");
                 if let Some(index) = builds.filter(|_| !built_by_another) {
-                    drop_index(&mut own, index).await?;
+                    drop_index(work, watch, &mut own, step, index).await?;
                 }
                 if !(class == ErrorClass::Contention || built_by_another) || attempt >= TRIES {
                     let (step, statement) = (step.clone(), statement.to_owned());
@@ -128,14 +120,14 @@ async fn execute(work: &Work, own: &mut PgConnection, step: &StepKey, statement:
     let oid = target.and_then(|target| work.run.program.relation(target.relation)).map_or(0, |relation| relation.oid);
     if statement.starts_with("ALTER TABLE ") {
         let owner = Owner::enter(&mut *own, oid).await?;
-        let text = format!("{}; {}", owner.run(statement), owner.settle(UNLIMITED));
+        let text = format!("{}; {}", owner.run(statement), owner.settle(UNLIMITED).join("; "));
         return pg::transaction(own, UNLIMITED, async |tx| pg::batch(tx, &text).await).await;
     }
     if let Some(owner) = Owner::of(&mut *own, oid).await? {
         let path = "SELECT pg_catalog.set_config('search_path', $1, false)";
         pg::query(path).bind(owner.path).execute(&mut *own).await?;
     }
-    pg::execute(own, statement).await.map(drop)
+    pg::execute_watched(own, statement).await
 }
 
 /// Sets the session up and reads the timeouts back: a setting that was ignored would end a build after hours.
@@ -173,7 +165,7 @@ async fn drop_unfinished(
             None if valid && waited => return Ok(true),
             // The step loop adopts a valid index of the run, so this one is not crossfade's.
             None if valid => return Err(Error::IndexTaken { step: step.clone(), index: index.sql() }),
-            None => return drop_index(own, index).await.map(|()| false),
+            None => return drop_index(work, watch, own, step, index).await.map(|()| false),
             Some(pid) => {
                 waited = true;
                 let wait = Wait::IndexBuild { pid, index: index.name.clone() };
@@ -184,19 +176,75 @@ async fn drop_unfinished(
     }
 }
 
-/// Drops the index if it is invalid. Nobody else can have made it valid in between: the session has the run's lock.
-async fn drop_index(own: &mut PgConnection, index: &IndexName) -> Result<(), Error> {
-    let row = pg::query(include_str!("index_state.sql")).bind(index.sql()).fetch_optional(&mut *own).await?;
-    let Some(row) = row else { return Ok(()) };
-    if row.try_get("valid")? {
-        return Ok(());
+/// Drops the index if it is invalid. Nobody else can have made it valid in between: the session has the run's lock. It waits
+/// for older transactions, as the build does.
+async fn drop_index(
+    work: &Work,
+    watch: &mut PgConnection,
+    own: &mut PgConnection,
+    step: &StepKey,
+    index: &IndexName,
+) -> Result<(), Error> {
+    let pid = pg::backend_pid(own).await?;
+    match observed(work, watch, (step, 1), pid, drop_invalid(own, index)).await? {
+        Some(ended) => Ok(ended?),
+        None => Err(Error::Interrupted),
     }
-    pg::execute(own, &format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql())).await?;
-    Ok(())
+}
+
+async fn drop_invalid(own: &mut PgConnection, index: &IndexName) -> Result<(), sqlx::Error> {
+    let row = pg::query(include_str!("index_state.sql")).bind(index.sql()).fetch_optional(&mut *own).await?;
+    match row {
+        Some(row) if !row.try_get("valid")? => {
+            pg::execute_watched(own, &format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql())).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits for a statement that has no limit on the server, which the backend `pid` runs, and looks from `watch` whom it waits
+/// for and whether the server is still at work on it. Returns how it ended; `None` when it was cancelled because the run is to
+/// stop.
+async fn observed(
+    work: &Work,
+    watch: &mut PgConnection,
+    (step, attempt): (&StepKey, u32),
+    pid: i32,
+    running: impl Future<Output = Result<(), sqlx::Error>>,
+) -> Result<Option<Result<(), sqlx::Error>>, Error> {
+    tokio::pin!(running);
+    let mut idle = 0;
+    loop {
+        tokio::select! {
+            ended = &mut running => return Ok(Some(ended)),
+            () = tokio::time::sleep(WATCH) => {
+                let look = async {
+                    report(work, watch, step, attempt, pid).await?;
+                    Ok::<_, Error>(pg::is_at_work(watch, pid).await?)
+                };
+                idle = if pg::up_to(WATCH, look).await? { 0 } else { idle + 1 };
+                if idle >= IDLE_LOOKS {
+                    return Err(pg::no_answer().into());
+                }
+            }
+            () = work.stop.cancelled() => {
+                let cancel = "SELECT pg_catalog.pg_cancel_backend($1)";
+                pg::query(cancel).bind(pid).execute(&mut *watch).await?;
+                let _ = tokio::time::timeout(WATCH * IDLE_LOOKS, &mut running).await;
+                return Ok(None);
+            }
+        }
+    }
 }
 
 async fn report(work: &Work, watch: &mut PgConnection, step: &StepKey, attempt: u32, pid: i32) -> Result<(), Error> {
-    let blockers = pg::blockers(watch, pid).await?;
+    let blockers = match pg::blockers(watch, pid).await {
+        Err(error) if pg::class_of(&error) != ErrorClass::Connection => {
+            tracing::debug!(%error, "blockers");
+            return Ok(());
+        }
+        found => found?,
+    };
     if !blockers.is_empty() {
         work.emit(Event::LockWait { step: step.clone(), attempt, blockers, pause: WATCH });
     }

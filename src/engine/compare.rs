@@ -6,6 +6,7 @@ mod repair;
 
 pub use check::check;
 pub use identity::identify;
+pub(crate) use identity::identity_query;
 pub use repair::repair;
 
 use super::{Error, Work};

@@ -17,6 +17,9 @@ use crate::pg;
 
 pub use joined::Peer;
 
+/// SQLSTATE of a transaction whose lease, or whose window, is not this process's any more.
+pub(crate) const NOT_OURS: &str = "CF002";
+
 /// Who works on the runs of a ledger.
 #[derive(Debug, Clone, Copy)]
 pub struct Leases<'l> {
@@ -50,6 +53,12 @@ impl Leases<'_> {
     /// [`LeaseError::Held`] when somebody else works on the run.
     pub async fn take(self, connection: &mut PgConnection, run: RunId, holder: &str) -> Result<Lease, LeaseError> {
         let limits = pg::Limits { lock: Duration::from_secs(10), statement: Duration::from_secs(12), durable: true };
+        // A lease that lasts longer than any was given before the server's clock was set back. A live holder renews it soon.
+        let clamp = self.ledger.sql(
+            "UPDATE crossfade.lease SET expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $2) \
+             WHERE run_id = $1 AND expires > pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $2)",
+        );
+        pg::query(&clamp).bind(run.0).bind(LEASE_SECONDS).execute(&mut *connection).await?;
         pg::transaction(connection, limits, async |tx| self.take_inside(tx, run, holder).await).await
     }
 
@@ -86,15 +95,15 @@ impl Leases<'_> {
     /// [`LeaseError::Lost`] when this process has lost it.
     pub async fn renew(self, connection: &mut PgConnection, lease: Lease) -> Result<(), LeaseError> {
         // The pid follows the heartbeat's connection, which may have been opened anew.
-        let renew = self.ledger.sql(
+        let renew = self.ledger.sql(&format!(
             "UPDATE crossfade.lease SET backend_pid = pg_catalog.pg_backend_pid(), \
              backend_start = (SELECT a.backend_start FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = pg_catalog.pg_backend_pid()), \
-             expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) \
-             WHERE run_id = $1 AND epoch = $2 AND expires > pg_catalog.clock_timestamp()",
-        );
-        let done =
-            pg::query(&renew).bind(lease.run.0).bind(lease.epoch).bind(LEASE_SECONDS).execute(&mut *connection).await?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(self.lost(connection, lease).await) }
+             expires = pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => {LEASE_SECONDS}) \
+             WHERE run_id = {} AND epoch = {} AND expires > pg_catalog.clock_timestamp()",
+            lease.run, lease.epoch
+        ));
+        // In one round trip: the server may be far away, and the lease short.
+        if pg::update(connection, &renew).await? == 1 { Ok(()) } else { Err(self.lost(connection, lease).await) }
     }
 
     /// Proves inside the open transaction that this process has the lease, and keeps it until the transaction ends.
@@ -118,6 +127,13 @@ impl Leases<'_> {
              AND expires > pg_catalog.clock_timestamp() FOR KEY SHARE",
             lease.run, lease.epoch
         ))
+    }
+
+    /// Returns the statement of [`Leases::fence`] for a script that ends in a COMMIT: it fails with [`NOT_OURS`] when the lease
+    /// is no longer ours.
+    pub(crate) fn fence_guard(self, lease: Lease) -> String {
+        let is_ours = format!("EXISTS ({})", self.fence_sql(lease));
+        pg::guard(NOT_OURS, &is_ours, "crossfade: the lease is lost")
     }
 
     /// Gives the lease back, so that the next runner need not wait. Transactions that are past the fence may still commit.

@@ -11,6 +11,7 @@ use super::{BOOKKEEPING, Lease, Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
 use crate::run::{Entry, FORMAT, Program, State};
+use crate::sql::quote_literal;
 
 pub use runs::{NewRun, Run};
 
@@ -76,7 +77,7 @@ impl Log<'_> {
     /// [`LedgerError::Illegal`] when the log holds something it cannot hold.
     pub async fn state(self, connection: &mut PgConnection, run: &Run) -> Result<State, LedgerError> {
         let log = self.entries(connection, run.id).await?;
-        Ok(State::replay(&run.program, log.iter().map(|line| &line.entry))?)
+        Ok(run.replay(&log)?)
     }
 
     /// Appends entries inside the open transaction, after the state that the log has now. Returns the new state.
@@ -105,40 +106,73 @@ impl Log<'_> {
 
     async fn append_to(
         self,
-        mut state: State,
+        state: State,
         connection: &mut PgConnection,
         run: RunId,
         program: &Program,
         entries: &[Entry],
         actor: &str,
     ) -> Result<State, LedgerError> {
-        let insert = self.ledger.sql(
-            "INSERT INTO crossfade.event (run_id, seq, actor, format, entry, phase, state) \
-             VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7)",
-        );
-        let was_filling = state.is_filling(program);
-        for entry in entries {
-            state = state.next(program, entry)?;
-            let json = crate::run::write(entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
-            pg::query(&insert)
-                .bind(run.0)
-                .bind(state.seq)
-                .bind(actor)
-                .bind(FORMAT)
-                .bind(json)
-                .bind(state.phase.as_str())
-                .bind(state.standing().as_str())
-                .execute(&mut *connection)
-                .await?;
-        }
-        if was_filling && !state.is_filling(program) {
-            self.ledger.leases().revoke_joined(connection, run).await?;
-        }
-        if state.is_over() {
-            let free = self.ledger.sql("DELETE FROM crossfade.claim WHERE run_id = $1");
-            pg::query(&free).bind(run.0).execute(connection).await?;
+        let (state, statements) = self.statements(state, run, program, entries, actor)?;
+        if !statements.is_empty() {
+            pg::batch(connection, &statements.join("; ")).await?;
         }
         Ok(state)
+    }
+
+    /// Prepares to append entries inside the open transaction, whose next message they are to be a part of: nobody else can
+    /// append until it ends. Returns the statements that append them.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub(crate) async fn appending(
+        self,
+        connection: &mut PgConnection,
+        run: &Run,
+        entries: &[Entry],
+        actor: &str,
+    ) -> Result<Vec<String>, LedgerError> {
+        if entries.is_empty() {
+            return Ok(vec![]);
+        }
+        self.lock(connection, run.id).await?;
+        let state = self.state(connection, run).await?;
+        Ok(self.statements(state, run.id, &run.program, entries, actor)?.1)
+    }
+
+    /// Returns the state after `entries`, and the statements that append them.
+    fn statements<'p>(
+        self,
+        mut state: State,
+        run: RunId,
+        mut program: &'p Program,
+        entries: &'p [Entry],
+        actor: &str,
+    ) -> Result<(State, Vec<String>), LedgerError> {
+        let insert =
+            self.ledger.sql("INSERT INTO crossfade.event (run_id, seq, actor, format, entry, phase, state) VALUES ");
+        let was_filling = state.is_filling(program);
+        let mut statements = Vec::new();
+        for entry in entries {
+            state = state.next(program, entry)?;
+            program = entry.program().unwrap_or(program);
+            let json = crate::run::write(entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
+            statements.push(format!(
+                "{insert}({run}, {}, {}, {FORMAT}, {}::jsonb, {}, {})",
+                state.seq,
+                quote_literal(actor),
+                quote_literal(&json),
+                quote_literal(state.phase.as_str()),
+                quote_literal(state.standing().as_str()),
+            ));
+        }
+        if was_filling && !state.is_filling(program) {
+            statements.push(self.ledger.leases().revoke_joined(run));
+        }
+        if state.is_over() {
+            statements.push(self.ledger.sql(&format!("DELETE FROM crossfade.claim WHERE run_id = {run}")));
+        }
+        Ok((state, statements))
     }
 
     /// Appends entries in a transaction of their own. With a lease, proves it first.

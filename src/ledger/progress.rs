@@ -17,7 +17,7 @@ use crate::plan::Contract;
 use crate::run::RelationId;
 
 pub use report::{FillProgress, FillReport};
-pub(crate) use windows::{Position, Seat, Window, WindowSize};
+pub(crate) use windows::{Position, REWRITTEN, Seat, Window, WindowSize};
 pub use writes::NewWrites;
 #[cfg(feature = "internals")]
 pub use writes::WriteCounts;

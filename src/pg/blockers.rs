@@ -14,8 +14,8 @@ use crate::event::Blocker;
 /// # Errors
 /// The server's error.
 pub async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Blocker>, sqlx::Error> {
-    let found = query_as(include_str!("blockers.sql")).bind(pid).fetch_all(connection).await?;
-    Ok(found.into_iter().map(redacted).collect())
+    let found: Vec<Found> = query_as(include_str!("blockers.sql")).bind(pid).fetch_all(connection).await?;
+    Ok(found.into_iter().map(Blocker::from).collect())
 }
 
 /// Returns the sessions other than crossfade's that hold a lock on the table and have been in a transaction for longer than
@@ -29,11 +29,28 @@ pub async fn old_holders(
     older_than: Duration,
 ) -> Result<Vec<Blocker>, sqlx::Error> {
     let query = query_as(include_str!("old_holders.sql")).bind(table_oid).bind(older_than.as_secs_f64());
-    Ok(query.fetch_all(connection).await?.into_iter().map(redacted).collect())
+    let found: Vec<Found> = query.fetch_all(connection).await?;
+    Ok(found.into_iter().map(Blocker::from).collect())
 }
 
-columns!(Blocker { pid, user, application, state, transaction_seconds, query });
+columns!(
+    /// A row of the two queries. Texts come as bytes: a session of another database, or of one in `SQL_ASCII`, may run a
+    /// statement that is not UTF-8.
+    struct Found {
+        pid: i32,
+        user: Option<Vec<u8>>,
+        application: Option<Vec<u8>>,
+        state: Option<String>,
+        transaction_seconds: Option<i64>,
+        query: Option<Vec<u8>>,
+    }
+);
 
-fn redacted(blocker: Blocker) -> Blocker {
-    Blocker { query: blocker.query.as_deref().map(redact), ..blocker }
+impl From<Found> for Blocker {
+    fn from(found: Found) -> Self {
+        let Found { pid, user, application, state, transaction_seconds, query } = found;
+        let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let query = text(query).as_deref().map(redact);
+        Self { pid, user: text(user), application: text(application), state, transaction_seconds, query }
+    }
 }

@@ -4,7 +4,8 @@
 /// row: `columns!(Peer { epoch, holder })` for a type that exists, `columns!(struct Found { id: i64 })` for one that only
 /// holds a row. (What sqlx's derive does, without a second build of sqlx for the macro.)
 macro_rules! columns {
-    ($vis:vis struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+    ($(#[$attr:meta])* $vis:vis struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$attr])*
         $vis struct $name { $($field: $type),* }
         $crate::pg::columns!($name { $($field),* });
     };

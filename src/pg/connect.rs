@@ -1,35 +1,49 @@
 //! Connecting, also to a server that comes and goes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{Executor as _, PgConnection, Row as _};
 use tokio_util::sync::CancellationToken;
 
-use super::{ErrorClass, class_of, describe};
+use super::answer::{answer, no_answer, up_to};
+use super::{ErrorClass, batch, class_of, describe, pins, rollback, sqlstate};
 use crate::event::{Event, EventSink};
 
 /// How long a server may be unreachable before crossfade gives up. The lease is lost before that; then the run must be
 /// resumed by a new call.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a server may take to accept a connection. One that is stopped, or behind a network that swallows everything, never
-/// answers at all.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a server may take to accept a connection and its settings. One that is stopped, or behind a network that
+/// swallows everything, never answers at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The settings of every session. A backend whose client is gone stops waiting for locks (docs/postgres.md, "Abandoned
-/// backends"). And the JIT compiler takes seconds over our catalog queries, whose cost the planner cannot know.
-pub(super) const SESSION: &str = "SET client_connection_check_interval = '1s'; SET jit = off";
+/// How long crossfade tries again where all of a role's or a server's connections are taken: some may be its own, which it
+/// has just closed and whose backends have not ended yet.
+const TAKEN: Duration = Duration::from_secs(3);
 
-/// Returns the error of a server that has not answered in time. Its connection is of no more use.
-pub(crate) fn no_answer() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer"))
-}
-
-/// Where to connect. Never printed whole: it contains the password.
+/// Where to connect. Never printed whole: it contains the password. Clones know what one of them has found out about the way
+/// to the server.
 #[derive(Clone)]
 pub struct Connector {
     options: PgConnectOptions,
+    /// Whether it is proven that no transaction pooler is in between, so that a session's settings stay in it.
+    is_direct: Arc<AtomicBool>,
+    /// How many connections were found to fit.
+    room: Arc<AtomicUsize>,
+}
+
+/// What is between crossfade and the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Nothing, or a pooler that gives each client a session.
+    Direct,
+    /// A pooler that gives clients a session for a transaction.
+    TransactionPooler,
+    /// A pooler that has one session only, and lets others wait.
+    OneConnection,
 }
 
 impl std::fmt::Debug for Connector {
@@ -41,7 +55,7 @@ impl std::fmt::Debug for Connector {
 impl Connector {
     /// Returns a connector to the database that `options` name.
     pub fn new(options: PgConnectOptions) -> Self {
-        Self { options: options.statement_cache_capacity(0) }
+        Self { options: options.statement_cache_capacity(0), is_direct: Arc::default(), room: Arc::default() }
     }
 
     /// Returns host, port and database, for people.
@@ -57,16 +71,89 @@ impl Connector {
         self.options.get_username()
     }
 
-    /// Opens a connection whose `application_name` is `crossfade <purpose>`.
+    /// Opens a connection whose `application_name` is `crossfade <purpose>`. Once the way to the server is proven to be
+    /// direct, its settings are pinned.
     ///
     /// # Errors
     /// Whatever keeps the connection from being made.
     pub async fn connect(&self, purpose: &str) -> Result<PgConnection, sqlx::Error> {
-        let options = self.options.clone().application_name(&format!("crossfade {purpose}"));
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(PgConnection::connect_with(&options)));
-        let mut connection = connecting.await.unwrap_or_else(|_| Err(no_answer()))?;
-        connection.execute(sqlx::raw_sql(SESSION)).await?;
+        let begun = Instant::now();
+        loop {
+            let connecting = tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(self.settled(purpose)));
+            match connecting.await.unwrap_or_else(|_| Err(no_answer())) {
+                Err(error) if sqlstate(&error).as_deref() == Some("53300") && begun.elapsed() < TAKEN => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn settled(&self, purpose: &str) -> Result<PgConnection, sqlx::Error> {
+        let mut connection = self.open(purpose).await?;
+        if self.is_direct.load(Ordering::Relaxed) {
+            batch(&mut connection, &pins::statements().join("; ")).await?;
+        }
         Ok(connection)
+    }
+
+    /// Opens a connection and sets nothing.
+    async fn open(&self, purpose: &str) -> Result<PgConnection, sqlx::Error> {
+        use sqlx::Connection as _;
+        let options = self.options.clone().application_name(&format!("crossfade {purpose}"));
+        let first = PgConnection::connect_with(&options).await;
+        match first {
+            // As libpq does: TLS only where the server does not want to do without. (The driver never uses it then.)
+            Err(error)
+                if matches!(options.get_ssl_mode(), PgSslMode::Allow) && class_of(&error) == ErrorClass::Refused =>
+            {
+                let encrypted = PgConnection::connect_with(&options.ssl_mode(PgSslMode::Require)).await;
+                encrypted.map_err(|_| error)
+            }
+            result => result,
+        }
+    }
+
+    /// Finds out, once, what is between crossfade and the server, before any session is set up: in a transaction pooler,
+    /// settings would end up in the sessions of applications (docs/postgres.md, "Transaction poolers"). While one client is
+    /// inside a transaction, two clients of such a pooler can be seen on one backend, or one client on two, or one waits for
+    /// the other.
+    ///
+    /// # Errors
+    /// Whatever keeps two connections from being made.
+    pub(crate) async fn way(&self) -> Result<Way, sqlx::Error> {
+        if self.is_direct.load(Ordering::Relaxed) {
+            return Ok(Way::Direct);
+        }
+        let open = async || {
+            let opening = tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(self.open("probe")));
+            opening.await.unwrap_or_else(|_| Err(no_answer()))
+        };
+        let (mut first, mut second) = (open().await?, open().await?);
+        // Nothing here takes any time on the server: who waits longer waits in a queue.
+        let way = up_to(Duration::ZERO, look(&mut first, &mut second)).await?;
+        self.is_direct.store(way == Way::Direct, Ordering::Relaxed);
+        Ok(way)
+    }
+
+    /// Returns how many of `wanted` connections can be open and answer at the same time, of which this process has `open` now,
+    /// and what the next one said. What was found to fit once is not tried again.
+    pub(crate) async fn room_for(&self, wanted: usize, open: usize) -> (usize, Option<sqlx::Error>) {
+        if wanted <= self.room.load(Ordering::Relaxed) {
+            return (wanted, None);
+        }
+        let opening = (open..wanted).map(|_| self.connect("probe"));
+        let mut fit = Vec::new();
+        let mut said = None;
+        for opened in futures_util::future::join_all(opening).await {
+            match opened {
+                Ok(connection) => fit.push(connection),
+                Err(error) => said = said.or(Some(error)),
+            }
+        }
+        let got = fit.len() + open;
+        self.room.fetch_max(got, Ordering::Relaxed);
+        (got, said)
     }
 
     /// Opens a connection, again and again for up to a minute while the server is away. Returns `None` when `stop` was
@@ -83,7 +170,11 @@ impl Connector {
         let start = Instant::now();
         let mut attempt = 0;
         loop {
-            let error = match self.connect(purpose).await {
+            let connected = tokio::select! {
+                connected = self.connect(purpose) => connected,
+                () = stop.cancelled() => return Ok(None),
+            };
+            let error = match connected {
                 Ok(connection) => return Ok(Some(connection)),
                 Err(error) => error,
             };
@@ -101,4 +192,39 @@ impl Connector {
             }
         }
     }
+}
+
+async fn look(first: &mut PgConnection, second: &mut PgConnection) -> Result<Way, sqlx::Error> {
+    let before = backend(first, "").await?;
+    let other = match backend(second, "BEGIN; ").await {
+        Ok(other) => other,
+        Err(error) if is_silence(&error) => {
+            return backend(first, "").await.map(|_| Way::OneConnection);
+        }
+        // A pooler that gives a session for a statement: there is no BEGIN. PostgreSQL never says so.
+        Err(error) if sqlstate(&error).as_deref() == Some("08P01") => return Ok(Way::TransactionPooler),
+        Err(error) => return Err(error),
+    };
+    let after = match backend(first, "").await {
+        Ok(after) => after,
+        Err(error) if is_silence(&error) => {
+            rollback(second).await;
+            // It had to wait until the other's transaction was over.
+            return backend(first, "").await.map(|_| Way::TransactionPooler);
+        }
+        Err(error) => return Err(error),
+    };
+    rollback(second).await;
+    Ok(if before == other || before != after { Way::TransactionPooler } else { Way::Direct })
+}
+
+/// Returns the backend of a connection, in one round trip.
+async fn backend(connection: &mut PgConnection, first: &str) -> Result<String, sqlx::Error> {
+    let text = format!("{first}SELECT pg_catalog.pg_backend_pid()");
+    let row = answer(connection.fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(text)))).await?;
+    row.try_get_unchecked(0)
+}
+
+fn is_silence(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }

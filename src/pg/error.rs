@@ -27,6 +27,8 @@ pub fn sqlstate(error: &sqlx::Error) -> Option<String> {
 pub fn class_of(error: &sqlx::Error) -> ErrorClass {
     let Some(code) = sqlstate(error) else {
         return match error {
+            // What rustls says of a certificate or of the other end's TLS: it will be said again.
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => ErrorClass::Refused,
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => ErrorClass::Connection,
             sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => ErrorClass::Refused,
             _ => ErrorClass::Other,
@@ -43,6 +45,15 @@ pub fn class_of(error: &sqlx::Error) -> ErrorClass {
         _ if code.starts_with("08") => ErrorClass::Connection,
         _ if code.starts_with("28") => ErrorClass::Refused,
         _ => ErrorClass::Other,
+    }
+}
+
+/// Returns whether the answer has text that is not UTF-8, as a database in `SQL_ASCII` may hold it.
+pub(crate) fn is_not_utf8(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::ColumnDecode { source, .. } | sqlx::Error::Decode(source) => source.is::<std::str::Utf8Error>(),
+        // character_not_in_repertoire: the server itself looks, where JSON is made of it.
+        error => sqlstate(error).as_deref() == Some("22021"),
     }
 }
 

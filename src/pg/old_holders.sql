@@ -1,6 +1,6 @@
 -- Sessions that hold a lock on table $1 in a transaction older than $2 seconds; not those of crossfade.
-SELECT DISTINCT a.pid, a.usename::text AS user, a.application_name AS application, a.state,
-       EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - a.xact_start)::bigint AS transaction_seconds, a.query
+SELECT DISTINCT a.pid, pg_catalog.textsend(a.usename::text) AS user, pg_catalog.textsend(a.application_name) AS application, a.state,
+       EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - a.xact_start)::bigint AS transaction_seconds, pg_catalog.textsend(a.query) AS query
 FROM pg_catalog.pg_locks AS l
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'relation' AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())

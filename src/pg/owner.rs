@@ -17,6 +17,8 @@ use crate::sql::{dollar_quote, quote_ident, quote_literal};
 const OWNER: &str = "pg_temp.crossfade_owner";
 const GUARD: &str = "pg_temp.crossfade_as_owner";
 const SETTLED: &str = "pg_temp.crossfade_settled";
+/// Whatever somebody has set in the session.
+const RESET: &str = "RESET ALL";
 const ARGUMENTS: &str = "statement pg_catalog.text, asks pg_catalog.bool, path pg_catalog.text";
 const TYPES: &str = "pg_catalog.text, pg_catalog.bool, pg_catalog.text";
 
@@ -161,34 +163,57 @@ END ",
     /// by [`Owner::settle`] where the transaction goes on.
     #[expect(clippy::unused_self, reason = "there is an owner where the session has the functions")]
     pub(crate) fn run(&self, statement: &str) -> String {
-        call(statement, false, None)
+        format!("SELECT {}", call(statement, false, None))
     }
 
     /// Returns the query that answers with the one text that `query` returns, asked as the owner.
     #[expect(clippy::unused_self, reason = "there is an owner where the session has the functions")]
     pub(crate) fn ask(&self, query: &str) -> String {
-        call(query, true, None)
+        format!("SELECT {}", call(query, true, None))
     }
 
     /// As [`Owner::run`] with [`Owner::settle`], under `path` if there is one, in a transaction that will be rolled back.
     pub(crate) fn try_under(path: Option<&str>, statement: &str, limits: Limits) -> String {
-        format!("{}; {}", call(statement, false, path), transaction::settings_again(limits))
+        format!("SELECT {}; {}", call(statement, false, path), again(limits).join("; "))
     }
 
     /// As [`Owner::ask`], in a transaction that will be rolled back.
     pub(crate) fn try_ask(query: &str, limits: Limits) -> String {
-        format!("{}; {}", call(query, true, None), transaction::settings_again(limits))
+        format!("SELECT {}; {}", call(query, true, None), again(limits).join("; "))
+    }
+
+    /// Returns the statements that do what [`Owner::run`] and [`Owner::settle`] do, and leave two numbers in settings of the
+    /// transaction: in `changed` how many rows the statement changed, and in the setting that `meter` begins with by how much
+    /// it has made the number grow for which the expression in `meter` stands.
+    pub(crate) fn run_metered(
+        &self,
+        statement: &str,
+        limits: Limits,
+        changed: &str,
+        (grown, meter): (&str, &str),
+    ) -> String {
+        let body = format!(
+            "DECLARE before pg_catalog.int8 := COALESCE({meter}, 0); changed pg_catalog.text; BEGIN changed := {}; {RESET}; \
+             PERFORM pg_catalog.set_config('{changed}', changed, true), \
+             pg_catalog.set_config('{grown}', (COALESCE({meter}, 0) OPERATOR(pg_catalog.-) before)::pg_catalog.text, true); END",
+            call(statement, false, None)
+        );
+        format!("DO {}; {}", dollar_quote(&body), self.settled_but_reset(limits).join("; "))
     }
 
     /// Returns the statements that undo what the owner's code may have left in the session, so that what follows in the
     /// transaction, and its COMMIT, runs nothing of it.
-    pub(crate) fn settle(&self, limits: Limits) -> String {
-        let deferred = if self.must_not_defer() {
-            format!("; DO $cf$ BEGIN PERFORM {SETTLED}(); END $cf$")
-        } else {
-            String::new()
-        };
-        format!("{}; CLOSE ALL{deferred}", transaction::settings_again(limits))
+    pub(crate) fn settle(&self, limits: Limits) -> Vec<String> {
+        [RESET.to_owned()].into_iter().chain(self.settled_but_reset(limits)).collect()
+    }
+
+    fn settled_but_reset(&self, limits: Limits) -> Vec<String> {
+        let mut all = transaction::settings_again(limits);
+        all.push("CLOSE ALL".to_owned());
+        if self.must_not_defer() {
+            all.push(format!("DO $cf$ BEGIN PERFORM {SETTLED}(); END $cf$"));
+        }
+        all
     }
 
     /// Returns the trigger because of which [`Owner::settle`] refuses, if there is one.
@@ -205,5 +230,10 @@ END ",
 
 fn call(statement: &str, asks: bool, path: Option<&str>) -> String {
     let (statement, path) = (quote_literal(statement), path.map_or_else(|| "NULL".to_owned(), quote_literal));
-    format!("SELECT {GUARD}({statement}::pg_catalog.text, {asks}, {path}::pg_catalog.text)")
+    format!("{GUARD}({statement}::pg_catalog.text, {asks}, {path}::pg_catalog.text)")
+}
+
+/// The session's settings and those of a transaction with these limits, whatever the owner's code has made of them.
+fn again(limits: Limits) -> Vec<String> {
+    [RESET.to_owned()].into_iter().chain(transaction::settings_again(limits)).collect()
 }

@@ -343,6 +343,7 @@ fn entry(entry: &Entry, look: Look) -> String {
         Entry::Removed { holder } => {
             format!("{} has stopped; its pages were taken over", printable(holder))
         }
+        Entry::ClockSetBack { seconds } => format!("the server's clock was set back by {seconds} s or more"),
         Entry::Tuned { key, value } => format!("{} set to {}", printable(key), printable(value)),
         Entry::Filled(filled) => estimates::filled(filled),
         Entry::Verified { counts } if counts.mismatches() == 0 => {
@@ -358,6 +359,7 @@ fn entry(entry: &Entry, look: Look) -> String {
             };
             format!("{} repaired from the {side} column", plural(*rows, "row"))
         }
+        Entry::Replanned { changes, .. } => format!("followed: {}", printable(&changes.join("; "))),
         Entry::Surrounded { triggers } => {
             format!("put the sync trigger around new triggers of the table: {}", printable(&triggers.join(", ")))
         }

@@ -102,6 +102,7 @@ pub(super) fn wait(wait: &Wait) -> String {
                  being pruned, and the plan says to wait"
             )
         }
+        Wait::Run { name } => format!("run {name} has not been started yet"),
         Wait::Backfill { name, phase } => format!("run {name} is in {phase}; its backfill has not begun"),
         Wait::Rollback { name, to } => format!("run {name} is being rolled back to the end of {to}"),
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::StepKey;
+use super::{Compiled, StepKey};
 use crate::run::{Counts, Phase};
 
 /// One line of the log.
@@ -79,6 +79,12 @@ pub enum Entry {
         /// Who it was.
         holder: String,
     },
+    /// The server's clock was found to stand before the latest entry of the log: somebody set it back. Waiting times count from
+    /// here on.
+    ClockSetBack {
+        /// By how many seconds, at the least.
+        seconds: i64,
+    },
     /// A live setting was changed.
     Tuned {
         /// The setting.
@@ -105,6 +111,17 @@ pub enum Entry {
         /// In what.
         facts: Vec<String>,
     },
+    /// Somebody changed what the program was compiled from, and the run followed: what was done so far was adapted in the
+    /// transaction of this entry, and the rest of the run is done by another program.
+    Replanned {
+        /// What had changed.
+        changes: Vec<String>,
+        /// Steps whose effect was taken back with it: they are done again, or are not in the new program.
+        undone: Vec<StepKey>,
+        /// What the run goes on with.
+        #[serde(skip)]
+        compiled: Box<Compiled>,
+    },
     /// Others have created BEFORE triggers on the table since the sync trigger; it was put around them.
     Surrounded {
         /// Their names.
@@ -113,6 +130,14 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Returns the program that the run goes on with after this entry, if it is another one.
+    pub fn program(&self) -> Option<&super::Program> {
+        match self {
+            Self::Replanned { compiled, .. } => Some(&compiled.program),
+            _ => None,
+        }
+    }
+
     /// Returns the step the entry is about.
     pub fn step(&self) -> Option<&StepKey> {
         match self {

@@ -1,5 +1,6 @@
 //! A transactional step: first the lock, in short attempts, then the guards, then the statements, then the ledger entry. All
-//! of it commits or none.
+//! of it commits or none. From the lock to the commit it is one message to the server: were it several, everybody would wait
+//! for the network as well.
 //!
 //! A statement that waits for ACCESS EXCLUSIVE makes everybody behind it wait as well, so an attempt costs the application at
 //! most its `lock_timeout`, and the pauses between attempts are several times longer (docs/postgres.md, "The lock queue").
@@ -9,7 +10,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::Error;
-use super::gate::GuardFailed;
+use super::gate::{Guard, GuardFailed};
 use super::session::Session;
 use crate::engine::Work;
 use crate::event::{Blocker, Event};
@@ -43,6 +44,8 @@ pub(super) struct Job<'a> {
     pub(super) entries: &'a [Entry],
     /// What was known of writes to the new columns when the guards were prepared.
     pub(super) new_writes: Option<NewWrites>,
+    /// The signature of the catalog from which the statements were made.
+    pub(super) signature: Option<&'a str>,
 }
 
 /// How a job ended.
@@ -65,12 +68,8 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
     for attempt in 1..=TRIES {
         let old = old_holders(work, session, job).await?;
         if old.is_empty() {
-            let Session { main, main_pid, watch } = &mut *session;
-            let done = pg::transaction(main, limits(wait), async |tx| {
-                inside(work, tx, Watch { connection: watch, main_pid: *main_pid }, job, wait).await
-            });
             // If the COMMIT is lost, the outcome is unknown: the caller reads the ledger again, which committed with it.
-            match done.await {
+            match attempt_once(work, session, job, wait).await {
                 Ok(()) => return Ok(Ended::Done),
                 Err(NotDone::Guard(failed)) => return Ok(Ended::Guard(failed)),
                 Err(NotDone::Locked(found)) => blockers = found,
@@ -121,64 +120,113 @@ impl<E: Into<Error>> From<E> for NotDone {
     }
 }
 
-/// Looks at the server while the backend `main_pid` waits.
-struct Watch<'w> {
-    connection: &'w mut PgConnection,
-    main_pid: i32,
-}
-
-impl Watch<'_> {
-    async fn blockers(&mut self) -> Vec<Blocker> {
-        pg::blockers(self.connection, self.main_pid).await.unwrap_or_default()
+/// One attempt: one transaction. Nothing of it is left when it fails.
+async fn attempt_once(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duration) -> Result<(), NotDone> {
+    let limits = Limits { lock: wait, statement: STATEMENT_TIMEOUT, durable: true };
+    let result = pg::up_to(limits.statement, async {
+        pg::begin(&mut session.main, limits).await?;
+        let parts = prepared(work, &mut session.main, job, limits).await?;
+        send(session, job, &parts, wait).await
+    });
+    let result = result.await;
+    if result.is_err() {
+        pg::rollback(&mut session.main).await;
     }
+    result
 }
 
-async fn inside(
+/// What a statement of the message is for.
+enum Part<'a> {
+    /// It locks a table.
+    Lock,
+    /// It ends the message when a guard does not hold.
+    Guard(GuardFailed),
+    /// It does what the step is for.
+    Step(&'a str),
+    /// It undoes what the code of the table's owner may have left in the session.
+    Settle,
+    /// It records that, or commits.
+    Record,
+}
+
+/// Prepares the message that locks, proves, does, records and commits. Whatever needs an answer before it can be written is
+/// asked for here, where no table is locked yet.
+async fn prepared<'a>(
     work: &Work,
     tx: &mut PgConnection,
-    mut watch: Watch<'_>,
-    job: &Job<'_>,
-    wait: Duration,
-) -> Result<(), NotDone> {
+    job: &'a Job<'_>,
+    limits: Limits,
+) -> Result<Vec<(String, Part<'a>)>, NotDone> {
     work.ledger.leases().fence(tx, work.lease).await?;
-    for target in job.targets {
-        let Some(relation) = work.run.program.relation(target.relation) else { continue };
-        let lock = format!("LOCK TABLE {} IN {} MODE", relation.table.sql(), target.mode);
-        let watched = async {
-            tokio::time::sleep(wait / 2).await;
-            watch.blockers().await
-        };
-        let locked = async { pg::execute(tx, &lock).await };
-        tokio::pin!(watched, locked);
-        // Look up the blockers only while waiting; a free lock needs no second query.
-        let (result, blockers) = tokio::select! {
-            result = &mut locked => (result, vec![]),
-            blockers = &mut watched => (locked.await, blockers),
-        };
-        match result {
-            Ok(_) => {}
-            Err(error) if pg::class_of(&error) == ErrorClass::Contention => return Err(NotDone::Locked(blockers)),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if let Some(failed) = super::gate::failed(work, tx, job.needs, job.new_writes).await? {
-        return Err(NotDone::Guard(failed));
-    }
+    let entries = work.ledger.log().appending(tx, &work.run, job.entries, &work.actor).await?;
+    let guards = super::gate::guards(work, tx, job.needs, job.new_writes).await?.map_err(NotDone::Guard)?;
+    // By the time it is asked, nobody else can change what hangs on the tables.
+    let same = job.signature.map(|signature| Guard {
+        condition: crate::catalog::has_signature(&work.run.program.relations, signature),
+        failed: GuardFailed::Changed,
+    });
+    let relation = |target: &Target| work.run.program.relation(target.relation).map(|found| (found, target.mode));
+    let locks = job.targets.iter().filter_map(relation);
+    let locks =
+        locks.map(|(relation, mode)| (format!("LOCK TABLE {} IN {mode} MODE", relation.table.sql()), Part::Lock));
+    let guards = same.into_iter().chain(guards).map(|Guard { condition, failed }| {
+        let words = format!("crossfade: step {}: {failed}", job.step);
+        (pg::guard(pg::GUARD, &condition, &words), Part::Guard(failed))
+    });
+    let mut statements = Vec::new();
     let mut owner = None;
     for statement in job.statements {
-        let done = match runs_owners_code(work, statement) {
-            None => pg::execute(tx, statement).await.map(drop),
-            Some(relation) => as_owner(tx, &mut owner, relation, statement, limits(wait)).await,
+        let Some(relation) = runs_owners_code(work, statement) else {
+            statements.push((statement.clone(), Part::Step(statement)));
+            continue;
         };
-        let Err(error) = done else { continue };
-        return Err(match pg::class_of(&error) {
-            ErrorClass::Contention => NotDone::Locked(watch.blockers().await),
-            ErrorClass::Connection => error.into(),
-            ErrorClass::Refused | ErrorClass::Other => NotDone::Failed(Error::failed(job.step, statement, &error)),
-        });
+        let owner = match &mut owner {
+            Some(owner) => owner,
+            None => owner.insert(Owner::enter(&mut *tx, relation.oid).await?),
+        };
+        statements.push((owner.run(statement), Part::Step(statement)));
+        statements.extend(owner.settle(limits).into_iter().map(|settle| (settle, Part::Settle)));
     }
-    work.ledger.log().append(tx, &work.run, job.entries, &work.actor).await?;
-    Ok(())
+    let commit = ["COMMIT".to_owned()];
+    let records = entries.into_iter().chain(commit).map(|statement| (statement, Part::Record));
+    Ok(locks.chain(guards).chain(statements).chain(records).collect())
+}
+
+/// Sends the message: one, so that nobody waits for the network while a table is locked.
+async fn send(
+    session: &mut Session,
+    job: &Job<'_>,
+    parts: &[(String, Part<'_>)],
+    wait: Duration,
+) -> Result<(), NotDone> {
+    let Session { main, main_pid, watch } = session;
+    let text = parts.iter().map(|(statement, _)| statement.as_str()).collect::<Vec<_>>().join("\n;\n");
+    let longest = parts.iter().map(|(_, part)| if matches!(part, Part::Lock) { wait } else { STATEMENT_TIMEOUT }).sum();
+    let sent = pg::up_to(longest, pg::script(main, text));
+    let watched = async {
+        tokio::time::sleep(wait / 2).await;
+        pg::blockers(watch, *main_pid).await.unwrap_or_default()
+    };
+    tokio::pin!(watched, sent);
+    // Look up the blockers only while waiting; a free lock needs no second query.
+    let (said, blockers) = tokio::select! {
+        said = &mut sent => (said, vec![]),
+        blockers = &mut watched => (sent.await, blockers),
+    };
+    let Some(error) = said.error else { return Ok(()) };
+    let failed = parts.get(said.ended);
+    let is_guard = pg::sqlstate(&error).as_deref() == Some(pg::GUARD);
+    Err(match (pg::class_of(&error), failed) {
+        (ErrorClass::Connection, _) => error.into(),
+        (ErrorClass::Contention, _) => NotDone::Locked(blockers),
+        // Renamed or dropped since the statements were made.
+        (_, Some((_, Part::Lock))) if job.signature.is_some() && pg::sqlstate(&error).as_deref() == Some("42P01") => {
+            NotDone::Guard(GuardFailed::Changed)
+        }
+        (_, Some((_, Part::Guard(failed)))) if is_guard => NotDone::Guard(failed.clone()),
+        (_, Some((_, Part::Step(statement)))) => NotDone::Failed(Error::failed(job.step, statement, &error)),
+        _ => error.into(),
+    })
 }
 
 /// Returns the table whose owner's code the statement may run: a default is evaluated when its column is added, and the server
@@ -191,31 +239,16 @@ fn runs_owners_code<'w>(work: &'w Work, statement: &str) -> Option<&'w Relation>
     work.run.program.relations.iter().find(runs)
 }
 
-/// Runs the statement as the table's owner, with nothing left behind.
-async fn as_owner(
-    tx: &mut PgConnection,
-    owner: &mut Option<Owner>,
-    relation: &Relation,
-    statement: &str,
-    limits: Limits,
-) -> Result<(), sqlx::Error> {
-    let owner = match owner {
-        Some(owner) => owner,
-        None => owner.insert(Owner::enter(&mut *tx, relation.oid).await?),
-    };
-    pg::batch(tx, &format!("{}; {}", owner.run(statement), owner.settle(limits))).await
-}
-
-/// Returns the limits of an attempt.
-fn limits(wait: Duration) -> Limits {
-    Limits { lock: wait, statement: STATEMENT_TIMEOUT, durable: true }
-}
-
 /// Returns who has been in a transaction with one of the tables for long.
 async fn old_holders(work: &Work, session: &mut Session, job: &Job<'_>) -> Result<Vec<Blocker>, Error> {
     let mut found = Vec::new();
     for relation in job.targets.iter().filter_map(|target| work.run.program.relation(target.relation)) {
-        found.extend(pg::old_holders(&mut session.watch, relation.oid, OLD_TRANSACTION).await?);
+        match pg::old_holders(&mut session.watch, relation.oid, OLD_TRANSACTION).await {
+            Ok(holders) => found.extend(holders),
+            Err(error) if pg::class_of(&error) == ErrorClass::Connection => return Err(error.into()),
+            // To know who would be in the way spares others a wait; it is no condition.
+            Err(error) => tracing::debug!(%error, "old transactions"),
+        }
     }
     Ok(found)
 }

@@ -85,6 +85,19 @@ pub enum Error {
         "this connection goes through a transaction pooler; give crossfade a direct connection to PostgreSQL (applications can keep the pooler)"
     )]
     Pooler,
+    /// There is no room for the connections that a run needs at the same time.
+    #[error(
+        "crossfade needs {needed} connections at the same time for this, and only {got} got an answer{}",
+        if .said.is_empty() { String::new() } else { format!(" (the next one: {said})") }
+    )]
+    TooFewConnections {
+        /// How many it needs.
+        needed: usize,
+        /// How many there were.
+        got: usize,
+        /// What the next one said, if it said anything.
+        said: String,
+    },
     /// The server did not take the settings of a session.
     #[error(
         "the server ignored the session's timeouts (lock_timeout {lock_timeout}, statement_timeout {statement_timeout}); connect directly if a pooler is in between"
@@ -259,12 +272,39 @@ pub enum Error {
         /// What does not hold.
         facts: Vec<String>,
     },
+    /// Others made something on the new column, which a rollback drops.
+    #[error(
+        "rolling back would drop what others made on the new column since the run began: {}; drop it yourself if it may go, then roll back again",
+        .what.join(", ")
+    )]
+    MadeOnNew {
+        /// What, in words.
+        what: Vec<String>,
+    },
+    /// The database is a copy of the one in which the run began.
+    #[error(
+        "run {name} was started in another database, of which this one is a copy (restored from a dump, or upgraded by pg_upgrade); nothing was changed"
+    )]
+    Copied {
+        /// The run.
+        name: PlanName,
+        /// The schema of the ledger.
+        schema: String,
+    },
     /// Told to stop; everything done so far is recorded.
     #[error("stopped; everything done so far is recorded, and the next `crossfade run` continues from there")]
     Interrupted,
     /// A statement of a step failed.
     #[error("step {step} failed: {error}")]
     Step {
+        /// The step.
+        step: StepKey,
+        /// The server's message.
+        error: String,
+    },
+    /// A statement that takes a step back failed.
+    #[error("step {step} could not be taken back: {error}")]
+    UndoFailed {
         /// The step.
         step: StepKey,
         /// The server's message.

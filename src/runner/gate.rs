@@ -5,13 +5,13 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::session::Session;
-use super::{Error, NotYet};
+use super::{Error, NotYet, clock};
 use crate::engine::Work;
-use crate::engine::compare::identify;
+use crate::engine::compare::identity_query;
 use crate::event::{Event, Wait};
 use crate::ledger::{NewWrites, Run};
 use crate::pg;
-use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, State, Step, StepKey, What};
+use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Pair, Phase, Relation, Stage, State, Step, StepKey, What};
 
 /// A grace period that has no more than this left is waited for in-process; otherwise the run ends and says when to come
 /// back.
@@ -25,70 +25,74 @@ pub(super) fn will_not_hold(step: &Step) -> Error {
     Error::DoesNotLast { step: step.key.clone(), tries: MENDS }
 }
 
-/// A guard that did not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A guard that did not hold. The words are for the server's log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum GuardFailed {
     /// There is no fresh, clean check of what is there now.
+    #[error("no fresh and clean check of what is there now")]
     NotVerified,
     /// Somebody writes to the old column.
+    #[error("the old column is still written")]
     NotQuiet,
     /// Something depends on the column and would be dropped with it.
-    Dependants(Vec<String>),
+    #[error("something depends on the column")]
+    Dependants,
     /// Something that only a step of its own can wait for.
+    #[error("it is not so that {0}")]
     NotWaitedFor(String),
+    /// Somebody has changed what the step's statements were made for.
+    #[error("somebody has changed the table meanwhile")]
+    Changed,
     /// The new column was written after crossfade found that a rollback loses nothing.
+    #[error("the new column was written meanwhile")]
     WrittenThroughNew,
 }
 
-/// Returns the first guard that does not hold, inside the open transaction of `tx`.
-pub(super) async fn failed(
+/// A guard as a condition of SQL, to be proved where the lock is held, and what it means that it does not hold.
+pub(super) struct Guard {
+    /// The condition.
+    pub(super) condition: String,
+    /// What it means that it does not hold.
+    pub(super) failed: GuardFailed,
+}
+
+/// Returns the guards as conditions, or the guard that holds only by being waited for, if one is asked for here: it is not
+/// passed over. `tx` is inside the transaction, before its lock.
+pub(super) async fn guards(
     work: &Work,
     tx: &mut PgConnection,
-    guards: &[Gate],
+    needs: &[Gate],
     new_writes: Option<NewWrites>,
-) -> Result<Option<GuardFailed>, Error> {
-    let program = &work.run.program;
-    for guard in guards {
-        match guard {
+) -> Result<Result<Vec<Guard>, GuardFailed>, Error> {
+    let (program, progress) = (&work.run.program, work.ledger.progress());
+    let mut guards = Vec::new();
+    for gate in needs {
+        let (condition, failed) = match gate {
             Gate::Verified { max_age } => {
-                let mut relations = Vec::new();
-                for (id, relation) in program.compared() {
-                    relations.push((id, identify(&work.ledger, tx, &relation.table, &program.tag).await?));
-                }
-                if !work.ledger.progress().is_verified(tx, &work.run, &relations, *max_age).await? {
-                    return Ok(Some(GuardFailed::NotVerified));
-                }
+                let identity = |relation: &Relation| identity_query(&work.ledger, relation, &program.tag);
+                let relations: Vec<_> = program.compared().map(|(id, relation)| (id, identity(relation))).collect();
+                (progress.verified(&work.run, &relations, *max_age), GuardFailed::NotVerified)
             }
             Gate::Quiet { .. } => {
-                let counts = work.ledger.progress().sample_writes(tx, &work.run).await?.unwrap_or_default();
-                let quiet = work.ledger.progress().contract(tx, &work.run).await?.quiet;
-                if counts.old_quiet_seconds < seconds(quiet) {
-                    return Ok(Some(GuardFailed::NotQuiet));
-                }
+                let quiet = progress.contract(&mut *tx, &work.run).await?.quiet;
+                (progress.is_quiet(&work.run, quiet), GuardFailed::NotQuiet)
             }
             Gate::NoDependants { relation, column, except } => {
                 let Some(relation) = program.relation(*relation) else { continue };
-                let found = crate::catalog::dependants(tx, &relation.table, column).await?;
-                let unknown: Vec<_> =
-                    found.into_iter().filter(|d| !except.contains(&d.name)).map(|d| d.description).collect();
-                if !unknown.is_empty() {
-                    return Ok(Some(GuardFailed::Dependants(unknown)));
-                }
+                let condition = crate::catalog::no_dependants(&relation.table, column, except);
+                (condition, GuardFailed::Dependants)
             }
             // Looked at before the transaction, which must not read a table; what comes after that, the proof finds.
-            Gate::NoNulls { .. } => {}
-            // Only ever waited for, by a step of its own; one that is asked for here is not passed over.
-            Gate::Grace { .. } => return Ok(Some(GuardFailed::NotWaitedFor(guard.to_string()))),
-            Gate::NothingOnlyNew { one_way, .. } => {
-                let now = work.ledger.progress().new_writes(tx, &work.run).await?;
-                let written = now.zip(new_writes).is_some_and(|(now, before)| !now.none_since(before));
-                if *one_way && written {
-                    return Ok(Some(GuardFailed::WrittenThroughNew));
-                }
-            }
-        }
+            Gate::NoNulls { .. } => continue,
+            Gate::Grace { .. } => return Ok(Err(GuardFailed::NotWaitedFor(gate.to_string()))),
+            Gate::NothingOnlyNew { one_way, .. } => match new_writes.filter(|_| *one_way) {
+                Some(before) => (progress.no_new_writes(&work.run, before), GuardFailed::WrittenThroughNew),
+                None => continue,
+            },
+        };
+        guards.push(Guard { condition, failed });
     }
-    Ok(None)
+    Ok(Ok(guards))
 }
 
 /// Checks all rows and records the result; a clean one makes `step` done in the same transaction. Returns the outcome,
@@ -139,12 +143,30 @@ pub(super) async fn mend(
             if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
         }
         GuardFailed::NotQuiet => await_quiet(work, session, waits).await,
-        GuardFailed::Dependants(names) => Err(Error::Dependants { names }),
+        // The step loop looks again, and follows.
+        GuardFailed::Changed => Ok(()),
+        GuardFailed::Dependants => {
+            let names = dependants(work, session, &step.needs).await?;
+            // If they have gone in the meantime, the next attempt will say so.
+            if names.is_empty() { Ok(()) } else { Err(Error::Dependants { names }) }
+        }
         GuardFailed::NotWaitedFor(gate) => {
             Err(Error::Step { step: step.key.clone(), error: format!("it is not so that {gate}") })
         }
         GuardFailed::WrittenThroughNew => Err(Error::WrittenMeanwhile),
     }
+}
+
+/// Returns what depends on the columns of which the gates say that nothing may.
+async fn dependants(work: &Work, session: &mut Session, gates: &[Gate]) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for gate in gates {
+        let Gate::NoDependants { relation, column, except } = gate else { continue };
+        let Some(relation) = work.run.program.relation(*relation) else { continue };
+        let found = crate::catalog::dependants(&mut session.main, &relation.table, column).await?;
+        names.extend(found.into_iter().filter(|d| !except.contains(&d.name)).map(|d| d.description));
+    }
+    Ok(names)
 }
 
 /// Waits until nothing has been written to the old columns for as long as the plan says, or the run was tuned to. A write
@@ -154,7 +176,12 @@ pub(super) async fn mend(
 /// [`NotYet::Quiet`] when a write was seen, or at once unless it `waits`.
 pub(super) async fn await_quiet(work: &Work, session: &mut Session, waits: bool) -> Result<(), Error> {
     let mut first = None;
+    let mut last = work.ledger.log().entries(&mut session.main, work.run.id).await?.last().map(|line| line.at);
     loop {
+        let now = clock::now(session).await?;
+        if let Some(back) = last.replace(now).map(|last| last - now).filter(|back| *back > clock::SET_BACK) {
+            clock::note_set_back(work, session, back).await?;
+        }
         let Some(counts) = work.ledger.progress().sample_writes(&mut session.main, &work.run).await? else {
             return Ok(());
         };
@@ -174,18 +201,20 @@ pub(super) async fn await_quiet(work: &Work, session: &mut Session, waits: bool)
     }
 }
 
-/// Waits until the step before `step` has been done for as long as the plan says, or the run was tuned to.
+/// Waits until the last step has been done for as long as the plan says, or the run was tuned to.
 ///
 /// # Errors
 /// [`NotYet::Grace`] when that is more than a minute away, or at once unless it `waits`.
-pub(super) async fn await_grace(work: &Work, session: &mut Session, step: &Step, waits: bool) -> Result<(), Error> {
+pub(super) async fn await_grace(work: &Work, session: &mut Session, waits: bool) -> Result<(), Error> {
     loop {
         let grace = work.ledger.progress().contract(&mut session.main, &work.run).await?.grace;
         let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
-        let is_end = |entry: &Entry| matches!(entry, Entry::StepDone { step: done, .. } if *done != step.key);
-        let since = log.iter().rev().find(|line| is_end(&line.entry)).map_or(work.run.created_at, |line| line.at);
-        let clock = pg::query_scalar("SELECT pg_catalog.clock_timestamp()");
-        let now: chrono::DateTime<chrono::Utc> = clock.fetch_one(&mut session.main).await?;
+        let now = clock::now(session).await?;
+        if let Some(back) = log.last().map(|line| line.at - now).filter(|back| *back > clock::SET_BACK) {
+            clock::note_set_back(work, session, back).await?;
+            continue;
+        }
+        let since = clock::last_done(&log).unwrap_or(work.run.created_at);
         let passed = (now - since).to_std().unwrap_or_default();
         let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
         if missing > SHORT_WAIT || !waits {
@@ -206,20 +235,27 @@ pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r Compar
     if run.program.compared().next().is_none() {
         return Err(Error::ComparesNothing { name: run.name().clone() });
     }
-    let done = |phase, what| state.is_done(&StepKey::new(phase, what));
-    let phase = if !done(Phase::Expand, What::Columns) || done(Phase::Contract, What::Drop) {
-        None
-    } else if done(Phase::Contract, What::Retire) {
-        Some(Phase::Contract)
-    } else if done(Phase::Switch, What::Swap) {
-        Some(Phase::Switch)
-    } else {
-        Some(Phase::Verify)
-    };
+    let phase = state.stage().map(|stage| match stage {
+        Stage::Soak => Phase::Verify,
+        Stage::Swapped => Phase::Switch,
+        Stage::Retired => Phase::Contract,
+    });
     let mut steps = phase.into_iter().flat_map(|phase| run.program.steps_of(phase));
     let spec = steps.find_map(|step| if let Action::Compare(spec) = &step.action { Some(spec) } else { None });
     spec.ok_or_else(|| Error::NothingToCompare {
         name: run.name().clone(),
-        yet_to_come: !state.is_over() && !done(Phase::Contract, What::Drop),
+        yet_to_come: !state.is_over() && !state.is_done(&StepKey::new(Phase::Contract, What::Drop)),
     })
+}
+
+/// Proves that no value exists in the new column only, so that the column may be dropped.
+pub(super) async fn prove_nothing_only_new(work: &Work, spec: &CompareSpec, phase: Phase) -> Result<(), Error> {
+    let (outcome, _) = work.check(spec, phase).await?;
+    let only_new = outcome.counts.only_new;
+    if only_new > 0 {
+        let empty = |pair: &Pair| format!("WHERE {} IS NULL AND {} IS NOT NULL", pair.old, pair.new);
+        let (table, empty) = (spec.table.clone(), spec.pairs.iter().map(empty).collect());
+        return Err(Error::WouldLose { rows: only_new, table, empty });
+    }
+    if outcome.counts.different > 0 { Err(Error::Mismatch(outcome)) } else { Ok(()) }
 }

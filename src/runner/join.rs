@@ -1,13 +1,13 @@
 //! Joining the backfill of a run that another process leads.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sqlx::PgConnection;
 use tracing::Instrument as _;
 
-use super::{Error, NoJoin, Tool, heartbeat, session};
-use crate::engine::{self, Work, fill};
+use super::{Error, NoJoin, Tool, heartbeat};
+use crate::engine::{Work, fill};
 use crate::event::{Event, Wait};
 use crate::ledger::{Lease, LeaseError, LedgerError, Run};
 use crate::pg::ErrorClass;
@@ -16,6 +16,8 @@ use crate::run::{Action, Mode, Phase, Standing, State, Step};
 
 /// The interval for checking whether the backfill has begun.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How long a process waits for somebody to register the run that it is to join.
+const NOT_BEGUN: Duration = Duration::from_mins(1);
 
 /// The state of a run when a process that had joined its backfill left it with nothing more to fill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,12 +64,13 @@ impl Tool {
     /// [`Error::Paused`]; [`Error::CannotJoin`] when the run failed, drifted, is being rolled back or was rolled back; those
     /// of the backfill, but for a lost lease.
     pub async fn join(&self, plan: &Plan) -> Result<Joined, Error> {
-        let run = self.find(plan.name.as_str()).await?;
-        session::refuse_pooler(&self.connector).await?;
+        self.begun(plan).await?;
         let mut connection = self.connect_patiently("control").await?;
         let (mut waited, mut rows) = (false, 0);
         loop {
-            let state = match self.ledger.log().state(&mut connection, &run).await.map_err(Error::from) {
+            // Its program may be another one by now.
+            let latest = self.latest(&mut connection, plan.name.as_str()).await;
+            let (run, state) = match latest.map_err(Error::from) {
                 Err(error) if error.class() == ErrorClass::Connection => {
                     connection = self.connect_patiently("control").await?;
                     continue;
@@ -101,6 +104,27 @@ impl Tool {
         }
     }
 
+    /// Returns the run with its state.
+    async fn latest(&self, connection: &mut PgConnection, name: &str) -> Result<(Run, State), LedgerError> {
+        let run = self.ledger.log().find(connection, name).await?;
+        let state = self.ledger.log().state(connection, &run).await?;
+        Ok((run, state))
+    }
+
+    /// Waits until `plan` has a run. Processes that are started together come here before one of them has registered it.
+    async fn begun(&self, plan: &Plan) -> Result<Run, Error> {
+        let since = Instant::now();
+        loop {
+            match self.find(plan.name.as_str()).await {
+                Err(Error::Ledger(LedgerError::NoSuchRun { .. })) if since.elapsed() < NOT_BEGUN => {
+                    (self.sink)(Event::Waiting { wait: Wait::Run { name: plan.name.clone() }, seconds: None });
+                    self.sleep(LOOK_AGAIN).await?;
+                }
+                found => return found,
+            }
+        }
+    }
+
     /// Joins, fills, and leaves; adds the rows to `rows`.
     async fn fill_beside_others(&self, run: &Run, step: &Step, rows: &mut i64) -> Result<Ended, Error> {
         let Action::Fill(spec) = &step.action else { return Ok(Ended::Revoked) };
@@ -123,14 +147,14 @@ impl Tool {
         let beat = heartbeat::start(work.clone(), connection);
         let fill = fill::run(&work, spec).instrument(Work::step_span(&step.key)).instrument(work.span());
         let ended = tokio::select! {
-            result = fill => result.map(|()| Ended::Covered),
-            () = beat.lost.cancelled() => Ok(Ended::Revoked),
+            result = fill => result.map(|()| Ended::Covered).map_err(Error::from),
+            why = beat.gives_up() => Err(why),
         };
         drop(beat);
         *rows += self.leave(run, lease).await;
         match ended {
-            Err(engine::Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. }))) => Ok(Ended::Revoked),
-            other => Ok(other?),
+            Err(Error::Ledger(LedgerError::Lease(LeaseError::Lost { .. }))) => Ok(Ended::Revoked),
+            other => other,
         }
     }
 
@@ -140,10 +164,13 @@ impl Tool {
             let mut connection = self.connector.connect("control").await?;
             self.ledger.leases().leave(&mut connection, run, lease, &self.actor).await
         };
-        left.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "leaving the backfill");
-            0
-        })
+        match self.last_words(left).await {
+            Some(Ok(rows)) => rows,
+            other => {
+                tracing::warn!(?other, "leaving the backfill");
+                0
+            }
+        }
     }
 
     async fn connect_patiently(&self, purpose: &str) -> Result<PgConnection, Error> {

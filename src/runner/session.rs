@@ -1,16 +1,23 @@
 //! The connections of a runner, and whether they reach the server directly.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
 use super::Error;
-use crate::engine::Work;
+use crate::engine::{CHECK_CONNECTIONS, Work};
 use crate::event::Event;
-use crate::pg::{self, Connector, ErrorClass};
+use crate::pg::{self, Connector, ErrorClass, Way};
+use crate::plan::Plan;
+use crate::run::{Action, Entry, Program, Step};
 
 /// How often crossfade reconnects before the run stops: with the pauses below, about a minute.
 const RECONNECTS: u32 = 12;
+
+/// How often crossfade asks a server that it waits for whether it is still there.
+const ASK: Duration = Duration::from_secs(5);
+/// The connections of a run besides those of its steps: the heartbeat and the two of the step loop.
+const SESSION: usize = 3;
 
 /// The two connections of the step loop: one works, the other looks up who blocks it.
 pub(super) struct Session {
@@ -40,7 +47,11 @@ impl Session {
                 () = tokio::time::sleep(pause) => {}
                 () = work.stop.cancelled() => return Err(Error::Interrupted),
             }
-            match Self::open(&work.connector).await {
+            let opened = tokio::select! {
+                opened = Self::open(&work.connector) => opened,
+                () = work.stop.cancelled() => return Err(Error::Interrupted),
+            };
+            match opened {
                 Ok(mut session) => {
                     work.ledger.leases().renew(&mut session.main, work.lease).await?;
                     return Ok(session);
@@ -54,21 +65,77 @@ impl Session {
 }
 
 /// Refuses a connection that goes through a transaction pooler: session settings would leak to applications, and
-/// CREATE INDEX CONCURRENTLY cannot be given its own (docs/postgres.md, "Transaction poolers"). While one client is inside a
-/// transaction, two clients of a pooler can be seen on one backend, or one client on two.
+/// CREATE INDEX CONCURRENTLY cannot be given its own (docs/postgres.md, "Transaction poolers").
 ///
 /// # Errors
-/// [`Error::Pooler`] when there is a pooler.
+/// [`Error::Pooler`] when there is one; [`Error::TooFewConnections`] where there can be only one connection.
 pub(super) async fn refuse_pooler(connector: &Connector) -> Result<(), Error> {
-    let mut first = connector.connect("probe").await?;
-    let mut second = connector.connect("probe").await?;
-    let before = pg::backend_pid(&mut first).await?;
-    pg::batch(&mut second, "BEGIN").await?;
-    let other = pg::backend_pid(&mut second).await?;
-    let after = pg::backend_pid(&mut first).await?;
-    pg::rollback(&mut second).await;
-    if before == other || before != after {
-        return Err(Error::Pooler);
+    match connector.way().await? {
+        Way::Direct => Ok(()),
+        Way::TransactionPooler => Err(Error::Pooler),
+        Way::OneConnection => Err(Error::TooFewConnections { needed: SESSION, got: 1, said: String::new() }),
     }
+}
+
+/// Opens as many connections as a run of `plan` needs at the same time besides those that are `open`, and closes them again:
+/// where there is no room for them, it would stand still later, in the queue of a pooler, without a word.
+///
+/// # Errors
+/// [`Error::TooFewConnections`].
+pub(super) async fn require_room(
+    connector: &Connector,
+    plan: &Plan,
+    program: &Program,
+    open: usize,
+) -> Result<(), Error> {
+    let needed = connections(plan, program);
+    match connector.room_for(needed, open).await {
+        (_, None) => Ok(()),
+        (0, Some(error)) if open == 0 => Err(error.into()),
+        (got, Some(error)) => Err(Error::TooFewConnections { needed, got, said: pg::describe(&error) }),
+    }
+}
+
+/// Returns how many connections a run has open at the same time, at the most.
+fn connections(plan: &Plan, program: &Program) -> usize {
+    let of_step = |step: &Step| match &step.action {
+        // The control loop, the signals, somebody who looks who is in the way, the probes, the workers.
+        Action::Fill(_) => {
+            let probes = usize::from(plan.throttle.probe.is_some()) + usize::from(plan.backfill.goal_latency.is_some());
+            3 + probes + usize::from(plan.backfill.workers)
+        }
+        Action::Compare(_) => CHECK_CONNECTIONS,
+        Action::Concurrent { .. } => 1,
+        Action::Transaction(_) | Action::Await(_) => 0,
+    };
+    SESSION + program.steps.iter().map(of_step).max().unwrap_or_default()
+}
+
+/// Waits until the server has been silent for a minute. Asks it now and then, on `connection`, which is opened anew when it is
+/// lost.
+pub(super) async fn silence(connector: &Connector, connection: &mut PgConnection) -> Error {
+    let (mut heard, mut is_lost) = (Instant::now(), false);
+    loop {
+        tokio::time::sleep(ASK).await;
+        let asked = async {
+            if is_lost {
+                *connection = connector.connect("control").await?;
+            }
+            pg::up_to(Duration::ZERO, pg::batch(connection, "SELECT")).await
+        };
+        match asked.await {
+            Ok(()) => (heard, is_lost) = (Instant::now(), false),
+            Err(error) if heard.elapsed() > pg::PATIENCE => return Error::Unreachable { last: pg::describe(&error) },
+            Err(error) => {
+                tracing::debug!(%error, "no word from the server");
+                is_lost = true;
+            }
+        }
+    }
+}
+
+/// Appends one entry, in its own transaction that proves the lease.
+pub(super) async fn note(work: &Work, session: &mut Session, entry: Entry) -> Result<(), Error> {
+    work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &[entry], &work.actor).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::forward::{Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::{Known, Preview};
 
-use super::{Error, NotYet, forward, gate, preview, session, undo};
+use super::{Error, NotYet, clock, forward, gate, preview, session, undo};
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
@@ -17,6 +17,9 @@ use crate::pg::Connector;
 use crate::plan::{Contract, Plan};
 use crate::pulse::Pulse;
 use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
+
+/// How long a process that ends tries to give its lease back; the lease expires by itself.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
@@ -83,8 +86,21 @@ impl Tool {
         self.pulse.clone()
     }
 
+    /// Connects, for what takes little time; refuses what is not a way to the server itself.
     pub(crate) async fn connect(&self) -> Result<sqlx::PgConnection, Error> {
-        Ok(self.connector.connect("control").await?)
+        self.unless_stopped(async {
+            session::refuse_pooler(&self.connector).await?;
+            Ok(self.connector.connect("control").await?)
+        })
+        .await
+    }
+
+    /// Runs what may be dropped at any point, until it ends or this process is to stop.
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            result = work => result,
+            () = self.stop.cancelled() => Err(Error::Interrupted),
+        }
     }
 
     /// Returns what a run of `plan` would do, or where its run stands. Nothing is changed.
@@ -95,7 +111,7 @@ impl Tool {
         let mut connection = self.connect().await?;
         if let Some(run) = self.ledger.log().find_opt(&mut connection, plan.name.as_str()).await? {
             let log = self.ledger.log().entries(&mut connection, run.id).await?;
-            let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
+            let state = run.replay(&log).map_err(LedgerError::from)?;
             if run.same_database && goes_on(&run, &state, plan)? {
                 let known = Known::of(&run, &state, &log);
                 return Ok(Preview { program: Some(run.program), run: Some(known), ..Preview::default() });
@@ -110,7 +126,7 @@ impl Tool {
     /// # Errors
     /// Why it could not continue. What was done is recorded.
     pub async fn run(&self, plan: &Plan, text: &str, to: Option<Phase>) -> Result<Finish, Error> {
-        let run = self.registered(plan, text).await?;
+        let run = self.unless_stopped(self.registered(plan, text)).await?;
         self.go(run, to.map_or(Until::End, Until::Phase)).await
     }
 
@@ -119,7 +135,7 @@ impl Tool {
     /// # Errors
     /// As [`Tool::run`].
     pub async fn start(&self, plan: &Plan, text: &str) -> Result<Finish, Error> {
-        let run = self.registered(plan, text).await?;
+        let run = self.unless_stopped(self.registered(plan, text)).await?;
         let first = run.program.phases[0];
         self.go(run, Until::Phase(first)).await
     }
@@ -187,20 +203,23 @@ impl Tool {
                 return Err(Error::NotFilledYet { name: run.name().clone() });
             }
             let (work, beat) = self.work(run.clone(), false).await?;
-            let repaired = compare::repair(&work, &spec, winner).instrument(work.span()).await;
+            let repaired = tokio::select! {
+                repaired = compare::repair(&work, &spec, winner).instrument(work.span()) => repaired.map_err(Error::from),
+                why = beat.gives_up() => Err(why),
+            };
             drop(beat);
             let rows = match repaired {
                 Ok(rows) => rows,
                 Err(error) => {
                     self.give_back(&work).await;
-                    return Err(error.into());
+                    return Err(error);
                 }
             };
             let entry = Entry::Repaired { winner, rows };
             self.ledger.log().record(&mut connection, &run, Some(work.lease), &[entry], &self.actor).await?;
             self.give_back(&work).await;
         }
-        let (outcome, identity) = compare::check(
+        let check = compare::check(
             &self.connector,
             &self.ledger,
             &run.program,
@@ -209,8 +228,12 @@ impl Tool {
             &self.stop,
             state.phase,
             CHECK_CONNECTIONS,
-        )
-        .await?;
+        );
+        let check = async { Ok(check.await?) };
+        let (outcome, identity) = tokio::select! {
+            checked = self.unless_stopped(check) => checked?,
+            why = session::silence(&self.connector, &mut connection) => return Err(why),
+        };
         self.ledger
             .progress()
             .store_check(&mut connection, &run, spec.relation, &identity, &outcome, repair.is_some())
@@ -298,14 +321,18 @@ impl Tool {
     /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back; [`NotYet::Drops`].
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
-        let (work, beat) = self.work(run, false).await?;
+        let (mut work, beat) = self.work(run, false).await?;
+        let span = work.span();
         let result = tokio::select! {
-            result = undo::back(&work, to, self.consent).instrument(work.span()) => result,
-            () = beat.lost.cancelled() => Err(lost()),
+            result = undo::back(&mut work, to, self.consent).instrument(span) => result,
+            why = beat.gives_up() => Err(why),
         };
         drop(beat);
         self.give_back(&work).await;
-        result?;
+        result.map_err(|error| match error {
+            Error::Step { step, error } => Error::UndoFailed { step, error },
+            other => other,
+        })?;
         self.finish(&work.run, &[]).await
     }
 
@@ -323,7 +350,7 @@ impl Tool {
     pub(super) async fn find(&self, name: &str) -> Result<Run, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
-        refuse_copy(&run)?;
+        refuse_copy(&self.ledger, &run)?;
         Ok(run)
     }
 
@@ -332,7 +359,7 @@ impl Tool {
         let mut connection = self.connect().await?;
         let name = plan.name.as_str();
         if let Some(run) = self.ledger.log().find_opt(&mut connection, name).await? {
-            refuse_copy(&run)?;
+            refuse_copy(&self.ledger, &run)?;
             let state = self.ledger.log().state(&mut connection, &run).await?;
             if goes_on(&run, &state, plan)? {
                 if !state.is_over() {
@@ -341,10 +368,12 @@ impl Tool {
                 return Ok(run);
             }
         }
-        session::refuse_pooler(&self.connector).await?;
         self.require_plans(&mut connection, plan).await?;
         if self.ledger.version(&mut connection).await?.is_some() {
-            self.ledger.log().refuse_claimed(&mut connection, plan).await?;
+            match self.ledger.log().refuse_claimed(&mut connection, plan).await {
+                Err(LedgerError::Active { .. }) => return self.registered_meanwhile(&mut connection, plan).await,
+                other => other?,
+            }
         }
         let preview = preview::preview(&self.ledger, &mut connection, plan).await?;
         for finding in &preview.warnings {
@@ -353,6 +382,8 @@ impl Tool {
         let (Some(program), Some(facts), true) = (preview.program, preview.facts, preview.refusals.is_empty()) else {
             return Err(Error::Refused { findings: preview.refusals });
         };
+        // Before anything is changed; this connection is one of them.
+        session::require_room(&self.connector, plan, &program, 1).await?;
         self.ledger.create(&mut connection).await?;
         let new = NewRun { plan, plan_text: text, facts: &facts, program: &program };
         match self.ledger.log().register(&mut connection, &new, &self.actor).await {
@@ -360,11 +391,16 @@ impl Tool {
                 self.ledger.log().store_prediction(&mut connection, run, &preview.estimates).await?;
                 (self.sink)(Event::Registered { name: name.to_owned() });
             }
-            // Somebody else registered the same plan a moment ago: continue that run.
-            Err(LedgerError::ColumnClaimed { other, .. }) if other == name => {}
+            Err(LedgerError::Active { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(self.ledger.log().find(&mut connection, name).await?)
+        self.registered_meanwhile(&mut connection, plan).await
+    }
+
+    /// Returns the run of the plan that this process or another has registered a moment ago.
+    async fn registered_meanwhile(&self, connection: &mut sqlx::PgConnection, plan: &Plan) -> Result<Run, Error> {
+        let run = self.ledger.log().find(connection, plan.name.as_str()).await?;
+        if run.is_of(plan) { Ok(run) } else { Err(Error::PlanEdited { name: plan.name.to_string() }) }
     }
 
     async fn require_plans(&self, connection: &mut sqlx::PgConnection, plan: &Plan) -> Result<(), Error> {
@@ -383,8 +419,13 @@ impl Tool {
 
     /// Takes the lease of `run`, of which the log says whether it is `filling` rows, on the connection that keeps it: a lease whose session is gone is free.
     async fn work(&self, run: Run, filling: bool) -> Result<(Work, Heartbeat), Error> {
-        session::refuse_pooler(&self.connector).await?;
-        let mut connection = self.connector.connect("heartbeat").await?;
+        let mut connection = self
+            .unless_stopped(async {
+                session::refuse_pooler(&self.connector).await?;
+                session::require_room(&self.connector, &run.plan, &run.program, 0).await?;
+                Ok(self.connector.connect("heartbeat").await?)
+            })
+            .await?;
         let lease = match self.ledger.leases().take(&mut connection, run.id, &self.actor).await {
             Ok(lease) => lease,
             Err(LeaseError::Held { holder, seconds }) => {
@@ -419,10 +460,11 @@ impl Tool {
         }
         drop(connection);
         let filling = state.is_filling(&run.program);
-        let (work, beat) = self.work(run, filling).await?;
+        let (mut work, beat) = self.work(run, filling).await?;
+        let span = work.span();
         let result = tokio::select! {
-            result = forward::forward(&work, Course { until, consent: self.consent }).instrument(work.span()) => result,
-            () = beat.lost.cancelled() => Err(lost()),
+            result = forward::forward(&mut work, Course { until, consent: self.consent }).instrument(span) => result,
+            why = beat.gives_up() => Err(why),
         };
         drop(beat);
         if let Err(Error::NotYet(gate)) = &result {
@@ -453,20 +495,25 @@ impl Tool {
 
     /// Releases the lease; where that fails it expires by itself.
     async fn give_back(&self, work: &Work) {
-        match self.connect().await {
-            Ok(mut connection) => {
-                if let Err(error) = self.ledger.leases().release(&mut connection, work.lease).await {
-                    tracing::debug!(%error, "release lease");
-                }
-            }
-            Err(error) => tracing::debug!(%error, "release lease"),
+        let release = async {
+            let mut connection = self.connector.connect("control").await?;
+            self.ledger.leases().release(&mut connection, work.lease).await
+        };
+        match self.last_words(release).await {
+            Some(Ok(())) => {}
+            other => tracing::debug!(?other, "release lease"),
         }
+    }
+
+    /// Runs what a process still does that ends anyway. Nobody waits for that for long.
+    pub(super) async fn last_words<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(LAST_WORDS, work).await.ok()
     }
 
     async fn finish(&self, run: &Run, did: &[Phase]) -> Result<Finish, Error> {
         let mut connection = self.connect().await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
-        let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
+        let state = run.replay(&log).map_err(LedgerError::from)?;
         let contract = self.ledger.progress().contract(&mut connection, run).await?;
         Ok(Finish {
             name: run.name().to_string(),
@@ -500,9 +547,8 @@ fn stays(run: &Run, log: &[LoggedEntry]) -> Vec<String> {
 /// Returns what the log tells of a run besides its state.
 pub(crate) fn told<'a>(log: &[LoggedEntry], contract: &'a Contract) -> Told<'a> {
     let last = |is: fn(&Entry) -> bool| log.iter().rev().find(|line| is(&line.entry));
-    let last_done = last(|entry| matches!(entry, Entry::StepDone { .. })).map(|line| line.at);
     let paused_by = last(|entry| matches!(entry, Entry::Paused)).map(|line| line.actor.clone());
-    Told { last_done, paused_by, contract }
+    Told { last_done: clock::last_done(log), paused_by, contract }
 }
 
 /// Returns the name of a gate that is closed, as the log has it.
@@ -515,19 +561,10 @@ fn gate_of(gate: &NotYet) -> &'static str {
     }
 }
 
-fn lost() -> Error {
-    LeaseError::Lost { holder: "somebody else".to_owned() }.into()
-}
-
 /// Refuses a ledger that was copied with its database (docs/postgres.md, "A ledger in a copied database").
-fn refuse_copy(run: &Run) -> Result<(), Error> {
+fn refuse_copy(ledger: &Ledger, run: &Run) -> Result<(), Error> {
     if run.same_database {
         return Ok(());
     }
-    Err(Error::Drifted {
-        facts: vec![format!(
-            "run {} was started in another database, of which this one is a copy; drop the copy's schema and triggers by hand",
-            run.name()
-        )],
-    })
+    Err(Error::Copied { name: run.name().clone(), schema: ledger.schema().as_str().to_owned() })
 }

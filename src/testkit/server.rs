@@ -117,6 +117,8 @@ pub struct Options {
     pub tcp: bool,
     /// Further settings, as `-c name=value`.
     pub settings: Vec<(String, String)>,
+    /// Variables of the server's environment.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Options {
@@ -290,6 +292,9 @@ impl Server {
         command.args(["-c", listen, "-c", "logging_collector=off", "-c", "log_destination=stderr"]);
         if self.options.unsafe_fast {
             command.args(["-c", "fsync=off"]);
+        }
+        for (name, value) in &self.options.environment {
+            command.env(name, value);
         }
         for (name, value) in &self.options.settings {
             command.args(["-c", &format!("{name}={value}")]);

@@ -12,7 +12,10 @@ use crate::pg::{self, Connector, ErrorClass};
 /// Between two runs of the query.
 const EVERY: Duration = Duration::from_secs(1);
 /// What makes the user's query harmless: it changes nothing and does not run for long.
-const HARMLESS: &str = "SET default_transaction_read_only = on; SET statement_timeout = '2s'; SET lock_timeout = '1s'";
+///
+/// Its names are looked up as in any other session of the role.
+const HARMLESS: &str =
+    "RESET search_path; SET default_transaction_read_only = on; SET statement_timeout = '2s'; SET lock_timeout = '1s'";
 
 /// Opens a connection on which queries of the user's may run.
 pub(super) async fn harmless(connector: &Connector, purpose: &str) -> Result<PgConnection, sqlx::Error> {

@@ -50,7 +50,7 @@ async fn at_full_speed(database: &Database) {
 async fn cut_connections_are_opened_again() {
     let database = Database::new().await;
     load(&database, 20_000).await;
-    let mut proxy = Proxy::before(server()).await;
+    let proxy = Proxy::before(server()).await;
     let (plan, text) = plan(&[SLOW]);
     let tool = tool(&proxy.url(&database.name));
     let running = tokio::spawn(async move { tool.run(&plan, &text, None).await });

@@ -15,7 +15,7 @@ pub(crate) use cli::{Cli, Output, Running};
 pub(crate) use database::Database;
 pub(crate) use matrix::{long_versions, stride, versions_of, whole};
 pub(crate) use pgbouncer::PgBouncer;
-pub(crate) use postgres::{Version, missing, own_server, server, versions};
+pub(crate) use postgres::{Version, missing, own_server, own_server_with, server, versions};
 pub(crate) use proxy::Proxy;
 pub(crate) use run::{contents, plain_alter, tool};
 pub(crate) use wait::{CRAWL, wait_for};

@@ -122,7 +122,7 @@ async fn one(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
 #[tokio::test]
 async fn a_cut_wire_ends_connections_and_a_dead_one_refuses_them() {
     let database = Database::new().await;
-    let mut proxy = Proxy::before(server()).await;
+    let proxy = Proxy::before(server()).await;
     let mut connection = PgConnection::connect(&proxy.url(&database.name)).await.unwrap();
     assert_eq!(one(&mut connection).await.unwrap(), 1);
     proxy.cut();

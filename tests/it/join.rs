@@ -464,11 +464,10 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
                 ledger.log().record(&mut connection, &run, Some(lease), &[leaves], "leader").await
             }
         });
-        wait_for("the entry to wait", PATIENCE, async || {
-            let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM crossfade.lease%' AND datname = current_database())";
-            stage.database.scalar::<bool>(waiting).await
-        })
-        .await;
+        // The batch holds nothing but the row of its lease.
+        let batch = pg::backend_pid(&mut worker).await.unwrap();
+        let waits = format!("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {batch} = ANY (pg_blocking_pids(pid)))");
+        wait_for("the entry to wait", PATIENCE, async || stage.database.scalar::<bool>(&waits).await).await;
         // Who comes to the door while it is being shut finds it shut.
         let late = tokio::spawn({
             let (ledger, run, url) = (ledger.clone(), run.clone(), stage.database.url.clone());
@@ -574,7 +573,7 @@ async fn two_processes_do_not_spoil_each_others_pruning() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_whose_connections_are_cut_goes_on() {
     let stage = Stage::new().await;
-    let mut proxy = Proxy::before(server()).await;
+    let proxy = Proxy::before(server()).await;
     let leader = stage.lead();
     let joined = Cli::new(&proxy.url(&stage.database.name)).args(["run", stage.plan(), "--join"]).spawn();
     for _ in 0..3 {

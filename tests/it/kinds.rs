@@ -316,7 +316,7 @@ async fn a_dropped_index_comes_back_as_it_was() {
             )
             .await;
         let used = "SELECT pg_stat_get_numscans('u'::regclass) > 0";
-        wait_for("the scan is counted", Duration::from_secs(60), async || fleet.database.scalar::<bool>(used).await)
+        wait_for("the scan is counted", Duration::from_mins(1), async || fleet.database.scalar::<bool>(used).await)
             .await;
         let warnings = format!("{:?}", fleet.tool.preview(&fleet.plan).await.unwrap().warnings);
         assert!(warnings.contains("catalog::index_used") && warnings.contains("catalog::unique_index"), "{warnings}");

@@ -1,12 +1,13 @@
 //! Makes the columns equal again, after a person has said which side wins.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::PgConnection;
 
 use super::check::table_pages;
 use crate::engine::fill::BatchSize;
 use crate::engine::{Error, Work};
+use crate::ledger::NOT_OURS;
 use crate::pg::{self, ErrorClass, Owner};
 use crate::run::{CompareSpec, Side};
 
@@ -32,6 +33,8 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
     // All waits of a batch together end before the detector of a session of the application looks, so that it finds no
     // deadlock with crossfade.
     let waits_end = pg::waits_end(pg::deadlock_timeout(&mut connection).await?);
+    let gone = || Error::TableGone { table: spec.table.clone() };
+    let is_it = work.run.program.relation(spec.relation).ok_or_else(gone)?.is_it();
     let pages = table_pages(&mut connection, spec).await?;
     let mut size = BatchSize::new(TARGET);
     let (mut from, mut changed, mut tries) = (0_u32, 0_i64, 0);
@@ -44,7 +47,8 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
         let to = (end < pages).then_some(end);
         // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
         let lock = (tries > 0 && end - from == 1).then(|| spec.lock(from, to));
-        match batch(work, (&mut connection, &owner), waits_end, lock, &spec.repair(from, to, winner)).await {
+        let statement = format!("{} AND {is_it}", spec.repair(from, to, winner));
+        match batch(work, (&mut connection, &owner), waits_end, lock, &statement).await {
             Ok((rows, time)) => {
                 size.took(end - from, rows, time);
                 changed = changed.saturating_add(i64::try_from(rows).unwrap_or(i64::MAX));
@@ -80,6 +84,8 @@ async fn connect(work: &Work, spec: &CompareSpec) -> Result<(PgConnection, Owner
     Ok((connection, owner))
 }
 
+/// One transaction, which is one message: rows are locked for as long as the server works and no longer. Returns how many rows
+/// were changed, and how long that took.
 async fn batch(
     work: &Work,
     (connection, owner): (&mut PgConnection, &Owner),
@@ -87,20 +93,26 @@ async fn batch(
     lock: Option<String>,
     sql: &str,
 ) -> Result<(u64, Duration), Error> {
-    pg::transaction(connection, LIMITS, async |tx| {
-        pg::batch(tx, "SET LOCAL enable_seqscan = off").await?;
-        work.ledger.leases().fence(tx, work.lease).await?;
-        pg::batch(tx, &format!("SET LOCAL statement_timeout = {}", waits_end.as_millis().max(1))).await?;
-        if let Some(lock) = lock {
-            let statement = LIMITS.statement.as_millis();
-            let then =
-                format!("{}; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = 10", owner.ask(&lock));
-            pg::batch(tx, &then).await?;
+    let lock = lock.map_or_else(String::new, |lock| {
+        let statement = LIMITS.statement.as_millis();
+        format!("{}; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = 10; ", owner.ask(&lock))
+    });
+    let script = format!(
+        "SET LOCAL enable_seqscan = off; {}; SET LOCAL statement_timeout = {}; {lock}{CLOCK}; {}; {}; {CLOCK}; COMMIT",
+        work.ledger.leases().fence_guard(work.lease),
+        waits_end.as_millis().max(1),
+        owner.run(sql),
+        owner.settle(LIMITS).join("; "),
+        CLOCK = pg::CLOCK,
+    );
+    let said = pg::begin_script(connection, LIMITS, &script).await;
+    if let Some(error) = said.error {
+        pg::rollback(connection).await;
+        if pg::sqlstate(&error).as_deref() == Some(NOT_OURS) {
+            return Err(work.ledger.leases().lost(connection, work.lease).await.into());
         }
-        let start = Instant::now();
-        let changed = pg::texts(tx, &format!("{}; {}", owner.run(sql), owner.settle(LIMITS))).await?;
-        let rows = changed.last().and_then(|rows| rows.parse().ok()).unwrap_or(0);
-        Ok((rows, start.elapsed()))
-    })
-    .await
+        return Err(error.into());
+    }
+    let [.., begun, rows, ended] = said.texts.as_slice() else { return Err(pg::no_answer().into()) };
+    Ok((rows.parse().unwrap_or(0), pg::time_between(begun, ended)))
 }

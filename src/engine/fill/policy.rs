@@ -12,8 +12,8 @@ use crate::run::Values;
 
 /// How many attempts a single page gets before it is left for last.
 const TRIES: u32 = 3;
-/// A batch that must not wait for a row for long may wait at least this long.
-const LEAST_ROW_LOCK: Duration = Duration::from_millis(20);
+/// However short batches are to be, they may wait for a row for so long.
+const LEAST_ROW_LOCK: Duration = Duration::from_millis(2);
 /// The pause after a batch that could not lock a row, at the least and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(80));
 /// The pause of a worker that must wait for a lock, and how many of them it becomes at most.
@@ -130,11 +130,11 @@ impl Policy {
         Next::Fill(Batch {
             to,
             values: self.strict.values(),
-            row_lock: if window.late {
-                self.waits.lock
-            } else {
-                // While it waits for a row, a batch keeps those that it has locked: no longer than it would take anyway.
-                self.waits.lock.min(orders.batch_target.max(LEAST_ROW_LOCK))
+            // While it waits for a row, a batch keeps those that it has locked: no longer than it would take anyway. For a page
+            // that was left for last it waits twice as long each time, so that the page gets its turn.
+            row_lock: {
+                let times = if window.late { 2_u32.pow(self.failures.min(16)) } else { 1 };
+                self.waits.lock.min(orders.batch_target.max(LEAST_ROW_LOCK) * times)
             },
             lock_first: window.late || (self.failures > 0 && to - from == 1),
             look_who: window.late || self.waiting,
@@ -276,17 +276,27 @@ mod tests {
 
     #[test]
     fn a_batch_waits_for_a_row_no_longer_than_it_would_take() {
-        let (mut policy, window) = (policy(), window(0, false));
-        let wait = |policy: &mut Policy, target| {
+        let wait = |policy: &mut Policy, target, late| {
             let orders = Orders { batch_target: target, ..orders() };
-            match policy.next(&window, &orders) {
+            match policy.next(&window(0, late), &orders) {
                 Next::Fill(batch) => batch.row_lock,
                 Next::Leave(page) => panic!("leaves page {page}"),
             }
         };
-        assert_eq!(wait(&mut policy, TARGET), TARGET);
-        assert_eq!(wait(&mut policy, Duration::from_millis(2)), LEAST_ROW_LOCK);
-        assert_eq!(wait(&mut policy, Duration::from_secs(9)), WAITS.lock);
+        let mut policy = policy();
+        assert_eq!(wait(&mut policy, TARGET, false), TARGET);
+        assert_eq!(wait(&mut policy, Duration::from_millis(5), false), Duration::from_millis(5));
+        assert_eq!(wait(&mut policy, Duration::from_millis(1), false), LEAST_ROW_LOCK);
+        assert_eq!(wait(&mut policy, Duration::from_secs(9), false), WAITS.lock);
+        // A page that was left for last gets its turn.
+        let waits: Vec<_> = (0..9)
+            .map(|_| {
+                policy.observe(&window(0, true), 1, Came::RowLocked);
+                wait(&mut policy, Duration::from_millis(5), true)
+            })
+            .collect();
+        assert_eq!(waits[..2], [Duration::from_millis(10), Duration::from_millis(20)]);
+        assert_eq!(waits[7..], [WAITS.lock; 2]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::slices::Verdict;
 use crate::engine::Error;
 use crate::event::{Blocker, Event, Wait};
 use crate::latest::Following;
-use crate::ledger::{LeaseError, LedgerError, Position, Seat, Window, WindowSize};
+use crate::ledger::{LeaseError, LedgerError, NOT_OURS, Position, REWRITTEN, Seat, Window, WindowSize};
 use crate::pg::{self, Connector, ErrorClass, Owner};
 use crate::plan::LongTransactions;
 use crate::run::{Entry, Values};
@@ -30,8 +30,16 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 const HARDLY: u32 = 10;
 /// After this many failed attempts to get a window, a person is told.
 const IDLE_FOR_LONG: u32 = 8;
+/// So many connections, lost one after the other over the same batch, are no accident.
+const LOSSES: u32 = 40;
 /// The longest that a worker sleeps before it reads its orders again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Settings of a batch's transaction in which it keeps how many rows it filled, and how many of these updates were HOT.
+const FILLED: &str = "crossfade.filled";
+const HOT: &str = "crossfade.hot";
+/// SQLSTATE of a batch that met another table under the name of the run's.
+const REPLACED: &str = "CF004";
 
 /// The least that the server needs for a batch besides its UPDATE.
 const ROUND_TRIPS: Duration = Duration::from_millis(2);
@@ -85,6 +93,8 @@ pub(super) struct Worker {
     open: bool,
     /// Failed attempts to get a window, in a row.
     idle: u32,
+    /// Connections that were lost since the last batch that committed.
+    losses: u32,
 }
 
 impl Worker {
@@ -92,7 +102,7 @@ impl Worker {
         let waits = Waits { lock: shared.lock_timeout, batch: shared.batch_timeout };
         let policy = Policy::new(waits, orders.peek().batch_target, shared.spec.has_strict());
         let room = Room::new(shared.method.free);
-        Self { shared, number, orders, connection: None, policy, room, debt: 0, open: false, idle: 0 }
+        Self { shared, number, orders, connection: None, policy, room, debt: 0, open: false, idle: 0, losses: 0 }
     }
 
     /// Works until every window is taken, or there is a reason to leave.
@@ -104,6 +114,11 @@ impl Worker {
                 Err(error) => match error.class() {
                     ErrorClass::Connection => {
                         self.connection = None;
+                        self.losses += 1;
+                        if self.losses > LOSSES {
+                            return Err(error);
+                        }
+                        self.sleep(LOOK_AGAIN).await;
                         if self.number == 0 {
                             let reason = error.database().map(pg::describe).unwrap_or_default();
                             self.shared.work.emit(Event::Reconnecting { reason, attempt: 1 });
@@ -250,6 +265,7 @@ impl Worker {
         };
         let (came, error) = match outcome? {
             Outcome::Done { rows, hot, time } => {
+                self.losses = 0;
                 self.room.filled(rows, hot);
                 self.debt = self.debt.saturating_add(rows);
                 let then = self.policy.observe(window, tried.to, Came::Done(rows, time));
@@ -436,8 +452,11 @@ async fn batch(
     let (work, spec) = (&shared.work, &shared.spec);
     let limits = pg::Limits { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT, durable: false };
     let Position { slice, next, .. } = window.position;
+    // A table that was put in the place of the run's is not written.
+    let is_it = shared.relation.is_it();
+    let hot = format!("pg_catalog.pg_stat_get_xact_tuples_hot_updated({}::oid)", shared.table_oid());
     let statement = spec.batch_of(values, next, to, window.parts, slice);
-    let mut update = owner.run(&statement);
+    let mut update = owner.run_metered(&statement, limits, FILLED, (HOT, &hot));
     if lock_first {
         let lock = owner.ask(&spec.lock_of(next, to, window.parts, slice));
         // What else the UPDATE may wait for (a row that a trigger writes, a unique index) it does not wait for: it may take
@@ -447,25 +466,32 @@ async fn batch(
             STATEMENT_TIMEOUT.as_millis()
         );
     }
-    // One round trip. The table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked
-    // row. Rows that were filled although the lease is lost are rolled back.
-    let meter = format!(
-        "SELECT pg_catalog.concat_ws(' ', EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()), \
-         pg_catalog.pg_stat_get_xact_tuples_hot_updated({}::oid))",
-        shared.table_oid()
-    );
+    // One message, and one round trip, so that the rows are locked for as long as the server works and no longer. The
+    // table's lock is taken apart from the rows', so that a locked table is not mistaken for a locked row. Rows that were
+    // filled although the lease is lost are rolled back.
+    let counts = [FILLED, HOT].map(|name| format!("pg_catalog.current_setting('{name}')::bigint"));
+    let advance = work.ledger.progress().advance_text(seat, window, window.after(to), (&counts[0], &counts[1]));
     let script = format!(
-        "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
-         SET LOCAL lock_timeout = {}; {}; {meter}; SET LOCAL statement_timeout = {}; {update}; {}; {meter}",
+        "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; {}; SELECT 'locked'::text; \
+         SET LOCAL lock_timeout = {}; {}; {CLOCK}; SET LOCAL statement_timeout = {}; {update}; {CLOCK}; \
+         SELECT {}; SELECT {}; {advance}; COMMIT",
         shared.session,
         spec.table.sql(),
+        pg::guard(REPLACED, &is_it, "crossfade: another table has the name of the one that is filled"),
         row_lock.as_millis().max(1),
         work.ledger.leases().fence_sql(seat.lease),
         shared.batch_timeout.as_millis().max(1),
-        owner.settle(limits),
+        counts[0],
+        counts[1],
+        CLOCK = pg::CLOCK,
     );
     let said = pg::begin_script(connection, limits, &script).await;
     let locked = !said.texts.is_empty();
+    let refused = said.error.as_ref().and_then(pg::sqlstate);
+    if !locked && refused.is_some_and(|code| code == "42P01" || code == REPLACED) {
+        pg::rollback(connection).await;
+        return Err(Error::TableGone { table: spec.table.clone() });
+    }
     let fenced = said.texts.get(1).is_some_and(|text| text == "fenced");
     // Where the lease is lost, the run has moved on, and the UPDATE may not find its column: that says nothing about a row.
     let fence_answered = said.error.as_ref().is_none_or(|error| locked && pg::class_of(error) == ErrorClass::Other);
@@ -474,6 +500,11 @@ async fn batch(
         return Err(work.ledger.leases().lost(connection, seat.lease).await.into());
     }
     if let Some(error) = said.error {
+        match pg::sqlstate(&error).as_deref() {
+            Some(NOT_OURS) => return Ok(Outcome::NotOurs),
+            Some(REWRITTEN) => return Ok(Outcome::Rewritten),
+            _ => {}
+        }
         let error = Error::Database(error);
         return match error.class() {
             ErrorClass::Contention if !locked => Ok(Outcome::TableLocked(error)),
@@ -485,43 +516,12 @@ async fn batch(
             _ => Err(error),
         };
     }
-    let (time, hot) = match said.texts.as_slice() {
-        [_, _, before, .., after] => Reading::of(before).until(Reading::of(after)),
-        _ => (Duration::ZERO, 0),
-    };
-    // The last but one is the UPDATE's.
-    let rows = said.texts.iter().rev().nth(1).and_then(|rows| rows.parse().ok()).unwrap_or(0);
-    let position = window.after(to);
-    // The table cannot get another file while we have it locked.
-    let file = work.ledger.progress().advance(connection, seat, window, position, (rows, hot)).await?;
-    match file {
-        None => Ok(Outcome::NotOurs),
-        Some(file) if file != window.relfilenode => Ok(Outcome::Rewritten),
-        Some(_) => {
-            pg::commit(connection).await?;
-            tracing::trace!(rows, hot, ?time, "filled");
-            Ok(Outcome::Done { rows, hot, time })
-        }
-    }
-}
-
-/// The server's clock, in seconds, and its count of HOT updates, before or after an UPDATE.
-#[derive(Clone, Copy)]
-struct Reading {
-    clock: f64,
-    hot: u64,
-}
-
-impl Reading {
-    fn of(text: &str) -> Self {
-        let (clock, hot) = text.split_once(' ').unwrap_or((text, "0"));
-        Self { clock: clock.parse().unwrap_or(0.0), hot: hot.parse().unwrap_or(0) }
-    }
-
-    fn until(self, end: Self) -> (Duration, u64) {
-        let time = Duration::try_from_secs_f64(end.clock - self.clock).unwrap_or_default();
-        (time, end.hot.saturating_sub(self.hot))
-    }
+    let [_, _, begun, .., ended, rows, hot] = said.texts.as_slice() else { return Err(pg::no_answer().into()) };
+    let time = pg::time_between(begun, ended);
+    let count = |text: &str| text.parse().unwrap_or(0_u64);
+    let (rows, hot) = (count(rows), count(hot));
+    tracing::trace!(rows, hot, ?time, "filled");
+    Ok(Outcome::Done { rows, hot, time })
 }
 
 async fn who_blocks(connector: Connector, pid: i32, after: Duration) -> Vec<Blocker> {

@@ -128,27 +128,23 @@ impl Leases<'_> {
             let delete = self.ledger.sql(
                 "DELETE FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch <> $2 \
                  AND (l.expires <= pg_catalog.clock_timestamp() \
-                   OR l.expires < pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) \
+                   OR (l.expires < pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) \
+                     OR l.expires > pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $4)) \
                    AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = l.backend_pid \
                      AND (a.backend_start IS NULL OR l.backend_start IS NULL OR a.backend_start = l.backend_start))) \
                  RETURNING l.holder",
             );
             let silent = LEASE_SECONDS - SILENT_SECONDS;
-            let query = pg::query_scalar(&delete).bind(lease.run.0).bind(lease.epoch).bind(silent);
+            // The last is the lease of a process that has not renewed it since the server's clock was set back.
+            let query = pg::query_scalar(&delete).bind(lease.run.0).bind(lease.epoch).bind(silent).bind(LEASE_SECONDS);
             Ok(query.fetch_all(&mut *tx).await?)
         })
         .await
     }
 
-    /// Revokes the leases of all processes that have joined, inside the transaction by which the run leaves its backfill:
+    /// Returns the statement that revokes the leases of all processes that have joined, inside the transaction by which the run leaves its backfill:
     /// nothing is filled into a column that later steps rename or drop. Waits for their open batches.
-    pub(in crate::ledger) async fn revoke_joined(
-        self,
-        connection: &mut PgConnection,
-        run: RunId,
-    ) -> Result<(), LedgerError> {
-        let delete = self.ledger.sql("DELETE FROM crossfade.lease WHERE run_id = $1 AND NOT leads");
-        pg::query(&delete).bind(run.0).execute(connection).await?;
-        Ok(())
+    pub(in crate::ledger) fn revoke_joined(self, run: RunId) -> String {
+        self.ledger.sql(&format!("DELETE FROM crossfade.lease WHERE run_id = {run} AND NOT leads"))
     }
 }

@@ -10,6 +10,7 @@ use crate::ident::RunId;
 use crate::ledger::{LedgerError, Run};
 use crate::pg;
 use crate::run::{Identity, Outcome, RelationId};
+use crate::sql::quote_literal;
 
 pg::columns!(
     struct Last {
@@ -64,40 +65,29 @@ impl Progress<'_> {
         Ok(())
     }
 
-    /// Returns whether the latest check of each of these relations is clean, not a repair, younger than `max_age` and made
-    /// of what its identity says is there now. The caller names every relation of the run that has something to compare;
-    /// naming none proves nothing, so then the answer is no.
-    ///
-    /// # Errors
-    /// The server's error.
-    pub async fn is_verified(
-        self,
-        connection: &mut PgConnection,
-        run: &Run,
-        relations: &[(RelationId, Identity)],
-        max_age: Duration,
-    ) -> Result<bool, LedgerError> {
-        let select = self.ledger.sql(
-            "SELECT fingerprint = $3 AND body_hash = $4 AND relfilenode::bigint = $5 AND NOT repaired \
-               AND empty + different + unconverted = 0 \
-               AND started_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $6) \
-             FROM crossfade.verification WHERE run_id = $1 AND relation = $2 ORDER BY id DESC LIMIT 1",
-        );
-        for (relation, identity) in relations {
-            let latest: Option<bool> = pg::query_scalar(&select)
-                .bind(run.id.0)
-                .bind(number(*relation))
-                .bind(&run.fingerprint)
-                .bind(&identity.body_hash)
-                .bind(identity.relfilenode)
-                .bind(max_age.as_secs_f64())
-                .fetch_optional(&mut *connection)
-                .await?;
-            if latest != Some(true) {
-                return Ok(false);
-            }
-        }
-        Ok(!relations.is_empty())
+    /// Returns the condition that the latest check of each of these relations is clean, not a repair, younger than `max_age`
+    /// and made of what is there now, as the query beside the relation says (`body_hash`, `relfilenode`). The caller names
+    /// every relation of the run that has something to compare; naming none proves nothing, so then it is false.
+    pub fn verified(self, run: &Run, relations: &[(RelationId, String)], max_age: Duration) -> String {
+        let one = |(relation, identity): &(RelationId, String)| {
+            // A check that was made after now was made before somebody set the clock back.
+            let check = format!(
+                "SELECT FROM (SELECT * FROM crossfade.verification WHERE run_id = {} AND relation = {} ORDER BY id DESC LIMIT 1) AS v, ",
+                run.id,
+                number(*relation),
+            );
+            format!(
+                "EXISTS ({}({identity}\n) AS i WHERE v.fingerprint = {} AND v.body_hash = i.body_hash \
+                 AND v.relfilenode::bigint = i.relfilenode AND NOT v.repaired AND v.empty + v.different + v.unconverted = 0 \
+                 AND v.started_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => {}) \
+                 AND v.started_at <= pg_catalog.clock_timestamp())",
+                self.ledger.sql(&check),
+                quote_literal(&run.fingerprint),
+                max_age.as_secs_f64(),
+            )
+        };
+        let all: Vec<_> = relations.iter().map(one).collect();
+        if all.is_empty() { "false".to_owned() } else { all.join(" AND ") }
     }
 
     /// Returns when the latest checks of the run's relations ended, the oldest of them, and how many rows were not equal in

@@ -4,9 +4,13 @@ use sqlx::PgConnection;
 
 use super::passes::Pass;
 use super::{Progress, REPEATABLE, count, number};
-use crate::ledger::{Lease, LedgerError};
+use crate::ledger::{Lease, LedgerError, NOT_OURS};
 use crate::pg;
 use crate::run::{RelationId, Slice};
+use crate::sql::dollar_quote;
+
+/// SQLSTATE of a batch whose table has another file than its window.
+pub(crate) const REWRITTEN: &str = "CF003";
 
 /// The columns of a [`Row`].
 const WINDOW: &str = "from_page, to_page, parts, sub_pass, slice_from, slice_to, next_page, late";
@@ -192,43 +196,46 @@ impl Progress<'_> {
         Window::new(&row, pass)
     }
 
-    /// Notes, inside the batch's transaction, that the worker has come to `position` and filled `rows` more, `hot` of them
-    /// without touching an index. Returns the file that the table has now, or `None` when the window is not this worker's
-    /// any more: then the batch must be rolled back.
-    pub(crate) async fn advance(
+    /// Returns the statement that notes, at the end of a batch's transaction, that the worker has come to `position` and
+    /// filled `rows` more, `hot` of them without touching an index; both are expressions. It fails with [`NOT_OURS`] when the
+    /// window is not this worker's any more, or its lease has expired, and with [`REWRITTEN`] when the table has another file.
+    pub(crate) fn advance_text(
         self,
-        connection: &mut PgConnection,
         seat: Seat,
         window: &Window,
         position: Position,
-        (rows, hot): (u64, u64),
-    ) -> Result<Option<i64>, LedgerError> {
-        let update = self.ledger.sql(
-            "UPDATE crossfade.page_window AS w SET rows = w.rows + $8, hot = w.hot + $9, \
-               sub_pass = $10::bigint::integer, slice_from = $11::bigint::integer, slice_to = $12::bigint::integer, \
-               next_page = $13, done_at = CASE WHEN $11 >= w.parts THEN pg_catalog.clock_timestamp() END \
-             FROM crossfade.relation AS r \
-             WHERE w.run_id = $1 AND w.relation = $2 AND w.pass = $3 AND w.late = $4 AND w.from_page = $5 \
-               AND w.epoch = $6 AND w.worker = $7 AND r.run_id = $1 AND r.relation = $2 \
-             RETURNING COALESCE(pg_catalog.pg_relation_filenode(r.table_oid)::bigint, 0)",
+        (rows, hot): (&str, &str),
+    ) -> String {
+        let lease = self.ledger.leases().fence_sql(seat.lease);
+        let update = self.update_text(seat, window, position, (rows, hot));
+        let body = format!(
+            "DECLARE file bigint; BEGIN PERFORM FROM ({lease}) AS fenced; \
+             IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = '{NOT_OURS}', MESSAGE = 'crossfade: the lease is lost'; END IF; \
+             {update} INTO file; \
+             IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = '{NOT_OURS}', MESSAGE = 'crossfade: the window has another worker'; END IF; \
+             IF file <> {} THEN RAISE EXCEPTION USING ERRCODE = '{REWRITTEN}', MESSAGE = 'crossfade: the table was rewritten'; END IF; \
+             END",
+            window.relfilenode
         );
-        let file = pg::query_scalar(&update)
-            .bind(seat.lease.run.0)
-            .bind(number(seat.relation))
-            .bind(window.pass)
-            .bind(window.late)
-            .bind(i64::from(window.from))
-            .bind(seat.lease.epoch)
-            .bind(seat.worker)
-            .bind(i64::try_from(rows).unwrap_or(i64::MAX))
-            .bind(i64::try_from(hot).unwrap_or(i64::MAX))
-            .bind(i64::from(position.sub_pass))
-            .bind(i64::from(position.slice.from))
-            .bind(i64::from(position.slice.to))
-            .bind(i64::from(position.next))
-            .fetch_optional(connection)
-            .await?;
-        Ok(file)
+        format!("DO {}", dollar_quote(&body))
+    }
+
+    fn update_text(self, seat: Seat, window: &Window, position: Position, (rows, hot): (&str, &str)) -> String {
+        let Position { sub_pass, slice, next } = position;
+        let (run, relation) = (seat.lease.run, number(seat.relation));
+        self.ledger.sql("UPDATE crossfade.page_window AS w SET ")
+            + &format!(
+                "rows = w.rows + ({rows}), hot = w.hot + ({hot}), sub_pass = {sub_pass}, slice_from = {}, slice_to = {}, \
+                 next_page = {next}, done_at = CASE WHEN {} >= w.parts THEN pg_catalog.clock_timestamp() END ",
+                slice.from, slice.to, slice.from
+            )
+            + &self.ledger.sql("FROM crossfade.relation AS r ")
+            + &format!(
+                "WHERE w.run_id = {run} AND w.relation = {relation} AND w.pass = {} AND w.late = {} AND w.from_page = {} \
+                 AND w.epoch = {} AND w.worker = {} AND r.run_id = {run} AND r.relation = {relation} \
+                 RETURNING COALESCE(pg_catalog.pg_relation_filenode(r.table_oid)::bigint, 0)",
+                window.pass, window.late, window.from, seat.lease.epoch, seat.worker,
+            )
     }
 
     /// Puts a page that could not be locked on the list of late pages and moves its window past it, in one transaction.
@@ -256,7 +263,8 @@ impl Progress<'_> {
                 .bind(i64::from(page))
                 .execute(&mut *tx)
                 .await?;
-            let file = self.advance(tx, seat, window, window.after(page + 1), (0, 0)).await?;
+            let update = self.update_text(seat, window, window.after(page + 1), ("0", "0"));
+            let file: Option<i64> = pg::query_scalar(&update).fetch_optional(tx).await?;
             Ok(file.is_some())
         })
         .await

@@ -1,12 +1,22 @@
 //! The sync trigger's counters: who still writes the old column, and when.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::Progress;
 use crate::ledger::{LedgerError, Run};
-use crate::names::Counters;
+use crate::names::{Counters, LedgerSchema};
 use crate::pg;
+use crate::sql::quote_literal;
+
+/// Whole seconds since a write through an old column was last noticed.
+const QUIET_SECONDS: &str =
+    "pg_catalog.floor(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at))::bigint";
+
+/// The part of a counter that says in how many seconds there were writes; above it is the second of the last one.
+const COUNT: i64 = (1 << Counters::BITS) - 1;
 
 /// Writes through the columns, as the sync trigger noted them: in how many seconds there were any. Rolled-back writes are
 /// noted too.
@@ -90,8 +100,8 @@ impl Progress<'_> {
                conflicts = excluded.conflicts, sampled_at = excluded.sampled_at, \
                old_changed_at = CASE WHEN c.old_writes = excluded.old_writes THEN LEAST(c.old_changed_at, excluded.sampled_at) \
                                      ELSE excluded.old_changed_at END \
-             RETURNING EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at)::bigint",
-        );
+             RETURNING ",
+        ) + QUIET_SECONDS;
         let query = pg::query_scalar(&upsert).bind(run.id.0).bind(old).bind(new).bind(conflicts).bind(old_until);
         let old_quiet_seconds = query.fetch_one(connection).await?;
         Ok(Some(WriteCounts { old, new, conflicts, old_quiet_seconds }))
@@ -104,9 +114,9 @@ impl Progress<'_> {
     pub async fn write_counts(self, connection: &mut PgConnection, run: &Run) -> Result<WriteCounts, LedgerError> {
         let noted = self.ledger.sql(
             "SELECT old_writes AS old, new_writes AS new, conflicts, \
-               GREATEST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - old_changed_at)::bigint, 0) AS old_quiet_seconds \
-             FROM crossfade.write_count WHERE run_id = $1",
+               GREATEST({QUIET}, 0) AS old_quiet_seconds FROM crossfade.write_count WHERE run_id = $1",
         );
+        let noted = noted.replace("{QUIET}", QUIET_SECONDS);
         let noted: Option<WriteCounts> = pg::query_as(&noted).bind(run.id.0).fetch_optional(&mut *connection).await?;
         let noted = noted.unwrap_or_default();
         let Some(Now { old, new, conflicts, old_until }) = self.counters(connection, run).await? else {
@@ -119,6 +129,32 @@ impl Progress<'_> {
             pg::query_scalar(since).bind(old_until).fetch_one(connection).await?
         };
         Ok(WriteCounts { old, new, conflicts, old_quiet_seconds })
+    }
+
+    /// Returns the condition that nothing has been written to the old columns for `quiet`, as far as is known, nor since that
+    /// was looked at.
+    pub(crate) fn is_quiet(self, run: &Run, quiet: Duration) -> String {
+        if quiet.is_zero() {
+            return "true".to_owned();
+        }
+        let noted = self.ledger.sql(&format!("SELECT FROM crossfade.write_count AS c WHERE c.run_id = {}", run.id));
+        format!(
+            "EXISTS ({noted} AND c.old_writes = {} & {COUNT} AND c.old_changed_at <= pg_catalog.clock_timestamp() \
+             AND {} >= {})",
+            counter(self.ledger.schema(), &Counters::of(&run.program.tag).old),
+            QUIET_SECONDS.replace("old_changed_at", "c.old_changed_at"),
+            quiet.as_secs()
+        )
+    }
+
+    /// Returns the condition that nothing has been written through a new column since `before`, as [`NewWrites::none_since`]
+    /// has it; true where there are no counters.
+    pub(crate) fn no_new_writes(self, run: &Run, before: NewWrites) -> String {
+        if !before.notes_the_next() {
+            return "false".to_owned();
+        }
+        let now = counter(self.ledger.schema(), &Counters::of(&run.program.tag).new);
+        format!("COALESCE({now}, {0}) = {0}", before.value)
     }
 
     /// Returns what is known now of writes through the new columns; `None` where there are no counters.
@@ -144,7 +180,7 @@ impl Progress<'_> {
             .bind(schema.qualify(&names.conflict))
             .fetch_one(connection)
             .await?;
-        let count = |value: i64| value & ((1 << Counters::BITS) - 1);
+        let count = |value: i64| value & COUNT;
         // A write may have come at any time of the second, and the second is rounded.
         let until = |value: i64| DateTime::from_timestamp((value >> Counters::BITS) + 1, 0).unwrap_or_default();
         Ok(match counted {
@@ -154,4 +190,10 @@ impl Progress<'_> {
             _ => None,
         })
     }
+}
+
+/// Returns the value of a counter as an expression; NULL where it is not there.
+fn counter(schema: &LedgerSchema, name: &str) -> String {
+    let name = quote_literal(&schema.qualify(name));
+    format!("pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass({name}))")
 }

@@ -1,6 +1,6 @@
 //! The stored form of the log's entries.
 
-use super::{Document, Form, Invalid, form};
+use super::{Document, Form, Invalid, facts, form, program};
 use crate::run;
 
 impl Document for run::Entry {
@@ -26,12 +26,19 @@ enum Entry of run::Entry {
     Joined,
     Left { rows: i64, },
     Removed { holder: String, },
+    ClockSetBack { seconds: i64, },
     Tuned { key: String, value: String, },
     Filled(filled: Filled),
     Verified { counts: Counts, },
     Repaired { winner: Side, rows: i64, },
     Drifted { facts: Vec<String>, },
     Surrounded { triggers: Vec<String>, },
+    Replanned { changes: Vec<String>, undone: Vec<String>, compiled: Compiled, },
+});
+
+form!(struct Compiled of run::Compiled {
+    facts: facts::Facts,
+    program: program::Program,
 });
 
 form!(struct Filled of run::Filled {

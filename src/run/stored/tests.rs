@@ -116,10 +116,13 @@ fn facts() -> Facts {
         })
     };
     let index = IndexFacts {
+        number: 0,
+        definition: text("USING btree (status) WHERE (id > 0)"),
         name: text("idx_status"),
         unique: true,
         constraint: Some(ConstraintFacts { deferrable: true, deferred: false, comment: some("one each") }),
         twin: text("USING btree (vehicle_status) WHERE (id > 0)"),
+        twin_shape: text("[\"btree\", false, 1, [\"vehicle_status\"]]"),
         tablespace: some("fast"),
         comment: some("for the list"),
         statistics: vec![(1, 200)],
@@ -305,6 +308,7 @@ fn entries() -> Vec<Entry> {
         Entry::Joined,
         Entry::Left { rows: 7 },
         Entry::Removed { holder: text("host, process 1") },
+        Entry::ClockSetBack { seconds: 3600 },
         Entry::Tuned { key: text("workers"), value: text("2") },
         Entry::Filled(filled),
         Entry::Filled(Filled { hot: None, ..filled }),
@@ -313,6 +317,11 @@ fn entries() -> Vec<Entry> {
         Entry::Repaired { winner: Side::New, rows: 2 },
         Entry::Drifted { facts: vec![text("there is no column \"a\"")] },
         Entry::Surrounded { triggers: vec![text("stamp")] },
+        Entry::Replanned {
+            changes: vec![text("the default of column \"a\" is 1")],
+            undone: vec![key()],
+            compiled: Box::new(Compiled { facts: facts(), program: program() }),
+        },
     ]
 }
 

@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode, in front of a server.
+//! PgBouncer, in front of a server.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::postgres::missing;
 use super::wait::wait_for;
 
-/// A PgBouncer whose server connections belong to a client for one transaction only. Gone when dropped, and when
+/// A PgBouncer. Gone when dropped, and when
 /// the test ends in any other way: its shell waits on a pipe from us.
 pub(crate) struct PgBouncer {
     port: u16,
@@ -23,8 +23,14 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Returns a PgBouncer in front of `server` that accepts connections, or `None` where it is not installed.
+    /// Returns a PgBouncer in transaction mode in front of `server` that accepts connections, or `None` where it is not installed.
     pub(crate) async fn before(server: &Server) -> Option<Self> {
+        Self::of(server, "transaction", 20).await
+    }
+
+    /// Returns one that gives clients a server connection for a `session`, a `transaction` or a `statement`, and has
+    /// `size` of them.
+    pub(crate) async fn of(server: &Server, mode: &str, size: u32) -> Option<Self> {
         let programs = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"];
         let Some(program) = programs.into_iter().find(|program| Path::new(program).exists()) else {
             missing("PgBouncer");
@@ -36,8 +42,8 @@ impl PgBouncer {
         let config = dir.path().join("pgbouncer.ini");
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={} user={SUPERUSER}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
-             ignore_startup_parameters = extra_float_digits,options\ndefault_pool_size = 20\nmax_client_conn = 200\n",
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n\
+             ignore_startup_parameters = extra_float_digits,options\ndefault_pool_size = {size}\nmax_client_conn = 200\n",
             server.port()
         );
         fs::write(&config, text).unwrap();

@@ -120,6 +120,13 @@ pub(crate) fn own_server() -> Server {
     start(&DEFAULT)
 }
 
+/// Returns a server for one test alone, with these variables in its environment.
+pub(crate) fn own_server_with(environment: &[(&str, &str)]) -> Server {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let options = Options { environment, ..DEFAULT.options() };
+    Server::start(options).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn start(version: &Version) -> Server {
     Server::start(version.options()).unwrap_or_else(|error| panic!("PostgreSQL {}: {error}", version.major))
 }

@@ -1,0 +1,107 @@
+//! A server that is far away: nothing of the table is locked while a message travels, so what applications wait for has the
+//! same bound at any distance.
+
+use std::time::{Duration, Instant};
+
+use crossfade::testkit::fleet;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Cli, Database, Proxy, server};
+
+const PLAN: &str = "version: 1
+name: far
+table: public.vehicles
+changes:
+  - change_type: { column: weight, to: bigint, via: weight_big, on_conflict: old_wins }
+  - rename_column: { from: status, to: vehicle_status }
+  - add_column: { name: region, type: text, default: \"'eu' || random()\", not_null: true }
+  - add_constraint: { name: vin_there, check: length(vin) > 0 }
+indexes: { copy: none }
+verify: { max_age: 1d }
+contract: { grace: 0s, quiet: 0s }
+";
+
+/// What a statement of the application may take at any distance: the longest attempt to lock the table is 1.5 s, and the machine
+/// may be busy.
+const BOUND: Duration = Duration::from_secs(4);
+
+/// Two statements of an application, which touch what crossfade locks: single rows, and the table.
+const APPLICATION: &str = "UPDATE vehicles SET weight = weight + 1 WHERE id = 7; SELECT * FROM vehicles WHERE id = 8";
+
+/// Sessions of crossfade that keep the table, or rows of it, locked, and have nothing to do but wait for a message.
+const IDLE_WITH_A_LOCK: &str = "SELECT a.query FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+    WHERE l.relation = 'vehicles'::regclass AND l.mode <> 'AccessShareLock' AND l.granted
+      AND a.application_name LIKE 'crossfade %' AND a.state = 'idle in transaction'";
+
+/// Watches while `cli` runs, and returns the longest that the application waited.
+async fn beside(database: &Database, cli: &Cli, code: i32) -> Duration {
+    let over = CancellationToken::new();
+    let watching = tokio::spawn({
+        let (url, over) = (database.url.clone(), over.clone());
+        async move {
+            let mut watch = PgConnection::connect(&url).await.unwrap();
+            while !over.is_cancelled() {
+                let idle: Option<String> =
+                    sqlx::query_scalar(IDLE_WITH_A_LOCK).fetch_optional(&mut watch).await.unwrap();
+                assert_eq!(idle, None, "locked while the next message was awaited; the last one was this");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    });
+    let applying = tokio::spawn({
+        let (url, over) = (database.url.clone(), over.clone());
+        async move {
+            let mut application = PgConnection::connect(&url).await.unwrap();
+            let mut slowest = Duration::ZERO;
+            while !over.is_cancelled() {
+                let began = Instant::now();
+                sqlx::raw_sql(APPLICATION).execute(&mut application).await.unwrap();
+                slowest = slowest.max(began.elapsed());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            slowest
+        }
+    });
+    let output = cli.run().await;
+    over.cancel();
+    watching.await.unwrap();
+    assert_eq!(output.code, Some(code), "{output:#?}");
+    applying.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_locked_while_a_message_travels() {
+    for round_trip in [0, 50, 200] {
+        let database = Database::new().await;
+        let mut connection = PgConnection::connect(&database.url).await.unwrap();
+        fleet::create(&mut connection).await.unwrap();
+        fleet::load(&mut connection, 300).await.unwrap();
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        std::fs::write(file.path(), PLAN).unwrap();
+        let proxy = Proxy::before(server()).await;
+        proxy.delay(Duration::from_millis(round_trip));
+        let cli = |args: &[&str]| Cli::new(&proxy.url(&database.name)).args(args.iter().copied());
+        let path = file.path().to_str().unwrap();
+        let mut slowest = Duration::ZERO;
+        // To the swapped names, and back to where both columns are there.
+        for args in
+            [&["plan", path][..], &["run", path, "--to", "switch"], &["rollback", "far", "--to", "verify", "--yes"]]
+        {
+            slowest = slowest.max(beside(&database, &cli(args), 0).await);
+        }
+        // Rows that differ, which only a session without triggers can make.
+        let differ =
+            "SET session_replication_role = replica; UPDATE vehicles SET vehicle_status = 'lost' WHERE id % 3 = 0";
+        sqlx::raw_sql(AssertSqlSafe(differ)).execute(&mut connection).await.unwrap();
+        for args in [
+            &["verify", "far", "--repair", "old"][..],
+            &["run", path, "--to", "switch"],
+            &["rollback", "far", "--yes"],
+            &["run", path, "--yes"],
+        ] {
+            slowest = slowest.max(beside(&database, &cli(args), 0).await);
+        }
+        assert!(slowest < BOUND, "at {round_trip} ms a statement of the application took {slowest:?}");
+    }
+}
