@@ -55,8 +55,10 @@ struct Table<'a> {
 pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
     let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
     let mut text = String::from(
-        "\nDECLARE\n  old_changed boolean; new_changed boolean;\n  wrote_old boolean := false; wrote_new boolean := false; conflict boolean := false;\n  this_second bigint; counted bigint;\nBEGIN\n  IF TG_NARGS OPERATOR(pg_catalog.=) 0 THEN\n",
+        "\nDECLARE\n  old_changed boolean; new_changed boolean;\n  wrote_old boolean := false; wrote_new boolean := false; conflict boolean := false;\n  there boolean; this_second bigint; counted bigint;\nBEGIN\n",
     );
+    text.push_str(&unless_there(context, &tables));
+    text.push_str("  IF TG_NARGS OPERATOR(pg_catalog.=) 0 THEN\n");
     for table in &tables {
         text.push_str(&table.insert());
     }
@@ -67,9 +69,7 @@ pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
     for (flag, name) in [("wrote_old", &counters.old), ("wrote_new", &counters.new), ("conflict", &counters.conflict)] {
         text.push_str(&count(context, flag, name));
     }
-    text.push_str("  RETURN NEW;\n");
-    text.push_str(&without_columns(&tables));
-    text.push_str("END\n");
+    text.push_str("  RETURN NEW;\nEND\n");
     text
 }
 
@@ -84,8 +84,9 @@ pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
 pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
     let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
     let mut text = String::from(
-        "\nDECLARE\n  old_changed boolean := true; new_changed boolean := true;\n  wrote_old boolean := false; wrote_new boolean := false;\n  setting pg_catalog.text; noted pg_catalog.text;\n  this_second bigint; counted bigint;\nBEGIN\n",
+        "\nDECLARE\n  old_changed boolean := true; new_changed boolean := true;\n  wrote_old boolean := false; wrote_new boolean := false;\n  setting pg_catalog.text; noted pg_catalog.text;\n  there boolean; this_second bigint; counted bigint;\nBEGIN\n",
     );
+    text.push_str(&unless_there(context, &tables));
     let _ = writeln!(
         text,
         "  setting := pg_catalog.concat('crossfade.noted_{}_', TG_ARGV[1], '_', pg_catalog.pg_trigger_depth());",
@@ -95,9 +96,7 @@ pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
     let counters = Counters::of(&context.tag);
     text.push_str(&count(context, "wrote_old", &counters.old));
     text.push_str(&count(context, "wrote_new", &counters.new));
-    text.push_str("  RETURN NEW;\n");
-    text.push_str(&without_columns(&tables));
-    text.push_str("END\n");
+    text.push_str("  RETURN NEW;\nEND\n");
     text
 }
 
@@ -132,14 +131,26 @@ fn count(context: &Context<'_>, flag: &str, name: &str) -> String {
     )
 }
 
-/// Somebody has renamed a column: the application's write must not fail for it. The run finds it when it looks at the table
-/// next.
-fn without_columns(tables: &[Table<'_>]) -> String {
-    let all = tables.iter().flat_map(|table| [&table.columns.0, &table.columns.1]);
-    let there: Vec<_> = all
-        .map(|column| format!("pg_catalog.jsonb_exists(pg_catalog.to_jsonb(NEW), {})", quote_literal(column)))
-        .collect();
-    format!("EXCEPTION WHEN undefined_column THEN\n  IF {} THEN RAISE; END IF;\n  RETURN NEW;\n", there.join(" AND "))
+/// Somebody has renamed or dropped a column: the application's write must not fail for it, and passes as it is. The run finds it
+/// when it looks at the table next (docs/postgres.md, "Whether the columns are there").
+fn unless_there(context: &Context<'_>, tables: &[Table<'_>]) -> String {
+    let there = context.ledger.qualify(&context.tag.there_function());
+    let names: Vec<_> = tables.iter().flat_map(|table| [&table.columns.0, &table.columns.1]).collect();
+    let names: Vec<_> = names.into_iter().map(|name| quote_literal(name)).collect();
+    let names = format!("ARRAY[{}]::pg_catalog.text[]", names.join(", "));
+    let table = context.table();
+    format!(
+        "  IF TG_TABLE_NAME OPERATOR(pg_catalog.=) {} AND TG_TABLE_SCHEMA OPERATOR(pg_catalog.=) {} THEN
+    there := {there}({}::pg_catalog.regclass, {names});
+  ELSE
+    there := {there}(TG_RELID, {names});
+  END IF;
+  IF NOT there THEN RETURN NEW; END IF;
+",
+        quote_literal(&table.name),
+        quote_literal(&table.schema),
+        quote_literal(&table.sql()),
+    )
 }
 
 impl<'a> Table<'a> {
