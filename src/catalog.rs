@@ -38,6 +38,7 @@ pub use holds::holds;
 pub use inspect::inspect;
 pub use one_row::try_one_row;
 pub use surround::{Others, others};
+pub use table::COUNTED_PAGES;
 #[cfg(feature = "internals")]
 pub use trial::ConversionCheck;
 pub use trial::{ConversionCount, try_conversions};

@@ -72,7 +72,7 @@ async fn look(
     query::run(conn, "set limits", "SET LOCAL search_path = pg_catalog, pg_temp".to_owned()).await?;
     let server = Server::read(conn, ledger).await?;
     server.judge(&plan.requires, ledger, found);
-    let Some(table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
+    let Some(mut table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
     if !table.ordinary() {
         table.judge(plan, &server.role, false, found);
         return Ok(());
@@ -107,7 +107,7 @@ async fn look(
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
-    let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
+    let Some(owner) = enter(conn, (&plan.table, &mut table), &server, found).await? else { return Ok(()) };
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
     let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, found).await? else { return Ok(()) };
     refuse_same_types(plan, &parts, found);
@@ -170,16 +170,16 @@ async fn look(
     Ok(())
 }
 
-/// Prepares the session to run the owner's code as the owner. Returns `None`, with refusals, where that cannot be.
+/// Prepares the session to run the owner's code as the owner, and counts the rows if there are few. Returns `None`, with
+/// refusals, where that cannot be.
 async fn enter(
     conn: &mut PgConnection,
-    table: &TableName,
-    oid: i64,
+    (table, read): (&TableName, &mut Table),
     server: &Server,
     found: &mut Inspection,
 ) -> Result<Option<Owner>, CatalogError> {
-    let read = |source| CatalogError::Database { what: "read the table's owner", source };
-    let Some(owner) = Owner::of(conn, oid).await.map_err(read)? else { return Ok(None) };
+    let failed = |source| CatalogError::Database { what: "read the table's owner", source };
+    let Some(owner) = Owner::of(conn, read.oid).await.map_err(failed)? else { return Ok(None) };
     let role = &owner.role;
     if !owner.may_switch {
         found.refuse(
@@ -204,7 +204,7 @@ async fn enter(
         );
         return Ok(None);
     }
-    if let Some(trigger) = owner.deferrable(conn).await.map_err(read)? {
+    if let Some(trigger) = owner.deferrable(conn).await.map_err(failed)? {
         found.refuse(
             "catalog::deferrable_trigger",
             format!(
@@ -215,7 +215,8 @@ async fn enter(
         );
         return Ok(None);
     }
-    owner.prepare(conn).await.map_err(read)?;
+    owner.prepare(conn).await.map_err(failed)?;
+    read.count(conn, table).await?;
     Ok(Some(owner))
 }
 

@@ -20,6 +20,7 @@ mod lease;
 mod ledger;
 mod locks;
 mod owners_code;
+mod plan_says;
 mod plan_warns;
 mod ready_plans;
 mod snapshots_of_plans;
