@@ -12,6 +12,7 @@ mod columns;
 mod conversion;
 mod dependants;
 mod drop_column;
+mod drop_index;
 mod finding;
 mod fit;
 mod functions;

@@ -9,6 +9,7 @@ mod add_index;
 mod change_type;
 mod conversion;
 mod drop_column;
+mod drop_index;
 mod fragment;
 mod indexes;
 mod not_null;
@@ -127,6 +128,7 @@ fn fragment_of(context: &Context<'_>, position: usize) -> Fragment {
             Some(drop_column::fragment(context, position, change, facts))
         }
         (Change::AddIndex(change), ChangeFacts::AddIndex(tail)) => Some(add_index::fragment(context, change, tail)),
+        (Change::DropIndex(_), ChangeFacts::DropIndex(facts)) => Some(drop_index::fragment(context, facts)),
         (Change::AddConstraint(change), ChangeFacts::AddConstraint(facts)) => {
             Some(add_constraint::fragment(context, position, change, facts))
         }

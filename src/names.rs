@@ -72,6 +72,11 @@ impl RunTag {
         format!("around_{self}")
     }
 
+    /// Says whether the backfill has ended, in the ledger's schema.
+    pub(crate) fn filled_function(&self) -> String {
+        format!("filled_{self}")
+    }
+
     /// A helper function of a conversion, in the ledger's schema. `way` is `f1` for the first change, `r1` for its way back.
     pub(crate) fn helper(&self, kind: &str, way: &str) -> String {
         format!("{kind}_{self}_{way}")

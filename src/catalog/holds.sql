@@ -29,6 +29,8 @@ SELECT coalesce(pg_catalog.json_agg(CASE kind
   WHEN 'no_function' THEN NOT EXISTS (SELECT FROM func WHERE proname = v ->> 'name')
   WHEN 'index' THEN EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
     WHERE i.indrelid = place AND x.relname = v ->> 'name' AND i.indisvalid AND i.indisready AND i.indislive)
+  WHEN 'no_index' THEN NOT EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+    WHERE i.indrelid = place AND x.relname = v ->> 'name')
   WHEN 'constraint' THEN EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = place
     AND k.conname = v ->> 'name' AND k.convalidated)
   WHEN 'some_constraint' THEN EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = place AND k.conname = v ->> 'name')

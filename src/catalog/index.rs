@@ -39,7 +39,22 @@ impl Index {
         table: i64,
         attnums: &[i32],
     ) -> Result<Vec<Self>, CatalogError> {
-        let query = query::fixed(include_str!("indexes.sql")).bind(table).bind(attnums.to_vec());
+        Self::some(conn, table, attnums.to_vec(), None).await
+    }
+
+    /// Returns the table's index of this name.
+    pub(super) async fn read(conn: &mut PgConnection, table: i64, name: &str) -> Result<Option<Self>, CatalogError> {
+        Ok(Self::some(conn, table, vec![], Some(name)).await?.pop())
+    }
+
+    async fn some(
+        conn: &mut PgConnection,
+        table: i64,
+        attnums: Vec<i32>,
+        name: Option<&str>,
+    ) -> Result<Vec<Self>, CatalogError> {
+        let query =
+            query::fixed(include_str!("indexes.sql")).bind(table).bind(attnums).bind(name.map(ToOwned::to_owned));
         query::read(conn, "read the table's indexes", query).await
     }
 
@@ -72,6 +87,24 @@ impl Index {
     pub(super) fn carried(&self) -> Option<&str> {
         let constraint = matches!(self.constraint_type.as_deref(), None | Some("u"));
         self.tail.as_deref().filter(|_| constraint && !self.whole_row)
+    }
+
+    /// Returns the kind of constraint that the index belongs to.
+    pub(super) fn constraint(&self) -> Option<&'static str> {
+        Some(match self.constraint_type.as_deref()? {
+            "p" => "primary key",
+            "u" => "unique constraint",
+            _ => "exclusion constraint",
+        })
+    }
+
+    pub(super) fn is_replica_identity(&self) -> bool {
+        self.replica_identity
+    }
+
+    /// Returns the definition behind `ON table `, if PostgreSQL shows one.
+    pub(super) fn tail(&self) -> Option<String> {
+        self.tail.clone()
     }
 
     /// Returns whether the index mentions this column.

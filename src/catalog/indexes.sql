@@ -1,4 +1,4 @@
--- The indexes that mention a column anywhere. $1: the table's oid, $2: column numbers.
+-- The indexes that mention a column anywhere, and one by its name. $1: the table's oid, $2: column numbers, $3: the name, or NULL.
 SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.name), '[]')::text FROM (
   SELECT x.relname::text AS name,
     i.indisunique AS unique,
@@ -17,7 +17,7 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.name), '[]')::text FROM (
        FROM pg_attribute a WHERE a.attrelid = i.indexrelid AND coalesce(a.attstattarget, -1) <> -1) AS statistics,
     -- A whole-row reference has no column number.
     coalesce(i.indexprs::text, '') || coalesce(i.indpred::text, '') ~ ':varattno 0 ' AS whole_row,
-    m.attnums,
+    coalesce(m.attnums, '[]') AS attnums,
     CASE WHEN starts_with(def, prefix) THEN substr(def, length(prefix) + 1) END AS tail
   FROM pg_index i
   JOIN pg_class x ON x.oid = i.indexrelid
@@ -34,5 +34,5 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.name), '[]')::text FROM (
     SELECT pg_get_indexdef(i.indexrelid) AS def,
       format('CREATE %sINDEX %I ON %I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, x.relname, n.nspname, t.relname) AS prefix
   ) q
-  WHERE i.indrelid = $1::bigint::oid AND m.attnums IS NOT NULL
+  WHERE i.indrelid = $1::bigint::oid AND (m.attnums IS NOT NULL OR x.relname = $3)
 ) x

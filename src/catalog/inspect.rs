@@ -11,7 +11,7 @@ use super::rehearsal::{Outcome, Part, Rehearsed, rehearse};
 use super::server::Server;
 use super::table::Table;
 use super::{CatalogError, Inspection, conversion, query, statements};
-use super::{add_column, add_constraint, add_index, drop_column, rehearsal};
+use super::{add_column, add_constraint, add_index, drop_column, drop_index, rehearsal};
 use crate::change::knows_null;
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
@@ -87,9 +87,11 @@ async fn look(
     let columns = Column::read_all(conn, table.oid).await?;
     let olds = columns::judge(plan, &columns, found);
     let attnums: Vec<i32> = olds.iter().flatten().map(|old| i32::from(old.attnum)).collect();
-    let indexes = Index::read_all(conn, table.oid, &attnums).await?;
+    let mut indexes = Index::read_all(conn, table.oid, &attnums).await?;
+    indexes.retain(|index| !drop_index::drops(plan, index));
     let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
-    let builds_only = |change: &Change| matches!(change, Change::AddIndex(_) | Change::AddConstraint(_));
+    let builds_only =
+        |change: &Change| matches!(change, Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_));
     let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds_only);
     table.judge(plan, &server.role, builds, found);
     for index in &indexes {
@@ -141,6 +143,10 @@ async fn look(
                 query::run(conn, "rehearse the drop", drop_column::from_copy(change)).await?;
                 drop_column::facts(change, &plan.table, &columns, (&hanging, &indexes), repeatable, found)
                     .map(ChangeFacts::DropColumn)
+            }
+            Change::DropIndex(change) => {
+                let facts = drop_index::facts(conn, change, (&plan.table, table.oid), found).await?;
+                facts.map(ChangeFacts::DropIndex)
             }
             Change::AddIndex(_) | Change::AddConstraint(_) => None,
         };

@@ -107,6 +107,7 @@ async fn window(
         count.lossy = count.lossy.map(|sum| sum + lossy);
         if raising > 0
             && count.raising == raising
+            && column.calls_others
             && let Err(objection) = query::ask(conn, WHAT, &trial.raise(column, from, to), LIMITS).await?
             && !objection.is_of_data()
         {

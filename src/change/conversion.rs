@@ -183,11 +183,16 @@ impl Way<'_> {
             return statements;
         }
         let target = of_postgres(self.target);
+        let does_not_convert = if self.conversion.calls_others() {
+            DOES_NOT_CONVERT.to_owned()
+        } else {
+            format!("{DOES_NOT_CONVERT} OR {OF_INPUT}")
+        };
         for (kind, returns, value, otherwise) in
             [("try", target_base, "converted", "NULL"), ("fails", "boolean", "false", "true")]
         {
             let body = dollar_quote(&format!(
-                "DECLARE converted {target}; BEGIN converted := {raw}($1); RETURN {value}; EXCEPTION WHEN {DOES_NOT_CONVERT} THEN RETURN {otherwise}; END"
+                "DECLARE converted {target}; BEGIN converted := {raw}($1); RETURN {value}; EXCEPTION WHEN {does_not_convert} THEN RETURN {otherwise}; END"
             ));
             statements.push(format!(
                 "CREATE FUNCTION {}({source_base}) RETURNS {returns} IMMUTABLE PARALLEL SAFE LANGUAGE plpgsql AS {body}",
@@ -212,6 +217,10 @@ impl Way<'_> {
 /// (docs/postgres.md, "Errors that are about the value"). 0A000 is what `numeric 'NaN'` raises on its way to an integer.
 const DOES_NOT_CONVERT: &str = "data_exception OR integrity_constraint_violation OR feature_not_supported \
      OR raise_exception OR no_data_found OR too_many_rows OR external_routine_exception";
+
+/// What else says so where every function is PostgreSQL's own or the input function of a type: the text is no `tsquery`, or
+/// too much for a `tsvector`. A function of somebody else's that raises this may be broken, for every value.
+const OF_INPUT: &str = "syntax_error OR program_limit_exceeded";
 
 /// Returns whether two values are the same, in the body of a trigger's function: `IS DISTINCT FROM` would look for its
 /// operator in the `search_path` of whoever writes. Of each side the value, and what is NULL when the value is.

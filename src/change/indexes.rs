@@ -159,20 +159,22 @@ fn exchange(context: &Context<'_>, stage: Stage) -> Moves {
         };
         forth.extend([rename(own, &parked), rename(&twin, own)]);
         back.extend([rename(own, &twin), rename(&parked, own)]);
-        let qualified = format!("{}.{}", quote_ident(schema), quote_ident(own));
-        forth.extend(
-            index.comment.iter().map(|text| format!("COMMENT ON INDEX {qualified} IS {}", quote_literal(text))),
-        );
-        forth.extend(
-            index.statistics.iter().map(|(column, target)| {
-                format!("ALTER INDEX {qualified} ALTER COLUMN {column} SET STATISTICS {target}")
-            }),
-        );
-        if index.clustered {
-            let cluster = format!("ALTER TABLE {table} CLUSTER ON {}", quote_ident(own));
-            forth.push(cluster.clone());
-            back.push(cluster);
-        }
+        forth.extend(dressed(context, index));
+        back.extend(cluster_on(context, index));
     }
     Moves { forth, back }
+}
+
+/// Returns what gives an index that was just built, and stands under its own name, what else belongs to it.
+pub(super) fn dressed(context: &Context<'_>, index: &IndexFacts) -> Vec<String> {
+    let name = format!("{}.{}", quote_ident(&context.table().schema), quote_ident(&index.name));
+    let comment = index.comment.iter().map(|text| format!("COMMENT ON INDEX {name} IS {}", quote_literal(text)));
+    let target =
+        |(column, target): &(i16, i32)| format!("ALTER INDEX {name} ALTER COLUMN {column} SET STATISTICS {target}");
+    comment.chain(index.statistics.iter().map(target)).chain(cluster_on(context, index)).collect()
+}
+
+fn cluster_on(context: &Context<'_>, index: &IndexFacts) -> Option<String> {
+    let (table, name) = (context.table().sql(), quote_ident(&index.name));
+    index.clustered.then(|| format!("ALTER TABLE {table} CLUSTER ON {name}"))
 }

@@ -2,6 +2,7 @@
 //! phase. The order of the functions is the order of a run.
 
 use super::fragment::{Fragment, Moves, Proof, Restore, Stage};
+use super::sync_default::asks_whether_filled;
 use super::{Active, Context, not_null, sync_trigger};
 use crate::plan::BuildIndexes;
 use crate::run::{
@@ -113,7 +114,14 @@ impl Planner<'_> {
         let spec = FillSpec { relation: ON, table: table.clone(), fills };
         let statement = format!("ANALYZE {} ({})", table.sql(), columns.join(", "));
         let title = "gather statistics, so that the first query plans with the new column are good";
-        vec![
+        let filled = asks_whether_filled(self.context).then(|| {
+            let say = |filled| Action::Transaction(vec![sync_trigger::filled(self.context, filled)]);
+            let title = "no row is unfilled any more: from now on NULL in the new column is a value, as its default is";
+            Step::new(Phase::Backfill, What::Filled, title, say(true))
+                .done_when([sync_trigger::is_filled(self.context).on(ON)])
+                .undo(Undo::Actions { needs: vec![], actions: vec![say(false)] })
+        });
+        let fill = [
             Step::new(
                 Phase::Backfill,
                 What::Fill(ON),
@@ -129,7 +137,8 @@ impl Planner<'_> {
             Step::new(Phase::Backfill, What::Analyze(ON), title, Action::concurrent(statement))
                 .locks(ON, LockMode::ShareUpdateExclusive)
                 .undo(Undo::nothing("statistics are dropped with the column")),
-        ]
+        ];
+        fill.into_iter().chain(filled).collect()
     }
 
     fn compare(&self, phase: Phase, stage: Stage, title: &str) -> Option<Step> {
@@ -287,7 +296,7 @@ impl Planner<'_> {
             .needs(self.verified())
             .needs(needs)
             .done_when(gone.into_iter().map(|is| is.on(ON)))
-            .supersedes([StepKey::new(Phase::Contract, What::Retire)])
+            .supersedes([StepKey::new(Phase::Contract, What::Retire), StepKey::new(Phase::Backfill, What::Filled)])
             .undo(Undo::PointOfNoReturn(gone_for_good.to_owned()))
     }
 }

@@ -5,13 +5,15 @@
 //! not get, a wait) and continues when it is run again. Nothing that cannot be undone happens unless the person who runs it
 //! says so in that very call.
 
+mod still_so;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::compile;
 use crate::names::{Counters, FIRST_TRIGGER, LAST_TRIGGER, LedgerSchema};
-use crate::plan::{AddConstraint, Change, Plan, Rule, Triggers};
-use crate::run::{Action, ChangeFacts, ColumnFacts, CompareSpec, Facts, FillSpec, Gate, Program, Step, Target, Undo};
+use crate::plan::{Plan, Triggers};
+use crate::run::{Action, CompareSpec, Facts, FillSpec, Gate, IndexName, Program, Step, Target, Undo};
 use crate::sql::{LockMode, dollar_quote, one_line, quote_ident, quote_literal};
 
 /// A wait that has no more than this left is waited for; a longer one ends the script.
@@ -146,7 +148,7 @@ BEGIN
         );
         let again =
             format!("table {} is not as it was when this script was made", one_line(&self.plan.table.to_string()));
-        for condition in self.still_so() {
+        for condition in still_so::conditions(self.plan, self.facts) {
             let _ = write!(
                 text,
                 "  IF NOT ({condition}) THEN
@@ -159,51 +161,6 @@ BEGIN
         }
         text.push_str("END\n");
         text
-    }
-
-    /// What is true of the catalog before the first step, and not after the last.
-    fn still_so(&self) -> Vec<String> {
-        let table = quote_literal(&self.plan.table.sql());
-        let column = |name: &str, more: &str| {
-            format!(
-                "EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = pg_catalog.to_regclass({table}) AND a.attnum > 0 \
-                 AND NOT a.attisdropped AND a.attname = {}{more})",
-                quote_literal(name)
-            )
-        };
-        let as_found = |name: &str, facts: &ColumnFacts| {
-            let kind = quote_literal(&facts.type_name);
-            let more = format!(
-                " AND a.attnum = {} AND pg_catalog.format_type(a.atttypid, a.atttypmod) = {kind}",
-                facts.attnum
-            );
-            column(name, &more)
-        };
-        let mut so = Vec::new();
-        for (change, facts) in self.plan.changes.iter().zip(&self.facts.changes) {
-            match (change, facts) {
-                (_, ChangeFacts::Pair(facts)) => {
-                    so.extend(change.pair().map(|pair| as_found(pair.old.as_str(), &facts.old)));
-                }
-                (Change::DropColumn(drop), ChangeFacts::DropColumn(facts)) => {
-                    so.push(as_found(drop.column.as_str(), &facts.column));
-                }
-                (Change::AddColumn(add), _) => so.push(format!("NOT {}", column(add.name.as_str(), ""))),
-                (Change::AddIndex(index), _) => {
-                    let name = format!("{}.{}", quote_ident(&self.plan.table.schema), index.name.sql());
-                    so.push(format!("pg_catalog.to_regclass({}) IS NULL", quote_literal(&name)));
-                }
-                (Change::AddConstraint(AddConstraint { rule: Rule::NotNull(name), .. }), _) => {
-                    so.push(format!("NOT {}", column(name.as_str(), " AND a.attnotnull")));
-                }
-                (Change::AddConstraint(AddConstraint { name: Some(name), .. }), _) => so.push(format!(
-                    "NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conrelid = pg_catalog.to_regclass({table}) AND c.conname = {})",
-                    quote_literal(name.as_str())
-                )),
-                _ => {}
-            }
-        }
-        so
     }
 
     /// The way back: everything that is done, last first.
@@ -271,12 +228,40 @@ BEGIN
                     }
                     self.line("COMMIT;");
                 }
+                Action::Concurrent { settings, statement, builds: Some(index) } => {
+                    self.drop_unfinished("", index);
+                    self.asks(&format!("pg_catalog.to_regclass({}) IS NULL", quote_literal(&index.sql())));
+                    self.under(settings, statement);
+                    self.line("\\endif");
+                }
                 other => {
                     for statement in other.sql() {
                         self.statement(&statement);
                     }
                 }
             }
+        }
+    }
+
+    /// Drops an index that an earlier call left half built, where `only_if` holds (empty, or with AND at its end).
+    fn drop_unfinished(&mut self, only_if: &str, index: &IndexName) {
+        let name = quote_literal(&index.sql());
+        self.asks(&format!(
+            "{only_if}EXISTS (SELECT FROM pg_catalog.pg_index AS i \
+             WHERE i.indexrelid = pg_catalog.to_regclass({name}) AND NOT i.indisvalid)"
+        ));
+        self.statement(&format!("DROP INDEX CONCURRENTLY {}", index.sql()));
+        self.line("\\endif");
+    }
+
+    /// A statement with settings of its own.
+    fn under(&mut self, settings: &[(String, String)], statement: &str) {
+        for (name, value) in settings {
+            self.line(&format!("SET {name} = {};", quote_literal(value)));
+        }
+        self.statement(statement);
+        for (name, _) in settings {
+            self.line(&format!("RESET {name};"));
         }
     }
 
@@ -340,14 +325,7 @@ BEGIN
             Action::Transaction(statements) => self.transaction(step, statements),
             Action::Concurrent { settings, statement, builds } => {
                 if let Some(index) = builds {
-                    // Half built by an earlier call.
-                    let name = quote_literal(&index.sql());
-                    self.asks(&format!(
-                        "EXISTS (SELECT FROM {table} WHERE key = {until}) AND EXISTS (SELECT FROM pg_catalog.pg_index AS i \
-                         WHERE i.indexrelid = pg_catalog.to_regclass({name}) AND NOT i.indisvalid)"
-                    ));
-                    self.statement(&format!("DROP INDEX CONCURRENTLY {}", index.sql()));
-                    self.line("\\endif");
+                    self.drop_unfinished(&format!("EXISTS (SELECT FROM {table} WHERE key = {until}) AND "), index);
                 }
                 let built = builds.as_ref().map(|index| {
                     let name = quote_literal(&index.sql());
@@ -355,13 +333,7 @@ BEGIN
                 });
                 self.asks(&format!("NOT ({})", built.unwrap_or_else(|| "false".to_owned())));
                 self.call("begun", &step.key.text());
-                for (name, value) in settings {
-                    self.line(&format!("SET {name} = {};", quote_literal(value)));
-                }
-                self.statement(statement);
-                for (name, _) in settings {
-                    self.line(&format!("RESET {name};"));
-                }
+                self.under(settings, statement);
                 self.line("\\endif");
                 self.call("done", &step.key.text());
             }

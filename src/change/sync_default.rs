@@ -92,6 +92,12 @@ pub(crate) fn knows_null(facts: &PairFacts) -> bool {
     facts.old.effective_default().is_none() || beside(facts).is_some()
 }
 
+/// Returns whether a row that was copied before it was filled looks like one that was given NULL: the new column has a
+/// default, and so NULL in it was given. Which of the two it is depends on whether the backfill has ended.
+pub(super) fn asks_whether_filled(context: &Context<'_>) -> bool {
+    context.active.iter().any(|a| Defaults::at(a, Stage::Soak).asks_whether_filled())
+}
+
 /// The default of the new column while the old one has its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Beside {
@@ -146,6 +152,11 @@ impl Defaults {
 
     pub(super) fn agree(&self) -> bool {
         self.agree
+    }
+
+    /// Whether both columns have a default, so that NULL in the new one was given.
+    pub(super) fn asks_whether_filled(&self) -> bool {
+        self.agree && matches!(self.new, Default::Is(Value { expression: Some(_), .. }))
     }
 
     /// Whether the old column holds something else than its default, in the body of a trigger's function.

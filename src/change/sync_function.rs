@@ -73,16 +73,18 @@ pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
     text
 }
 
-/// Returns the body of the function of the triggers that stand around those of the application: `note` before them, `carry`
-/// after them.
+/// Returns the body of the function of the triggers that stand around those of the application: `note` before them, `named`
+/// and `others` after them. What they change counts as written by them.
 ///
-/// Which side the application's triggers changed is seen from what they found, of which a hash is kept in a setting of the
-/// transaction, one for each depth of triggers, because they may write the same table. A statement that names neither column
-/// notes nothing; then what differs from the row before was changed by them.
+/// Which side they changed is seen from what they found, of which a hash is kept in a setting of the transaction, one for each
+/// depth of triggers, because they may write the same table. Only `named` reads it, which fires for the same statements as
+/// `note`: a row that a trigger left out of the statement leaves a note behind that the next such row writes over. A statement
+/// that names neither column notes nothing; then what differs from the row before was changed by them. `others` fires for both,
+/// and knows by a word of `named` that there is nothing left to do.
 pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
     let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
     let mut text = String::from(
-        "\nDECLARE\n  old_changed boolean := true; new_changed boolean := true;\n  setting pg_catalog.text; noted pg_catalog.text;\nBEGIN\n",
+        "\nDECLARE\n  old_changed boolean := true; new_changed boolean := true;\n  wrote_old boolean := false; wrote_new boolean := false;\n  setting pg_catalog.text; noted pg_catalog.text;\n  this_second bigint; counted bigint;\nBEGIN\n",
     );
     let _ = writeln!(
         text,
@@ -90,6 +92,9 @@ pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
         context.tag
     );
     text.push_str(&each(&tables, Table::around));
+    let counters = Counters::of(&context.tag);
+    text.push_str(&count(context, "wrote_old", &counters.old));
+    text.push_str(&count(context, "wrote_new", &counters.new));
     text.push_str("  RETURN NEW;\n");
     text.push_str(&without_columns(&tables));
     text.push_str("END\n");
@@ -207,7 +212,7 @@ impl<'a> Table<'a> {
     }
 
     /// An INSERT: what differs from its default was given. NULL beside a value of the old column was not: that is a row which
-    /// was copied before it was filled.
+    /// was copied before it was filled. So is NULL beside the old column's default, until the backfill has ended.
     fn insert(&self) -> String {
         let defaults = Defaults::at(self.a, self.stage);
         let old_given = defaults.old_given(self.context, self.a, &self.now.old);
@@ -231,7 +236,17 @@ impl<'a> Table<'a> {
         let neither = match carrier(self.a, self.stage) {
             _ if defaults.agree() => String::new(),
             Side::Old => format!("    ELSE\n      {to_new}\n"),
-            Side::New => format!("    ELSIF NOT ({consistent}) THEN\n      {to_old}\n"),
+            // What has no way back must not be lost in a rollback.
+            Side::New => format!("    ELSIF NOT ({consistent}) THEN\n      wrote_new := true; {to_old}\n"),
+        };
+        let copied = if defaults.asks_whether_filled() {
+            let filled = self.context.ledger.qualify(&self.context.tag.filled_function());
+            format!(
+                "    ELSIF {} IS NOT DISTINCT FROM NULL AND NOT {filled}() THEN\n      wrote_old := true; {to_new}\n",
+                self.now.new
+            )
+        } else {
+            String::new()
         };
         format!(
             "    IF {old_given} THEN
@@ -240,7 +255,7 @@ impl<'a> Table<'a> {
       ELSE
         wrote_old := true; {to_new}
       END IF;
-    ELSIF {new_given} THEN
+{copied}    ELSIF {new_given} THEN
       wrote_new := true;
       IF NOT ({consistent}) THEN {to_old} END IF;
 {neither}    END IF;
@@ -310,14 +325,19 @@ impl<'a> Table<'a> {
       RETURN NEW;
     END IF;
     noted := pg_catalog.current_setting(setting, true);
-    IF noted OPERATOR(pg_catalog.<>) '' THEN
+    IF TG_ARGV[0] OPERATOR(pg_catalog.=) 'others' AND noted OPERATOR(pg_catalog.=) 'carried' THEN
+      noted := pg_catalog.set_config(setting, '', true);
+      RETURN NEW;
+    ELSIF TG_ARGV[0] OPERATOR(pg_catalog.=) 'named' AND noted OPERATOR(pg_catalog.<>) '' THEN
       old_changed := pg_catalog.split_part(noted, ' ', 1) OPERATOR(pg_catalog.<>) {old_hash};
       new_changed := pg_catalog.split_part(noted, ' ', 2) OPERATOR(pg_catalog.<>) {new_hash};
-      noted := pg_catalog.set_config(setting, '', true);
     ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
-      old_changed := NOT {};
-      new_changed := NOT {};
+      old_changed := NOT {old_same};
+      -- What was filled just now was not written.
+      new_changed := NOT {new_same} AND ({new_before} IS DISTINCT FROM NULL OR NOT {filled});
     END IF;
+    wrote_old := old_changed;
+    wrote_new := new_changed;
     IF old_changed AND NOT new_changed THEN
       {follow}
     ELSIF new_changed AND NOT old_changed THEN
@@ -325,9 +345,18 @@ impl<'a> Table<'a> {
     ELSIF old_changed THEN
       IF NOT ({consistent}) THEN {decides} END IF;
     END IF;
+    IF TG_ARGV[0] OPERATOR(pg_catalog.=) 'named' THEN
+      noted := '';
+      IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+        IF NOT ({old_same} AND {new_same}) THEN noted := 'carried'; END IF;
+      END IF;
+      noted := pg_catalog.set_config(setting, noted, true);
+    END IF;
 ",
-            unchanged(facts.old.plain_compare, old, &before.old),
-            unchanged(facts.new_plain_compare, new, &before.new),
+            old_same = unchanged(facts.old.plain_compare, old, &before.old),
+            new_same = unchanged(facts.new_plain_compare, new, &before.new),
+            new_before = before.new,
+            filled = self.forward.same_in_trigger(new, &before.old),
             old_hash = hash(old),
             new_hash = hash(new),
         )

@@ -8,8 +8,8 @@
 //! - `new`: an UPDATE that names the new column and changes it, unless it is the backfill;
 //! - `heal`: any UPDATE of a row whose new column is not filled yet.
 //!
-//! Where the application has BEFORE triggers, another set stands around them: one trigger notes what the first left, and
-//! others, whose names begin with `~~`, carry over what the application's triggers changed.
+//! Where the application has BEFORE triggers, another set stands around them: `note` notes what the first left, and `named`
+//! and `others`, whose names begin with `~~`, carry over what the application's triggers changed.
 //!
 //! All call two functions of the run (`sync_function`). Each WHEN clause names both columns, so that `DROP COLUMN ...
 //! CASCADE` takes the triggers along, and no write of the application ever meets one without its columns. The clauses are
@@ -17,7 +17,7 @@
 
 use super::conversion::{forward, reverse};
 use super::fragment::Stage;
-use super::sync_default::{Default, Defaults};
+use super::sync_default::{Default, Defaults, asks_whether_filled};
 use super::sync_function::{self, Names};
 use super::{Active, Context};
 use crate::names::Counters;
@@ -88,14 +88,14 @@ fn around(context: &Context<'_>) -> Vec<Trigger> {
             });
         };
         add(context.tag.first_trigger(&format!("note_{n}")), &format!("INSERT OR {named}"), depends_on(a), "note");
-        add(context.tag.last_trigger(&format!("{n}_named")), &format!("INSERT OR {named}"), depends_on(a), "carry");
+        add(context.tag.last_trigger(&format!("{n}_named")), &format!("INSERT OR {named}"), depends_on(a), "named");
         let (old_changed, new_changed) = (changed(a, &old), changed(a, &new));
         // After `named` in the order of names, so this one sees what that one did.
         add(
             context.tag.last_trigger(&format!("{n}_others")),
             "UPDATE",
             format!("{old_changed} OR {new_changed}"),
-            "carry",
+            "others",
         );
     }
     triggers
@@ -125,6 +125,9 @@ pub(super) fn create(context: &Context<'_>) -> Vec<String> {
         statements.extend(reverse(context, a).create());
         statements.extend(Defaults::helpers(context, a));
     }
+    if asks_whether_filled(context) {
+        statements.push(filled(context, false));
+    }
     statements.extend(functions(context, Stage::Soak));
     statements.push(give_to_owner(context));
     statements.extend(first(context).iter().map(|trigger| trigger.create(context)));
@@ -138,9 +141,10 @@ pub(super) fn create(context: &Context<'_>) -> Vec<String> {
 pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
     let table = context.table().sql();
     let triggers = first(context).into_iter().chain(around(context));
-    let mut statements: Vec<_> =
-        triggers.map(|t| format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(&t.name))).collect();
-    for function in [context.tag.sync_function(), context.tag.around_function()] {
+    let mut statements = vec![take_back(context)];
+    statements.extend(triggers.map(|t| format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(&t.name))));
+    let filled = asks_whether_filled(context).then(|| context.tag.filled_function());
+    for function in [context.tag.sync_function(), context.tag.around_function()].into_iter().chain(filled) {
         statements.push(format!("DROP FUNCTION IF EXISTS {}()", context.ledger.qualify(&function)));
     }
     for a in &context.active {
@@ -160,14 +164,39 @@ pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
 /// crossfade, and cannot advance the counters but by writing. Their bodies qualify every name, operators too; what the checks
 /// of a domain call is looked for in the path that is set here, never in that of whoever writes.
 pub(super) fn functions(context: &Context<'_>, stage: Stage) -> Vec<String> {
+    let raises = context.active.iter().any(|a| !a.facts.forward.is_total() || !a.facts.reverse.is_total());
     let function = |name: &str, body: &str| {
+        // What a value looks like as text: to a conversion, and where it is noted (docs/postgres.md, "Values as text").
+        let as_text = if raises || name == context.tag.around_function() {
+            " SET extra_float_digits = 1 SET bytea_output = hex"
+        } else {
+            ""
+        };
         format!(
-            "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {}",
+            "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp{as_text} AS {}",
             context.ledger.qualify(name),
             dollar_quote(body)
         )
     };
     bodies(context, stage).iter().map(|(name, body)| function(name, body)).collect()
+}
+
+/// The statement that says in the database whether the backfill has ended.
+pub(super) fn filled(context: &Context<'_>, filled: bool) -> String {
+    let name = context.ledger.qualify(&context.tag.filled_function());
+    format!(
+        "CREATE OR REPLACE FUNCTION {name}() RETURNS boolean STABLE LANGUAGE sql AS {}",
+        quote_literal(&says(filled))
+    )
+}
+
+/// That the database says so.
+pub(super) fn is_filled(context: &Context<'_>) -> Is {
+    Is::Function { name: context.tag.filled_function(), sha256: crate::ident::sha256_hex(&says(true)) }
+}
+
+fn says(filled: bool) -> String {
+    format!("SELECT {filled}")
 }
 
 fn bodies(context: &Context<'_>, stage: Stage) -> [(String, String); 2] {
@@ -183,8 +212,12 @@ pub(super) fn functions_are(context: &Context<'_>, stage: Stage) -> impl Iterato
     bodies.map(|(name, body)| Is::Function { name, sha256: crate::ident::sha256_hex(&body) })
 }
 
+/// The comment of a function whose owner was granted USAGE of the ledger's schema for it.
+const LENT: &str = "Its owner was granted USAGE of this schema for as long as there is such a function.";
+
 /// Makes the table's owner the owner of the functions, and nobody else may use them: attached to a table of his own,
-/// anybody could advance the counters with them.
+/// anybody could advance the counters with them. Where the owner has no right of his own on the ledger's schema, what he is
+/// granted goes when the last of his runs ends, see [`take_back`].
 ///
 /// The owner gets no right to create objects in the ledger's schema, but a server asks for one at this moment, if it is not
 /// a superuser who hands the functions over; the lock keeps two runs from changing the schema's rights at once.
@@ -199,12 +232,18 @@ fn give_to_owner(context: &Context<'_>) -> String {
 DECLARE
   owner pg_catalog.name := (SELECT pg_catalog.pg_get_userbyid(c.relowner) FROM pg_catalog.pg_class AS c WHERE c.oid = {table}::pg_catalog.regclass);
   given boolean := owner <> CURRENT_USER;
+  usable boolean := EXISTS (SELECT FROM pg_catalog.pg_namespace AS n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS a
+    WHERE n.oid = {schema_name}::pg_catalog.regnamespace AND a.grantee = owner::pg_catalog.regrole AND a.privilege_type = 'USAGE');
   lent boolean := given AND NOT pg_catalog.has_schema_privilege(owner, {schema_name}, 'CREATE')
     AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = CURRENT_USER);
   own record;
 BEGIN
   IF given THEN
     PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('crossfade.rights'));
+    IF NOT usable OR EXISTS (SELECT FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = {schema_name}::pg_catalog.regnamespace
+        AND p.proowner = owner::pg_catalog.regrole AND pg_catalog.obj_description(p.oid, 'pg_proc') = {said}) THEN
+      COMMENT ON FUNCTION {function}() IS {said};
+    END IF;
     EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA {schema} TO %I', owner);
     EXECUTE pg_catalog.format({}, owner);
   END IF;
@@ -219,7 +258,33 @@ BEGIN
   IF lent THEN EXECUTE pg_catalog.format('REVOKE CREATE ON SCHEMA {schema} FROM %I', owner); END IF;
 END
 ",
-        quote_literal(&grant)
+        quote_literal(&grant),
+        function = context.ledger.qualify(&context.tag.sync_function()),
+        said = quote_literal(LENT),
+    );
+    format!("DO {}", dollar_quote(&body))
+}
+
+/// Takes back what [`give_to_owner`] granted on the ledger's schema, unless the owner needs it for another run.
+fn take_back(context: &Context<'_>) -> String {
+    let schema = quote_ident(context.ledger.as_str());
+    let function = quote_literal(&format!("{}()", context.ledger.qualify(&context.tag.sync_function())));
+    let body = format!(
+        "
+DECLARE
+  own record;
+BEGIN
+  SELECT p.oid, p.proowner, p.pronamespace INTO own FROM pg_catalog.pg_proc AS p
+  WHERE p.oid = pg_catalog.to_regprocedure({function}) AND pg_catalog.obj_description(p.oid, 'pg_proc') = {said};
+  IF NOT FOUND THEN RETURN; END IF;
+  PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('crossfade.rights'));
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = own.pronamespace AND p.proowner = own.proowner
+      AND p.oid <> own.oid AND pg_catalog.obj_description(p.oid, 'pg_proc') = {said}) THEN
+    EXECUTE pg_catalog.format('REVOKE USAGE ON SCHEMA {schema} FROM %I', pg_catalog.pg_get_userbyid(own.proowner));
+  END IF;
+END
+",
+        said = quote_literal(LENT),
     );
     format!("DO {}", dollar_quote(&body))
 }

@@ -23,6 +23,8 @@ pub(crate) struct Trial {
 pub(crate) struct TrialColumn {
     /// Position of the change in the plan.
     pub(crate) change: usize,
+    /// Whether the conversion calls functions that are not PostgreSQL's own, which may raise for other reasons than a value.
+    pub(crate) calls_others: bool,
     /// The converted value; raises where the conversion does.
     strict: String,
     /// The conversion raises.
@@ -58,7 +60,8 @@ impl Trial {
                 .exists()
                 .then(|| format!("{value} IS DISTINCT FROM NULL AND NOT {}", reverse.same_image(&old, &value)));
             let strict = forward.strict_value(&old);
-            columns.push(TrialColumn { change: a.position, strict, fails, empty, lossy });
+            let calls_others = a.facts.forward.calls_others();
+            columns.push(TrialColumn { change: a.position, calls_others, strict, fails, empty, lossy });
         }
         let spec = context.compare_spec(vec![]);
         (!columns.is_empty()).then_some(Self { create, columns, spec })

@@ -19,6 +19,8 @@ pub enum Change {
     DropColumn(DropColumn),
     /// The table gets another index.
     AddIndex(NewIndex),
+    /// An index goes.
+    DropIndex(DropIndex),
     /// The table gets another constraint.
     AddConstraint(AddConstraint),
 }
@@ -101,6 +103,13 @@ pub enum IndexKey {
     Columns(Vec<ColumnName>),
     /// What stands between the parentheses of CREATE INDEX, as the plan wrote it.
     Sql(String),
+}
+
+/// Drops an index.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DropIndex {
+    /// Its name, in the table's schema.
+    pub name: RelationName,
 }
 
 /// Adds a constraint.
@@ -285,6 +294,7 @@ impl std::fmt::Display for Change {
             }
             Self::DropColumn(DropColumn { column }) => write!(f, "drop column {column}"),
             Self::AddIndex(NewIndex { name, .. }) => write!(f, "add index {name}"),
+            Self::DropIndex(DropIndex { name }) => write!(f, "drop index {name}"),
             Self::AddConstraint(AddConstraint { name: Some(name), .. }) => write!(f, "add constraint {name}"),
             Self::AddConstraint(AddConstraint { rule: Rule::NotNull(column), .. }) => {
                 write!(f, "make column {column} NOT NULL")
@@ -308,7 +318,11 @@ impl Change {
                 on_conflict: retype.on_conflict,
                 on_error: retype.on_error,
             }),
-            Self::AddColumn(_) | Self::DropColumn(_) | Self::AddIndex(_) | Self::AddConstraint(_) => None,
+            Self::AddColumn(_)
+            | Self::DropColumn(_)
+            | Self::AddIndex(_)
+            | Self::DropIndex(_)
+            | Self::AddConstraint(_) => None,
         }
     }
 
@@ -324,6 +338,7 @@ impl Change {
                 columns.iter().chain(include).collect()
             }
             Self::AddIndex(NewIndex { include, .. }) => include.iter().collect(),
+            Self::DropIndex(_) => vec![],
             Self::AddConstraint(AddConstraint { rule, .. }) => match rule {
                 Rule::Check(_) => vec![],
                 Rule::Unique { columns, .. } | Rule::ForeignKey(ForeignKey { columns, .. }) => columns.iter().collect(),
@@ -331,7 +346,7 @@ impl Change {
             },
         };
         let name = match self {
-            Self::AddIndex(NewIndex { name, .. }) => Some(name),
+            Self::AddIndex(NewIndex { name, .. }) | Self::DropIndex(DropIndex { name }) => Some(name),
             Self::AddConstraint(AddConstraint { name, .. }) => name.as_ref(),
             _ => None,
         };

@@ -74,6 +74,8 @@ typed! {
         drop_column: DropColumnFile,
         /// Adds an index.
         add_index: NewIndexFile,
+        /// Drops an index.
+        drop_index: DropIndexFile,
         /// Adds a constraint: a name, and exactly one of `check`, `foreign_key`, `unique` and `not_null`.
         add_constraint: AddConstraintFile,
     }
@@ -144,6 +146,12 @@ typed! {
         include: Vec<String> [not_empty],
         /// Which rows it holds, an SQL expression. Without it, all of them.
         r#where: String [example("region IS NOT NULL")],
+    }
+
+    /// Drops an index.
+    struct DropIndexFile {
+        /// The index's name.
+        name: String [required, example("vehicles_legacy_idx")],
     }
 
     /// Adds a constraint.

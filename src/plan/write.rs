@@ -102,6 +102,7 @@ fn change(plan: &Plan, change: &Change) -> Value {
         Change::AddColumn(change) => ("add_column", add_column(change)),
         Change::DropColumn(change) => ("drop_column", Keys::default().with("column", change.column.as_str())),
         Change::AddIndex(change) => ("add_index", new_index(plan, change)),
+        Change::DropIndex(change) => ("drop_index", Keys::default().with("name", change.name.as_str())),
         Change::AddConstraint(change) => ("add_constraint", add_constraint(plan, change)),
     };
     Keys::default().with(kind, keys).into()

@@ -68,6 +68,8 @@ pub enum ChangeFacts {
     DropColumn(DroppedColumn),
     /// An index that is added: its definition after `ON table `, deparsed by PostgreSQL.
     AddIndex(String),
+    /// An index that goes, with what it takes to build it again.
+    DropIndex(IndexFacts),
     /// A constraint that is added.
     AddConstraint(AddedConstraint),
 }
@@ -223,13 +225,18 @@ impl Conversion {
         *self != Self::None
     }
 
+    /// Returns whether it calls functions that are not PostgreSQL's own.
+    pub fn calls_others(&self) -> bool {
+        matches!(self, Self::Expression { search_path: Some(_), .. })
+    }
+
     /// Returns whether NULL becomes NULL.
     pub fn null_to_null(&self) -> bool {
         !matches!(self, Self::Expression { null_to_null: false, .. })
     }
 }
 
-/// An index that mentions an old column.
+/// An index that mentions an old column, or that goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexFacts {
     /// Its name, without the table's schema.
@@ -239,7 +246,7 @@ pub struct IndexFacts {
     /// The unique constraint that it backs.
     pub constraint: Option<ConstraintFacts>,
     /// The twin's definition after `ON table `: `USING btree (vehicle_status) WHERE ...`, deparsed by PostgreSQL
-    /// after the change was made on an empty clone.
+    /// after the change was made on an empty clone. Of an index that goes, its own definition.
     pub twin: String,
     /// Its tablespace where it is not the database's default.
     pub tablespace: Option<String>,

@@ -32,12 +32,16 @@ pub enum What {
     AddColumn(String),
     /// Builds an index.
     Build(String),
+    /// Drops an index.
+    DropIndex(String),
     /// Adds a constraint, or makes one of an index.
     Constraint(String),
     /// Proves a constraint that was added without reading the rows.
     Validate(String),
     /// Fills rows.
     Fill(RelationId),
+    /// Lets NULL in a new column beside a default be a value.
+    Filled,
     /// Drops the trigger that fills an added column of rows that are written meanwhile.
     DropTrigger(String),
     /// Gathers statistics.
@@ -83,9 +87,10 @@ impl StepKey {
 
 impl What {
     /// The words without an object, and what they mean.
-    const WORDS: [(&'static str, Self); 13] = [
+    const WORDS: [(&'static str, Self); 14] = [
         ("columns", Self::Columns),
         ("rows", Self::Fill(RelationId::MAIN)),
+        ("filled", Self::Filled),
         ("analyze", Self::Analyze(RelationId::MAIN)),
         ("compare", Self::Compare(RelationId::MAIN)),
         ("not_null_add", Self::NotNullAdd),
@@ -107,6 +112,7 @@ impl What {
             "add_column" => Self::AddColumn(name()),
             "drop_trigger" => Self::DropTrigger(name()),
             "build" => Self::Build(name()),
+            "drop_index" => Self::DropIndex(name()),
             "constraint" => Self::Constraint(name()),
             "validate" => Self::Validate(name()),
             "rows" => Self::Fill(relation()?),
@@ -124,6 +130,7 @@ impl fmt::Display for What {
             Self::AddColumn(name) => ("add_column", name.clone()),
             Self::DropTrigger(name) => ("drop_trigger", name.clone()),
             Self::Build(name) => ("build", name.clone()),
+            Self::DropIndex(name) => ("drop_index", name.clone()),
             Self::Constraint(name) => ("constraint", name.clone()),
             Self::Validate(name) => ("validate", name.clone()),
             Self::Fill(relation) if *relation != RelationId::MAIN => ("rows", relation.0.to_string()),
@@ -189,8 +196,16 @@ mod tests {
         let name = || "rows: compare.drop".to_owned();
         let mut all: Vec<_> = What::WORDS.into_iter().map(|(_, what)| what).collect();
         all.extend([name(), String::new()].into_iter().flat_map(|name| {
-            [What::Alter, What::AddColumn, What::DropTrigger, What::Build, What::Constraint, What::Validate]
-                .map(|what| what(name.clone()))
+            [
+                What::Alter,
+                What::AddColumn,
+                What::DropTrigger,
+                What::Build,
+                What::DropIndex,
+                What::Constraint,
+                What::Validate,
+            ]
+            .map(|what| what(name.clone()))
         }));
         let relation = RelationId(7);
         all.extend([What::Fill(relation), What::Analyze(relation), What::Compare(relation)]);

@@ -358,6 +358,11 @@ pub enum Is {
         /// The index.
         name: String,
     },
+    /// The table has no such index.
+    NoIndex {
+        /// The index.
+        name: String,
+    },
     /// The constraint is on the table and validated.
     Constraint {
         /// The constraint.
@@ -429,6 +434,7 @@ impl std::fmt::Display for Condition {
             Is::Function { name, .. } => write!(f, "function crossfade.\"{name}\" is unchanged"),
             Is::NoFunction { name } => write!(f, "there is no function crossfade.\"{name}\""),
             Is::Index { name } => write!(f, "index \"{name}\" is valid"),
+            Is::NoIndex { name } => write!(f, "there is no index \"{name}\""),
             Is::Constraint { name } => write!(f, "constraint \"{name}\" is valid"),
             Is::SomeConstraint { name } => write!(f, "there is a constraint \"{name}\""),
             Is::NoConstraint { name } => write!(f, "there is no constraint \"{name}\""),

@@ -12,7 +12,7 @@ use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::ledger::{NewWrites, Run};
 use crate::pg::{self, ErrorClass, Owner};
-use crate::run::{Action, Entry, Gate, Mode, Pair, Phase, State, Step, Target, Undo};
+use crate::run::{Action, Entry, Gate, IndexName, Is, Mode, Pair, Phase, RelationId, State, Step, Target, Undo};
 use crate::sql::{LockMode, quote_ident};
 
 /// The counters note one write a second: until that second is over, looked at again after this pause, and so often.
@@ -203,6 +203,8 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
                     }
                 }
             }
+            // An index that the step did not drop any more, or that an earlier rollback has built.
+            Action::Concurrent { builds: Some(index), .. } if is_there(work, session, index).await? => {}
             Action::Concurrent { settings, statement, builds } => {
                 let built = build_index::run(work, &mut session.watch, &step.key, settings, statement, builds.as_ref());
                 built.await?;
@@ -213,6 +215,14 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
     }
     let [entry] = undone;
     note(work, session, entry).await
+}
+
+/// Returns whether the index is on the plan's table, valid and ready.
+async fn is_there(work: &Work, session: &mut Session, index: &IndexName) -> Result<bool, Error> {
+    let is = Is::Index { name: index.name.clone() }.on(RelationId::MAIN);
+    let (relations, ledger) = (&work.run.program.relations, work.ledger.schema());
+    let said = crate::catalog::holds(&mut session.main, relations, ledger, &[is]).await?;
+    Ok(said == [true])
 }
 
 /// Proves that no value exists in the new column only, which a rollback would lose. Returns what was known of writes through

@@ -14,7 +14,8 @@ use crate::crashes;
 use crate::harness::{Cli, Database, Version, long_versions, plain_alter, tool, versions, wait_for};
 use crate::steps::{each_step_failed, each_step_twice};
 
-const FILES: [&str; 4] = ["add-region.yaml", "drop-column.yaml", "add-index.yaml", "add-constraints.yaml"];
+const FILES: [&str; 5] =
+    ["add-region.yaml", "drop-column.yaml", "add-index.yaml", "drop-index.yaml", "add-constraints.yaml"];
 
 /// A fleet and a plan for it.
 struct Fleet {
@@ -130,14 +131,14 @@ async fn every_kind_with_every_step_done_twice_ends_like_alter_table() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_killed_at_every_ledger_entry_goes_on_and_ends_like_alter_table() {
-    for (file, least) in FILES.into_iter().zip([15, 6, 8, 15]) {
+    for (file, least) in FILES.into_iter().zip([15, 6, 8, 3, 15]) {
         crashes::forward(file, least).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_killed_at_any_entry_rolls_back_to_what_was_before() {
-    for (file, least) in FILES.into_iter().zip([8, 2, 4, 8]) {
+    for (file, least) in FILES.into_iter().zip([8, 2, 4, 1, 8]) {
         crashes::back(file, least).await;
     }
 }
@@ -180,6 +181,7 @@ async fn a_run_has_only_the_phases_that_it_needs() {
         ("add_column: { name: a, type: uuid, default: gen_random_uuid() }", vec![Phase::Expand, Phase::Backfill]),
         ("drop_column: { column: fuel }", vec![Phase::Contract]),
         ("add_index: { name: i, columns: [fuel] }", vec![Phase::Index]),
+        ("drop_index: { name: idx_vehicles_status }", vec![Phase::Contract]),
         ("add_constraint: { name: c, check: weight >= 0 }", vec![Phase::Verify]),
         ("add_constraint: { name: c, unique: [vin, fuel] }", vec![Phase::Index]),
     ] {
@@ -299,6 +301,52 @@ async fn the_backfill_of_a_default_misses_no_row_and_leaves_values_alone() {
     assert_eq!(fleet.database.scalar::<String>(same).await, before, "a row with a value was written");
     assert!(fleet.database.scalar::<bool>("SELECT count(DISTINCT public_id) = count(*) FROM vehicles").await);
     assert_eq!(fleet.run(None).await, Standing::Done);
+}
+
+/// Indexes with everything that an index can have go, also of a column that the same plan renames, and come back as they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_index_comes_back_as_it_was() {
+    for version in versions() {
+        let text = "version: 1\nname: kinds\ntable: public.vehicles\nchanges:\n  - drop_index: { name: i }\n  - rename_column: { from: fuel, to: fuel_kind }\n  - drop_index: { name: u }\n";
+        let fleet = Fleet::new(&version, &format!("{text}contract: {{ grace: 1d, quiet: 0s }}\n")).await;
+        fleet
+            .database
+            .execute(
+                "CREATE INDEX i ON vehicles USING btree (lower(fuel) COLLATE \"C\" DESC, weight) INCLUDE (vin) WITH (fillfactor = 70) WHERE weight > 0;
+                 COMMENT ON INDEX i IS 'it''s ours'; ALTER INDEX i ALTER COLUMN 1 SET STATISTICS 300;
+                 CREATE UNIQUE INDEX u ON vehicles (vin, fuel); ALTER TABLE vehicles CLUSTER ON u;
+                 SET enable_seqscan = off; SELECT count(*) FROM vehicles WHERE vin = 'x' AND fuel = 'y'; SELECT pg_sleep(0)",
+            )
+            .await;
+        let used = "SELECT pg_stat_get_numscans('u'::regclass) > 0";
+        wait_for("the scan is counted", Duration::from_secs(60), async || fleet.database.scalar::<bool>(used).await)
+            .await;
+        let warnings = format!("{:?}", fleet.tool.preview(&fleet.plan).await.unwrap().warnings);
+        assert!(warnings.contains("catalog::index_used") && warnings.contains("catalog::unique_index"), "{warnings}");
+        let before = fleet.database.schema().await;
+        let there = "SELECT count(*) FROM pg_class WHERE relname IN ('i', 'u')";
+        for _ in 0..2 {
+            assert!(matches!(fleet.tool.run(&fleet.plan, &fleet.text, None).await, Err(Error::NotYet(_))));
+            assert_eq!(fleet.database.scalar::<i64>(there).await, 0);
+            assert_eq!(fleet.rollback(None).await.unwrap(), Standing::RolledBack);
+            assert_eq!(fleet.database.schema().await, before, "on {}", version.major);
+        }
+        fleet.tool.run(&fleet.plan, &fleet.text, None).await.unwrap_err();
+        assert_eq!(fleet.cli(&["tune", "kinds", "grace=0s"]).run().await.code, Some(0));
+        assert_eq!(fleet.run(None).await, Standing::Done);
+        assert_eq!(fleet.database.schema().await, fleet_without(&version, &fleet.plan).await, "on {}", version.major);
+    }
+}
+
+/// The fleet after plain ALTER, which never had the indexes.
+async fn fleet_without(version: &Version, plan: &Plan) -> String {
+    let twin = Database::on(version).await;
+    let mut connection = PgConnection::connect(&twin.url).await.unwrap();
+    fleet::create(&mut connection).await.unwrap();
+    for statement in plain_alter(plan).into_iter().filter(|statement| !statement.starts_with("DROP INDEX")) {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+    twin.schema().await
 }
 
 /// A column that is dropped takes inserts that do not name it; the way back says what is in its way, and goes on then.
@@ -451,11 +499,13 @@ async fn the_dry_run_of_every_kind_speaks_of_what_it_does() {
         "expand: add the new column\n",
         "contract: retire the column, then drop it\n",
         "index: build the indexes\n",
+        "contract: drop the indexes\n",
         "verify: prove the constraints\n",
     ];
     let ends = [
         "crossfade rollback can undo everything.",
         "Point of no return: contract.drop (drop column status (now called cf_",
+        "crossfade rollback can undo everything.",
         "crossfade rollback can undo everything.",
         "crossfade rollback can undo everything.",
     ];

@@ -26,7 +26,7 @@ fn ready_plans() -> Vec<(String, Plan, String)> {
         (name.clone(), crossfade::plan::parse(&name, &text).unwrap(), text)
     };
     let plans: Vec<_> = paths.into_iter().map(read).collect();
-    assert!(plans.len() >= 11);
+    assert!(plans.len() >= 12);
     plans
 }
 
@@ -39,7 +39,8 @@ async fn fleet_of(database: &Database, rows: u32) -> PgConnection {
 
 /// One plan for each kind of change.
 fn one_of_each() -> Vec<(String, Plan, String)> {
-    let names = ["vehicle-status", "license-plate", "add-region", "drop-column", "add-index", "add-constraints"];
+    let names =
+        ["vehicle-status", "license-plate", "add-region", "drop-column", "add-index", "drop-index", "add-constraints"];
     let chosen: Vec<_> = ready_plans().into_iter().filter(|(name, ..)| names.contains(&name.as_str())).collect();
     assert_eq!(chosen.len(), names.len());
     chosen

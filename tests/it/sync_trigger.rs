@@ -278,6 +278,8 @@ impl Model<'_> {
                 }
             }
             (true, true) => self.settle(pair),
+            // The same of one that holds the default, until no row is unfilled.
+            (false, true) if pair.1.is_none() && self.case.stage == Stage::Soak => to_new(&pair),
             (false, true) => {
                 if consistent {
                     pair
@@ -513,7 +515,7 @@ fn set_up(case: &Case, program: &Program) -> String {
     };
     let reached = |step: &&Step| match step.key.what {
         What::Columns => true,
-        What::Swap => case.stage != Stage::Soak,
+        What::Swap | What::Filled => case.stage != Stage::Soak,
         What::Retire => case.stage == Stage::Retired,
         _ => false,
     };

@@ -15,6 +15,7 @@ changes:
   - drop_column: { column: legacy_code }
   - add_index: { name: i1, columns: [region, plate], unique: true, using: btree, include: [id], where: "region IS NOT NULL" }
   - add_index: { name: i2, on: "lower(email), created_at DESC", using: gin }
+  - drop_index: { name: i3 }
   - add_constraint: { name: c1, check: "price >= 0" }
   - add_constraint:
       name: c2
@@ -40,6 +41,7 @@ fn every_kind_arrives_and_comes_back() {
     DropColumn(DropColumn { column: ColumnName("legacy_code") })
     AddIndex(NewIndex { name: RelationName("i1"), key: Columns([ColumnName("region"), ColumnName("plate_v2")]), unique: true, method: "btree", include: [ColumnName("id")], predicate: Some("region IS NOT NULL") })
     AddIndex(NewIndex { name: RelationName("i2"), key: Sql("lower(email), created_at DESC"), unique: false, method: "gin", include: [], predicate: None })
+    DropIndex(DropIndex { name: RelationName("i3") })
     AddConstraint(AddConstraint { name: Some(RelationName("c1")), rule: Check("price >= 0") })
     AddConstraint(AddConstraint { name: Some(RelationName("c2")), rule: ForeignKey(ForeignKey { columns: [ColumnName("region_id")], references: TableName { schema: "geo", name: "regions" }, referenced_columns: [ColumnName("id")], on_delete: Cascade, on_update: SetNull, match_full: true, deferrable: Deferrable }) })
     AddConstraint(AddConstraint { name: Some(RelationName("c3")), rule: ForeignKey(ForeignKey { columns: [ColumnName("plate_v2")], references: TableName { schema: "public", name: "plates" }, referenced_columns: [], on_delete: NoAction, on_update: NoAction, match_full: false, deferrable: NotDeferrable }) })
@@ -51,7 +53,7 @@ fn every_kind_arrives_and_comes_back() {
     // A column that another change makes anew goes by its first name until `switch`.
     let Change::AddIndex(index) = change(&plan, 4) else { panic!("not an index") };
     assert!(matches!(&index.key, IndexKey::Columns(columns) if columns[1].as_str() == "plate_v2"));
-    let Change::AddConstraint(last) = change(&plan, 11) else { panic!("not a constraint") };
+    let Change::AddConstraint(last) = change(&plan, 12) else { panic!("not a constraint") };
     assert!(matches!(&last.rule, Rule::NotNull(column) if column.as_str() == "plate_v2"));
 }
 

@@ -101,6 +101,7 @@ const CASES: &[(Code, &str)] = &[
     (Code::ConstraintOnOldColumn, plan!("- rename_column: { from: a, to: b }\n- add_constraint: { not_null: a }")),
     (Code::ConstraintOnOldColumn, plan!("- add_constraint: { name: u, unique: [a] }\n- drop_column: { column: a }")),
     (Code::DuplicateIndex, plan!("- add_index: { name: i, columns: [a] }\n- add_index: { name: i, on: lower(b) }")),
+    (Code::DuplicateIndex, plan!("- add_index: { name: i, columns: [a] }\n- drop_index: { name: i }")),
     (
         Code::DuplicateConstraint,
         plan!("- add_index: { name: i, columns: [a] }\n- add_constraint: { name: i, unique: [a] }"),
@@ -281,7 +282,7 @@ fn every_problem_is_told_well() {
         write `true`, without quotes
     5:3 plan::wrong_type: an item of `changes`: expected a map, found `rename status`
         `rename status` expected a map
-        expected the keys `rename_column`, `change_type`, `add_column`, `drop_column`, `add_index`, `add_constraint`
+        expected the keys `rename_column`, `change_type`, `add_column`, `drop_column`, `add_index`, `drop_index`, `add_constraint`
     5:49 plan::unknown_value: unknown value `new-win` in `on_conflict`
         `new-win` not one of the choices
         did you mean `new_wins`?
@@ -408,9 +409,12 @@ fn every_problem_is_told_well() {
     5:39 plan::constraint_on_old_column: `a` is dropped by this plan, and this constraint with it
         `a` dropped by this plan
         leave the column out, or keep it
-    6:22 plan::duplicate_index: index `i` is added twice
+    6:22 plan::duplicate_index: index `i` is named by another change of this plan
         `i` again
         give it another name
+    6:23 plan::duplicate_index: index `i` is named by another change of this plan
+        `i` again
+        remove one of the two
     6:27 plan::duplicate_constraint: there is another constraint, or an index, called `i` in this plan
         `i` again
         give it another name
@@ -486,7 +490,7 @@ fn every_problem_is_told_well() {
     6:39 plan::index_on_old_column: `a` is the old column: this index would go when it goes
         `a` dropped by this plan
         use `b`
-    6:53 plan::duplicate_index: index `i` is added twice
+    6:53 plan::duplicate_index: index `i` is named twice
         `i` again
         give it another name
     6:20 plan::bad_duration: `7` is not a duration

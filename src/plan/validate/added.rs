@@ -4,7 +4,7 @@ use super::{Code, Validator};
 use crate::ident::{ColumnName, RelationName, TableName};
 use crate::plan::file::{AddConstraintFile, AddIndexFile, ForeignKeyFile, Match, NewIndexFile, PlanFile};
 use crate::plan::write::BTREE;
-use crate::plan::{AddConstraint, AddIndex, Change, ForeignKey, IndexKey, Indexes, NewIndex, Rule};
+use crate::plan::{AddConstraint, AddIndex, Change, DropIndex, ForeignKey, IndexKey, Indexes, NewIndex, Rule};
 
 /// What names columns.
 #[derive(Clone, Copy)]
@@ -22,10 +22,9 @@ impl Validator<'_> {
         for (number, file) in file.add.iter().flatten().enumerate() {
             let at = format!("/indexes/add/{number}");
             let Some(index) = self.add_index(&at, file, changes) else { continue };
-            let same_name =
-                |(_, change): &(String, Change)| matches!(change, Change::AddIndex(new) if new.name == index.name);
+            let same_name = |(_, change): &(String, Change)| index_name(change) == Some(&index.name);
             if add.iter().any(|other| other.name == index.name) || changes.iter().any(same_name) {
-                let message = format!("index `{}` is added twice", index.name);
+                let message = format!("index `{}` is named twice", index.name);
                 let span = self.places.value(&format!("{at}/name"));
                 self.report(Code::DuplicateIndex, span, message, "give it another name");
             }
@@ -40,7 +39,7 @@ impl Validator<'_> {
         Some(AddIndex { name: name?, columns, unique: file.unique.unwrap_or(false) })
     }
 
-    fn relation(&mut self, at: &str, name: Option<&str>) -> Option<RelationName> {
+    pub(super) fn relation(&mut self, at: &str, name: Option<&str>) -> Option<RelationName> {
         self.name(at, name?, RelationName::new)
     }
 
@@ -257,10 +256,18 @@ impl Validator<'_> {
         for (number, (at, change)) in changes.iter().enumerate() {
             let mut before = changes[..number].iter().map(|(_, change)| change);
             match change {
-                Change::AddIndex(new) if before.any(|other| index_name(other) == Some(&new.name)) => {
-                    let message = format!("index `{}` is added twice", new.name);
-                    let span = self.places.value(&format!("{at}/add_index/name"));
-                    self.report(Code::DuplicateIndex, span, message, "give it another name");
+                Change::AddIndex(NewIndex { name, .. }) | Change::DropIndex(DropIndex { name })
+                    if before.any(|other| index_name(other) == Some(name)) =>
+                {
+                    let adds = matches!(change, Change::AddIndex(_));
+                    let (kind, help) = if adds {
+                        ("add_index", "give it another name")
+                    } else {
+                        ("drop_index", "remove one of the two")
+                    };
+                    let message = format!("index `{name}` is named by another change of this plan");
+                    let span = self.places.value(&format!("{at}/{kind}/name"));
+                    self.report(Code::DuplicateIndex, span, message, help);
                 }
                 Change::AddConstraint(AddConstraint { name: Some(name), .. })
                     if before.any(|other| constraint_name(other) == Some(name) || clash(other, change)) =>
@@ -289,10 +296,10 @@ fn constraint_name(change: &Change) -> Option<&RelationName> {
     }
 }
 
-/// Returns the name of the index that a change makes; a unique constraint makes one of its own name.
+/// Returns the name of the index that a change makes or drops; a unique constraint makes one of its own name.
 fn index_name(change: &Change) -> Option<&RelationName> {
     match change {
-        Change::AddIndex(index) => Some(&index.name),
+        Change::AddIndex(NewIndex { name, .. }) | Change::DropIndex(DropIndex { name }) => Some(name),
         Change::AddConstraint(AddConstraint { name, rule: Rule::Unique { .. } }) => name.as_ref(),
         _ => None,
     }
@@ -305,7 +312,7 @@ fn not_null(change: &Change) -> Option<&ColumnName> {
     }
 }
 
-/// Returns whether both make an index of the same name.
+/// Returns whether both are about an index of the same name.
 fn clash(one: &Change, other: &Change) -> bool {
     index_name(one).is_some() && index_name(one) == index_name(other)
 }

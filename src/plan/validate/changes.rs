@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Code, Validator};
 use crate::ident::{ColumnName, RunTag};
 use crate::plan::file::{AddColumnFile, ChangeFile, RenameFile, RetypeFile};
-use crate::plan::{AddColumn, Change, ChangeType, DropColumn, RenameColumn};
+use crate::plan::{AddColumn, Change, ChangeType, DropColumn, DropIndex, RenameColumn};
 
 const SIDE_BY_SIDE: &str = "all columns exist side by side: use another name";
 
@@ -45,6 +45,10 @@ impl Validator<'_> {
     fn other_change(&mut self, at: &str, file: &ChangeFile, known: &[(String, Change)]) -> Option<Change> {
         if let Some(file) = &file.add_index {
             return self.new_index(&format!("{at}/add_index"), file, known).map(Change::AddIndex);
+        }
+        if let Some(file) = &file.drop_index {
+            let name = self.relation(&format!("{at}/drop_index/name"), file.name.as_deref())?;
+            return Some(Change::DropIndex(DropIndex { name }));
         }
         let file = file.add_constraint.as_ref()?;
         self.add_constraint(&format!("{at}/add_constraint"), file, known).map(Change::AddConstraint)
@@ -170,7 +174,7 @@ fn old_name(change: &Change) -> Option<(&str, &'static str)> {
         Change::RenameColumn(change) => Some((change.from.as_str(), "rename_column/from")),
         Change::ChangeType(change) => Some((change.column.as_str(), "change_type/column")),
         Change::DropColumn(change) => Some((change.column.as_str(), "drop_column/column")),
-        Change::AddColumn(_) | Change::AddIndex(_) | Change::AddConstraint(_) => None,
+        Change::AddColumn(_) | Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_) => None,
     }
 }
 
@@ -180,6 +184,6 @@ fn new_name(change: &Change) -> Option<(&str, &'static str)> {
         Change::RenameColumn(change) => Some((change.to.as_str(), "rename_column/to")),
         Change::ChangeType(change) => Some((change.via.as_str(), "change_type/via")),
         Change::AddColumn(change) => Some((change.name.as_str(), "add_column/name")),
-        Change::DropColumn(_) | Change::AddIndex(_) | Change::AddConstraint(_) => None,
+        Change::DropColumn(_) | Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_) => None,
     }
 }

@@ -130,13 +130,14 @@ fn purpose(program: &Program, phase: Phase) -> &'static str {
         Phase::Verify => "prove the constraints",
         Phase::Switch => "applications move to the new column",
         Phase::Contract if has_pairs => "retire the old column, then drop it",
+        Phase::Contract if !any(|step| step.key.what == What::Retire) => "drop the indexes",
         Phase::Contract => "retire the column, then drop it",
     }
 }
 
 fn one_step(text: &mut String, step: &Step, fill: &str, look: Look) {
     look.wrap(text, ("  ", "  "), &printable(&step.title));
-    look.wrap(text, ("    ", "      "), &look.dim(&format!("{}; {}", locks(step), time(&step.action, fill))));
+    look.wrap(text, ("    ", "      "), &look.dim(&format!("{}; {}", locks(step), time(step, fill))));
     for statement in step.sql() {
         one_statement(text, &statement, look);
     }
@@ -176,8 +177,11 @@ fn locks(step: &Step) -> String {
     format!("lock {}: {effect}", step.strongest_lock())
 }
 
-fn time(action: &Action, fill: &str) -> String {
-    match action {
+fn time(step: &Step, fill: &str) -> String {
+    match &step.action {
+        Action::Concurrent { .. } if matches!(step.key.what, What::DropIndex(_)) => {
+            "waits for transactions that use the table".to_owned()
+        }
         Action::Transaction(_) => "for milliseconds".to_owned(),
         Action::Concurrent { .. } => "reads the whole table, outside a transaction".to_owned(),
         Action::Fill(_) if fill.is_empty() => "in small transactions".to_owned(),

@@ -37,6 +37,7 @@ enum Change of facts::ChangeFacts {
     AddColumn(facts: AddedColumn),
     DropColumn(facts: DroppedColumn),
     AddIndex(definition: String),
+    DropIndex(facts: Index),
     AddConstraint(facts: AddedConstraint),
 });
 

@@ -35,6 +35,7 @@ form!(enum Change of plan::Change {
     AddColumn(change: AddColumn),
     DropColumn(change: DropColumn),
     AddIndex(change: NewIndex),
+    DropIndex(change: DropIndex),
     AddConstraint(change: AddConstraint),
 });
 
@@ -73,6 +74,10 @@ form!(struct NewIndex of plan::NewIndex {
     method: String,
     include: Vec<String>,
     predicate: Option<String>,
+});
+
+form!(struct DropIndex of plan::DropIndex {
+    name: String,
 });
 
 form!(enum IndexKey of plan::IndexKey {

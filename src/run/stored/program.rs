@@ -98,6 +98,7 @@ form!(enum Is of run::Is {
     Function { name: String, sha256: String, },
     NoFunction { name: String, },
     Index { name: String, },
+    NoIndex { name: String, },
     Constraint { name: String, },
     SomeConstraint { name: String, },
     NoConstraint { name: String, },

@@ -32,6 +32,7 @@ changes:
   - drop_column: { column: colour }
   - add_index: { name: on_wheels, columns: [wheels], unique: true, include: [id] }
   - add_index: { name: on_place, on: place gist_geometry_ops_2d, using: gist, where: wheels > 2 }
+  - drop_index: { name: on_colour }
   - add_constraint: { name: some_wheels, check: wheels > 0 }
   - add_constraint:
       name: has_owner
@@ -135,7 +136,7 @@ fn facts() -> Facts {
             index_count: 3,
             index_bytes: 60_000_000,
             key: vec![text("id")],
-            indexes: vec![index],
+            indexes: vec![index.clone()],
             other_before_triggers: true,
             functions_to_touch: vec![FunctionFacts { signature: text("fleet.touch(bigint)"), cost: text("100") }],
         }],
@@ -163,6 +164,7 @@ fn facts() -> Facts {
                 unique: true,
             }),
             ChangeFacts::AddIndex(text("USING btree (wheels)")),
+            ChangeFacts::DropIndex(index.clone()),
             ChangeFacts::AddConstraint(AddedConstraint {
                 definition: text("FOREIGN KEY (owner) REFERENCES people.owners(id)"),
                 references: Some(RelationId(1)),
@@ -218,6 +220,7 @@ fn program() -> Program {
         Is::Function { name: name(), sha256: text("00") },
         Is::NoFunction { name: name() },
         Is::Index { name: name() },
+        Is::NoIndex { name: name() },
         Is::Constraint { name: name() },
         Is::SomeConstraint { name: name() },
         Is::NoConstraint { name: name() },
@@ -392,7 +395,7 @@ fn what_is_stored_never_changes() {
     pinned("entries", &entries());
     assert_eq!(
         fingerprint(&plan),
-        "299b4d6f79ae399083ab092f218736ef1b0287e1f8302c10c2d35e3e76bb1e47",
+        "0657d9af1b619facc2772dc2f80b6e059fae1d92387be3cf591e8bedd502ebc2",
         "the fingerprints of plans changed: runs under way would look edited"
     );
 }

@@ -5,7 +5,7 @@ use crossfade::ident::ColumnName;
 use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
 use crossfade::plan::{
-    AddColumn, AddConstraint, Change, ChangeType, DropColumn, IndexKey, NewIndex, Plan, RenameColumn, Rule,
+    AddColumn, AddConstraint, Change, ChangeType, DropColumn, DropIndex, IndexKey, NewIndex, Plan, RenameColumn, Rule,
 };
 use crossfade::runner::Tool;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -38,6 +38,9 @@ pub(crate) fn plain_alter(plan: &Plan) -> Vec<String> {
         }
         Change::DropColumn(DropColumn { column }) => vec![format!("ALTER TABLE {table} DROP COLUMN {}", column.sql())],
         Change::AddIndex(index) => vec![plain_index(plan, index)],
+        Change::DropIndex(DropIndex { name }) => {
+            vec![format!("DROP INDEX \"{}\".{}", plan.table.schema, name.sql())]
+        }
         Change::AddConstraint(constraint) => vec![plain_constraint(plan, constraint)],
     };
     let mut all: Vec<_> = plan.changes.iter().flat_map(statements).collect();

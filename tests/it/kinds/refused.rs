@@ -118,6 +118,25 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "catalog::index",
         "index \"i\" of the plan cannot be built: data type character varying has no default",
     ),
+    ("", "drop_index: { name: idx_nothing }", "catalog::index_missing", "public.vehicles has no index \"idx_nothing\""),
+    (
+        "",
+        "drop_index: { name: vehicles_vin_key }",
+        "catalog::index_of_constraint",
+        "index \"vehicles_vin_key\" of public.vehicles belongs to a unique constraint",
+    ),
+    (
+        "CREATE UNIQUE INDEX u ON vehicles (vin, depot_id); CREATE TABLE c (v text, d int, FOREIGN KEY (v, d) REFERENCES vehicles (vin, depot_id))",
+        "drop_index: { name: u }",
+        "catalog::dependant",
+        "constraint c_v_d_fkey on table public.c depends on index \"u\"",
+    ),
+    (
+        "CREATE UNIQUE INDEX u ON vehicles (depot_id, id); ALTER TABLE vehicles REPLICA IDENTITY USING INDEX u",
+        "drop_index: { name: u }",
+        "catalog::replica_identity",
+        "index \"u\" is the replica identity of public.vehicles",
+    ),
     (
         "",
         "add_constraint: { name: vehicles_vin_key, check: weight > 0 }",
