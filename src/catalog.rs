@@ -43,6 +43,7 @@ pub use inspect::inspect;
 pub use one_row::try_one_row;
 pub(crate) use present::{Present, has_signature, leftovers, present, signature};
 pub use surround::{Others, others};
+pub use table::COUNTED_PAGES;
 #[cfg(feature = "internals")]
 pub use trial::ConversionCheck;
 pub use trial::{ConversionCount, try_conversions};

@@ -74,6 +74,7 @@ mod latest;
 pub mod ledger;
 #[cfg(not(feature = "internals"))]
 mod ledger;
+mod lines;
 #[cfg(feature = "internals")]
 pub mod names;
 #[cfg(not(feature = "internals"))]

@@ -8,10 +8,12 @@ pub(crate) mod json;
 mod look;
 mod narrator;
 mod progress;
+mod screen;
 mod words;
 
-pub(crate) use look::{Look, printable, printable_lines, redacted};
+pub(crate) use look::{COLUMNS, Look, ROWS, printable, redacted};
 pub(crate) use progress::{Console, Reporter, Telling, bar};
+pub(crate) use screen::Screen;
 
 use std::io::{self, Write as _};
 

@@ -8,7 +8,7 @@ use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
 use crate::run::{
     Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
 };
-use crate::runner::{Error, Tool, told};
+use crate::runner::{Error, Tool, waiting_for};
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -97,8 +97,7 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         waiting_for: if at_work {
             report.held_by.map(WaitingFor::from).or_else(|| lock_wait(&log).filter(|_| leads))
         } else {
-            let contract = ledger.progress().contract(connection, run).await?;
-            WaitingFor::of(&run.program, &state, told(&log, &contract))
+            waiting_for(ledger, connection, run, &state, &log).await?
         },
         holder,
         joined,

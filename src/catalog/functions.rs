@@ -21,6 +21,8 @@ pub(super) struct Function {
     cost: String,
     owned: bool,
     called_by_trigger: bool,
+    /// Tables besides this one whose triggers call it.
+    other_tables: Vec<String>,
 }
 
 /// Returns whether `text` has `name` as a word, in any case.
@@ -71,6 +73,23 @@ pub(super) fn judge(
             continue;
         }
         let breaks: Vec<_> = using.iter().copied().filter(|f| mentions(&f.source, old)).collect();
+        // What other tables have too cannot be changed for this one.
+        let (shared, breaks): (Vec<_>, Vec<_>) =
+            breaks.into_iter().partition(|f| f.called_by_trigger && !f.other_tables.is_empty());
+        for function in shared.iter().filter(|_| !part.change.keeps_name()) {
+            found.warn(
+                "catalog::function_text",
+                format!(
+                    "column \"{old}\" is named in the text of {}, which triggers of {} call too",
+                    function.signature,
+                    list(&function.other_tables)
+                ),
+                format!(
+                    "PostgreSQL does not rename it there, and the other tables keep their column: give the triggers of {table} a \
+                     function of their own that uses \"{new}\", before the old column is retired"
+                ),
+            );
+        }
         if !part.change.keeps_name() && !breaks.is_empty() {
             found.warn(
                 "catalog::function_text",

@@ -83,7 +83,7 @@ async fn look(
     query::run(conn, "set limits", "SET LOCAL search_path = pg_catalog, pg_temp".to_owned()).await?;
     let server = Server::read(conn, ledger).await?;
     server.judge(&plan.requires, ledger, found);
-    let Some(table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
+    let Some(mut table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
     if !table.ordinary() {
         table.judge(plan, &server.role, false, found);
         return Ok(());
@@ -115,6 +115,7 @@ async fn look(
         return Ok(());
     }
     let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
+    table.count(conn, &plan.table).await?;
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
     let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, &[], found).await? else { return Ok(()) };
     refuse_same_types(plan, &parts, found);
@@ -189,8 +190,8 @@ pub(super) async fn enter(
     server: &Server,
     found: &mut Inspection,
 ) -> Result<Option<Owner>, CatalogError> {
-    let read = |source| CatalogError::Database { what: "read the table's owner", source };
-    let Some(owner) = Owner::of(conn, oid).await.map_err(read)? else { return Ok(None) };
+    let failed = |source| CatalogError::Database { what: "read the table's owner", source };
+    let Some(owner) = Owner::of(conn, oid).await.map_err(failed)? else { return Ok(None) };
     let role = &owner.role;
     if !owner.may_switch {
         found.refuse(
@@ -215,7 +216,7 @@ pub(super) async fn enter(
         );
         return Ok(None);
     }
-    if let Some(trigger) = owner.deferrable(conn).await.map_err(read)? {
+    if let Some(trigger) = owner.deferrable(conn).await.map_err(failed)? {
         found.refuse(
             "catalog::deferrable_trigger",
             format!(
@@ -226,7 +227,7 @@ pub(super) async fn enter(
         );
         return Ok(None);
     }
-    owner.prepare(conn).await.map_err(read)?;
+    owner.prepare(conn).await.map_err(failed)?;
     Ok(Some(owner))
 }
 

@@ -75,6 +75,8 @@ pub(super) struct Restore {
 /// What is dropped at the end.
 #[derive(Debug, Default)]
 pub(super) struct Drops {
+    /// What goes for good, in words.
+    pub(super) goes: Option<String>,
     pub(super) needs: Vec<Gate>,
     pub(super) statements: Vec<String>,
     pub(super) gone: Vec<Is>,

@@ -53,6 +53,13 @@ pub enum Entry {
     Resumed,
     /// The runner stopped between two units of work because it was told to.
     Interrupted,
+    /// The runner was told to stop at once, and ended in the middle of a unit of work.
+    CutShort,
+    /// Somebody agreed to what cannot be undone, or to what a rollback drops.
+    Consented {
+        /// To what, in words.
+        to: Vec<String>,
+    },
     /// A step waits for a lock that somebody else has.
     LockWait {
         /// The step.

@@ -123,7 +123,12 @@ impl State {
 
     /// Returns the first step of the current phase that is not done.
     pub fn next_step<'p>(&self, program: &'p Program) -> Option<&'p crate::run::Step> {
-        program.steps_of(self.phase).find(|step| !self.done.contains(&step.key))
+        self.next_steps(program).next()
+    }
+
+    /// Returns the steps of the current phase that are not done.
+    pub fn next_steps<'p>(&self, program: &'p Program) -> impl Iterator<Item = &'p crate::run::Step> {
+        program.steps_of(self.phase).filter(|step| !self.done.contains(&step.key))
     }
 
     /// Returns whether the backfill has begun and is neither done nor given up: then other processes may join it.
@@ -180,6 +185,8 @@ impl State {
             (
                 _,
                 Entry::Interrupted
+                | Entry::CutShort
+                | Entry::Consented { .. }
                 | Entry::LockWait { .. }
                 | Entry::Blocked { .. }
                 | Entry::Tuned { .. }

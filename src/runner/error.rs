@@ -345,8 +345,8 @@ pub enum NotYet {
     /// The retired column is kept for a while before it is dropped.
     #[error(
         "waiting as planned until {} ({} to go): the retired column is kept for its grace period",
-        .until.format("%Y-%m-%d %H:%M UTC"),
-        format_duration(Duration::from_secs(.left.as_secs()))
+        .until.format("%Y-%m-%d %H:%M:%S UTC"),
+        rough(*.left)
     )]
     Grace {
         /// The run.
@@ -479,6 +479,16 @@ impl Error {
     pub(crate) fn class(&self) -> pg::ErrorClass {
         self.database().map_or(pg::ErrorClass::Other, pg::class_of)
     }
+}
+
+/// Returns a time in its largest units: nobody counts the seconds of a week.
+fn rough(time: Duration) -> String {
+    let unit = match time.as_secs() {
+        0..3600 => 1,
+        3600..86_400 => 60,
+        _ => 3600,
+    };
+    format_duration(Duration::from_secs(time.as_secs() / unit * unit)).to_string()
 }
 
 fn not_quiet(quiet: Duration, left: Duration, writes: i64) -> String {

@@ -169,6 +169,9 @@ async fn execute(
             why: why.clone(),
         }));
     }
+    if matches!(step.undo, Undo::PointOfNoReturn(_)) {
+        note(work, session, Entry::Consented { to: vec![step.title.clone()] }).await?;
+    }
     let result = apply(work, session, course, (state, signature), step).await;
     match result {
         Ok(executed) => Ok(executed),

@@ -1,5 +1,7 @@
 //! What a program can ask of crossfade: the same calls that the command line makes.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -13,8 +15,8 @@ use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
 use crate::names::LedgerSchema;
-use crate::pg::Connector;
-use crate::plan::{Contract, Plan};
+use crate::pg::{self, Connector};
+use crate::plan::Plan;
 use crate::pulse::Pulse;
 use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
 
@@ -187,6 +189,39 @@ impl Tool {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
         Ok(self.ledger.log().entries(&mut connection, run.id).await?)
+    }
+
+    /// Returns the logs of all runs of this name, oldest first: a plan that was rolled back may have been run again. Of a
+    /// single run, where the name says which, its log alone.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn attempts(&self, name: &str) -> Result<Vec<Vec<LoggedEntry>>, Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.log().find(&mut connection, name).await?;
+        let ids = if run.name().as_str() == name {
+            self.ledger.log().runs_of(&mut connection, name).await?
+        } else {
+            vec![run.id]
+        };
+        let mut logs = Vec::new();
+        for id in ids {
+            logs.push(self.ledger.log().entries(&mut connection, id).await?);
+        }
+        Ok(logs)
+    }
+
+    /// Puts into the log that this process ends now, in the middle of whatever it works on.
+    ///
+    /// # Errors
+    /// The ledger's. Whoever ends does not wait for them for long.
+    pub async fn note_cut_short(&self) -> Result<(), Error> {
+        let mut connection = self.connector.connect("control").await?;
+        for name in self.ledger.leases().runs_of(&mut connection, &self.actor).await? {
+            let run = self.ledger.log().find(&mut connection, &name).await?;
+            self.ledger.log().record(&mut connection, &run, None, &[Entry::CutShort], &self.actor).await?;
+        }
+        Ok(())
     }
 
     /// Compares all rows and records the result; first repairs those that differ, if told which side wins.
@@ -455,8 +490,7 @@ impl Tool {
         }
         if state.paused {
             let log = self.ledger.log().entries(&mut connection, run.id).await?;
-            let by = told(&log, &run.plan.contract).paused_by;
-            return Err(Error::Paused { name: run.name().clone(), by });
+            return Err(Error::Paused { name: run.name().clone(), by: paused_by(&log) });
         }
         drop(connection);
         let filling = state.is_filling(&run.program);
@@ -514,13 +548,12 @@ impl Tool {
         let mut connection = self.connect().await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
-        let contract = self.ledger.progress().contract(&mut connection, run).await?;
         Ok(Finish {
             name: run.name().to_string(),
             phase: state.phase,
             state: state.standing(),
             did: did.to_vec(),
-            waiting_for: WaitingFor::of(&run.program, &state, told(&log, &contract)),
+            waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, &log).await?,
             stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
         })
     }
@@ -544,11 +577,28 @@ fn stays(run: &Run, log: &[LoggedEntry]) -> Vec<String> {
     run.program.steps.iter().filter(|step| done(step)).filter_map(Step::stays).map(str::to_owned).collect()
 }
 
-/// Returns what the log tells of a run besides its state.
-pub(crate) fn told<'a>(log: &[LoggedEntry], contract: &'a Contract) -> Told<'a> {
-    let last = |is: fn(&Entry) -> bool| log.iter().rev().find(|line| is(&line.entry));
-    let paused_by = last(|entry| matches!(entry, Entry::Paused)).map(|line| line.actor.clone());
-    Told { last_done: clock::last_done(log), paused_by, contract }
+/// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log.
+///
+/// # Errors
+/// The ledger's.
+pub(crate) async fn waiting_for(
+    ledger: &Ledger,
+    connection: &mut sqlx::PgConnection,
+    run: &Run,
+    state: &State,
+    log: &[LoggedEntry],
+) -> Result<Option<WaitingFor>, Error> {
+    let contract = ledger.progress().contract(connection, run).await?;
+    let quiet = ledger.progress().write_counts(connection, run).await?.old_quiet_seconds;
+    let now = pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut *connection).await?;
+    let quiet = Duration::from_secs(u64::try_from(quiet).unwrap_or(0));
+    let told = Told { last_done: clock::last_done(log), paused_by: paused_by(log), contract: &contract, quiet, now };
+    Ok(WaitingFor::of(&run.program, state, told))
+}
+
+/// Returns who paused the run last.
+fn paused_by(log: &[LoggedEntry]) -> Option<String> {
+    log.iter().rev().find(|line| matches!(line.entry, Entry::Paused)).map(|line| line.actor.clone())
 }
 
 /// Returns the name of a gate that is closed, as the log has it.

@@ -36,6 +36,10 @@ pub(super) async fn back(work: &mut Work, to: Option<Phase>, consent: bool) -> R
     loop {
         match go(work, &mut session, to, consent).await {
             Err(error) if error.class() == ErrorClass::Connection => session = Session::reopen(work, &error).await?,
+            Err(Error::Interrupted) => {
+                let _ = note(work, &mut session, Entry::Interrupted).await;
+                return Err(Error::Interrupted);
+            }
             other => return other,
         }
     }
@@ -63,6 +67,9 @@ async fn go(work: &mut Work, session: &mut Session, to: Option<Phase>, consent: 
             }
             refuse_loss(work, &state, to).await?;
             refuse_nulls(work, session, &state, to).await?;
+            if !drops.is_empty() {
+                note(work, session, Entry::Consented { to: drops }).await?;
+            }
             note(work, session, Entry::UndoStarted { to }).await?;
         }
     }

@@ -28,6 +28,7 @@ mod locks;
 mod network;
 mod owners_code;
 mod plan_fits;
+mod plan_says;
 mod plan_warns;
 mod poolers;
 mod ready_plans;

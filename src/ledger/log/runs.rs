@@ -247,6 +247,16 @@ impl Log<'_> {
         Ok(pg::query_scalar(&select).fetch_all(connection).await?)
     }
 
+    /// Returns all runs of this name, oldest first.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn runs_of(self, connection: &mut PgConnection, name: &str) -> Result<Vec<RunId>, LedgerError> {
+        let select = self.ledger.sql("SELECT id FROM crossfade.run WHERE name = $1 ORDER BY id");
+        let ids: Vec<i64> = pg::query_scalar(&select).bind(name).fetch_all(connection).await?;
+        Ok(ids.into_iter().map(RunId).collect())
+    }
+
     /// Keeps what a run was predicted to cost. The first prediction counts.
     ///
     /// # Errors

@@ -21,6 +21,8 @@ enum Entry of run::Entry {
     Paused,
     Resumed,
     Interrupted,
+    CutShort,
+    Consented { to: Vec<String>, },
     LockWait { step: String, blockers: Vec<String>, },
     Blocked { gate: String, reason: String, },
     Joined,

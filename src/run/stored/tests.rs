@@ -303,6 +303,8 @@ fn entries() -> Vec<Entry> {
         Entry::Paused,
         Entry::Resumed,
         Entry::Interrupted,
+        Entry::CutShort,
+        Entry::Consented { to: vec![text("drop the old column")] },
         Entry::LockWait { step: key(), blockers: vec![text("pid 7 of anna")] },
         Entry::Blocked { gate: text("grace"), reason: text("waiting as planned") },
         Entry::Joined,
