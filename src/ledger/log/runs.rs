@@ -20,8 +20,6 @@ const NO_TABLE: i64 = 0;
 pub struct Run {
     /// Its number.
     pub id: RunId,
-    /// Its number among the runs of its name, from 1: the third run of plan `x` is `x@3`.
-    pub number: i32,
     /// The plan's fingerprint when it began.
     pub fingerprint: String,
     /// The text of the plan's file when it began.
@@ -91,7 +89,6 @@ pub struct NewRun<'a> {
 pg::columns!(
     struct Stored {
         id: i64,
-        number: i32,
         format: i32,
         fingerprint: String,
         plan_text: String,
@@ -205,7 +202,7 @@ impl Log<'_> {
             return Ok(None);
         }
         let select = self.ledger.sql(
-            "SELECT id, number, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, \
+            "SELECT id, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, \
              created_at FROM crossfade.run WHERE name = $1 AND ($2::integer IS NULL OR number = $2) ORDER BY id DESC LIMIT 1",
         );
         let (name, number) = called(name);
@@ -217,7 +214,6 @@ impl Log<'_> {
         let original: Program = read("program", id, &stored.program)?;
         let mut run = Run {
             id,
-            number: stored.number,
             fingerprint: stored.fingerprint,
             plan_text: stored.plan_text,
             plan: read("plan", id, &stored.plan)?,
