@@ -194,13 +194,19 @@ async fn a_rollback_that_fails_does_not_advise_a_rollback_instead() {
     let file = plan_file(&[]);
     let output = crossfade(&database.url, &["run", "--yes", "--to", "verify"], &file).run().await;
     assert_eq!(output.code, Some(0), "{output:#?}");
-    database.execute("CREATE VIEW report AS SELECT vehicle_status FROM vehicles").await;
+    // Somebody forbids changes of tables for a while.
+    database
+        .execute(
+            "CREATE FUNCTION not_today() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
+             CREATE EVENT TRIGGER frozen ON ddl_command_start WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION not_today()",
+        )
+        .await;
     let rollback = Cli::new(&database.url).args(["rollback", "vehicle-status", "--yes"]);
     let output = rollback.run().await;
     assert_eq!(output.code, Some(4), "{output:#?}");
     assert!(output.stderr.contains("could not be taken back"), "{output:#?}");
     assert!(!output.stderr.contains("or roll back"), "{output:#?}");
-    database.execute("DROP VIEW report").await;
+    database.execute("DROP EVENT TRIGGER frozen").await;
     assert_eq!(rollback.run().await.code, Some(0));
 }
 
