@@ -54,10 +54,7 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
 /// Returns what a rollback will drop, as lines.
 pub(crate) fn drops(name: &str, drops: &[String], look: Look) -> String {
     let mut text = String::new();
-    let sentence = format!(
-        "Rolling back {name} drops what the run has made. First it proves that the old column has every value that was \
-         written through the new one. Then it runs, among others:"
-    );
+    let sentence = format!("Rolling back {name} drops what the run has made. It runs, among others:");
     look.wrap(&mut text, ("", ""), &sentence);
     for statement in drops {
         let _ = writeln!(text, "  {}", printable(statement));
