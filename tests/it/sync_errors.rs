@@ -168,10 +168,10 @@ async fn only_the_owner_needs_the_functions_of_a_conversion() {
         }
         run_to(&database, &text, Some(Phase::Verify)).await;
         let mut connection = PgConnection::connect(&database.url).await.unwrap();
-        let writes = format!(
+        let statements = format!(
             "SET ROLE {writer}; INSERT INTO app.t (id, c) VALUES (2, 'four'); INSERT INTO app.t (id, d) VALUES (3, 5); UPDATE app.t SET d = 2 WHERE id = 1; UPDATE app.t SET c = 'xxx' WHERE id = 2"
         );
-        sqlx::raw_sql(AssertSqlSafe(writes)).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.unwrap();
         let rows: String =
             database.scalar("SELECT string_agg(concat_ws(',', id, c, d), ' ' ORDER BY id) FROM app.t").await;
         assert_eq!(rows, "1,xx,2 2,xxx,3 3,xxxxx,5", "PostgreSQL {}", version.major);
