@@ -1,6 +1,6 @@
 //! Results as text for people: short lines, always with the next command.
 
-mod amounts;
+pub(super) mod amounts;
 mod demo;
 mod estimates;
 mod preview;
