@@ -12,7 +12,6 @@ use super::file::{self, PlanFile};
 use super::form::{Form, Key, Map};
 use super::settings::{SECTIONS, Setting, Settings, integer};
 use super::suggest;
-use super::validate::INERT;
 use super::yaml::{Entry, Kind, Node};
 
 static FORM: LazyLock<Form> = LazyLock::new(file::form);
@@ -300,7 +299,7 @@ fn inside(path: &str) -> String {
 
 /// Returns the keys of a map that are worth writing.
 fn offered(map: &Map) -> Vec<&'static str> {
-    map.names().into_iter().filter(|name| !INERT.contains(name)).collect()
+    map.names().into_iter().filter(|name| !file::INERT.contains(name)).collect()
 }
 
 fn unknown_key(path: &str, entry: &Entry, map: &Map, flow: bool) -> Problem {
@@ -315,8 +314,8 @@ fn unknown_key(path: &str, entry: &Entry, map: &Map, flow: bool) -> Problem {
     }
     let whose = if path.is_empty() { " at the top of a plan".to_owned() } else { inside(path) };
     let problem = Problem::new(Code::UnknownKey, span, format!("unknown key `{key}`{whose}"));
-    let meant = suggest::nearest(key, map.names()).filter(|name| INERT.contains(name));
-    let meant = meant.or_else(|| home_of(key).filter(|home| INERT.contains(home)));
+    let meant = suggest::nearest(key, map.names()).filter(|name| file::INERT.contains(name));
+    let meant = meant.or_else(|| home_of(key).filter(|home| file::INERT.contains(home)));
     let nothing = matches!(&entry.value.kind, Kind::Scalar { text, .. } if text.is_empty());
     if let Some(word) = nearest {
         problem.help(format!("did you mean `{word}`?"))

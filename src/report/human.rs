@@ -1,11 +1,10 @@
 //! Results as text for people: short lines, always with the next command.
 
-mod amounts;
 mod demo;
 mod estimates;
 mod preview;
 
-pub(crate) use amounts::{bytes, duration, number, plural, rate};
+pub(crate) use super::amounts::{bytes, duration, number, plural, rate};
 pub(crate) use demo::{Demo, demo};
 pub(crate) use estimates::{compared, range};
 pub(crate) use preview::{changes, one_finding, preview, stored};

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::human::duration;
+use super::amounts::duration;
 use super::printable;
 use crate::event::Wait;
 use crate::run::{Cause, Level, Signal, Standing, WaitingFor};
