@@ -16,8 +16,8 @@ use crate::change::knows_null;
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::pg::{self, Owner};
-use crate::plan::{AddConstraint, Change, CopyIndexes, Plan, Rule};
-use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
+use crate::plan::{AddConstraint, Change, CopyIndexes, DropColumn, Plan, Rule};
+use crate::run::{ChangeFacts, Conversion, DroppedColumn, Facts, IndexFacts, PairFacts, TableFacts};
 
 /// Returns what `plan` is compiled from, everything that rules it out, and everything worth knowing before it starts.
 ///
@@ -140,15 +140,8 @@ async fn look(
                 add_column::rehearse(conn, change, &user_path, &mut taken, found).await?.map(ChangeFacts::AddColumn)
             }
             Change::DropColumn(change) => {
-                let of_it = |column: &&Column| column.name == change.column.as_str() && column.attnum > 0;
-                let Some(column) = columns.iter().find(of_it) else { continue };
-                let attnums = [i32::from(column.attnum)];
-                let hanging = dependants::read(conn, table.oid, &attnums).await?;
-                let indexes = Index::read_all(conn, table.oid, &attnums).await?;
-                let repeatable = rehearsal::is_repeatable(conn, column, column.default.as_deref()).await?;
-                query::run(conn, "rehearse the drop", drop_column::from_copy(change)).await?;
-                drop_column::facts(change, &plan.table, &columns, (&hanging, &indexes), repeatable, found)
-                    .map(ChangeFacts::DropColumn)
+                let facts = dropped(conn, change, (&plan.table, table.oid), &columns, found).await?;
+                facts.map(ChangeFacts::DropColumn)
             }
             Change::DropIndex(change) => {
                 let facts = drop_index::facts(conn, change, (&plan.table, table.oid), found).await?;
@@ -180,6 +173,24 @@ async fn look(
     };
     found.facts = Some(Facts { server_version: server.version, tables, changes });
     Ok(())
+}
+
+/// Drops the column of the copy, and returns what goes with it; `None` where there is no such column, or with a refusal.
+async fn dropped(
+    conn: &mut PgConnection,
+    change: &DropColumn,
+    (table, oid): (&TableName, i64),
+    columns: &[Column],
+    found: &mut Inspection,
+) -> Result<Option<DroppedColumn>, CatalogError> {
+    let of_it = |column: &&Column| column.name == change.column.as_str() && column.attnum > 0;
+    let Some(column) = columns.iter().find(of_it) else { return Ok(None) };
+    let attnums = [i32::from(column.attnum)];
+    let hanging = dependants::read(conn, oid, &attnums).await?;
+    let indexes = Index::read_all(conn, oid, &attnums).await?;
+    let repeatable = rehearsal::is_repeatable(conn, column, column.default.as_deref()).await?;
+    query::run(conn, "rehearse the drop", drop_column::from_copy(change)).await?;
+    Ok(drop_column::facts(change, table, columns, (&hanging, &indexes), repeatable, found))
 }
 
 /// Prepares the session to run the owner's code as the owner. Returns `None`, with refusals, where that cannot be.

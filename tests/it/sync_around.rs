@@ -144,19 +144,17 @@ async fn write_between_proof_and_lock(database: &Database) {
         sqlx::raw_sql("BEGIN; LOCK TABLE t IN ROW EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
         holder
     };
-    let holder = tokio::sync::Mutex::new((hold().await, Instant::now()));
+    let (mut holder, mut since) = (hold().await, Instant::now());
+    let start = Instant::now();
     // Always held, and never by an old transaction: nobody would try for the lock.
-    wait_for("somebody to wait for the table", Duration::from_mins(1), async || {
-        let mut held = holder.lock().await;
-        if held.1.elapsed() > Duration::from_secs(1) {
+    while !database.scalar::<bool>(WAITS).await {
+        assert!(start.elapsed() < Duration::from_mins(1), "nobody waits for the table");
+        if since.elapsed() > Duration::from_secs(1) {
             let next = hold().await;
-            let (before, _) = std::mem::replace(&mut *held, (next, Instant::now()));
-            before.close().await.unwrap();
+            std::mem::replace(&mut holder, next).close().await.unwrap();
+            since = Instant::now();
         }
-        database.scalar::<bool>(WAITS).await
-    })
-    .await;
-    let mut holder = holder.into_inner().0;
+    }
     sqlx::raw_sql("UPDATE t SET u = 8 WHERE id = 2; COMMIT").execute(&mut holder).await.unwrap();
 }
 
