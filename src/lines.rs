@@ -9,6 +9,7 @@ pub(crate) const NO_BREAK: char = '\u{a0}';
 const LONGEST_COMMAND: usize = 60;
 
 /// Returns a command as a text in which no line may end.
+#[cfg(feature = "cli")]
 pub(crate) fn command(text: &str) -> String {
     text.replace(' ', &NO_BREAK.to_string())
 }
