@@ -41,7 +41,7 @@ pub use fit::rows_too_long;
 pub use holds::holds;
 pub use inspect::inspect;
 pub use one_row::try_one_row;
-pub(crate) use present::{Present, has_signature, leftovers, present, signature};
+pub(crate) use present::{Present, has_signature, leftovers, present, signature, signature_left};
 pub use surround::{Others, others};
 pub use table::COUNTED_PAGES;
 #[cfg(feature = "internals")]

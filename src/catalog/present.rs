@@ -51,10 +51,22 @@ pub(crate) async fn signature(conn: &mut PgConnection, relations: &[Relation]) -
 
 /// Returns the condition that this is still their signature, for a script.
 pub(crate) fn has_signature(relations: &[Relation], signature: &str) -> String {
+    format!("({}) OPERATOR(pg_catalog.=) {}", signature_of(relations), quote_literal(signature))
+}
+
+/// Returns the query for their signature at the end of a script; its answer is empty where an event trigger may have changed
+/// what the script did.
+pub(crate) fn signature_left(relations: &[Relation]) -> String {
+    format!(
+        "SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D') THEN '' ELSE ({}) END",
+        signature_of(relations)
+    )
+}
+
+fn signature_of(relations: &[Relation]) -> String {
     let oids: Vec<_> = relations.iter().map(|relation| relation.oid.to_string()).collect();
     let tables = format!("ARRAY[{}]::pg_catalog.int8[]", oids.join(", "));
-    let query = with_values(include_str!("signature.sql"), &[tables]);
-    format!("({query}) OPERATOR(pg_catalog.=) {}", quote_literal(signature))
+    with_values(include_str!("signature.sql"), &[tables])
 }
 
 /// Returns what the catalog says now of a run in `state` that was compiled from `was`. Changes nothing, as

@@ -1,10 +1,10 @@
 //! What others have changed since the run last looked: it follows, or it stops and says what.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::conditions::{expected_conditions, missing};
 use super::ddl::{self, Ended, Job};
-use super::session::{Session, note};
+use super::session::{Known, Session, note};
 use super::{Error, gate};
 use crate::catalog::{self, Present};
 use crate::change::{Followed, Ruin, follow};
@@ -18,6 +18,9 @@ use crate::sql::LockMode;
 const LOOKS: u32 = 60;
 /// Between two of these.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How old a look at everything may be while the signature of the catalog stays what the run has left. The signature knows
+/// what hangs on the tables, and not a type's or a function's own text.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// Which way the run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,29 @@ pub(super) enum Found {
 /// [`Error::Drifted`] with what cannot be followed, which is then in the log.
 /// [`Error::Locked`] when somebody keeps the table locked for minutes.
 pub(super) async fn look(work: &mut Work, session: &mut Session, state: &State, way: Way) -> Result<Found, Error> {
+    if let Some(known) = session.known.clone().filter(|known| known.looked.elapsed() < FRESH)
+        && catalog::signature(&mut session.main, &work.run.program.relations).await? == known.signature
+    {
+        let Known { signature, lost, .. } = known;
+        return Ok(Found::AsPlanned { signature, lost });
+    }
+    let looked = Instant::now();
+    let found = look_at_everything(work, session, state, way).await?;
+    session.known = match &found {
+        Found::AsPlanned { signature, lost } => {
+            Some(Known { signature: signature.clone(), lost: lost.clone(), looked })
+        }
+        Found::Followed | Found::Ruined(_) => None,
+    };
+    Ok(found)
+}
+
+async fn look_at_everything(
+    work: &mut Work,
+    session: &mut Session,
+    state: &State,
+    way: Way,
+) -> Result<Found, Error> {
     let mut attempt = 1;
     loop {
         match look_once(work, session, state, way).await {

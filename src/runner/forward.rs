@@ -169,9 +169,6 @@ async fn execute(
             why: why.clone(),
         }));
     }
-    if matches!(step.undo, Undo::PointOfNoReturn(_)) {
-        note(work, session, Entry::Consented { to: vec![step.title.clone()] }).await?;
-    }
     let result = apply(work, session, course, (state, signature), step).await;
     match result {
         Ok(executed) => Ok(executed),
@@ -208,7 +205,10 @@ async fn apply(
     const DONE: Executed = Executed::Done { adopted: false };
     let done = Entry::StepDone { step: step.key.clone(), adopted: false };
     if let Action::Transaction(statements) = &step.action {
-        let entries = [done];
+        let mut entries = vec![done];
+        if matches!(step.undo, Undo::PointOfNoReturn(_)) {
+            entries.insert(0, Entry::Consented { to: vec![step.title.clone()] });
+        }
         let (targets, needs) = (&step.targets, &step.needs);
         let signature = Some(signature);
         let job = Job { step: &step.key, targets, needs, statements, entries: &entries, new_writes: None, signature };

@@ -67,10 +67,11 @@ async fn go(work: &mut Work, session: &mut Session, to: Option<Phase>, consent: 
             }
             refuse_loss(work, &state, to).await?;
             refuse_nulls(work, session, &state, to).await?;
+            let mut entries = vec![Entry::UndoStarted { to }];
             if !drops.is_empty() {
-                note(work, session, Entry::Consented { to: drops }).await?;
+                entries.insert(0, Entry::Consented { to: drops });
             }
-            note(work, session, Entry::UndoStarted { to }).await?;
+            work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &entries, &work.actor).await?;
         }
     }
     loop {
