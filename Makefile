@@ -1,6 +1,10 @@
 # All targets do all of their set-up on a fresh Debian with nothing but Rust; elsewhere they say what is missing.
 .PHONY: demo test test-all fast bench
 
+# Tests mostly wait for servers, so twice as many run at once as there are cores.
+RUST_TEST_THREADS ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
+export RUST_TEST_THREADS
+
 # The whole story on a throwaway PostgreSQL, under live traffic. Options: make demo ARGS="--rows 100000 --keep"
 demo:
 	.ci/need cc postgres

@@ -23,6 +23,7 @@ mod inspect;
 mod neighbours;
 mod not_null;
 mod one_row;
+mod present;
 mod query;
 mod rehearsal;
 mod server;
@@ -40,7 +41,9 @@ pub use fit::rows_too_long;
 pub use holds::holds;
 pub use inspect::inspect;
 pub use one_row::try_one_row;
+pub(crate) use present::{Present, has_signature, leftovers, present, signature, signature_left};
 pub use surround::{Others, others};
+pub use table::COUNTED_PAGES;
 #[cfg(feature = "internals")]
 pub use trial::ConversionCheck;
 pub use trial::{ConversionCount, try_conversions};

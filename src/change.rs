@@ -10,11 +10,13 @@ mod change_type;
 mod conversion;
 mod drop_column;
 mod drop_index;
+mod follow;
 mod fragment;
 mod indexes;
 mod not_null;
 mod pair;
 mod planner;
+mod removal;
 mod rename_column;
 mod script;
 mod sync_default;
@@ -22,9 +24,11 @@ mod sync_function;
 mod sync_trigger;
 mod trial;
 
+pub(crate) use follow::{Followed, Other, follow};
 pub(crate) use indexes::column_of_index;
+pub(crate) use removal::{Leftovers, Ruin, removal};
 pub(crate) use script::{refused, script};
-pub(crate) use sync_default::knows_null;
+pub(crate) use sync_default::{beside_text, knows_null};
 pub(crate) use trial::{Trial, TrialColumn};
 
 use fragment::{Fragment, Stage};
@@ -57,16 +61,31 @@ struct Active<'a> {
 impl Active<'_> {
     /// The names of (old, new), not quoted, at `stage`.
     fn names(&self, tag: &RunTag, stage: Stage) -> (String, String) {
-        let (old, new) = (self.change.old.to_string(), self.change.new.to_string());
-        match stage {
-            Stage::Swapped if self.change.keeps_name() => (new, old),
-            Stage::Soak | Stage::Swapped => (old, new),
-            Stage::Retired => (self.retired_name(tag), self.change.final_name().to_string()),
-        }
+        names_at(&self.change, tag, stage)
     }
 
     fn retired_name(&self, tag: &RunTag) -> String {
         tag.retired(self.change.old)
+    }
+}
+
+/// The names of (old, new), not quoted, at `stage`.
+pub(crate) fn names_at(change: &plan::Pair<'_>, tag: &RunTag, stage: Stage) -> (String, String) {
+    let (old, new) = (change.old.to_string(), change.new.to_string());
+    match stage {
+        Stage::Swapped if change.keeps_name() => (new, old),
+        Stage::Soak | Stage::Swapped => (old, new),
+        Stage::Retired => (tag.retired(change.old), change.final_name().to_string()),
+    }
+}
+
+/// Whether the new column has taken the place of the old one at `stage`: what others change under the column's name, they
+/// change on the new one.
+pub(crate) fn has_moved(change: &plan::Pair<'_>, stage: Stage) -> bool {
+    match stage {
+        Stage::Soak => false,
+        Stage::Swapped => change.keeps_name(),
+        Stage::Retired => true,
     }
 }
 
@@ -77,7 +96,7 @@ impl<'a> Context<'a> {
     }
 
     fn table(&self) -> &TableName {
-        &self.plan.table
+        &self.facts.main().name
     }
 
     /// Returns the column that an index or a constraint of the plan is on.

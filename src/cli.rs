@@ -149,7 +149,7 @@ pub async fn main(args: Vec<OsString>) -> ExitCode {
         crate::failpoint::arm(name);
     }
     let done = match context.check() {
-        Ok(()) => dispatch(arguments.command, &context).await,
+        Ok(()) => Box::pin(dispatch(arguments.command, &context)).await,
         Err(error) => Err(error),
     };
     ExitCode::from(done.unwrap_or_else(|error| error.report(&context)))

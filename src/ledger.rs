@@ -144,9 +144,29 @@ impl Ledger {
             };
             let kept = |line: &&str| !skipped.iter().any(|skipped| line.starts_with(skipped));
             let text = self.sql(include_str!("ledger/schema.sql"));
-            Ok(pg::batch(tx, &text.lines().filter(kept).collect::<Vec<_>>().join("\n")).await?)
+            pg::batch(tx, &text.lines().filter(kept).collect::<Vec<_>>().join("\n")).await?;
+            if let Some(identifier) = system_identifier(tx).await? {
+                let belongs = self.sql("UPDATE crossfade.ledger SET system_identifier = $1");
+                pg::query(&belongs).bind(identifier).execute(tx).await?;
+            }
+            Ok(())
         })
         .await
+    }
+
+    /// Returns whether the ledger is in the database that it was made in, and not in one that was restored from a dump of it
+    /// (docs/postgres.md, "A ledger in a copied database").
+    pub(crate) async fn is_at_home(&self, connection: &mut PgConnection) -> Result<bool, LedgerError> {
+        let home = self.sql(
+            "SELECT l.system_identifier, l.database_oid = d.oid AS same_database FROM crossfade.ledger AS l \
+             JOIN pg_catalog.pg_database AS d ON d.datname = pg_catalog.current_database()",
+        );
+        let home: Home = pg::query_as(&home).fetch_one(&mut *connection).await?;
+        if !home.same_database {
+            return Ok(false);
+        }
+        let here = system_identifier(connection).await?;
+        Ok(home.system_identifier.zip(here).is_none_or(|(home, here)| home == here))
     }
 
     /// Returns `sql` with the schema's real name. Fixed statements are written with `crossfade.`.
@@ -161,6 +181,23 @@ impl Ledger {
             .replace("NOT EXISTS crossfade", &format!("NOT EXISTS {schema}"))
     }
 }
+
+/// Returns what initdb gave to the cluster; a standby has its primary's. `None` where the role may not read it.
+async fn system_identifier(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+    let may = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')";
+    if !pg::query_scalar(may).fetch_one(&mut *connection).await? {
+        return Ok(None);
+    }
+    let read = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+    pg::query_scalar(read).fetch_one(connection).await.map(Some)
+}
+
+pg::columns!(
+    struct Home {
+        system_identifier: Option<i64>,
+        same_database: bool,
+    }
+);
 
 pg::columns!(
     struct Rights {

@@ -74,6 +74,7 @@ mod latest;
 pub mod ledger;
 #[cfg(not(feature = "internals"))]
 mod ledger;
+mod lines;
 #[cfg(feature = "internals")]
 pub mod names;
 #[cfg(not(feature = "internals"))]
@@ -133,10 +134,10 @@ pub mod results {
     pub use crate::ident::{RunId, RunTag};
     pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer};
     pub use crate::run::{
-        Action, BadStepKey, Cause, CompareSpec, Condition, Counts, Entry, Estimates, Fill, FillSpec, FillValue, Filled,
-        Gate, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Orders, Outcome, PaceReport,
-        Pair, PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Side, Signal, Slice, Standing,
-        Step, StepKey, Target, Undo, WaitingFor, What,
+        Action, BadStepKey, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Fill, FillSpec,
+        FillValue, Filled, Gate, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Orders,
+        Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Side,
+        Signal, Slice, Standing, Step, StepKey, Target, Undo, WaitingFor, What,
     };
     pub use crate::sql::LockMode;
 }

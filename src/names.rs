@@ -72,6 +72,11 @@ impl RunTag {
         format!("around_{self}")
     }
 
+    /// Says whether a table has columns of these names, in the ledger's schema.
+    pub(crate) fn there_function(&self) -> String {
+        format!("there_{self}")
+    }
+
     /// Says whether the backfill has ended, in the ledger's schema.
     pub(crate) fn filled_function(&self) -> String {
         format!("filled_{self}")

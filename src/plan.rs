@@ -43,7 +43,7 @@ pub use write::{to_json, to_yaml};
 /// # Errors
 /// [`PlanErrors`] with every problem of the file, each with its place.
 pub fn parse(file_name: &str, text: &str) -> Result<Plan, PlanErrors> {
-    read(file_name, text, &validate::INERT)
+    read(file_name, text, &file::INERT)
 }
 
 /// Returns the plan that `text` describes, with what is understood and not acted on yet.

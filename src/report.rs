@@ -3,15 +3,18 @@
 //! Results go to standard output, everything else to standard error. `human` and `json` turn values into text,
 //! `narrator` turns events into lines, `progress` puts them on the terminal.
 
+mod amounts;
 pub(crate) mod human;
 pub(crate) mod json;
 mod look;
 mod narrator;
 mod progress;
+mod screen;
 mod words;
 
-pub(crate) use look::{Look, printable, printable_lines, redacted};
+pub(crate) use look::{COLUMNS, Look, ROWS, printable, redacted};
 pub(crate) use progress::{Console, Reporter, Telling, bar};
+pub(crate) use screen::Screen;
 
 use std::io::{self, Write as _};
 

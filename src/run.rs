@@ -24,8 +24,8 @@ pub use crate::phase::Phase;
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::Entry;
 pub use facts::{
-    AddedColumn, AddedConstraint, ChangeFacts, ColumnFacts, ConstraintFacts, Conversion, DroppedColumn, Facts,
-    FunctionFacts, IndexFacts, PairFacts, TableFacts,
+    AddedColumn, AddedConstraint, ChangeFacts, ColumnFacts, Compiled, ConstraintFacts, Conversion, DroppedColumn,
+    Facts, FunctionFacts, IndexFacts, PairFacts, TableFacts,
 };
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};
@@ -43,7 +43,7 @@ pub use relation::{Relation, RelationId};
 pub use signal::{RELEASE, Signal};
 pub(crate) use standing::Told;
 pub use standing::{Standing, WaitingFor};
-pub use state::{IllegalEntry, Mode, State};
+pub use state::{IllegalEntry, Mode, Stage, State};
 pub use stored::fingerprint;
 pub(crate) use stored::{Document, read, write};
 pub use timing::{Planned, Timing, planned, timing};

@@ -1,13 +1,16 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
 mod clock;
+mod conditions;
 mod ddl;
+mod drift;
 mod error;
 mod forward;
 mod gate;
 mod heartbeat;
 mod join;
 mod preview;
+mod removal;
 mod schedule;
 mod session;
 mod surround;
@@ -17,5 +20,5 @@ mod undo;
 pub use error::{Error, NoJoin, NotYet};
 pub use join::Joined;
 pub use preview::{Known, Preview};
-pub(crate) use tool::told;
+pub(crate) use tool::waiting_for;
 pub use tool::{Finish, Tool};

@@ -6,9 +6,9 @@ use sqlx::PgConnection;
 
 use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
 use crate::run::{
-    Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, State, StepKey, WaitingFor, What,
+    Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
 };
-use crate::runner::{Error, Tool, told};
+use crate::runner::{Error, Tool, waiting_for};
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,7 +67,7 @@ impl Tool {
 
 async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<RunView, Error> {
     let log = ledger.log().entries(connection, run.id).await?;
-    let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
+    let state = run.replay(&log).map_err(LedgerError::from)?;
     let filled =
         log.iter().rev().find_map(|line| if let Entry::Filled(filled) = line.entry { Some(filled) } else { None });
     let holder = ledger.leases().holder(connection, run.id).await?;
@@ -97,8 +97,7 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         waiting_for: if at_work {
             report.held_by.map(WaitingFor::from).or_else(|| lock_wait(&log).filter(|_| leads))
         } else {
-            let contract = ledger.progress().contract(connection, run).await?;
-            WaitingFor::of(&run.program, &state, told(&log, &contract))
+            waiting_for(ledger, connection, run, &state, &log).await?
         },
         holder,
         joined,

@@ -52,6 +52,8 @@ pub(super) struct Column {
     pub(super) generated: bool,
     inherited: bool,
     storage: Option<String>,
+    /// The storage of the type, for a column that has none of its own.
+    pub(super) type_storage: String,
     compression: Option<String>,
     statistics: Option<i32>,
     options: Vec<String>,
@@ -100,7 +102,7 @@ impl Column {
         }
     }
 
-    fn judge(&self, change: &Pair<'_>, table: &str, found: &mut Inspection) {
+    pub(super) fn judge(&self, change: &Pair<'_>, table: &str, found: &mut Inspection) {
         let name = &self.name;
         let mut refuse = |code, what: &str, help: &str| {
             found.refuse(code, format!("column \"{name}\" of {table} {what}"), help);

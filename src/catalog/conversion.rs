@@ -4,6 +4,7 @@
 use sqlx::PgConnection;
 
 use super::columns::Column;
+use super::finding::list;
 use super::query::{self, Objection, attempt, attempt_under, oid, text};
 use super::{CatalogError, Inspection};
 use crate::pg::Owner;
@@ -166,8 +167,8 @@ struct Way<'a> {
 /// What is asked of an expression that will be a function.
 #[derive(serde::Deserialize)]
 struct Asked {
-    /// It calls functions or operators that are not PostgreSQL's own.
-    foreign: bool,
+    /// The functions and operators that it calls and that are not PostgreSQL's own, in words.
+    foreign: Vec<String>,
     /// What the table's owner may not use of it.
     refused: Vec<String>,
 }
@@ -218,7 +219,10 @@ impl Way<'_> {
                         ),
                     );
                 }
-                let search_path = if asked.foreign { Some(self.schemas(conn).await?) } else { None };
+                if let Some(written) = written {
+                    self.warn_of_path(conn, written, &sql, &asked.foreign, found).await?;
+                }
+                let search_path = if asked.foreign.is_empty() { None } else { Some(self.schemas(conn).await?) };
                 Ok(Some(Conversion::Expression { sql, null_to_null, search_path }))
             }
             Err(objection) => {
@@ -226,6 +230,29 @@ impl Way<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Warns where the expression means what it does only under this session's `search_path`: somebody else may read the plan,
+    /// or run it, under another.
+    async fn warn_of_path(
+        &self,
+        conn: &mut PgConnection,
+        written: &str,
+        sql: &str,
+        foreign: &[String],
+        found: &mut Inspection,
+    ) -> Result<(), CatalogError> {
+        if self.deparse(conn, written, CATALOG).await?.as_deref() == Ok(sql) {
+            return Ok(());
+        }
+        let what = if foreign.is_empty() { "a type".to_owned() } else { list(foreign) };
+        found.warn(
+            "catalog::unqualified_name",
+            format!("`{}` of column \"{}\" names {what} without a schema", self.word, self.change.old),
+            "it was found through the search_path of this session: write the schema before the name, so that it cannot mean \
+             anything else",
+        );
+        Ok(())
     }
 
     /// Returns the schemas of the path of the owner's sessions, for `SET search_path`: what a conversion calls was written for
@@ -366,7 +393,7 @@ impl Way<'_> {
         let answer = query::ask(conn, "convert NULL", &ask, query::LIMITS).await?;
         let owner = quote_literal(&self.owner.role);
         let uses = format!(
-            "SELECT json_build_object('foreign', (SELECT count(*) > 0 FROM d), 'refused', coalesce(json_agg(o.used ORDER BY 1), '[]'))::text FROM ( \
+            "SELECT json_build_object('foreign', (SELECT coalesce(json_agg(pg_describe_object(refclassid, refobjid, 0) ORDER BY 1), '[]') FROM d), 'refused', coalesce(json_agg(o.used ORDER BY 1), '[]'))::text FROM ( \
                SELECT pg_describe_object(refclassid, refobjid, 0) AS used FROM d \
                  WHERE refclassid = 'pg_proc'::regclass AND NOT has_function_privilege({owner}, refobjid, 'EXECUTE') \
                UNION ALL SELECT 'schema ' || n.nspname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
@@ -388,18 +415,19 @@ impl Way<'_> {
         let (code, help) = match objection.code.as_str() {
             "42P17" => (
                 "catalog::expression_volatile",
-                "the cast depends on session settings such as TimeZone; make them explicit in `using`, for example: col AT TIME ZONE 'UTC'",
+                format!("say in `using` which one is meant, for example: {} AT TIME ZONE 'UTC'", self.name),
             ),
-            _ => ("catalog::expression_type", "give an expression in `using`"),
+            _ => ("catalog::expression_type", "give an expression in `using`".to_owned()),
+        };
+        let why = match objection.code.as_str() {
+            "42P17" => "its result depends on settings of the session, such as TimeZone or DateStyle",
+            _ => said(objection),
         };
         found.refuse(
             code,
             format!(
-                "a plain cast of column \"{}\" from {} to {} is refused: {}",
-                self.change.old,
-                self.source.type_name,
-                self.target.type_name,
-                said(objection)
+                "a plain cast of column \"{}\" from {} to {} is refused: {why}",
+                self.change.old, self.source.type_name, self.target.type_name,
             ),
             help,
         );
@@ -452,5 +480,9 @@ async fn drop_table(conn: &mut PgConnection, table: &str) -> Result<(), CatalogE
 
 /// What the server said. Of an expression that is tried as that of a generated column it says so, which nobody asked for.
 fn said(objection: &Objection) -> &str {
-    if objection.code == "42P17" { "it is not immutable" } else { &objection.message }
+    if objection.code == "42P17" {
+        "its result may differ from one session, or moment, to another (it is not immutable)"
+    } else {
+        &objection.message
+    }
 }

@@ -46,7 +46,7 @@ pub(super) fn facts(
     }
     found.warn(
         "catalog::drop_column",
-        format!("nothing tells whether a release still uses column \"{}\" of {table}", change.column),
+        format!("crossfade cannot tell whether a release still uses column \"{}\" of {table}", change.column),
         "when it is retired, statements that name it fail; until the drop, crossfade rollback brings it back",
     );
     let mentions = |index: &&Index| index.mentions(column.attnum);

@@ -3,11 +3,12 @@
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::index::Index;
+use super::index::{Index, Twin, shape};
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
 use crate::plan::{Change, DropIndex, Plan};
 use crate::run::IndexFacts;
+use crate::sql::quote_ident;
 
 #[derive(Deserialize)]
 struct Use {
@@ -79,5 +80,7 @@ pub(super) async fn facts(
         found.refuse("catalog::index", format!("the definition of index \"{name}\" could not be read"), help);
         return Ok(None);
     };
-    Ok(Some(index.facts(tail, &[])))
+    let schema = quote_ident(&table.schema);
+    let shape = shape(conn, &format!("{schema}.{}", quote_ident(&index.name))).await?;
+    Ok(Some(index.facts(0, Twin { tail, shape }, &[])))
 }

@@ -21,6 +21,8 @@ pub(super) struct Function {
     cost: String,
     owned: bool,
     called_by_trigger: bool,
+    /// Tables besides this one whose triggers call it.
+    other_tables: Vec<String>,
 }
 
 /// Returns whether `text` has `name` as a word, in any case.
@@ -40,6 +42,10 @@ impl Function {
     ) -> Result<Vec<Self>, CatalogError> {
         let query = query::fixed(include_str!("functions.sql")).bind(table).bind(ledger.as_str().to_owned());
         query::read(conn, "read the functions that use the table", query).await
+    }
+
+    fn facts(&self) -> FunctionFacts {
+        FunctionFacts { signature: self.signature.clone(), cost: self.cost.clone() }
     }
 
     fn uses(&self, table: &TableName) -> bool {
@@ -67,6 +73,23 @@ pub(super) fn judge(
             continue;
         }
         let breaks: Vec<_> = using.iter().copied().filter(|f| mentions(&f.source, old)).collect();
+        // What other tables have too cannot be changed for this one.
+        let (shared, breaks): (Vec<_>, Vec<_>) =
+            breaks.into_iter().partition(|f| f.called_by_trigger && !f.other_tables.is_empty());
+        for function in shared.iter().filter(|_| !part.change.keeps_name()) {
+            found.warn(
+                "catalog::function_text",
+                format!(
+                    "column \"{old}\" is named in the text of {}, which triggers of {} call too",
+                    function.signature,
+                    list(&function.other_tables)
+                ),
+                format!(
+                    "PostgreSQL does not rename it there, and the other tables keep their column: give the triggers of {table} a \
+                     function of their own that uses \"{new}\", before the old column is retired"
+                ),
+            );
+        }
         if !part.change.keeps_name() && !breaks.is_empty() {
             found.warn(
                 "catalog::function_text",
@@ -89,8 +112,7 @@ pub(super) fn judge(
     if !any_swapped {
         return vec![];
     }
-    let cached: Vec<_> = using.into_iter().filter(|f| f.language == "plpgsql").collect();
-    let (touch, leave): (Vec<_>, Vec<_>) = cached.into_iter().partition(|f| f.owned && f.costed);
+    let (touch, leave) = cached(all, table);
     if !leave.is_empty() {
         found.warn(
             "catalog::function_cache",
@@ -98,8 +120,17 @@ pub(super) fn judge(
             "crossfade cannot alter them (another owner, or a procedure): reconnect the application after the swap, or run crossfade as their owner",
         );
     }
-    let facts = |f: &Function| FunctionFacts { signature: f.signature.clone(), cost: f.cost.clone() };
-    touch.into_iter().map(facts).collect()
+    touch.into_iter().map(Function::facts).collect()
+}
+
+/// Returns the functions to touch in the swap.
+pub(super) fn to_touch(all: &[Function], table: &TableName) -> Vec<FunctionFacts> {
+    cached(all, table).0.into_iter().map(Function::facts).collect()
+}
+
+/// Returns the functions that may remember types of the table: those that can be touched, and those that cannot.
+fn cached<'f>(all: &'f [Function], table: &TableName) -> (Vec<&'f Function>, Vec<&'f Function>) {
+    all.iter().filter(|f| f.uses(table) && f.language == "plpgsql").partition(|f| f.owned && f.costed)
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.signature), '[]')::text FROM 
     coalesce(p.proargnames, '{}') AS arguments,
     p.procost::text AS cost,
     pg_has_role(p.proowner, 'USAGE') AS owned,
-    EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.oid AND t.tgfoid = p.oid AND NOT t.tgisinternal) AS called_by_trigger
+    EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.oid AND t.tgfoid = p.oid AND NOT t.tgisinternal) AS called_by_trigger,
+    (SELECT coalesce(json_agg(DISTINCT t.tgrelid::regclass::text), '[]') FROM pg_trigger t
+      WHERE t.tgrelid <> r.oid AND t.tgfoid = p.oid AND NOT t.tgisinternal) AS other_tables
   FROM pg_class r, pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace
   WHERE r.oid = $1::bigint::oid AND p.prosqlbody IS NULL AND l.lanname NOT IN ('c', 'internal')
     AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', $2)

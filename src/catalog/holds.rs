@@ -6,8 +6,8 @@ use super::{CatalogError, query};
 use crate::names::LedgerSchema;
 use crate::run::{Condition, Relation};
 
-/// Returns for each condition whether it is true of the catalog now, in one statement and so in one snapshot. Where the
-/// table is not there, everything that should be on it is missing. Takes no lock on the table; may be called inside
+/// Returns for each condition whether it is true of the catalog now, in one statement and so in one snapshot. A table
+/// is known by its oid: where it is not there, everything that should be on it is missing. Takes no lock on the table; may be called inside
 /// the caller's transaction, and then sees what it did.
 ///
 /// # Errors
@@ -22,7 +22,7 @@ pub async fn holds(
     let (mut kinds, mut says, mut tables) = (Vec::new(), Vec::new(), Vec::new());
     for condition in conditions {
         let relation = relations.get(usize::from(condition.on.0));
-        tables.push(relation.map_or_else(String::new, |relation| relation.table.sql()));
+        tables.push(relation.map_or(0, |relation| relation.oid));
         let value =
             serde_json::to_value(&condition.is).map_err(|source| CatalogError::Answer { what: WHAT, source })?;
         // Written as an object with one key, the kind.

@@ -1,9 +1,9 @@
 -- Which conditions are true. $1: the ledger's schema, $2: kinds of the conditions, $3: what each says, as JSON, $4: the
--- quoted name of the table that each is about. Arrays of known length keep the planner's estimate, and with it JIT
+-- oid of the table that each is about. Arrays of known length keep the planner's estimate, and with it JIT
 -- compilation, low. Qualified throughout, because it runs under whatever search_path the caller has.
 WITH condition AS (
-  SELECT kind, said::pg_catalog.jsonb AS v, pg_catalog.to_regclass(on_table)::pg_catalog.oid AS place, n
-  FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))
+  SELECT kind, said::pg_catalog.jsonb AS v, on_table::pg_catalog.oid AS place, n
+  FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.int8[]))
     WITH ORDINALITY AS c(kind, said, on_table, n)
 ), attribute AS (
   SELECT a.attname, a.attnotnull, a.attrelid, a.attnum,

@@ -32,6 +32,21 @@ pub(super) struct Index {
     tail: Option<String>,
 }
 
+/// An index after the changes.
+#[derive(Debug, Clone)]
+pub(super) struct Twin {
+    /// Its definition after `ON table `, while both columns are there.
+    pub(super) tail: String,
+    /// Its [`shape`] once the new column has its final name.
+    pub(super) shape: String,
+}
+
+/// Returns what makes an index what it is, whatever its name.
+pub(super) async fn shape(conn: &mut PgConnection, index: &str) -> Result<String, CatalogError> {
+    let shape = query::fixed(include_str!("index_shape.sql")).bind(index.to_owned()).fetch_one(conn).await;
+    shape.map_err(|source| CatalogError::Database { what: "read what an index is", source })
+}
+
 impl Index {
     /// Returns the indexes that mention one of these columns anywhere, by name.
     pub(super) async fn read_all(
@@ -112,9 +127,21 @@ impl Index {
         self.attnums.contains(&attnum)
     }
 
+    /// Returns whether a twin of the index as it was when `facts` were read is a twin of it now.
+    pub(super) fn has_twin_of(&self, facts: &IndexFacts) -> bool {
+        let constraint = |constraint: &ConstraintFacts| (constraint.deferrable, constraint.deferred);
+        let own = self.constraint_type.as_ref().map(|_| (self.deferrable == Some(true), self.deferred == Some(true)));
+        self.tail.as_deref() == Some(facts.definition.as_str())
+            && self.unique == facts.unique
+            && self.tablespace == facts.tablespace
+            && own == facts.constraint.as_ref().map(constraint)
+    }
+
     /// Returns the facts; `olds` are the changes' positions in the plan with their old columns.
-    pub(super) fn facts(&self, twin: String, olds: &[(usize, i16)]) -> IndexFacts {
+    pub(super) fn facts(&self, number: usize, twin: Twin, olds: &[(usize, i16)]) -> IndexFacts {
         IndexFacts {
+            number,
+            definition: self.tail.clone().unwrap_or_default(),
             name: self.name.clone(),
             unique: self.unique,
             constraint: self.constraint_type.as_ref().map(|_| ConstraintFacts {
@@ -122,7 +149,8 @@ impl Index {
                 deferred: self.deferred.unwrap_or_default(),
                 comment: self.constraint_comment.clone(),
             }),
-            twin,
+            twin: twin.tail,
+            twin_shape: twin.shape,
             tablespace: self.tablespace.clone(),
             comment: self.comment.clone(),
             statistics: self.statistics.clone(),

@@ -2,7 +2,6 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::clients;
 use super::columns::{self, Column};
 use super::dependants;
 use super::functions::{self, Function};
@@ -17,8 +16,8 @@ use crate::change::knows_null;
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::pg::{self, Owner};
-use crate::plan::{AddConstraint, Change, CopyIndexes, Plan, Rule};
-use crate::run::{ChangeFacts, Conversion, Facts, IndexFacts, PairFacts, TableFacts};
+use crate::plan::{AddConstraint, Change, CopyIndexes, DropColumn, Plan, Rule};
+use crate::run::{ChangeFacts, Conversion, DroppedColumn, Facts, IndexFacts, PairFacts, TableFacts};
 
 /// Returns what `plan` is compiled from, everything that rules it out, and everything worth knowing before it starts.
 ///
@@ -84,7 +83,7 @@ async fn look(
     query::run(conn, "set limits", "SET LOCAL search_path = pg_catalog, pg_temp".to_owned()).await?;
     let server = Server::read(conn, ledger).await?;
     server.judge(&plan.requires, ledger, found);
-    let Some(table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
+    let Some(mut table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
     if !table.ordinary() {
         table.judge(plan, &server.role, false, found);
         return Ok(());
@@ -98,8 +97,6 @@ async fn look(
     let mut indexes = Index::read_all(conn, table.oid, &attnums).await?;
     indexes.retain(|index| !drop_index::drops(plan, index));
     let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
-    let builds_only =
-        |change: &Change| matches!(change, Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_));
     let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds_only);
     table.judge(plan, &server.role, builds, found);
     for index in &indexes {
@@ -113,14 +110,14 @@ async fn look(
     // An index or a constraint changes no row and no row type.
     if plan.changes.iter().any(|change| !builds_only(change)) {
         neighbours.judge(&plan.table, found);
-        clients::warn(conn, plan, found).await?;
     }
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
     let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
+    table.count(conn, &plan.table).await?;
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
-    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, found).await? else { return Ok(()) };
+    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, &[], found).await? else { return Ok(()) };
     refuse_same_types(plan, &parts, found);
     warn_of_values(&parts, &rehearsed.outcomes, found);
     let functions = Function::read_all(conn, table.oid, ledger).await?;
@@ -143,15 +140,8 @@ async fn look(
                 add_column::rehearse(conn, change, &user_path, &mut taken, found).await?.map(ChangeFacts::AddColumn)
             }
             Change::DropColumn(change) => {
-                let of_it = |column: &&Column| column.name == change.column.as_str() && column.attnum > 0;
-                let Some(column) = columns.iter().find(of_it) else { continue };
-                let attnums = [i32::from(column.attnum)];
-                let hanging = dependants::read(conn, table.oid, &attnums).await?;
-                let indexes = Index::read_all(conn, table.oid, &attnums).await?;
-                let repeatable = rehearsal::is_repeatable(conn, column, column.default.as_deref()).await?;
-                query::run(conn, "rehearse the drop", drop_column::from_copy(change)).await?;
-                drop_column::facts(change, &plan.table, &columns, (&hanging, &indexes), repeatable, found)
-                    .map(ChangeFacts::DropColumn)
+                let facts = dropped(conn, change, (&plan.table, table.oid), &columns, found).await?;
+                facts.map(ChangeFacts::DropColumn)
             }
             Change::DropIndex(change) => {
                 let facts = drop_index::facts(conn, change, (&plan.table, table.oid), found).await?;
@@ -185,16 +175,34 @@ async fn look(
     Ok(())
 }
 
+/// Drops the column of the copy, and returns what goes with it; `None` where there is no such column, or with a refusal.
+async fn dropped(
+    conn: &mut PgConnection,
+    change: &DropColumn,
+    (table, oid): (&TableName, i64),
+    columns: &[Column],
+    found: &mut Inspection,
+) -> Result<Option<DroppedColumn>, CatalogError> {
+    let of_it = |column: &&Column| column.name == change.column.as_str() && column.attnum > 0;
+    let Some(column) = columns.iter().find(of_it) else { return Ok(None) };
+    let attnums = [i32::from(column.attnum)];
+    let hanging = dependants::read(conn, oid, &attnums).await?;
+    let indexes = Index::read_all(conn, oid, &attnums).await?;
+    let repeatable = rehearsal::is_repeatable(conn, column, column.default.as_deref()).await?;
+    query::run(conn, "rehearse the drop", drop_column::from_copy(change)).await?;
+    Ok(drop_column::facts(change, table, columns, (&hanging, &indexes), repeatable, found))
+}
+
 /// Prepares the session to run the owner's code as the owner. Returns `None`, with refusals, where that cannot be.
-async fn enter(
+pub(super) async fn enter(
     conn: &mut PgConnection,
     table: &TableName,
     oid: i64,
     server: &Server,
     found: &mut Inspection,
 ) -> Result<Option<Owner>, CatalogError> {
-    let read = |source| CatalogError::Database { what: "read the table's owner", source };
-    let Some(owner) = Owner::of(conn, oid).await.map_err(read)? else { return Ok(None) };
+    let failed = |source| CatalogError::Database { what: "read the table's owner", source };
+    let Some(owner) = Owner::of(conn, oid).await.map_err(failed)? else { return Ok(None) };
     let role = &owner.role;
     if !owner.may_switch {
         found.refuse(
@@ -219,7 +227,7 @@ async fn enter(
         );
         return Ok(None);
     }
-    if let Some(trigger) = owner.deferrable(conn).await.map_err(read)? {
+    if let Some(trigger) = owner.deferrable(conn).await.map_err(failed)? {
         found.refuse(
             "catalog::deferrable_trigger",
             format!(
@@ -230,7 +238,7 @@ async fn enter(
         );
         return Ok(None);
     }
-    owner.prepare(conn).await.map_err(read)?;
+    owner.prepare(conn).await.map_err(failed)?;
     Ok(Some(owner))
 }
 
@@ -239,6 +247,11 @@ fn constraint_name(change: &Change) -> Option<String> {
         Change::AddConstraint(constraint) => constraint.name.as_ref().map(ToString::to_string),
         _ => None,
     }
+}
+
+/// Whether a change leaves rows and columns as they are.
+fn builds_only(change: &Change) -> bool {
+    matches!(change, Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_))
 }
 
 async fn refuse_hypertable(conn: &mut PgConnection, plan: &Plan, found: &mut Inspection) -> Result<(), CatalogError> {
@@ -371,6 +384,6 @@ fn pair_facts(part: &Part<'_>, outcome: &Outcome) -> PairFacts {
 
 fn index_facts(indexes: &[Index], rehearsed: &Rehearsed, plan: &Plan, parts: &[Part<'_>]) -> Vec<IndexFacts> {
     let olds: Vec<_> = plan.pairs().zip(parts).map(|((position, _), part)| (position, part.old.attnum)).collect();
-    let facts = |(index, twin): (&Index, &Option<String>)| twin.clone().map(|twin| index.facts(twin, &olds));
-    indexes.iter().zip(&rehearsed.twins).filter_map(facts).collect()
+    let twins = indexes.iter().zip(&rehearsed.twins).filter_map(|(index, twin)| Some((index, twin.clone()?)));
+    twins.enumerate().map(|(number, (index, twin))| index.facts(number, twin, &olds)).collect()
 }

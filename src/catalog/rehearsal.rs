@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::columns::Column;
 use super::conversion::Retyped;
-use super::index::Index;
+use super::index::{Index, Twin, shape};
 use super::query::{self, Objection, attempt, run};
 use super::{CatalogError, Inspection};
 use crate::change::column_of_index;
@@ -40,23 +40,26 @@ pub(super) struct Outcome {
 pub(super) struct Rehearsed {
     /// One for each part.
     pub(super) outcomes: Vec<Outcome>,
-    /// The definition of each index's twin, `None` where it was refused.
-    pub(super) twins: Vec<Option<String>>,
+    /// Each index's twin, `None` where it was refused.
+    pub(super) twins: Vec<Option<Twin>>,
 }
 
-/// Rehearses all changes, the twins of `indexes` and the plan's own indexes.
+/// Rehearses all changes, the twins of `indexes` and the plan's own indexes, on a copy without the columns of `ours`.
 pub(super) async fn rehearse(
     conn: &mut PgConnection,
     plan: &Plan,
     parts: &[Part<'_>],
     indexes: &[Index],
+    ours: &[String],
     found: &mut Inspection,
 ) -> Result<Option<Rehearsed>, CatalogError> {
     let copy = format!(
         "CREATE TEMPORARY TABLE crossfade_copy (LIKE {} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION)",
         plan.table.sql()
     );
-    if let Err(objection) = attempt(conn, "copy the table's definition", [copy]).await? {
+    let mut copy = vec![copy];
+    copy.extend(ours.iter().map(|column| format!("ALTER TABLE {COPY} DROP COLUMN {}", quote_ident(column))));
+    if let Err(objection) = attempt(conn, "copy the table's definition", copy).await? {
         found.refuse(
             "catalog::rehearsal",
             format!("no empty copy of {} could be made: {}", plan.table, objection.message),
@@ -76,8 +79,8 @@ pub(super) async fn rehearse(
     let mut twins = Vec::new();
     for index in indexes {
         let twin = twin(conn, index, parts, &outcomes, found).await?;
-        if let Some(tail) = &twin {
-            try_entry(conn, plan, (index, tail), parts, &outcomes, found).await?;
+        if let Some(twin) = &twin {
+            try_entry(conn, plan, (index, &twin.tail), parts, &outcomes, found).await?;
         }
         twins.push(twin);
     }
@@ -207,6 +210,20 @@ pub(super) async fn is_repeatable(
     Ok(matches!(answer, Ok(Some(text)) if text == "true"))
 }
 
+/// Returns the default of a column like this one, as PostgreSQL writes it down; `None` where it has none.
+pub(super) async fn deparsed_default(
+    conn: &mut PgConnection,
+    column: &Column,
+    default: &str,
+) -> Result<Option<String>, CatalogError> {
+    let statements = [
+        format!("CREATE TEMPORARY TABLE crossfade_default (a {} DEFAULT {default})", column.type_name),
+        "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'pg_temp.crossfade_default'::regclass"
+            .to_owned(),
+    ];
+    Ok(in_savepoint(conn, statements).await?.ok().flatten())
+}
+
 /// Runs statements and rolls them back, whatever they did.
 async fn in_savepoint(
     conn: &mut PgConnection,
@@ -256,14 +273,14 @@ async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Inde
     Ok(same)
 }
 
-/// Returns the definition that the index has after the changes.
+/// Returns what the index is after the changes.
 async fn twin(
     conn: &mut PgConnection,
     index: &Index,
     parts: &[Part<'_>],
     outcomes: &[Outcome],
     found: &mut Inspection,
-) -> Result<Option<String>, CatalogError> {
+) -> Result<Option<Twin>, CatalogError> {
     let Some(tail) = index.carried() else { return Ok(None) };
     let unique = if index.unique { "UNIQUE " } else { "" };
     let create = format!("CREATE {unique}INDEX crossfade_index ON {COPY} {tail}");
@@ -286,7 +303,16 @@ async fn twin(
         }
     } else {
         let tail = query::fixed(include_str!("index_tail.sql")).bind(INDEX.to_owned()).fetch_optional(&mut *conn).await;
-        twin = tail.map_err(|source| CatalogError::Database { what: "read an index's new definition", source })?;
+        let tail = tail.map_err(|source| CatalogError::Database { what: "read an index's new definition", source })?;
+        let swapped = parts.iter().zip(outcomes).filter(|(part, out)| !out.metadata_only && part.change.keeps_name());
+        let renamed = swapped.map(|(part, _)| {
+            let (new, last) = (part.change.new.sql(), part.change.final_name().sql());
+            format!("ALTER TABLE {COPY} RENAME COLUMN {new} TO {last}")
+        });
+        let renamed: Vec<_> = renamed.collect();
+        if let (Some(tail), Ok(_)) = (tail, attempt(conn, "rehearse an index", renamed).await?) {
+            twin = Some(Twin { tail, shape: shape(conn, INDEX).await? });
+        }
     }
     run(conn, "rehearse an index", "ROLLBACK TO SAVEPOINT crossfade_twin".to_owned()).await?;
     run(conn, "rehearse an index", "RELEASE SAVEPOINT crossfade_twin".to_owned()).await?;

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::query::{attempt, text};
-use super::{CatalogError, Inspection};
+use super::{CatalogError, Inspection, clients};
 use crate::ident::TableName;
 use crate::plan::Plan;
 use crate::sql::{quote_ident, quote_literal};
@@ -18,6 +18,7 @@ pub(super) async fn warn(
     warn_of_stars(conn, &plan.table, found).await?;
     if adds_columns {
         warn_of_positions(conn, &plan.table, found).await?;
+        clients::warn(conn, plan, found).await?;
     }
     Ok(())
 }

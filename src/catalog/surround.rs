@@ -4,8 +4,9 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::{CatalogError, query};
-use crate::ident::{RunTag, TableName};
+use crate::ident::RunTag;
 use crate::names::{FIRST_TRIGGER, LAST_TRIGGER};
+use crate::run::Relation;
 
 /// Other triggers that fire before a row is written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -22,9 +23,9 @@ pub struct Others {
 ///
 /// # Errors
 /// [`CatalogError`] when the catalog cannot be read.
-pub async fn others(conn: &mut PgConnection, table: &TableName, tag: &RunTag) -> Result<Others, CatalogError> {
+pub async fn others(conn: &mut PgConnection, relation: &Relation, tag: &RunTag) -> Result<Others, CatalogError> {
     let query = query::fixed(include_str!("surround.sql"))
-        .bind(table.sql())
+        .bind(relation.oid)
         .bind(FIRST_TRIGGER.to_owned())
         .bind(LAST_TRIGGER.to_owned())
         .bind(tag.last_trigger("1_named"));

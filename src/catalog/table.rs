@@ -13,6 +13,9 @@ use crate::run::TableFacts;
 const COLUMNS_REFUSED: i64 = 1590;
 const COLUMNS_WARNED: i64 = 1400;
 
+/// The rows of a table of no more pages are counted: 8 MB take some milliseconds.
+pub const COUNTED_PAGES: i64 = 1024;
+
 #[derive(Debug, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the flags of pg_class, and rights")]
 pub(super) struct Table {
@@ -58,6 +61,19 @@ impl Table {
             found.refuse("catalog::table_missing", format!("there is no table {name}"), help);
         }
         Ok(table)
+    }
+
+    /// Counts the rows of a small table, in the session that has entered its owner. Its statistics may say that it is empty, or
+    /// nothing at all, long after it was loaded.
+    pub(super) async fn count(&mut self, conn: &mut PgConnection, name: &TableName) -> Result<(), CatalogError> {
+        if self.pages > COUNTED_PAGES {
+            return Ok(());
+        }
+        let count = format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM ONLY {}", name.sql());
+        if let Ok(Some(rows)) = query::ask(conn, "count the rows", &count, query::LIMITS).await? {
+            self.rows = rows.parse().unwrap_or(self.rows);
+        }
+        Ok(())
     }
 
     /// Returns the nearest name; the same name in another schema comes before a similar one.

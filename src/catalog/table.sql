@@ -21,7 +21,7 @@ SELECT row_to_json(x)::text FROM (
     c.relreplident::text AS replica_identity,
     (SELECT max(attnum) FROM pg_attribute WHERE attrelid = c.oid) AS max_attnum,
     s.pages,
-    CASE WHEN c.reltuples < 0 OR c.relpages = 0 THEN s.pages * 8168 / (28 + s.width)
+    CASE WHEN c.reltuples <= 0 OR c.relpages = 0 THEN s.pages * 8168 / (28 + s.width)
          ELSE c.reltuples::float8 / c.relpages * s.pages END::bigint AS rows,
     (SELECT count(*) FROM pg_index WHERE indrelid = c.oid) AS index_count,
     (SELECT coalesce(sum(pg_relation_size(indexrelid)), 0)::bigint FROM pg_index WHERE indrelid = c.oid) AS index_bytes,

@@ -1,4 +1,4 @@
-//! `add_constraint`: added without a look at the rows that exist, which are proved while writers go on; a unique one is
+//! `add_constraint`: added without a look at the rows that exist, which are proved while writes continue; a unique one is
 //! made of an index that was built concurrently.
 
 use super::fragment::{Fragment, Proof, Stage};
@@ -57,7 +57,7 @@ fn proved(context: &Context<'_>, name: &str, facts: &AddedConstraint) -> [Step; 
     let (table, quoted) = (context.table().sql(), quote_ident(name));
     let add = format!("ALTER TABLE {table} ADD CONSTRAINT {quoted} {} NOT VALID", facts.definition);
     let key = What::Constraint(name.to_owned());
-    let title = format!("promise constraint {name} for new rows");
+    let title = format!("add constraint {name}, for new rows only");
     // A foreign key locks both tables, the one that refers first, as the checks of applications do.
     let mode = if facts.references.is_some() { LockMode::ShareRowExclusive } else { LockMode::AccessExclusive };
     let mut promise = Step::new(Phase::Verify, key.clone(), title, Action::Transaction(vec![add]))
@@ -68,7 +68,7 @@ fn proved(context: &Context<'_>, name: &str, facts: &AddedConstraint) -> [Step; 
         promise = promise.locks(other, mode);
     }
     let validate = Action::concurrent(format!("ALTER TABLE {table} VALIDATE CONSTRAINT {quoted}"));
-    let title = format!("prove constraint {name} for all rows, while writers go on");
+    let title = format!("prove constraint {name} for all rows, while writes continue");
     let prove = Step::new(Phase::Verify, What::Validate(name.to_owned()), title, validate)
         .locks(ON, LockMode::ShareUpdateExclusive)
         .done_when([Is::Constraint { name: name.to_owned() }.on(ON)])

@@ -37,7 +37,13 @@ pub(super) fn fragment(context: &Context<'_>, position: usize, change: &DropColu
     // An index of this column and of a renamed one has a twin by now.
     let except = facts.goes_along.iter().cloned().chain(indexes::parked_names(context)).collect();
     let gate = Gate::NoDependants { relation: RelationId::MAIN, column: name.clone(), except };
+    let along = match facts.goes_along.as_slice() {
+        [] => String::new(),
+        [one] => format!(" with index or constraint {one}"),
+        several => format!(" with indexes and constraints {}", several.join(", ")),
+    };
     let drop = Drops {
+        goes: Some(format!("column {} (now called {name}){along}", change.column)),
         needs: vec![gate],
         statements: vec![format!("ALTER TABLE {table} DROP COLUMN {retired}")],
         gone: vec![Is::NoColumn { name: name.clone() }],

@@ -2,18 +2,8 @@
 //! under one lock becomes one transaction.
 
 use crate::ident::ColumnName;
+pub(super) use crate::run::Stage;
 use crate::run::{Fill, Gate, Is, Pair, Step, StepKey};
-
-/// Which names the columns of a pair have in the course of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Both columns under the plan's names.
-    Soak,
-    /// Changes that keep the name have swapped it.
-    Swapped,
-    /// The old columns are renamed away.
-    Retired,
-}
 
 /// One value for each stage.
 #[derive(Debug, Default)]
@@ -85,6 +75,8 @@ pub(super) struct Restore {
 /// What is dropped at the end.
 #[derive(Debug, Default)]
 pub(super) struct Drops {
+    /// What goes for good, in words.
+    pub(super) goes: Option<String>,
     pub(super) needs: Vec<Gate>,
     pub(super) statements: Vec<String>,
     pub(super) gone: Vec<Is>,

@@ -7,20 +7,26 @@ use crate::plan::{AddIndex, CopyIndexes, Pair};
 use crate::run::{Action, IndexFacts, IndexName, Is, Phase, RelationId, Step, StepKey, Undo, What};
 use crate::sql::{LockMode, quote_ident, quote_literal};
 
-/// The indexes that get a twin, with their position (which is in the twin's name).
+/// The indexes that get a twin, with their number (which is in the twin's name).
 fn copied<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts)> {
     let all = context.plan.indexes.copy == CopyIndexes::All;
     let active = |index: &IndexFacts| index.changes.iter().any(|i| context.active.iter().any(|a| a.position == *i));
-    context.facts.main().indexes.iter().enumerate().filter(move |(_, index)| all && active(index))
+    context
+        .facts
+        .main()
+        .indexes
+        .iter()
+        .map(|index| (index.number, index))
+        .filter(move |(_, index)| all && active(index))
 }
 
 /// Names of the indexes and constraints that go with the old column.
 pub(super) fn parked_names(context: &Context<'_>) -> Vec<String> {
-    let copied_positions: Vec<_> = copied(context).map(|(position, _)| position).collect();
-    let name = |(position, index): (usize, &IndexFacts)| {
-        if copied_positions.contains(&position) { context.tag.parked_index(position) } else { index.name.clone() }
+    let copied: Vec<_> = copied(context).map(|(number, _)| number).collect();
+    let name = |index: &IndexFacts| {
+        if copied.contains(&index.number) { context.tag.parked_index(index.number) } else { index.name.clone() }
     };
-    context.facts.main().indexes.iter().enumerate().map(name).collect()
+    context.facts.main().indexes.iter().map(name).collect()
 }
 
 /// Returns what the indexes contribute: builds early and late, and the exchange of names with their originals.

@@ -275,6 +275,8 @@ impl Planner<'_> {
     fn drop(&self) -> Step {
         let mut statements = if self.has_pairs() { sync_trigger::drop(self.context) } else { vec![] };
         let (mut needs, mut gone) = (vec![], vec![]);
+        let goes: Vec<_> = self.fragments.iter().filter_map(|fragment| fragment.drop.goes.clone()).collect();
+        let goes = goes.join(", ");
         for fragment in &self.fragments {
             needs.extend(fragment.drop.needs.clone());
             statements.extend(fragment.drop.statements.clone());
@@ -285,9 +287,9 @@ impl Planner<'_> {
             gone.extend([tag.sync_function(), tag.around_function()].map(|name| Is::NoFunction { name }));
         }
         let (title, gone_for_good) = if self.has_pairs() {
-            ("drop the old column, the triggers and the helpers", "the old column is gone")
+            (format!("drop {goes}, and the sync trigger with its functions"), "the old column is gone")
         } else {
-            ("drop the retired column, with its indexes", "the column is gone")
+            (format!("drop {goes}"), "the column is gone")
         };
         Step::new(Phase::Contract, What::Drop, title, Action::Transaction(statements))
             .locks(ON, LockMode::AccessExclusive)

@@ -81,9 +81,20 @@ pub(super) fn beside(facts: &PairFacts) -> Option<Beside> {
         (Conversion::Identity, Some(default), _) => Some(Beside::Own(default.clone())),
         (Conversion::Identity, None, Some(_)) if facts.new_type_default == old.type_default => Some(Beside::OfType),
         (Conversion::InfallibleCast, Some(default), _) => {
-            Some(Beside::Own(format!("CAST(({default}) AS {})", facts.new_type)))
+            // As PostgreSQL writes it down, so that it is known again.
+            Some(Beside::Own(format!("({default})::{}", facts.new_type)))
         }
         _ => None,
+    }
+}
+
+/// Returns the default that the new column has while the old one has its own, as ALTER COLUMN ... SET DEFAULT takes it; `None`
+/// where it has none.
+pub(crate) fn beside_text(facts: &PairFacts) -> Option<String> {
+    match beside(facts) {
+        Some(Beside::Own(default)) => Some(default),
+        Some(Beside::OfType) => None,
+        None => facts.new_type_default.as_ref().map(|_| "NULL".to_owned()),
     }
 }
 

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use super::conversion::{Way, forward, reverse, same_in_trigger};
 use super::fragment::Stage;
-use super::sync_default::{Default, Defaults, Side, carrier};
+use super::sync_default::{Default, Defaults, Side, beside_text, carrier};
 use super::{Active, Context};
 use crate::names::Counters;
 use crate::plan::{OnConflict, OnError};
@@ -55,8 +55,10 @@ struct Table<'a> {
 pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
     let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
     let mut text = String::from(
-        "\nDECLARE\n  old_changed boolean; new_changed boolean;\n  wrote_old boolean := false; wrote_new boolean := false; conflict boolean := false;\n  this_second bigint; counted bigint;\nBEGIN\n  IF TG_NARGS OPERATOR(pg_catalog.=) 0 THEN\n",
+        "\nDECLARE\n  old_changed boolean; new_changed boolean;\n  wrote_old boolean := false; wrote_new boolean := false; conflict boolean := false;\n  there boolean; this_second bigint; counted bigint;\nBEGIN\n",
     );
+    text.push_str(&unless_there(context, &tables));
+    text.push_str("  IF TG_NARGS OPERATOR(pg_catalog.=) 0 THEN\n");
     for table in &tables {
         text.push_str(&table.insert());
     }
@@ -67,9 +69,7 @@ pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
     for (flag, name) in [("wrote_old", &counters.old), ("wrote_new", &counters.new), ("conflict", &counters.conflict)] {
         text.push_str(&count(context, flag, name));
     }
-    text.push_str("  RETURN NEW;\n");
-    text.push_str(&without_columns(&tables));
-    text.push_str("END\n");
+    text.push_str("  RETURN NEW;\nEND\n");
     text
 }
 
@@ -84,8 +84,9 @@ pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
 pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
     let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
     let mut text = String::from(
-        "\nDECLARE\n  old_changed boolean := true; new_changed boolean := true;\n  wrote_old boolean := false; wrote_new boolean := false;\n  setting pg_catalog.text; noted pg_catalog.text;\n  this_second bigint; counted bigint;\nBEGIN\n",
+        "\nDECLARE\n  old_changed boolean := true; new_changed boolean := true;\n  wrote_old boolean := false; wrote_new boolean := false;\n  setting pg_catalog.text; noted pg_catalog.text;\n  there boolean; this_second bigint; counted bigint;\nBEGIN\n",
     );
+    text.push_str(&unless_there(context, &tables));
     let _ = writeln!(
         text,
         "  setting := pg_catalog.concat('crossfade.noted_{}_', TG_ARGV[1], '_', pg_catalog.pg_trigger_depth());",
@@ -95,9 +96,7 @@ pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
     let counters = Counters::of(&context.tag);
     text.push_str(&count(context, "wrote_old", &counters.old));
     text.push_str(&count(context, "wrote_new", &counters.new));
-    text.push_str("  RETURN NEW;\n");
-    text.push_str(&without_columns(&tables));
-    text.push_str("END\n");
+    text.push_str("  RETURN NEW;\nEND\n");
     text
 }
 
@@ -132,14 +131,26 @@ fn count(context: &Context<'_>, flag: &str, name: &str) -> String {
     )
 }
 
-/// Somebody has renamed a column: the application's write must not fail for it. The run finds it when it looks at the table
-/// next.
-fn without_columns(tables: &[Table<'_>]) -> String {
-    let all = tables.iter().flat_map(|table| [&table.columns.0, &table.columns.1]);
-    let there: Vec<_> = all
-        .map(|column| format!("pg_catalog.jsonb_exists(pg_catalog.to_jsonb(NEW), {})", quote_literal(column)))
-        .collect();
-    format!("EXCEPTION WHEN undefined_column THEN\n  IF {} THEN RAISE; END IF;\n  RETURN NEW;\n", there.join(" AND "))
+/// Somebody has renamed or dropped a column: the application's write must not fail for it, and passes as it is. The run finds it
+/// when it looks at the table next (docs/postgres.md, "Whether the columns are there").
+fn unless_there(context: &Context<'_>, tables: &[Table<'_>]) -> String {
+    let there = context.ledger.qualify(&context.tag.there_function());
+    let names: Vec<_> = tables.iter().flat_map(|table| [&table.columns.0, &table.columns.1]).collect();
+    let names: Vec<_> = names.into_iter().map(|name| quote_literal(name)).collect();
+    let names = format!("ARRAY[{}]::pg_catalog.text[]", names.join(", "));
+    let table = context.table();
+    format!(
+        "  IF TG_TABLE_NAME OPERATOR(pg_catalog.=) {} AND TG_TABLE_SCHEMA OPERATOR(pg_catalog.=) {} THEN
+    there := {there}({}::pg_catalog.regclass, {names});
+  ELSE
+    there := {there}(TG_RELID, {names});
+  END IF;
+  IF NOT there THEN RETURN NEW; END IF;
+",
+        quote_literal(&table.name),
+        quote_literal(&table.schema),
+        quote_literal(&table.sql()),
+    )
 }
 
 impl<'a> Table<'a> {
@@ -211,6 +222,45 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Two values of an INSERT that do not agree. Where somebody has changed the default of one column since the functions were
+    /// made, that is what the column may hold, and the other one was certainly given.
+    fn disagree(&self) -> String {
+        let (to_new, to_old) = (self.to_new(), self.to_old());
+        let facts = self.a.facts;
+        let (old_has, new_has) = match carrier(self.a, self.stage) {
+            Side::Old => (facts.old.default.is_some(), beside_text(facts).is_some()),
+            Side::New => (facts.old.type_default.is_some(), facts.new_default.is_some()),
+        };
+        let changed = |column: &str, has: bool| {
+            let quoted = quote_literal(column);
+            let schema = quote_literal(&quote_ident(self.context.ledger.as_str()));
+            let own = quote_literal(&format!("_{}", self.context.tag));
+            let found = format!(
+                "EXISTS (SELECT FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_attribute AS a
+            ON a.attrelid OPERATOR(pg_catalog.=) d.adrelid AND a.attnum OPERATOR(pg_catalog.=) d.adnum
+            WHERE a.attrelid OPERATOR(pg_catalog.=) TG_RELID AND a.attname OPERATOR(pg_catalog.=) {quoted}"
+            );
+            if has {
+                // Each default has a row of its own, whose age is that of the transaction that set it.
+                format!(
+                    "NOT {found} AND pg_catalog.age(d.xmin) OPERATOR(pg_catalog.>=) (SELECT pg_catalog.min(pg_catalog.age(p.xmin)) FROM pg_catalog.pg_proc AS p
+              WHERE p.pronamespace OPERATOR(pg_catalog.=) {schema}::pg_catalog.regnamespace AND pg_catalog.strpos(p.proname, {own}) OPERATOR(pg_catalog.>) 0 AND NOT pg_catalog.starts_with(p.proname, 'filled_')))"
+                )
+            } else {
+                format!("{found})")
+            }
+        };
+        let (old, new) = (&self.columns.0, &self.columns.1);
+        format!(
+            "IF {} THEN {to_old}
+          ELSIF {} THEN {to_new}
+          ELSE {} END IF;",
+            changed(old, old_has),
+            changed(new, new_has),
+            self.conflict()
+        )
+    }
+
     /// An INSERT: what differs from its default was given. NULL beside a value of the old column was not: that is a row which
     /// was copied before it was filled. So is NULL beside the old column's default, until the backfill has ended.
     fn insert(&self) -> String {
@@ -229,8 +279,8 @@ impl<'a> Table<'a> {
                 format!("wrote_old := true;\n        IF {consistent} THEN wrote_new := true; ELSE {to_new} END IF;")
             }
             _ => format!(
-                "wrote_old := true; wrote_new := true;\n        IF NOT ({consistent}) THEN {} END IF;",
-                self.conflict()
+                "wrote_old := true; wrote_new := true;\n        IF NOT ({consistent}) THEN\n          {}\n        END IF;",
+                self.disagree()
             ),
         };
         let neither = match carrier(self.a, self.stage) {

@@ -3,7 +3,7 @@
 //! For each pair of columns there are four triggers that fire before any other (their names begin with `!!`, and PostgreSQL
 //! fires them in byte order), so that the application's own triggers see the right value whichever column was written:
 //!
-//! - `insert`: an INSERT that gives one of the columns something else than its default;
+//! - `insert`: an INSERT, unless both columns have a default and hold it;
 //! - `old`: an UPDATE that names the old column, whether it changes it or not: whoever names it still uses it;
 //! - `new`: an UPDATE that names the new column and changes it, unless it is the backfill;
 //! - `heal`: any UPDATE of a row whose new column is not filled yet.
@@ -11,9 +11,9 @@
 //! Where the application has BEFORE triggers, another set stands around them: `note` notes what the first left, and `named`
 //! and `others`, whose names begin with `~~`, carry over what the application's triggers changed.
 //!
-//! All call two functions of the run (`sync_function`). Each WHEN clause names both columns, so that `DROP COLUMN ...
-//! CASCADE` takes the triggers along, and no write of the application ever meets one without its columns. The clauses are
-//! parsed here, once, and evaluated with the rights of whoever writes: they use nothing but PostgreSQL's own functions.
+//! All call two functions of the run (`sync_function`), which let a write pass where a column is gone. The WHEN clauses name both
+//! columns, so neither can be dropped or retyped without CASCADE. They are evaluated with the rights of whoever writes: they use
+//! nothing but PostgreSQL's own functions.
 
 use super::conversion::{forward, reverse};
 use super::fragment::Stage;
@@ -29,7 +29,7 @@ struct Trigger {
     name: String,
     /// `INSERT`, `UPDATE OF "a"`.
     event: String,
-    when: String,
+    when: Option<String>,
     function: String,
     arguments: Vec<String>,
 }
@@ -37,12 +37,12 @@ struct Trigger {
 impl Trigger {
     fn create(&self, context: &Context<'_>) -> String {
         let arguments: Vec<_> = self.arguments.iter().map(|argument| quote_literal(argument)).collect();
+        let when = self.when.as_ref().map_or_else(String::new, |when| format!(" WHEN ({when})"));
         format!(
-            "CREATE OR REPLACE TRIGGER {} BEFORE {} ON {} FOR EACH ROW WHEN ({}) EXECUTE FUNCTION {}({})",
+            "CREATE OR REPLACE TRIGGER {} BEFORE {} ON {} FOR EACH ROW{when} EXECUTE FUNCTION {}({})",
             quote_ident(&self.name),
             self.event,
             context.table().sql(),
-            self.when,
             context.ledger.qualify(&self.function),
             arguments.join(", ")
         )
@@ -51,22 +51,24 @@ impl Trigger {
 
 /// The triggers that are always there.
 fn first(context: &Context<'_>) -> Vec<Trigger> {
-    let trigger = |what: String, event: String, when: String, arguments: Vec<String>| Trigger {
+    let trigger = |what: String, event: String, when: Option<String>, arguments: Vec<String>| Trigger {
         name: context.tag.first_trigger(&what),
         event,
         when,
         function: context.tag.sync_function(),
         arguments,
     };
-    let any: Vec<_> = context.active.iter().map(given).collect();
-    let mut triggers = vec![trigger("insert".to_owned(), "INSERT".to_owned(), any.join(" OR "), vec![])];
+    // The server reads a condition anew for each statement, which costs more than a look at two values in the function.
+    let given: Option<Vec<_>> = context.active.iter().map(given).collect();
+    let given = given.map(|all| all.join(" OR "));
+    let mut triggers = vec![trigger("insert".to_owned(), "INSERT".to_owned(), given, vec![])];
     for (n, a) in (1..).zip(&context.active) {
         let (old, new) = (a.change.old.sql(), a.change.new.sql());
         let arguments = |mode: &str| vec![mode.to_owned(), n.to_string()];
         triggers.extend([
-            trigger(format!("{n}_1_old"), format!("UPDATE OF {old}"), depends_on(a), arguments("old")),
-            trigger(format!("{n}_2_new"), format!("UPDATE OF {new}"), new_written(context, a), arguments("new")),
-            trigger(format!("{n}_3_unfilled"), "UPDATE".to_owned(), unfilled(context, a), arguments("heal")),
+            trigger(format!("{n}_1_old"), format!("UPDATE OF {old}"), None, arguments("old")),
+            trigger(format!("{n}_2_new"), format!("UPDATE OF {new}"), Some(new_written(context, a)), arguments("new")),
+            trigger(format!("{n}_3_unfilled"), "UPDATE".to_owned(), Some(unfilled(context, a)), arguments("heal")),
         ]);
     }
     triggers
@@ -78,7 +80,7 @@ fn around(context: &Context<'_>) -> Vec<Trigger> {
     for (n, a) in (1..).zip(&context.active) {
         let (old, new) = (a.change.old.sql(), a.change.new.sql());
         let named = format!("UPDATE OF {old}, {new}");
-        let mut add = |name: String, event: &str, when: String, mode: &str| {
+        let mut add = |name: String, event: &str, when: Option<String>, mode: &str| {
             triggers.push(Trigger {
                 name,
                 event: event.to_owned(),
@@ -87,14 +89,14 @@ fn around(context: &Context<'_>) -> Vec<Trigger> {
                 arguments: vec![mode.to_owned(), n.to_string()],
             });
         };
-        add(context.tag.first_trigger(&format!("note_{n}")), &format!("INSERT OR {named}"), depends_on(a), "note");
-        add(context.tag.last_trigger(&format!("{n}_named")), &format!("INSERT OR {named}"), depends_on(a), "named");
+        add(context.tag.first_trigger(&format!("note_{n}")), &format!("INSERT OR {named}"), None, "note");
+        add(context.tag.last_trigger(&format!("{n}_named")), &format!("INSERT OR {named}"), None, "named");
         let (old_changed, new_changed) = (changed(a, &old), changed(a, &new));
         // After `named` in the order of names, so this one sees what that one did.
         add(
             context.tag.last_trigger(&format!("{n}_others")),
             "UPDATE",
-            format!("{old_changed} OR {new_changed}"),
+            Some(format!("{old_changed} OR {new_changed}")),
             "others",
         );
     }
@@ -125,6 +127,7 @@ pub(super) fn create(context: &Context<'_>) -> Vec<String> {
         statements.extend(reverse(context, a).create());
         statements.extend(Defaults::helpers(context, a));
     }
+    statements.push(there(context));
     if asks_whether_filled(context) {
         statements.push(filled(context, false));
     }
@@ -147,6 +150,10 @@ pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
     for function in [context.tag.sync_function(), context.tag.around_function()].into_iter().chain(filled) {
         statements.push(format!("DROP FUNCTION IF EXISTS {}()", context.ledger.qualify(&function)));
     }
+    statements.push(format!(
+        "DROP FUNCTION IF EXISTS {}(oid, text[])",
+        context.ledger.qualify(&context.tag.there_function())
+    ));
     for a in &context.active {
         statements.extend(forward(context, a).drop());
         statements.extend(reverse(context, a).drop());
@@ -158,12 +165,50 @@ pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
     statements
 }
 
+/// The statements that make of everything that was created for `was` what is right for `now`, under the lock of the table.
+/// `filled_already` says whether the backfill has ended.
+/// The triggers themselves are adapted in [`Stage::Soak`] only: later their conditions let more through than they must, never
+/// less.
+pub(super) fn adapted(was: &Context<'_>, now: &Context<'_>, stage: Stage, filled_already: bool) -> Vec<String> {
+    let mut statements = Vec::new();
+    let helpers = |context: &Context<'_>| -> Vec<String> {
+        context.active.iter().flat_map(|a| Defaults::helpers(context, a)).collect()
+    };
+    if helpers(was) != helpers(now) {
+        statements.extend(was.active.iter().flat_map(|a| Defaults::drop_helpers(was, a)));
+        statements.extend(helpers(now));
+    }
+    let (asked, asks) = (asks_whether_filled(was), asks_whether_filled(now));
+    if asks && !asked {
+        statements.push(filled(now, filled_already));
+    }
+    let before = functions(was, stage);
+    statements.extend(functions(now, stage).into_iter().filter(|function| !before.contains(function)));
+    if asked && !asks {
+        statements.push(format!("DROP FUNCTION IF EXISTS {}()", now.ledger.qualify(&now.tag.filled_function())));
+    }
+    if !statements.is_empty() {
+        statements.push(give_to_owner(now));
+    }
+    if stage == Stage::Soak {
+        let before: Vec<_> = first(was).iter().map(|trigger| trigger.create(was)).collect();
+        let after = first(now).into_iter().map(|trigger| trigger.create(now));
+        statements.extend(after.filter(|trigger| !before.contains(trigger)));
+    }
+    statements
+}
+
 /// The statements that create or replace the triggers' functions for the columns' names at `stage`.
 ///
 /// They run with the rights of their owner, who is the table's: whoever writes the table needs no right on anything of
-/// crossfade, and cannot advance the counters but by writing. Their bodies qualify every name, operators too; what the checks
-/// of a domain call is looked for in the path that is set here, never in that of whoever writes.
+/// crossfade, and cannot advance the counters but by writing. Their bodies qualify every name, operators too, so the path of
+/// whoever writes does not matter; but what the checks of a domain call must not be looked for there, and so a path is set where
+/// a type is not PostgreSQL's own. Each setting costs a write about as much as the rest of the function.
 pub(super) fn functions(context: &Context<'_>, stage: Stage) -> Vec<String> {
+    let of_postgres = |name: &String| !name.contains(['.', '"']) || name == "\"char\"";
+    let own_types =
+        context.active.iter().all(|a| of_postgres(&a.facts.old.base_type) && of_postgres(&a.facts.new_base_type));
+    let path = if own_types { "" } else { " SET search_path = pg_catalog, pg_temp" };
     let raises = context.active.iter().any(|a| !a.facts.forward.is_total() || !a.facts.reverse.is_total());
     let function = |name: &str, body: &str| {
         // What a value looks like as text: to a conversion, and where it is noted (docs/postgres.md, "Values as text").
@@ -173,12 +218,31 @@ pub(super) fn functions(context: &Context<'_>, stage: Stage) -> Vec<String> {
             ""
         };
         format!(
-            "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp{as_text} AS {}",
+            "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER{path}{as_text} AS {}",
             context.ledger.qualify(name),
             dollar_quote(body)
         )
     };
     bodies(context, stage).iter().map(|(name, body)| function(name, body)).collect()
+}
+
+/// The function that says whether a table has columns of these names now. It is IMMUTABLE so that a session asks once: what it
+/// is called with names the table, so the answer goes when the table changes.
+fn there(context: &Context<'_>) -> String {
+    let name = context.ledger.qualify(&context.tag.there_function());
+    let body = "
+DECLARE
+  named pg_catalog.text;
+BEGIN
+  FOREACH named IN ARRAY $2 LOOP
+    PERFORM pg_catalog.has_column_privilege($1, named, 'SELECT');
+  END LOOP;
+  RETURN true;
+EXCEPTION WHEN undefined_column THEN
+  RETURN false;
+END
+";
+    format!("CREATE FUNCTION {name}(oid, text[]) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS {}", dollar_quote(body))
 }
 
 /// The statement that says in the database whether the backfill has ended.
@@ -266,7 +330,7 @@ END
 }
 
 /// Takes back what [`give_to_owner`] granted on the ledger's schema, unless the owner needs it for another run.
-fn take_back(context: &Context<'_>) -> String {
+pub(super) fn take_back(context: &Context<'_>) -> String {
     let schema = quote_ident(context.ledger.as_str());
     let function = quote_literal(&format!("{}()", context.ledger.qualify(&context.tag.sync_function())));
     let body = format!(
@@ -295,18 +359,16 @@ fn depends_on(a: &Active<'_>) -> String {
     format!("NEW.{old} IS NOT DISTINCT FROM NULL OR NEW.{old} IS DISTINCT FROM NULL OR NEW.{new} IS DISTINCT FROM NULL")
 }
 
-/// True of an INSERT for which there is something to do: unless both columns hold their defaults, and these agree.
-fn given(a: &Active<'_>) -> String {
+/// True of an INSERT for which there is something to do: unless both columns hold the default. Not asked where there is none.
+fn given(a: &Active<'_>) -> Option<String> {
     let defaults = Defaults::at(a, Stage::Soak);
     match (&defaults.old, &defaults.new) {
-        (Default::Is(old), Default::Is(new)) if defaults.agree() => {
-            format!(
-                "{} OR {}",
-                old.differs(&format!("NEW.{}", a.change.old.sql())),
-                new.differs(&format!("NEW.{}", a.change.new.sql()))
-            )
-        }
-        _ => depends_on(a),
+        (Default::Is(old), Default::Is(new)) if defaults.asks_whether_filled() => Some(format!(
+            "{} OR {}",
+            old.differs(&format!("NEW.{}", a.change.old.sql())),
+            new.differs(&format!("NEW.{}", a.change.new.sql()))
+        )),
+        _ => None,
     }
 }
 

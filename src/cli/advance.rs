@@ -40,12 +40,15 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let mut values = Vec::new();
     let mut text = String::new();
     let mut codes = Vec::new();
+    let mut over = 0;
     for name in session.tool.names().await? {
         match tick(&session, &name, args.dry_run).await {
             Ok(tick) => {
                 codes.push(tick.code);
                 // Runs that ended long ago are of no interest to somebody who reads what cron has to say.
-                if !tick.over() {
+                if tick.over() {
+                    over += 1;
+                } else {
                     text.push_str(&tick.text(context));
                 }
                 values.push(tick.value);
@@ -67,6 +70,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     drop(session);
     if values.is_empty() {
         text.push_str("there are no runs in this database yet\n  next: crossfade start PLAN\n");
+    } else if over == values.len() {
+        let count = i64::try_from(over).unwrap_or(i64::MAX);
+        let sentence = format!("nothing to do: {} in this database, all over", human::plural(count, "run"));
+        text.push_str(&human::said(&sentence, "crossfade status", context.out));
     }
     print(context, &Value::Array(values), &text)?;
     Ok(summary(&codes))
@@ -93,7 +100,12 @@ impl Tick {
     fn text(&self, context: &Context) -> String {
         match &self.said {
             Said::Finish(finish) => human::finish(finish, context.out),
-            Said::Would(name, what) => format!("{}: {}\n", context.out.bold(name), report::printable(what)),
+            Said::Would(name, what) => {
+                let mut text = String::new();
+                let first = format!("{}: ", context.out.bold(name));
+                context.out.wrap(&mut text, (&first, "  "), &report::printable(what));
+                text
+            }
         }
     }
 }

@@ -30,7 +30,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
                 results.push(json!({ "file": file, "valid": true, "name": name, "problems": [] }));
                 if !context.json() {
                     let changes = human::changes(&plan).join("; ");
-                    report::result(&format!("{} {file}: {changes} ({})\n", context.out.done(), plan.table))?;
+                    let mut text = String::new();
+                    let sentence = format!("{} {file}: {changes} ({})", context.out.done(), plan.table);
+                    context.out.wrap(&mut text, ("", "  "), &sentence);
+                    report::result(&text)?;
                 }
             }
             Err(error) => {

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use rustix::termios::{QueueSelector, tcflush};
 use tokio::sync::oneshot;
 
 use super::context::{Context, Session};
@@ -25,7 +26,9 @@ pub(super) async fn asking<T>(
         },
         other => return Ok(other?),
     };
-    if !typed(context, &asked.to_string(), &name).await? {
+    let mut words = String::new();
+    context.err.wrap(&mut words, ("", ""), &asked.to_string());
+    if !typed(context, &words, &name).await? {
         return Err(Error::NotYet(asked).into());
     }
     let session = context.session(true)?;
@@ -34,7 +37,8 @@ pub(super) async fn asking<T>(
     Ok(result?)
 }
 
-/// Returns whether a person at the terminal has typed `name`, having read `words`; false if there is no terminal.
+/// Returns whether a person at the terminal has typed `name`, having read `words`, which are lines; false if there is no
+/// terminal.
 ///
 /// # Errors
 /// [`Error::Interrupted`] when the answer is Ctrl-C.
@@ -42,10 +46,7 @@ pub(super) async fn typed(context: &Context, words: &str, name: &str) -> Result<
     if context.json() || !context.terminal || !io::stdin().is_terminal() {
         return Ok(false);
     }
-    let mut err = io::stderr().lock();
-    let asked = write!(err, "{words}\nTo go on, type the name of the plan ({name}): ").and_then(|()| err.flush());
-    drop(err);
-    if asked.is_err() {
+    if !ask(words, name) {
         return Ok(false);
     }
     // A thread of its own: the runtime would wait for it, and nobody may type anything.
@@ -55,8 +56,25 @@ pub(super) async fn typed(context: &Context, words: &str, name: &str) -> Result<
         let read = io::stdin().read_line(&mut line);
         let _ = say.send(read.map(|_| line));
     });
-    tokio::select! {
-        line = said => Ok(matches!(line, Ok(Ok(line)) if line.trim() == name)),
-        () = signals::asked_to_stop() => Err(Error::Interrupted.into()),
+    let line = tokio::select! {
+        line = said => line.ok().and_then(Result::ok).unwrap_or_default(),
+        () = signals::asked_to_stop() => {
+            context.console.line("");
+            return Err(Error::Interrupted.into());
+        }
+    };
+    if !line.ends_with('\n') {
+        context.console.line("");
     }
+    Ok(line.trim() == name)
+}
+
+/// Writes the question. Returns whether it could be asked: what was typed before it is no answer, and is thrown away.
+fn ask(words: &str, name: &str) -> bool {
+    let mut err = io::stderr().lock();
+    let told = err.write_all(words.as_bytes()).and_then(|()| err.flush());
+    if told.is_err() || tcflush(io::stdin(), QueueSelector::IFlush).is_err() {
+        return false;
+    }
+    write!(err, "To continue, type the name of the plan ({name}): ").and_then(|()| err.flush()).is_ok()
 }

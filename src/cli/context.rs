@@ -1,6 +1,7 @@
 //! What all commands share: settings, resolved from flags and environment.
 
 use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,27 @@ impl Environment {
     }
 }
 
+/// Sentences of more columns are hard to read.
+const WIDEST: usize = 100;
+/// Below this, lines would consist of their indentation.
+const NARROWEST: usize = 40;
+
+/// Returns how many columns `stream` has for sentences; where it is no terminal, lines do not end.
+fn columns(stream: &(impl io::IsTerminal + AsFd)) -> usize {
+    if !stream.is_terminal() {
+        return Look::ENDLESS;
+    }
+    size(stream).0.clamp(NARROWEST, WIDEST)
+}
+
+/// Returns columns and rows of the terminal `stream`.
+pub(super) fn size(stream: &impl AsFd) -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(stream) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
+        _ => (report::COLUMNS, report::ROWS),
+    }
+}
+
 /// Settings of this invocation.
 pub(super) struct Context {
     pub(super) format: Format,
@@ -67,17 +89,18 @@ pub(super) struct Session {
 impl Context {
     pub(super) fn new(global: &Global) -> Self {
         let environment = Environment::read();
-        let look = |terminal| Look {
+        let look = |terminal, columns| Look {
             color: global.format == Format::Text && environment.color(global.no_color, terminal),
             unicode: environment.unicode,
+            columns,
         };
         let terminal = io::stderr().is_terminal();
         let context = Self {
             format: global.format,
             quiet: global.quiet,
             verbose: global.verbose,
-            out: look(io::stdout().is_terminal()),
-            err: look(terminal),
+            out: look(io::stdout().is_terminal(), columns(&io::stdout())),
+            err: look(terminal, columns(&io::stderr())),
             terminal,
             console: Console::default(),
             database_url: global.database_url.clone().filter(|url| !url.is_empty()),
@@ -125,7 +148,7 @@ impl Context {
         let tool = self.tool_with(reporter.sink(), stop.clone())?;
         let tool = if yes { tool.with_consent() } else { tool };
         let watchdog = watchdog::start(&tool, self.json());
-        let signals = signals::stop_politely(stop, self.console.clone(), self.json());
+        let signals = signals::stop_politely(stop, self.console.clone(), self.json(), Some(tool.clone()));
         Ok(Session { tool, _watchdog: watchdog, _reporter: reporter, _signals: signals })
     }
 

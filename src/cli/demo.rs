@@ -50,7 +50,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let stop = CancellationToken::new();
-    let _signals = signals::stop_politely(stop.clone(), context.console.clone(), context.json());
+    let _signals = signals::stop_politely(stop.clone(), context.console.clone(), context.json(), None);
     let plan = plan::parse(PLAN_FILE, PLAN)?;
     introduce(context);
 

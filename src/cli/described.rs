@@ -250,6 +250,22 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
             "somebody changed one of the run's objects: restore it and run again, or roll back with `crossfade rollback`",
         )
         .values("facts", facts),
+        Error::MadeOnNew { what } => {
+            of("rollback::made_on_new", BLOCKED, "an index, for example, can be made again on the old column").values("what", what)
+        }
+        Error::Copied { schema, .. } => {
+            let schema = crate::sql::quote_ident(schema);
+            of(
+                "run::copied",
+                DRIFTED,
+                format!(
+                    "in a copy that is to live on its own, `DROP SCHEMA {schema} CASCADE` removes the ledger with its triggers, and the columns stay; \
+                     if pg_upgrade made this database from the original, which is gone, let the ledger move with it: \
+                     UPDATE {schema}.ledger SET system_identifier = (SELECT system_identifier FROM pg_control_system()), \
+                     database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                ),
+            )
+        }
         Error::Interrupted => of("run::interrupted", INTERRUPTED, "run the same command again to continue"),
         Error::Step { step, .. } => of(
             "run::step_failed",
@@ -293,6 +309,7 @@ fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
         LedgerError::NoSuchRun { .. } => {
             of("ledger::no_such_run", USAGE, "`crossfade status` lists the runs; `crossfade run PLAN` starts one")
         }
+        LedgerError::Active { name } => of("ledger::active", BLOCKED, format!("crossfade status {name} shows it")),
         LedgerError::ColumnClaimed { other, .. } => {
             of("ledger::column_claimed", BLOCKED, format!("`crossfade status {other}` shows the state of that run"))
         }

@@ -1,7 +1,6 @@
 //! How the error of a command is reported: what happened, a stable code, and what to do.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use super::context::{Context, Environment};
 use super::described::{Described, Detail, describe};
 use super::error::CliError;
 use super::exit_code;
-use crate::report::{Console, human, printable_lines, redacted};
+use crate::report::{Console, human, redacted};
 
 impl CliError {
     pub(super) fn exit_code(&self) -> u8 {
@@ -45,21 +44,22 @@ impl CliError {
         let target = context.target();
         let Described { code, hints, detail, .. } = describe(self, known(target.as_deref()));
         if let Detail::Problems(problems) = detail {
-            return problems.render(look.color);
+            return problems.render_in(look.color, look.columns);
         }
-        let message = printable_lines(&self.message(target.as_deref()), "  ");
-        let mut text = format!("{} {message}\n", look.red(&format!("error[{code}]:")));
+        let mut text = String::new();
+        let message = self.message(target.as_deref());
+        look.wrap_lines(&mut text, (&format!("{} ", look.red(&format!("error[{code}]:"))), "  "), &message);
         match detail {
             Detail::Findings(findings) => {
                 for finding in findings {
-                    text.push_str(&human::one_finding(&look.red("refused"), finding));
+                    text.push_str(&human::one_finding(&look.red("refused"), finding, look));
                 }
             }
             Detail::Outcome(outcome) => text.push_str(&human::keys(outcome)),
             Detail::None | Detail::Problems(_) | Detail::Values(..) => {}
         }
         for hint in hints {
-            let _ = writeln!(text, "  {} {hint}", look.bold("help:"));
+            look.wrap(&mut text, (&format!("  {} ", look.bold("help:")), "        "), &hint);
         }
         text
     }

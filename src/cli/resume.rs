@@ -5,7 +5,7 @@ use serde_json::json;
 use super::context::{Context, run_name};
 use super::error::CliError;
 use super::exit_code;
-use crate::report::printable;
+use crate::report::{human, printable};
 
 /// Resume a paused run
 #[derive(Debug, clap::Args)]
@@ -20,15 +20,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let changed = tool.resume(name).await?;
     let holder = tool.status(name).await?.holder;
     let words = if changed { "resumed" } else { "was not paused" };
-    context.result(
-        &json!({ "name": name, "state": "resumed", "changed": changed, "holder": holder }),
-        || match &holder {
-            Some(holder) => {
-                let holder = printable(holder);
-                format!("{name}: {words}; {holder} is at work on it\n  next: crossfade status {name} --watch\n")
-            }
-            None => format!("{name}: {words}; no process is at work on it\n  next: crossfade advance {name}\n"),
-        },
-    )?;
+    context.result(&json!({ "name": name, "state": "resumed", "changed": changed, "holder": holder }), || {
+        let (who, then) = match &holder {
+            Some(holder) => (printable(holder), format!("crossfade status {name} --watch")),
+            None => ("no process".to_owned(), format!("crossfade advance {name}")),
+        };
+        human::said(&format!("{name}: {words}; {who} is at work on it"), &then, context.out)
+    })?;
     Ok(exit_code::DONE)
 }

@@ -25,9 +25,10 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let name = run_name(&args.name)?;
     let drops = context.tool()?.rollback_preview(name, args.to).await?;
-    let yes = args.yes || drops.is_empty() || consent::typed(context, &human::drops(name, &drops), name).await?;
+    let words = human::drops(name, &drops, context.err);
+    let yes = args.yes || drops.is_empty() || consent::typed(context, &words, name).await?;
     if args.yes && !drops.is_empty() && !context.json() {
-        context.console.line(&human::drops(name, &drops));
+        context.console.line(words.trim_end());
     }
     let session = context.session(yes)?;
     let finish = session.tool.rollback(name, args.to).await?;

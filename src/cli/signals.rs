@@ -1,11 +1,14 @@
 //! Ctrl-C: once to finish the current unit of work, twice to end now. SIGTERM counts as the first.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::exit_code;
 use crate::report::Console;
+use crate::runner::Tool;
 
 /// Watches for signals until it is dropped.
 pub(super) struct Guard(JoinHandle<()>);
@@ -16,8 +19,12 @@ impl Drop for Guard {
     }
 }
 
-/// Cancels `stop` at the first signal and ends the process at the second Ctrl-C. After either, the run can continue.
-pub(super) fn stop_politely(stop: CancellationToken, console: Console, json: bool) -> Guard {
+/// For how long the end of the process waits until it is in the log.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Cancels `stop` at the first signal and ends the process at the second Ctrl-C, which the runs of `tool` note in their logs.
+/// After either, the run can continue.
+pub(super) fn stop_politely(stop: CancellationToken, console: Console, json: bool, tool: Option<Tool>) -> Guard {
     Guard(tokio::spawn(async move {
         let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
         else {
@@ -31,7 +38,10 @@ pub(super) fn stop_politely(stop: CancellationToken, console: Console, json: boo
             };
             if stop.is_cancelled() {
                 if asked_by_hand {
-                    console.show(None);
+                    if let Some(tool) = &tool {
+                        let _ = tokio::time::timeout(LAST_WORDS, tool.note_cut_short()).await;
+                    }
+                    console.end();
                     std::process::exit(i32::from(exit_code::INTERRUPTED));
                 }
                 continue;

@@ -3,10 +3,10 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use super::context::{Context, run_name};
+use super::context::{self, Context, run_name};
 use super::error::CliError;
 use super::{exit_code, signals};
-use crate::report::{self, human, json};
+use crate::report::{self, Screen, human, json};
 use crate::runner::Tool;
 use crate::view::RunView;
 
@@ -34,6 +34,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let stop = signals::asked_to_stop();
     tokio::pin!(stop);
     let redraw = std::io::stdout().is_terminal() && !context.json();
+    let mut screen = Screen::default();
     let mut last = String::new();
     loop {
         let shown = tokio::select! {
@@ -42,10 +43,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
         };
         let text = if context.json() { shown.line() } else { shown.text(context) };
         if redraw {
-            // Back to where the last one began, then clear to the end of the screen.
-            let up = last.lines().count();
-            let back = if up == 0 { String::new() } else { format!("\u{1b}[{up}A\r\u{1b}[J") };
-            report::result(&format!("{back}{text}"))?;
+            let (columns, rows) = context::size(&std::io::stdout());
+            report::result(&screen.draw(&text, columns, rows))?;
         } else if context.json() || text != last {
             report::result(&text)?;
         }

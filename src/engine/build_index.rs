@@ -120,8 +120,11 @@ async fn execute(work: &Work, own: &mut PgConnection, step: &StepKey, statement:
     let oid = target.and_then(|target| work.run.program.relation(target.relation)).map_or(0, |relation| relation.oid);
     if statement.starts_with("ALTER TABLE ") {
         let owner = Owner::enter(&mut *own, oid).await?;
-        let text = format!("{}; {}", owner.run(statement), owner.settle(UNLIMITED).join("; "));
-        return pg::transaction(own, UNLIMITED, async |tx| pg::batch(tx, &text).await).await;
+        let text = format!("{}; {}; COMMIT", owner.run(statement), owner.settle(UNLIMITED).join("; "));
+        let said = pg::up_to(Duration::MAX, pg::begin_script(own, UNLIMITED, &text)).await;
+        let Some(error) = said.error else { return Ok(()) };
+        pg::rollback(own).await;
+        return Err(error);
     }
     if let Some(owner) = Owner::of(&mut *own, oid).await? {
         let path = "SELECT pg_catalog.set_config('search_path', $1, false)";

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use super::calibrate::{self, Sample, Value};
 use super::facts::{Added, Column, Index, LINE_POINTER, NewIndex, SHORT, Server, Subject};
 use super::model::{blocks_hot, predict};
+use crate::catalog::COUNTED_PAGES;
 use crate::change::column_of_index;
 use crate::engine::fill::{Method, Shape};
 use crate::ident::ColumnName;
@@ -168,6 +169,7 @@ fn subject(plan: &Plan, facts: &Facts, active: &[Filled<'_>], answer: Answer, sa
     let pages = float(facts.main().pages);
     // Where the planner has not counted, or every page was read, what was read is better.
     let rows = match sample.rows_per_page {
+        _ if facts.main().pages <= COUNTED_PAGES => float(facts.main().rows.max(0)),
         Some(rows_per_page) if sample.whole || !answer.analyzed => rows_per_page * pages,
         _ => float(facts.main().rows.max(0)),
     };
@@ -289,10 +291,10 @@ fn new_indexes<'p>(
 fn assumptions(subject: &Subject, analyzed: bool, sample: &Sample) -> Vec<String> {
     let mut said = Vec::new();
     if !analyzed {
-        said.push(
-            "the table was never analysed: rows and widths are estimated from a few pages; ANALYZE improves this"
-                .into(),
-        );
+        let what = if subject.pages <= float(COUNTED_PAGES) { "widths" } else { "rows and widths" };
+        said.push(format!(
+            "the table was never analysed: {what} are estimated from a few pages; ANALYZE improves this"
+        ));
     }
     if !sample.machine.measured && subject.rows > 0.0 {
         said.push("the table could not be read for calibration: times are those of another machine".into());

@@ -63,6 +63,12 @@ pub enum LedgerError {
         /// The other run's name.
         other: String,
     },
+    /// A run of this name has not ended.
+    #[error("a run named {name} is active; a name is free again when its run is done or rolled back")]
+    Active {
+        /// The name.
+        name: String,
+    },
     /// The log holds something it cannot hold.
     #[error(transparent)]
     Illegal(#[from] IllegalEntry),

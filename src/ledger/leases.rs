@@ -156,13 +156,27 @@ impl Leases<'_> {
         }
     }
 
-    /// Returns who leads the run with a live lease.
+    /// Returns the names of the runs that `holder` works on now.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn runs_of(self, connection: &mut PgConnection, holder: &str) -> Result<Vec<String>, sqlx::Error> {
+        let select = self.ledger.sql(
+            "SELECT DISTINCT r.name FROM crossfade.lease AS l JOIN crossfade.run AS r ON r.id = l.run_id \
+             WHERE l.holder = $1 AND l.expires > pg_catalog.clock_timestamp()",
+        );
+        pg::query_scalar(&select).bind(holder).fetch_all(connection).await
+    }
+
+    /// Returns who leads the run with a live lease, unless the session of its heartbeat is gone: then the lease is free.
     ///
     /// # Errors
     /// The server's error.
     pub async fn holder(self, connection: &mut PgConnection, run: RunId) -> Result<Option<String>, sqlx::Error> {
         let select = self.ledger.sql(
-            "SELECT holder FROM crossfade.lease WHERE run_id = $1 AND leads AND expires > pg_catalog.clock_timestamp()",
+            "SELECT holder FROM crossfade.lease WHERE run_id = $1 AND leads AND expires > pg_catalog.clock_timestamp() \
+             AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = backend_pid \
+               AND (a.backend_start IS NULL OR lease.backend_start IS NULL OR a.backend_start = lease.backend_start))",
         );
         pg::query_scalar(&select).bind(run.0).fetch_optional(connection).await
     }

@@ -77,7 +77,7 @@ impl Log<'_> {
     /// [`LedgerError::Illegal`] when the log holds something it cannot hold.
     pub async fn state(self, connection: &mut PgConnection, run: &Run) -> Result<State, LedgerError> {
         let log = self.entries(connection, run.id).await?;
-        Ok(State::replay(&run.program, log.iter().map(|line| &line.entry))?)
+        Ok(run.replay(&log)?)
     }
 
     /// Appends entries inside the open transaction, after the state that the log has now. Returns the new state.
@@ -141,12 +141,12 @@ impl Log<'_> {
     }
 
     /// Returns the state after `entries`, and the statements that append them.
-    fn statements(
+    fn statements<'p>(
         self,
         mut state: State,
         run: RunId,
-        program: &Program,
-        entries: &[Entry],
+        mut program: &'p Program,
+        entries: &'p [Entry],
         actor: &str,
     ) -> Result<(State, Vec<String>), LedgerError> {
         let insert =
@@ -155,6 +155,7 @@ impl Log<'_> {
         let mut statements = Vec::new();
         for entry in entries {
             state = state.next(program, entry)?;
+            program = entry.program().unwrap_or(program);
             let json = crate::run::write(entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
             statements.push(format!(
                 "{insert}({run}, {}, {}, {FORMAT}, {}::jsonb, {}, {})",

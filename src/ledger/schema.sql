@@ -3,25 +3,29 @@ CREATE SCHEMA IF NOT EXISTS crossfade;
 COMMENT ON SCHEMA crossfade IS 'Ledger of crossfade: what it has done to columns of this database, and the functions of its sync triggers';
 
 CREATE TABLE crossfade.ledger (
-    version     integer     NOT NULL PRIMARY KEY,
-    created_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    version            integer     NOT NULL PRIMARY KEY,
+    created_at         timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    -- Where it belongs: a ledger that was restored somewhere else is a copy. NULL where nobody could read the first.
+    system_identifier  bigint,
+    database_oid       oid         NOT NULL
 );
 
 -- One execution of one plan. Never updated. Plan, facts, program and prediction are in the stored format of this number.
 CREATE TABLE crossfade.run (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name          text        NOT NULL,
+    -- Among the runs of this name: the second is called name@2.
+    number        integer     NOT NULL,
     format        integer     NOT NULL,
     fingerprint   text        NOT NULL,
     plan_text     text        NOT NULL,
     plan          jsonb       NOT NULL,
     facts         jsonb       NOT NULL,
     program       jsonb       NOT NULL,
-    database_oid  oid         NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    created_by    text        NOT NULL DEFAULT CURRENT_USER
+    created_by    text        NOT NULL DEFAULT CURRENT_USER,
+    UNIQUE (name, number)
 );
-CREATE INDEX ON crossfade.run (name, id);
 
 -- The tables that a run works on, by their place in its program, under the names that they had when it began.
 CREATE TABLE crossfade.relation (
@@ -40,7 +44,8 @@ CREATE TABLE crossfade.prediction (
     estimates  jsonb       NOT NULL
 );
 
--- A column that an active run works on. The primary key is what keeps two runs off one column.
+-- What an active run has to itself. The primary key is what keeps two runs off one column; with table_oid 0 the name is
+-- that of the run, and two active runs cannot have one name.
 CREATE TABLE crossfade.claim (
     table_oid   oid    NOT NULL,
     column_name text   NOT NULL,
@@ -195,7 +200,7 @@ CREATE TABLE crossfade.write_count (
 );
 
 CREATE VIEW crossfade.status AS
-SELECT run.id, run.name, event.phase,
+SELECT run.id, run.name, run.number, event.phase,
        CASE WHEN event.state IN ('waiting', 'failed') AND lease.expires > pg_catalog.clock_timestamp() THEN 'running' ELSE event.state END AS state,
        lease.holder, event.at AS last_event_at, event.entry ->> 'kind' AS last_event,
        (SELECT pg_catalog.sum(w.rows) FROM crossfade.page_window AS w WHERE w.run_id = run.id)::bigint AS rows_filled,
@@ -214,4 +219,5 @@ LEFT JOIN LATERAL (
 LEFT JOIN crossfade.write_count ON write_count.run_id = run.id;
 COMMENT ON VIEW crossfade.status IS 'Where every run of crossfade stands, one line a run';
 
-INSERT INTO crossfade.ledger (version) VALUES (1);
+INSERT INTO crossfade.ledger (version, database_oid)
+SELECT 1, d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database();

@@ -63,6 +63,8 @@ pub(super) fn statements() -> Vec<String> {
     let commit = "CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'on' END";
     vec![
         "SET search_path = pg_catalog, pg_temp".to_owned(),
+        // Of its own, because the role's may be too short for the one that comes next.
+        format!("SET statement_timeout = '{}s'", ORDINARY.as_secs()),
         format!(
             "DO $cf$ BEGIN PERFORM pg_catalog.set_config(v.name, v.value, false) \
              FROM (VALUES {values}, ('synchronous_commit', {commit})) AS v (name, value) \

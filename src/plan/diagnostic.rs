@@ -6,6 +6,8 @@ use std::ops::Range;
 use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 use unicode_width::UnicodeWidthChar;
 
+use crate::lines;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $label:literal,)*) => {
         /// The kind of a [`Problem`]. Its text never changes once released: scripts may match on it.
@@ -224,34 +226,48 @@ impl PlanErrors {
     /// Returns all problems as text for a person, with the lines they stand in, carets below and a last line that
     /// counts them. Nothing of the file reaches the terminal as a control character.
     pub fn render(&self, color: bool) -> String {
+        self.render_in(color, usize::MAX)
+    }
+
+    /// As [`PlanErrors::render`], for a terminal of so many columns.
+    pub(crate) fn render_in(&self, color: bool, columns: usize) -> String {
         let paint = Paint { color };
         let mut out = String::new();
         for problem in &self.problems {
-            self.render_one(problem, paint, &mut out);
+            self.render_one(problem, paint, columns, &mut out);
         }
         let (file, count) = (printable(self.file()), self.problems.len());
         let _ = writeln!(out, "{file}: {count} problem{}", if count == 1 { "" } else { "s" });
         out
     }
 
-    fn render_one(&self, problem: &Problem, paint: Paint, out: &mut String) {
+    fn render_one(&self, problem: &Problem, paint: Paint, columns: usize, out: &mut String) {
         let (number, column) = self.position(problem);
         let line = Line::around(self.source.inner(), problem.span.start);
-        let shown = line.show(&problem.span);
         let error = paint.red(&format!("error[{}]", problem.code));
         let message = paint.bold(&printable(&problem.message));
-        let _ = writeln!(out, "{}:{number}:{column}: {error}: {message}", printable(self.file()));
+        let file = printable(self.file());
+        lines::wrap(out, columns, (&format!("{file}:{number}:{column}: {error}: "), "  "), &message);
 
         let number = number.to_string();
         let margin = " ".repeat(number.len());
+        let shown = line.show(&problem.span, MAX_WIDTH.min(columns.saturating_sub(number.len() + 4)));
         let bar = paint.blue("|");
-        let carets = format!("{} {}", "^".repeat(shown.caret_width), printable(&problem.label));
-        let carets = paint.red(carets.trim_end());
+        let label = printable(&problem.label);
+        let carets = "^".repeat(shown.caret_width);
         let _ = writeln!(out, "{margin} {bar}");
         let _ = writeln!(out, "{} {bar} {}", paint.blue(&number), shown.text.trim_end());
-        let _ = writeln!(out, "{margin} {bar} {}{carets}", " ".repeat(shown.caret_start));
+        let indent = format!("{margin} {bar} {}", " ".repeat(shown.caret_start));
+        if lines::width(&indent) + carets.len() + 1 + lines::width(&label) < columns {
+            let _ = writeln!(out, "{indent}{}", paint.red(format!("{carets} {label}").trim_end()));
+        } else {
+            let _ = writeln!(out, "{indent}{}", paint.red(&carets));
+            let indent = format!("{margin} {bar} ");
+            lines::wrap(out, columns, (&indent, &indent), &paint.red(&label));
+        }
         if let Some(help) = &problem.help {
-            let _ = writeln!(out, "{margin} {} help: {}", paint.blue("="), printable(help));
+            let first = format!("{margin} {} help: ", paint.blue("="));
+            lines::wrap(out, columns, (&first, &format!("{margin}         ")), &printable(help));
         }
         out.push('\n');
     }
@@ -320,7 +336,7 @@ struct Shown {
     caret_width: usize,
 }
 
-/// Lines wider than this many columns are cut around the carets.
+/// Lines wider than this many columns, or than the terminal, are cut around the carets.
 const MAX_WIDTH: usize = 140;
 
 impl<'a> Line<'a> {
@@ -339,8 +355,8 @@ impl<'a> Line<'a> {
         self.start + self.text.len()
     }
 
-    /// Lays the line out with carets under the part of `span` that is on it, at least one.
-    fn show(&self, span: &Range<usize>) -> Shown {
+    /// Lays the line out in so many columns, with carets under the part of `span` that is on it, at least one.
+    fn show(&self, span: &Range<usize>, most: usize) -> Shown {
         let mut cells: Vec<(String, usize)> = Vec::new();
         let (mut column, mut caret_start, mut caret_width) = (0, None, 0);
         for (offset, c) in self.text.char_indices() {
@@ -361,9 +377,9 @@ impl<'a> Line<'a> {
                 .map(|(_, c)| c.1)
                 .sum()
         });
-        let (text, cut) = if column > MAX_WIDTH { excerpt(&cells, caret_start) } else { (join(&cells), 0) };
+        let (text, cut) = if column > most { excerpt(&cells, caret_start, most) } else { (join(&cells), 0) };
         let caret_start = caret_start - cut;
-        Shown { text, caret_start, caret_width: caret_width.clamp(1, MAX_WIDTH.saturating_sub(caret_start).max(1)) }
+        Shown { text, caret_start, caret_width: caret_width.clamp(1, most.saturating_sub(caret_start).max(1)) }
     }
 }
 
@@ -385,11 +401,11 @@ fn join(cells: &[(String, usize)]) -> String {
 }
 
 /// Returns the part of a long line around `caret`, and by how many columns it moved to the left.
-fn excerpt(cells: &[(String, usize)], caret: usize) -> (String, usize) {
-    let from = caret.saturating_sub(MAX_WIDTH / 3);
+fn excerpt(cells: &[(String, usize)], caret: usize, most: usize) -> (String, usize) {
+    let from = caret.saturating_sub(most / 3);
     let (mut column, mut text, mut cut) = (0, String::new(), None);
     for (cell, width) in cells {
-        if column >= from && column + width <= from + MAX_WIDTH {
+        if column >= from && column + width <= from + most {
             cut.get_or_insert(column);
             text.push_str(cell);
         }

@@ -408,7 +408,7 @@ aprove: [switch]
        |
     18 | aprove: [switch]
        | ^^^^^^ unknown here
-       = help: did you mean `approve`?
+       = help: remove it: `approve` is not supported yet
 
     plan.yaml: 13 problems
     ");

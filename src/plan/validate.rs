@@ -165,13 +165,13 @@ impl Validator<'_> {
 
     /// Complains about settings of a phase that the plan does not have.
     fn contract(&mut self, changes: &[(String, Change)]) {
-        if changes.iter().any(|(_, change)| change.pair().is_some() || matches!(change, Change::DropColumn(_))) {
-            return;
-        }
-        for key in ["grace", "quiet"] {
+        let pairs = changes.iter().any(|(_, change)| change.pair().is_some());
+        let drops = pairs || changes.iter().any(|(_, change)| matches!(change, Change::DropColumn(_)));
+        for (key, acts) in [("grace", drops), ("quiet", pairs)] {
             let at = format!("/contract/{key}");
-            if self.places.exact(&at).is_some() {
-                let message = format!("`{key}` has no effect: this plan drops no column");
+            if !acts && self.places.exact(&at).is_some() {
+                let why = if drops { "keeps no two columns equal, so it counts no writes" } else { "drops no column" };
+                let message = format!("`{key}` has no effect: this plan {why}");
                 self.report(Code::NoEffect, self.places.key(&at), message, "remove it");
             }
         }

@@ -1,11 +1,10 @@
 //! Results as text for people: short lines, always with the next command.
 
-mod amounts;
 mod demo;
 mod estimates;
 mod preview;
 
-pub(crate) use amounts::{bytes, duration, number, plural, rate};
+pub(crate) use super::amounts::{bytes, duration, number, plural, rate};
 pub(crate) use demo::{Demo, demo};
 pub(crate) use estimates::{compared, range};
 pub(crate) use preview::{changes, one_finding, preview, stored};
@@ -15,6 +14,7 @@ use std::fmt::Write as _;
 use super::look::{Look, printable};
 use super::words;
 use crate::ledger::LoggedEntry;
+use crate::lines::{NO_BREAK, command};
 use crate::run::{Entry, HoldTime, Outcome, Progress, Signal, Standing};
 use crate::runner::{Finish, Joined};
 use crate::view::RunView;
@@ -26,32 +26,37 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
         [] => String::new(),
         phases => format!(" ({} done)", phases.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", ")),
     };
-    let mut text = match finish.state {
-        Standing::Done => format!("{name} is {}{did}\n", look.green("done")),
+    let said = match finish.state {
+        Standing::Done => format!("{name} is {}{did}", look.green("done")),
         Standing::RolledBack => {
             let but =
                 if finish.stays.is_empty() { String::new() } else { format!(", but {}", finish.stays.join(", ")) };
             format!(
-                "{name} is rolled back; the table's columns, indexes and constraints are as before the run{}\n",
+                "{name} is rolled back; the table's columns, indexes and constraints are as before the run{}",
                 printable(&but)
             )
         }
-        state if finish.did.is_empty() => format!("{name} is in {}, {state}\n", finish.phase),
-        _ => format!("{name} continues with {}{did}\n", finish.phase),
+        state if finish.did.is_empty() => format!("{name} is in {}, {state}", finish.phase),
+        _ => format!("{name} continues with {}{did}", finish.phase),
     };
+    let mut text = String::new();
+    look.wrap(&mut text, ("", "  "), &said);
+    let waiting = finish.waiting_for.as_ref();
     // A reason that only repeats the next command is left out.
-    if let Some(waiting) = finish.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
-        let _ = writeln!(text, "  waits for {}", words::waiting_for(waiting, &finish.name));
+    if let Some(waiting) = waiting.filter(|waiting| !waiting.is_command()) {
+        look.wrap(&mut text, ("  waits for ", "    "), &words::waiting_for(waiting));
     }
-    next_command(&mut text, &finish.name, finish.state);
+    next(&mut text, &words::next(&finish.name, finish.state, waiting, false), look);
     text
 }
 
-/// Returns what a rollback will drop.
-pub(crate) fn drops(name: &str, drops: &[String]) -> String {
-    let mut text = format!("rolling back {name} will run, among others:");
+/// Returns what a rollback will drop, as lines.
+pub(crate) fn drops(name: &str, drops: &[String], look: Look) -> String {
+    let mut text = String::new();
+    let sentence = format!("Rolling back {name} drops what the run has made. It runs, among others:");
+    look.wrap(&mut text, ("", ""), &sentence);
     for statement in drops {
-        let _ = write!(text, "\n  {}", printable(statement));
+        let _ = writeln!(text, "  {}", printable(statement));
     }
     text
 }
@@ -63,20 +68,26 @@ pub(crate) fn joined(joined: &Joined, look: Look) -> String {
         0 => "there was nothing left to fill".to_owned(),
         rows => format!("this process filled {}", plural(rows, "row")),
     };
-    format!("{name}: the backfill is {}; {here}\n  next: crossfade status {}\n", look.green("done"), joined.name)
+    let sentence = format!("{name}: the backfill is {}; {here}", look.green("done"));
+    said(&sentence, &format!("crossfade status {}", joined.name), look)
 }
 
-fn next_command(text: &mut String, name: &str, state: Standing) {
-    let next = match state {
-        Standing::Done | Standing::RolledBack => format!("crossfade history {name}"),
-        Standing::Paused => format!("crossfade resume {name}"),
-        Standing::Failed | Standing::Drifted => {
-            format!("crossfade history {name}, then crossfade advance {name} or crossfade rollback {name}")
-        }
-        Standing::RollingBack => format!("crossfade rollback {name}"),
-        Standing::Running | Standing::Waiting => format!("crossfade advance {name}"),
-    };
-    let _ = writeln!(text, "  next: {next}");
+/// Returns a sentence and the command that comes next.
+pub(crate) fn said(sentence: &str, then: &str, look: Look) -> String {
+    let mut text = String::new();
+    look.wrap(&mut text, ("", "  "), sentence);
+    next(&mut text, &[(then.to_owned(), String::new())], look);
+    text
+}
+
+/// Writes what to type next, a line a command.
+fn next(text: &mut String, next: &[words::Next], look: Look) {
+    let width = next.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    for (at, (what, note)) in next.iter().enumerate() {
+        let first = if at == 0 { "  next: " } else { "        " };
+        let padded = if note.is_empty() { what.clone() } else { format!("{what:<width$} ") };
+        look.wrap(text, (first, "          "), &format!("{} {note}", command(&padded)));
+    }
 }
 
 /// Returns the state of a run.
@@ -84,10 +95,10 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     let state = state(status.state, look);
     let mut text = format!("{}   {}, {state}\n", look.bold(&status.name), status.phase);
     let mut row = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<10} {value}");
+        look.wrap(&mut text, (&format!("  {name:<10} "), "             "), &value);
     };
     if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
-        row("waits for", words::waiting_for(waiting, &status.name));
+        row(if waiting.is_failure() { "failed" } else { "waits for" }, words::waiting_for(waiting));
     }
     if let Some(holder) = &status.holder {
         row("worker", printable(holder));
@@ -118,26 +129,25 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     if status.compares {
         equality(status, row);
     }
-    if status.holder.is_some() {
-        let _ = writeln!(text, "  next: crossfade status {} --watch", status.name);
-    } else {
-        next_command(&mut text, &status.name, status.state);
-    }
+    let at_work = status.holder.is_some() || !status.joined.is_empty();
+    next(&mut text, &words::next(&status.name, status.state, status.waiting_for.as_ref(), at_work), look);
     text
 }
 
 /// Returns the lines about two columns that are kept equal.
 fn equality(status: &RunView, mut row: impl FnMut(&str, String)) {
     let quiet = status.old_quiet_seconds.filter(|_| status.old_column_write_seconds > 0);
-    let quiet =
-        quiet.map(|seconds| format!(" (the last one seen {} ago)", duration(as_f64(seconds)))).unwrap_or_default();
-    let (old, new) = (number(status.old_column_write_seconds), number(status.new_column_write_seconds));
-    row("written", format!("the old column in {old} seconds{quiet}, the new one in {new}"));
+    let quiet = quiet.map(|seconds| format!(" (last {} ago)", duration(as_f64(seconds)))).unwrap_or_default();
+    let (old, new) = match (status.old_column_write_seconds, status.new_column_write_seconds) {
+        (0, 0) => ("never".to_owned(), "never".to_owned()),
+        (0, new) => ("never".to_owned(), format!("in {}", plural(new, "second"))),
+        (old, 0) => (format!("in {}", plural(old, "second")), "never".to_owned()),
+        (old, new) => (format!("in {}", plural(old, "second")), format!("in {}", number(new))),
+    };
+    row("written", format!("the old column {old}{quiet}, the new one {new}"));
     if status.conflicts > 0 {
-        row(
-            "conflicts",
-            format!("in {} statements set both columns to different values", plural(status.conflicts, "second")),
-        );
+        let seconds = plural(status.conflicts, "second");
+        row("conflicts", format!("in {seconds}, statements set both columns to different values"));
     }
     match (status.mismatches, status.verified_at) {
         (None, _) => row("verified", "not yet".to_owned()),
@@ -147,7 +157,7 @@ fn equality(status: &RunView, mut row: impl FnMut(&str, String)) {
             } else {
                 format!("{} not equal", plural(mismatches, "row"))
             };
-            let at = at.map(|at| format!(" at {}", at.format("%Y-%m-%d %H:%M:%S UTC"))).unwrap_or_default();
+            let at = at.map(|at| format!(" at {}", words::time(at))).unwrap_or_default();
             row("verified", format!("{found}{at}"));
         }
     }
@@ -182,6 +192,12 @@ fn rows(progress: &Progress) -> String {
     if let Some(percent) = progress.rows_percent {
         let _ = write!(text, " ({percent} %)");
     }
+    text + &pace(progress)
+}
+
+/// How fast it is and how long it takes, to stand after how far it is.
+fn pace(progress: &Progress) -> String {
+    let mut text = String::new();
     if progress.rows_per_second > 0.0 {
         let _ = write!(text, ", {}", rate(progress.rows_per_second));
     }
@@ -201,27 +217,36 @@ fn state(state: Standing, look: Look) -> String {
     }
 }
 
-/// Returns the states of several runs, one per line.
+/// The longest name that has a column of the table.
+const LONGEST_NAME: usize = 40;
+
+/// Returns the states of several runs, one per line, and below it what the run waits for.
 pub(crate) fn statuses(all: &[RunView], look: Look) -> String {
     if all.is_empty() {
         return "there are no runs in this database yet\n  next: crossfade plan PLAN\n".to_owned();
     }
-    let width = all.iter().map(|status| status.name.len()).max().unwrap_or(0).max(4);
+    let width = all.iter().map(|status| status.name.len()).max().unwrap_or(0).clamp(4, LONGEST_NAME);
     let head = format!("{:<width$}  {:<9} {:<12} {}", "NAME", "PHASE", "STATE", "ROWS");
     let mut text = format!("{}\n", look.dim(&head));
     for status in all {
-        let _ = write!(
-            text,
-            "{:<width$}  {:<9} {:<12} {}",
-            status.name,
-            status.phase,
-            status.state,
-            rows(&status.progress)
-        );
-        if let Some(waiting) = &status.waiting_for {
-            let _ = write!(text, "; waits for {}", words::waiting_for(waiting, &status.name));
+        // A longer name has a line of its own.
+        let name = if status.name.len() > width {
+            let _ = writeln!(text, "{}", status.name);
+            ""
+        } else {
+            &status.name
+        };
+        let first = format!("{name:<width$}  {:<9} {:<12} ", status.phase, status.state);
+        let progress = &status.progress;
+        let rows = match progress.rows_percent {
+            Some(percent) if percent < 100 => format!("{percent}{NO_BREAK}%{}", pace(progress)),
+            _ => number(progress.rows_total),
+        };
+        look.wrap(&mut text, (&first, "    "), &rows);
+        if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
+            let how = if waiting.is_failure() { "    failed: " } else { "    waits for " };
+            look.wrap(&mut text, (how, "      "), &words::waiting_for(waiting));
         }
-        text.push('\n');
     }
     text
 }
@@ -230,24 +255,14 @@ pub(crate) fn statuses(all: &[RunView], look: Look) -> String {
 pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look) -> String {
     let counts = &outcome.counts;
     let took = duration(outcome.seconds);
+    let bold = look.bold(name);
     let mut text = String::new();
     if outcome.is_clean() {
-        let _ = writeln!(
-            text,
-            "{} {}: {} compared in {took}, all equal",
-            look.done(),
-            look.bold(name),
-            plural(counts.rows, "row")
-        );
+        let rows = plural(counts.rows, "row");
+        look.wrap(&mut text, ("", "  "), &format!("{} {bold}: {rows} compared in {took}, all equal", look.done()));
     } else {
-        let wrong = plural(counts.mismatches(), "row");
-        let _ = writeln!(
-            text,
-            "{} {}: {wrong} of {} not equal ({took})",
-            look.failed(),
-            look.bold(name),
-            number(counts.rows)
-        );
+        let (wrong, of) = (plural(counts.mismatches(), "row"), number(counts.rows));
+        look.wrap(&mut text, ("", "  "), &format!("{} {bold}: {wrong} of {of} not equal ({took})", look.failed()));
         let _ = writeln!(
             text,
             "  {} empty, {} different, {} that do not convert",
@@ -258,21 +273,21 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look)
         text.push_str(&keys(outcome));
     }
     if counts.only_new > 0 {
-        let _ = writeln!(
-            text,
-            "  {} exist only in the new column: a rollback would lose them",
-            plural(counts.only_new, "value")
+        let values = plural(counts.only_new, "value");
+        look.wrap(
+            &mut text,
+            ("  ", "  "),
+            &format!("{values} exist only in the new column: a rollback would lose them"),
         );
     }
     if outcome.counts.unconverted > 0 {
         let advice = "values that do not convert cannot be repaired from either side: UPDATE the old column of those rows to \
                       values that do";
-        super::look::wrap(&mut text, ("  next: ", "        "), advice);
+        look.wrap(&mut text, ("  next: ", "        "), advice);
     } else if !outcome.is_clean() && !repaired {
-        let _ = writeln!(
-            text,
-            "  next: look at these rows, then run crossfade verify {name} --repair old (or new: the side that is right)"
-        );
+        let repair = format!("crossfade verify {name} --repair old");
+        let note = "after a look at these rows (or new: the side that is right)".to_owned();
+        next(&mut text, &[(repair, note)], look);
     }
     text
 }
@@ -301,19 +316,30 @@ fn key_part(column: &str, value: &serde_json::Value) -> String {
     }
 }
 
-/// Returns the log of a run.
-pub(crate) fn history(log: &[LoggedEntry], look: Look) -> String {
+/// Returns the logs of all runs of a name, oldest first. On a terminal, who did something stands below the first line of what
+/// he did; elsewhere each line says it, for `grep`.
+pub(crate) fn history(attempts: &[Vec<LoggedEntry>], look: Look) -> String {
     let mut text = String::new();
-    for line in log {
-        let at = line.at.format("%Y-%m-%d %H:%M:%S");
-        let _ = writeln!(
-            text,
-            "{} {:<9} {}  {}",
-            look.dim(&at.to_string()),
-            line.phase,
-            entry(&line.entry, look),
-            look.dim(&printable(&line.actor))
-        );
+    let each = look.columns == Look::ENDLESS;
+    for (number, log) in attempts.iter().enumerate() {
+        if attempts.len() > 1 {
+            let which = format!("run {} of {}", number + 1, attempts.len());
+            let _ = writeln!(text, "{}{}", if number == 0 { "" } else { "\n" }, look.bold(&which));
+        }
+        let mut last = None;
+        for line in log {
+            let at = words::time(line.at);
+            let indent = " ".repeat(at.len() + 2);
+            let (what, actor) = (entry(&line.entry, look), format!("by {}", printable(&line.actor)));
+            if each {
+                let _ = writeln!(text, "{at}  {what}  {}", look.dim(&actor));
+                continue;
+            }
+            look.wrap(&mut text, (&format!("{}  ", look.dim(&at)), &indent), &what);
+            if last.replace(&line.actor) != Some(&line.actor) {
+                look.wrap(&mut text, (&indent, &format!("{indent}   ")), &look.dim(&actor));
+            }
+        }
     }
     text
 }
@@ -333,8 +359,11 @@ fn entry(entry: &Entry, look: Look) -> String {
         Entry::Paused => "paused".to_owned(),
         Entry::Resumed => "resumed".to_owned(),
         Entry::Interrupted => "stopped by a signal".to_owned(),
+        Entry::CutShort => "stopped at once by a second Ctrl-C".to_owned(),
+        Entry::Consented { to } => format!("consent was given to: {}", printable(&to.join("; "))),
         Entry::LockWait { step, blockers } => {
-            let who = if blockers.is_empty() { "somebody".to_owned() } else { printable(&blockers.join("; ")) };
+            let who =
+                if blockers.is_empty() { "an unknown session".to_owned() } else { printable(&blockers.join("; ")) };
             format!("{step} waits for a lock of {who}")
         }
         Entry::Blocked { reason, .. } => printable(reason),
@@ -359,6 +388,7 @@ fn entry(entry: &Entry, look: Look) -> String {
             };
             format!("{} repaired from the {side} column", plural(*rows, "row"))
         }
+        Entry::Replanned { changes, .. } => format!("followed: {}", printable(&changes.join("; "))),
         Entry::Surrounded { triggers } => {
             format!("put the sync trigger around new triggers of the table: {}", printable(&triggers.join(", ")))
         }

@@ -1,19 +1,35 @@
 //! How text is decorated: colour, symbols, and nothing that could harm the terminal.
 
-use unicode_width::UnicodeWidthStr as _;
-
+use crate::lines;
 use crate::sql::one_line;
 
+/// The columns of a terminal that does not say how many it has.
+pub(crate) const COLUMNS: usize = 80;
+/// Its rows.
+pub(crate) const ROWS: usize = 24;
+
 /// What the terminal can show.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Look {
     /// Colours.
     pub(crate) color: bool,
     /// Characters beyond ASCII.
     pub(crate) unicode: bool,
+    /// Columns: sentences end before the last one. [`Look::ENDLESS`] for a file or a pipe, where each sentence is one line
+    /// that `grep` finds.
+    pub(crate) columns: usize,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { color: false, unicode: false, columns: COLUMNS }
+    }
 }
 
 impl Look {
+    /// Lines as long as they need to be.
+    pub(crate) const ENDLESS: usize = usize::MAX;
+
     fn paint(self, code: &str, text: &str) -> String {
         if self.color && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
@@ -60,44 +76,26 @@ pub(crate) fn printable(text: &str) -> String {
     one_line(text)
 }
 
-/// Returns `text` with its line breaks; what comes after one is indented by `indent`, and so seen to belong to it.
-pub(crate) fn printable_lines(text: &str, indent: &str) -> String {
-    let lines: Vec<_> = text.split('\n').map(|line| one_line(line.trim_end_matches('\r'))).collect();
-    lines.join(&format!("\n{indent}"))
-}
-
-/// Between a number and its unit, where no line may end.
-pub(crate) const NO_BREAK: char = '\u{a0}';
-
-/// Writes a sentence as lines of a terminal of 80 columns: the first begins with one text, the others with another. A word
-/// that is longer than a line has a line of its own.
-pub(crate) fn wrap(text: &mut String, (first, next): (&str, &str), sentence: &str) {
-    const COLUMNS: usize = 79;
-    text.push_str(first);
-    let mut column = width(first);
-    let mut empty = true;
-    for word in sentence.split(' ').filter(|word| !word.is_empty()) {
-        let length = width(word);
-        if !empty && column + 1 + length > COLUMNS {
-            text.push('\n');
-            text.push_str(next);
-            column = width(next);
-        } else if !empty {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(&word.replace(NO_BREAK, " "));
-        column += length;
-        empty = false;
+impl Look {
+    /// Writes a sentence as lines of the terminal: the first begins with one text, the others with another.
+    pub(crate) fn wrap(self, text: &mut String, around: (&str, &str), sentence: &str) {
+        lines::wrap(text, self.columns, around, sentence);
     }
-    text.push('\n');
-}
 
-/// Returns the columns that a text takes; its colours take none.
-fn width(text: &str) -> usize {
-    let mut parts = text.split('\u{1b}');
-    let plain = parts.next().unwrap_or_default().width();
-    plain + parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| rest.width())).sum::<usize>()
+    /// As [`Look::wrap`], for a text that has lines of its own: each after the first begins with `next`, and one that is
+    /// indented (an expression, a mark below it) stays as it is.
+    pub(crate) fn wrap_lines(self, text: &mut String, (first, next): (&str, &str), lines: &str) {
+        for (at, line) in lines.lines().enumerate() {
+            let line = printable(line.trim_end());
+            if line.starts_with(' ') {
+                text.push_str(next);
+                text.push_str(&line);
+                text.push('\n');
+            } else {
+                self.wrap(text, (if at == 0 { first } else { next }, next), &line);
+            }
+        }
+    }
 }
 
 /// Returns `text` with the password and the parameters of every URL in it replaced: whatever was typed in the wrong place must not end up
@@ -164,25 +162,23 @@ mod tests {
     #[test]
     fn the_terminal_is_not_spoken_to() {
         assert_eq!(printable("a\u{1b}[2Jb\nc"), r"a\u{1b}[2Jb\nc");
-        assert_eq!(printable_lines("a\u{1b}\nok b\r\nc", "  "), "a\\u{1b}\n  ok b\n  c");
+        let mut text = String::new();
+        Look::default().wrap_lines(&mut text, ("", "  "), "a\u{1b}\nok b\r\nc");
+        assert_eq!(text, "a\\u{1b}\n  ok b\n  c\n");
     }
 
     #[test]
-    fn lines_end_between_words_before_column_80() {
+    fn an_expression_with_a_mark_below_it_stays_as_it_is() {
         let mut text = String::new();
-        let sentence = format!("{}12\u{a0}GB {} end", "word ".repeat(15), "x".repeat(90));
-        wrap(&mut text, ("\u{1b}[1mhelp:\u{1b}[0m ", "      "), &sentence);
-        let lines: Vec<_> = text.lines().collect();
+        Look::default().wrap_lines(&mut text, ("error: ", "  "), &format!("{}\n  a +  b\n    ^", "word ".repeat(20)));
         let words = |count| "word ".repeat(count).trim_end().to_owned();
-        assert_eq!(lines[0], format!("\u{1b}[1mhelp:\u{1b}[0m {}", words(14)));
-        assert_eq!(lines[1], "      word 12 GB");
-        assert_eq!(lines[2..], [format!("      {}", "x".repeat(90)), "      end".to_owned()]);
+        assert_eq!(text, format!("error: {}\n  {}\n    a +  b\n      ^\n", words(14), words(6)));
     }
 
     #[test]
     fn nothing_is_coloured_unless_asked_for() {
         let plain = Look::default();
         assert_eq!((plain.done(), plain.failed(), plain.bold("x")), ("ok".into(), "FAILED".into(), "x".into()));
-        assert_eq!(Look { color: true, unicode: true }.done(), "\u{1b}[32m✓\u{1b}[0m");
+        assert_eq!(Look { color: true, unicode: true, ..Look::default() }.done(), "\u{1b}[32m✓\u{1b}[0m");
     }
 }

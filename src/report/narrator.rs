@@ -65,11 +65,11 @@ impl Narrator {
             Event::LeaseHeld { holder, seconds } => {
                 let holder = printable(holder);
                 let text = format!("{holder} is working on this run; its lease expires in {}", duration(*seconds));
-                self.hold(&holder, || line(&look.waiting(), &text))
+                self.hold(&holder, || line(look, &look.waiting(), &text))
             }
             Event::Joined { name } => Some(format!("{}: joined its backfill", look.bold(name))),
-            Event::PeerCame { holder, leads } => Some(peer_came(holder, *leads)),
-            Event::PeerWent { holder } => Some(line("", &format!("{} has left", printable(holder)))),
+            Event::PeerCame { holder, leads } => Some(peer_came(look, holder, *leads)),
+            Event::PeerWent { holder } => Some(line(look, "", &format!("{} has left", printable(holder)))),
             Event::PhaseStarted { phase } => {
                 self.begin(*phase, now);
                 None
@@ -78,14 +78,14 @@ impl Narrator {
             Event::StepStarted { step, title } => {
                 self.step = Some(printable(title));
                 self.held = None;
-                self.verbose.then(|| look.dim(&format!("    {step}: {}", printable(title))))
+                self.verbose.then(|| line(look, "", &look.dim(&format!("{step}: {}", printable(title)))))
             }
             Event::StepDone { step, seconds, adopted } => {
                 self.step = None;
                 self.progress = None;
                 self.held = None;
                 let how = if *adopted { "was already done".to_owned() } else { duration(*seconds) };
-                self.verbose.then(|| look.dim(&format!("    {step}: {how}")))
+                self.verbose.then(|| line(look, "", &look.dim(&format!("{step}: {how}"))))
             }
             Event::LockWait { step, attempt, blockers, pause } => {
                 self.lock_wait((step, *attempt), blockers, *pause, now)
@@ -104,26 +104,26 @@ impl Narrator {
             }
             Event::Hold(level) => {
                 self.throttled = true;
-                self.hold(level.signal.words(), || line(&look.waiting(), &words::holding(level)))
+                self.hold(level.signal.words(), || line(look, &look.waiting(), &words::holding(level)))
             }
             Event::Released { signal, seconds } => {
                 self.go_on();
-                Some(line("", &format!("continuing; {} held it for {}", signal.words(), duration(*seconds))))
+                Some(line(look, "", &format!("continuing; {} held it for {}", signal.words(), duration(*seconds))))
             }
             Event::Slowed { level, speed } => self.slow(level.signal, *speed, now),
-            Event::HoldTimes { holds } => cost(holds),
+            Event::HoldTimes { holds } => cost(look, holds),
             Event::Paused => {
                 self.throttled = true;
-                self.hold("paused", || line(&look.waiting(), "paused; crossfade resume continues it"))
+                self.hold("paused", || line(look, &look.waiting(), "paused; crossfade resume continues it"))
             }
             Event::Unpaused => {
                 self.go_on();
-                Some(line("", "resumed"))
+                Some(line(look, "", "resumed"))
             }
             Event::Waiting { wait, seconds } => {
                 let reason = words::wait(wait);
                 let left = seconds.map(|seconds| format!(", {} to go", duration(seconds))).unwrap_or_default();
-                self.hold(&reason, || line(&look.waiting(), &format!("waiting: {reason}{left}")))
+                self.hold(&reason, || line(look, &look.waiting(), &format!("waiting: {reason}{left}")))
             }
             Event::Verified(outcome) => {
                 let counts = &outcome.counts;
@@ -132,11 +132,15 @@ impl Narrator {
                     return None;
                 }
                 let differ = plural(counts.mismatches(), "row");
-                Some(line(&look.failed(), &format!("{differ} of {} not equal", number(counts.rows))))
+                Some(line(look, &look.failed(), &format!("{differ} of {} not equal", number(counts.rows))))
             }
-            Event::StepUndone { step } => Some(line(&look.done(), &format!("undid {step}"))),
-            Event::Warning { message } => Some(format!("{} {}", look.yellow("warning:"), printable(message))),
-            Event::Reconnecting { reason, attempt } => Some(line(&look.waiting(), &reconnecting(reason, *attempt))),
+            Event::StepUndone { step } => Some(line(look, &look.done(), &format!("undid {step}"))),
+            Event::Warning { message } => {
+                Some(wrapped(look, (&format!("{} ", look.yellow("warning:")), "  "), &printable(message)))
+            }
+            Event::Reconnecting { reason, attempt } => {
+                Some(line(look, &look.waiting(), &reconnecting(reason, *attempt)))
+            }
             Event::Done | Event::RolledBack => {
                 self.phase = None;
                 None
@@ -167,11 +171,13 @@ impl Narrator {
         (again || self.verbose).then(|| {
             self.lock_wait_told = Some((step.clone(), now));
             let pause = duration(pause.as_secs_f64());
-            let mut text = format!("{step} waits for a lock: attempt {attempt}, next one in {pause}");
+            let text = format!("{step} waits for a lock: attempt {attempt}, next one in {pause}");
+            let mut text = line(self.look, &self.look.waiting(), &text);
             for blocker in blockers {
-                let _ = write!(text, "\n      blocked by {}", printable(&blocker.to_string()));
+                let who = format!("blocked by {}", printable(&blocker.to_string()));
+                text = text + "\n" + &wrapped(self.look, ("      ", "        "), &who);
             }
-            line(&self.look.waiting(), &text)
+            text
         })
     }
 
@@ -203,8 +209,9 @@ impl Narrator {
         if let Some(note) = note {
             let _ = write!(text, "   {}", self.look.dim(&note));
         }
+        let indent = " ".repeat(12);
         for more in self.compared.drain(..) {
-            let _ = write!(text, "\n            {}", self.look.dim(&more));
+            text = text + "\n" + &wrapped(self.look, (&indent, &indent), &self.look.dim(&more));
         }
         self.progress = None;
         self.step = None;
@@ -242,22 +249,30 @@ impl Narrator {
     }
 }
 
-fn line(mark: &str, text: &str) -> String {
-    if mark.is_empty() { format!("    {text}") } else { format!("    {mark} {text}") }
+fn line(look: Look, mark: &str, text: &str) -> String {
+    let first = if mark.is_empty() { "    ".to_owned() } else { format!("    {mark} ") };
+    wrapped(look, (&first, "      "), text)
 }
 
-fn peer_came(holder: &str, leads: bool) -> String {
+fn wrapped(look: Look, around: (&str, &str), text: &str) -> String {
+    let mut lines = String::new();
+    look.wrap(&mut lines, around, text);
+    lines.truncate(lines.trim_end_matches('\n').len());
+    lines
+}
+
+fn peer_came(look: Look, holder: &str, leads: bool) -> String {
     let what = if leads { "leads the run" } else { "has joined and is filling rows too" };
-    line("", &format!("{} {what}", printable(holder)))
+    line(look, "", &format!("{} {what}", printable(holder)))
 }
 
 fn reconnecting(reason: &str, attempt: u32) -> String {
     format!("connection lost ({}); reconnecting, attempt {attempt}", printable(reason))
 }
 
-fn cost(holds: &[HoldTime]) -> Option<String> {
+fn cost(look: Look, holds: &[HoldTime]) -> Option<String> {
     let lines: Vec<_> =
-        holds.iter().flat_map(hold_times).map(|(how, what)| line("", &format!("{how} {what}"))).collect();
+        holds.iter().flat_map(hold_times).map(|(how, what)| line(look, "", &format!("{how} {what}"))).collect();
     Some(lines.join("\n")).filter(|text| !text.is_empty())
 }
 
@@ -352,12 +367,14 @@ mod tests {
         for (ms, event) in events {
             lines.extend(narrator.tell(&event, at(ms)));
         }
-        insta::assert_snapshot!(lines.join("\n"), @"
+        insta::assert_snapshot!(lines.join("\n"), @r"
         vehicle-status: new run
             ... expand.columns waits for a lock: attempt 1, next one in 0.4 s
-              blocked by pid 7 of anna (report\\u{1b}[2J), idle in transaction, in a transaction for 90 s: SELECT ?
+              blocked by pid 7 of anna (report\u{1b}[2J), idle in transaction, in a
+                transaction for 90 s: SELECT ?
             ... expand.columns waits for a lock: attempt 3, next one in 0.4 s
-              blocked by pid 7 of anna (report\\u{1b}[2J), idle in transaction, in a transaction for 90 s: SELECT ?
+              blocked by pid 7 of anna (report\u{1b}[2J), idle in transaction, in a
+                transaction for 90 s: SELECT ?
           expand    ok 6.2 s
             ... holding: replica lag is 12.0 s, the limit is 5.0 s
             continuing; replica lag held it for 1.0 s

@@ -4,12 +4,15 @@
 //! writes wait for ever, and that must not be a loop that keeps a run going.
 
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::process::getpgrp;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 use super::narrator::Narrator;
 use super::{Look, json};
@@ -25,8 +28,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 #[derive(Clone, Default)]
 pub(crate) struct Console {
     bar: Arc<Mutex<Option<ProgressBar>>>,
+    /// While a bar is shown, the terminal does not echo keys such as Ctrl-C: `^C` would push the bar up by a line, where it
+    /// stayed.
+    silent: Arc<Mutex<Option<Unechoed>>>,
     /// The thread of the reporter, while there is one: lines stay in order with events.
     writer: Arc<Mutex<Option<Sender<Said>>>>,
+    /// Whether the process ends: no bar is shown any more.
+    ended: Arc<AtomicBool>,
 }
 
 /// What is to be written.
@@ -56,12 +64,56 @@ impl Console {
 
     /// Shows `bar` until the next call.
     pub(crate) fn show(&self, bar: Option<ProgressBar>) {
+        let ended = self.ended.load(Ordering::SeqCst);
+        let bar = bar.filter(|bar| {
+            if ended {
+                bar.finish_and_clear();
+            }
+            !ended
+        });
+        let shown = bar.is_some();
         // A bar that is cleared writes to the terminal: not under our lock.
         let old = std::mem::replace(&mut *lock(&self.bar), bar);
         if let Some(old) = old {
             old.finish_and_clear();
         }
+        let mut silent = lock(&self.silent);
+        if shown != silent.is_some() {
+            *silent = if shown { Unechoed::begin() } else { None };
+        }
     }
+
+    /// Clears the bar for good: the process ends.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.show(None);
+    }
+}
+
+/// A terminal that echoes no control characters, until the value is dropped.
+struct Unechoed(Termios);
+
+impl Unechoed {
+    fn begin() -> Option<Self> {
+        let before = foreground().then(|| tcgetattr(io::stderr()).ok()).flatten()?;
+        let mut now = before.clone();
+        now.local_modes.remove(LocalModes::ECHOCTL);
+        tcsetattr(io::stderr(), OptionalActions::Now, &now).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Unechoed {
+    fn drop(&mut self) {
+        if foreground() {
+            let _ = tcsetattr(io::stderr(), OptionalActions::Now, &self.0);
+        }
+    }
+}
+
+/// Whether this process has the terminal. One in the background is stopped when it changes it.
+fn foreground() -> bool {
+    tcgetpgrp(io::stderr()).is_ok_and(|group| group == getpgrp())
 }
 
 /// How events are reported.

@@ -1,12 +1,11 @@
 //! What a run waits for, holds for or is slowed down by, in words.
 
-use std::time::Duration;
+use chrono::{DateTime, Utc};
 
-use humantime::format_duration;
-
+use super::amounts::duration;
 use super::printable;
 use crate::event::Wait;
-use crate::run::{Cause, Level, Signal, WaitingFor};
+use crate::run::{Cause, Level, Signal, Standing, WaitingFor};
 
 /// Returns why the backfill stands still, with value and limit.
 pub(super) fn held(level: &Level) -> String {
@@ -55,34 +54,68 @@ pub(super) fn cause(cause: Cause) -> &'static str {
     }
 }
 
-/// Returns what the run of this name waits for, to stand after "waits for".
-pub(super) fn waiting_for(waiting: &WaitingFor, name: &str) -> String {
-    let time = |seconds: &f64| format_duration(Duration::try_from_secs_f64(*seconds).unwrap_or_default()).to_string();
+/// Returns a moment, to the second, with its time zone.
+pub(super) fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// Returns what a run waits for, to stand after "waits for"; of one that failed, why.
+pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
     match waiting {
-        WaitingFor::Advance { phase } => format!("crossfade run or advance to continue with {phase}"),
+        WaitingFor::Advance { phase } => format!("somebody to continue it with {phase}"),
         WaitingFor::Resume { by } => {
             let by = by.as_ref().map(|by| format!(" (paused by {})", printable(by))).unwrap_or_default();
-            format!("crossfade resume {name}{by}")
+            format!("somebody to resume it{by}")
         }
         WaitingFor::Lock { step, blockers } => {
-            let who = if blockers.is_empty() { "somebody else".to_owned() } else { printable(&blockers.join("; ")) };
+            let who =
+                if blockers.is_empty() { "an unknown session".to_owned() } else { printable(&blockers.join("; ")) };
             format!("a lock for {step}, held by {who}")
         }
-        WaitingFor::Consent { title, .. } => {
-            format!("your consent to {}: crossfade run PLAN --yes, or crossfade advance {name} --yes", printable(title))
-        }
-        WaitingFor::Rollback => format!("the end of its rollback: crossfade rollback {name}"),
-        WaitingFor::Quiet { quiet_seconds } => {
-            format!("{} without a write to the old column", time(quiet_seconds))
-        }
+        WaitingFor::Consent { title, .. } => format!("your consent to {}", printable(title)),
+        WaitingFor::Rollback => "the end of its rollback".to_owned(),
+        WaitingFor::Quiet { quiet_seconds, left_seconds } => format!(
+            "{} without a write to the old column; {} to go if nobody writes it from now on",
+            duration(*quiet_seconds),
+            duration(*left_seconds)
+        ),
         WaitingFor::Grace { grace_seconds, until } => {
-            let until = until.map(|at| format!(", until {}", at.format("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
-            format!("the grace period of the retired column ({}{until})", time(grace_seconds))
+            let until = until.map(|at| format!(", until {}", time(at))).unwrap_or_default();
+            format!("the grace period of the retired column ({}{until})", duration(*grace_seconds))
         }
         WaitingFor::Person { error } => {
-            format!("a person: {}", printable(error.as_deref().unwrap_or("see crossfade history")))
+            printable(error.as_deref().unwrap_or("for a reason that the history of the run tells"))
         }
         WaitingFor::Signal(level) => held(level),
+    }
+}
+
+/// A command to type, and what it does or when, where that must be said.
+pub(super) type Next = (String, String);
+
+/// Returns what can be typed next about the run of this name, the best first.
+pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at_work: bool) -> Vec<Next> {
+    let type_ = |what: &str, note: &str| (format!("crossfade {what} {name}"), note.to_owned());
+    let watch = || (format!("crossfade status {name} --watch"), String::new());
+    let consenting = |note: String| (format!("crossfade advance {name} --yes"), note);
+    match (state, waiting) {
+        (Standing::Paused, _) | (_, Some(WaitingFor::Resume { .. })) => vec![type_("resume", "")],
+        _ if at_work && !state.is_over() => vec![watch()],
+        (Standing::Done | Standing::RolledBack, _) => vec![type_("history", "")],
+        (Standing::RollingBack, _) => vec![type_("rollback", "")],
+        (Standing::Failed | Standing::Drifted, _) => vec![
+            type_("history", "tells what happened"),
+            type_("advance", "continues, once the cause is removed"),
+            type_("rollback", "undoes the run"),
+        ],
+        (_, Some(WaitingFor::Consent { .. })) => {
+            vec![consenting("does it; there is no way back".to_owned()), type_("rollback", "goes back")]
+        }
+        (_, Some(WaitingFor::Grace { until: Some(until), .. })) => {
+            vec![consenting(format!("after {}", time(*until))), type_("rollback", "goes back")]
+        }
+        (_, Some(WaitingFor::Quiet { .. })) => vec![type_("advance", "once no release writes the old column")],
+        _ => vec![type_("advance", "")],
     }
 }
 
@@ -125,24 +158,49 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_waits_for_is_a_sentence() {
+    fn what_a_run_waits_for_is_a_sentence_and_what_to_type_follows_from_it() {
         let until = chrono::DateTime::from_timestamp(1_800_000_000, 0);
+        let step = || "contract.drop".parse().unwrap();
+        let lock = WaitingFor::Lock { step: step(), blockers: vec!["pid 7 of anna".to_owned()] };
         let said = [
-            WaitingFor::Advance { phase: crate::run::Phase::Verify },
-            WaitingFor::Resume { by: Some("anna@web1, pid 7".to_owned()) },
-            WaitingFor::Rollback,
-            WaitingFor::Quiet { quiet_seconds: 3.0 },
-            WaitingFor::Grace { grace_seconds: 3600.0, until },
-            WaitingFor::Person { error: None },
+            (Standing::Waiting, WaitingFor::Advance { phase: crate::run::Phase::Verify }, false),
+            (Standing::Paused, WaitingFor::Resume { by: Some("anna@web1, pid 7".to_owned()) }, true),
+            (Standing::RollingBack, WaitingFor::Rollback, false),
+            (Standing::RollingBack, WaitingFor::Rollback, true),
+            (Standing::Waiting, WaitingFor::Quiet { quiet_seconds: 60.0, left_seconds: 48.0 }, false),
+            (Standing::Waiting, WaitingFor::Grace { grace_seconds: 3600.0, until }, false),
+            (Standing::Waiting, WaitingFor::Consent { step: step(), title: "drop column a".to_owned() }, false),
+            (Standing::Failed, WaitingFor::Person { error: Some("no room".to_owned()) }, false),
+            (Standing::Running, lock, true),
         ]
-        .map(|waiting| waiting_for(&waiting, "p"));
+        .map(|(state, waiting, at_work)| {
+            let next = next("p", state, Some(&waiting), at_work);
+            let next: Vec<_> = next.iter().map(|(command, note)| format!("  {command}: {note}")).collect();
+            format!("{}\n{}", waiting_for(&waiting), next.join("\n"))
+        });
         insta::assert_snapshot!(said.join("\n"), @"
-        crossfade run or advance to continue with verify
-        crossfade resume p (paused by anna@web1, pid 7)
-        the end of its rollback: crossfade rollback p
-        3s without a write to the old column
-        the grace period of the retired column (1h, until 2027-01-15 08:00 UTC)
-        a person: see crossfade history
+        somebody to continue it with verify
+          crossfade advance p: 
+        somebody to resume it (paused by anna@web1, pid 7)
+          crossfade resume p: 
+        the end of its rollback
+          crossfade rollback p: 
+        the end of its rollback
+          crossfade status p --watch: 
+        1 min without a write to the old column; 48 s to go if nobody writes it from now on
+          crossfade advance p: once no release writes the old column
+        the grace period of the retired column (1 h, until 2027-01-15 08:00:00 UTC)
+          crossfade advance p --yes: after 2027-01-15 08:00:00 UTC
+          crossfade rollback p: goes back
+        your consent to drop column a
+          crossfade advance p --yes: does it; there is no way back
+          crossfade rollback p: goes back
+        no room
+          crossfade history p: tells what happened
+          crossfade advance p: continues, once the cause is removed
+          crossfade rollback p: undoes the run
+        a lock for contract.drop, held by pid 7 of anna
+          crossfade status p --watch:
         ");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::StepKey;
+use super::{Compiled, StepKey};
 use crate::run::{Counts, Phase};
 
 /// One line of the log.
@@ -53,6 +53,13 @@ pub enum Entry {
     Resumed,
     /// The runner stopped between two units of work because it was told to.
     Interrupted,
+    /// The runner was told to stop at once, and ended in the middle of a unit of work.
+    CutShort,
+    /// Somebody agreed to what cannot be undone, or to what a rollback drops.
+    Consented {
+        /// To what, in words.
+        to: Vec<String>,
+    },
     /// A step waits for a lock that somebody else has.
     LockWait {
         /// The step.
@@ -111,6 +118,17 @@ pub enum Entry {
         /// In what.
         facts: Vec<String>,
     },
+    /// Somebody changed what the program was compiled from, and the run followed: what was done so far was adapted in the
+    /// transaction of this entry, and the rest of the run is done by another program.
+    Replanned {
+        /// What had changed.
+        changes: Vec<String>,
+        /// Steps whose effect was taken back with it: they are done again, or are not in the new program.
+        undone: Vec<StepKey>,
+        /// What the run goes on with.
+        #[serde(skip)]
+        compiled: Box<Compiled>,
+    },
     /// Others have created BEFORE triggers on the table since the sync trigger; it was put around them.
     Surrounded {
         /// Their names.
@@ -119,6 +137,14 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Returns the program that the run goes on with after this entry, if it is another one.
+    pub fn program(&self) -> Option<&super::Program> {
+        match self {
+            Self::Replanned { compiled, .. } => Some(&compiled.program),
+            _ => None,
+        }
+    }
+
     /// Returns the step the entry is about.
     pub fn step(&self) -> Option<&StepKey> {
         match self {

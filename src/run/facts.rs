@@ -29,6 +29,13 @@ impl Facts {
     }
 }
 
+/// Facts with the program that was compiled from them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    pub(crate) facts: Facts,
+    pub(crate) program: super::Program,
+}
+
 /// A table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableFacts {
@@ -239,8 +246,12 @@ impl Conversion {
 /// An index that mentions an old column, or that goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexFacts {
+    /// Its number in the run, from 0, which is in the names of its twin: it stays when other indexes come and go.
+    pub number: usize,
     /// Its name, without the table's schema.
     pub name: String,
+    /// Its definition after `ON table `, as it was when the twin's was made from it.
+    pub definition: String,
     /// Whether it is unique.
     pub unique: bool,
     /// The unique constraint that it backs.
@@ -248,6 +259,9 @@ pub struct IndexFacts {
     /// The twin's definition after `ON table `: `USING btree (vehicle_status) WHERE ...`, deparsed by PostgreSQL
     /// after the change was made on an empty clone. Of an index that goes, its own definition.
     pub twin: String,
+    /// What the twin is once the new column has its final name, without its name and storage parameters: how it is known
+    /// from an index that somebody else has made under its name.
+    pub twin_shape: String,
     /// Its tablespace where it is not the database's default.
     pub tablespace: Option<String>,
     /// Comment on the index.

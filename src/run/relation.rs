@@ -21,3 +21,12 @@ pub struct Relation {
     /// `pg_class.oid`.
     pub oid: i64,
 }
+
+impl Relation {
+    /// Returns the condition that the table of this name is the one that the run knows, for a statement that goes by the
+    /// name. PostgreSQL tests it once, not for each row.
+    pub(crate) fn is_it(&self) -> String {
+        let name = crate::sql::quote_literal(&self.table.sql());
+        format!("pg_catalog.to_regclass({name})::pg_catalog.oid OPERATOR(pg_catalog.=) {}", self.oid)
+    }
+}

@@ -1,6 +1,7 @@
 //! Where a run stands, and what it waits for.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,8 @@ pub enum WaitingFor {
     Quiet {
         /// For how long.
         quiet_seconds: f64,
+        /// How much of that is to come if nobody writes from now on.
+        left_seconds: f64,
     },
     /// That the old column has been retired for a while.
     Grace {
@@ -132,6 +135,10 @@ pub(crate) struct Told<'a> {
     pub(crate) paused_by: Option<String>,
     /// How long it waits before the old column goes.
     pub(crate) contract: &'a Contract,
+    /// For how long the old column has not been written.
+    pub(crate) quiet: Duration,
+    /// The server's clock.
+    pub(crate) now: DateTime<Utc>,
 }
 
 impl WaitingFor {
@@ -142,29 +149,48 @@ impl WaitingFor {
             Mode::Undoing(_) => Some(Self::Rollback),
             Mode::Failed | Mode::Drifted => Some(Self::Person { error: state.error.clone() }),
             _ if state.paused => Some(Self::Resume { by: told.paused_by }),
-            Mode::New | Mode::Forward => Some(Self::of_step(state.next_step(program), state.phase, &told)),
+            Mode::New | Mode::Forward => Some(Self::of_steps(state.next_steps(program), state.phase, &told)),
         }
     }
 
-    /// Returns what a run waits for whose next step this is.
-    fn of_step(step: Option<&Step>, phase: Phase, told: &Told<'_>) -> Self {
+    /// Returns what a run waits for whose next steps these are, and which is in `phase`.
+    fn of_steps<'s>(steps: impl Iterator<Item = &'s Step>, phase: Phase, told: &Told<'_>) -> Self {
         let contract = told.contract;
-        let Some(step) = step else { return Self::Advance { phase } };
-        match (&step.action, &step.undo) {
-            (Action::Await(Gate::Quiet { .. }), _) => Self::Quiet { quiet_seconds: contract.quiet.as_secs_f64() },
-            (Action::Await(Gate::Grace { .. }), _) => {
-                let grace = contract.grace;
-                let until = told.last_done.and_then(|at| Some(at + chrono::Duration::from_std(grace).ok()?));
-                Self::Grace { grace_seconds: grace.as_secs_f64(), until }
+        for step in steps {
+            match (&step.action, &step.undo) {
+                (Action::Await(Gate::Quiet { .. }), _) => {
+                    let left = contract.quiet.saturating_sub(told.quiet);
+                    if !left.is_zero() {
+                        let quiet_seconds = contract.quiet.as_secs_f64();
+                        return Self::Quiet { quiet_seconds, left_seconds: left.as_secs_f64() };
+                    }
+                }
+                (Action::Await(Gate::Grace { .. }), _) => {
+                    let grace = contract.grace;
+                    let until = told.last_done.and_then(|at| Some(at + chrono::Duration::from_std(grace).ok()?));
+                    if until.is_none_or(|until| until > told.now) {
+                        return Self::Grace { grace_seconds: grace.as_secs_f64(), until };
+                    }
+                }
+                (_, Undo::PointOfNoReturn(_)) => {
+                    return Self::Consent { step: step.key.clone(), title: step.title.clone() };
+                }
+                // A check waits for nobody: what stops the run comes after it.
+                (Action::Compare(_), _) => {}
+                _ => break,
             }
-            (_, Undo::PointOfNoReturn(_)) => Self::Consent { step: step.key.clone(), title: step.title.clone() },
-            _ => Self::Advance { phase },
         }
+        Self::Advance { phase }
     }
 
     /// Returns whether a command lets it go on, and nothing else stands in the way or is worth knowing.
     pub fn is_command(&self) -> bool {
-        matches!(self, Self::Advance { .. } | Self::Resume { by: None })
+        matches!(self, Self::Advance { .. } | Self::Resume { by: None } | Self::Rollback)
+    }
+
+    /// Returns whether something went wrong.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Person { .. })
     }
 }
 

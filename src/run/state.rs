@@ -3,9 +3,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Entry;
-use super::StepKey;
+use super::{Entry, StepKey, What};
 use crate::run::{Phase, Program};
+
+/// Which names the columns of pairs have in the course of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Both columns under the plan's names.
+    Soak,
+    /// Changes that keep the name have swapped it.
+    Swapped,
+    /// The old columns are renamed away.
+    Retired,
+}
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +28,8 @@ pub struct State {
     pub mode: Mode,
     /// Whether somebody paused it.
     pub paused: bool,
-    /// Steps whose effect is there, in the order in which they were done.
+    /// Steps whose effect is there, in the program's order, which is the order in which they were done unless the run went
+    /// back to a phase that got another step.
     pub done: Vec<StepKey>,
     /// The step that may have run without having been recorded as done.
     pub maybe_ran: Option<StepKey>,
@@ -70,12 +81,34 @@ impl State {
         }
     }
 
-    /// Returns the state after all of `entries`.
+    /// Returns the state after all of `entries` of a run that began with `program`.
     ///
     /// # Errors
     /// [`IllegalEntry`] at the first entry that is not allowed in its place.
-    pub fn replay<'a>(program: &Program, entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, IllegalEntry> {
-        entries.into_iter().try_fold(Self::new(program), |state, entry| state.next(program, entry))
+    pub fn replay<'a>(
+        mut program: &'a Program,
+        entries: impl IntoIterator<Item = &'a Entry>,
+    ) -> Result<Self, IllegalEntry> {
+        let mut state = Self::new(program);
+        for entry in entries {
+            state = state.next(program, entry)?;
+            program = entry.program().unwrap_or(program);
+        }
+        Ok(state)
+    }
+
+    /// Returns which names the columns of the run's pairs have; `None` while there are no two columns.
+    pub fn stage(&self) -> Option<Stage> {
+        let done = |phase, what| self.is_done(&StepKey::new(phase, what));
+        if !done(Phase::Expand, What::Columns) || done(Phase::Contract, What::Drop) {
+            None
+        } else if done(Phase::Contract, What::Retire) {
+            Some(Stage::Retired)
+        } else if done(Phase::Switch, What::Swap) {
+            Some(Stage::Swapped)
+        } else {
+            Some(Stage::Soak)
+        }
     }
 
     /// Returns whether the run has ended, so that its table and its name are free again.
@@ -90,7 +123,12 @@ impl State {
 
     /// Returns the first step of the current phase that is not done.
     pub fn next_step<'p>(&self, program: &'p Program) -> Option<&'p crate::run::Step> {
-        program.steps_of(self.phase).find(|step| !self.done.contains(&step.key))
+        self.next_steps(program).next()
+    }
+
+    /// Returns the steps of the current phase that are not done.
+    pub fn next_steps<'p>(&self, program: &'p Program) -> impl Iterator<Item = &'p crate::run::Step> {
+        program.steps_of(self.phase).filter(|step| !self.done.contains(&step.key))
     }
 
     /// Returns whether the backfill has begun and is neither done nor given up: then other processes may join it.
@@ -147,6 +185,8 @@ impl State {
             (
                 _,
                 Entry::Interrupted
+                | Entry::CutShort
+                | Entry::Consented { .. }
                 | Entry::LockWait { .. }
                 | Entry::Blocked { .. }
                 | Entry::Tuned { .. }
@@ -164,6 +204,11 @@ impl State {
                     state.mode = Mode::Drifted;
                 }
                 state.error = Some(facts.join("; "));
+            }
+            (_, Entry::Replanned { undone, compiled, .. }) => {
+                state.done.retain(|step| !undone.contains(step));
+                state.maybe_ran = state.maybe_ran.filter(|step| !undone.contains(step));
+                state.replanned(&compiled.program);
             }
             (_, Entry::UndoStarted { to: Some(to) }) if !program.is_before(*to, self.phase) => {
                 return illegal(format!("{to} does not come before {}", self.phase));
@@ -211,6 +256,7 @@ impl State {
             (Mode::Forward | Mode::Failed | Mode::Drifted, Entry::StepDone { step, .. }) => {
                 self.expect_next(program, step)?;
                 state.done.push(step.clone());
+                state.in_order_of(program);
                 state.maybe_ran = None;
                 state.mode = Mode::Forward;
                 state.error = None;
@@ -235,6 +281,27 @@ impl State {
             }
         }
         Ok(state)
+    }
+
+    /// Goes on with another program: from the first phase in which it has something to do, and no later than now.
+    fn replanned(&mut self, program: &Program) {
+        self.in_order_of(program);
+        if matches!(self.mode, Mode::Undoing(_)) {
+            return;
+        }
+        self.mode = Mode::Forward;
+        self.error = None;
+        let open = |phase: &Phase| program.steps_of(*phase).any(|step| !self.done.contains(&step.key));
+        let first = program.phases.iter().copied().find(open);
+        if let Some(first) =
+            first.filter(|first| !program.is_past(*first, self.phase) || !program.phases.contains(&self.phase))
+        {
+            self.phase = first;
+        }
+    }
+
+    fn in_order_of(&mut self, program: &Program) {
+        self.done.sort_by_key(|key| program.steps.iter().position(|step| step.key == *key));
     }
 
     fn expect_next(&self, program: &Program, step: &StepKey) -> Result<(), IllegalEntry> {

@@ -256,6 +256,16 @@ impl<S: Form<T>, T> Form<Option<T>> for Option<S> {
     }
 }
 
+impl<S: Form<T>, T> Form<Box<T>> for S {
+    fn of(value: &Box<T>) -> Self {
+        S::of(value)
+    }
+
+    fn back(self) -> Result<Box<T>, Invalid> {
+        self.back().map(Box::new)
+    }
+}
+
 impl<S: Form<T>, T> Form<Vec<T>> for Vec<S> {
     fn of(value: &Vec<T>) -> Self {
         value.iter().map(S::of).collect()

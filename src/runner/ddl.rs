@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use super::Error;
 use super::gate::{Guard, GuardFailed};
-use super::session::Session;
+use super::session::{Known, Session};
 use crate::engine::Work;
 use crate::event::{Blocker, Event};
 use crate::ledger::NewWrites;
@@ -44,6 +44,8 @@ pub(super) struct Job<'a> {
     pub(super) entries: &'a [Entry],
     /// What was known of writes to the new columns when the guards were prepared.
     pub(super) new_writes: Option<NewWrites>,
+    /// The signature of the catalog from which the statements were made.
+    pub(super) signature: Option<&'a str>,
 }
 
 /// How a job ended.
@@ -68,7 +70,11 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
         if old.is_empty() {
             // If the COMMIT is lost, the outcome is unknown: the caller reads the ledger again, which committed with it.
             match attempt_once(work, session, job, wait).await {
-                Ok(()) => return Ok(Ended::Done),
+                Ok(signature) => {
+                    let known = session.known.take().filter(|_| job.signature.is_some());
+                    session.known = known.zip(signature).map(|(known, signature)| Known { signature, ..known });
+                    return Ok(Ended::Done);
+                }
                 Err(NotDone::Guard(failed)) => return Ok(Ended::Guard(failed)),
                 Err(NotDone::Locked(found)) => blockers = found,
                 Err(NotDone::Failed(error)) => return Err(error),
@@ -118,8 +124,14 @@ impl<E: Into<Error>> From<E> for NotDone {
     }
 }
 
-/// One attempt: one transaction. Nothing of it is left when it fails.
-async fn attempt_once(work: &Work, session: &mut Session, job: &Job<'_>, wait: Duration) -> Result<(), NotDone> {
+/// One attempt: one transaction. Nothing of it is left when it fails. Returns the signature of the catalog that it leaves
+/// behind, if nobody else's code had a part in it.
+async fn attempt_once(
+    work: &Work,
+    session: &mut Session,
+    job: &Job<'_>,
+    wait: Duration,
+) -> Result<Option<String>, NotDone> {
     let limits = Limits { lock: wait, statement: STATEMENT_TIMEOUT, durable: true };
     let result = pg::up_to(limits.statement, async {
         pg::begin(&mut session.main, limits).await?;
@@ -143,7 +155,7 @@ enum Part<'a> {
     Step(&'a str),
     /// It undoes what the code of the table's owner may have left in the session.
     Settle,
-    /// It records that, or commits.
+    /// It records that, or reads what the catalog is now, or commits.
     Record,
 }
 
@@ -158,11 +170,16 @@ async fn prepared<'a>(
     work.ledger.leases().fence(tx, work.lease).await?;
     let entries = work.ledger.log().appending(tx, &work.run, job.entries, &work.actor).await?;
     let guards = super::gate::guards(work, tx, job.needs, job.new_writes).await?.map_err(NotDone::Guard)?;
+    // By the time it is asked, nobody else can change what hangs on the tables.
+    let same = job.signature.map(|signature| Guard {
+        condition: crate::catalog::has_signature(&work.run.program.relations, signature),
+        failed: GuardFailed::Changed,
+    });
     let relation = |target: &Target| work.run.program.relation(target.relation).map(|found| (found, target.mode));
     let locks = job.targets.iter().filter_map(relation);
     let locks =
         locks.map(|(relation, mode)| (format!("LOCK TABLE {} IN {mode} MODE", relation.table.sql()), Part::Lock));
-    let guards = guards.into_iter().map(|Guard { condition, failed }| {
+    let guards = same.into_iter().chain(guards).map(|Guard { condition, failed }| {
         let words = format!("crossfade: step {}: {failed}", job.step);
         (pg::guard(pg::GUARD, &condition, &words), Part::Guard(failed))
     });
@@ -180,8 +197,8 @@ async fn prepared<'a>(
         statements.push((owner.run(statement), Part::Step(statement)));
         statements.extend(owner.settle(limits).into_iter().map(|settle| (settle, Part::Settle)));
     }
-    let commit = ["COMMIT".to_owned()];
-    let records = entries.into_iter().chain(commit).map(|statement| (statement, Part::Record));
+    let end = [crate::catalog::signature_left(&work.run.program.relations), "COMMIT".to_owned()];
+    let records = entries.into_iter().chain(end).map(|statement| (statement, Part::Record));
     Ok(locks.chain(guards).chain(statements).chain(records).collect())
 }
 
@@ -191,8 +208,8 @@ async fn send(
     job: &Job<'_>,
     parts: &[(String, Part<'_>)],
     wait: Duration,
-) -> Result<(), NotDone> {
-    let Session { main, main_pid, watch } = session;
+) -> Result<Option<String>, NotDone> {
+    let Session { main, main_pid, watch, .. } = session;
     let text = parts.iter().map(|(statement, _)| statement.as_str()).collect::<Vec<_>>().join("\n;\n");
     let longest = parts.iter().map(|(_, part)| if matches!(part, Part::Lock) { wait } else { STATEMENT_TIMEOUT }).sum();
     let sent = pg::up_to(longest, pg::script(main, text));
@@ -206,12 +223,16 @@ async fn send(
         said = &mut sent => (said, vec![]),
         blockers = &mut watched => (sent.await, blockers),
     };
-    let Some(error) = said.error else { return Ok(()) };
+    let Some(error) = said.error else { return Ok(said.texts.into_iter().last().filter(|text| !text.is_empty())) };
     let failed = parts.get(said.ended);
     let is_guard = pg::sqlstate(&error).as_deref() == Some(pg::GUARD);
     Err(match (pg::class_of(&error), failed) {
         (ErrorClass::Connection, _) => error.into(),
         (ErrorClass::Contention, _) => NotDone::Locked(blockers),
+        // Renamed or dropped since the statements were made.
+        (_, Some((_, Part::Lock))) if job.signature.is_some() && pg::sqlstate(&error).as_deref() == Some("42P01") => {
+            NotDone::Guard(GuardFailed::Changed)
+        }
         (_, Some((_, Part::Guard(failed)))) if is_guard => NotDone::Guard(failed.clone()),
         (_, Some((_, Part::Step(statement)))) => NotDone::Failed(Error::failed(job.step, statement, &error)),
         _ => error.into(),

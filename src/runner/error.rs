@@ -274,6 +274,25 @@ pub enum Error {
         /// What does not hold.
         facts: Vec<String>,
     },
+    /// Others made something on the new column, which a rollback drops.
+    #[error(
+        "rolling back would drop what others made on the new column since the run began: {}; drop it yourself if it may go, then roll back again",
+        .what.join(", ")
+    )]
+    MadeOnNew {
+        /// What, in words.
+        what: Vec<String>,
+    },
+    /// The database is a copy of the one in which the run began.
+    #[error(
+        "run {name} was started in another database, of which this one is a copy (restored from a dump, or upgraded by pg_upgrade); nothing was changed"
+    )]
+    Copied {
+        /// The run.
+        name: PlanName,
+        /// The schema of the ledger.
+        schema: String,
+    },
     /// Told to stop; everything done so far is recorded.
     #[error("stopped; everything done so far is recorded, and the next `crossfade run` continues from there")]
     Interrupted,
@@ -328,8 +347,8 @@ pub enum NotYet {
     /// The retired column is kept for a while before it is dropped.
     #[error(
         "waiting as planned until {} ({} to go): the retired column is kept for its grace period",
-        .until.format("%Y-%m-%d %H:%M UTC"),
-        format_duration(Duration::from_secs(.left.as_secs()))
+        .until.format("%Y-%m-%d %H:%M:%S UTC"),
+        rough(*.left)
     )]
     Grace {
         /// The run.
@@ -497,6 +516,16 @@ impl Error {
     pub(crate) fn class(&self) -> pg::ErrorClass {
         self.database().map_or(pg::ErrorClass::Other, pg::class_of)
     }
+}
+
+/// Returns a time in its largest units: nobody counts the seconds of a week.
+fn rough(time: Duration) -> String {
+    let unit = match time.as_secs() {
+        0..3600 => 1,
+        3600..86_400 => 60,
+        _ => 3600,
+    };
+    format_duration(Duration::from_secs(time.as_secs() / unit * unit)).to_string()
 }
 
 fn not_quiet(quiet: Duration, left: Duration, writes: i64) -> String {

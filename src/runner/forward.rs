@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tracing::Instrument as _;
 
+use super::conditions::missing;
 use super::ddl::{Ended, Job};
-use super::session::Session;
-use super::{Error, NotYet, clock, ddl, gate, schedule};
+use super::drift::{self, Found, Way};
+use super::gate::GuardFailed;
+use super::session::{Session, note};
+use super::{Error, NotYet, clock, ddl, gate, schedule, surround};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
-use crate::run::{Action, Condition, Entry, Gate, Mode, Phase, State, Step, Undo};
+use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl Course {
 ///
 /// # Errors
 /// Why it stopped before it got there; everything done so far is recorded.
-pub(super) async fn forward(work: &Work, course: Course) -> Result<Vec<Phase>, Error> {
+pub(super) async fn forward(work: &mut Work, course: Course) -> Result<Vec<Phase>, Error> {
     let mut session = Session::open(&work.connector).await?;
     clock::notice(work, &mut session).await?;
     let mut finished = Vec::new();
@@ -65,10 +68,10 @@ pub(super) async fn forward(work: &Work, course: Course) -> Result<Vec<Phase>, E
     }
 }
 
-async fn go(work: &Work, session: &mut Session, course: Course, finished: &mut Vec<Phase>) -> Result<(), Error> {
-    let program = &work.run.program;
+async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &mut Vec<Phase>) -> Result<(), Error> {
     let mut announced = None;
     let mut was_paused = false;
+    let mut followed = 0;
     loop {
         if work.stop.is_cancelled() {
             return Err(Error::Interrupted);
@@ -87,7 +90,7 @@ async fn go(work: &Work, session: &mut Session, course: Course, finished: &mut V
         }
         let reached = match course.until {
             Until::End => false,
-            Until::Phase(last) => program.is_past(state.phase, last),
+            Until::Phase(last) => work.run.program.is_past(state.phase, last),
             Until::OnePhase => !finished.is_empty(),
         };
         if reached {
@@ -109,10 +112,18 @@ async fn go(work: &Work, session: &mut Session, course: Course, finished: &mut V
         if announced != Some(state.phase) {
             announced = Some(state.phase);
             work.emit(Event::PhaseStarted { phase: state.phase });
-            refuse_drift(work, session, &state).await?;
-            super::surround::surround(work, session, &state).await?;
         }
-        let Some(step) = state.next_step(program) else {
+        let signature = match drift::look(work, session, &state, Way::Forward).await? {
+            Found::AsPlanned { signature, .. } => signature,
+            Found::Followed | Found::Ruined(_) => {
+                still_follows(work, &state, &mut followed)?;
+                continue;
+            }
+        };
+        if surround::surround(work, session, (&state, &signature)).await? {
+            continue;
+        }
+        let Some(step) = state.next_step(&work.run.program) else {
             note(work, session, Entry::PhaseDone { phase: state.phase }).await?;
             // Phases may be weeks apart, and shorter than a heartbeat: note the write counters here.
             work.ledger.progress().sample_writes(&mut session.main, &work.run).await?;
@@ -122,24 +133,47 @@ async fn go(work: &Work, session: &mut Session, course: Course, finished: &mut V
         };
         let started = Instant::now();
         work.emit(Event::StepStarted { step: step.key.clone(), title: step.title.clone() });
-        let adopted =
-            execute(work, session, (course, until), &state, step).instrument(Work::step_span(&step.key)).await?;
+        let now = Now { state: &state, signature: &signature, until };
+        let executed = execute(work, session, course, now, step).instrument(Work::step_span(&step.key)).await?;
+        let Executed::Done { adopted } = executed else {
+            still_follows(work, &state, &mut followed)?;
+            continue;
+        };
+        followed = 0;
         let seconds = started.elapsed().as_secs_f64();
         work.emit(Event::StepDone { step: step.key.clone(), seconds, adopted });
     }
 }
 
-/// Does one step, unless the catalog shows that it is done. Returns whether it was.
+/// What the run stands on before a step.
+#[derive(Clone, Copy)]
+struct Now<'a> {
+    state: &'a State,
+    /// The signature of the catalog that the step was made for.
+    signature: &'a str,
+    /// When the window of the schedule closes.
+    until: Option<DateTime<Utc>>,
+}
+
+/// How a step ended.
+enum Executed {
+    /// It is done, or was.
+    Done { adopted: bool },
+    /// Somebody changed what it was made for, so nothing was done.
+    Changed,
+}
+
+/// Does one step, unless the catalog shows that it is done.
 async fn execute(
     work: &Work,
     session: &mut Session,
-    (course, until): (Course, Option<DateTime<Utc>>),
-    state: &State,
+    course: Course,
+    now: Now<'_>,
     step: &Step,
-) -> Result<bool, Error> {
+) -> Result<Executed, Error> {
     if !step.done_when.is_empty() && missing(work, session, &step.done_when).await?.is_empty() {
         note(work, session, Entry::StepDone { step: step.key.clone(), adopted: true }).await?;
-        return Ok(true);
+        return Ok(Executed::Done { adopted: true });
     }
     if let (Undo::PointOfNoReturn(why), false) = (&step.undo, course.consent) {
         return Err(Error::NotYet(NotYet::Irreversible {
@@ -149,9 +183,9 @@ async fn execute(
             why: why.clone(),
         }));
     }
-    let result = apply(work, session, (course, until), state, step).await;
+    let result = apply(work, session, course, now, step).await;
     match result {
-        Ok(()) => Ok(false),
+        Ok(executed) => Ok(executed),
         Err(error) => {
             // A person must see this in the ledger; a lost connection or a stop is not a failure of the step.
             let failed = matches!(error, Error::Step { .. } | Error::Locked { .. } | Error::Mismatch(_));
@@ -164,21 +198,38 @@ async fn execute(
     }
 }
 
+/// Counts how often in a row the run had to follow what others change.
+fn still_follows(work: &Work, state: &State, followed: &mut u32) -> Result<(), Error> {
+    *followed += 1;
+    match state.next_step(&work.run.program) {
+        Some(step) if *followed > drift::FOLLOWS => {
+            Err(Error::DoesNotLast { step: step.key.clone(), tries: drift::FOLLOWS })
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn apply(
     work: &Work,
     session: &mut Session,
-    (course, until): (Course, Option<DateTime<Utc>>),
-    state: &State,
+    course: Course,
+    Now { state, signature, until }: Now<'_>,
     step: &Step,
-) -> Result<(), Error> {
+) -> Result<Executed, Error> {
+    const DONE: Executed = Executed::Done { adopted: false };
     let done = Entry::StepDone { step: step.key.clone(), adopted: false };
     if let Action::Transaction(statements) = &step.action {
-        let entries = [done];
+        let mut entries = vec![done];
+        if matches!(step.undo, Undo::PointOfNoReturn(_)) {
+            entries.insert(0, Entry::Consented { to: vec![step.title.clone()] });
+        }
         let (targets, needs) = (&step.targets, &step.needs);
-        let job = Job { step: &step.key, targets, needs, statements, entries: &entries, new_writes: None };
+        let signature = Some(signature);
+        let job = Job { step: &step.key, targets, needs, statements, entries: &entries, new_writes: None, signature };
         for _ in 0..gate::MENDS {
             match ddl::transaction(work, session, &job).await? {
-                Ended::Done => return Ok(()),
+                Ended::Done => return Ok(DONE),
+                Ended::Guard(GuardFailed::Changed) => return Ok(Executed::Changed),
                 Ended::Guard(failed) => gate::mend(work, session, step, failed, course.waits()).await?,
             }
         }
@@ -204,11 +255,12 @@ async fn apply(
         Action::Fill(spec) => {
             let fill = async |work: &Work| Ok(crate::engine::fill::run(work, spec).await?);
             schedule::within(work, session, state, until, fill).await?;
-            return backfilled(work, session, done).await;
+            backfilled(work, session, done).await?;
+            return Ok(DONE);
         }
         Action::Compare(spec) => {
             let outcome = gate::check(work, session, spec, step.key.phase, Some(step)).await?;
-            return if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) };
+            return if outcome.is_clean() { Ok(DONE) } else { Err(Error::Mismatch(outcome)) };
         }
         Action::Await(Gate::Quiet { .. }) => gate::await_quiet(work, session, course.waits()).await?,
         Action::Await(Gate::Grace { .. }) => gate::await_grace(work, session, course.waits()).await?,
@@ -217,7 +269,8 @@ async fn apply(
             return Err(Error::Step { step: step.key.clone(), error });
         }
     }
-    note(work, session, done).await
+    note(work, session, done).await?;
+    Ok(DONE)
 }
 
 /// Records that the backfill is done, with its outcome: only once, because a backfill that is repeated after a rollback
@@ -233,53 +286,4 @@ async fn backfilled(work: &Work, session: &mut Session, done: Entry) -> Result<(
     ledger.log().record(&mut session.main, run, Some(work.lease), &entries, &work.actor).await?;
     work.emit(Event::Filled { filled, predicted });
     Ok(())
-}
-
-/// Appends one entry, in its own transaction that proves the lease.
-pub(super) async fn note(work: &Work, session: &mut Session, entry: Entry) -> Result<(), Error> {
-    work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &[entry], &work.actor).await?;
-    Ok(())
-}
-
-async fn missing(work: &Work, session: &mut Session, conditions: &[Condition]) -> Result<Vec<String>, Error> {
-    missing_conditions(&mut session.main, &work.ledger, &work.run.program, conditions).await
-}
-
-/// Returns those of `conditions` that do not hold, in words.
-pub(super) async fn missing_conditions(
-    connection: &mut sqlx::PgConnection,
-    ledger: &crate::ledger::Ledger,
-    program: &crate::run::Program,
-    conditions: &[Condition],
-) -> Result<Vec<String>, Error> {
-    let holds = crate::catalog::holds(connection, &program.relations, ledger.schema(), conditions).await?;
-    let missing = conditions.iter().zip(holds).filter(|(_, holds)| !holds);
-    Ok(missing.map(|(condition, _)| condition.to_string()).collect())
-}
-
-/// Returns what the catalog should show after the steps that are done.
-pub(super) fn expected_conditions(program: &crate::run::Program, state: &State) -> Vec<Condition> {
-    let done: Vec<_> = state.done.iter().filter_map(|id| program.step(id)).collect();
-    let superseded = |step: &Step| done.iter().any(|later| later.supersedes.contains(&step.key));
-    done.iter().filter(|step| !superseded(step)).flat_map(|step| step.done_when.clone()).collect()
-}
-
-/// The log is trusted only as far as the catalog agrees.
-async fn refuse_drift(work: &Work, session: &mut Session, state: &State) -> Result<(), Error> {
-    let mut state = state.clone();
-    // A step that is done although the log does not know it is adopted later, and may have renamed what others made.
-    if let Some(step) = state.next_step(&work.run.program)
-        && !step.done_when.is_empty()
-        && missing(work, session, &step.done_when).await?.is_empty()
-    {
-        state.done.push(step.key.clone());
-    }
-    let facts = expected_conditions(&work.run.program, &state);
-    let gone: Vec<_> =
-        missing(work, session, &facts).await?.into_iter().map(|fact| format!("not the case: {fact}")).collect();
-    if gone.is_empty() {
-        return Ok(());
-    }
-    note(work, session, Entry::Drifted { facts: gone.clone() }).await?;
-    Err(Error::Drifted { facts: gone })
 }

@@ -11,7 +11,7 @@ use crate::engine::compare::identity_query;
 use crate::event::{Event, Wait};
 use crate::ledger::{NewWrites, Run};
 use crate::pg;
-use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Phase, Relation, State, Step, StepKey, What};
+use crate::run::{Action, CompareSpec, Entry, Gate, Outcome, Pair, Phase, Relation, Stage, State, Step, StepKey, What};
 
 /// A grace period that has no more than this left is waited for in-process; otherwise the run ends and says when to come
 /// back.
@@ -40,6 +40,9 @@ pub(super) enum GuardFailed {
     /// Something that only a step of its own can wait for.
     #[error("it is not so that {0}")]
     NotWaitedFor(String),
+    /// Somebody has changed what the step's statements were made for.
+    #[error("somebody has changed the table meanwhile")]
+    Changed,
     /// The new column was written after crossfade found that a rollback loses nothing.
     #[error("the new column was written meanwhile")]
     WrittenThroughNew,
@@ -66,7 +69,7 @@ pub(super) async fn guards(
     for gate in needs {
         let (condition, failed) = match gate {
             Gate::Verified { max_age } => {
-                let identity = |relation: &Relation| identity_query(&work.ledger, &relation.table, &program.tag);
+                let identity = |relation: &Relation| identity_query(&work.ledger, relation, &program.tag);
                 let relations: Vec<_> = program.compared().map(|(id, relation)| (id, identity(relation))).collect();
                 (progress.verified(&work.run, &relations, *max_age), GuardFailed::NotVerified)
             }
@@ -140,6 +143,8 @@ pub(super) async fn mend(
             if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
         }
         GuardFailed::NotQuiet => await_quiet(work, session, waits).await,
+        // The step loop looks again, and follows.
+        GuardFailed::Changed => Ok(()),
         GuardFailed::Dependants => {
             let names = dependants(work, session, &step.needs).await?;
             // If they have gone in the meantime, the next attempt will say so.
@@ -230,20 +235,27 @@ pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r Compar
     if run.program.compared().next().is_none() {
         return Err(Error::ComparesNothing { name: run.name().clone() });
     }
-    let done = |phase, what| state.is_done(&StepKey::new(phase, what));
-    let phase = if !done(Phase::Expand, What::Columns) || done(Phase::Contract, What::Drop) {
-        None
-    } else if done(Phase::Contract, What::Retire) {
-        Some(Phase::Contract)
-    } else if done(Phase::Switch, What::Swap) {
-        Some(Phase::Switch)
-    } else {
-        Some(Phase::Verify)
-    };
+    let phase = state.stage().map(|stage| match stage {
+        Stage::Soak => Phase::Verify,
+        Stage::Swapped => Phase::Switch,
+        Stage::Retired => Phase::Contract,
+    });
     let mut steps = phase.into_iter().flat_map(|phase| run.program.steps_of(phase));
     let spec = steps.find_map(|step| if let Action::Compare(spec) = &step.action { Some(spec) } else { None });
     spec.ok_or_else(|| Error::NothingToCompare {
         name: run.name().clone(),
-        yet_to_come: !state.is_over() && !done(Phase::Contract, What::Drop),
+        yet_to_come: !state.is_over() && !state.is_done(&StepKey::new(Phase::Contract, What::Drop)),
     })
+}
+
+/// Proves that no value exists in the new column only, so that the column may be dropped.
+pub(super) async fn prove_nothing_only_new(work: &Work, spec: &CompareSpec, phase: Phase) -> Result<(), Error> {
+    let (outcome, _) = work.check(spec, phase).await?;
+    let only_new = outcome.counts.only_new;
+    if only_new > 0 {
+        let empty = |pair: &Pair| format!("WHERE {} IS NULL AND {} IS NOT NULL", pair.old, pair.new);
+        let (table, empty) = (spec.table.clone(), spec.pairs.iter().map(empty).collect());
+        return Err(Error::WouldLose { rows: only_new, table, empty });
+    }
+    if outcome.counts.different > 0 { Err(Error::Mismatch(outcome)) } else { Ok(()) }
 }

@@ -64,11 +64,13 @@ impl Tool {
     /// [`Error::Paused`]; [`Error::CannotJoin`] when the run failed, drifted, is being rolled back or was rolled back; those
     /// of the backfill, but for a lost lease.
     pub async fn join(&self, plan: &Plan) -> Result<Joined, Error> {
-        let run = self.begun(plan).await?;
+        self.begun(plan).await?;
         let mut connection = self.connect_patiently("control").await?;
         let (mut waited, mut rows) = (false, 0);
         loop {
-            let state = match self.ledger.log().state(&mut connection, &run).await.map_err(Error::from) {
+            // Its program may be another one by now.
+            let latest = self.latest(&mut connection, plan.name.as_str()).await;
+            let (run, state) = match latest.map_err(Error::from) {
                 Err(error) if error.class() == ErrorClass::Connection => {
                     connection = self.connect_patiently("control").await?;
                     continue;
@@ -102,7 +104,14 @@ impl Tool {
         }
     }
 
-    /// Returns the run of `plan`. Processes that are started together come here before one of them has registered it.
+    /// Returns the run with its state.
+    async fn latest(&self, connection: &mut PgConnection, name: &str) -> Result<(Run, State), LedgerError> {
+        let run = self.ledger.log().find(connection, name).await?;
+        let state = self.ledger.log().state(connection, &run).await?;
+        Ok((run, state))
+    }
+
+    /// Waits until `plan` has a run. Processes that are started together come here before one of them has registered it.
     async fn begun(&self, plan: &Plan) -> Result<Run, Error> {
         let since = Instant::now();
         loop {

@@ -9,7 +9,7 @@ use crate::engine::{CHECK_CONNECTIONS, Work};
 use crate::event::Event;
 use crate::pg::{self, Connector, ErrorClass, Way};
 use crate::plan::Plan;
-use crate::run::{Action, Program, Step};
+use crate::run::{Action, Entry, Program, Step};
 
 /// How often crossfade reconnects before the run stops: with the pauses below, about a minute.
 const RECONNECTS: u32 = 12;
@@ -27,6 +27,19 @@ pub(super) struct Session {
     pub(super) main_pid: i32,
     /// Looks at the server while `main` waits.
     pub(super) watch: PgConnection,
+    /// What the last look at the catalog has found.
+    pub(super) known: Option<Known>,
+}
+
+/// A catalog that is as the run needs it.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    /// Its signature; what the run itself has done since the look is in it.
+    pub(super) signature: String,
+    /// What others made on a new column alone, which goes with it on the way back.
+    pub(super) lost: Vec<String>,
+    /// When everything was looked at.
+    pub(super) looked: Instant,
 }
 
 impl Session {
@@ -34,7 +47,7 @@ impl Session {
         let mut main = connector.connect("run").await?;
         let main_pid = pg::backend_pid(&mut main).await?;
         let watch = connector.connect("watch").await?;
-        Ok(Self { main, main_pid, watch })
+        Ok(Self { main, main_pid, watch, known: None })
     }
 
     /// Reopens the connections after a loss, with growing pauses, and proves that this process still has the lease.
@@ -132,4 +145,10 @@ pub(super) async fn silence(connector: &Connector, connection: &mut PgConnection
             }
         }
     }
+}
+
+/// Appends one entry, in its own transaction that proves the lease.
+pub(super) async fn note(work: &Work, session: &mut Session, entry: Entry) -> Result<(), Error> {
+    work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &[entry], &work.actor).await?;
+    Ok(())
 }

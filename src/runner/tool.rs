@@ -1,5 +1,7 @@
 //! What a program can ask of crossfade: the same calls that the command line makes.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -13,8 +15,8 @@ use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
 use crate::names::LedgerSchema;
-use crate::pg::Connector;
-use crate::plan::{Contract, Plan};
+use crate::pg::{self, Connector};
+use crate::plan::Plan;
 use crate::pulse::Pulse;
 use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
 
@@ -111,7 +113,7 @@ impl Tool {
         let mut connection = self.connect().await?;
         if let Some(run) = self.ledger.log().find_opt(&mut connection, plan.name.as_str()).await? {
             let log = self.ledger.log().entries(&mut connection, run.id).await?;
-            let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
+            let state = run.replay(&log).map_err(LedgerError::from)?;
             if run.same_database && goes_on(&run, &state, plan)? {
                 let known = Known::of(&run, &state, &log);
                 return Ok(Preview { program: Some(run.program), run: Some(known), ..Preview::default() });
@@ -187,6 +189,39 @@ impl Tool {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
         Ok(self.ledger.log().entries(&mut connection, run.id).await?)
+    }
+
+    /// Returns the logs of all runs of this name, oldest first: a plan that was rolled back may have been run again. Of a
+    /// single run, where the name says which, its log alone.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn attempts(&self, name: &str) -> Result<Vec<Vec<LoggedEntry>>, Error> {
+        let mut connection = self.connect().await?;
+        let run = self.ledger.log().find(&mut connection, name).await?;
+        let ids = if run.name().as_str() == name {
+            self.ledger.log().runs_of(&mut connection, name).await?
+        } else {
+            vec![run.id]
+        };
+        let mut logs = Vec::new();
+        for id in ids {
+            logs.push(self.ledger.log().entries(&mut connection, id).await?);
+        }
+        Ok(logs)
+    }
+
+    /// Puts into the log that this process ends now, in the middle of whatever it works on.
+    ///
+    /// # Errors
+    /// The ledger's. Whoever ends does not wait for them for long.
+    pub async fn note_cut_short(&self) -> Result<(), Error> {
+        let mut connection = self.connector.connect("control").await?;
+        for name in self.ledger.leases().runs_of(&mut connection, &self.actor).await? {
+            let run = self.ledger.log().find(&mut connection, &name).await?;
+            self.ledger.log().record(&mut connection, &run, None, &[Entry::CutShort], &self.actor).await?;
+        }
+        Ok(())
     }
 
     /// Compares all rows and records the result; first repairs those that differ, if told which side wins.
@@ -321,9 +356,10 @@ impl Tool {
     /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back; [`NotYet::Drops`].
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
-        let (work, beat) = self.work(run, false).await?;
+        let (mut work, beat) = self.work(run, false).await?;
+        let span = work.span();
         let result = tokio::select! {
-            result = undo::back(&work, to, self.consent).instrument(work.span()) => result,
+            result = undo::back(&mut work, to, self.consent).instrument(span) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);
@@ -349,7 +385,7 @@ impl Tool {
     pub(super) async fn find(&self, name: &str) -> Result<Run, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
-        refuse_copy(&run)?;
+        refuse_copy(&self.ledger, &run)?;
         Ok(run)
     }
 
@@ -358,7 +394,7 @@ impl Tool {
         let mut connection = self.connect().await?;
         let name = plan.name.as_str();
         if let Some(run) = self.ledger.log().find_opt(&mut connection, name).await? {
-            refuse_copy(&run)?;
+            refuse_copy(&self.ledger, &run)?;
             let state = self.ledger.log().state(&mut connection, &run).await?;
             if goes_on(&run, &state, plan)? {
                 if !state.is_over() {
@@ -369,7 +405,10 @@ impl Tool {
         }
         self.require_plans(&mut connection, plan).await?;
         if self.ledger.version(&mut connection).await?.is_some() {
-            self.ledger.log().refuse_claimed(&mut connection, plan).await?;
+            match self.ledger.log().refuse_claimed(&mut connection, plan).await {
+                Err(LedgerError::Active { .. }) => return self.registered_meanwhile(&mut connection, plan).await,
+                other => other?,
+            }
         }
         let preview = preview::preview(&self.ledger, &mut connection, plan).await?;
         for finding in &preview.warnings {
@@ -387,11 +426,16 @@ impl Tool {
                 self.ledger.log().store_prediction(&mut connection, run, &preview.estimates).await?;
                 (self.sink)(Event::Registered { name: name.to_owned() });
             }
-            // Somebody else registered the same plan a moment ago: continue that run.
-            Err(LedgerError::ColumnClaimed { other, .. }) if other == name => {}
+            Err(LedgerError::Active { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(self.ledger.log().find(&mut connection, name).await?)
+        self.registered_meanwhile(&mut connection, plan).await
+    }
+
+    /// Returns the run of the plan that this process or another has registered a moment ago.
+    async fn registered_meanwhile(&self, connection: &mut sqlx::PgConnection, plan: &Plan) -> Result<Run, Error> {
+        let run = self.ledger.log().find(connection, plan.name.as_str()).await?;
+        if run.is_of(plan) { Ok(run) } else { Err(Error::PlanEdited { name: plan.name.to_string() }) }
     }
 
     async fn require_plans(&self, connection: &mut sqlx::PgConnection, plan: &Plan) -> Result<(), Error> {
@@ -446,14 +490,14 @@ impl Tool {
         }
         if state.paused {
             let log = self.ledger.log().entries(&mut connection, run.id).await?;
-            let by = told(&log, &run.plan.contract).paused_by;
-            return Err(Error::Paused { name: run.name().clone(), by });
+            return Err(Error::Paused { name: run.name().clone(), by: paused_by(&log) });
         }
         drop(connection);
         let filling = state.is_filling(&run.program);
-        let (work, beat) = self.work(run, filling).await?;
+        let (mut work, beat) = self.work(run, filling).await?;
+        let span = work.span();
         let result = tokio::select! {
-            result = forward::forward(&work, Course { until, consent: self.consent, scheduled }).instrument(work.span()) => result,
+            result = forward::forward(&mut work, Course { until, consent: self.consent, scheduled }).instrument(span) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);
@@ -503,14 +547,13 @@ impl Tool {
     async fn finish(&self, run: &Run, did: &[Phase]) -> Result<Finish, Error> {
         let mut connection = self.connect().await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
-        let state = State::replay(&run.program, log.iter().map(|line| &line.entry)).map_err(LedgerError::from)?;
-        let contract = self.ledger.progress().contract(&mut connection, run).await?;
+        let state = run.replay(&log).map_err(LedgerError::from)?;
         Ok(Finish {
             name: run.name().to_string(),
             phase: state.phase,
             state: state.standing(),
             did: did.to_vec(),
-            waiting_for: WaitingFor::of(&run.program, &state, told(&log, &contract)),
+            waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, &log).await?,
             stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
         })
     }
@@ -534,11 +577,28 @@ fn stays(run: &Run, log: &[LoggedEntry]) -> Vec<String> {
     run.program.steps.iter().filter(|step| done(step)).filter_map(Step::stays).map(str::to_owned).collect()
 }
 
-/// Returns what the log tells of a run besides its state.
-pub(crate) fn told<'a>(log: &[LoggedEntry], contract: &'a Contract) -> Told<'a> {
-    let last = |is: fn(&Entry) -> bool| log.iter().rev().find(|line| is(&line.entry));
-    let paused_by = last(|entry| matches!(entry, Entry::Paused)).map(|line| line.actor.clone());
-    Told { last_done: clock::last_done(log), paused_by, contract }
+/// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log.
+///
+/// # Errors
+/// The ledger's.
+pub(crate) async fn waiting_for(
+    ledger: &Ledger,
+    connection: &mut sqlx::PgConnection,
+    run: &Run,
+    state: &State,
+    log: &[LoggedEntry],
+) -> Result<Option<WaitingFor>, Error> {
+    let contract = ledger.progress().contract(connection, run).await?;
+    let quiet = ledger.progress().write_counts(connection, run).await?.old_quiet_seconds;
+    let now = pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut *connection).await?;
+    let quiet = Duration::from_secs(u64::try_from(quiet).unwrap_or(0));
+    let told = Told { last_done: clock::last_done(log), paused_by: paused_by(log), contract: &contract, quiet, now };
+    Ok(WaitingFor::of(&run.program, state, told))
+}
+
+/// Returns who paused the run last.
+fn paused_by(log: &[LoggedEntry]) -> Option<String> {
+    log.iter().rev().find(|line| matches!(line.entry, Entry::Paused)).map(|line| line.actor.clone())
 }
 
 /// Returns the name of a gate that is closed, as the log has it.
@@ -554,14 +614,9 @@ fn gate_of(gate: &NotYet) -> &'static str {
 }
 
 /// Refuses a ledger that was copied with its database (docs/postgres.md, "A ledger in a copied database").
-fn refuse_copy(run: &Run) -> Result<(), Error> {
+fn refuse_copy(ledger: &Ledger, run: &Run) -> Result<(), Error> {
     if run.same_database {
         return Ok(());
     }
-    Err(Error::Drifted {
-        facts: vec![format!(
-            "run {} was started in another database, of which this one is a copy; drop the copy's schema and triggers by hand",
-            run.name()
-        )],
-    })
+    Err(Error::Copied { name: run.name().clone(), schema: ledger.schema().as_str().to_owned() })
 }

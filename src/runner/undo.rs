@@ -5,14 +5,16 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 use super::ddl::{Ended, Job};
-use super::forward::note;
-use super::session::Session;
-use super::{Error, NotYet, ddl, gate};
+use super::drift::{self, Found, Way};
+use super::gate::{GuardFailed, prove_nothing_only_new};
+use super::session::{Session, note};
+use super::{Error, NotYet, ddl, gate, removal};
+use crate::change::Ruin;
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::ledger::{NewWrites, Run};
 use crate::pg::{self, ErrorClass, Owner};
-use crate::run::{Action, Entry, Gate, IndexName, Is, Mode, Pair, Phase, RelationId, State, Step, Target, Undo};
+use crate::run::{Action, Entry, Gate, IndexName, Is, Mode, Phase, RelationId, State, Step, Target, Undo};
 use crate::sql::{LockMode, quote_ident};
 
 /// The counters note one write a second: until that second is over, looked at again after this pause, and so often.
@@ -29,44 +31,70 @@ const COUNTING: pg::Limits =
 ///
 /// # Errors
 /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a write made through the new column would be lost.
-pub(super) async fn back(work: &Work, to: Option<Phase>, consent: bool) -> Result<(), Error> {
+pub(super) async fn back(work: &mut Work, to: Option<Phase>, consent: bool) -> Result<(), Error> {
     let mut session = Session::open(&work.connector).await?;
     loop {
         match go(work, &mut session, to, consent).await {
             Err(error) if error.class() == ErrorClass::Connection => session = Session::reopen(work, &error).await?,
+            Err(Error::Interrupted) => {
+                let _ = note(work, &mut session, Entry::Interrupted).await;
+                return Err(Error::Interrupted);
+            }
             other => return other,
         }
     }
 }
 
-async fn go(work: &Work, session: &mut Session, to: Option<Phase>, consent: bool) -> Result<(), Error> {
-    let program = &work.run.program;
+async fn go(work: &mut Work, session: &mut Session, to: Option<Phase>, consent: bool) -> Result<(), Error> {
     let state = work.ledger.log().state(&mut session.main, &work.run).await?;
     match state.mode {
         Mode::RolledBack => return Ok(()),
         Mode::Undoing(other) if other == to => {}
         _ => {
+            let lost = match look(work, session).await? {
+                (_, Ok(at)) => at.lost,
+                (state, Err(ruin)) => {
+                    return removal::remove(work, session, &state, (to, consent), &ruin).await;
+                }
+            };
+            let state = work.ledger.log().state(&mut session.main, &work.run).await?;
+            if to.is_none() && !lost.is_empty() {
+                return Err(Error::MadeOnNew { what: lost });
+            }
             let drops = drops(&work.run, &state, to)?;
             if !consent && !drops.is_empty() {
                 return Err(Error::NotYet(NotYet::Drops { name: work.run.name().clone(), drops }));
             }
             refuse_loss(work, &state, to).await?;
             refuse_nulls(work, session, &state, to).await?;
-            note(work, session, Entry::UndoStarted { to }).await?;
+            let mut entries = vec![Entry::UndoStarted { to }];
+            if !drops.is_empty() {
+                entries.insert(0, Entry::Consented { to: drops });
+            }
+            work.ledger.log().record(&mut session.main, &work.run, Some(work.lease), &entries, &work.actor).await?;
         }
     }
     loop {
         if work.stop.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let state = work.ledger.log().state(&mut session.main, &work.run).await?;
-        let Some(step) = state.next_undo(program, to) else { break };
-        let result = undo(work, session, step).instrument(Work::step_span(&step.key)).await;
-        if let Err(error) = result {
-            if matches!(error, Error::Step { .. } | Error::Locked { .. }) {
-                note(work, session, Entry::StepFailed { step: step.key.clone(), error: error.to_string() }).await?;
+        let (state, at) = look(work, session).await?;
+        let at = match at {
+            Ok(at) => at,
+            Err(ruin) => return removal::remove(work, session, &state, (to, consent), &ruin).await,
+        };
+        let Some(step) = state.next_undo(&work.run.program, to) else { break };
+        let result = undo(work, session, step, &at.signature).instrument(Work::step_span(&step.key)).await;
+        match result {
+            Ok(true) => {}
+            // Somebody has changed what it was made for: look again.
+            Ok(false) => continue,
+            Err(error) => {
+                if matches!(error, Error::Step { .. } | Error::Locked { .. }) {
+                    note(work, session, Entry::StepFailed { step: step.key.clone(), error: error.to_string() }).await?;
+                }
+                return Err(error);
             }
-            return Err(error);
         }
         work.emit(Event::StepUndone { step: step.key.clone() });
     }
@@ -75,6 +103,28 @@ async fn go(work: &Work, session: &mut Session, to: Option<Phase>, consent: bool
         work.emit(Event::RolledBack);
     }
     Ok(())
+}
+
+/// What the run stands on, on its way back.
+struct At {
+    signature: String,
+    lost: Vec<String>,
+}
+
+/// Looks at the catalog until there is nothing to follow any more. Returns the state, and what is left if the table or a
+/// column is gone.
+async fn look(work: &mut Work, session: &mut Session) -> Result<(State, Result<At, Ruin>), Error> {
+    loop {
+        if work.stop.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let state = work.ledger.log().state(&mut session.main, &work.run).await?;
+        match drift::look(work, session, &state, Way::Back).await? {
+            Found::AsPlanned { signature, lost } => return Ok((state, Ok(At { signature, lost }))),
+            Found::Ruined(ruin) => return Ok((state, Err(ruin))),
+            Found::Followed => {}
+        }
+    }
 }
 
 /// Returns the statements by which a rollback of `run` in `state` drops something, in order; none if it was agreed to before.
@@ -156,19 +206,8 @@ async fn refuse_loss(work: &Work, state: &State, to: Option<Phase>) -> Result<()
     }
 }
 
-/// Proves that no value exists in the new column only, so that the column may be dropped.
-async fn prove_nothing_only_new(work: &Work, spec: &crate::run::CompareSpec, phase: Phase) -> Result<(), Error> {
-    let (outcome, _) = work.check(spec, phase).await?;
-    let only_new = outcome.counts.only_new;
-    if only_new > 0 {
-        let empty = |pair: &Pair| format!("WHERE {} IS NULL AND {} IS NOT NULL", pair.old, pair.new);
-        let (table, empty) = (spec.table.clone(), spec.pairs.iter().map(empty).collect());
-        return Err(Error::WouldLose { rows: only_new, table, empty });
-    }
-    if outcome.counts.different > 0 { Err(Error::Mismatch(outcome)) } else { Ok(()) }
-}
-
-async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Error> {
+/// Undoes a step. Returns false if somebody has changed what its undo was made for.
+async fn undo(work: &Work, session: &mut Session, step: &Step, signature: &str) -> Result<bool, Error> {
     let undone = [Entry::StepUndone { step: step.key.clone() }];
     let (needs, actions) = match &step.undo {
         Undo::Actions { needs, actions } => (needs.as_slice(), actions.as_slice()),
@@ -183,15 +222,19 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
                 let last = at + 1 == actions.len();
                 let entries = if last { undone.as_slice() } else { &[] };
                 let targets = exclusive(&step.targets);
+                // What comes before in this step has changed the catalog itself.
+                let signature = (at == 0).then_some(signature);
                 let mut mends = 0..gate::MENDS;
                 loop {
                     mends.next().ok_or_else(|| gate::will_not_hold(step))?;
                     prove_no_nulls(work, session, needs).await?;
                     let new_writes = nothing_only_new(work, session, step, needs).await?;
-                    let job = Job { step: &step.key, targets: &targets, needs, statements, entries, new_writes };
+                    let job =
+                        Job { step: &step.key, targets: &targets, needs, statements, entries, new_writes, signature };
                     match ddl::transaction(work, session, &job).await? {
-                        Ended::Done if last => return Ok(()),
+                        Ended::Done if last => return Ok(true),
                         Ended::Done => break,
+                        Ended::Guard(GuardFailed::Changed) => return Ok(false),
                         Ended::Guard(failed) => gate::mend(work, session, step, failed, true).await?,
                     }
                 }
@@ -207,7 +250,8 @@ async fn undo(work: &Work, session: &mut Session, step: &Step) -> Result<(), Err
         }
     }
     let [entry] = undone;
-    note(work, session, entry).await
+    note(work, session, entry).await?;
+    Ok(true)
 }
 
 /// Returns whether the index is on the plan's table, valid and ready.

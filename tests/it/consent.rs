@@ -1,17 +1,16 @@
 //! Nothing that cannot be undone happens unless somebody has agreed to it, and what waits says for what.
 
-use std::process::Stdio;
-use std::time::Duration;
-
 use crossfade::testkit::fleet;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
-use tokio::io::AsyncWriteExt as _;
 
-use crate::harness::{Cli, Database, Output};
+use crate::harness::{Cli, Database, Output, Terminal};
 
 const RENAME: &str =
     "version: 1\nname: rename\ntable: public.vehicles\nchanges:\n  - rename_column: { from: status, to: state }\n";
+
+/// The end of the question.
+const ASKED: &str = "type the name of the plan (rename): ";
 
 /// A fleet, and a plan for it in a file.
 struct Stage {
@@ -61,22 +60,12 @@ impl Stage {
         self.columns().await.iter().any(|column| column.starts_with("cf_"))
     }
 
-    /// Runs the tool at a terminal of its own, whose keyboard types `line`.
+    /// Runs the tool at a terminal, and types `line` when it is asked.
     async fn at_a_terminal(&self, args: &[&str], line: &str) -> (Option<i32>, String) {
-        let command = format!("{} {}", env!("CARGO_BIN_EXE_crossfade"), args.join(" "));
-        let mut child = tokio::process::Command::new("script")
-            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-            .env("DATABASE_URL", &self.database.url)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut keyboard = child.stdin.take().unwrap();
-        keyboard.write_all(format!("{line}\n").as_bytes()).await.unwrap();
-        let output = tokio::time::timeout(Duration::from_mins(2), child.wait_with_output()).await.unwrap().unwrap();
-        drop(keyboard);
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        let mut terminal = Terminal::run(&self.database.url, args);
+        terminal.shows(ASKED).await;
+        terminal.types(&format!("{line}\n")).await;
+        terminal.ends().await
     }
 }
 
@@ -118,6 +107,52 @@ async fn at_a_terminal_the_plans_name_is_the_yes() {
     assert!(!stage.retired().await);
 }
 
+/// What was typed before the question was there is no answer to it.
+#[tokio::test]
+async fn only_what_is_typed_after_the_question_is_the_answer() {
+    let stage = Stage::new(&plan("{ grace: 0s, quiet: 0s }")).await;
+    stage.ends(5, &["run", stage.plan()]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let go = dir.path().join("go");
+    let command = format!("until [ -e '{}' ]; do sleep 0.05; done; exec ", go.to_str().unwrap());
+    for args in [&["run", stage.plan()][..], &["rollback", "rename"]] {
+        let mut terminal = Terminal::shell(&stage.database.url, &(command.clone() + &Terminal::command(args)));
+        terminal.types("rename\n").await;
+        // The terminal's own echo: the line is there, and the tool is not yet.
+        terminal.shows("rename").await;
+        std::fs::write(&go, "").unwrap();
+        terminal.shows(ASKED).await;
+        terminal.types("no\n").await;
+        let (code, said) = terminal.ends().await;
+        assert_eq!(code, Some(5), "{args:?}: {said}");
+        assert!(stage.retired().await, "{args:?}");
+        std::fs::remove_file(&go).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn history_says_who_agreed_to_what() {
+    let stage = Stage::new(&plan("{ grace: 0s, quiet: 0s }")).await;
+    stage.ends(5, &["run", stage.plan()]).await;
+    stage.ends(0, &["rollback", "rename", "--yes"]).await;
+    stage.ends(0, &["run", stage.plan(), "--yes"]).await;
+    let history = stage.ends(0, &["history", "rename"]).await.stdout;
+    let (first, second) = history.split_once("run 2 of 2").unwrap();
+    assert!(first.starts_with("run 1 of 2"), "{history}");
+    assert!(first.contains("consent was given to: ") && first.contains("DROP COLUMN IF EXISTS \"state\""), "{history}");
+    assert!(first.contains("rollback finished") && !first.contains("contract is done"), "{history}");
+    assert!(
+        second.contains("consent was given to: drop the old column status (character varying(20), now called cf_"),
+        "{history}"
+    );
+    assert!(second.contains("contract is done") && !second.contains("rolling"), "{history}");
+    let json = stage.ends(0, &["history", "rename", "--format", "json"]).await.stdout;
+    let all: Vec<Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!((&all[0]["run"], &all[all.len() - 1]["run"]), (&1.into(), &2.into()));
+    let agreed = all.iter().find(|line| line["entry"]["kind"] == "consented").unwrap();
+    assert!(agreed["actor"].as_str().unwrap().contains(" as postgres, pid "), "{agreed}");
+}
+
 #[tokio::test]
 async fn a_change_in_place_has_no_way_back_and_needs_a_yes_too() {
     let text =
@@ -144,11 +179,12 @@ async fn the_old_column_is_kept_for_seven_days_unless_the_plan_or_somebody_says_
     assert!((6.9 * 86_400.0..=7.0 * 86_400.0).contains(&left), "{error}");
     let message = error["message"].as_str().unwrap();
     assert!(message.starts_with("waiting as planned until "), "{error}");
-    stage.ends(0, &["tune", "rename", "grace=30d"]).await;
+    // With the plan's name for it as well.
+    stage.ends(0, &["tune", "rename", "contract.grace=30d"]).await;
     let error = stage.error(5, &["advance", "rename", "--yes"]).await;
     assert!(error["gate"]["seconds"].as_f64().unwrap() > 29.0 * 86_400.0, "{error}");
     let status = stage.ends(0, &["status", "rename"]).await.stdout;
-    assert!(status.contains("the grace period of the retired column (30days"), "{status}");
+    assert!(status.contains("the grace period of the retired column (30 d"), "{status}");
     assert!(stage.retired().await);
     stage.ends(0, &["tune", "rename", "grace=0s"]).await;
     stage.ends(0, &["run", stage.plan(), "--yes"]).await;

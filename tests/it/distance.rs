@@ -13,7 +13,6 @@ const PLAN: &str = "version: 1
 name: far
 table: public.vehicles
 changes:
-  - change_type: { column: weight, to: bigint, via: weight_big, on_conflict: old_wins }
   - rename_column: { from: status, to: vehicle_status }
   - add_column: { name: region, type: text, default: \"'eu' || random()\", not_null: true }
   - add_constraint: { name: vin_there, check: length(vin) > 0 }
@@ -21,6 +20,13 @@ indexes: { copy: none }
 verify: { max_age: 1d }
 contract: { grace: 0s, quiet: 0s }
 ";
+
+/// A run of three hundred statements, over half a second each where the machine is busy.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// What a statement of the application may take at any distance: the longest attempt to lock the table is 1.5 s, and the machine
+/// may be busy.
+const BOUND: Duration = Duration::from_secs(4);
 
 /// Two statements of an application, which touch what crossfade locks: single rows, and the table.
 const APPLICATION: &str = "UPDATE vehicles SET weight = weight + 1 WHERE id = 7; SELECT * FROM vehicles WHERE id = 8";
@@ -31,7 +37,7 @@ const IDLE_WITH_A_LOCK: &str = "SELECT a.query FROM pg_locks AS l JOIN pg_stat_a
       AND a.application_name LIKE 'crossfade %' AND a.state = 'idle in transaction'";
 
 /// Watches while `cli` runs, and returns the longest that the application waited.
-async fn beside(database: &Database, cli: &Cli, code: i32) -> Duration {
+async fn beside(database: &Database, cli: &Cli) -> Duration {
     let over = CancellationToken::new();
     let watching = tokio::spawn({
         let (url, over) = (database.url.clone(), over.clone());
@@ -59,10 +65,10 @@ async fn beside(database: &Database, cli: &Cli, code: i32) -> Duration {
             slowest
         }
     });
-    let output = cli.run().await;
+    let output = cli.spawn().wait(PATIENCE).await;
     over.cancel();
     watching.await.unwrap();
-    assert_eq!(output.code, Some(code), "{output:#?}");
+    assert_eq!(output.code, Some(0), "{output:#?}");
     applying.await.unwrap()
 }
 
@@ -79,25 +85,15 @@ async fn nothing_is_locked_while_a_message_travels() {
         proxy.delay(Duration::from_millis(round_trip));
         let cli = |args: &[&str]| Cli::new(&proxy.url(&database.name)).args(args.iter().copied());
         let path = file.path().to_str().unwrap();
-        let mut slowest = Duration::ZERO;
-        // To the swapped names, and back to where both columns are there.
-        for args in
-            [&["plan", path][..], &["run", path, "--to", "switch"], &["rollback", "far", "--to", "verify", "--yes"]]
-        {
-            slowest = slowest.max(beside(&database, &cli(args), 0).await);
-        }
         // Rows that differ, which only a session without triggers can make.
         let differ =
             "SET session_replication_role = replica; UPDATE vehicles SET vehicle_status = 'lost' WHERE id % 3 = 0";
+        let mut slowest = Duration::ZERO;
+        slowest = slowest.max(beside(&database, &cli(&["run", path, "--to", "verify"])).await);
         sqlx::raw_sql(AssertSqlSafe(differ)).execute(&mut connection).await.unwrap();
-        for args in [
-            &["verify", "far", "--repair", "old"][..],
-            &["run", path, "--to", "switch"],
-            &["rollback", "far", "--yes"],
-            &["run", path, "--yes"],
-        ] {
-            slowest = slowest.max(beside(&database, &cli(args), 0).await);
-        }
-        println!("{round_trip} ms: an application's statement took {slowest:?} at the most");
+        slowest = slowest.max(beside(&database, &cli(&["verify", "far", "--repair", "old"])).await);
+        slowest = slowest.max(beside(&database, &cli(&["run", path, "--to", "switch"])).await);
+        slowest = slowest.max(beside(&database, &cli(&["rollback", "far", "--yes"])).await);
+        assert!(slowest < BOUND, "at {round_trip} ms a statement of the application took {slowest:?}");
     }
 }

@@ -9,6 +9,7 @@ mod pgbouncer;
 mod postgres;
 mod proxy;
 mod run;
+mod terminal;
 mod wait;
 
 pub(crate) use cli::{Cli, Output, Running};
@@ -18,4 +19,5 @@ pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use postgres::{Version, missing, own_server, own_server_with, server, versions};
 pub(crate) use proxy::Proxy;
 pub(crate) use run::{contents, plain_alter, tool};
+pub(crate) use terminal::Terminal;
 pub(crate) use wait::{CRAWL, wait_for};

@@ -45,8 +45,11 @@ impl Fleet {
     /// A plan for the fleet with these changes.
     async fn of(version: &Version, changes: &[&str]) -> Self {
         let changes = format!("  - {}\n", changes.join("\n  - "));
-        let retires = changes.contains("rename_column") || changes.contains("drop_column");
-        let contract = if retires { "contract: { grace: 0s, quiet: 0s }" } else { "" };
+        let contract = match (changes.contains("rename_column"), changes.contains("drop_column")) {
+            (true, _) => "contract: { grace: 0s, quiet: 0s }",
+            (false, true) => "contract: { grace: 0s }",
+            (false, false) => "",
+        };
         let text = format!("version: 1\nname: kinds\ntable: public.vehicles\nchanges:\n{changes}{contract}\n");
         Self::new(version, &text).await
     }
@@ -316,7 +319,7 @@ async fn a_dropped_index_comes_back_as_it_was() {
             )
             .await;
         let used = "SELECT pg_stat_get_numscans('u'::regclass) > 0";
-        wait_for("the scan is counted", Duration::from_secs(60), async || fleet.database.scalar::<bool>(used).await)
+        wait_for("the scan is counted", Duration::from_mins(1), async || fleet.database.scalar::<bool>(used).await)
             .await;
         let warnings = format!("{:?}", fleet.tool.preview(&fleet.plan).await.unwrap().warnings);
         assert!(warnings.contains("catalog::index_used") && warnings.contains("catalog::unique_index"), "{warnings}");
@@ -351,7 +354,7 @@ async fn fleet_without(version: &Version, plan: &Plan) -> String {
 async fn a_retired_column_takes_rows_without_it_and_comes_back() {
     for version in versions() {
         let text = "version: 1\nname: kinds\ntable: public.vehicles\nchanges:\n  - drop_column: { column: vin }\n  - drop_column: { column: weight }\n";
-        let fleet = Fleet::new(&version, &format!("{text}contract: {{ grace: 1d, quiet: 0s }}\n")).await;
+        let fleet = Fleet::new(&version, &format!("{text}contract: {{ grace: 1d }}\n")).await;
         fleet.database.execute("ALTER TABLE vehicles ALTER COLUMN vin SET DEFAULT 'none'").await;
         let before = fleet.database.schema().await;
         let retired = async || match fleet.tool.run(&fleet.plan, &fleet.text, None).await {
@@ -501,7 +504,7 @@ async fn the_dry_run_of_every_kind_speaks_of_what_it_does() {
     ];
     let ends = [
         "crossfade rollback can undo everything.",
-        "Point of no return: contract.drop (drop the retired column, with its indexes).",
+        "Point of no return: contract.drop (drop column status (now called cf_",
         "crossfade rollback can undo everything.",
         "crossfade rollback can undo everything.",
         "crossfade rollback can undo everything.",

@@ -1,7 +1,7 @@
 //! What the application's own BEFORE triggers change and leave out: every value is carried over, and counts as written.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossfade::run::Phase;
 use crossfade::runner::Error;
@@ -138,14 +138,23 @@ async fn one_way(database: &Database) {
 
 /// Keeps the table from being locked until somebody waits for it, lets the trigger write, and ends.
 async fn write_between_proof_and_lock(database: &Database) {
-    let mut holder = PgConnection::connect(&database.url).await.unwrap();
-    sqlx::raw_sql("BEGIN; LOCK TABLE t IN ROW EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
-    wait_for("somebody to wait for the table", Duration::from_mins(1), async || {
-        database
-            .scalar::<bool>("SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted)")
-            .await
-    })
-    .await;
+    const WAITS: &str = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted)";
+    let hold = async || {
+        let mut holder = PgConnection::connect(&database.url).await.unwrap();
+        sqlx::raw_sql("BEGIN; LOCK TABLE t IN ROW EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
+        holder
+    };
+    let (mut holder, mut since) = (hold().await, Instant::now());
+    let start = Instant::now();
+    // Always held, and never by an old transaction: nobody would try for the lock.
+    while !database.scalar::<bool>(WAITS).await {
+        assert!(start.elapsed() < Duration::from_mins(1), "nobody waits for the table");
+        if since.elapsed() > Duration::from_secs(1) {
+            let next = hold().await;
+            std::mem::replace(&mut holder, next).close().await.unwrap();
+            since = Instant::now();
+        }
+    }
     sqlx::raw_sql("UPDATE t SET u = 8 WHERE id = 2; COMMIT").execute(&mut holder).await.unwrap();
 }
 

@@ -164,6 +164,80 @@ async fn sigterm_is_not_told_to_press_a_key() {
 }
 
 #[tokio::test]
+async fn a_second_ctrl_c_is_in_the_history() {
+    let stage = Stage::new(RENAME).await;
+    let mut holder = PgConnection::connect(&stage.database.url).await.unwrap();
+    stage.ends(0, &["start", stage.plan()]).await;
+    sqlx::raw_sql("BEGIN; UPDATE vehicles SET fuel = fuel WHERE id = 1").execute(&mut holder).await.unwrap();
+    let running = stage.cli(&["run", stage.plan(), "--to", "index", "-v"]).spawn();
+    // CREATE INDEX CONCURRENTLY waits for that transaction.
+    wait_for("the build to begin", PATIENCE, async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock' AND datname = current_database()";
+        stage.database.scalar::<i64>(sql).await > 0
+    })
+    .await;
+    running.signal(Signal::SIGINT);
+    wait_for("the first Ctrl-C to be noticed", PATIENCE, async || running.stderr().contains("press Ctrl-C again"))
+        .await;
+    running.signal(Signal::SIGINT);
+    let output = running.wait(PATIENCE).await;
+    assert_eq!(output.code, Some(130), "{}", output.stderr);
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    let history = stage.ends(0, &["history", "rename"]).await.stdout;
+    assert!(history.contains("stopped at once by a second Ctrl-C  by "), "{history}");
+    wait_for("status to say that nobody is at work", PATIENCE, async || {
+        let said = stage.cli(&["status", "rename"]).run().await.stdout;
+        said.starts_with("rename   index, waiting") && said.contains("next: crossfade advance rename")
+    })
+    .await;
+    stage.ends(0, &["run", stage.plan(), "--to", "index"]).await;
+}
+
+#[tokio::test]
+async fn advance_says_that_all_runs_are_over() {
+    let stage = Stage::new(RENAME).await;
+    stage.ends(0, &["start", stage.plan()]).await;
+    stage.ends(0, &["rollback", "rename", "--yes"]).await;
+    let said = stage.ends(5, &["advance", "--all"]).await.stdout;
+    assert!(said.starts_with("nothing to do: 1 run in this database, all over"), "{said}");
+}
+
+/// What `status` says to type next is what helps, whatever the run waits for.
+#[tokio::test]
+async fn what_to_type_next_is_what_helps() {
+    let stage = Stage::new(&RENAME.replace("quiet: 0s", "quiet: 1h")).await;
+    let status = async || stage.ends(0, &["status", "rename"]).await.stdout;
+    stage.ends(0, &["run", stage.plan(), "--to", "verify"]).await;
+    stage.ends(5, &["advance", "rename"]).await;
+    let said = status().await;
+    assert!(
+        said.contains("waits for  1 h without a write to the old column; ") && said.contains(" to go if"),
+        "{said}"
+    );
+    assert!(said.contains("next: crossfade advance rename  once no release writes the old column"), "{said}");
+    stage.ends(0, &["pause", "rename"]).await;
+    let said = status().await;
+    assert!(said.starts_with("rename   switch, paused") && said.contains("next: crossfade resume rename"), "{said}");
+    stage.ends(0, &["resume", "rename"]).await;
+    stage.ends(0, &["tune", "rename", "quiet=0s"]).await;
+    stage.ends(5, &["run", stage.plan(), "--yes"]).await;
+    let said = status().await;
+    let next = said.lines().find(|line| line.contains("next: ")).unwrap();
+    assert!(
+        said.contains("waits for  the grace period of the retired column (7 d, until 2") && said.contains(" UTC)"),
+        "{said}"
+    );
+    assert!(next.contains("crossfade advance rename --yes  after 2") && next.contains(" UTC"), "{said}");
+    // Once it is over, the run waits for consent and for nothing else.
+    stage.ends(0, &["tune", "rename", "grace=0s"]).await;
+    let said = status().await;
+    assert!(said.contains("waits for  your consent to drop the old column status"), "{said}");
+    assert!(said.contains("next: crossfade advance rename --yes  does it; there is no way back"), "{said}");
+    stage.ends(0, &["advance", "rename", "--yes"]).await;
+    assert!(status().await.starts_with("rename   contract, done"));
+}
+
+#[tokio::test]
 async fn help_keeps_its_example_of_a_url() {
     let output = Cli::new("mysql://u:secret@h/db").args(["status"]).run().await;
     assert_eq!(output.code, Some(2));

@@ -13,10 +13,9 @@ use tracing::Instrument as _;
 use super::identify;
 use crate::engine::Error;
 use crate::event::{Event, EventSink};
-use crate::ident::TableName;
 use crate::ledger::Ledger;
 use crate::pg::{self, Connector, ErrorClass, Owner};
-use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program, Progress};
+use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program, Progress, Relation};
 
 /// Keys of rows that are not equal are reported up to this number.
 const MAX_KEYS: usize = 20;
@@ -25,6 +24,10 @@ const PROGRESS: Duration = Duration::from_millis(250);
 /// A window takes a fraction of a second; this is for expressions that are out of the ordinary.
 const LIMITS: pg::Limits =
     pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_mins(10), durable: false };
+/// How often a sign of life goes out on the connection that keeps the snapshot.
+const KEEP: Duration = Duration::from_secs(10);
+/// How often a check begins again when it has lost a connection, and with it the snapshot or the means to read it.
+const SNAPSHOTS: u32 = 12;
 /// A lock on the table that is held for longer than this many lock timeouts ends the check.
 const TRIES: u32 = 12;
 
@@ -42,15 +45,17 @@ struct Checked {
     keys: Vec<MismatchKey>,
 }
 
-/// Compares every row of the table over `parallel` connections. Each window is one statement and so one snapshot; none
-/// holds back the horizon of vacuum for long. Windows in which something may not be equal are examined by
-/// a second statement, and only what that one finds is reported.
+/// Compares every row of the table over `parallel` connections. All windows see one snapshot, so each row is looked at once,
+/// wherever updates move it meanwhile; like any long query, this holds back the horizon of vacuum until the check ends.
+/// Windows in which something may not be equal are examined by a second statement, and only what that one finds is
+/// reported.
 ///
-/// Returns the result and what it counts for. Takes ACCESS SHARE, window by window. May be dropped at any point.
+/// Returns the result and what it counts for. Takes ACCESS SHARE, window by window. May be dropped at any point. If a
+/// connection is lost, the check begins again.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Rewritten`] when the table was rewritten meanwhile; the
-/// server's error.
+/// [`Error::Interrupted`] when `stop` was cancelled; [`Error::Rewritten`] when the table was rewritten meanwhile;
+/// [`Error::TableGone`] when another table has its name; the server's error.
 #[expect(clippy::too_many_arguments, reason = "a check needs no lease, and so no run")]
 pub async fn check(
     connector: &Connector,
@@ -62,38 +67,122 @@ pub async fn check(
     phase: Phase,
     parallel: usize,
 ) -> Result<(Outcome, Identity), Error> {
-    let start = Instant::now();
-    let place = Place { table: spec.table.clone(), oid: program.relation(spec.relation).map_or(0, |on| on.oid) };
-    let connections = (0..parallel.max(1)).map(|_| connect(connector, stop, &place));
-    let mut connections = futures_util::future::try_join_all(connections).await?;
-    let (first, _) = connections.first_mut().ok_or(Error::Interrupted)?;
-    let tag = &program.tag;
-    let identity = identify(ledger, first, &spec.table, tag).await?;
-    let pages = table_pages(first, spec).await?;
-    let plan = Arc::new(Windows::of(pages, parallel.max(1)));
-    let (results, mut checked) = mpsc::unbounded_channel();
-    let mut workers = JoinSet::new();
-    for connection in connections {
-        let (connector, stop, results) = (connector.clone(), stop.clone(), results.clone());
-        let (spec, plan, place) = (spec.clone(), Arc::clone(&plan), place.clone());
-        let work = async move { worker(connection, (&connector, &place), &stop, &spec, &plan, &results).await };
-        workers.spawn(work.in_current_span());
+    let mut attempt = 0;
+    loop {
+        let all = AllRows { connector, ledger, program, spec, sink, stop, phase, parallel };
+        match all.check().await {
+            Err(error) if is_snapshot_lost(&error) && attempt < SNAPSHOTS => {
+                tracing::debug!(%error, "the check begins again");
+                attempt += 1;
+            }
+            other => return other,
+        }
     }
-    drop(results);
-    let mut tally = Tally::new(phase, pages);
-    while let Some(window) = checked.recv().await {
-        tally.add(window, sink);
+}
+
+/// What is compared with one snapshot.
+struct AllRows<'a> {
+    connector: &'a Connector,
+    ledger: &'a Ledger,
+    program: &'a Program,
+    spec: &'a CompareSpec,
+    sink: &'a EventSink,
+    stop: &'a CancellationToken,
+    phase: Phase,
+    parallel: usize,
+}
+
+impl AllRows<'_> {
+    async fn check(&self) -> Result<(Outcome, Identity), Error> {
+        let &Self { connector, ledger, program, spec, sink, stop, phase, parallel } = self;
+        let start = Instant::now();
+        let gone = || Error::TableGone { table: spec.table.clone() };
+        let relation = program.relation(spec.relation).ok_or_else(gone)?;
+        let connections = (0..parallel.max(1)).map(|_| connect(connector, stop, relation));
+        let mut connections = futures_util::future::try_join_all(connections).await?;
+        // It shows the functions through which the sessions work as the owner: they are there by now.
+        let snapshot = Snapshot::export(connector, stop).await?;
+        let (first, _) = connections.first_mut().ok_or(Error::Interrupted)?;
+        let tag = &program.tag;
+        let identity = identify(ledger, first, relation, tag).await?;
+        if identity.relfilenode == 0 {
+            return Err(gone());
+        }
+        let pages = table_pages(first, spec).await?;
+        let plan = Arc::new(Windows::of(pages, parallel.max(1)));
+        let (results, mut checked) = mpsc::unbounded_channel();
+        let mut workers = JoinSet::new();
+        for connection in connections {
+            let (stop, results) = (stop.clone(), results.clone());
+            let (spec, plan, snapshot) = (spec.clone(), Arc::clone(&plan), snapshot.id.clone());
+            let work = async move {
+                let view = View { spec: &spec, snapshot: &snapshot };
+                worker(connection, &stop, view, &plan, &results).await
+            };
+            workers.spawn(work.in_current_span());
+        }
+        drop(results);
+        let mut tally = Tally::new(phase, pages);
+        while let Some(window) = checked.recv().await {
+            tally.add(window, sink);
+        }
+        let mut connection = None;
+        while let Some(ended) = workers.join_next().await {
+            connection = Some(ended.map_err(|_| Error::Interrupted)??);
+        }
+        let (mut connection, _) = connection.ok_or(Error::Interrupted)?;
+        let after = identify(ledger, &mut connection, relation, tag).await?;
+        if after.relfilenode != identity.relfilenode {
+            return Err(Error::Rewritten { table: spec.table.clone() });
+        }
+        Ok((tally.outcome(start.elapsed()), identity))
     }
-    let mut connection = None;
-    while let Some(ended) = workers.join_next().await {
-        connection = Some(ended.map_err(|_| Error::Interrupted)??);
+}
+
+/// A snapshot that other sessions can use, and the session that keeps it.
+struct Snapshot {
+    id: String,
+    /// Keeps the session alive; ends it when dropped.
+    _keeper: JoinSet<()>,
+}
+
+impl Snapshot {
+    async fn export(connector: &Connector, stop: &CancellationToken) -> Result<Self, Error> {
+        let connection = connector.connect_patiently("verify", stop, None).await?;
+        let mut connection = connection.ok_or(Error::Interrupted)?;
+        // A process that is frozen does not hold the horizon of vacuum for ever.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
+             SET LOCAL idle_in_transaction_session_timeout = {}",
+            (KEEP * 6).as_millis()
+        );
+        pg::batch(&mut connection, &begin).await?;
+        let id = pg::query_scalar("SELECT pg_catalog.pg_export_snapshot()").fetch_one(&mut connection).await?;
+        let mut keeper = JoinSet::new();
+        keeper.spawn(async move {
+            loop {
+                tokio::time::sleep(KEEP).await;
+                if pg::batch(&mut connection, "SELECT").await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { id, _keeper: keeper })
     }
-    let (mut connection, _) = connection.ok_or(Error::Interrupted)?;
-    let after = identify(ledger, &mut connection, &spec.table, tag).await?;
-    if after.relfilenode != identity.relfilenode {
-        return Err(Error::Rewritten { table: spec.table.clone() });
-    }
-    Ok((tally.outcome(start.elapsed()), identity))
+}
+
+/// Returns whether a connection was lost, or the one that kept the snapshot: then there is no such snapshot any more, for which
+/// PostgreSQL 17 has another SQLSTATE.
+fn is_snapshot_lost(error: &Error) -> bool {
+    let gone = |error| pg::sqlstate(error).is_some_and(|code| ["22023", "42704"].contains(&code.as_str()));
+    error.class() == ErrorClass::Connection || error.database().is_some_and(gone)
+}
+
+/// What the windows look at.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    spec: &'a CompareSpec,
+    snapshot: &'a str,
 }
 
 pub(super) async fn table_pages(connection: &mut PgConnection, spec: &CompareSpec) -> Result<u32, sqlx::Error> {
@@ -134,30 +223,23 @@ impl Windows {
     }
 }
 
-/// The table that is compared.
-#[derive(Clone)]
-struct Place {
-    table: TableName,
-    oid: i64,
-}
-
+/// Connects, to work as the owner of the table.
 async fn connect(
     connector: &Connector,
     stop: &CancellationToken,
-    place: &Place,
+    on: &Relation,
 ) -> Result<(PgConnection, Owner), Error> {
     let connection = connector.connect_patiently("verify", stop, None).await?;
     let mut connection = connection.ok_or(Error::Interrupted)?;
-    let owner = Owner::enter(&mut connection, place.oid).await.map_err(|error| Error::or_gone(error, &place.table))?;
+    let owner = Owner::enter(&mut connection, on.oid).await.map_err(|error| Error::or_gone(error, &on.table))?;
     Ok((connection, owner))
 }
 
 /// Checks windows until there are none left, and returns the connection.
 async fn worker(
-    (mut connection, mut owner): (PgConnection, Owner),
-    (connector, place): (&Connector, &Place),
+    (mut connection, owner): (PgConnection, Owner),
     stop: &CancellationToken,
-    spec: &CompareSpec,
+    view: View<'_>,
     windows: &Windows,
     results: &mpsc::UnboundedSender<Checked>,
 ) -> Result<(PgConnection, Owner), Error> {
@@ -167,14 +249,11 @@ async fn worker(
             if stop.is_cancelled() {
                 return Err(Error::Interrupted);
             }
-            match look(&mut connection, &owner, spec, range).await {
+            match look(&mut connection, &owner, view, range).await {
                 Ok(found) => break found,
                 Err(error) => {
                     tries += 1;
                     match pg::class_of(&error) {
-                        ErrorClass::Connection if tries < TRIES => {
-                            (connection, owner) = connect(connector, stop, place).await?;
-                        }
                         ErrorClass::Contention if tries < TRIES => {}
                         _ => return Err(error.into()),
                     }
@@ -192,11 +271,12 @@ async fn worker(
 async fn look(
     connection: &mut PgConnection,
     owner: &Owner,
-    spec: &CompareSpec,
+    view: View<'_>,
     range: Range,
 ) -> Result<(Counts, Vec<MismatchKey>), sqlx::Error> {
     let Range { from, to } = range;
-    match first_look(connection, owner, spec, range).await {
+    let spec = view.spec;
+    match first_look(connection, owner, view, range).await {
         Ok((rows, 0)) => return Ok((Counts { rows, equal: rows, ..Counts::default() }, vec![])),
         Ok(_) => {}
         Err(error) if pg::class_of(&error) == ErrorClass::Other => {
@@ -204,10 +284,10 @@ async fn look(
         }
         Err(error) => return Err(error),
     }
-    let counted: Vec<Counts> = ask(connection, owner, &spec.count(from, to)).await?;
+    let counted: Vec<Counts> = ask(connection, owner, view, &spec.count(from, to)).await?;
     let counts = counted.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
     let keys = if counts.mismatches() > 0 {
-        let rows: Vec<Unequal> = ask(connection, owner, &spec.keys(from, to, MAX_KEYS)).await?;
+        let rows: Vec<Unequal> = ask(connection, owner, view, &spec.keys(from, to, MAX_KEYS)).await?;
         rows.into_iter().map(mismatch_key).collect::<Result<_, _>>()?
     } else {
         vec![]
@@ -219,14 +299,15 @@ async fn look(
 async fn first_look(
     connection: &mut PgConnection,
     owner: &Owner,
-    spec: &CompareSpec,
+    view: View<'_>,
     range: Range,
 ) -> Result<(i64, i64), sqlx::Error> {
     let Range { from, to } = range;
+    let spec = view.spec;
     let meter = spec.meter();
     let suspects =
         owner.ask(&format!("SELECT count::pg_catalog.text FROM ({}) AS asked", spec.only_suspects(from, to)));
-    let said = fetch(connection, &format!("{meter}; {suspects}; {meter}")).await?;
+    let said = fetch(connection, view, &format!("{meter}; {suspects}; {meter}")).await?;
     if let [before, suspects, after] = said.as_slice() {
         let (before, after): (i64, i64) = (before.try_get("count")?, after.try_get("count")?);
         let suspects: String = suspects.try_get(0)?;
@@ -235,7 +316,7 @@ async fn first_look(
         }
     }
     // No rows, or the server keeps no count of those that a scan comes across.
-    let said: Vec<Suspects> = ask(connection, owner, &spec.suspects(from, to)).await?;
+    let said: Vec<Suspects> = ask(connection, owner, view, &spec.suspects(from, to)).await?;
     let Suspects { rows, suspects } = said.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
     Ok((rows, suspects))
 }
@@ -267,19 +348,28 @@ fn mismatch_key(Unequal { key, class, value }: Unequal) -> Result<MismatchKey, s
 async fn ask<T: serde::de::DeserializeOwned>(
     connection: &mut PgConnection,
     owner: &Owner,
+    view: View<'_>,
     sql: &str,
 ) -> Result<Vec<T>, sqlx::Error> {
     let rows = format!("SELECT COALESCE(pg_catalog.json_agg(asked), '[]')::pg_catalog.text FROM ({sql}) AS asked");
-    let said = fetch(connection, &owner.ask(&rows)).await?;
+    let said = fetch(connection, view, &owner.ask(&rows)).await?;
     let text: String = said.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
     serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Queries in a transaction of their own, as a TID range scan whatever the planner thinks of the table's size, and by this
 /// process alone: the counting of rows knows of no other.
-async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
-    pg::look(connection, LIMITS, "SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0", sql)
-        .await
+async fn fetch(
+    connection: &mut PgConnection,
+    view: View<'_>,
+    sql: &str,
+) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
+    let more = format!(
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT {}; \
+         SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0",
+        crate::sql::quote_literal(view.snapshot)
+    );
+    pg::look(connection, LIMITS, &more, sql).await
 }
 
 /// Adds up the windows and reports progress.

@@ -1,10 +1,23 @@
+-- The clock; the hash of the functions of the run $3 (its tag) in schema $2 and of all triggers of table $1 (oid) but those of
+-- other runs (their names begin with one of $5), with the versions of their rows in the catalog: a trigger that was disabled
+-- and enabled again is another one; and the table's file, 0 if another table has its name $4.
 -- (pg_get_triggerdef would do, if what it writes did not depend on search_path.)
--- The clock, the hash of sync function $3 in schema $2 with its enabled triggers, and the file of table $1.
+WITH own AS (
+  SELECT p.oid, pg_catalog.concat_ws(' ', p.proname, p.xmin, p.prosrc) AS made
+  FROM pg_catalog.pg_proc AS p
+  WHERE p.pronamespace = (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $2)
+    AND pg_catalog.strpos(p.proname::text, '_' || $3) > 0
+), code AS (
+  SELECT made FROM own
+  UNION ALL
+  SELECT pg_catalog.concat_ws(' ', t.oid, t.xmin, t.tgname, t.tgenabled, t.tgtype, t.tgattr, t.tgqual)
+  FROM pg_catalog.pg_trigger AS t
+  WHERE t.tgrelid = $1::bigint::oid AND NOT t.tgisinternal
+    AND (t.tgfoid IN (SELECT own.oid FROM own)
+         OR NOT EXISTS (SELECT FROM pg_catalog.unnest($5::text[]) AS others WHERE pg_catalog.starts_with(t.tgname::text, others)))
+)
 SELECT pg_catalog.clock_timestamp() AS started_at,
-       pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(COALESCE(p.prosrc, '') || COALESCE(
-           (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', t.tgname, t.tgtype, t.tgattr, t.tgqual), E'\n' ORDER BY t.tgname)
-            FROM pg_catalog.pg_trigger AS t WHERE t.tgfoid = p.oid AND t.tgrelid = pg_catalog.to_regclass($1) AND t.tgenabled IN ('O', 'A')), ''), 'UTF8')), 'hex') AS body_hash,
-       COALESCE(pg_catalog.pg_relation_filenode(pg_catalog.to_regclass($1))::bigint, 0) AS relfilenode
-FROM (SELECT 1) AS one
-LEFT JOIN pg_catalog.pg_proc AS p ON p.proname = $3
-     AND p.pronamespace = (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $2)
+       pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
+         COALESCE((SELECT pg_catalog.string_agg(code.made, E'\n' ORDER BY code.made) FROM code), ''), 'UTF8')), 'hex') AS body_hash,
+       CASE WHEN pg_catalog.to_regclass($4)::oid = $1::bigint::oid
+            THEN COALESCE(pg_catalog.pg_relation_filenode($1::bigint::oid)::bigint, 0) ELSE 0 END AS relfilenode

@@ -33,6 +33,8 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
     // All waits of a batch together end before the detector of a session of the application looks, so that it finds no
     // deadlock with crossfade.
     let waits_end = pg::waits_end(pg::deadlock_timeout(&mut connection).await?);
+    let gone = || Error::TableGone { table: spec.table.clone() };
+    let is_it = work.run.program.relation(spec.relation).ok_or_else(gone)?.is_it();
     let pages = table_pages(&mut connection, spec).await?;
     let mut size = BatchSize::new(TARGET);
     let (mut from, mut changed, mut tries) = (0_u32, 0_i64, 0);
@@ -45,7 +47,8 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
         let to = (end < pages).then_some(end);
         // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
         let lock = (tries > 0 && end - from == 1).then(|| spec.lock(from, to));
-        match batch(work, (&mut connection, &owner), waits_end, lock, &spec.repair(from, to, winner)).await {
+        let statement = format!("{} AND {is_it}", spec.repair(from, to, winner));
+        match batch(work, (&mut connection, &owner), waits_end, lock, &statement).await {
             Ok((rows, time)) => {
                 size.took(end - from, rows, time);
                 changed = changed.saturating_add(i64::try_from(rows).unwrap_or(i64::MAX));

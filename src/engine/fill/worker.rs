@@ -38,6 +38,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Settings of a batch's transaction in which it keeps how many rows it filled, and how many of these updates were HOT.
 const FILLED: &str = "crossfade.filled";
 const HOT: &str = "crossfade.hot";
+/// SQLSTATE of a batch that met another table under the name of the run's.
+const REPLACED: &str = "CF004";
 
 /// The least that the server needs for a batch besides its UPDATE.
 const ROUND_TRIPS: Duration = Duration::from_millis(2);
@@ -450,6 +452,8 @@ async fn batch(
     let (work, spec) = (&shared.work, &shared.spec);
     let limits = pg::Limits { lock: shared.lock_timeout, statement: STATEMENT_TIMEOUT, durable: false };
     let Position { slice, next, .. } = window.position;
+    // A table that was put in the place of the run's is not written.
+    let is_it = shared.relation.is_it();
     let hot = format!("pg_catalog.pg_stat_get_xact_tuples_hot_updated({}::oid)", shared.table_oid());
     let statement = spec.batch_of(values, next, to, window.parts, slice);
     let mut update = owner.run_metered(&statement, limits, FILLED, (HOT, &hot));
@@ -468,11 +472,12 @@ async fn batch(
     let counts = [FILLED, HOT].map(|name| format!("pg_catalog.current_setting('{name}')::bigint"));
     let advance = work.ledger.progress().advance_text(seat, window, window.after(to), (&counts[0], &counts[1]));
     let script = format!(
-        "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; SELECT 'locked'::text; \
+        "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; {}; SELECT 'locked'::text; \
          SET LOCAL lock_timeout = {}; {}; {CLOCK}; SET LOCAL statement_timeout = {}; {update}; {CLOCK}; \
          SELECT {}; SELECT {}; {advance}; COMMIT",
         shared.session,
         spec.table.sql(),
+        pg::guard(REPLACED, &is_it, "crossfade: another table has the name of the one that is filled"),
         row_lock.as_millis().max(1),
         work.ledger.leases().fence_sql(seat.lease),
         shared.batch_timeout.as_millis().max(1),
@@ -482,6 +487,11 @@ async fn batch(
     );
     let said = pg::begin_script(connection, limits, &script).await;
     let locked = !said.texts.is_empty();
+    let refused = said.error.as_ref().and_then(pg::sqlstate);
+    if !locked && refused.is_some_and(|code| code == "42P01" || code == REPLACED) {
+        pg::rollback(connection).await;
+        return Err(Error::TableGone { table: spec.table.clone() });
+    }
     let fenced = said.texts.get(1).is_some_and(|text| text == "fenced");
     // Where the lease is lost, the run has moved on, and the UPDATE may not find its column: that says nothing about a row.
     let fence_answered = said.error.as_ref().is_none_or(|error| locked && pg::class_of(error) == ErrorClass::Other);

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::Log;
+use super::{Log, LoggedEntry};
 use crate::ident::{PlanName, RunId};
 use crate::ledger::{BOOKKEEPING, LedgerError};
 use crate::pg;
 use crate::plan::{Change, Claim, Plan};
-use crate::run::{Document, Entry, Estimates, FORMAT, Facts, Program, Relation, State};
+use crate::run::{Compiled, Document, Entry, Estimates, FORMAT, Facts, IllegalEntry, Program, Relation, State};
+
+/// The oid of no table, for claims that are on none.
+const NO_TABLE: i64 = 0;
 
 /// A run as the ledger keeps it.
 #[derive(Debug, Clone)]
@@ -23,10 +26,12 @@ pub struct Run {
     pub plan_text: String,
     /// The plan, with all its settings as they were then.
     pub plan: Plan,
-    /// The facts it was compiled from.
+    /// The facts that its program was compiled from.
     pub facts: Facts,
-    /// Its steps.
+    /// Its steps, as they are now.
     pub program: Program,
+    /// Its steps as they were when it began: the log says how they changed.
+    original: Program,
     /// When it began.
     pub created_at: DateTime<Utc>,
     /// Whether the ledger is in the database in which the run began (not in a copy of it).
@@ -47,6 +52,25 @@ impl Run {
         self.fingerprint == fingerprint
             || read_again().is_some_and(|plan| crate::run::fingerprint(&plan) == fingerprint)
     }
+
+    /// Returns the state that `log`, which is the whole log of the run, adds up to.
+    ///
+    /// # Errors
+    /// [`IllegalEntry`] when the log holds something it cannot hold.
+    pub fn replay(&self, log: &[LoggedEntry]) -> Result<State, IllegalEntry> {
+        State::replay(&self.original, log.iter().map(|line| &line.entry))
+    }
+
+    /// Goes on with what it was compiled to anew.
+    pub(crate) fn replan(&mut self, compiled: Compiled) {
+        Compiled { facts: self.facts, program: self.program } = compiled;
+    }
+}
+
+/// What a run is called on the command line: `vehicle-status` is the latest run of that plan, `vehicle-status@1` its first.
+fn called(text: &str) -> (&str, Option<i32>) {
+    let numbered = text.rsplit_once('@').and_then(|(name, number)| Some((name, Some(number.parse().ok()?))));
+    numbered.unwrap_or((text, None))
 }
 
 /// What registers a run.
@@ -72,7 +96,6 @@ pg::columns!(
         facts: String,
         program: String,
         created_at: DateTime<Utc>,
-        same_database: bool,
     }
 );
 
@@ -80,7 +103,8 @@ impl Log<'_> {
     /// Registers a run and claims its columns, in one transaction. Claims of ended runs were given back when they ended.
     ///
     /// # Errors
-    /// [`LedgerError::ColumnClaimed`] when another run works on one of the columns.
+    /// [`LedgerError::ColumnClaimed`] when another run works on one of the columns; [`LedgerError::Active`] when a run of
+    /// this name has not ended.
     pub async fn register(
         self,
         connection: &mut PgConnection,
@@ -98,6 +122,8 @@ impl Log<'_> {
                 let query = pg::query(&claim).bind(new.facts.main().oid).bind(column).bind(run.0);
                 query.execute(&mut *tx).await?;
             }
+            // An active run has its name to itself.
+            pg::query(&claim).bind(NO_TABLE).bind(new.plan.name.as_str()).bind(run.0).execute(&mut *tx).await?;
             self.append_to(State::new(new.program), tx, run, new.program, &[Entry::Registered], actor).await?;
             Ok(run)
         })
@@ -106,9 +132,9 @@ impl Log<'_> {
 
     async fn insert(self, tx: &mut PgConnection, new: &NewRun<'_>) -> Result<RunId, LedgerError> {
         let insert = self.ledger.sql(
-            "INSERT INTO crossfade.run (name, format, fingerprint, plan_text, plan, facts, program, database_oid) \
-             VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7::jsonb, \
-               (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())) RETURNING id",
+            "INSERT INTO crossfade.run (name, number, format, fingerprint, plan_text, plan, facts, program) \
+             VALUES ($1, 1 + COALESCE((SELECT pg_catalog.max(r.number) FROM crossfade.run AS r WHERE r.name = $1), 0), \
+               $2, $3, $4, $5::jsonb, $6::jsonb, $7::jsonb) RETURNING id",
         );
         let run = RunId(0);
         let id = pg::query_scalar(&insert)
@@ -133,11 +159,18 @@ impl Log<'_> {
         Ok(RunId(id))
     }
 
-    /// Refuses a plan whose columns, indexes or constraints another run works on.
+    /// Refuses a plan whose columns, indexes or constraints another run works on, or that a run is active of.
     ///
     /// # Errors
-    /// [`LedgerError::ColumnClaimed`], naming the run.
+    /// [`LedgerError::ColumnClaimed`], naming the run; [`LedgerError::Active`].
     pub async fn refuse_claimed(self, connection: &mut PgConnection, plan: &Plan) -> Result<(), LedgerError> {
+        let active =
+            self.ledger.sql("SELECT 1 FROM crossfade.claim WHERE table_oid = $1::bigint::oid AND column_name = $2");
+        let active =
+            pg::query(&active).bind(NO_TABLE).bind(plan.name.as_str()).fetch_optional(&mut *connection).await?;
+        if active.is_some() {
+            return Err(LedgerError::Active { name: plan.name.to_string() });
+        }
         let select = self.ledger.sql(
             "SELECT run.name FROM crossfade.claim JOIN crossfade.run ON run.id = claim.run_id \
              WHERE claim.table_oid = pg_catalog.to_regclass($1)::oid AND claim.column_name = $2",
@@ -151,7 +184,7 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// Returns the latest run of this name.
+    /// Returns the latest run of this name, or the one that `name@number` names.
     ///
     /// # Errors
     /// [`LedgerError::NoSuchRun`]; [`LedgerError::Format`] when another version stored it; [`LedgerError::Unreadable`] when what is stored is damaged.
@@ -160,7 +193,7 @@ impl Log<'_> {
         found.ok_or_else(|| LedgerError::NoSuchRun { name: name.to_owned() })
     }
 
-    /// Returns the latest run of this name, or `None` when there is none, or no ledger.
+    /// Returns the latest run of this name, or the one that `name@number` names; `None` when there is none, or no ledger.
     ///
     /// # Errors
     /// [`LedgerError::Format`] when another version stored it; [`LedgerError::Unreadable`] when what is stored is damaged.
@@ -169,25 +202,33 @@ impl Log<'_> {
             return Ok(None);
         }
         let select = self.ledger.sql(
-            "SELECT id, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, created_at, \
-             database_oid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) \
-               AS same_database \
-             FROM crossfade.run WHERE name = $1 ORDER BY id DESC LIMIT 1",
+            "SELECT id, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, \
+             created_at FROM crossfade.run WHERE name = $1 AND ($2::integer IS NULL OR number = $2) ORDER BY id DESC LIMIT 1",
         );
-        let found: Option<Stored> = pg::query_as(&select).bind(name).fetch_optional(connection).await?;
+        let (name, number) = called(name);
+        let found: Option<Stored> =
+            pg::query_as(&select).bind(name).bind(number).fetch_optional(&mut *connection).await?;
         let Some(stored) = found else { return Ok(None) };
         let id = RunId(stored.id);
         LedgerError::unless_readable("plan", id, stored.format)?;
-        Ok(Some(Run {
+        let original: Program = read("program", id, &stored.program)?;
+        let mut run = Run {
             id,
             fingerprint: stored.fingerprint,
             plan_text: stored.plan_text,
             plan: read("plan", id, &stored.plan)?,
             facts: read("facts", id, &stored.facts)?,
-            program: read("program", id, &stored.program)?,
+            program: original.clone(),
+            original,
             created_at: stored.created_at,
-            same_database: stored.same_database,
-        }))
+            same_database: self.ledger.is_at_home(connection).await?,
+        };
+        for line in self.entries(connection, id).await? {
+            if let Entry::Replanned { compiled, .. } = line.entry {
+                run.replan(*compiled);
+            }
+        }
+        Ok(Some(run))
     }
 
     /// Returns the names of all runs, the latest of each name, newest first; empty where there is no ledger.
@@ -200,6 +241,16 @@ impl Log<'_> {
         }
         let select = self.ledger.sql("SELECT name FROM crossfade.run GROUP BY name ORDER BY pg_catalog.max(id) DESC");
         Ok(pg::query_scalar(&select).fetch_all(connection).await?)
+    }
+
+    /// Returns all runs of this name, oldest first.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn runs_of(self, connection: &mut PgConnection, name: &str) -> Result<Vec<RunId>, LedgerError> {
+        let select = self.ledger.sql("SELECT id FROM crossfade.run WHERE name = $1 ORDER BY id");
+        let ids: Vec<i64> = pg::query_scalar(&select).bind(name).fetch_all(connection).await?;
+        Ok(ids.into_iter().map(RunId).collect())
     }
 
     /// Keeps what a run was predicted to cost. The first prediction counts.

@@ -44,12 +44,6 @@ pub struct NewWrites {
 }
 
 impl NewWrites {
-    /// Returns whether nothing was written through a new column between the two. A write in the very second of the earlier
-    /// one counts: only the first of a second is noted.
-    pub fn none_since(self, earlier: Self) -> bool {
-        self.value == earlier.value && earlier.notes_the_next()
-    }
-
     /// Returns whether the next write will be noted: not in a second in which there was one.
     pub fn notes_the_next(self) -> bool {
         self.value >> Counters::BITS < self.second
@@ -147,8 +141,8 @@ impl Progress<'_> {
         )
     }
 
-    /// Returns the condition that nothing has been written through a new column since `before`, as [`NewWrites::none_since`]
-    /// has it; true where there are no counters.
+    /// Returns the condition that nothing has been written through a new column since `before`; true where there are no
+    /// counters. A write in the very second of `before` counts: only the first of a second is noted.
     pub(crate) fn no_new_writes(self, run: &Run, before: NewWrites) -> String {
         if !before.notes_the_next() {
             return "false".to_owned();

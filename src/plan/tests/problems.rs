@@ -85,6 +85,9 @@ const CASES: &[(Code, &str)] = &[
     ),
     (Code::NotHere, plan!("- add_index: { name: i, columns: [a], using: gin, unique: true }")),
     (Code::NoEffect, plan!("- add_index: { name: i, columns: [a] }", "contract: { grace: 7d }")),
+    (Code::NoEffect, plan!("- drop_column: { column: a }", "contract: { grace: 7d, quiet: 1h }")),
+    (Code::UnknownKey, plan!("- drop_column: { column: a }", "shedule: { timezone: UTC }")),
+    (Code::UnknownKey, plan!("- drop_column: { column: a }", "timezone: UTC")),
     (Code::MissingKey, plan!("- add_constraint: { check: a > 0 }")),
     (Code::BadName, plan!("- add_index: { name: i, columns: [a], using: GIN (fast) }")),
     (Code::EmptyValue, plan!("- add_column: { name: c, type: \"\" }")),
@@ -263,7 +266,7 @@ fn every_problem_is_told_well() {
         for example `to: varchar(10)`
     1:1 plan::wrong_type: a plan: expected a map, found `just some words`
         `just some words` expected a map
-        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `schedule`, `approve`, `requires`
+        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `requires`
     6:10 plan::wrong_type: `approve`: expected a list, found `switch`
         `switch` expected a list
         write `[switch]`
@@ -377,6 +380,15 @@ fn every_problem_is_told_well() {
     6:13 plan::no_effect: `grace` has no effect: this plan drops no column
         `grace` has no effect
         remove it
+    6:24 plan::no_effect: `quiet` has no effect: this plan keeps no two columns equal, so it counts no writes
+        `quiet` has no effect
+        remove it
+    6:1 plan::unknown_key: unknown key `shedule` at the top of a plan
+        `shedule` unknown here
+        remove it: `schedule` is not supported yet
+    6:1 plan::unknown_key: unknown key `timezone` at the top of a plan
+        `timezone` unknown here
+        remove it: `schedule` is not supported yet
     5:3 plan::missing_key: `name` is missing in `add_constraint`
         `add_constraint` something is missing here
         only `not_null` can do without a name

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::super::look::{Look, NO_BREAK, wrap};
+use super::super::look::Look;
 use super::{as_f64, bytes, duration, plural, rate};
+use crate::lines::NO_BREAK;
 use crate::plan::BuildIndexes;
 use crate::run::{Estimates, Filled, Orders, Prediction, Range};
 
@@ -57,7 +58,7 @@ pub(super) fn orders(text: &mut String, estimates: &Estimates, look: Look) {
         };
     }
     for sentence in saves(orders).into_iter().chain(pace(orders)).chain(said(orders)) {
-        wrap(text, ("  ", "  "), &sentence);
+        look.wrap(text, ("  ", "  "), &sentence);
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::fmt::Write as _;
 
-use super::super::look::{Look, printable, wrap};
+use super::super::look::{Look, printable};
 use super::{estimates, number, range};
 use crate::catalog::Finding;
+use crate::lines::command;
 use crate::plan::Plan;
 use crate::run::{Action, Phase, Program, Step, Undo, What};
 use crate::runner::{Known, Preview};
 use crate::sql::LockMode;
 
-/// Of a longer statement (a function), people see only the first line.
+/// Of a statement that takes more lines (a function), people see only the beginning.
 const LONG_STATEMENT: usize = 8;
+/// So many lines of it.
+const SHORT: usize = 2;
 
 /// Returns the dry run of `plan`, which was read from `path`.
 pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) -> String {
@@ -26,10 +29,11 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
         number(costs.rows)
     );
     for change in changes(plan) {
-        let _ = writeln!(text, "  {change}");
+        look.wrap(&mut text, ("  ", "    "), &change);
     }
     if preview.in_place {
-        text.push_str("\nNo new column is needed: PostgreSQL makes this change without touching the rows.\n");
+        let sentence = "No new column is needed: PostgreSQL makes this change without touching the rows.";
+        look.wrap(&mut text, ("\n", ""), sentence);
     }
     findings(&mut text, "Blocking problems", &preview.refusals, &look.red("refused"), look);
     if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
@@ -40,17 +44,14 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
     findings(&mut text, "Warnings", &preview.warnings, &look.yellow("warning"), look);
     text.push('\n');
     if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
-        wrap(&mut text, ("", ""), &way_back(program));
+        look.wrap(&mut text, ("", ""), &way_back(program));
     }
-    if preview.refusals.is_empty() {
-        let _ = writeln!(text, "Nothing was changed. Next: crossfade run {}", shell_word(path));
+    let next = if preview.refusals.is_empty() {
+        command(&format!("crossfade run {}", shell_word(path)))
     } else {
-        let _ = writeln!(
-            text,
-            "Nothing was changed. Next: fix these problems, then run crossfade plan {}",
-            shell_word(path)
-        );
-    }
+        format!("fix these problems, then run {}", command(&format!("crossfade plan {}", shell_word(path))))
+    };
+    look.wrap(&mut text, ("", ""), &format!("Nothing was changed. Next: {next}"));
     text
 }
 
@@ -60,7 +61,7 @@ fn known(path: &str, plan: &Plan, run: &Known, look: Look) -> String {
     let name = look.bold(plan.name.as_str());
     let mut text = format!("Plan {name} on {}\n\n", printable(&plan.table.to_string()));
     for change in changes(plan) {
-        let _ = writeln!(text, "  {change}");
+        look.wrap(&mut text, ("  ", "    "), &change);
     }
     if run.state.is_over() {
         let _ = writeln!(text, "\nThis plan was done on {since}.\nNext: crossfade history {}", plan.name);
@@ -70,7 +71,8 @@ fn known(path: &str, plan: &Plan, run: &Known, look: Look) -> String {
     for step in &run.to_do {
         let _ = writeln!(text, "  {step}");
     }
-    let _ = writeln!(text, "Next: crossfade status {}, then crossfade run {}", plan.name, shell_word(path));
+    let (status, run) = (format!("crossfade status {}", plan.name), format!("crossfade run {}", shell_word(path)));
+    look.wrap(&mut text, ("", ""), &format!("Next: {}, then {}", command(&status), command(&run)));
     text
 }
 
@@ -88,7 +90,7 @@ fn steps(text: &mut String, program: &Program, fill: &str, look: Look) {
         text.push('\n');
         let sentence =
             "A lock that cannot be acquired quickly is released and retried later, so that nobody queues behind it.";
-        wrap(text, ("", ""), sentence);
+        look.wrap(text, ("", ""), sentence);
     }
 }
 
@@ -97,7 +99,7 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> String {
     let mut text = crate::plan::to_yaml(plan);
     if let Some(program) = program {
         let mut listed = String::new();
-        steps(&mut listed, program, "", Look { color: false, unicode: false });
+        steps(&mut listed, program, "", Look { columns: Look::ENDLESS, ..Look::default() });
         for line in listed.lines() {
             text.push_str(format!("# {line}").trim_end());
             text.push('\n');
@@ -108,7 +110,8 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> String {
 
 /// Returns what the plan does, a line for each change.
 pub(crate) fn changes(plan: &Plan) -> Vec<String> {
-    plan.changes.iter().map(|change| printable(&change.to_string())).collect()
+    let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    plan.changes.iter().map(|change| printable(&one_line(change.to_string()))).collect()
 }
 
 /// What a phase of this run is for.
@@ -133,21 +136,32 @@ fn purpose(program: &Program, phase: Phase) -> &'static str {
 }
 
 fn one_step(text: &mut String, step: &Step, fill: &str, look: Look) {
-    let _ = writeln!(text, "  {}", printable(&step.title));
-    let _ = writeln!(text, "    {}", look.dim(&format!("{}; {}", locks(step), time(step, fill))));
+    look.wrap(text, ("  ", "  "), &printable(&step.title));
+    look.wrap(text, ("    ", "      "), &look.dim(&format!("{}; {}", locks(step), time(step, fill))));
     for statement in step.sql() {
-        let lines: Vec<_> = statement.lines().collect();
-        let shown = if lines.len() > LONG_STATEMENT { 1 } else { lines.len() };
-        for line in &lines[..shown] {
-            let _ = writeln!(text, "      {}", printable(line));
-        }
-        if shown < lines.len() {
-            let more = format!("... {} more lines; see --format sql", lines.len() - shown);
-            let _ = writeln!(text, "      {}", look.dim(&more));
-        }
+        one_statement(text, &statement, look);
     }
     if let Undo::PointOfNoReturn(why) = &step.undo {
-        let _ = writeln!(text, "    {} {}", look.yellow("point of no return:"), printable(why));
+        look.wrap(text, (&format!("    {} ", look.yellow("point of no return:")), "    "), &printable(why));
+    }
+}
+
+/// Writes a statement, or what of it fits in a few lines.
+fn one_statement(text: &mut String, statement: &str, look: Look) {
+    let mut shown = String::new();
+    for line in statement.lines() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let (first, next) = (format!("      {indent}"), format!("        {indent}"));
+        look.wrap(&mut shown, (&first, &next), &printable(line.trim_start()));
+    }
+    let lines: Vec<_> = shown.lines().collect();
+    let most = if lines.len() > LONG_STATEMENT { SHORT } else { lines.len() };
+    for line in &lines[..most] {
+        let _ = writeln!(text, "{line}");
+    }
+    if most < lines.len() {
+        let more = format!("... {} more lines; see --format sql", lines.len() - most);
+        let _ = writeln!(text, "      {}", look.dim(&more));
     }
 }
 
@@ -201,21 +215,16 @@ fn findings(text: &mut String, title: &str, findings: &[Finding], mark: &str, lo
     }
     let _ = writeln!(text, "\n{}", look.bold(title));
     for finding in findings {
-        text.push_str(&one_finding(mark, finding));
+        text.push_str(&one_finding(mark, finding, look));
     }
 }
 
 /// Returns a finding with its code and what to do about it.
-pub(crate) fn one_finding(mark: &str, finding: &Finding) -> String {
+pub(crate) fn one_finding(mark: &str, finding: &Finding, look: Look) -> String {
     let mut text = String::new();
     // An expression with a mark below it stands in lines of its own.
-    let mut lines = finding.message.lines();
-    let first = printable(lines.next().unwrap_or_default());
-    wrap(&mut text, (&format!("  {mark}[{}]: ", finding.code), "    "), &first);
-    for line in lines {
-        let _ = writeln!(text, "    {}", printable(line));
-    }
-    wrap(&mut text, ("    help: ", "    "), &printable(&finding.help));
+    look.wrap_lines(&mut text, (&format!("  {mark}[{}]: ", finding.code), "    "), &finding.message);
+    look.wrap_lines(&mut text, ("    help: ", "    "), &finding.help);
     text
 }
 

@@ -96,8 +96,9 @@ fn what_came_of_a_backfill_stands_beside_what_was_predicted() {
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
       backfill   1,000,000 rows in 21 s (predicted about 20 s)
                  WAL of the whole server 726 MB (predicted 706 MB)
-                 heap +20 % (predicted +19 %), indexes +2 % (predicted +7 %), 81 % of updates HOT (predicted 0 %)
-      written    the old column in 1,234 seconds (the last one seen 3.0 s ago), the new one in 5
+                 heap +20 % (predicted +19 %), indexes +2 % (predicted +7 %), 81 %
+                 of updates HOT (predicted 0 %)
+      written    the old column in 1,234 seconds (last 3.0 s ago), the new one in 5
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
@@ -164,22 +165,23 @@ fn a_status_answers_the_questions_in_order() {
     vehicle-status   backfill, running
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
-      written    the old column in 1,234 seconds (the last one seen 3.0 s ago), the new one in 5
+      written    the old column in 1,234 seconds (last 3.0 s ago), the new one in 5
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
     let mut waiting = status_of(Standing::Waiting);
-    waiting.waiting_for = Some(WaitingFor::Quiet { quiet_seconds: 3.0 });
+    waiting.waiting_for = Some(WaitingFor::Quiet { quiet_seconds: 3.0, left_seconds: 2.0 });
     waiting.mismatches = Some(0);
     waiting.verified_at = chrono::DateTime::from_timestamp(1_800_000_000, 0);
     waiting.conflicts = 1;
     insta::assert_snapshot!(status(&waiting, Look::default()), @"
     vehicle-status   backfill, waiting
-      waits for  3s without a write to the old column
+      waits for  3.0 s without a write to the old column; 2.0 s to go if nobody
+                 writes it from now on
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
-      written    the old column in 1,234 seconds (the last one seen 3.0 s ago), the new one in 5
-      conflicts  in 1 second statements set both columns to different values
+      written    the old column in 1,234 seconds (last 3.0 s ago), the new one in 5
+      conflicts  in 1 second, statements set both columns to different values
       verified   all rows equal at 2027-01-15 08:00:00 UTC
       next: crossfade status vehicle-status --watch
     ");
@@ -208,7 +210,7 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
       latency    4.1 ms (nine of ten probes), the goal is 5.0 ms
       held       1 min 15 s for replica lag (1 time, at worst 14.2 s of 10.0 s)
       slowed     3.5 s for replica lag
-      written    the old column in 1,234 seconds (the last one seen 3.0 s ago), the new one in 5
+      written    the old column in 1,234 seconds (last 3.0 s ago), the new one in 5
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
@@ -222,7 +224,7 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
       pace       slowed to 4 %: goal_latency is 6.2 ms, to stay below 5.0 ms
       held       1 min 15 s for replica lag (1 time, at worst 14.2 s of 10.0 s)
       slowed     3.5 s for replica lag
-      written    the old column in 1,234 seconds (the last one seen 3.0 s ago), the new one in 5
+      written    the old column in 1,234 seconds (last 3.0 s ago), the new one in 5
       verified   not yet
       next: crossfade status vehicle-status --watch
     ");
@@ -235,8 +237,8 @@ fn several_runs_are_a_table() {
     (other.phase, other.progress) = (Phase::Contract, Progress::new(500_000, 500_000, 0.0, None));
     insta::assert_snapshot!(statuses(&[status_of(Standing::Running), other], Look::default()), @"
     NAME            PHASE     STATE        ROWS
-    vehicle-status  backfill  running      312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
-    odometer        contract  done         500,000 of 500,000 (100 %)
+    vehicle-status  backfill  running      62 %, 41,200 rows/s, 4.5 s to go
+    odometer        contract  done         500,000
     ");
     assert!(statuses(&[], Look::default()).contains("no runs"));
 }
@@ -257,11 +259,12 @@ fn a_finish_says_what_comes_next() {
     ");
     finished.state = Standing::Waiting;
     finished.did.clear();
-    finished.waiting_for = Some(WaitingFor::Quiet { quiet_seconds: 2.0 });
+    finished.waiting_for = Some(WaitingFor::Quiet { quiet_seconds: 2.0, left_seconds: 1.5 });
     insta::assert_snapshot!(finish(&finished, Look::default()), @"
     vehicle-status is in contract, waiting
-      waits for 2s without a write to the old column
-      next: crossfade advance vehicle-status
+      waits for 2.0 s without a write to the old column; 1.5 s to go if nobody
+        writes it from now on
+      next: crossfade advance vehicle-status  once no release writes the old column
     ");
 }
 
@@ -280,11 +283,12 @@ fn rows_that_differ_are_named() {
         empty       id = 7
         different   id = 12
         and 2 more
-      next: look at these rows, then run crossfade verify vehicle-status --repair old (or new: the side that is right)
+      next: crossfade verify vehicle-status --repair old  after a look at these
+              rows (or new: the side that is right)
     ");
     let counts = Counts { rows: 1000, equal: 1000, only_new: 2, ..Counts::default() };
     let clean = Outcome { counts, seconds: 0.31, keys: vec![] };
-    insta::assert_snapshot!(outcome("vehicle-status", &clean, false, Look { color: false, unicode: true }), @"
+    insta::assert_snapshot!(outcome("vehicle-status", &clean, false, Look { unicode: true, ..Look::default() }), @"
     ✓ vehicle-status: 1,000 rows compared in 0.3 s, all equal
       2 values exist only in the new column: a rollback would lose them
     ");
@@ -375,5 +379,95 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
     shown.refusals = vec![finding("catalog::view", "view v reads column a")];
     let refused = preview("plans/my plan.yaml", &plan, &shown, Look::default());
     assert!(refused.contains("refused[catalog::view]: view v reads column a"), "{refused}");
-    assert!(refused.ends_with("fix these problems, then run crossfade plan 'plans/my plan.yaml'\n"), "{refused}");
+    assert!(refused.ends_with("fix these problems, then run\ncrossfade plan 'plans/my plan.yaml'\n"), "{refused}");
+}
+
+/// Sentences end before column 80, however long the names in them are; only a name, a command or SQL may be longer.
+#[test]
+fn everything_fits_a_terminal_of_80_columns() {
+    let name = "a-plan-whose-name-says-everything-about-it-0123456789";
+    let actor = "a-person-with-a-name@a-host.with.a.long.name.example.org as migrator, pid 4711";
+    let waits = [
+        WaitingFor::Quiet { quiet_seconds: 604_800.0, left_seconds: 604_799.0 },
+        WaitingFor::Grace { grace_seconds: 604_800.0, until: chrono::DateTime::from_timestamp(1_800_000_000, 0) },
+        WaitingFor::Consent {
+            step: "contract.drop".parse().unwrap(),
+            title:
+                "drop the old column status (character varying(20), now called cf_9e84869d_old_status), and the sync \
+                    trigger with its functions"
+                    .to_owned(),
+        },
+        WaitingFor::Lock {
+            step: "expand.columns".parse().unwrap(),
+            blockers: vec![
+                "pid 7 of anna (monthly-report), idle in transaction, in a transaction for 90 s: SELECT a, b, c \
+                            FROM t WHERE d = $1 AND e = $2 ORDER BY f"
+                    .to_owned(),
+            ],
+        },
+        WaitingFor::Person {
+            error: Some("step expand.columns failed: ".to_owned() + &"the server said so ".repeat(9)),
+        },
+        WaitingFor::Resume { by: Some(actor.to_owned()) },
+        WaitingFor::Signal(Level { signal: Signal::Wraparound, value: Some(7200.0), limit: 0.0 }),
+    ];
+    let mut shown = String::new();
+    for waiting in waits {
+        let mut view = status_of(Standing::Waiting);
+        view.name = name.to_owned();
+        view.waiting_for = Some(waiting.clone());
+        view.joined = vec![];
+        view.holder = Some(actor.to_owned());
+        (view.filled, view.predicted, view.conflicts) = (Some(filled()), Some(estimates()), 7);
+        shown += &status(&view, Look::default());
+        shown += &statuses(&[view], Look::default());
+        let state = if waiting.is_failure() { Standing::Failed } else { Standing::Waiting };
+        shown += &finish(
+            &Finish {
+                name: name.to_owned(),
+                phase: Phase::Contract,
+                state,
+                did: Phase::ALL.to_vec(),
+                waiting_for: Some(waiting),
+                stays: vec![],
+            },
+            Look::default(),
+        );
+    }
+    let at = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+    let line = |entry| LoggedEntry {
+        seq: 1,
+        at,
+        actor: actor.to_owned(),
+        phase: "expand".to_owned(),
+        state: "waiting".to_owned(),
+        entry,
+    };
+    let reason =
+        "waiting as planned until 2027-01-15 08:00:00 UTC (6days 23h to go): the retired column is kept".to_owned();
+    let log = vec![
+        line(Entry::Registered),
+        line(Entry::Blocked { gate: "grace".to_owned(), reason }),
+        line(Entry::Filled(filled())),
+        line(Entry::Consented { to: vec!["drop the old column".to_owned(); 5] }),
+        line(Entry::Drifted { facts: vec!["there is no column of that name".to_owned(); 5] }),
+    ];
+    shown += &history(&[log.clone(), log], Look::default());
+    shown += &drops(name, &["DROP INDEX a".to_owned()], Look::default());
+    shown +=
+        &said(&format!("{name} is paused; both columns are still kept equal"), "crossfade resume", Look::default());
+    let finding = crate::catalog::Finding {
+        code: "catalog::positions",
+        message: "statements that count columns may put values into the wrong ones, and fail ".repeat(3),
+        help: "look for such statements in the application, and name the columns in them ".repeat(3),
+    };
+    shown += &one_finding("refused", &finding, Look::default());
+    let one_word = |line: &str| line.split_whitespace().count() <= 2 || line.contains("crossfade ");
+    let wide: Vec<_> = shown.lines().filter(|line| line.chars().count() >= 80 && !one_word(line)).collect();
+    assert_eq!(wide, Vec::<&str>::new());
+    // Where nobody looks at it, a sentence is one line.
+    let mut view = status_of(Standing::Waiting);
+    view.waiting_for = Some(WaitingFor::Resume { by: Some(actor.to_owned()) });
+    let piped = status(&view, Look { columns: Look::ENDLESS, ..Look::default() });
+    assert!(piped.contains(&format!("\n  waits for  somebody to resume it (paused by {actor})\n")), "{piped}");
 }

@@ -1,6 +1,6 @@
 //! The stored form of the log's entries.
 
-use super::{Document, Form, Invalid, form};
+use super::{Document, Form, Invalid, facts, form, program};
 use crate::run;
 
 impl Document for run::Entry {
@@ -21,6 +21,8 @@ enum Entry of run::Entry {
     Paused,
     Resumed,
     Interrupted,
+    CutShort,
+    Consented { to: Vec<String>, },
     LockWait { step: String, blockers: Vec<String>, },
     Blocked { gate: String, reason: String, },
     Joined,
@@ -33,6 +35,12 @@ enum Entry of run::Entry {
     Repaired { winner: Side, rows: i64, },
     Drifted { facts: Vec<String>, },
     Surrounded { triggers: Vec<String>, },
+    Replanned { changes: Vec<String>, undone: Vec<String>, compiled: Compiled, },
+});
+
+form!(struct Compiled of run::Compiled {
+    facts: facts::Facts,
+    program: program::Program,
 });
 
 form!(struct Filled of run::Filled {

@@ -121,10 +121,13 @@ form!(enum Conversion of facts::Conversion {
 });
 
 form!(struct Index of facts::IndexFacts {
+    number: usize,
     name: String,
+    definition: String,
     unique: bool,
     constraint: Option<Constraint>,
     twin: String,
+    twin_shape: String,
     tablespace: Option<String>,
     comment: Option<String>,
     statistics: Vec<(i16, i32)>,

@@ -119,10 +119,13 @@ fn facts() -> Facts {
         })
     };
     let index = IndexFacts {
+        number: 0,
+        definition: text("USING btree (status) WHERE (id > 0)"),
         name: text("idx_status"),
         unique: true,
         constraint: Some(ConstraintFacts { deferrable: true, deferred: false, comment: some("one each") }),
         twin: text("USING btree (vehicle_status) WHERE (id > 0)"),
+        twin_shape: text("[\"btree\", false, 1, [\"vehicle_status\"]]"),
         tablespace: some("fast"),
         comment: some("for the list"),
         statistics: vec![(1, 200)],
@@ -303,6 +306,8 @@ fn entries() -> Vec<Entry> {
         Entry::Paused,
         Entry::Resumed,
         Entry::Interrupted,
+        Entry::CutShort,
+        Entry::Consented { to: vec![text("drop the old column")] },
         Entry::LockWait { step: key(), blockers: vec![text("pid 7 of anna")] },
         Entry::Blocked { gate: text("grace"), reason: text("waiting as planned") },
         Entry::Joined,
@@ -317,6 +322,11 @@ fn entries() -> Vec<Entry> {
         Entry::Repaired { winner: Side::New, rows: 2 },
         Entry::Drifted { facts: vec![text("there is no column \"a\"")] },
         Entry::Surrounded { triggers: vec![text("stamp")] },
+        Entry::Replanned {
+            changes: vec![text("the default of column \"a\" is 1")],
+            undone: vec![key()],
+            compiled: Box::new(Compiled { facts: facts(), program: program() }),
+        },
     ]
 }
 

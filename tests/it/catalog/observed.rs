@@ -59,7 +59,9 @@ async fn a_step_is_done_when_the_catalog_says_so() {
         ];
         let on = RelationId::MAIN;
         let ask: Vec<_> = facts.iter().map(|(is, _)| is.clone().on(on)).collect();
-        let tables = [Relation { table: TableName::new("My", "T").unwrap(), oid: 0 }];
+        // A table is known by its oid.
+        let oid = database.scalar("SELECT '\"My\".\"T\"'::regclass::oid::bigint").await;
+        let tables = [Relation { table: TableName::new("My", "T").unwrap(), oid }];
         // Whatever the search_path hides or shows.
         for path in ["\"My\", public", "''", "pg_catalog, pg_temp"] {
             let mut connection = database.pool.acquire().await.unwrap();

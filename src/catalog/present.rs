@@ -1,0 +1,556 @@
+//! What the catalog says in the middle of a run of what the run was compiled from.
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::columns::Column;
+use super::conversion::Retyped;
+use super::functions::{self, Function};
+use super::index::{Index, Twin, shape};
+use super::inspect::{enter, settle};
+use super::neighbours::Neighbours;
+use super::rehearsal::{Part, deparsed_default, is_repeatable, rehearse};
+use super::server::Server;
+use super::table::Table;
+use super::{CatalogError, Inspection, dependants, drop_column, drop_index, query};
+use crate::change::{Leftovers, Other, Ruin, beside_text, has_moved, names_at};
+use crate::ident::TableName;
+use crate::names::LedgerSchema;
+use crate::plan::{Change, Pair, Plan};
+use crate::run::{ChangeFacts, Facts, IndexFacts, PairFacts, Phase, Program, Relation, Stage, State, StepKey, What};
+use crate::sql::{quote_ident, quote_literal, with_values};
+
+/// NOT NULL became a named constraint, and a proof is the constraint itself.
+const NAMED_NOT_NULL: u32 = 180_000;
+
+/// What the catalog says now.
+#[derive(Debug)]
+pub(crate) struct Present {
+    /// What the run would be compiled from now. Of a pair it is what the column shows under its name: the old one before the
+    /// new one has taken its place, the new one afterwards.
+    pub(crate) facts: Facts,
+    /// The other column of each pair, by the pair's position.
+    pub(crate) others: Vec<(usize, Other)>,
+    /// What no program can follow.
+    pub(crate) obstacles: Vec<String>,
+    /// What others made on the new column alone: it would be dropped with it.
+    pub(crate) lost: Vec<String>,
+    /// What is left, if the table or a column of a pair is gone.
+    pub(crate) ruin: Option<Ruin>,
+}
+
+/// Returns a text that is another one as soon as something that hangs on a table of the program has changed. Takes no lock,
+/// and may be called inside the caller's transaction.
+///
+/// # Errors
+/// [`CatalogError`] when the catalog cannot be read.
+pub(crate) async fn signature(conn: &mut PgConnection, relations: &[Relation]) -> Result<String, CatalogError> {
+    let tables: Vec<_> = relations.iter().map(|relation| relation.oid).collect();
+    let query = query::fixed(include_str!("signature.sql")).bind(tables);
+    query.fetch_one(conn).await.map_err(|source| CatalogError::Database { what: "look for changes", source })
+}
+
+/// Returns the condition that this is still their signature, for a script.
+pub(crate) fn has_signature(relations: &[Relation], signature: &str) -> String {
+    format!("({}) OPERATOR(pg_catalog.=) {}", signature_of(relations), quote_literal(signature))
+}
+
+/// Returns the query for their signature at the end of a script; its answer is empty where an event trigger may have changed
+/// what the script did.
+pub(crate) fn signature_left(relations: &[Relation]) -> String {
+    format!(
+        "SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D') THEN '' ELSE ({}) END",
+        signature_of(relations)
+    )
+}
+
+fn signature_of(relations: &[Relation]) -> String {
+    let oids: Vec<_> = relations.iter().map(|relation| relation.oid.to_string()).collect();
+    let tables = format!("ARRAY[{}]::pg_catalog.int8[]", oids.join(", "));
+    with_values(include_str!("signature.sql"), &[tables])
+}
+
+/// Returns what the catalog says now of a run in `state` that was compiled from `was`. Changes nothing, as
+/// [`super::inspect()`].
+///
+/// # Errors
+/// [`CatalogError`] when the catalog cannot be read.
+pub(crate) async fn present(
+    conn: &mut PgConnection,
+    (plan, was): (&Plan, &Facts),
+    (program, state): (&Program, &State),
+    ledger: &LedgerSchema,
+) -> Result<Present, CatalogError> {
+    const WHAT: &str = "begin reading the catalog";
+    let begin = conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await;
+    let mut transaction = begin.map_err(|source| CatalogError::Database { what: WHAT, source })?;
+    let result = look(&mut transaction, (plan, was), (program, state), ledger).await;
+    let end = transaction.rollback().await;
+    let present = result?;
+    end.map_err(|source| CatalogError::Database { what: "end reading the catalog", source })?;
+    Ok(present)
+}
+
+async fn look(
+    conn: &mut PgConnection,
+    (plan, was): (&Plan, &Facts),
+    (program, state): (&Program, &State),
+    ledger: &LedgerSchema,
+) -> Result<Present, CatalogError> {
+    settle(conn).await?;
+    query::run(conn, "set limits", "SET LOCAL search_path = pg_catalog, pg_temp".to_owned()).await?;
+    let nothing = |ruin| Present { facts: was.clone(), others: vec![], obstacles: vec![], lost: vec![], ruin };
+    let oid = was.main().oid;
+    let name: Option<(String, String)> =
+        query::read(conn, "look for the table", query::fixed(include_str!("standing.sql")).bind(oid)).await?;
+    let name = name.and_then(|(schema, name)| TableName::new(&schema, &name).ok());
+    let Some(name) = name else {
+        let gone = Present {
+            obstacles: vec![format!("table {} (oid {oid}) was dropped", was.main().name)],
+            ..nothing(Some(Ruin { table: None, pairs: vec![] }))
+        };
+        return Ok(gone);
+    };
+    let mut present = nothing(None);
+    if name != plan.table {
+        present.obstacles.push(format!("table {} is called {name} now", plan.table));
+        present.facts.tables[0].name = name.clone();
+    }
+    let mut plan = plan.clone();
+    plan.table = name;
+    let mut found = Inspection::empty();
+    if !state.is_done(&StepKey::new(Phase::Contract, What::Retire)) {
+        dropped(conn, (&plan, was), program, &mut present, &mut found).await?;
+    }
+    if let Some(stage) = state.stage() {
+        let look = Look { plan: &plan, was, program, state, stage, ledger };
+        look.at(conn, &mut present, &mut found).await?;
+    }
+    // A run adds columns itself, and began when there was room for them.
+    let refusals = found.refusals.into_iter().filter(|finding| finding.code != "catalog::too_many_columns");
+    present.obstacles.extend(refusals.map(|finding| finding.message));
+    Ok(present)
+}
+
+/// Columns that the plan drops, until they are retired: the way back gives them what they had then.
+async fn dropped(
+    conn: &mut PgConnection,
+    (plan, was): (&Plan, &Facts),
+    program: &Program,
+    present: &mut Present,
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
+    let oid = was.main().oid;
+    for (at, change) in plan.changes.iter().enumerate() {
+        let (Change::DropColumn(change), Some(ChangeFacts::DropColumn(before))) = (change, was.changes.get(at)) else {
+            continue;
+        };
+        let columns = Column::read_all(conn, oid).await?;
+        let attnums = [i32::from(before.column.attnum)];
+        let hanging = dependants::read(conn, oid, &attnums).await?;
+        let indexes = Index::read_all(conn, oid, &attnums).await?;
+        let repeatable = before.column.default_is_repeatable;
+        let now = drop_column::facts(change, &plan.table, &columns, (&hanging, &indexes), repeatable, found);
+        let Some(mut now) = now.filter(|now| now.column.attnum == before.column.attnum) else {
+            present.obstacles.push(format!("column \"{}\" is not there any more", change.column));
+            continue;
+        };
+        // Twins of indexes on other columns, too.
+        let own = program.tag.name("");
+        now.goes_along.retain(|name| !name.starts_with(&own));
+        present.facts.changes[at] = ChangeFacts::DropColumn(now);
+    }
+    Ok(())
+}
+
+struct Look<'a> {
+    /// The plan, with the name that its table has now.
+    plan: &'a Plan,
+    was: &'a Facts,
+    program: &'a Program,
+    state: &'a State,
+    stage: Stage,
+    ledger: &'a LedgerSchema,
+}
+
+/// A pair with both of its columns.
+struct Both<'a> {
+    position: usize,
+    change: Pair<'a>,
+    was: &'a PairFacts,
+    moved: bool,
+    old: &'a Column,
+    new: &'a Column,
+}
+
+impl Both<'_> {
+    /// The column that has the place of the plan's, and the other.
+    fn sides(&self) -> (&Column, &Column) {
+        if self.moved { (self.new, self.old) } else { (self.old, self.new) }
+    }
+
+    /// The facts of the pair as they are found to be.
+    fn facts<'p>(&self, present: &'p mut Present) -> Option<&'p mut PairFacts> {
+        match present.facts.changes.get_mut(self.position) {
+            Some(ChangeFacts::Pair(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// What the new column is, for the rehearsal.
+    fn retyped(&self) -> Option<Retyped> {
+        let column = self.change.retype.map(|_| self.new.clone())?;
+        Some(Retyped { column, forward: self.was.forward.clone(), reverse: self.was.reverse.clone() })
+    }
+
+    /// Whether somebody has changed a default, that of a domain too.
+    fn default_differs(&self, present: &Present) -> bool {
+        let Some(now) = present.facts.pair(self.position) else { return false };
+        let all = |facts: &PairFacts| {
+            let PairFacts { old, new_default, new_type_default, .. } = facts.clone();
+            (old.default, old.type_default, new_default, new_type_default)
+        };
+        all(now) != all(self.was)
+    }
+
+    /// Whether the default of the new column, while the old one has its own, does not read as the run has set it.
+    fn is_odd(&self) -> bool {
+        let null = |default: &&str| default.starts_with("NULL::");
+        match (self.new.default.as_deref(), beside_text(self.was).as_deref()) {
+            _ if self.moved => false,
+            (Some(seen), None | Some("NULL")) => !null(&seen),
+            (seen, expected) => seen != expected,
+        }
+    }
+}
+
+impl Look<'_> {
+    async fn at(
+        &self,
+        conn: &mut PgConnection,
+        present: &mut Present,
+        found: &mut Inspection,
+    ) -> Result<(), CatalogError> {
+        let table = &self.plan.table;
+        let oid = self.was.main().oid;
+        let Some(read) = Table::read(conn, table, found).await? else { return Ok(()) };
+        let server = Server::read(conn, self.ledger).await?;
+        read.judge(self.plan, &server.role, false, found);
+        present.facts.tables[0].key.clone_from(&read.key);
+        let columns = Column::read_all(conn, oid).await?;
+        let Some(pairs) = self.pairs(&columns, present) else { return Ok(()) };
+        for pair in &pairs {
+            self.judge(pair, present, found);
+        }
+        let functions = Function::read_all(conn, oid, self.ledger).await?;
+        if pairs.iter().any(|pair| pair.change.keeps_name()) {
+            present.facts.tables[0].functions_to_touch = functions::to_touch(&functions, table);
+        }
+        Neighbours::read(conn, oid).await?.judge(table, found);
+        self.dependants(conn, &pairs, present, found).await?;
+        self.indexes(conn, &pairs, &server, present, found).await
+    }
+
+    /// Returns the pairs at work with their columns, or what is left if one is gone.
+    fn pairs<'s>(&'s self, columns: &'s [Column], present: &mut Present) -> Option<Vec<Both<'s>>> {
+        let active = || {
+            let facts = |(position, change)| Some((position, change, self.was.pair(position)?));
+            self.plan.pairs().filter_map(facts).filter(|(.., facts)| !facts.metadata_only)
+        };
+        let sides = |change: &Pair<'_>, was: &PairFacts| {
+            let (old_name, new_name) = names_at(change, &self.program.tag, self.stage);
+            let old = columns.iter().find(|column| column.attnum == was.old.attnum);
+            let new = columns.iter().find(|column| column.name == new_name && column.attnum != was.old.attnum);
+            (old_name, old, new_name, new)
+        };
+        let mut both = Vec::new();
+        let mut left = Vec::new();
+        for (position, change, was) in active() {
+            let (old_name, old, new_name, new) = sides(&change, was);
+            for (name, column, of_type) in [(&old_name, old, &was.old.type_name), (&new_name, new, &was.new_type)] {
+                match column {
+                    None => present.obstacles.push(format!("there is no column \"{name}\"")),
+                    Some(column) if column.name != *name => {
+                        present.obstacles.push(format!("column \"{name}\" is called \"{}\" now", column.name));
+                    }
+                    Some(column) if column.type_name != *of_type => present
+                        .obstacles
+                        .push(format!("column \"{name}\" has type {}, and not {of_type}", column.type_name)),
+                    Some(_) => {}
+                }
+            }
+            left.push((position, old.map(|old| old.name.clone()), new.map(|new| new.name.clone())));
+            if let (Some(old), Some(new)) = (old, new) {
+                both.push(Both { position, change, was, moved: has_moved(&change, self.stage), old, new });
+            }
+        }
+        if left.len() > both.len() {
+            present.ruin = Some(Ruin { table: Some(self.plan.table.clone()), pairs: left });
+            return None;
+        }
+        Some(both)
+    }
+
+    /// What is written on the columns themselves.
+    fn judge(&self, pair: &Both<'_>, present: &mut Present, found: &mut Inspection) {
+        let (visible, other) = pair.sides();
+        let mut now = pair.was.clone();
+        let seen = visible.facts(pair.was.old.default_is_repeatable);
+        now.old.statistics = seen.statistics;
+        now.old.options = seen.options;
+        now.old.comment = seen.comment;
+        now.old.grants = seen.grants;
+        // A type change carries neither.
+        if pair.change.renames() {
+            now.old.storage = seen.storage;
+            now.old.compression = seen.compression;
+        }
+        if self.says_not_null(pair) {
+            // Made NOT NULL on the column that stays: only a way back has to know.
+            if pair.moved && visible.not_null && !pair.was.old.not_null {
+                present.lost.push(format!("column \"{}\" is NOT NULL", visible.name));
+            } else {
+                now.old.not_null = visible.not_null;
+                // The server may have been upgraded since; the run goes on as it began.
+                let named = visible.not_null && self.was.server_version >= NAMED_NOT_NULL;
+                now.old.not_null_constraint = seen.not_null_constraint.filter(|_| named);
+                if pair.moved && visible.not_null {
+                    now.old.not_null_constraint.clone_from(&pair.was.old.not_null_constraint);
+                }
+            }
+        }
+        now.old.type_default.clone_from(&pair.old.type_default);
+        now.new_type_default.clone_from(&pair.new.type_default);
+        if !pair.moved {
+            now.old.default.clone_from(&visible.default);
+            visible.judge(&pair.change, &self.plan.table.to_string(), found);
+        } else if visible.default != pair.was.new_default {
+            // On the way back PostgreSQL has to accept it for the old type.
+            now.old.default.clone_from(&visible.default);
+            now.new_default.clone_from(&visible.default);
+        }
+        present.others.push((pair.position, Other::new(other.facts(true), visible.type_storage.clone())));
+        if let Some(facts) = pair.facts(present) {
+            *facts = now;
+        }
+    }
+
+    /// Whether the column that others see is NOT NULL because they want it so, or may be NULL for that reason: not while the
+    /// run itself has made it nullable, or has not proved it yet.
+    fn says_not_null(&self, pair: &Both<'_>) -> bool {
+        let done = |phase, what| self.state.is_done(&StepKey::new(phase, what));
+        if !pair.moved {
+            let must_relax = pair.was.old.not_null && !pair.was.reverse.is_total();
+            return !(must_relax && done(Phase::Verify, What::RelaxOld));
+        }
+        let phase = if pair.was.forward.is_total() { Phase::Verify } else { Phase::Contract };
+        let last = if self.was.server_version < NAMED_NOT_NULL { What::NotNullSet } else { What::NotNullValidate };
+        !pair.was.old.not_null || done(phase, last)
+    }
+
+    /// What others have hung on the columns.
+    async fn dependants(
+        &self,
+        conn: &mut PgConnection,
+        pairs: &[Both<'_>],
+        present: &mut Present,
+        found: &mut Inspection,
+    ) -> Result<(), CatalogError> {
+        let oid = self.was.main().oid;
+        let tag = &self.program.tag;
+        let own = [tag.name(""), tag.first_trigger(""), tag.last_trigger("")];
+        let ours = |name: &str| own.iter().any(|own| name.starts_with(own));
+        let attnums: Vec<_> = pairs.iter().filter(|pair| !pair.moved).map(|pair| i32::from(pair.old.attnum)).collect();
+        let mut hanging = dependants::read(conn, oid, &attnums).await?;
+        hanging.retain(|hanging| !ours(&hanging.what.name));
+        let name =
+            |attnum| pairs.iter().find(|p| p.old.attnum == attnum).map_or_else(String::new, |p| p.old.name.clone());
+        dependants::judge(&hanging, name, found);
+        let attnums: Vec<_> = pairs.iter().map(|pair| i32::from(pair.new.attnum)).collect();
+        let planned = self.planned_names();
+        for hanging in dependants::read(conn, oid, &attnums).await? {
+            let what = hanging.what;
+            if what.kind != "not_null" && !ours(&what.name) && !planned.contains(&what.name) {
+                present.lost.push(what.description);
+            }
+        }
+        Ok(())
+    }
+
+    /// The names on the new column that the run gives.
+    fn planned_names(&self) -> Vec<String> {
+        let exchanged = self.was.main().indexes.iter().filter(|index| self.exchanged(index));
+        let mut names: Vec<_> = exchanged.map(|index| index.name.clone()).collect();
+        names.extend(self.plan.indexes.add.iter().map(|add| add.name.to_string()));
+        names.extend(self.plan.changes.iter().filter_map(|change| match change {
+            Change::AddIndex(index) => Some(index.name.to_string()),
+            Change::AddConstraint(constraint) => constraint.name.as_ref().map(ToString::to_string),
+            _ => None,
+        }));
+        names
+    }
+
+    /// Whether the twin of the index has its name.
+    fn exchanged(&self, index: &IndexFacts) -> bool {
+        index
+            .changes
+            .iter()
+            .all(|position| self.plan.pairs().any(|(at, change)| at == *position && has_moved(&change, self.stage)))
+    }
+
+    async fn indexes(
+        &self,
+        conn: &mut PgConnection,
+        pairs: &[Both<'_>],
+        server: &Server,
+        present: &mut Present,
+        found: &mut Inspection,
+    ) -> Result<(), CatalogError> {
+        let oid = self.was.main().oid;
+        let own = self.program.tag.name("");
+        let schema = quote_ident(&self.plan.table.schema);
+        let attnums: Vec<_> = pairs.iter().flat_map(|p| [i32::from(p.old.attnum), i32::from(p.new.attnum)]).collect();
+        let mut all = Index::read_all(conn, oid, &attnums).await?;
+        all.retain(|index| !drop_index::drops(self.plan, index));
+        let olds: Vec<_> = pairs.iter().map(|pair| (pair.position, pair.old.attnum)).collect();
+        let twin = |was: &IndexFacts| Twin { tail: was.twin.clone(), shape: was.twin_shape.clone() };
+        let (mut now, mut added) = (Vec::new(), Vec::new());
+        for index in all.iter().filter(|index| !index.name.starts_with(&own)) {
+            let was = self.was.main().indexes.iter().find(|was| was.name == index.name);
+            match was {
+                Some(was)
+                    if self.exchanged(was)
+                        && shape(conn, &format!("{schema}.{}", quote_ident(&index.name))).await? == was.twin_shape =>
+                {
+                    // It is its own twin now.
+                    let seen = index.facts(was.number, twin(was), &olds);
+                    let constraint = seen.constraint.and(was.constraint.clone());
+                    let (definition, tablespace) = (was.definition.clone(), was.tablespace.clone());
+                    now.push(IndexFacts {
+                        constraint,
+                        definition,
+                        tablespace,
+                        changes: was.changes.clone(),
+                        unique: was.unique,
+                        ..seen
+                    });
+                }
+                Some(was) if !self.exchanged(was) && index.has_twin_of(was) => {
+                    now.push(IndexFacts { changes: was.changes.clone(), ..index.facts(was.number, twin(was), &olds) });
+                }
+                _ if pairs.iter().any(|pair| !pair.moved && index.mentions(pair.old.attnum)) => {
+                    added.push(index.clone());
+                }
+                // On a new column alone.
+                _ => {}
+            }
+        }
+        self.rehearse(conn, (pairs, server), (&added, &mut now, &olds), present, found).await?;
+        now.sort_by(|a, b| a.name.cmp(&b.name));
+        present.facts.tables[0].indexes = now;
+        Ok(())
+    }
+
+    /// Has PostgreSQL write the definitions of new twins, and of changed defaults.
+    async fn rehearse(
+        &self,
+        conn: &mut PgConnection,
+        (pairs, server): (&[Both<'_>], &Server),
+        (added, now, olds): (&[Index], &mut Vec<IndexFacts>, &[(usize, i16)]),
+        present: &mut Present,
+        found: &mut Inspection,
+    ) -> Result<(), CatalogError> {
+        let defaults = |present: &Present| pairs.iter().any(|pair| pair.default_differs(present) || pair.is_odd());
+        if added.is_empty() && !defaults(present) {
+            return Ok(());
+        }
+        for index in added {
+            index.judge(&self.plan.table, found);
+        }
+        let Some(_) = enter(conn, &self.plan.table, self.was.main().oid, server, found).await? else { return Ok(()) };
+        for pair in pairs {
+            if !pair.moved || !pair.default_differs(present) {
+                continue;
+            }
+            let default = pair.new.default.as_deref();
+            let old = is_repeatable(conn, pair.old, default).await?;
+            let new = is_repeatable(conn, pair.new, default).await?;
+            if let Some(facts) = pair.facts(present) {
+                (facts.old.default_is_repeatable, facts.new_default_is_repeatable) = (old, new);
+            }
+        }
+        let soaking: Vec<_> = pairs.iter().filter(|pair| !pair.moved).collect();
+        if soaking.is_empty() {
+            return Ok(());
+        }
+        let parts: Vec<_> =
+            soaking.iter().map(|pair| Part { change: pair.change, old: pair.old, retyped: pair.retyped() }).collect();
+        let ours: Vec<_> = soaking.iter().map(|pair| pair.new.name.clone()).collect();
+        let Some(rehearsed) = rehearse(conn, self.plan, &parts, added, &ours, found).await? else { return Ok(()) };
+        for (pair, outcome) in soaking.iter().zip(rehearsed.outcomes) {
+            if let Some(facts) = pair.facts(present) {
+                facts.new_default = outcome.new_default;
+                facts.new_default_is_repeatable = outcome.new_default_is_repeatable;
+                facts.old.default_is_repeatable = outcome.default_is_repeatable;
+            }
+        }
+        for pair in &soaking {
+            if pair.is_odd() {
+                self.judge_default(conn, pair, present).await?;
+            }
+        }
+        let next = self.was.main().indexes.iter().map(|index| index.number + 1).max().unwrap_or(0);
+        let twins = added.iter().zip(rehearsed.twins).filter_map(|(index, twin)| Some((index, twin?)));
+        now.extend((next..).zip(twins).map(|(number, (index, twin))| index.facts(number, twin, olds)));
+        Ok(())
+    }
+
+    /// The default of the new column of `pair` does not read as the one that the run has set: unless PostgreSQL only writes
+    /// it in another way, somebody has changed it.
+    async fn judge_default(
+        &self,
+        conn: &mut PgConnection,
+        pair: &Both<'_>,
+        present: &mut Present,
+    ) -> Result<(), CatalogError> {
+        let now = pair.facts(present).map(|facts| beside_text(facts));
+        for expected in [Some(beside_text(pair.was)), now].into_iter().flatten() {
+            let expected = match expected {
+                Some(expected) => deparsed_default(conn, pair.new, &expected).await?,
+                None => None,
+            };
+            if expected == pair.new.default {
+                return Ok(());
+            }
+        }
+        let says = |default: &Option<String>| default.clone().unwrap_or_else(|| "none".to_owned());
+        present.obstacles.push(format!(
+            "the default of column \"{}\" is {}, and not {}: by it the sync trigger knows what an INSERT has given",
+            pair.new.name,
+            says(&pair.new.default),
+            says(&beside_text(pair.was))
+        ));
+        Ok(())
+    }
+}
+
+/// Returns what is left of the objects of the run of `program`.
+///
+/// # Errors
+/// [`CatalogError`] when the catalog cannot be read.
+pub(crate) async fn leftovers(
+    conn: &mut PgConnection,
+    program: &Program,
+    ledger: &LedgerSchema,
+) -> Result<Leftovers, CatalogError> {
+    let tag = &program.tag;
+    let table = program.relations.first().map_or(0, |relation| relation.oid);
+    let query = query::fixed(include_str!("left.sql"))
+        .bind(ledger.as_str().to_owned())
+        .bind(tag.to_string())
+        .bind(table)
+        .bind(tag.name(""))
+        .bind(vec![tag.first_trigger(""), tag.last_trigger("")]);
+    // Names are qualified where they are not in the search_path.
+    query::run(conn, "look for what is left", "SET search_path = pg_catalog, pg_temp".to_owned()).await?;
+    query::read(conn, "look for what is left", query).await
+}
