@@ -19,6 +19,7 @@ mod reported;
 mod resume;
 mod rollback;
 mod run;
+mod schedule;
 mod schema;
 mod show;
 mod signals;
@@ -119,6 +120,7 @@ enum Command {
     Start(start::Args),
     Advance(advance::Args),
     Status(status::Args),
+    Schedule(schedule::Args),
     Verify(verify::Args),
     Pause(pause::Args),
     Resume(resume::Args),
@@ -168,6 +170,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
         Command::Resume(args) => resume::run(&args, context).await,
         Command::Tune(args) => tune::run(&args, context).await,
         Command::Rollback(args) => rollback::run(&args, context).await,
+        Command::Schedule(args) => schedule::run(&args, context).await,
         Command::History(args) => history::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
         Command::Demo(args) => demo::run(&args, context).await,

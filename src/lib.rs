@@ -125,7 +125,7 @@ pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
 pub use runner::{Error, Finish, Joined, Known, NoJoin, NotYet, Preview, Tool};
-pub use view::RunView;
+pub use view::{PhaseDates, RunView, Timetable};
 
 pub mod results {
     //! What calls return and events carry: plain data.

@@ -4,6 +4,7 @@
 //! `narrator` turns events into lines, `progress` puts them on the terminal.
 
 mod amounts;
+mod calendar_file;
 pub(crate) mod human;
 pub(crate) mod json;
 mod look;
@@ -12,6 +13,7 @@ mod progress;
 mod screen;
 mod words;
 
+pub(crate) use calendar_file::calendar_file;
 pub(crate) use look::{COLUMNS, Look, ROWS, printable, redacted};
 pub(crate) use progress::{Console, Reporter, Telling, bar};
 pub(crate) use screen::Screen;

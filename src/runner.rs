@@ -20,5 +20,6 @@ mod undo;
 pub use error::{Error, NoJoin, NotYet};
 pub use join::Joined;
 pub use preview::{Known, Preview};
+pub(crate) use schedule::entered;
 pub(crate) use tool::waiting_for;
 pub use tool::{Finish, Tool};

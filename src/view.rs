@@ -1,5 +1,7 @@
 //! What is shown of a run: computed here, once, from ledger and facts. Reports, JSON and pages render it and compute nothing.
 
+mod timetable;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -9,6 +11,8 @@ use crate::run::{
     Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
 };
 use crate::runner::{Error, Tool, waiting_for};
+
+pub use timetable::{PhaseDates, Timetable};
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]

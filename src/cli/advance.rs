@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// Only print what would be done
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run: as if it were this time already, as 2027-01-12T22:00:00-05:00
+    #[arg(long, value_name = "TIME", requires = "dry_run")]
+    at: Option<chrono::DateTime<chrono::FixedOffset>>,
     /// Agree to what cannot be undone: without it, the run stops before its point of no return with exit code 5, or asks
     /// at a terminal
     #[arg(long)]
@@ -32,7 +35,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     if let Some(name) = &args.name {
         let name = run_name(name)?;
-        let call = async |session: &Session| tick(session, name, args.dry_run).await;
+        let call = async |session: &Session| tick(session, name, args).await;
         let tick = consent::asking(context, args.yes, call).await?;
         return print(context, &tick.value, &tick.text(context)).map(|()| tick.code);
     }
@@ -42,7 +45,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let mut codes = Vec::new();
     let mut over = 0;
     for name in session.tool.names().await? {
-        match tick(&session, &name, args.dry_run).await {
+        match tick(&session, &name, args).await {
             Ok(tick) => {
                 codes.push(tick.code);
                 // Runs that ended long ago are of no interest to somebody who reads what cron has to say.
@@ -110,9 +113,9 @@ impl Tick {
     }
 }
 
-async fn tick(session: &Session, name: &str, dry_run: bool) -> Result<Tick, Error> {
-    if dry_run {
-        let would = session.tool.advance_preview(name).await?;
+async fn tick(session: &Session, name: &str, args: &Args) -> Result<Tick, Error> {
+    if args.dry_run {
+        let would = session.tool.advance_preview(name, args.at.map(|at| at.to_utc())).await?;
         let value = json!({ "name": name, "would": would });
         return Ok(Tick { value, said: Said::Would(name.to_owned(), would), code: exit_code::DONE });
     }

@@ -4,6 +4,7 @@
 
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{GapInfo, Tz};
+use serde::Serialize;
 
 use super::{ExtraWindow, Freeze, Schedule, Window};
 use crate::phase::Phase;
@@ -45,7 +46,8 @@ pub enum Opening<'a> {
 }
 
 /// Why a phase becomes due when it does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The week of the phase begins, or that of an earlier phase where the plan names none for it.
     Week(u16),
@@ -56,7 +58,7 @@ pub enum Cause {
 }
 
 /// When a phase becomes due, and why not before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Due {
     /// From this instant on.
     pub at: DateTime<Utc>,
@@ -187,6 +189,16 @@ impl Schedule {
         let length = |day| self.window_on(day).map_or(TimeDelta::zero(), |w| w.to - w.from);
         let days = self.days_from(from, to).filter(|day| opens_on(window, *day));
         days.map(|day| OddWindow { day, length: length(day), usual }).filter(|odd| odd.length != usual).collect()
+    }
+
+    /// Returns the windows that open once and have not closed at `at`.
+    pub fn extra_from(&self, at: DateTime<Utc>) -> Vec<ExtraWindow> {
+        self.extra.iter().filter(|extra| self.extra_window(extra).to > at).cloned().collect()
+    }
+
+    /// Returns the freezes that are not over at `at`.
+    pub fn freezes_from(&self, at: DateTime<Utc>) -> Vec<Freeze> {
+        self.freeze.iter().filter(|freeze| self.frozen(freeze).to > at).cloned().collect()
     }
 
     fn midnight(&self, day: NaiveDate) -> DateTime<Utc> {

@@ -3,11 +3,13 @@
 mod demo;
 mod estimates;
 mod preview;
+mod timetable;
 
 pub(crate) use super::amounts::{bytes, duration, number, plural, rate};
 pub(crate) use demo::{Demo, demo};
 pub(crate) use estimates::{compared, range};
 pub(crate) use preview::{changes, one_finding, preview, stored};
+pub(crate) use timetable::timetable;
 
 use std::fmt::Write as _;
 

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::amounts::duration;
 use super::printable;
 use crate::event::Wait;
+use crate::plan::calendar::in_zone;
 use crate::run::{Cause, Level, Signal, Standing, WaitingFor};
 
 /// Returns why the backfill stands still, with value and limit.
@@ -63,6 +64,16 @@ pub(super) fn time(at: DateTime<Utc>) -> String {
 pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
     match waiting {
         WaitingFor::Advance { phase } => format!("somebody to continue it with {phase}"),
+        WaitingFor::Due { phase, due, zone } => {
+            format!("its schedule: {phase} is due {} ({})", in_zone(due.at, *zone), due.cause)
+        }
+        WaitingFor::Window { frozen, opens, zone } => {
+            let frozen = frozen.as_ref().map(|why| format!(" (frozen: {})", printable(why))).unwrap_or_default();
+            match opens {
+                Some(opens) => format!("the next window of its schedule, {}{frozen}", in_zone(*opens, *zone)),
+                None => format!("a window of its schedule, which has none any more{frozen}"),
+            }
+        }
         WaitingFor::Resume { by } => {
             let by = by.as_ref().map(|by| format!(" (paused by {})", printable(by))).unwrap_or_default();
             format!("somebody to resume it{by}")
@@ -113,6 +124,9 @@ pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at
         }
         (_, Some(WaitingFor::Grace { until: Some(until), .. })) => {
             vec![consenting(format!("after {}", time(*until))), type_("rollback", "goes back")]
+        }
+        (_, Some(WaitingFor::Due { .. } | WaitingFor::Window { .. })) => {
+            vec![type_("schedule", "shows all dates"), type_("advance", "when it is time")]
         }
         (_, Some(WaitingFor::Quiet { .. })) => vec![type_("advance", "once no release writes the old column")],
         _ => vec![type_("advance", "")],

@@ -6,8 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use chrono_tz::Tz;
+
 use super::{Action, Gate, HeldBy, Level, Mode, Phase, Program, State, Step, StepKey, Undo};
 use crate::plan::Contract;
+use crate::plan::calendar::Due;
 
 /// Where a run stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,6 +85,26 @@ pub enum WaitingFor {
         /// The phase that it will go on with.
         phase: Phase,
     },
+    /// That its phase is due.
+    Due {
+        /// The phase.
+        phase: Phase,
+        /// When, and why then.
+        due: Due,
+        /// The zone of the schedule.
+        #[serde(serialize_with = "zone")]
+        zone: Tz,
+    },
+    /// That a window of its schedule opens.
+    Window {
+        /// Why the days are frozen; `None` outside of windows.
+        frozen: Option<String>,
+        /// When; `None` if none does any more.
+        opens: Option<DateTime<Utc>>,
+        /// The zone of the schedule.
+        #[serde(serialize_with = "zone")]
+        zone: Tz,
+    },
     /// That somebody resumes it.
     Resume {
         /// Who paused it; `None` where that is not known.
@@ -139,6 +162,13 @@ pub(crate) struct Told<'a> {
     pub(crate) quiet: Duration,
     /// The server's clock.
     pub(crate) now: DateTime<Utc>,
+    /// What its schedule waits for, if it does.
+    pub(crate) scheduled: Option<WaitingFor>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn zone<S: serde::Serializer>(zone: &Tz, to: S) -> Result<S::Ok, S::Error> {
+    zone.name().serialize(to)
 }
 
 impl WaitingFor {
@@ -149,7 +179,10 @@ impl WaitingFor {
             Mode::Undoing(_) => Some(Self::Rollback),
             Mode::Failed | Mode::Drifted => Some(Self::Person { error: state.error.clone() }),
             _ if state.paused => Some(Self::Resume { by: told.paused_by }),
-            Mode::New | Mode::Forward => Some(Self::of_steps(state.next_steps(program), state.phase, &told)),
+            Mode::New | Mode::Forward => {
+                let of_steps = Self::of_steps(state.next_steps(program), state.phase, &told);
+                Some(told.scheduled.unwrap_or(of_steps))
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::session::Session;
 use super::{Error, NotYet, clock};
 use crate::engine::Work;
-use crate::ledger::LoggedEntry;
+use crate::ledger::{LoggedEntry, Run};
 use crate::run::{Entry, State, Timing, timing};
 
 /// Returns until when the run may go on; `None` for as long as it takes.
@@ -18,25 +18,36 @@ pub(super) async fn open_until(
     session: &mut Session,
     state: &State,
 ) -> Result<Option<DateTime<Utc>>, Error> {
-    let Some(schedule) = &work.run.plan.schedule else { return Ok(None) };
+    if work.run.plan.schedule.is_none() {
+        return Ok(None);
+    }
     let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
     let now = clock::now(session).await?;
-    let entered = entered(&log);
-    let closed = |frozen: Option<&str>| NotYet::Closed {
-        name: work.run.name().clone(),
-        frozen: frozen.map(ToOwned::to_owned),
-        opens: schedule.next_opening(now, chrono::TimeDelta::zero()),
-        zone: schedule.timezone,
-    };
-    let why = match timing(schedule, &work.run.program, (state.phase, entered), now) {
-        Timing::Open { until } => return Ok(until),
-        Timing::Early(due) => {
-            NotYet::Due { name: work.run.name().clone(), phase: state.phase, due, zone: schedule.timezone }
+    Ok(open_at(&work.run, state, &log, now)?)
+}
+
+/// Returns until when a run in `state`, with this log, may go on from `at` by its plan's schedule; `None` for as long as it
+/// takes.
+///
+/// # Errors
+/// [`NotYet::Due`] and [`NotYet::Closed`].
+pub(super) fn open_at(
+    run: &Run,
+    state: &State,
+    log: &[LoggedEntry],
+    at: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, NotYet> {
+    let Some(schedule) = &run.plan.schedule else { return Ok(None) };
+    let (name, zone) = (run.name().clone(), schedule.timezone);
+    let opens = || schedule.next_opening(at, chrono::TimeDelta::zero());
+    match timing(schedule, &run.program, (state.phase, entered(log)), at) {
+        Timing::Open { until } => Ok(until),
+        Timing::Early(due) => Err(NotYet::Due { name, phase: state.phase, due, zone }),
+        Timing::Frozen(freeze) => {
+            Err(NotYet::Closed { name, frozen: Some(freeze.why.clone()), opens: opens(), zone })
         }
-        Timing::Frozen(freeze) => closed(Some(&freeze.why)),
-        Timing::Outside => closed(None),
-    };
-    Err(Error::NotYet(why))
+        Timing::Outside => Err(NotYet::Closed { name, frozen: None, opens: opens(), zone }),
+    }
 }
 
 /// When the run came into its phase; `None` in its first.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -10,7 +11,7 @@ use super::forward::{Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::{Known, Preview};
 
-use super::{Error, NotYet, clock, forward, gate, preview, session, undo};
+use super::{Error, NotYet, clock, forward, gate, preview, schedule, session, undo};
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
@@ -151,16 +152,24 @@ impl Tool {
         self.go(run, Until::OnePhase, true).await
     }
 
-    /// Returns what [`Tool::advance`] would do, as a sentence.
+    /// Returns what [`Tool::advance`] would do now, as a sentence, or at another time if nothing but the clock changes.
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn advance_preview(&self, name: &str) -> Result<String, Error> {
+    pub async fn advance_preview(&self, name: &str, at: Option<DateTime<Utc>>) -> Result<String, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
-        let state = self.ledger.log().state(&mut connection, &run).await?;
+        let log = self.ledger.log().entries(&mut connection, run.id).await?;
+        let state = run.replay(&log).map_err(LedgerError::from)?;
         if state.is_over() {
             return Ok(format!("nothing: the run is {}", state.standing()));
+        }
+        let at = match at {
+            Some(at) => at,
+            None => pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut connection).await?,
+        };
+        if let Err(closed) = schedule::open_at(&run, &state, &log, at) {
+            return Ok(format!("nothing: {closed}"));
         }
         let steps: Vec<_> = run
             .program
@@ -592,7 +601,13 @@ pub(crate) async fn waiting_for(
     let quiet = ledger.progress().write_counts(connection, run).await?.old_quiet_seconds;
     let now = pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut *connection).await?;
     let quiet = Duration::from_secs(u64::try_from(quiet).unwrap_or(0));
-    let told = Told { last_done: clock::last_done(log), paused_by: paused_by(log), contract: &contract, quiet, now };
+    let scheduled = match schedule::open_at(run, state, log, now) {
+        Err(NotYet::Due { phase, due, zone, .. }) => Some(WaitingFor::Due { phase, due, zone }),
+        Err(NotYet::Closed { frozen, opens, zone, .. }) => Some(WaitingFor::Window { frozen, opens, zone }),
+        _ => None,
+    };
+    let (last_done, paused_by) = (clock::last_done(log), paused_by(log));
+    let told = Told { last_done, paused_by, contract: &contract, quiet, now, scheduled };
     Ok(WaitingFor::of(&run.program, state, told))
 }
 
