@@ -46,4 +46,4 @@ pub use standing::{Standing, WaitingFor};
 pub use state::{IllegalEntry, Mode, Stage, State};
 pub use stored::fingerprint;
 pub(crate) use stored::{Document, read, write};
-pub use timing::{Planned, Timing, planned, timing};
+pub use timing::{Timing, planned, timing};

@@ -13,7 +13,7 @@ use crate::phase::Phase;
 pub(super) const VERSION: &str = "version";
 
 /// Keys of plans that are understood and not acted on yet. A plan that has one is refused: it would not get what it asks for.
-pub(super) const INERT: [&str; 2] = ["schedule", "approve"];
+pub(super) const INERT: [&str; 1] = ["approve"];
 
 /// Returns the form of a whole plan.
 pub(super) fn form() -> Form {

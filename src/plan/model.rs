@@ -28,7 +28,7 @@ pub struct Plan {
     pub verify: Verify,
     /// How the old column is dropped.
     pub contract: Contract,
-    /// When each phase may run; not acted on yet.
+    /// When ticks may do each phase.
     pub schedule: Option<Schedule>,
     /// Phases that wait for a person; not acted on yet.
     pub approve: Vec<Phase>,

@@ -16,9 +16,6 @@ mod schedule;
 /// The oldest PostgreSQL supported.
 const OLDEST_POSTGRES: u32 = 14;
 
-/// Keys of plans that are understood and not acted on yet. A plan that has one is refused: it would not get what it asks for.
-pub(super) const INERT: [&str; 1] = ["approve"];
-
 /// Columns that every table has.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 

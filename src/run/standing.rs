@@ -92,7 +92,7 @@ pub enum WaitingFor {
         /// When, and why then.
         due: Due,
         /// The zone of the schedule.
-        #[serde(serialize_with = "zone")]
+        #[serde(serialize_with = "zone_name")]
         zone: Tz,
     },
     /// That a window of its schedule opens.
@@ -102,7 +102,7 @@ pub enum WaitingFor {
         /// When; `None` if none does any more.
         opens: Option<DateTime<Utc>>,
         /// The zone of the schedule.
-        #[serde(serialize_with = "zone")]
+        #[serde(serialize_with = "zone_name")]
         zone: Tz,
     },
     /// That somebody resumes it.
@@ -167,7 +167,7 @@ pub(crate) struct Told<'a> {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn zone<S: serde::Serializer>(zone: &Tz, to: S) -> Result<S::Ok, S::Error> {
+fn zone_name<S: serde::Serializer>(zone: &Tz, to: S) -> Result<S::Ok, S::Error> {
     zone.name().serialize(to)
 }
 

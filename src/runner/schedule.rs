@@ -23,7 +23,7 @@ pub(super) async fn open_until(
     }
     let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
     let now = clock::now(session).await?;
-    Ok(open_at(&work.run, state, &log, now)?)
+    open_at(&work.run, state, &log, now).map_err(Error::NotYet)
 }
 
 /// Returns until when a run in `state`, with this log, may go on from `at` by its plan's schedule; `None` for as long as it

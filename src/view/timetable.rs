@@ -23,7 +23,7 @@ pub struct Timetable {
     /// How many entries its log has: a later timetable of the run has at least as many.
     pub entries: u64,
     /// The schedule's zone; `None` without a schedule.
-    #[serde(serialize_with = "zone")]
+    #[serde(serialize_with = "zone_name")]
     pub zone: Option<Tz>,
     /// Its phases, in order.
     pub phases: Vec<PhaseDates>,
@@ -48,7 +48,7 @@ pub struct PhaseDates {
     pub opens: Option<DateTime<Utc>>,
 }
 
-fn zone<S: serde::Serializer>(zone: &Option<Tz>, to: S) -> Result<S::Ok, S::Error> {
+fn zone_name<S: serde::Serializer>(zone: &Option<Tz>, to: S) -> Result<S::Ok, S::Error> {
     zone.map(Tz::name).serialize(to)
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn timetable(dates: &Timetable, look: Look) -> String {
 }
 
 fn date(of: &PhaseDates, dates: &Timetable, zone: chrono_tz::Tz, look: Look) -> String {
-    let at = |at| in_zone(at, zone).replace(' ', NO_BREAK);
+    let at = |at| in_zone(at, zone).replace(' ', &NO_BREAK.to_string());
     match (of.done, of.due, of.opens) {
         (Some(done), ..) => format!("{} {}", look.done(), at(done)),
         (_, Some(due), Some(opens)) if opens > dates.at => format!("from {} on ({})", at(opens), due.cause),
