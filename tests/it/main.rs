@@ -29,6 +29,7 @@ mod network;
 mod new_default;
 mod owners_code;
 mod plan_fits;
+mod plan_paths;
 mod plan_says;
 mod plan_warns;
 mod poolers;
