@@ -16,7 +16,7 @@ use crate::change::knows_null;
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::pg::{self, Owner};
-use crate::plan::{AddConstraint, Change, CopyIndexes, DropColumn, Plan, Rule};
+use crate::plan::{AddConstraint, Change, CopyIndexes, DropColumn, OnConflict, Plan, Rule};
 use crate::run::{ChangeFacts, Conversion, DroppedColumn, Facts, IndexFacts, PairFacts, TableFacts};
 
 /// Returns what `plan` is compiled from, everything that rules it out, and everything worth knowing before it starts.
@@ -362,6 +362,21 @@ fn warn_of_values(parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspecti
                 "catalog::null_or_default",
                 format!("column \"{}\" may be NULL and has the default {default}", part.old.name),
                 "if a new release inserts an explicit NULL, it gets the default while both columns are in use",
+            );
+        }
+        let known = facts.old.default_is_repeatable && facts.new_default_is_repeatable;
+        if part.change.on_conflict == OnConflict::Error && !known && !outcome.metadata_only {
+            let default = if facts.old.default_is_repeatable { facts.final_default() } else { facts.old.effective_default() };
+            found.warn(
+                "catalog::on_conflict",
+                format!(
+                    "`on_conflict: error` of column \"{}\" does not act on INSERT: its default {} may give another value each time, \
+                     so nobody can tell which values a statement gave",
+                    part.old.name,
+                    default.unwrap_or_default()
+                ),
+                "of an INSERT that gives both columns values that do not agree, the one without that default counts; UPDATE is judged as \
+                 the plan says",
             );
         }
     }
