@@ -366,7 +366,8 @@ fn warn_of_values(parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspecti
         }
         let known = facts.old.default_is_repeatable && facts.new_default_is_repeatable;
         if part.change.on_conflict == OnConflict::Error && !known && !outcome.metadata_only {
-            let default = if facts.old.default_is_repeatable { facts.final_default() } else { facts.old.effective_default() };
+            let default =
+                if facts.old.default_is_repeatable { facts.final_default() } else { facts.old.effective_default() };
             found.warn(
                 "catalog::on_conflict",
                 format!(

@@ -28,6 +28,7 @@ mod locks;
 mod network;
 mod new_default;
 mod owners_code;
+mod owners_errors;
 mod plan_fits;
 mod plan_paths;
 mod plan_says;
