@@ -120,7 +120,12 @@ fn change_one(part: &Part<'_>, metadata_only: bool) -> Vec<String> {
             Conversion::InfallibleCast => format!(" USING CAST({old} AS {})", retyped.column.base_type),
             Conversion::Expression { sql, .. } => format!(" USING ({sql})"),
         };
+        // The old default need not be one of the new type.
+        let given = retyped.default.as_ref().filter(|_| !metadata_only);
+        let of_column = |what: &str| format!("ALTER TABLE {COPY} ALTER COLUMN {old} {what}");
+        statements.extend(given.map(|_| of_column("DROP DEFAULT")));
         statements.push(alter_type(part, retyped, &using));
+        statements.extend(given.map(|default| of_column(&format!("SET DEFAULT {default}"))));
     }
     if !metadata_only {
         statements.push(format!("ALTER TABLE {COPY} RENAME COLUMN {old} TO {new}"));
@@ -159,7 +164,7 @@ async fn change_all(
             found.refuse(
                 "catalog::default",
                 format!("the default of column \"{old}\": {}", objection.message),
-                "plain ALTER TABLE would fail too; change or drop the default first",
+                "plain ALTER TABLE would fail too: write the default that the new type has in the plan, `default: ...`, or drop it first",
             );
         } else {
             found.refuse(
