@@ -67,12 +67,7 @@ pub(super) async fn look(work: &mut Work, session: &mut Session, state: &State, 
     Ok(found)
 }
 
-async fn look_at_everything(
-    work: &mut Work,
-    session: &mut Session,
-    state: &State,
-    way: Way,
-) -> Result<Found, Error> {
+async fn look_at_everything(work: &mut Work, session: &mut Session, state: &State, way: Way) -> Result<Found, Error> {
     let mut attempt = 1;
     loop {
         match look_once(work, session, state, way).await {

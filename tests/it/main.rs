@@ -26,6 +26,7 @@ mod lease;
 mod ledger;
 mod locks;
 mod network;
+mod newcomer;
 mod owners_code;
 mod plan_fits;
 mod plan_says;
