@@ -50,12 +50,12 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-The database: --database-url, or DATABASE_URL, or PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE and
-PGPASSWORD or ~/.pgpass, as for psql.
+The database: --database-url, or DATABASE_URL, or, as for psql, PGHOST, PGPORT,
+PGUSER, PGDATABASE, PGSSLMODE and PGPASSWORD or ~/.pgpass.
 
-Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused or unreachable,
-5 blocked or not due, 6 rows not equal, 7 the database differs from the ledger,
-8 stopped by its watchdog, 130 interrupted.
+Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused
+or unreachable, 5 blocked or not due, 6 rows not equal, 7 the database differs
+from the ledger, 8 stopped by its watchdog, 130 interrupted.
 
 To see it work: crossfade demo";
 
@@ -63,7 +63,7 @@ To see it work: crossfade demo";
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// The database, as postgres://user@host:port/database?sslmode=verify-full
+    /// The database, as postgres://user@host:port/database
     #[arg(long, global = true, value_name = "URL", env = "DATABASE_URL", hide_env = true, hide_env_values = true)]
     database_url: Option<String>,
     /// The schema that holds the ledger

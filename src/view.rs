@@ -84,12 +84,18 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
     let pace = report.as_ref().map(|report| report.pace.clone());
     let report = report.unwrap_or_default();
     let holds = ledger.progress().holds(connection, run.id).await?;
+    // A run that fills nothing is nowhere between none and all of the rows.
+    let progress = if run.program.fills().next().is_some() {
+        fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds)
+    } else {
+        Progress { rows_total: run.facts.main().rows, ..Progress::default() }
+    };
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
     Ok(RunView {
         name: run.name().to_string(),
         phase: state.phase,
         state: if at_work { Standing::Running } else { state.standing() },
-        progress: fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds),
+        progress,
         compares: run.program.compared().next().is_some(),
         mismatches: checked.map(|(_, mismatches)| mismatches),
         old_column_write_seconds: counts.old,

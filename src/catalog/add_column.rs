@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::columns::Column;
 use super::query::{attempt, attempt_under, oid};
-use super::rehearsal::COPY;
+use super::rehearsal::{COPY, DUPLICATE_COLUMN};
 use super::unqualified::Expression;
 use super::{CatalogError, Inspection, not_null};
 use crate::ident::TableName;
@@ -39,11 +39,13 @@ pub(super) async fn rehearse(
     let default = change.default.as_ref().map(|default| format!(" DEFAULT ({default}\n)")).unwrap_or_default();
     let add = format!("ALTER TABLE {COPY} ADD COLUMN {} {}\n{default}", name.sql(), change.type_name);
     if let Err(objection) = attempt_under(conn, WHAT, Some(user_path), [add]).await? {
-        found.refuse(
-            "catalog::rehearsal",
-            format!("PostgreSQL refuses the new column \"{name}\": {}", objection.message),
-            "correct its type or default",
-        );
+        if objection.code != DUPLICATE_COLUMN {
+            found.refuse(
+                "catalog::rehearsal",
+                format!("PostgreSQL refuses the new column \"{name}\": {}", objection.message),
+                "correct its type or default",
+            );
+        }
         return Ok(None);
     }
     if let Some(default) = &change.default {

@@ -75,9 +75,14 @@ pub(super) async fn rehearse(
     let deparsed = match tried.read(conn, found).await? {
         Ok(text) => text.unwrap_or_default(),
         Err(objection) => {
+            let mut said = objection.message.replace("crossfade_constraint", &name);
+            if let Rule::ForeignKey(key) = &change.rule {
+                said = said.replace("crossfade_referenced", &key.references.name);
+            }
+            let said = said.replace("crossfade_copy", &plan.table.name);
             found.refuse(
                 "catalog::constraint",
-                format!("PostgreSQL refuses constraint \"{name}\": {}", objection.message),
+                format!("PostgreSQL refuses constraint \"{name}\": {said}"),
                 "correct the constraint in the plan",
             );
             return Ok(None);
@@ -119,7 +124,7 @@ async fn other_table(
         found.refuse(
             "catalog::table_kind",
             format!("{}, which the foreign key refers to, is not an ordinary table", key.references),
-            "only ordinary tables are supported yet",
+            "only ordinary tables can be referred to",
         );
         return Ok(None);
     }

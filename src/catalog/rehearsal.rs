@@ -16,6 +16,8 @@ use crate::sql::quote_ident;
 
 pub(super) const COPY: &str = "pg_temp.crossfade_copy";
 const INDEX: &str = "pg_temp.crossfade_index";
+/// A name that is taken was refused when the names were looked at.
+pub(super) const DUPLICATE_COLUMN: &str = "42701";
 
 /// A time zone in which no value looks the same as in UTC: a type change that is free only in UTC is not free.
 const NOT_UTC: &str = "SET LOCAL timezone = 'Asia/Kathmandu'";
@@ -159,11 +161,14 @@ async fn change_all(
         let result = attempt(conn, "rehearse the change", change_one(part, outcome.metadata_only)).await?;
         let Err(objection) = result else { continue };
         accepted = false;
+        if objection.code == DUPLICATE_COLUMN {
+            continue;
+        }
         let old = part.change.old;
         if objection.code == "42804" && part.old.default.is_some() {
             found.refuse(
                 "catalog::default",
-                format!("the default of column \"{old}\": {}", objection.message),
+                format!("PostgreSQL refuses to change column \"{old}\": {}", objection.message),
                 "plain ALTER TABLE would fail too: write the default that the new type has in the plan, `default: ...`, or drop it first",
             );
         } else {

@@ -84,7 +84,7 @@ pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
             DATABASE,
             "the demo needs a PostgreSQL that it can start on this machine, and space in the temporary directory",
         ),
-        CliError::Tool(error) => tool(error, target),
+        CliError::Tool(error) | CliError::Declined(error) => tool(error, target),
     }
 }
 

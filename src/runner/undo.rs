@@ -9,6 +9,7 @@ use super::drift::{self, Found, Way};
 use super::gate::{GuardFailed, prove_nothing_only_new};
 use super::session::{Session, note};
 use super::{Error, NotYet, ddl, gate, removal};
+use crate::amounts::plural;
 use crate::change::Ruin;
 use crate::engine::{Work, build_index};
 use crate::event::Event;
@@ -178,7 +179,7 @@ async fn prove_no_nulls(work: &Work, session: &mut Session, needs: &[Gate]) -> R
         let said = pg::rolled_back(&mut session.main, COUNTING, async |tx| pg::texts(tx, &owner.ask(&count)).await);
         let rows: i64 = said.await?.first().and_then(|rows| rows.parse().ok()).unwrap_or_default();
         if rows > 0 {
-            let rows = if rows > TOLD { format!("more than {TOLD}") } else { rows.to_string() };
+            let rows = if rows > TOLD { format!("more than {}", plural(TOLD, "row")) } else { plural(rows, "row") };
             return Err(Error::Nulls { rows, table: relation.table.clone(), column: column.clone() });
         }
     }

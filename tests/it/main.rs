@@ -27,6 +27,7 @@ mod ledger;
 mod locks;
 mod network;
 mod new_default;
+mod newcomer;
 mod owners_code;
 mod owners_errors;
 mod plan_fits;

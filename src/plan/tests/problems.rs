@@ -427,7 +427,7 @@ fn every_problem_is_told_well() {
     6:31 plan::duplicate_constraint: `a` is added as NOT NULL already
         `a` again
         remove one of the two
-    5:97 plan::foreign_key_columns: 2 column(s) cannot refer to 1
+    5:97 plan::foreign_key_columns: 2 columns cannot refer to 1
         `[id]` a different number of columns
         give as many `referenced_columns` as `columns`, in the same order
     5:85 plan::unknown_value: unknown value `delete` in `on_delete`
