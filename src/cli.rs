@@ -170,7 +170,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
         Command::Rollback(args) => rollback::run(&args, context).await,
         Command::History(args) => history::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
-        Command::Demo(args) => demo::run(&args, context).await,
+        Command::Demo(args) => Box::pin(demo::run(&args, context)).await,
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
