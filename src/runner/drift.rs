@@ -56,11 +56,10 @@ pub(super) async fn look(work: &mut Work, session: &mut Session, state: &State, 
         let Known { signature, lost, .. } = known;
         return Ok(Found::AsPlanned { signature, lost });
     }
-    let looked = Instant::now();
     let found = look_at_everything(work, session, state, way).await?;
     session.known = match &found {
         Found::AsPlanned { signature, lost } => {
-            Some(Known { signature: signature.clone(), lost: lost.clone(), looked })
+            Some(Known { signature: signature.clone(), lost: lost.clone(), looked: Instant::now() })
         }
         Found::Followed | Found::Ruined(_) => None,
     };
