@@ -19,5 +19,5 @@ mod undo;
 pub use error::{Error, NoJoin, NotYet};
 pub use join::Joined;
 pub use preview::{Known, Preview};
-pub(crate) use tool::waiting_for;
 pub use tool::{Finish, Tool};
+pub(crate) use tool::{refuse_copy, waiting_for};

@@ -8,12 +8,12 @@ use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
 use crate::run::{
     Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
 };
-use crate::runner::{Error, Tool, waiting_for};
+use crate::runner::{Error, Tool, refuse_copy, waiting_for};
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunView {
-    /// The plan's name.
+    /// What the run is called: the plan's name, with its number behind an @ if there is a later run of that plan.
     pub name: String,
     /// The phase it is in.
     pub phase: Phase,
@@ -68,6 +68,9 @@ impl Tool {
 async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<RunView, Error> {
     let log = ledger.log().entries(connection, run.id).await?;
     let state = run.replay(&log).map_err(LedgerError::from)?;
+    if !state.is_over() {
+        refuse_copy(ledger, run)?;
+    }
     let filled =
         log.iter().rev().find_map(|line| if let Entry::Filled(filled) = line.entry { Some(filled) } else { None });
     let holder = ledger.leases().holder(connection, run.id).await?;
@@ -92,7 +95,7 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
     };
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
     Ok(RunView {
-        name: run.name().to_string(),
+        name: run.called.clone(),
         phase: state.phase,
         state: if at_work { Standing::Running } else { state.standing() },
         progress,

@@ -47,9 +47,9 @@ impl<'a> Expression<'a> {
              FROM pg_class AS c WHERE c.oid = 'pg_temp.crossfade_default'::regclass AND c.relnatts = 1 \
                AND NOT EXISTS (SELECT FROM pg_constraint AS o WHERE o.conrelid = c.oid) \
                AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attnotnull))";
-        let made =
+        let object =
             "SELECT 'pg_attrdef'::regclass, oid FROM pg_attrdef WHERE adrelid = 'pg_temp.crossfade_default'::regclass";
-        Self { what: "try a default", subject, make, read: read.to_owned(), made: made.to_owned(), user_path }
+        Self { what: "try a default", subject, make, read: read.to_owned(), made: object.to_owned(), user_path }
     }
 
     /// Returns how PostgreSQL writes it down, or why it refuses it. Warns where it means what it does only under the path

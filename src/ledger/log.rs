@@ -13,6 +13,7 @@ use crate::pg;
 use crate::run::{Entry, FORMAT, Program, State};
 use crate::sql::quote_literal;
 
+pub(crate) use runs::called;
 pub use runs::{NewRun, Run};
 
 /// The runs of a ledger, and the append-only log of each.

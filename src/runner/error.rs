@@ -59,7 +59,7 @@ pub enum Error {
     #[error("run {name} is {state}: there is nothing left to pause, resume or tune")]
     Over {
         /// The run.
-        name: PlanName,
+        name: String,
         /// How it ended.
         state: Standing,
     },
@@ -145,7 +145,7 @@ pub enum Error {
     #[error("run {name} has no phase {to}; its phases are {}", listed(.phases))]
     NoSuchPhase {
         /// The run.
-        name: PlanName,
+        name: String,
         /// The phase that was asked for.
         to: Phase,
         /// The phases that it has.
@@ -233,7 +233,7 @@ pub enum Error {
     #[error("run {name} does not have both columns now, so there is nothing to compare")]
     NothingToCompare {
         /// The run.
-        name: PlanName,
+        name: String,
         /// Whether it will have them, and has only not come so far.
         yet_to_come: bool,
     },
@@ -241,7 +241,7 @@ pub enum Error {
     #[error("run {name} keeps no two columns equal, so there is nothing to compare")]
     ComparesNothing {
         /// The run.
-        name: PlanName,
+        name: String,
     },
     /// Rows are to be repaired that the backfill has not filled yet.
     #[error("the backfill of run {name} is not done: rows that it has not filled yet need no repair")]
@@ -288,7 +288,7 @@ pub enum Error {
     )]
     Copied {
         /// The run.
-        name: PlanName,
+        name: String,
         /// The schema of the ledger.
         schema: String,
     },

@@ -138,7 +138,7 @@ pub(super) fn drops(run: &Run, state: &State, to: Option<Phase>) -> Result<Vec<S
         return Ok(vec![]);
     }
     if let Some(to) = to.filter(|to| !program.phases.contains(to)) {
-        return Err(Error::NoSuchPhase { name: run.name().clone(), to, phases: program.phases.clone() });
+        return Err(Error::NoSuchPhase { name: run.called.clone(), to, phases: program.phases.clone() });
     }
     if let Some(to) = to.filter(|to| !program.is_before(*to, state.phase)) {
         return Err(Error::NotEarlier { phase: state.phase, to });

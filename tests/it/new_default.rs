@@ -46,8 +46,9 @@ impl Site {
 
     /// Inserts a row with these columns, and returns what both columns then hold, the old one first.
     async fn insert(&self, id: i64, columns: &[(&str, &str)]) -> Vec<String> {
-        let names: String = columns.iter().map(|(name, _)| format!(", {name}")).collect();
-        let values: String = columns.iter().map(|(_, value)| format!(", '{value}'")).collect();
+        let names: Vec<_> = columns.iter().map(|(name, _)| format!(", {name}")).collect();
+        let values: Vec<_> = columns.iter().map(|(_, value)| format!(", '{value}'")).collect();
+        let (names, values) = (names.concat(), values.concat());
         self.database.execute(&format!("INSERT INTO vehicles (id{names}) VALUES ({id}{values})")).await;
         self.row(id).await
     }

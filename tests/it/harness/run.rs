@@ -28,11 +28,11 @@ pub(crate) fn plain_alter(plan: &Plan) -> Vec<String> {
         Change::ChangeType(ChangeType { column, via, to, using, default, keep_name, .. }) => {
             let using = using.as_ref().map(|using| format!(" USING ({using}\n)")).unwrap_or_default();
             let alter = format!("ALTER COLUMN {}", column.sql());
-            let (before, after) = match default {
+            let (drop, set) = match default {
                 Some(default) => (format!("{alter} DROP DEFAULT, "), format!(", {alter} SET DEFAULT ({default}\n)")),
                 None => Default::default(),
             };
-            let retype = format!("ALTER TABLE {table} {before}{alter} TYPE {to}{using}{after}");
+            let retype = format!("ALTER TABLE {table} {drop}{alter} TYPE {to}{using}{set}");
             let rename = format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", column.sql(), via.sql());
             if *keep_name { vec![retype] } else { vec![retype, rename] }
         }
