@@ -209,7 +209,7 @@ async fn a_plan_says_what_is_wrong_with_a_default() {
     let version = versions().remove(0);
     let without = FUEL.replace(", default: \"'petrol'\"", "");
     for (change, said, help) in [
-        (without.as_str(), "the default of column \"fuel\"", "`default: ...`"),
+        (without.as_str(), "PostgreSQL refuses to change column \"fuel\": default for column", "`default: ...`"),
         (
             &FUEL.replace("'petrol'", "'coal'"),
             "`default` of column \"fuel\": invalid input value for enum",
