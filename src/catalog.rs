@@ -31,6 +31,7 @@ mod statements;
 mod surround;
 mod table;
 mod trial;
+mod unqualified;
 
 #[cfg(feature = "internals")]
 pub use dependants::Dependant;

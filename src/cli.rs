@@ -51,12 +51,12 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-The database: --database-url, or DATABASE_URL, or PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE and
-PGPASSWORD or ~/.pgpass, as for psql.
+The database: --database-url, or DATABASE_URL, or, as for psql, PGHOST, PGPORT,
+PGUSER, PGDATABASE, PGSSLMODE and PGPASSWORD or ~/.pgpass.
 
-Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused or unreachable,
-5 blocked or not due, 6 rows not equal, 7 the database differs from the ledger,
-8 stopped by its watchdog, 130 interrupted.
+Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused
+or unreachable, 5 blocked or not due, 6 rows not equal, 7 the database differs
+from the ledger, 8 stopped by its watchdog, 130 interrupted.
 
 To see it work: crossfade demo";
 
@@ -64,7 +64,7 @@ To see it work: crossfade demo";
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// The database, as postgres://user@host:port/database?sslmode=verify-full
+    /// The database, as postgres://user@host:port/database
     #[arg(long, global = true, value_name = "URL", env = "DATABASE_URL", hide_env = true, hide_env_values = true)]
     database_url: Option<String>,
     /// The schema that holds the ledger
@@ -173,7 +173,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
         Command::Schedule(args) => schedule::run(&args, context).await,
         Command::History(args) => history::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
-        Command::Demo(args) => demo::run(&args, context).await,
+        Command::Demo(args) => Box::pin(demo::run(&args, context)).await,
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

@@ -82,7 +82,7 @@ pub enum Event {
         /// The catalog showed that it had been done before.
         adopted: bool,
     },
-    /// A lock could not be acquired; there will be another attempt.
+    /// A lock could not be acquired: there will be another attempt, or the statement still waits for it.
     LockWait {
         /// The step.
         step: StepKey,
@@ -90,7 +90,7 @@ pub enum Event {
         attempt: u32,
         /// Who blocks it.
         blockers: Vec<Blocker>,
-        /// The pause before the next attempt.
+        /// The pause before the next attempt; zero where this one still waits.
         pause: Duration,
     },
     /// How far the backfill or a check is.

@@ -23,6 +23,8 @@ use crate::pg;
 pub use error::{LeaseError, LedgerError};
 pub(crate) use leases::NOT_OURS;
 pub use leases::{Lease, Leases, Peer};
+#[cfg(feature = "cli")]
+pub(crate) use log::called;
 pub use log::{Log, LoggedEntry, NewRun, Run};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;

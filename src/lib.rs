@@ -42,6 +42,7 @@ pub mod cli;
 pub mod event;
 pub mod plan;
 
+mod amounts;
 #[cfg(feature = "internals")]
 pub mod catalog;
 #[cfg(not(feature = "internals"))]

@@ -3,7 +3,6 @@
 //! Results go to standard output, everything else to standard error. `human` and `json` turn values into text,
 //! `narrator` turns events into lines, `progress` puts them on the terminal.
 
-mod amounts;
 mod calendar_file;
 pub(crate) mod human;
 pub(crate) mod json;

@@ -21,5 +21,5 @@ pub use error::{Error, NoJoin, NotYet};
 pub use join::Joined;
 pub use preview::{Known, Preview};
 pub(crate) use schedule::entered;
-pub(crate) use tool::waiting_for;
 pub use tool::{Finish, Tool};
+pub(crate) use tool::{refuse_copy, waiting_for};

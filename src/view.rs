@@ -10,14 +10,14 @@ use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
 use crate::run::{
     Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
 };
-use crate::runner::{Error, Tool, waiting_for};
+use crate::runner::{Error, Tool, refuse_copy, waiting_for};
 
 pub use timetable::{PhaseDates, Timetable};
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunView {
-    /// The plan's name.
+    /// What the run is called: the plan's name, with its number behind an @ if there is a later run of that plan.
     pub name: String,
     /// The phase it is in.
     pub phase: Phase,
@@ -72,6 +72,9 @@ impl Tool {
 async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<RunView, Error> {
     let log = ledger.log().entries(connection, run.id).await?;
     let state = run.replay(&log).map_err(LedgerError::from)?;
+    if !state.is_over() {
+        refuse_copy(ledger, run)?;
+    }
     let filled =
         log.iter().rev().find_map(|line| if let Entry::Filled(filled) = line.entry { Some(filled) } else { None });
     let holder = ledger.leases().holder(connection, run.id).await?;
@@ -88,12 +91,18 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
     let pace = report.as_ref().map(|report| report.pace.clone());
     let report = report.unwrap_or_default();
     let holds = ledger.progress().holds(connection, run.id).await?;
+    // A run that fills nothing is nowhere between none and all of the rows.
+    let progress = if run.program.fills().next().is_some() {
+        fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds)
+    } else {
+        Progress { rows_total: run.facts.main().rows, ..Progress::default() }
+    };
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
     Ok(RunView {
-        name: run.name().to_string(),
+        name: run.called.clone(),
         phase: state.phase,
         state: if at_work { Standing::Running } else { state.standing() },
-        progress: fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds),
+        progress,
         compares: run.program.compared().next().is_some(),
         mismatches: checked.map(|(_, mismatches)| mismatches),
         old_column_write_seconds: counts.old,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the library, lowest first; the rows are those of the table in ARCHITECTURE.md.
 const LAYERS: &[&[&str]] = &[
-    &["sql", "lines", "ident", "names", "phase"],
+    &["sql", "lines", "amounts", "ident", "names", "phase"],
     &["plan"],
     &["run"],
     &["event"],

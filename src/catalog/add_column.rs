@@ -4,7 +4,8 @@ use sqlx::PgConnection;
 
 use super::columns::Column;
 use super::query::{attempt, attempt_under, oid};
-use super::rehearsal::COPY;
+use super::rehearsal::{COPY, DUPLICATE_COLUMN};
+use super::unqualified::Expression;
 use super::{CatalogError, Inspection, not_null};
 use crate::ident::TableName;
 use crate::plan::AddColumn;
@@ -33,19 +34,25 @@ pub(super) async fn rehearse(
         return Ok(None);
     }
     let subject = format!("the new column \"{name}\"");
-    if !plain_type(conn, change, user_path, &subject, found).await? {
-        return Ok(None);
-    }
+    let Some(of_type) = plain_type(conn, change, user_path, &subject, found).await? else { return Ok(None) };
     // The line breaks end comments in the plan's text.
     let default = change.default.as_ref().map(|default| format!(" DEFAULT ({default}\n)")).unwrap_or_default();
     let add = format!("ALTER TABLE {COPY} ADD COLUMN {} {}\n{default}", name.sql(), change.type_name);
     if let Err(objection) = attempt_under(conn, WHAT, Some(user_path), [add]).await? {
-        found.refuse(
-            "catalog::rehearsal",
-            format!("PostgreSQL refuses the new column \"{name}\": {}", objection.message),
-            "correct its type or default",
-        );
+        if objection.code != DUPLICATE_COLUMN {
+            found.refuse(
+                "catalog::rehearsal",
+                format!("PostgreSQL refuses the new column \"{name}\": {}", objection.message),
+                "correct its type or default",
+            );
+        }
         return Ok(None);
+    }
+    if let Some(default) = &change.default {
+        Expression::default(format!("`default` of {subject}"), (name, &of_type), default, user_path)
+            .read(conn, found)
+            .await?
+            .ok();
     }
     let copy = oid(conn, COPY).await?;
     let columns = Column::read_all(conn, copy).await?;
@@ -77,14 +84,14 @@ pub(super) async fn rehearse(
     Ok(Some(AddedColumn { type_name, collate, default: column.default, in_catalog, not_null_name }))
 }
 
-/// Returns whether the plan's type is a type and nothing more, or refuses it.
+/// Returns a column of the plan's type, if that is a type and nothing more, or refuses it.
 async fn plain_type(
     conn: &mut PgConnection,
     change: &AddColumn,
     user_path: &str,
     subject: &str,
     found: &mut Inspection,
-) -> Result<bool, CatalogError> {
+) -> Result<Option<Column>, CatalogError> {
     let written = change.type_name.trim().to_lowercase();
     if SERIAL.iter().any(|serial| written.trim_start_matches("pg_catalog.") == *serial) {
         found.refuse(
@@ -92,10 +99,10 @@ async fn plain_type(
             format!("{subject} has type {written}, a column with a sequence of its own"),
             "create the sequence, and write: type: bigint, default: nextval('the_sequence')",
         );
-        return Ok(false);
+        return Ok(None);
     }
     let Some(column) = super::conversion::plain_type(conn, &change.type_name, subject, user_path, found).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     if column.domain_constrained {
         found.refuse(
@@ -104,5 +111,5 @@ async fn plain_type(
             "adding such a column rewrites the table; use the domain's base type and a check constraint",
         );
     }
-    Ok(!column.domain_constrained)
+    Ok(Some(column).filter(|column| !column.domain_constrained))
 }

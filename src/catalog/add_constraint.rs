@@ -4,8 +4,9 @@ use sqlx::PgConnection;
 
 use super::columns::Column;
 use super::query::oid;
-use super::query::{self, attempt, attempt_under, run};
+use super::query::{self, attempt};
 use super::rehearsal::{COPY, list};
+use super::unqualified::Expression;
 use super::{CatalogError, Inspection, not_null};
 use crate::change::column_of_index;
 use crate::plan::{AddConstraint, ForeignKey, Pair, Plan, Rule};
@@ -62,20 +63,26 @@ pub(super) async fn rehearse(
         }
         Rule::NotNull(_) => return Ok(None),
     };
-    run(conn, WHAT, "SAVEPOINT crossfade_constraint".to_owned()).await?;
-    let add = format!("ALTER TABLE {COPY} ADD CONSTRAINT crossfade_constraint {definition}");
-    let read = format!(
-        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = '{COPY}'::regclass AND conname = 'crossfade_constraint'"
-    );
-    let tried = attempt_under(conn, WHAT, Some(user_path), [add, read]).await?;
-    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_constraint".to_owned()).await?;
-    run(conn, WHAT, "RELEASE SAVEPOINT crossfade_constraint".to_owned()).await?;
-    let deparsed = match tried {
+    let of_it = format!("FROM pg_constraint WHERE conrelid = '{COPY}'::regclass AND conname = 'crossfade_constraint'");
+    let tried = Expression {
+        what: WHAT,
+        subject: format!("constraint \"{name}\" of the plan"),
+        make: format!("ALTER TABLE {COPY} ADD CONSTRAINT crossfade_constraint {definition}"),
+        read: format!("SELECT pg_get_constraintdef(oid) {of_it}"),
+        made: format!("SELECT 'pg_constraint'::regclass, oid {of_it}"),
+        user_path,
+    };
+    let deparsed = match tried.read(conn, found).await? {
         Ok(text) => text.unwrap_or_default(),
         Err(objection) => {
+            let mut said = objection.message.replace("crossfade_constraint", &name);
+            if let Rule::ForeignKey(key) = &change.rule {
+                said = said.replace("crossfade_referenced", &key.references.name);
+            }
+            let said = said.replace("crossfade_copy", &plan.table.name);
             found.refuse(
                 "catalog::constraint",
-                format!("PostgreSQL refuses constraint \"{name}\": {}", objection.message),
+                format!("PostgreSQL refuses constraint \"{name}\": {said}"),
                 "correct the constraint in the plan",
             );
             return Ok(None);
@@ -117,7 +124,7 @@ async fn other_table(
         found.refuse(
             "catalog::table_kind",
             format!("{}, which the foreign key refers to, is not an ordinary table", key.references),
-            "only ordinary tables are supported yet",
+            "only ordinary tables can be referred to",
         );
         return Ok(None);
     }

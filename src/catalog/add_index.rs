@@ -2,12 +2,12 @@
 
 use sqlx::PgConnection;
 
-use super::query::{attempt_under, run, text};
 use super::rehearsal::{COPY, list};
+use super::unqualified::Expression;
 use super::{CatalogError, Inspection};
 use crate::ident::ColumnName;
 use crate::plan::{IndexKey, NewIndex, Pair};
-use crate::sql::quote_ident;
+use crate::sql::{quote_ident, quote_literal};
 
 const WHAT: &str = "rehearse an index of the plan";
 const INDEX: &str = "pg_temp.crossfade_new_index";
@@ -34,23 +34,23 @@ pub(super) async fn rehearse(
         if index.unique { "UNIQUE " } else { "" },
         quote_ident(&index.method),
     );
-    run(conn, WHAT, "SAVEPOINT crossfade_new_index".to_owned()).await?;
-    let tried = attempt_under(conn, WHAT, Some(user_path), [create]).await?;
-    let tail = match tried {
-        Ok(_) => {
-            let tail = include_str!("index_tail.sql").replace("$1::text", &crate::sql::quote_literal(INDEX));
-            text(conn, WHAT, tail).await?
-        }
+    let tried = Expression {
+        what: WHAT,
+        subject: format!("index \"{}\" of the plan", index.name),
+        make: create,
+        read: include_str!("index_tail.sql").replace("$1::text", &quote_literal(INDEX)),
+        made: format!("SELECT 'pg_class'::regclass, '{INDEX}'::regclass::oid"),
+        user_path,
+    };
+    match tried.read(conn, found).await? {
+        Ok(tail) => Ok(tail),
         Err(objection) => {
             found.refuse(
                 "catalog::index",
                 format!("index \"{}\" of the plan cannot be built: {}", index.name, objection.message),
                 "correct its columns, its method or its expressions",
             );
-            None
+            Ok(None)
         }
-    };
-    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_new_index".to_owned()).await?;
-    run(conn, WHAT, "RELEASE SAVEPOINT crossfade_new_index".to_owned()).await?;
-    Ok(tail)
+    }
 }

@@ -51,12 +51,17 @@ pub(super) async fn warn(conn: &mut PgConnection, plan: &Plan, found: &mut Inspe
                 ),
                 format!(
                     "their updates of such a row can fail with 55P03: set `backfill.batch_target` to {} or less, or let them repeat",
-                    format_duration((timeout / BATCHES).max(Duration::from_millis(1)))
+                    format_duration(whole_milliseconds(timeout / BATCHES))
                 ),
             );
         }
     }
     Ok(())
+}
+
+/// Returns a time without what is less than a millisecond, but at least one.
+fn whole_milliseconds(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 /// Reads a time as PostgreSQL writes it in a setting whose unit is the millisecond.

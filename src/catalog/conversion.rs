@@ -4,16 +4,13 @@
 use sqlx::PgConnection;
 
 use super::columns::Column;
-use super::finding::list;
 use super::query::{self, Objection, attempt, attempt_under, oid, text};
+use super::unqualified::{self, CATALOG, Expression};
 use super::{CatalogError, Inspection};
 use crate::pg::Owner;
 use crate::plan::{ChangeType, Pair};
 use crate::run::Conversion;
 use crate::sql::{quote_ident, quote_literal};
-
-/// The `search_path` for text that PostgreSQL has deparsed.
-const CATALOG: &str = "pg_catalog, pg_temp";
 
 /// Casts between built-in types that return a value for every value, if the target has no modifier.
 const NEVER_RAISE: [(&str, &[&str]); 17] = [
@@ -42,6 +39,8 @@ pub(super) struct Retyped {
     pub(super) column: Column,
     pub(super) forward: Conversion,
     pub(super) reverse: Conversion,
+    /// The default that the plan gives it, as SET DEFAULT takes it under any `search_path`.
+    pub(super) default: Option<String>,
 }
 
 /// Returns the type and the conversions of a type change, or `None` and refusals.
@@ -52,7 +51,7 @@ pub(super) async fn retype(
     (user_path, owner): (&str, &Owner),
     found: &mut Inspection,
 ) -> Result<Option<Retyped>, CatalogError> {
-    let Some(ChangeType { to, using, reverse, .. }) = change.retype else { return Ok(None) };
+    let Some(ChangeType { to, using, reverse, default, .. }) = change.retype else { return Ok(None) };
     let Some(column) = new_type(conn, change, to, user_path, found).await? else { return Ok(None) };
     let forward =
         Way { change, word: "using", name: change.old.as_str(), source: old, target: &column, user_path, owner };
@@ -72,7 +71,35 @@ pub(super) async fn retype(
             way.resolve(conn, Some(sql), found).await?
         }
     };
-    Ok(forward.zip(reverse).map(|(forward, reverse)| Retyped { column, forward, reverse }))
+    let default = match default {
+        None => Some(None),
+        Some(sql) => given_default(conn, change, &column, (sql, user_path), found).await?.map(Some),
+    };
+    let both = forward.zip(reverse).zip(default);
+    Ok(both.map(|((forward, reverse), default)| Retyped { column, forward, reverse, default }))
+}
+
+/// Returns the default that the plan gives to a column of the type of `column`; `None` with a refusal.
+async fn given_default(
+    conn: &mut PgConnection,
+    change: &Pair<'_>,
+    column: &Column,
+    (sql, user_path): (&str, &str),
+    found: &mut Inspection,
+) -> Result<Option<String>, CatalogError> {
+    let subject = format!("`default` of column \"{}\"", change.old);
+    let tried = Expression::default(subject.clone(), (change.old, column), sql, user_path);
+    let why = match tried.read(conn, found).await? {
+        Ok(Some(default)) => return Ok(Some(default)),
+        Ok(None) => "it is more than an expression".to_owned(),
+        Err(objection) => objection.message,
+    };
+    found.refuse(
+        "catalog::default",
+        format!("{subject}: {why}"),
+        format!("write an SQL expression of the type {}; it can use no column", column.type_name),
+    );
+    Ok(None)
 }
 
 /// Returns a column of the type that the plan names.
@@ -219,8 +246,11 @@ impl Way<'_> {
                         ),
                     );
                 }
-                if let Some(written) = written {
-                    self.warn_of_path(conn, written, &sql, &asked.foreign, found).await?;
+                if let Some(written) = written
+                    && self.deparse(conn, written, CATALOG).await?.as_ref() != Ok(&sql)
+                {
+                    let subject = format!("`{}` of column \"{}\"", self.word, self.change.old);
+                    unqualified::warn(&subject, &asked.foreign, found);
                 }
                 let search_path = if asked.foreign.is_empty() { None } else { Some(self.schemas(conn).await?) };
                 Ok(Some(Conversion::Expression { sql, null_to_null, search_path }))
@@ -230,29 +260,6 @@ impl Way<'_> {
                 Ok(None)
             }
         }
-    }
-
-    /// Warns where the expression means what it does only under this session's `search_path`: somebody else may read the plan,
-    /// or run it, under another.
-    async fn warn_of_path(
-        &self,
-        conn: &mut PgConnection,
-        written: &str,
-        sql: &str,
-        foreign: &[String],
-        found: &mut Inspection,
-    ) -> Result<(), CatalogError> {
-        if self.deparse(conn, written, CATALOG).await?.as_deref() == Ok(sql) {
-            return Ok(());
-        }
-        let what = if foreign.is_empty() { "a type".to_owned() } else { list(foreign) };
-        found.warn(
-            "catalog::unqualified_name",
-            format!("`{}` of column \"{}\" names {what} without a schema", self.word, self.change.old),
-            "it was found through the search_path of this session: write the schema before the name, so that it cannot mean \
-             anything else",
-        );
-        Ok(())
     }
 
     /// Returns the schemas of the path of the owner's sessions, for `SET search_path`: what a conversion calls was written for

@@ -82,29 +82,31 @@ pub(super) async fn read(conn: &mut PgConnection, table: i64, attnums: &[i32]) -
 
 /// Refuses everything that cannot be carried yet, by name. `columns` gives the old columns' names by number.
 pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> String, found: &mut Inspection) {
-    const LATER: &str = "not supported yet; drop it, or change it so that it does not use the column, before the run";
+    const LATER: &str =
+        "crossfade cannot carry it yet: before the run, drop it or change it so that it does not use the column";
     for h in hanging {
         let Dependant { name, kind, description } = &h.what;
         let (code, says, help) = match kind.as_str() {
             // Carried: each gets a twin.
             "index" | "unique" | "not_null" if h.validated != Some(false) => continue,
+            // The column itself is refused.
+            "identity" => continue,
             "generated_column" => ("catalog::generated_column", "is generated from", LATER),
-            "identity" => ("catalog::identity", "belongs to identity", "identity columns are not supported yet"),
             "sequence" => (
                 "catalog::sequence",
                 "is owned by",
                 "a sequence is dropped with its column; not supported yet (ALTER SEQUENCE ... OWNED BY NONE detaches it)",
             ),
             "primary_key" => ("catalog::primary_key", "contains", "primary keys are not supported yet"),
-            "foreign_key" => ("catalog::foreign_key", "refers from", LATER),
-            "referenced" => ("catalog::foreign_key", "refers to", LATER),
+            "foreign_key" => ("catalog::foreign_key", "is a foreign key of", LATER),
+            "referenced" => ("catalog::foreign_key", "is a foreign key to", LATER),
             "check" => ("catalog::check", "tests", LATER),
             "exclusion" => ("catalog::exclusion", "contains", LATER),
             "view" => ("catalog::view", "reads", LATER),
             "materialized_view" => ("catalog::materialized_view", "reads", LATER),
             "rule" => ("catalog::rule", "uses", LATER),
             "policy" => ("catalog::policy", "uses", LATER),
-            "statistics" => ("catalog::statistics", "are gathered on", LATER),
+            "statistics" => ("catalog::statistics", "covers", LATER),
             "publication" => {
                 ("catalog::publication", "names", "a publication must name the new column; not supported yet")
             }

@@ -35,7 +35,8 @@ pub(super) fn facts(
     for h in hanging.iter().filter(|h| h.attnum == column.attnum) {
         let what = &h.what;
         let help = match what.kind.as_str() {
-            "index" | "unique" | "not_null" | "statistics" | "foreign_key" => continue,
+            // The sequence of an identity column is refused with it.
+            "index" | "unique" | "not_null" | "statistics" | "foreign_key" | "identity" => continue,
             "primary_key" => "a primary key cannot do without its column; replace the key first",
             "check" | "exclusion" => "a row that does not name the column could fail it: drop the constraint first",
             "sequence" => "the sequence would go too: ALTER SEQUENCE ... OWNED BY NONE, or drop the default first",

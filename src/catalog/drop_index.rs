@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::index::{Index, Twin, shape};
 use super::{CatalogError, Inspection, query};
+use crate::amounts::plural;
 use crate::ident::TableName;
 use crate::plan::{Change, DropIndex, Plan};
 use crate::run::IndexFacts;
@@ -62,8 +63,8 @@ pub(super) async fn facts(
         found.warn(
             "catalog::index_used",
             format!(
-                "index \"{name}\" of {table} was used by {} scans since the statistics were last reset",
-                used.scans
+                "index \"{name}\" of {table} was used by {} since the statistics were last reset",
+                plural(used.scans, "scan")
             ),
             "look which queries use it (EXPLAIN); standbys count their own scans",
         );

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::{CatalogError, Finding, query};
+use crate::amounts::plural;
 use crate::ident::TableName;
 use crate::pg::{self, Owner};
 use crate::run::{ChangeFacts, Facts};
@@ -107,7 +108,7 @@ pub async fn rows_too_long(
         if rows > 0 {
             return Ok(Some(Finding::new(
                 "catalog::row_too_long",
-                format!("{rows} row(s) of {table} fill their page and would not fit on it with {more} bytes more"),
+                format!("{} of {table} would not fit on a page with {more} bytes more", plural(rows, "row")),
                 "values of a fixed length cannot be stored elsewhere; drop columns first, or move some to another table",
             )));
         }
@@ -118,7 +119,8 @@ pub async fn rows_too_long(
             return Ok(Some(Finding::new(
                 "catalog::row_too_long",
                 format!(
-                    "{rows} row(s) of {table} would be longer than 1 GB with a second copy of their value, and the server can then neither return them whole nor write them with COPY or pg_dump"
+                    "{} of {table} would be longer than 1 GB with a second copy of a value, and the server can then neither return them whole nor write them with COPY or pg_dump",
+                    plural(rows, "row")
                 ),
                 "shorten these values, or move them to another table",
             )));

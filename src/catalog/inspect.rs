@@ -16,7 +16,7 @@ use crate::change::knows_null;
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::pg::{self, Owner};
-use crate::plan::{AddConstraint, Change, CopyIndexes, DropColumn, Plan, Rule};
+use crate::plan::{AddConstraint, Change, CopyIndexes, DropColumn, OnConflict, Plan, Rule};
 use crate::run::{ChangeFacts, Conversion, DroppedColumn, Facts, IndexFacts, PairFacts, TableFacts};
 
 /// Returns what `plan` is compiled from, everything that rules it out, and everything worth knowing before it starts.
@@ -118,7 +118,7 @@ async fn look(
     table.count(conn, &plan.table).await?;
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
     let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, &[], found).await? else { return Ok(()) };
-    refuse_same_types(plan, &parts, found);
+    refuse_needless(&parts, &rehearsed.outcomes, found);
     warn_of_values(&parts, &rehearsed.outcomes, found);
     let functions = Function::read_all(conn, table.oid, ledger).await?;
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
@@ -329,17 +329,23 @@ async fn resolve<'a>(
     Ok((parts.len() == plan.pairs().count()).then_some(parts))
 }
 
-/// Refuses a change of a column's type to the type that it has.
-fn refuse_same_types(plan: &Plan, parts: &[Part<'_>], found: &mut Inspection) {
-    for ((_, change), part) in plan.pairs().zip(parts) {
-        let (Some(retype), Some(retyped)) = (change.retype, &part.retyped) else { continue };
-        let new = &retyped.column;
+/// Refuses a change of a column's type to the type that it has, and a default that such a change has no use for.
+fn refuse_needless(parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
+    for (part, outcome) in parts.iter().zip(outcomes) {
+        let (Some(retype), Some(retyped)) = (part.change.retype, &part.retyped) else { continue };
+        let (new, name) = (&retyped.column, &part.old.name);
         let same = new.type_name == part.old.type_name && new.collate() == part.old.collate();
-        if same && retype.using.is_none() && change.keeps_name() {
+        if same && retype.using.is_none() && part.change.keeps_name() {
             found.refuse(
                 "catalog::same_type",
-                format!("column \"{}\" has type {} already", part.old.name, new.type_name),
+                format!("column \"{name}\" has type {} already", new.type_name),
                 "remove the change; a `using` would change the values",
+            );
+        } else if outcome.metadata_only && retype.default.is_some() {
+            found.refuse(
+                "catalog::default",
+                format!("`default` of column \"{name}\" has no use: PostgreSQL changes the type in place, and the column keeps its default"),
+                "remove `default`; ALTER TABLE ... ALTER COLUMN ... SET DEFAULT gives the column another one at any time",
             );
         }
     }
@@ -356,6 +362,22 @@ fn warn_of_values(parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspecti
                 "catalog::null_or_default",
                 format!("column \"{}\" may be NULL and has the default {default}", part.old.name),
                 "if a new release inserts an explicit NULL, it gets the default while both columns are in use",
+            );
+        }
+        let known = facts.old.default_is_repeatable && facts.new_default_is_repeatable;
+        if part.change.on_conflict == OnConflict::Error && !known && !outcome.metadata_only {
+            let default =
+                if facts.old.default_is_repeatable { facts.final_default() } else { facts.old.effective_default() };
+            found.warn(
+                "catalog::on_conflict",
+                format!(
+                    "`on_conflict: error` of column \"{}\" does not act on INSERT: its default {} may give another value each time, \
+                     so nobody can tell which values a statement gave",
+                    part.old.name,
+                    default.unwrap_or_default()
+                ),
+                "of an INSERT that gives both columns values that do not agree, the one without that default counts; UPDATE is judged as \
+                 the plan says",
             );
         }
     }

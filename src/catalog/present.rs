@@ -1,5 +1,7 @@
 //! What the catalog says in the middle of a run of what the run was compiled from.
 
+mod defaults;
+
 use sqlx::{Connection as _, PgConnection};
 
 use super::columns::Column;
@@ -8,11 +10,11 @@ use super::functions::{self, Function};
 use super::index::{Index, Twin, shape};
 use super::inspect::{enter, settle};
 use super::neighbours::Neighbours;
-use super::rehearsal::{Part, deparsed_default, is_repeatable, rehearse};
+use super::rehearsal::{Part, rehearse};
 use super::server::Server;
 use super::table::Table;
 use super::{CatalogError, Inspection, dependants, drop_column, drop_index, query};
-use crate::change::{Leftovers, Other, Ruin, beside_text, has_moved, names_at};
+use crate::change::{Leftovers, Other, Ruin, has_moved, names_at};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::plan::{Change, Pair, Plan};
@@ -199,27 +201,9 @@ impl Both<'_> {
     /// What the new column is, for the rehearsal.
     fn retyped(&self) -> Option<Retyped> {
         let column = self.change.retype.map(|_| self.new.clone())?;
-        Some(Retyped { column, forward: self.was.forward.clone(), reverse: self.was.reverse.clone() })
-    }
-
-    /// Whether somebody has changed a default, that of a domain too.
-    fn default_differs(&self, present: &Present) -> bool {
-        let Some(now) = present.facts.pair(self.position) else { return false };
-        let all = |facts: &PairFacts| {
-            let PairFacts { old, new_default, new_type_default, .. } = facts.clone();
-            (old.default, old.type_default, new_default, new_type_default)
-        };
-        all(now) != all(self.was)
-    }
-
-    /// Whether the default of the new column, while the old one has its own, does not read as the run has set it.
-    fn is_odd(&self) -> bool {
-        let null = |default: &&str| default.starts_with("NULL::");
-        match (self.new.default.as_deref(), beside_text(self.was).as_deref()) {
-            _ if self.moved => false,
-            (Some(seen), None | Some("NULL")) => !null(&seen),
-            (seen, expected) => seen != expected,
-        }
+        let PairFacts { forward, reverse, new_default, .. } = self.was.clone();
+        let default = self.has_given_default().then(|| new_default.unwrap_or_else(|| "NULL".to_owned()));
+        Some(Retyped { column, forward, reverse, default })
     }
 }
 
@@ -247,7 +231,11 @@ impl Look<'_> {
         }
         Neighbours::read(conn, oid).await?.judge(table, found);
         self.dependants(conn, &pairs, present, found).await?;
-        self.indexes(conn, &pairs, &server, present, found).await
+        self.indexes(conn, &pairs, &server, present, found).await?;
+        for pair in &pairs {
+            pair.lose_moved(present);
+        }
+        Ok(())
     }
 
     /// Returns the pairs at work with their columns, or what is left if one is gone.
@@ -323,6 +311,7 @@ impl Look<'_> {
         if !pair.moved {
             now.old.default.clone_from(&visible.default);
             visible.judge(&pair.change, &self.plan.table.to_string(), found);
+            pair.judge_replaced(&now, present);
         } else if visible.default != pair.was.new_default {
             // On the way back PostgreSQL has to accept it for the old type.
             now.old.default.clone_from(&visible.default);
@@ -468,14 +457,8 @@ impl Look<'_> {
         }
         let Some(_) = enter(conn, &self.plan.table, self.was.main().oid, server, found).await? else { return Ok(()) };
         for pair in pairs {
-            if !pair.moved || !pair.default_differs(present) {
-                continue;
-            }
-            let default = pair.new.default.as_deref();
-            let old = is_repeatable(conn, pair.old, default).await?;
-            let new = is_repeatable(conn, pair.new, default).await?;
-            if let Some(facts) = pair.facts(present) {
-                (facts.old.default_is_repeatable, facts.new_default_is_repeatable) = (old, new);
+            if pair.moved && pair.default_differs(present) {
+                pair.follow_moved(conn, present).await?;
             }
         }
         let soaking: Vec<_> = pairs.iter().filter(|pair| !pair.moved).collect();
@@ -495,40 +478,12 @@ impl Look<'_> {
         }
         for pair in &soaking {
             if pair.is_odd() {
-                self.judge_default(conn, pair, present).await?;
+                pair.judge_odd(conn, present).await?;
             }
         }
         let next = self.was.main().indexes.iter().map(|index| index.number + 1).max().unwrap_or(0);
         let twins = added.iter().zip(rehearsed.twins).filter_map(|(index, twin)| Some((index, twin?)));
         now.extend((next..).zip(twins).map(|(number, (index, twin))| index.facts(number, twin, olds)));
-        Ok(())
-    }
-
-    /// The default of the new column of `pair` does not read as the one that the run has set: unless PostgreSQL only writes
-    /// it in another way, somebody has changed it.
-    async fn judge_default(
-        &self,
-        conn: &mut PgConnection,
-        pair: &Both<'_>,
-        present: &mut Present,
-    ) -> Result<(), CatalogError> {
-        let now = pair.facts(present).map(|facts| beside_text(facts));
-        for expected in [Some(beside_text(pair.was)), now].into_iter().flatten() {
-            let expected = match expected {
-                Some(expected) => deparsed_default(conn, pair.new, &expected).await?,
-                None => None,
-            };
-            if expected == pair.new.default {
-                return Ok(());
-            }
-        }
-        let says = |default: &Option<String>| default.clone().unwrap_or_else(|| "none".to_owned());
-        present.obstacles.push(format!(
-            "the default of column \"{}\" is {}, and not {}: by it the sync trigger knows what an INSERT has given",
-            pair.new.name,
-            says(&pair.new.default),
-            says(&beside_text(pair.was))
-        ));
         Ok(())
     }
 }

@@ -16,6 +16,8 @@ use crate::sql::quote_ident;
 
 pub(super) const COPY: &str = "pg_temp.crossfade_copy";
 const INDEX: &str = "pg_temp.crossfade_index";
+/// A name that is taken was refused when the names were looked at.
+pub(super) const DUPLICATE_COLUMN: &str = "42701";
 
 /// A time zone in which no value looks the same as in UTC: a type change that is free only in UTC is not free.
 const NOT_UTC: &str = "SET LOCAL timezone = 'Asia/Kathmandu'";
@@ -120,7 +122,12 @@ fn change_one(part: &Part<'_>, metadata_only: bool) -> Vec<String> {
             Conversion::InfallibleCast => format!(" USING CAST({old} AS {})", retyped.column.base_type),
             Conversion::Expression { sql, .. } => format!(" USING ({sql})"),
         };
+        // The old default need not be one of the new type.
+        let given = retyped.default.as_ref().filter(|_| !metadata_only);
+        let of_column = |what: &str| format!("ALTER TABLE {COPY} ALTER COLUMN {old} {what}");
+        statements.extend(given.map(|_| of_column("DROP DEFAULT")));
         statements.push(alter_type(part, retyped, &using));
+        statements.extend(given.map(|default| of_column(&format!("SET DEFAULT {default}"))));
     }
     if !metadata_only {
         statements.push(format!("ALTER TABLE {COPY} RENAME COLUMN {old} TO {new}"));
@@ -154,12 +161,15 @@ async fn change_all(
         let result = attempt(conn, "rehearse the change", change_one(part, outcome.metadata_only)).await?;
         let Err(objection) = result else { continue };
         accepted = false;
+        if objection.code == DUPLICATE_COLUMN {
+            continue;
+        }
         let old = part.change.old;
         if objection.code == "42804" && part.old.default.is_some() {
             found.refuse(
                 "catalog::default",
-                format!("the default of column \"{old}\": {}", objection.message),
-                "plain ALTER TABLE would fail too; change or drop the default first",
+                format!("PostgreSQL refuses to change column \"{old}\": {}", objection.message),
+                "plain ALTER TABLE would fail too: write the default that the new type has in the plan, `default: ...`, or drop it first",
             );
         } else {
             found.refuse(

@@ -7,6 +7,7 @@ use super::finding::list;
 use super::{CatalogError, Inspection, query};
 use crate::names::LedgerSchema;
 use crate::plan::Requires;
+use crate::sql::quote_ident;
 
 /// The oldest version that has everything crossfade uses.
 const OLDEST: u32 = 140_000;
@@ -47,7 +48,7 @@ impl Server {
     }
 
     pub(super) fn judge(&self, requires: &Requires, ledger: &LedgerSchema, found: &mut Inspection) {
-        let version = &self.version_text;
+        let (version, role) = (&self.version_text, quote_ident(&self.role));
         if self.version < OLDEST {
             found.refuse(
                 "catalog::server_version",
@@ -74,7 +75,7 @@ impl Server {
                     "the plan requires extension \"{extension}\", which is not installed in database \"{}\"",
                     self.database
                 ),
-                "CREATE EXTENSION, or change `requires.extensions`",
+                format!("run CREATE EXTENSION {}, or change `requires.extensions`", quote_ident(extension)),
             );
         }
         match self.may_use_ledger {
@@ -87,8 +88,9 @@ impl Server {
                     self.database
                 ),
                 format!(
-                    "GRANT CREATE ON DATABASE, or let an administrator run CREATE SCHEMA {} AUTHORIZATION",
-                    crate::sql::quote_ident(ledger.as_str())
+                    "GRANT CREATE ON DATABASE {} TO {role}, or let an administrator run CREATE SCHEMA {} AUTHORIZATION {role}",
+                    quote_ident(&self.database),
+                    quote_ident(ledger.as_str()),
                 ),
             ),
             Some(false) => found.refuse(
@@ -96,7 +98,7 @@ impl Server {
                 format!("role \"{}\" may not create objects in the ledger's schema \"{}\"", self.role, ledger.as_str()),
                 format!(
                     "GRANT USAGE, CREATE ON SCHEMA {0} TO \"{1}\"; GRANT USAGE ON SCHEMA {0} TO PUBLIC",
-                    crate::sql::quote_ident(ledger.as_str()),
+                    quote_ident(ledger.as_str()),
                     self.role
                 ),
             ),
@@ -106,7 +108,7 @@ impl Server {
                     "the ledger's schema \"{}\" belongs to another role, and not everybody may use it: the sync trigger calls functions there as whoever writes",
                     ledger.as_str()
                 ),
-                format!("GRANT USAGE ON SCHEMA {} TO PUBLIC", crate::sql::quote_ident(ledger.as_str())),
+                format!("GRANT USAGE ON SCHEMA {} TO PUBLIC", quote_ident(ledger.as_str())),
             ),
             _ => {}
         }
@@ -114,7 +116,10 @@ impl Server {
             found.refuse(
                 "catalog::no_privilege",
                 format!("role \"{}\" may not create temporary tables in database \"{}\"", self.role, self.database),
-                "GRANT TEMPORARY ON DATABASE: the change is rehearsed on an empty copy of the table",
+                format!(
+                    "GRANT TEMPORARY ON DATABASE {} TO {role}: the change is rehearsed on an empty copy of the table",
+                    quote_ident(&self.database)
+                ),
             );
         }
         if !self.event_triggers.is_empty() {

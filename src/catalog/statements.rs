@@ -30,9 +30,9 @@ async fn warn_of_positions(
     table: &TableName,
     found: &mut Inspection,
 ) -> Result<(), CatalogError> {
-    const HELP: &str = "name the columns in the statement before the run";
-    const COPY: &str = "fails from expand on (SQLSTATE 22P04), because the new column is missing in its data";
-    const INSERT: &str = "goes by the order of the columns, in which the new column is the last one: it may fail, or put values into the wrong columns";
+    const HELP: &str = "name the columns in such statements before the run";
+    const EFFECT: &str =
+        "from expand on, such a COPY fails (22P04), and such an INSERT may fail or write to the wrong columns";
     // In front of the keyword may stand a comment; the name may be qualified or quoted.
     let name = format!("([\\w\"]+\\.)?\"?{}\"?", regular(&table.name));
     let copy = format!("\\mcopy\\s+{name}\\s+from\\M");
@@ -40,13 +40,13 @@ async fn warn_of_positions(
     match statements_like(conn, &format!("{copy}|{insert}")).await? {
         Some(seen) if seen.is_empty() => {}
         Some(seen) => {
-            let message = format!("these statements name no columns of {table}: {}", seen.join("; "));
-            found.warn("catalog::positions", format!("{message}. A COPY {COPY}; an INSERT {INSERT}"), HELP);
+            let message = format!("these statements name no columns of {table}: {}; {EFFECT}", seen.join("; "));
+            found.warn("catalog::positions", message, HELP);
         }
         None => found.warn(
             "catalog::positions",
-            format!("COPY {table} FROM without a list of columns {COPY}; INSERT INTO {table} VALUES without one {INSERT}"),
-            "look for such statements in the application; pg_stat_statements, where it is installed and this role is a member of pg_read_all_stats, lets crossfade look for them",
+            format!("from expand on, COPY and INSERT without a list of columns may fail or write to the wrong columns of {table}"),
+            HELP,
         ),
     }
     Ok(())

@@ -127,7 +127,7 @@ impl Table {
             _ => Some("is not a table"),
         };
         if let Some(kind) = kind {
-            refuse("catalog::table_kind", kind, "only ordinary tables are supported yet");
+            refuse("catalog::table_kind", kind, "only ordinary tables are supported");
         }
         if self.system {
             refuse("catalog::system_table", "belongs to PostgreSQL", "system tables cannot be changed");

@@ -39,11 +39,11 @@ pub(super) fn fragment(context: &Context<'_>, position: usize, change: &DropColu
     let gate = Gate::NoDependants { relation: RelationId::MAIN, column: name.clone(), except };
     let along = match facts.goes_along.as_slice() {
         [] => String::new(),
-        [one] => format!(" with index or constraint {one}"),
-        several => format!(" with indexes and constraints {}", several.join(", ")),
+        [one] => format!(" with its index or constraint {one}"),
+        several => format!(" with its indexes and constraints {}", several.join(", ")),
     };
     let drop = Drops {
-        goes: Some(format!("column {} (now called {name}){along}", change.column)),
+        goes: Some(format!("column {} (renamed to {name}){along}", change.column)),
         needs: vec![gate],
         statements: vec![format!("ALTER TABLE {table} DROP COLUMN {retired}")],
         gone: vec![Is::NoColumn { name: name.clone() }],

@@ -119,7 +119,7 @@ fn drop(context: &Context<'_>, a: &Active<'_>) -> Drops {
     let retired = a.retired_name(&context.tag);
     let except = indexes::parked_names(context);
     Drops {
-        goes: Some(format!("the old column {} ({}, now called {retired})", a.change.old, a.facts.old.type_name)),
+        goes: Some(format!("the old column {} ({}, renamed to {retired})", a.change.old, a.facts.old.type_name)),
         needs: vec![Gate::NoDependants { relation: RelationId::MAIN, column: retired.clone(), except }],
         statements: vec![format!("ALTER TABLE {table} DROP COLUMN {}", quote_ident(&retired))],
         gone: vec![

@@ -116,7 +116,7 @@ impl Planner<'_> {
         let title = "gather statistics, so that the first query plans with the new column are good";
         let filled = asks_whether_filled(self.context).then(|| {
             let say = |filled| Action::Transaction(vec![sync_trigger::filled(self.context, filled)]);
-            let title = "no row is unfilled any more: from now on NULL in the new column is a value, as its default is";
+            let title = "every row is filled: from now on NULL or the default in the new column counts as written";
             Step::new(Phase::Backfill, What::Filled, title, say(true))
                 .done_when([sync_trigger::is_filled(self.context).on(ON)])
                 .undo(Undo::Actions { needs: vec![], actions: vec![say(false)] })

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::compile;
+use crate::amounts::count;
 use crate::names::{Counters, FIRST_TRIGGER, LAST_TRIGGER, LedgerSchema};
 use crate::plan::{Plan, Triggers};
 use crate::run::{Action, CompareSpec, Facts, FillSpec, Gate, IndexName, Program, Step, Target, Undo};
@@ -58,8 +59,8 @@ pub(crate) fn refused(plan: &Plan, reasons: &[String]) -> String {
         let _ = writeln!(text, "-- refused: {}", one_line(reason));
     }
     text.push_str("\n\\set ON_ERROR_STOP on\n");
-    let count = reasons.len();
-    let message = format!("this plan cannot be run on this database: {count} problem(s), listed in the script");
+    let problems = count(reasons.len(), "problem");
+    let message = format!("this plan cannot be run on this database: {problems}, listed in the script");
     text.push_str(&raise(&message, "Fix them, then make the script again."));
     text
 }

@@ -28,8 +28,9 @@ pub(super) async fn asking<T>(
     };
     let mut words = String::new();
     context.err.wrap(&mut words, ("", ""), &asked.to_string());
-    if !typed(context, &words, &name).await? {
-        return Err(Error::NotYet(asked).into());
+    match typed(context, &words, &name).await? {
+        Answer::Yes => {}
+        answer => return Err(answer.explains(Error::NotYet(asked))),
     }
     let session = context.session(true)?;
     let result = call(&session).await;
@@ -37,17 +38,37 @@ pub(super) async fn asking<T>(
     Ok(result?)
 }
 
-/// Returns whether a person at the terminal has typed `name`, having read `words`, which are lines; false if there is no
-/// terminal.
+/// What a person says to what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The name was typed.
+    Yes,
+    /// Something else was typed.
+    No,
+    /// There is nobody to ask.
+    NotAsked,
+}
+
+impl Answer {
+    /// Returns the error of a call that went without consent. Who was asked has just read what would be done.
+    pub(super) fn explains(self, error: Error) -> CliError {
+        match error {
+            Error::NotYet(_) if self == Self::No => CliError::Declined(error),
+            error => error.into(),
+        }
+    }
+}
+
+/// Asks for `name` at the terminal, after `words`, which are lines.
 ///
 /// # Errors
 /// [`Error::Interrupted`] when the answer is Ctrl-C.
-pub(super) async fn typed(context: &Context, words: &str, name: &str) -> Result<bool, CliError> {
+pub(super) async fn typed(context: &Context, words: &str, name: &str) -> Result<Answer, CliError> {
     if context.json() || !context.terminal || !io::stdin().is_terminal() {
-        return Ok(false);
+        return Ok(Answer::NotAsked);
     }
     if !ask(words, name) {
-        return Ok(false);
+        return Ok(Answer::NotAsked);
     }
     // A thread of its own: the runtime would wait for it, and nobody may type anything.
     let (say, said) = oneshot::channel();
@@ -66,7 +87,7 @@ pub(super) async fn typed(context: &Context, words: &str, name: &str) -> Result<
     if !line.ends_with('\n') {
         context.console.line("");
     }
-    Ok(line.trim() == name)
+    Ok(if line.trim() == name { Answer::Yes } else { Answer::No })
 }
 
 /// Writes the question. Returns whether it could be asked: what was typed before it is no answer, and is thrown away.

@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::{Format, Global, database, signals, watchdog};
 use crate::event;
 use crate::ident::{PlanName, RelationName};
+use crate::ledger::called;
 use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::pulse::Watchdog;
@@ -237,12 +238,13 @@ fn actor(role: &str) -> String {
     format!("{user}@{host} as {role}, pid {}", std::process::id())
 }
 
-/// Returns `name` if a run can have it.
+/// Returns `name` if a run can be called so: the name of its plan, or that and a number.
 pub(super) fn run_name(name: &str) -> Result<&str, CliError> {
-    match PlanName::new(name) {
+    match PlanName::new(called(name).0) {
         Ok(_) => Ok(name),
         Err(error) => {
-            let help = "a run has the name of its plan; `crossfade status` lists the runs";
+            let help =
+                "a run has the name of its plan, NAME, or NAME@1 for its first run; `crossfade status` lists the runs";
             Err(CliError::usage("usage::run_name", format!("`{name}` is not a valid run name: {error}"), help))
         }
     }

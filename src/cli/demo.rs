@@ -18,11 +18,12 @@ use crate::pg::Connector;
 use crate::plan::{self, Plan};
 use crate::report::human::{self, Demo};
 use crate::report::{self, Reporter, Telling};
-use crate::run::Phase;
+use crate::run::{Filled, Phase};
 use crate::runner::{self, Tool};
 use crate::testkit::fleet;
 use crate::testkit::server::{Options, Server};
 use crate::testkit::traffic::{Load, Release, Side, Subject, Traffic, TrafficReport};
+use crate::view::RunView;
 
 const PLAN_FILE: &str = "plans/vehicle-status.yaml";
 const PLAN: &str = include_str!("../../plans/vehicle-status.yaml");
@@ -147,6 +148,7 @@ struct Measured {
     seconds: f64,
     backfill_seconds: f64,
     mismatches: Option<i64>,
+    filled: Option<Filled>,
 }
 
 impl Story<'_> {
@@ -183,8 +185,8 @@ impl Story<'_> {
         drop(reporter);
         let report = traffic.stop().await;
         run?;
-        let mismatches = tool.status(self.plan.name.as_str()).await?.mismatches;
-        Ok((Measured { seconds, backfill_seconds: clock.backfill().as_secs_f64(), mismatches }, report))
+        let RunView { mismatches, filled, .. } = tool.status(self.plan.name.as_str()).await?;
+        Ok((Measured { seconds, backfill_seconds: clock.backfill().as_secs_f64(), mismatches, filled }, report))
     }
 
     /// The run, and the deployments around it.
@@ -206,7 +208,11 @@ impl Story<'_> {
         match self.context.telling() {
             Telling::Nothing => {}
             Telling::Json => self.context.console.line(&json!({ "event": "deployed", "what": what }).to_string()),
-            Telling::Words { look, .. } => self.context.console.line(&look.dim(&format!("    {what}"))),
+            Telling::Words { look, .. } => {
+                let mut text = String::new();
+                look.wrap(&mut text, ("    ", "    "), &look.dim(what));
+                self.context.console.line(text.trim_end());
+            }
         }
     }
 }
@@ -258,13 +264,12 @@ async fn summary(
     let describe = |lost: &crate::testkit::traffic::LostWrite| {
         format!("vehicle {}: {} should be {}, is {:?}", lost.key, lost.column, lost.expected, lost.found)
     };
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rows_per_second = if measured.backfill_seconds > 0.0 { rows as f64 / measured.backfill_seconds } else { 0.0 };
     Ok(Demo {
         rows,
+        rows_filled: measured.filled.map_or(0, |filled| filled.rows),
         seconds: measured.seconds,
         backfill_seconds: measured.backfill_seconds,
-        rows_per_second,
+        rows_per_second: measured.filled.and_then(|filled| filled.rows_per_second()).unwrap_or_default(),
         statements: report.statements,
         failed_statements: report.failed_statements,
         lost_writes: lost.len(),

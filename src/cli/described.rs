@@ -84,7 +84,7 @@ pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
             DATABASE,
             "the demo needs a PostgreSQL that it can start on this machine, and space in the temporary directory",
         ),
-        CliError::Tool(error) => tool(error, target),
+        CliError::Tool(error) | CliError::Declined(error) => tool(error, target),
     }
 }
 
@@ -423,7 +423,7 @@ mod tests {
             Error::WrittenMeanwhile,
             Error::DoesNotLast { step: step(), tries: 5 },
             Error::Locked { step: step(), attempts: 1, blockers: vec![] },
-            Error::NothingToCompare { name: name(), yet_to_come: true },
+            Error::NothingToCompare { name: name().to_string(), yet_to_come: true },
             Error::CannotJoin { why: NoJoin::RolledBack { name: name() } },
         ];
         for error in later {
@@ -432,11 +432,11 @@ mod tests {
         }
         let never = [
             (Error::Pooler, 2),
-            (Error::Over { name: name(), state: crate::run::Standing::Done }, 2),
+            (Error::Over { name: name().to_string(), state: crate::run::Standing::Done }, 2),
             (Error::Misconfigured { key: "workers".to_owned(), reason: "it cannot be 0".to_owned() }, 2),
             (Error::NotEarlier { phase: crate::run::Phase::Expand, to: crate::run::Phase::Verify }, 2),
-            (Error::NothingToCompare { name: name(), yet_to_come: false }, 2),
-            (Error::ComparesNothing { name: name() }, 2),
+            (Error::NothingToCompare { name: name().to_string(), yet_to_come: false }, 2),
+            (Error::ComparesNothing { name: name().to_string() }, 2),
             (Error::CannotJoin { why: NoJoin::NoBackfill { name: name() } }, 2),
             (Error::PointOfNoReturn { step: step(), why: String::new() }, 4),
             (Error::WouldLose { rows: 3, table: crate::ident::TableName::new("s", "t").unwrap(), empty: vec![] }, 4),

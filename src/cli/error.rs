@@ -27,6 +27,9 @@ pub(super) enum CliError {
     /// The library's error.
     #[error(transparent)]
     Tool(#[from] Error),
+    /// What was typed when the command asked for consent was something else than the name.
+    #[error("that is not the name of the plan, so nothing was dropped")]
+    Declined(Error),
     /// The demo's server.
     #[error(transparent)]
     Server(#[from] ServerError),

@@ -20,7 +20,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let changed = tool.pause(name).await?;
     let status = tool.status(name).await?;
     context.result(&json!({ "name": name, "state": "paused", "changed": changed }), || {
-        let words = if changed { "is paused" } else { "was paused before" };
+        let words = if changed { "is paused" } else { "was already paused" };
         // Only columns that are there are kept equal.
         let kept = status.compares && status.old_quiet_seconds.is_some();
         let kept = if kept { "; both columns are still kept equal" } else { "" };

@@ -1,5 +1,6 @@
 //! `crossfade rollback`.
 
+use super::consent::Answer;
 use super::context::{Context, run_name};
 use super::error::CliError;
 use super::{consent, exit_code, phase_parser};
@@ -26,12 +27,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let name = run_name(&args.name)?;
     let drops = context.tool()?.rollback_preview(name, args.to).await?;
     let words = human::drops(name, &drops, context.err);
-    let yes = args.yes || drops.is_empty() || consent::typed(context, &words, name).await?;
+    let answer = if args.yes || drops.is_empty() { Answer::Yes } else { consent::typed(context, &words, name).await? };
     if args.yes && !drops.is_empty() && !context.json() {
         context.console.line(words.trim_end());
     }
-    let session = context.session(yes)?;
-    let finish = session.tool.rollback(name, args.to).await?;
+    let session = context.session(answer == Answer::Yes)?;
+    let finish = session.tool.rollback(name, args.to).await.map_err(|error| answer.explains(error))?;
     drop(session);
     context.result(&finish, || human::finish(&finish, context.out))?;
     Ok(exit_code::DONE)

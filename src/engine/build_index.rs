@@ -249,7 +249,8 @@ async fn report(work: &Work, watch: &mut PgConnection, step: &StepKey, attempt: 
         found => found?,
     };
     if !blockers.is_empty() {
-        work.emit(Event::LockWait { step: step.clone(), attempt, blockers, pause: WATCH });
+        // This attempt still waits.
+        work.emit(Event::LockWait { step: step.clone(), attempt, blockers, pause: Duration::ZERO });
     }
     Ok(())
 }

@@ -129,11 +129,11 @@ impl Leases<'_> {
         ))
     }
 
-    /// Returns the statement of [`Leases::fence`] for a script that ends in a COMMIT: it fails with [`NOT_OURS`] when the lease
-    /// is no longer ours.
+    /// Returns the statements of [`Leases::fence`] for a script that ends in a COMMIT: they fail with [`NOT_OURS`] when the lease
+    /// is no longer ours, and else say `fenced`. Who comes after them may raise the same SQLSTATE and mean something else.
     pub(crate) fn fence_guard(self, lease: Lease) -> String {
         let is_ours = format!("EXISTS ({})", self.fence_sql(lease));
-        pg::guard(NOT_OURS, &is_ours, "crossfade: the lease is lost")
+        format!("{}; SELECT 'fenced'::text", pg::guard(NOT_OURS, &is_ours, "crossfade: the lease is lost"))
     }
 
     /// Gives the lease back, so that the next runner need not wait. Transactions that are past the fence may still commit.

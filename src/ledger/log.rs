@@ -13,6 +13,8 @@ use crate::pg;
 use crate::run::{Entry, FORMAT, Program, State};
 use crate::sql::quote_literal;
 
+#[cfg(feature = "cli")]
+pub(crate) use runs::called;
 pub use runs::{NewRun, Run};
 
 /// The runs of a ledger, and the append-only log of each.

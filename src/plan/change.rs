@@ -49,6 +49,8 @@ pub struct ChangeType {
     pub using: Option<String>,
     /// Reverse expression over the new column's name; `None` makes the change one-way.
     pub reverse: Option<String>,
+    /// The default that the column has under its new type; `None` carries the old one over.
+    pub default: Option<String>,
     /// Whether the new column ends up with the old column's name.
     pub keep_name: bool,
     /// Which side wins when a statement sets both to values that do not agree.
@@ -278,10 +280,13 @@ impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::RenameColumn(RenameColumn { from, to, .. }) => write!(f, "rename column {from} to {to}"),
-            Self::ChangeType(ChangeType { column, via, to, using, keep_name, .. }) => {
+            Self::ChangeType(ChangeType { column, via, to, using, default, keep_name, .. }) => {
                 write!(f, "change the type of column {column} to {to}")?;
                 if let Some(using) = using {
                     write!(f, " using {using}")?;
+                }
+                if let Some(default) = default {
+                    write!(f, ", with default {default}")?;
                 }
                 if *keep_name { Ok(()) } else { write!(f, ", called {via}") }
             }

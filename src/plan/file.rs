@@ -104,6 +104,9 @@ typed! {
         /// The old value as an SQL expression over the new column's name (`via`). It must be immutable. Without it there
         /// is no way back once `switch` is done.
         reverse: String,
+        /// The column's default under its new type, an SQL expression: it takes the old default's place when the old column
+        /// is no longer the one that applications write. Without it, the old default is carried over, as by ALTER TABLE.
+        default: String [example("'diesel'")],
         /// The new column's name until `switch` swaps the names; with `keep_name: false`, its name for good.
         via: String,
         /// Whether the new column ends up with the old column's name.

@@ -30,6 +30,7 @@ changes:
       to: varchar(10)
       using: substring(license_plate, 1, 10)
       reverse: license_plate_v2
+      default: "''"
       via: license_plate_v2
       keep_name: true
       on_conflict: old_wins
@@ -99,6 +100,7 @@ fn every_key_arrives_in_the_plan() {
             "to": "varchar(10)",
             "using": "substring(license_plate, 1, 10)",
             "reverse": "license_plate_v2",
+            "default": "''",
             "keep_name": true,
             "on_conflict": "old_wins",
             "on_error": "leave"
@@ -277,7 +279,7 @@ fn a_byte_order_mark_and_dos_line_ends_do_no_harm() {
     let text = format!("\u{feff}{}", FULL.replace('\n', "\r\n"));
     assert_eq!(good(&text), good(FULL));
     let errors = bad(&text.replace("copy: all", "copy: al"));
-    assert_eq!(errors.position(&errors.problems()[0]), (18, 9));
+    assert_eq!(errors.position(&errors.problems()[0]), (19, 9));
 }
 
 #[test]

@@ -128,6 +128,7 @@ fn change_type(plan: &Plan, change: &ChangeType) -> Keys {
         .with("to", change.to.as_str())
         .maybe("using", change.using.as_deref())
         .maybe("reverse", change.reverse.as_deref())
+        .maybe("default", change.default.as_deref())
         .maybe("via", via)
         .maybe("keep_name", (!change.keep_name).then_some(false))
         .maybe("on_conflict", unless_default(change.on_conflict).map(OnConflict::as_str))

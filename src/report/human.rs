@@ -5,7 +5,7 @@ mod estimates;
 mod preview;
 mod timetable;
 
-pub(crate) use super::amounts::{bytes, duration, number, plural, rate};
+pub(crate) use crate::amounts::{bytes, duration, number, plural, rate};
 pub(crate) use demo::{Demo, demo};
 pub(crate) use estimates::{compared, range};
 pub(crate) use preview::{changes, one_finding, preview, stored};
@@ -39,7 +39,7 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
             )
         }
         state if finish.did.is_empty() => format!("{name} is in {}, {state}", finish.phase),
-        _ => format!("{name} continues with {}{did}", finish.phase),
+        _ => format!("{name} is ready for {}{did}", finish.phase),
     };
     let mut text = String::new();
     look.wrap(&mut text, ("", "  "), &said);

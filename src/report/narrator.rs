@@ -170,8 +170,12 @@ impl Narrator {
         let again = told.is_none_or(|(id, at)| id != step || now.duration_since(*at) >= LOCK_WAIT_AGAIN);
         (again || self.verbose).then(|| {
             self.lock_wait_told = Some((step.clone(), now));
-            let pause = duration(pause.as_secs_f64());
-            let text = format!("{step} waits for a lock: attempt {attempt}, next one in {pause}");
+            let text = if pause.is_zero() {
+                format!("{step} waits for a lock")
+            } else {
+                let pause = duration(pause.as_secs_f64());
+                format!("{step} waits for a lock: attempt {attempt}, next one in {pause}")
+            };
             let mut text = line(self.look, &self.look.waiting(), &text);
             for blocker in blockers {
                 let who = format!("blocked by {}", printable(&blocker.to_string()));
@@ -389,6 +393,16 @@ mod tests {
           backfill  ok 20 s   9,000 rows, 500 rows/s
           verify    ok 0.9 s   500,000 rows equal
         ");
+    }
+
+    /// A statement without a time limit is not tried again while it waits.
+    #[test]
+    fn a_statement_that_still_waits_has_no_next_attempt() {
+        let mut narrator = Narrator::new(Look::default(), false);
+        let step = "index.build:idx_a".parse().unwrap();
+        let wait = Event::LockWait { step, attempt: 1, blockers: vec![blocker()], pause: Duration::ZERO };
+        let said = narrator.tell(&wait, Instant::now()).unwrap();
+        assert!(said.contains("waits for a lock\n") && !said.contains("attempt"), "{said}");
     }
 
     #[test]

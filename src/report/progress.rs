@@ -262,6 +262,8 @@ impl Teller {
         };
         let counted = progress.is_some_and(|progress| progress.rows_percent.is_some());
         if self.bar.as_ref().is_none_or(|(_, has_length)| *has_length != counted) {
+            // Two bars would write to one line, and the first could stay.
+            self.console.show(None);
             let bar = bar(self.look, counted);
             self.console.show(Some(bar.clone()));
             self.bar = Some((bar, counted));

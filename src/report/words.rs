@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::amounts::duration;
 use super::printable;
+use crate::amounts::duration;
 use crate::event::Wait;
 use crate::plan::calendar::in_zone;
 use crate::run::{Cause, Level, Signal, Standing, WaitingFor};

@@ -9,7 +9,7 @@ pub struct Progress {
     pub rows_total: i64,
     /// Rows gone through; in a backfill an estimate from pages.
     pub rows_done: i64,
-    /// Their share, from 0 to 100; `None` when there are no rows.
+    /// Their share, from 0 to 100; `None` when there are no rows, or nothing goes through them.
     pub rows_percent: Option<i64>,
     /// Rows a second over the last few seconds; 0 when nobody is at work.
     pub rows_per_second: f64,

@@ -56,23 +56,17 @@ pub(super) async fn look(work: &mut Work, session: &mut Session, state: &State, 
         let Known { signature, lost, .. } = known;
         return Ok(Found::AsPlanned { signature, lost });
     }
-    let looked = Instant::now();
     let found = look_at_everything(work, session, state, way).await?;
     session.known = match &found {
         Found::AsPlanned { signature, lost } => {
-            Some(Known { signature: signature.clone(), lost: lost.clone(), looked })
+            Some(Known { signature: signature.clone(), lost: lost.clone(), looked: Instant::now() })
         }
         Found::Followed | Found::Ruined(_) => None,
     };
     Ok(found)
 }
 
-async fn look_at_everything(
-    work: &mut Work,
-    session: &mut Session,
-    state: &State,
-    way: Way,
-) -> Result<Found, Error> {
+async fn look_at_everything(work: &mut Work, session: &mut Session, state: &State, way: Way) -> Result<Found, Error> {
     let mut attempt = 1;
     loop {
         match look_once(work, session, state, way).await {

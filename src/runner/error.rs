@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use humantime::format_duration;
 
+use crate::amounts;
 use crate::catalog::Finding;
 use crate::engine;
 use crate::event::Blocker;
@@ -20,7 +21,7 @@ use crate::run::{Outcome, Phase, Standing, StepKey};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something in the catalog rules the plan out. Nothing was changed.
-    #[error("the plan cannot be run on this database: {} problem(s) found, nothing was changed", .findings.len())]
+    #[error("the plan cannot be run on this database: {} found, nothing was changed", amounts::count(.findings.len(), "problem"))]
     Refused {
         /// All of them.
         findings: Vec<Finding>,
@@ -49,7 +50,7 @@ pub enum Error {
         filling: bool,
     },
     /// Somebody paused the run.
-    #[error("run {name} is paused{}; to continue: crossfade resume {name}", paused_by(.by.as_ref()))]
+    #[error("run {name} is paused{}", paused_by(.by.as_ref()))]
     Paused {
         /// The run.
         name: PlanName,
@@ -60,12 +61,12 @@ pub enum Error {
     #[error("run {name} is {state}: there is nothing left to pause, resume or tune")]
     Over {
         /// The run.
-        name: PlanName,
+        name: String,
         /// How it ended.
         state: Standing,
     },
     /// The run is being taken back.
-    #[error("run {name} is being rolled back; finish this first: crossfade rollback {name}")]
+    #[error("run {name} is being rolled back, which must be finished first")]
     RollingBack {
         /// The run.
         name: PlanName,
@@ -146,7 +147,7 @@ pub enum Error {
     #[error("run {name} has no phase {to}; its phases are {}", listed(.phases))]
     NoSuchPhase {
         /// The run.
-        name: PlanName,
+        name: String,
         /// The phase that was asked for.
         to: Phase,
         /// The phases that it has.
@@ -154,7 +155,7 @@ pub enum Error {
     },
     /// A column that was NOT NULL cannot be so again.
     #[error(
-        "{rows} row(s) of {table} have no value in column \"{column}\", which was NOT NULL until it was retired; give them one (UPDATE ... SET \"{column}\" = ... WHERE \"{column}\" IS NULL), then roll back again"
+        "column \"{column}\" of {table} has no value in {rows}, and was NOT NULL until it was retired; give them one (UPDATE ... SET \"{column}\" = ... WHERE \"{column}\" IS NULL), then roll back again"
     )]
     Nulls {
         /// How many, in words.
@@ -174,8 +175,8 @@ pub enum Error {
     },
     /// Going back would lose values.
     #[error(
-        "{rows} row(s) of {table} hold a value that only the new column has: it has no way back, and after the rollback applications would read NULL. Give these rows a value in the old column ({}), then roll back again",
-        .empty.join(" or ")
+        "in {} of {table} only the new column has a value: it has no way back, and after the rollback applications would read NULL. Give these rows a value in the old column ({}), then roll back again",
+        amounts::plural(*.rows, "row"), .empty.join(" or ")
     )]
     WouldLose {
         /// Rows that hold such a value.
@@ -234,7 +235,7 @@ pub enum Error {
     #[error("run {name} does not have both columns now, so there is nothing to compare")]
     NothingToCompare {
         /// The run.
-        name: PlanName,
+        name: String,
         /// Whether it will have them, and has only not come so far.
         yet_to_come: bool,
     },
@@ -242,7 +243,7 @@ pub enum Error {
     #[error("run {name} keeps no two columns equal, so there is nothing to compare")]
     ComparesNothing {
         /// The run.
-        name: PlanName,
+        name: String,
     },
     /// Rows are to be repaired that the backfill has not filled yet.
     #[error("the backfill of run {name} is not done: rows that it has not filled yet need no repair")]
@@ -289,7 +290,7 @@ pub enum Error {
     )]
     Copied {
         /// The run.
-        name: PlanName,
+        name: String,
         /// The schema of the ledger.
         schema: String,
     },
@@ -374,7 +375,7 @@ pub enum NotYet {
     },
     /// Rolling back would drop something, and nobody has agreed to it.
     #[error(
-        "rolling back run {name} needs your consent: it takes back the names that the run has exchanged, and drops what the run has made, by: {}",
+        "rolling back run {name} needs your consent: it drops what the run has made, by: {}",
         .drops.join("; ")
     )]
     Drops {

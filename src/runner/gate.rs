@@ -233,7 +233,7 @@ fn seconds(duration: Duration) -> i64 {
 /// Returns what to compare, under the names that the columns have now.
 pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r CompareSpec, Error> {
     if run.program.compared().next().is_none() {
-        return Err(Error::ComparesNothing { name: run.name().clone() });
+        return Err(Error::ComparesNothing { name: run.called.clone() });
     }
     let phase = state.stage().map(|stage| match stage {
         Stage::Soak => Phase::Verify,
@@ -243,7 +243,7 @@ pub(super) fn current_spec<'r>(run: &'r Run, state: &State) -> Result<&'r Compar
     let mut steps = phase.into_iter().flat_map(|phase| run.program.steps_of(phase));
     let spec = steps.find_map(|step| if let Action::Compare(spec) = &step.action { Some(spec) } else { None });
     spec.ok_or_else(|| Error::NothingToCompare {
-        name: run.name().clone(),
+        name: run.called.clone(),
         yet_to_come: !state.is_over() && !state.is_done(&StepKey::new(Phase::Contract, What::Drop)),
     })
 }

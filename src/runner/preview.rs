@@ -5,6 +5,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Error;
+use crate::amounts::{number, plural};
 use crate::catalog::{self, ConversionCount, Finding};
 use crate::change::{self, compile};
 use crate::engine::fill::privileged::{self, Refused};
@@ -14,7 +15,7 @@ use crate::plan::{Pair, Plan, Triggers};
 use crate::run::{Entry, Estimates, Facts, Phase, Program, Standing, State, StepKey};
 
 /// How many keys of rows that do not convert are listed.
-const SAMPLE_KEYS: usize = 20;
+const SAMPLE_KEYS: usize = 5;
 
 /// Why a name may not be found.
 const UNDER_THE_OWNERS_PATH: &str = "correct the function; names without a schema in it are looked up in the search_path that the table owner's sessions begin with (ALTER ROLE ... SET search_path)";
@@ -144,25 +145,50 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
     Ok(Preview { program: Some(program), estimates, warnings, refusals, in_place, run: None, facts: Some(facts) })
 }
 
+/// Returns the first of `rows` rows by their keys, which are JSON objects: `id = 1; id = 7; and 3 more`.
+fn listed(keys: &[String], rows: i64) -> String {
+    let key = |json: &String| match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json) {
+        Ok(parts) => {
+            let value = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            parts.iter().map(|(column, part)| format!("{column} = {}", value(part))).collect::<Vec<_>>().join(", ")
+        }
+        Err(_) => json.clone(),
+    };
+    let mut all: Vec<_> = keys.iter().map(key).collect();
+    let more = rows - i64::try_from(keys.len()).unwrap_or(rows);
+    if more > 0 {
+        all.push(format!("and {} more", number(more)));
+    }
+    all.join("; ")
+}
+
 /// Refusals and warnings from converting all rows.
 fn judge(change: &Pair<'_>, count: &ConversionCount, refusals: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
     if count.raising > 0 {
         let finding = Finding {
             code: "catalog::does_not_convert",
             message: format!(
-                "{} row(s) have a value in column {} that does not convert; the first: {}",
-                count.raising,
+                "in {} the value of column {} does not convert: {}",
+                plural(count.raising, "row"),
                 change.old,
-                count.keys.join(", ")
+                listed(&count.keys, count.raising)
             ),
-            help: "change those rows, or `using`; or set `on_error: leave` to leave them empty, and repair them before `verify`".to_owned(),
+            help: match change.on_error {
+                None => "change those rows, or `using`; or set `on_error: leave` to leave them empty, and repair them before `verify`",
+                Some(_) => "the new column stays empty in those rows: change them, or `using`, or `verify` stops at them",
+            }
+            .to_owned(),
         };
         if change.on_error.is_none() { refusals.push(finding) } else { warnings.push(finding) }
     }
     if count.empty > 0 {
         refusals.push(Finding {
             code: "catalog::becomes_null",
-            message: format!("{} row(s) would become NULL, but column {} is NOT NULL", count.empty, change.old),
+            message: format!(
+                "in {} column {} would become NULL, but it is NOT NULL",
+                plural(count.empty, "row"),
+                change.old
+            ),
             help: "make `using` return a value for them, or drop NOT NULL first".to_owned(),
         });
     }
@@ -170,7 +196,8 @@ fn judge(change: &Pair<'_>, count: &ConversionCount, refusals: &mut Vec<Finding>
         warnings.push(Finding {
             code: "catalog::lossy",
             message: format!(
-                "{lossy} row(s) of column {} would not come back as they are through `reverse`",
+                "in {} the value of column {} would not come back unchanged through `reverse`",
+                plural(lossy, "row"),
                 change.old
             ),
             help: "their old values stay until a release writes the new column; `contract` drops them".to_owned(),

@@ -38,7 +38,7 @@ pub(super) struct Known {
     pub(super) signature: String,
     /// What others made on a new column alone, which goes with it on the way back.
     pub(super) lost: Vec<String>,
-    /// When everything was looked at.
+    /// When everything had been looked at.
     pub(super) looked: Instant,
 }
 

@@ -39,7 +39,7 @@ pub struct Tool {
 /// The result of a call.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finish {
-    /// The plan's name.
+    /// What the run is called: the plan's name, with its number behind an @ if there is a later run of that plan.
     pub name: String,
     /// The phase the run is in now.
     pub phase: Phase,
@@ -113,9 +113,10 @@ impl Tool {
     pub async fn preview(&self, plan: &Plan) -> Result<Preview, Error> {
         let mut connection = self.connect().await?;
         if let Some(run) = self.ledger.log().find_opt(&mut connection, plan.name.as_str()).await? {
+            refuse_copy(&self.ledger, &run)?;
             let log = self.ledger.log().entries(&mut connection, run.id).await?;
             let state = run.replay(&log).map_err(LedgerError::from)?;
-            if run.same_database && goes_on(&run, &state, plan)? {
+            if goes_on(&run, &state, plan)? {
                 let known = Known::of(&run, &state, &log);
                 return Ok(Preview { program: Some(run.program), run: Some(known), ..Preview::default() });
             }
@@ -240,6 +241,7 @@ impl Tool {
     pub async fn verify(&self, name: &str, repair: Option<Side>) -> Result<Outcome, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
+        refuse_copy(&self.ledger, &run)?;
         let state = self.ledger.log().state(&mut connection, &run).await?;
         let spec = gate::current_spec(&run, &state)?.clone();
         if let Some(winner) = repair {
@@ -308,8 +310,9 @@ impl Tool {
     async fn active(&self, connection: &mut sqlx::PgConnection, name: &str) -> Result<(Run, State), Error> {
         let run = self.ledger.log().find(connection, name).await?;
         let state = self.ledger.log().state(connection, &run).await?;
+        refuse_copy(&self.ledger, &run)?;
         if state.is_over() {
-            return Err(Error::Over { name: run.name().clone(), state: state.standing() });
+            return Err(Error::Over { name: run.called.clone(), state: state.standing() });
         }
         Ok((run, state))
     }
@@ -558,7 +561,7 @@ impl Tool {
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
         Ok(Finish {
-            name: run.name().to_string(),
+            name: run.called.clone(),
             phase: state.phase,
             state: state.standing(),
             did: did.to_vec(),
@@ -629,9 +632,9 @@ fn gate_of(gate: &NotYet) -> &'static str {
 }
 
 /// Refuses a ledger that was copied with its database (docs/postgres.md, "A ledger in a copied database").
-fn refuse_copy(ledger: &Ledger, run: &Run) -> Result<(), Error> {
+pub(crate) fn refuse_copy(ledger: &Ledger, run: &Run) -> Result<(), Error> {
     if run.same_database {
         return Ok(());
     }
-    Err(Error::Copied { name: run.name().clone(), schema: ledger.schema().as_str().to_owned() })
+    Err(Error::Copied { name: run.called.clone(), schema: ledger.schema().as_str().to_owned() })
 }

@@ -9,6 +9,7 @@ use super::drift::{self, Found, Way};
 use super::gate::{GuardFailed, prove_nothing_only_new};
 use super::session::{Session, note};
 use super::{Error, NotYet, ddl, gate, removal};
+use crate::amounts::plural;
 use crate::change::Ruin;
 use crate::engine::{Work, build_index};
 use crate::event::Event;
@@ -137,7 +138,7 @@ pub(super) fn drops(run: &Run, state: &State, to: Option<Phase>) -> Result<Vec<S
         return Ok(vec![]);
     }
     if let Some(to) = to.filter(|to| !program.phases.contains(to)) {
-        return Err(Error::NoSuchPhase { name: run.name().clone(), to, phases: program.phases.clone() });
+        return Err(Error::NoSuchPhase { name: run.called.clone(), to, phases: program.phases.clone() });
     }
     if let Some(to) = to.filter(|to| !program.is_before(*to, state.phase)) {
         return Err(Error::NotEarlier { phase: state.phase, to });
@@ -178,7 +179,7 @@ async fn prove_no_nulls(work: &Work, session: &mut Session, needs: &[Gate]) -> R
         let said = pg::rolled_back(&mut session.main, COUNTING, async |tx| pg::texts(tx, &owner.ask(&count)).await);
         let rows: i64 = said.await?.first().and_then(|rows| rows.parse().ok()).unwrap_or_default();
         if rows > 0 {
-            let rows = if rows > TOLD { format!("more than {TOLD}") } else { rows.to_string() };
+            let rows = if rows > TOLD { format!("more than {}", plural(TOLD, "row")) } else { plural(rows, "row") };
             return Err(Error::Nulls { rows, table: relation.table.clone(), column: column.clone() });
         }
     }

@@ -241,7 +241,7 @@ async fn a_rollback_that_would_lose_a_write_is_refused() {
     // W2: the release that writes the new column only may come now, although the old one was NOT NULL.
     database.execute("UPDATE vehicles SET plate_v2 = 'NEW-1' WHERE id = 3").await;
     let error = tool.rollback("one-way", None).await.unwrap_err().to_string();
-    assert!(error.contains("1 row(s)") && error.contains("no way back"), "{error}");
+    assert!(error.contains("in 1 row ") && error.contains("no way back"), "{error}");
     // Refused before anything was taken back: the application goes on.
     assert_eq!(tool.status("one-way").await.unwrap().phase, Phase::Switch);
     database.execute("UPDATE vehicles SET plate_v2 = 'NEW-0' WHERE id = 3").await;

@@ -52,6 +52,7 @@ fn retype_via(old: &str, via: &str, to: &str, using: Option<&str>, reverse: Opti
         to: to.to_owned(),
         using: using.map(str::to_owned),
         reverse: reverse.map(str::to_owned),
+        default: None,
         keep_name: true,
         on_conflict: OnConflict::default(),
         on_error: None,

@@ -72,8 +72,7 @@ async fn help_is_a_result() {
       -V, --version  Print version
 
     Global options:
-          --database-url <URL>      The database, as
-                                    postgres://user@host:port/database?sslmode=verify-full
+          --database-url <URL>      The database, as postgres://user@host:port/database
           --ledger-schema <SCHEMA>  The schema that holds the ledger [default: crossfade]
           --ledger-owner <ROLE>     The role that may own crossfade's schema, besides your own and
                                     superusers; it gets your rights
@@ -83,12 +82,12 @@ async fn help_is_a_result() {
       -q, --quiet                   Print only the result and errors
           --no-color                Print without colours, as with the environment variable NO_COLOR
 
-    The database: --database-url, or DATABASE_URL, or PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE and
-    PGPASSWORD or ~/.pgpass, as for psql.
+    The database: --database-url, or DATABASE_URL, or, as for psql, PGHOST, PGPORT,
+    PGUSER, PGDATABASE, PGSSLMODE and PGPASSWORD or ~/.pgpass.
 
-    Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused or unreachable,
-    5 blocked or not due, 6 rows not equal, 7 the database differs from the ledger,
-    8 stopped by its watchdog, 130 interrupted.
+    Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused
+    or unreachable, 5 blocked or not due, 6 rows not equal, 7 the database differs
+    from the ledger, 8 stopped by its watchdog, 130 interrupted.
 
     To see it work: crossfade demo
     ");

@@ -142,7 +142,7 @@ async fn history_says_who_agreed_to_what() {
     assert!(first.contains("consent was given to: ") && first.contains("DROP COLUMN IF EXISTS \"state\""), "{history}");
     assert!(first.contains("rollback finished") && !first.contains("contract is done"), "{history}");
     assert!(
-        second.contains("consent was given to: drop the old column status (character varying(20), now called cf_"),
+        second.contains("consent was given to: drop the old column status (character varying(20), renamed to cf_"),
         "{history}"
     );
     assert!(second.contains("contract is done") && !second.contains("rolling"), "{history}");

@@ -5,7 +5,7 @@ use crossfade::run::{Phase, Standing};
 use crossfade::runner::Error;
 
 use crate::drift::{PLANS, Site};
-use crate::harness::versions;
+use crate::harness::{versions, whole};
 
 /// What is done to the default of the column, and what an INSERT that names neither column then stores.
 const CHANGES: [(&str, Option<i64>); 3] = [
@@ -44,9 +44,13 @@ async fn write(site: &Site, from: i64, names: (&str, &str), default: Option<i64>
 async fn no_insert_loses_its_value_while_a_default_changes() {
     let version = versions().remove(0);
     for plan in PLANS {
-        for conflict in ["old_wins", "error"] {
-            for phase in [Phase::Expand, Phase::Verify, Phase::Switch] {
-                for (ddl, default) in CHANGES {
+        for (row, conflict) in ["old_wins", "error"].into_iter().enumerate() {
+            for (turn, phase) in [Phase::Expand, Phase::Verify, Phase::Switch].into_iter().enumerate() {
+                for (n, (ddl, default)) in CHANGES.into_iter().enumerate() {
+                    // In a part of the tests, every change with each plan, and not in every phase.
+                    if !whole() && (row + turn) % CHANGES.len() != n {
+                        continue;
+                    }
                     let change = plan.2.replace(" }", &format!(", on_conflict: {conflict} }}"));
                     let site = Site::new(&version, (plan.0, plan.1, &change)).await;
                     site.execute("ALTER TABLE things DROP CONSTRAINT things_key").await;

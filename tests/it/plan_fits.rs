@@ -65,7 +65,7 @@ async fn a_value_that_can_be_sent_once_and_not_twice_is_found() {
     assert!(stored);
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(
-        said[0].starts_with("1 row(s) of public.t would be longer than 1 GB with a second copy of their value"),
+        said[0].starts_with("1 row of public.t would be longer than 1 GB with a second copy of a value"),
         "{said:?}"
     );
     database.execute("DELETE FROM t WHERE id = 2").await;

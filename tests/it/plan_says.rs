@@ -112,3 +112,27 @@ async fn a_refused_plan_fits_the_terminal_and_says_why_first() {
         assert!(!shown.contains("ALTER TABLE"), "{shown}");
     }
 }
+
+/// What nobody can tell, no setting can decide.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_that_no_insert_can_have_is_told() {
+    let database = Database::new().await;
+    database
+        .execute("CREATE TABLE t (id int PRIMARY KEY, a uuid NOT NULL DEFAULT gen_random_uuid(), c uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000')")
+        .await;
+    let rename = |column: &str, how: &str| format!("rename_column: {{ from: {column}, to: b, on_conflict: {how} }}");
+    let preview = says(&database, &rename("a", "error")).await;
+    let said = warning(&preview, "catalog::on_conflict").unwrap().0;
+    assert!(
+        said.starts_with("`on_conflict: error` of column \"a\" does not act on INSERT: its default gen_random_uuid()"),
+        "{said}"
+    );
+    let moved = "change_type: { column: c, to: text, via: b, reverse: \"b::uuid\", on_conflict: error, default: \"gen_random_uuid()::text\" }";
+    let said = warning(&says(&database, moved).await, "catalog::on_conflict").unwrap().0;
+    assert!(said.contains("(gen_random_uuid())::text"), "{said}");
+    for silent in
+        [rename("a", "new_wins"), rename("c", "error"), moved.replace(", default: \"gen_random_uuid()::text\"", "")]
+    {
+        assert_eq!(warning(&says(&database, &silent).await, "catalog::on_conflict"), None, "{silent}");
+    }
+}

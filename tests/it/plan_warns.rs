@@ -22,11 +22,10 @@ async fn statements_that_count_columns_are_named() {
     let database = Database::new().await;
     database.execute("CREATE TABLE t (id int PRIMARY KEY, a text)").await;
     let said = positions(&database).await.unwrap();
-    assert!(
-        said.contains("COPY public.t FROM without a list of columns fails from expand on (SQLSTATE 22P04)"),
-        "{said}"
+    assert_eq!(
+        said,
+        "from expand on, COPY and INSERT without a list of columns may fail or write to the wrong columns of public.t"
     );
-    assert!(said.contains("may fail, or put values into the wrong columns"), "{said}");
 
     let mut options = versions().remove(0).options();
     options.settings.push(("shared_preload_libraries".to_owned(), "pg_stat_statements".to_owned()));
@@ -68,10 +67,7 @@ async fn rows_that_fill_their_page_are_counted() {
             .await;
         let refusals = tool(&database.url).preview(&rename("a", "b")).await.unwrap().refusals;
         assert_eq!(refusals.len(), 1, "{refusals:?}");
-        assert_eq!(
-            refusals[0].message,
-            "1 row(s) of public.t fill their page and would not fit on it with 8 bytes more"
-        );
+        assert_eq!(refusals[0].message, "1 row of public.t would not fit on a page with 8 bytes more");
         database.execute("UPDATE t SET c1 = NULL, c2 = NULL, c3 = NULL, c4 = NULL, c5 = NULL, c6 = NULL, c7 = NULL, c8 = NULL, c9 = NULL, c10 = NULL, c11 = NULL, c12 = NULL, c13 = NULL, c14 = NULL, c15 = NULL, c16 = NULL, c17 = NULL, c18 = NULL, c19 = NULL").await;
         let refusals = tool(&database.url).preview(&rename("a", "b")).await.unwrap().refusals;
         assert!(refusals.is_empty(), "{refusals:?}");

@@ -358,6 +358,7 @@ fn program(case: &Case) -> Program {
             to: case.new_type.to_owned(),
             using: Some(String::new()),
             reverse: Some(String::new()),
+            default: None,
             keep_name: true,
             on_conflict,
             on_error: None,

@@ -86,7 +86,7 @@ async fn a_pause_has_a_name_and_a_run_that_is_over_is_no_damaged_ledger() {
     assert!(output.stdout.contains("rename: was not paused; no process is at work on it"), "{}", output.stdout);
     stage.ends(0, &["pause", "rename"]).await;
     let again = stage.ends(0, &["pause", "rename"]).await;
-    assert!(again.stdout.contains("was paused before"), "{}", again.stdout);
+    assert!(again.stdout.contains("was already paused"), "{}", again.stdout);
     let status = stage.ends(0, &["status", "rename"]).await.stdout;
     assert!(status.contains("(paused by ") && status.contains(" as postgres, pid "), "{status}");
     let output = stage.ends(5, &["run", stage.plan()]).await;

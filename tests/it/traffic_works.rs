@@ -48,6 +48,7 @@ fn shorter_plates() -> Change {
         to: "varchar(10)".to_owned(),
         using: Some("substring(license_plate, 1, 10)".to_owned()),
         reverse: Some("license_plate_v2".to_owned()),
+        default: None,
         keep_name: true,
         on_conflict: OnConflict::NewWins,
         on_error: None,

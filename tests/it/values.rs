@@ -110,7 +110,7 @@ async fn rows_that_do_not_convert_are_listed_before_anything_changes() {
     let error = tool(&database.url).run(&plan, &text, None).await.unwrap_err();
     let crossfade::runner::Error::Refused { findings } = error else { panic!("{error:?}") };
     let message = &findings[0].message;
-    assert!(message.contains("2 row(s)") && message.contains("40") && message.contains("80"), "{message}");
+    assert!(message.contains("2 rows") && message.contains("40") && message.contains("80"), "{message}");
     assert!(!database.scalar::<bool>("SELECT to_regnamespace('crossfade') IS NOT NULL").await, "something was changed");
 }
 

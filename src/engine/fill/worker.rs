@@ -40,6 +40,9 @@ const FILLED: &str = "crossfade.filled";
 const HOT: &str = "crossfade.hot";
 /// SQLSTATE of a batch that met another table under the name of the run's.
 const REPLACED: &str = "CF004";
+/// What a batch says when the last of the table owner's code has run. Only what fails after that can be crossfade's own: that
+/// code raises whatever SQLSTATE it likes.
+const OWN_PART: &str = "filled";
 
 /// The least that the server needs for a batch besides its UPDATE.
 const ROUND_TRIPS: Duration = Duration::from_millis(2);
@@ -474,7 +477,7 @@ async fn batch(
     let script = format!(
         "{}LOCK TABLE {} IN ROW EXCLUSIVE MODE; {}; SELECT 'locked'::text; \
          SET LOCAL lock_timeout = {}; {}; {CLOCK}; SET LOCAL statement_timeout = {}; {update}; {CLOCK}; \
-         SELECT {}; SELECT {}; {advance}; COMMIT",
+         SELECT {}; SELECT {}; SELECT '{OWN_PART}'::text; {advance}; COMMIT",
         shared.session,
         spec.table.sql(),
         pg::guard(REPLACED, &is_it, "crossfade: another table has the name of the one that is filled"),
@@ -500,7 +503,8 @@ async fn batch(
         return Err(work.ledger.leases().lost(connection, seat.lease).await.into());
     }
     if let Some(error) = said.error {
-        match pg::sqlstate(&error).as_deref() {
+        let own = said.texts.last().is_some_and(|text| text == OWN_PART);
+        match pg::sqlstate(&error).as_deref().filter(|_| own) {
             Some(NOT_OURS) => return Ok(Outcome::NotOurs),
             Some(REWRITTEN) => return Ok(Outcome::Rewritten),
             _ => {}
@@ -516,7 +520,7 @@ async fn batch(
             _ => Err(error),
         };
     }
-    let [_, _, begun, .., ended, rows, hot] = said.texts.as_slice() else { return Err(pg::no_answer().into()) };
+    let [_, _, begun, .., ended, rows, hot, _] = said.texts.as_slice() else { return Err(pg::no_answer().into()) };
     let time = pg::time_between(begun, ended);
     let count = |text: &str| text.parse().unwrap_or(0_u64);
     let (rows, hot) = (count(rows), count(hot));

@@ -20,6 +20,9 @@ const NO_TABLE: i64 = 0;
 pub struct Run {
     /// Its number.
     pub id: RunId,
+    /// What it is called on the command line: the name of its plan, with its number behind an @ if there is a later run of
+    /// that plan.
+    pub called: String,
     /// The plan's fingerprint when it began.
     pub fingerprint: String,
     /// The text of the plan's file when it began.
@@ -67,8 +70,8 @@ impl Run {
     }
 }
 
-/// What a run is called on the command line: `vehicle-status` is the latest run of that plan, `vehicle-status@1` its first.
-fn called(text: &str) -> (&str, Option<i32>) {
+/// Returns the plan's name and the run's number of what a run is called on the command line: `vehicle-status` is the latest run of that plan, `vehicle-status@1` its first.
+pub(crate) fn called(text: &str) -> (&str, Option<i32>) {
     let numbered = text.rsplit_once('@').and_then(|(name, number)| Some((name, Some(number.parse().ok()?))));
     numbered.unwrap_or((text, None))
 }
@@ -89,6 +92,7 @@ pub struct NewRun<'a> {
 pg::columns!(
     struct Stored {
         id: i64,
+        called: String,
         format: i32,
         fingerprint: String,
         plan_text: String,
@@ -202,7 +206,8 @@ impl Log<'_> {
             return Ok(None);
         }
         let select = self.ledger.sql(
-            "SELECT id, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, \
+            "SELECT id, name || CASE WHEN EXISTS (SELECT FROM crossfade.run AS later WHERE later.name = run.name AND later.id > run.id) \
+               THEN '@' || number ELSE '' END AS called, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, \
              created_at FROM crossfade.run WHERE name = $1 AND ($2::integer IS NULL OR number = $2) ORDER BY id DESC LIMIT 1",
         );
         let (name, number) = called(name);
@@ -214,6 +219,7 @@ impl Log<'_> {
         let original: Program = read("program", id, &stored.program)?;
         let mut run = Run {
             id,
+            called: stored.called,
             fingerprint: stored.fingerprint,
             plan_text: stored.plan_text,
             plan: read("plan", id, &stored.plan)?,

@@ -36,7 +36,7 @@ fn every_kind_arrives_and_comes_back() {
     let told: Vec<_> = plan.changes.iter().map(|change| format!("{change:?}")).collect();
     assert_snapshot!(told.join("\n"), @r#"
     RenameColumn(RenameColumn { from: ColumnName("status"), to: ColumnName("vehicle_status"), on_conflict: NewWins })
-    ChangeType(ChangeType { column: ColumnName("plate"), via: ColumnName("plate_v2"), to: "text", using: None, reverse: None, keep_name: true, on_conflict: NewWins, on_error: None })
+    ChangeType(ChangeType { column: ColumnName("plate"), via: ColumnName("plate_v2"), to: "text", using: None, reverse: None, default: None, keep_name: true, on_conflict: NewWins, on_error: None })
     AddColumn(AddColumn { name: ColumnName("region"), type_name: "text", default: Some("'eu'"), not_null: true })
     DropColumn(DropColumn { column: ColumnName("legacy_code") })
     AddIndex(NewIndex { name: RelationName("i1"), key: Columns([ColumnName("region"), ColumnName("plate_v2")]), unique: true, method: "btree", include: [ColumnName("id")], predicate: Some("region IS NOT NULL") })

@@ -254,7 +254,7 @@ fn every_problem_is_told_well() {
         `batch_target` belongs in `backfill`
     5:38 plan::unknown_key: unknown key `colour` in `change_type`
         `colour` unknown here
-        expected one of `column`, `to`, `using`, `reverse`, `via`, `keep_name`, `on_conflict`, `on_error`
+        expected one of `column`, `to`, `using`, `reverse`, `default`, `via`, `keep_name`, `on_conflict`, `on_error`
     5:54 plan::unknown_key: unknown key `5)` in `change_type`
         `5)` unknown here
         inside { } a comma ends the value: put quotes around a value that contains commas
@@ -443,7 +443,7 @@ fn every_problem_is_told_well() {
     6:31 plan::duplicate_constraint: `a` is added as NOT NULL already
         `a` again
         remove one of the two
-    5:97 plan::foreign_key_columns: 2 column(s) cannot refer to 1
+    5:97 plan::foreign_key_columns: 2 columns cannot refer to 1
         `[id]` a different number of columns
         give as many `referenced_columns` as `columns`, in the same order
     5:85 plan::unknown_value: unknown value `delete` in `on_delete`

@@ -37,6 +37,7 @@ fn a_plan_is_written_as_people_write_it() {
         to: varchar(10)
         using: substring(license_plate, 1, 10)
         reverse: license_plate_v2
+        default: ''''''
         via: license_plate_v2
         on_conflict: old_wins
         on_error: leave

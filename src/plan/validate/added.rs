@@ -1,6 +1,7 @@
 //! Indexes and constraints that a plan adds.
 
 use super::{Code, Validator};
+use crate::amounts::count;
 use crate::ident::{ColumnName, RelationName, TableName};
 use crate::plan::file::{AddConstraintFile, AddIndexFile, ForeignKeyFile, Match, NewIndexFile, PlanFile};
 use crate::plan::write::BTREE;
@@ -236,7 +237,7 @@ impl Validator<'_> {
         let referenced_columns = self.columns(&list, file.referenced_columns.as_deref(), &[], Over::Constraint);
         let (from, to) = (columns.len(), referenced_columns.len());
         if file.referenced_columns.is_some() && from != to {
-            let message = format!("{from} column(s) cannot refer to {to}");
+            let message = format!("{} cannot refer to {to}", count(from, "column"));
             let help = "give as many `referenced_columns` as `columns`, in the same order";
             self.report(Code::ForeignKeyColumns, self.places.value(&list), message, help);
         }

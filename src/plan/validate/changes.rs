@@ -83,7 +83,9 @@ impl Validator<'_> {
         let old = self.column(&format!("{at}/column"), file.column.as_deref());
         let via = file.via.as_ref().map(|via| self.column(&format!("{at}/via"), Some(via)));
         let keep_name = file.keep_name.unwrap_or(true);
-        for (key, text) in [("to", &file.to), ("using", &file.using), ("reverse", &file.reverse)] {
+        for (key, text) in
+            [("to", &file.to), ("using", &file.using), ("reverse", &file.reverse), ("default", &file.default)]
+        {
             self.sql_text(&format!("{at}/{key}"), key, text.as_deref());
         }
         if !keep_name && via.is_none() {
@@ -114,6 +116,7 @@ impl Validator<'_> {
             to: file.to.clone()?.trim().to_owned(),
             using: file.using.clone(),
             reverse: file.reverse.clone(),
+            default: file.default.clone(),
             keep_name,
             on_conflict: file.on_conflict.unwrap_or_default(),
             on_error: file.on_error,

@@ -12,6 +12,8 @@ use super::{duration, number, plural, rate};
 pub(crate) struct Demo {
     /// Vehicles in the table when the run began.
     pub(crate) rows: i64,
+    /// Rows that the backfill filled; the applications' own writes filled the others.
+    pub(crate) rows_filled: i64,
     /// The whole run, from expand to the drop.
     pub(crate) seconds: f64,
     /// The backfill alone.
@@ -47,7 +49,7 @@ pub(crate) fn demo(demo: &Demo, command: &str, look: Look) -> String {
     };
     let verdict = |count: i64| if count == 0 { look.green("0") } else { look.red(&number(count)) };
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    row("rows", format!("{} filled at {}", number(demo.rows), rate(demo.rows_per_second)));
+    row("rows", format!("{} filled at {}", number(demo.rows_filled), rate(demo.rows_per_second)));
     row("time", format!("{} from the first step to the drop of the old column", duration(demo.seconds)));
     row(
         "statements",
@@ -69,10 +71,7 @@ pub(crate) fn demo(demo: &Demo, command: &str, look: Look) -> String {
         let _ = writeln!(text, "  {command} demo --keep            leaves the server running");
     }
     let _ = writeln!(text, "  {command} demo --rows 5000000    the same on {}", plural(5_000_000, "row"));
-    let _ = writeln!(
-        text,
-        "  {command} plan plans/license-plate.yaml --database-url ...    a dry run on your own database"
-    );
+    let _ = writeln!(text, "  {command} plan PLAN              a dry run on your own database");
     text
 }
 

@@ -91,12 +91,12 @@ fn saves(orders: &Orders) -> Vec<String> {
     let middle = |range: Range| f64::midpoint(range.low, range.high);
     let seconds = middle(before.all_seconds()) - middle(after.all_seconds());
     let faster = seconds >= 0.5 && seconds >= SAVES_SOMETHING * middle(before.all_seconds());
-    let (log, time) = (unbroken(&bytes(wal)), unbroken(&duration(seconds)));
+    let (log, time) = (unbroken(&bytes(wal)), unbroken(&range(Range { low: seconds, high: seconds })));
     let part_of_it = unbroken(&share(part));
     let what = match (part >= SAVES_SOMETHING, faster) {
         (true, true) => format!("about {log} of WAL ({part_of_it}) and {time}"),
         (true, false) => format!("about {log} of WAL ({part_of_it})"),
-        (false, true) => format!("about {time}"),
+        (false, true) => time,
         (false, false) => "almost nothing".to_owned(),
     };
     vec![match orders.order {
@@ -154,7 +154,7 @@ pub(crate) fn compared(filled: &Filled, predicted: Option<&Estimates>) -> Vec<St
     let third: Vec<_> = [heap, indexes, hot].into_iter().flatten().collect();
     let mut lines = vec![first, second];
     if !third.is_empty() {
-        lines.push(third.join(", "));
+        lines.push(third.join(", ").replace(" %", &unbroken(" %")));
     }
     lines
 }

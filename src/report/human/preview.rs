@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::look::{Look, printable};
-use super::{estimates, number, range};
+use super::{estimates, plural, range};
 use crate::catalog::Finding;
 use crate::lines::command;
 use crate::plan::Plan;
@@ -22,16 +22,14 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
         return known(path, plan, run, look);
     }
     let costs = &preview.estimates;
-    let mut text = format!(
-        "Plan {} on {}, {} rows\n\n",
-        look.bold(plan.name.as_str()),
-        printable(&plan.table.to_string()),
-        number(costs.rows)
-    );
+    let (name, table) = (look.bold(plan.name.as_str()), printable(&plan.table.to_string()));
+    // What is refused at first sight was not counted.
+    let counted = preview.program.as_ref().map(|_| format!(", {}", plural(costs.rows, "row"))).unwrap_or_default();
+    let mut text = format!("Plan {name} on {table}{counted}\n\n");
     for change in changes(plan) {
         look.wrap(&mut text, ("  ", "    "), &change);
     }
-    if preview.in_place {
+    if preview.in_place && preview.refusals.is_empty() {
         let sentence = "No new column is needed: PostgreSQL makes this change without touching the rows.";
         look.wrap(&mut text, ("\n", ""), sentence);
     }
@@ -67,7 +65,8 @@ fn known(path: &str, plan: &Plan, run: &Known, look: Look) -> String {
         let _ = writeln!(text, "\nThis plan was done on {since}.\nNext: crossfade history {}", plan.name);
         return text;
     }
-    let _ = writeln!(text, "\nThis plan has been in {} since {since} ({}). Still to be done:", run.phase, run.state);
+    let sentence = format!("This plan has been in {} since {since} ({}). Still to be done:", run.phase, run.state);
+    look.wrap(&mut text, ("\n", ""), &sentence);
     for step in &run.to_do {
         let _ = writeln!(text, "  {step}");
     }
@@ -88,8 +87,7 @@ fn steps(text: &mut String, program: &Program, fill: &str, look: Look) {
     }
     if program.steps.iter().any(|step| step.strongest_lock() >= LockMode::ShareRowExclusive) {
         text.push('\n');
-        let sentence =
-            "A lock that cannot be acquired quickly is released and retried later, so that nobody queues behind it.";
+        let sentence = "A statement that does not get its lock quickly gives up and is tried again later, so that nobody queues behind it.";
         look.wrap(text, ("", ""), sentence);
     }
 }

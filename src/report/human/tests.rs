@@ -75,13 +75,13 @@ fn filled() -> crate::run::Filled {
 
 #[test]
 fn what_came_of_a_backfill_stands_beside_what_was_predicted() {
-    insta::assert_snapshot!(compared(&filled(), Some(&estimates())).join("\n"), @"
+    insta::assert_snapshot!(compared(&filled(), Some(&estimates())).join("\n").replace(NO_BREAK, " "), @"
     1,000,000 rows in 21 s (predicted about 20 s)
     WAL of the whole server 726 MB (predicted 706 MB)
     heap +20 % (predicted +19 %), indexes +2 % (predicted +7 %), 81 % of updates HOT (predicted 0 %)
     ");
     let paused = crate::run::Filled { paused_seconds: 12.0, hot: None, ..filled() };
-    insta::assert_snapshot!(compared(&paused, None).join("\n"), @"
+    insta::assert_snapshot!(compared(&paused, None).join("\n").replace(NO_BREAK, " "), @"
     1,000,000 rows in 21 s, paused for 12.0 s of that time
     WAL of the whole server 726 MB
     heap +20 %, indexes +2 %
@@ -130,7 +130,7 @@ fn both_orders_fit_a_terminal_of_80_columns() {
       updates that are HOT                         0 %                        82 %
       time, unthrottled                        11-23 s                      6-13 s
       `indexes.build: after_backfill` would save about 362 MB of WAL (51 %) and
-      7.5 s.
+      about 8 s.
       Times are rough: one worker, no throttle, the server as busy as now.
       They are based on reading 512 pages of the table.
       At the plan's pace (2 workers, at most 50,000 rows/s): 20-23 s.
@@ -350,8 +350,8 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
           ALTER TABLE t DROP COLUMN a
         point of no return: its values are gone
 
-    A lock that cannot be acquired quickly is released and retried later, so that
-    nobody queues behind it.
+    A statement that does not get its lock quickly gives up and is tried again
+    later, so that nobody queues behind it.
 
     cost: 1,000,000 rows to fill
                            before_backfill (this plan)              after_backfill
@@ -362,7 +362,7 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
       updates that are HOT                         0 %                        82 %
       time, unthrottled                        11-23 s                      6-13 s
       `indexes.build: after_backfill` would save about 362 MB of WAL (51 %) and
-      7.5 s.
+      about 8 s.
       Times are rough: one worker, no throttle, the server as busy as now.
       They are based on reading 512 pages of the table.
       At the plan's pace (2 workers, at most 50,000 rows/s): 20-23 s.
@@ -393,7 +393,7 @@ fn everything_fits_a_terminal_of_80_columns() {
         WaitingFor::Consent {
             step: "contract.drop".parse().unwrap(),
             title:
-                "drop the old column status (character varying(20), now called cf_9e84869d_old_status), and the sync \
+                "drop the old column status (character varying(20), renamed to cf_9e84869d_old_status), and the sync \
                     trigger with its functions"
                     .to_owned(),
         },

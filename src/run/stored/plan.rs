@@ -51,6 +51,8 @@ form!(struct ChangeType of plan::ChangeType {
     to: String,
     using: Option<String>,
     reverse: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default: Option<String>,
     keep_name: bool,
     on_conflict: String,
     on_error: Option<String>,

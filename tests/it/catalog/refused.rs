@@ -46,13 +46,13 @@ const REFUSED: &[(u32, &str, &str, &str)] = &[
         14,
         "CREATE TABLE p (id int PRIMARY KEY); ALTER TABLE t ADD FOREIGN KEY (\"Old\") REFERENCES p",
         "catalog::foreign_key",
-        "constraint t_Old_fkey on table public.t refers from column \"Old\"",
+        "constraint t_Old_fkey on table public.t is a foreign key of column \"Old\"",
     ),
     (
         14,
         "ALTER TABLE t ADD UNIQUE (\"Old\"); CREATE TABLE c (x int CONSTRAINT child REFERENCES t (\"Old\"))",
         "catalog::foreign_key",
-        "constraint child on table public.c refers to column \"Old\"",
+        "constraint child on table public.c is a foreign key to column \"Old\"",
     ),
     (
         14,
@@ -84,7 +84,7 @@ const REFUSED: &[(u32, &str, &str, &str)] = &[
         14,
         "CREATE STATISTICS s ON \"Old\", other FROM t",
         "catalog::statistics",
-        "statistics object public.s are gathered on column \"Old\"",
+        "statistics object public.s covers column \"Old\"",
     ),
     (14, "CREATE SEQUENCE q OWNED BY t.\"Old\"", "catalog::sequence", "sequence public.q is owned by column \"Old\""),
     (

@@ -25,9 +25,14 @@ pub(crate) fn plain_alter(plan: &Plan) -> Vec<String> {
         Change::RenameColumn(RenameColumn { from, to, .. }) => {
             vec![format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", from.sql(), to.sql())]
         }
-        Change::ChangeType(ChangeType { column, via, to, using, keep_name, .. }) => {
+        Change::ChangeType(ChangeType { column, via, to, using, default, keep_name, .. }) => {
             let using = using.as_ref().map(|using| format!(" USING ({using}\n)")).unwrap_or_default();
-            let retype = format!("ALTER TABLE {table} ALTER COLUMN {} TYPE {to}{using}", column.sql());
+            let alter = format!("ALTER COLUMN {}", column.sql());
+            let (drop, set) = match default {
+                Some(default) => (format!("{alter} DROP DEFAULT, "), format!(", {alter} SET DEFAULT ({default}\n)")),
+                None => Default::default(),
+            };
+            let retype = format!("ALTER TABLE {table} {drop}{alter} TYPE {to}{using}{set}");
             let rename = format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", column.sql(), via.sql());
             if *keep_name { vec![retype] } else { vec![retype, rename] }
         }

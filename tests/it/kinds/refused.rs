@@ -173,7 +173,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "",
         "add_constraint: { name: c, foreign_key: { columns: [fuel], references: depots } }",
         "catalog::constraint",
-        "PostgreSQL refuses constraint \"c\": foreign key constraint \"crossfade_constraint\" cannot be implemented",
+        "PostgreSQL refuses constraint \"c\": foreign key constraint \"c\" cannot be implemented",
     ),
     (
         "",

@@ -18,7 +18,13 @@ pub(crate) fn plural(count: i64, noun: &str) -> String {
     format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
+/// Returns as many of a noun as there are, see [`plural`].
+pub(crate) fn count(count: usize, noun: &str) -> String {
+    plural(i64::try_from(count).unwrap_or(i64::MAX), noun)
+}
+
 /// Returns `0.2 s`, `12 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`.
+#[cfg(feature = "cli")]
 pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "an unknown time".to_owned();
@@ -40,6 +46,7 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 /// Returns `40,312 rows/s`.
+#[cfg(feature = "cli")]
 pub(crate) fn rate(per_second: f64) -> String {
     if per_second.is_finite() && per_second > 0.0 && per_second < 10.0 {
         format!("{per_second:.1} rows/s")
@@ -49,6 +56,7 @@ pub(crate) fn rate(per_second: f64) -> String {
 }
 
 /// Returns `512 bytes`, `3.4 MB`, `12 GB`, in powers of 1024 as PostgreSQL counts.
+#[cfg(feature = "cli")]
 pub(crate) fn bytes(bytes: i64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let mut value = bytes as f64;
@@ -67,6 +75,7 @@ pub(crate) fn bytes(bytes: i64) -> String {
 }
 
 /// Rounds; what does not fit is as large as can be.
+#[cfg(feature = "cli")]
 #[expect(clippy::cast_possible_truncation, reason = "a float that does not fit saturates")]
 fn whole(value: f64) -> i64 {
     value.round() as i64
