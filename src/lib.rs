@@ -136,9 +136,9 @@ pub mod results {
     pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer};
     pub use crate::run::{
         Action, BadStepKey, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Fill, FillSpec,
-        FillValue, Filled, Gate, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Orders,
-        Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Side,
-        Signal, Slice, Standing, Step, StepKey, Target, Undo, WaitingFor, What,
+        FillValue, Filled, Gate, GateKind, GateReading, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level, Machine,
+        MismatchKey, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range, Relation,
+        RelationId, Side, Signal, Slice, Standing, Step, StepKey, Target, Undo, Verdict, WaitingFor, What,
     };
     pub use crate::sql::LockMode;
 }

@@ -180,6 +180,7 @@ fn every_key_arrives_in_the_plan() {
           "from": "02:00:00",
           "to": "05:00:00"
         },
+        "extra": [],
         "weekly": [
           [
             "expand",
@@ -206,6 +207,8 @@ fn every_key_arrives_in_the_plan() {
             4
           ]
         ],
+        "not_before": [],
+        "soak": [],
         "freeze": [
           {
             "from": "2027-01-18",

@@ -11,7 +11,7 @@ use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
 use super::session::{Session, note};
-use super::{Error, NotYet, clock, ddl, gate, schedule, surround};
+use super::{Error, NotYet, clock, ddl, gate, gates, schedule, surround};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
@@ -108,10 +108,11 @@ async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &m
             work.emit(Event::Unpaused);
             was_paused = false;
         }
-        let until = if course.scheduled { schedule::open_until(work, session, &state).await? } else { None };
+        let until = pass(work, session, course, (&state, announced != Some(state.phase))).await?;
         if announced != Some(state.phase) {
             announced = Some(state.phase);
             work.emit(Event::PhaseStarted { phase: state.phase });
+            continue;
         }
         let signature = match drift::look(work, session, &state, Way::Forward).await? {
             Found::AsPlanned { signature, .. } => signature,
@@ -143,6 +144,37 @@ async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &m
         let seconds = started.elapsed().as_secs_f64();
         work.emit(Event::StepDone { step: step.key.clone(), seconds, adopted });
     }
+}
+
+/// Proves that the gates in front of the phase are open, and records it where the phase begins. Those of the schedule are
+/// looked at before each step, the others when a process comes to the phase. Returns when the window of the schedule closes.
+///
+/// # Errors
+/// [`NotYet::Gate`].
+async fn pass(
+    work: &Work,
+    session: &mut Session,
+    course: Course,
+    (state, comes): (&State, bool),
+) -> Result<Option<DateTime<Utc>>, Error> {
+    let scheduled = course.scheduled && work.run.plan.schedule.is_some();
+    if !scheduled && !comes {
+        return Ok(None);
+    }
+    let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
+    let now = clock::now(session).await?;
+    let found = if comes {
+        gates::readings(&work.ledger, &mut session.main, &work.run, state, &log, now).await?
+    } else {
+        crate::run::scheduled(&work.run.plan, &work.run.program, (state.phase, gates::entered(&log)), now)
+    };
+    if let Some(closed) = gates::closed(&work.run, state, &found, scheduled) {
+        return Err(Error::NotYet(closed));
+    }
+    if comes && !state.begun {
+        note(work, session, Entry::PhaseStarted { phase: state.phase, gates: found }).await?;
+    }
+    Ok(schedule::closes(work, now).filter(|_| scheduled))
 }
 
 /// What the run stands on before a step.

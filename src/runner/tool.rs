@@ -11,15 +11,15 @@ use super::forward::{Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::{Known, Preview};
 
-use super::{Error, NotYet, clock, forward, gate, preview, schedule, session, undo};
+use super::{Error, NotYet, clock, forward, gate, gates, preview, session, undo};
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
 use crate::names::LedgerSchema;
-use crate::pg::{self, Connector};
+use crate::pg::Connector;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
+use crate::run::{Entry, GateReading, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
 
 /// How long a process that ends tries to give its lease back; the lease expires by itself.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
@@ -167,10 +167,14 @@ impl Tool {
         }
         let at = match at {
             Some(at) => at,
-            None => pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut connection).await?,
+            None => clock::server(&mut connection).await?,
         };
-        if let Err(closed) = schedule::open_at(&run, &state, &log, at) {
+        let found = gates::readings(&self.ledger, &mut connection, &run, &state, &log, at).await?;
+        if let Some(closed) = gates::closed(&run, &state, &found, true) {
             return Ok(format!("nothing: {closed}"));
+        }
+        if let Some(gate) = gates::first(&run, &state, &found) {
+            return Ok(format!("nothing: {}", gate.reason));
         }
         let steps: Vec<_> = run
             .program
@@ -560,12 +564,14 @@ impl Tool {
         let mut connection = self.connect().await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
+        let now = clock::server(&mut connection).await?;
+        let found = gates::readings(&self.ledger, &mut connection, run, &state, &log, now).await?;
         Ok(Finish {
             name: run.called.clone(),
             phase: state.phase,
             state: state.standing(),
             did: did.to_vec(),
-            waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, &log).await?,
+            waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, (&log, &found)).await?,
             stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
         })
     }
@@ -589,7 +595,8 @@ fn stays(run: &Run, log: &[LoggedEntry]) -> Vec<String> {
     run.program.steps.iter().filter(|step| done(step)).filter_map(Step::stays).map(str::to_owned).collect()
 }
 
-/// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log.
+/// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log, `readings`
+/// what was found of its gates.
 ///
 /// # Errors
 /// The ledger's.
@@ -598,19 +605,17 @@ pub(crate) async fn waiting_for(
     connection: &mut sqlx::PgConnection,
     run: &Run,
     state: &State,
-    log: &[LoggedEntry],
+    (log, readings): (&[LoggedEntry], &[GateReading]),
 ) -> Result<Option<WaitingFor>, Error> {
     let contract = ledger.progress().contract(connection, run).await?;
     let quiet = ledger.progress().write_counts(connection, run).await?.old_quiet_seconds;
-    let now = pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut *connection).await?;
+    let now = clock::server(connection).await?;
     let quiet = Duration::from_secs(u64::try_from(quiet).unwrap_or(0));
-    let scheduled = match schedule::open_at(run, state, log, now) {
-        Err(NotYet::Due { phase, due, zone, .. }) => Some(WaitingFor::Due { phase, due, zone }),
-        Err(NotYet::Closed { frozen, opens, zone, .. }) => Some(WaitingFor::Window { frozen, opens, zone }),
-        _ => None,
-    };
+    let entry = readings.iter().find(|reading| reading.gate.is_entry() && !reading.is_open()).map(|reading| {
+        WaitingFor::Gate { phase: state.phase, reading: reading.clone(), zone: crate::run::zone(&run.plan) }
+    });
     let (last_done, paused_by) = (clock::last_done(log), paused_by(log));
-    let told = Told { last_done, paused_by, contract: &contract, quiet, now, scheduled };
+    let told = Told { last_done, paused_by, contract: &contract, quiet, now, entry };
     Ok(WaitingFor::of(&run.program, state, told))
 }
 
@@ -625,8 +630,7 @@ fn gate_of(gate: &NotYet) -> &'static str {
         NotYet::Quiet { .. } => "quiet",
         NotYet::Grace { .. } => "grace",
         NotYet::Irreversible { .. } | NotYet::Drops { .. } => "consent",
-        NotYet::Due { .. } => "due",
-        NotYet::Closed { .. } => "window",
+        NotYet::Gate { reading, .. } => reading.gate.as_str(),
         NotYet::Plans { .. } => "plans",
     }
 }

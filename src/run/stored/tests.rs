@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::DateTime;
 use serde_json::Value;
 
 use super::super::*;
@@ -279,6 +280,15 @@ fn key() -> StepKey {
     StepKey::new(Phase::Index, What::Build(text("idx: a.b")))
 }
 
+fn readings() -> Vec<GateReading> {
+    let at = DateTime::from_timestamp(1_800_000_000, 0);
+    vec![
+        GateReading::pass(GateKind::Due, "was due").since(at),
+        GateReading::fail(GateKind::Quiet, "written").opens(at),
+        GateReading::unknown(GateKind::Window, "who knows"),
+    ]
+}
+
 fn entries() -> Vec<Entry> {
     let counts = Counts { rows: 21, equal: 15, empty: 1, different: 2, unconverted: 3, only_new: 4 };
     let filled = Filled {
@@ -296,6 +306,7 @@ fn entries() -> Vec<Entry> {
     };
     vec![
         Entry::Registered,
+        Entry::PhaseStarted { phase: Phase::Expand, gates: readings() },
         Entry::StepStarted { step: key() },
         Entry::StepDone { step: key(), adopted: true },
         Entry::StepFailed { step: key(), error: text("no room") },
@@ -408,7 +419,7 @@ fn what_is_stored_never_changes() {
     pinned("entries", &entries());
     assert_eq!(
         fingerprint(&plan),
-        "33c7749c718b31b8c60348fa231f6d38da2696947d73bdac92ba9888ba3da79e",
+        "055901921caf70f679c005e665c6ecca05763cf4667f5d40fbdd465a02f4bf1b",
         "the fingerprints of plans changed: runs under way would look edited"
     );
 }
