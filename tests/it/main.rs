@@ -54,3 +54,4 @@ mod told;
 mod traffic_works;
 mod values;
 mod watchdog;
+mod weeks;
