@@ -245,3 +245,6 @@ pub fn scheduled(
 pub fn zone(plan: &Plan) -> Tz {
     plan.schedule.as_ref().map_or(Tz::UTC, |schedule| schedule.timezone)
 }
+
+#[cfg(test)]
+mod tests;
