@@ -184,3 +184,13 @@ async fn ticks_of_many_hosts_at_once_do_each_phase_once() {
         "faketime has no effect"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_tells_of_windows_that_the_clocks_shorten() {
+    let nightly = "{ timezone: America/New_York, start: 2027-01-05, window: { days: [sat, sun], from: \"01:30\", to: \"02:30\" } }";
+    let Some(stage) = Stage::new(nightly, 100, "12:00:00").await else { return };
+    for command in ["check", "plan"] {
+        let said = stage.ends(0, &[command, stage.plan()]).await.stdout;
+        assert!(said.contains("30 min of 1 h on 2027-03-14 (Sun), 2 h of 1 h on 2027-11-07 (Sun)"), "{said}");
+    }
+}
