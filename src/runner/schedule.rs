@@ -8,7 +8,7 @@ use super::{Error, NotYet, clock};
 use crate::amounts::duration;
 use crate::engine::Work;
 use crate::plan::calendar::{Opening, in_zone};
-use crate::run::{Action, GateKind, GateReading, State, Step};
+use crate::run::{Action, GateKind, GateReading, Orders, State, Step};
 
 /// How many times as long as the last time a check may take.
 const MARGIN: f64 = 1.5;
@@ -62,20 +62,24 @@ async fn needs(work: &Work, session: &mut Session, step: &Step) -> Result<Option
         Action::Concurrent { builds: Some(_), .. } => {
             let is_build = |step: &&Step| matches!(step.action, Action::Concurrent { builds: Some(_), .. });
             let builds = run.program.steps.iter().filter(is_build).count().max(1);
-            let predicted = ledger.log().prediction(&mut session.main, run.id).await?;
-            let orders = predicted.and_then(|predicted| predicted.orders);
+            let orders = predicted(work, session).await?;
             #[expect(clippy::cast_precision_loss, reason = "a few indexes")]
             orders.map(|orders| orders.own().build_seconds.high / builds as f64)
         }
         Action::Compare(_) => match ledger.progress().check_seconds(&mut session.main, run.id).await? {
             Some(seconds) => Some(seconds * MARGIN),
-            // It reads what the backfill wrote, and is done sooner.
-            None => ledger.progress().filled(&mut session.main, run.id).await?.map(|filled| filled.seconds),
+            // It reads what the backfill is expected to write, and is done sooner.
+            None => predicted(work, session).await?.map(|orders| orders.own().seconds.high),
         },
         _ => None,
     };
     let needs = seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
     Ok(needs.and_then(|needs| TimeDelta::from_std(needs).ok()))
+}
+
+async fn predicted(work: &Work, session: &mut Session) -> Result<Option<Orders>, Error> {
+    let predicted = work.ledger.log().prediction(&mut session.main, work.run.id).await?;
+    Ok(predicted.and_then(|predicted| predicted.orders))
 }
 
 /// Does work that may be left at any point, such as a backfill, until it ends or the window closes.

@@ -145,7 +145,7 @@ proptest! {
 
     /// No phase is early, none is in a freeze or outside its window, and each is done at the first tick that both crates allow.
     #[test]
-    fn each_phase_is_done_at_the_first_tick_that_allows_it(schedule in schedules(), first in 0_i64..3_600, every in 1_800_i64..20_000) {
+    fn each_phase_is_done_at_the_first_tick_that_allows_it(schedule in schedules(), first in 0_i64..3_600, every in 1_200_i64..3_600) {
         let zone = TimeZone::get(schedule.timezone.name()).unwrap();
         let begin = schedule.start.and_time(NaiveTime::MIN).and_utc() - TimeDelta::days(2) + TimeDelta::seconds(first);
         let ticks: Vec<_> = (0..100_000).map(|n| begin + TimeDelta::seconds(n * every)).take_while(|at| *at < begin + TimeDelta::days(400)).collect();
