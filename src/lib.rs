@@ -126,7 +126,7 @@ pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
 pub use runner::{Error, Finish, Joined, Known, NoJoin, NotYet, Preview, Tool};
-pub use view::{PhaseDates, RunView, Timetable};
+pub use view::{Folder, FolderConflict, FolderPlan, FolderState, NoPlan, PhaseDates, RunView, Timetable};
 
 pub mod results {
     //! What calls return and events carry: plain data.
@@ -138,7 +138,8 @@ pub mod results {
         Action, BadStepKey, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Fill, FillSpec,
         FillValue, Filled, Gate, GateKind, GateReading, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level, Machine,
         MismatchKey, Opener, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range,
-        Relation, RelationId, Side, Signal, Slice, Standing, Step, StepKey, Target, Undo, Verdict, WaitingFor, What,
+        Relation, RelationId, Requirement, Side, Signal, Slice, Standing, Step, StepKey, Target, Undo, Verdict,
+        WaitingFor, What,
     };
     pub use crate::sql::LockMode;
 }

@@ -9,8 +9,10 @@ pub mod calendar;
 mod change;
 mod diagnostic;
 mod file;
+mod folder;
 mod form;
 mod model;
+mod requires;
 mod schema;
 pub mod settings;
 mod structure;
@@ -29,10 +31,13 @@ pub use change::{
     NewIndex, OnConflict, OnError, Pair, ReferentialAction, RenameColumn, Rule,
 };
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
+pub use folder::{Conflict, Order, order};
+pub(crate) use folder::{made_columns, needed_columns};
 pub use model::{
     AddIndex, Backfill, BuildIndexes, Contract, CopyIndexes, Day, ExtraWindow, Freeze, Indexes, LongTransactions, Plan,
-    Probe, Requires, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
+    Probe, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
 };
+pub use requires::{Comparison, Disk, Extension, ExtensionError, Replicas, RequiredColumn, Requires, Slots, Version};
 pub use schema::json_schema;
 pub use settings::Settings;
 pub use words::Word;

@@ -15,6 +15,7 @@ mod prediction;
 mod program;
 mod progress;
 mod relation;
+mod requirement;
 mod signal;
 mod standing;
 mod state;
@@ -42,6 +43,7 @@ pub use prediction::{Estimates, Machine, Orders, PlannedPace, Prediction, Range}
 pub use program::{Action, Condition, Gate, IndexName, Is, Program, Step, Target, Undo};
 pub use progress::Progress;
 pub use relation::{Relation, RelationId};
+pub use requirement::Requirement;
 pub use signal::{RELEASE, Signal};
 pub(crate) use standing::Told;
 pub use standing::{Standing, WaitingFor};

@@ -12,6 +12,7 @@ mod heartbeat;
 mod join;
 mod preview;
 mod removal;
+mod requirements;
 mod schedule;
 mod session;
 mod surround;

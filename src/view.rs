@@ -1,5 +1,6 @@
 //! What is shown of a run: computed here, once, from ledger and facts. Reports, JSON and pages render it and compute nothing.
 
+mod folder;
 mod timetable;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +15,7 @@ use crate::run::{
 };
 use crate::runner::{Error, Tool, readings, refuse_copy, server_clock, waiting_for};
 
+pub use folder::{Folder, FolderConflict, FolderPlan, FolderState, NoPlan};
 pub use timetable::{PhaseDates, Timetable};
 
 /// The state of a run.

@@ -327,6 +327,7 @@ fn gate_is_closed<'e>(name: &PlanName, reading: &GateReading) -> Described<'e> {
     let (code, then) = match reading.gate {
         GateKind::Due => ("gate::due", dates()),
         GateKind::Window => ("gate::window", dates()),
+        GateKind::Requires => ("gate::requires", gates()),
         GateKind::Verified => ("gate::verified", format!("crossfade verify {name}")),
         GateKind::Quiet => ("gate::quiet", gates()),
         GateKind::Grace => ("gate::grace", gates()),

@@ -122,6 +122,8 @@ codes! {
     FreezeBackwards = "freeze_backwards", "before `from`",
     /// A PostgreSQL version written in another way than `">=14"`.
     BadPostgresVersion = "bad_postgres_version", "expected `>=` and a number",
+    /// An extension's version that cannot be compared.
+    BadExtensionVersion = "bad_extension_version", "expected a version",
     /// A PostgreSQL version older than crossfade supports.
     PostgresTooOld = "postgres_too_old", "too old",
     /// Something that plans will be able to ask for, and that this version does not do.

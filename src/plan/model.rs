@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::words::words;
-use super::{Bytes, Change, Pair};
+use super::{Bytes, Change, Pair, Requires};
 use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
 use crate::phase::Phase;
 
@@ -289,15 +289,4 @@ pub struct Freeze {
     pub to: chrono::NaiveDate,
     /// The reason, for reports.
     pub why: String,
-}
-
-/// What the database must offer.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Requires {
-    /// The lowest PostgreSQL major version.
-    pub postgres: Option<u32>,
-    /// Extensions that must be installed.
-    pub extensions: Vec<String>,
-    /// Plans whose runs must be done.
-    pub plans: Vec<PlanName>,
 }

@@ -57,7 +57,15 @@ schedule:
   weekly: { expand: 1, index: 1, backfill: 2, verify: 2, switch: 3, contract: 4 }
   freeze: [{ from: 2027-01-18, to: 2027-01-20, why: release freeze }]
 approve: [switch, contract]
-requires: { postgres: ">=14", extensions: [postgis], plans: [earlier-plan] }
+requires:
+  postgres: ">=14"
+  extensions: [postgis >= 3.1, hstore]
+  plans: [earlier-plan]
+  tables: [public.regions]
+  columns: [{ table: public.regions, column: code, type: text }, { table: u, column: c }]
+  disk: { free: 20GB, query: SELECT free FROM disk }
+  slots: { wal: 10GB, inactive_wal: 1GB, bounded: true }
+  replicas: { count: 2, behind: 64MB }
 "#;
 
 fn good(text: &str) -> Plan {
@@ -224,11 +232,49 @@ fn every_key_arrives_in_the_plan() {
       "requires": {
         "postgres": 14,
         "extensions": [
-          "postgis"
+          "postgis >= 3.1",
+          "hstore"
         ],
         "plans": [
           "earlier-plan"
-        ]
+        ],
+        "tables": [
+          {
+            "schema": "public",
+            "name": "regions"
+          }
+        ],
+        "columns": [
+          {
+            "table": {
+              "schema": "public",
+              "name": "regions"
+            },
+            "column": "code",
+            "type_name": "text"
+          },
+          {
+            "table": {
+              "schema": "public",
+              "name": "u"
+            },
+            "column": "c",
+            "type_name": null
+          }
+        ],
+        "disk": {
+          "free": 21474836480,
+          "query": "SELECT free FROM disk"
+        },
+        "slots": {
+          "wal": 10737418240,
+          "inactive_wal": 1073741824,
+          "bounded": true
+        },
+        "replicas": {
+          "count": 2,
+          "behind": 67108864
+        }
       }
     }
     "#);

@@ -2,12 +2,14 @@
 
 mod demo;
 mod estimates;
+mod folder;
 mod preview;
 mod timetable;
 
 pub(crate) use crate::amounts::{bytes, duration, number, plural, rate};
 pub(crate) use demo::{Demo, demo};
 pub(crate) use estimates::{compared, range};
+pub(crate) use folder::folder;
 pub(crate) use preview::{changes, one_finding, preview, stored};
 pub(crate) use timetable::timetable;
 

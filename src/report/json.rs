@@ -57,7 +57,8 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> Value {
     value
 }
 
-/// Returns the dry run: `name`, `table`, `in_place`, `run` (where the plan's run stands, if it has one), `phases`, `steps`, `estimates`, `warnings`, `refusals`.
+/// Returns the dry run: `name`, `table`, `in_place`, `run` (where the plan's run stands, if it has one), `phases`, `steps`, `estimates`, `warnings`, `refusals`,
+/// `requirements`.
 pub(crate) fn preview(plan: &Plan, preview: &Preview) -> Value {
     json!({
         "name": plan.name,
@@ -69,6 +70,7 @@ pub(crate) fn preview(plan: &Plan, preview: &Preview) -> Value {
         "estimates": preview.estimates,
         "warnings": preview.warnings,
         "refusals": preview.refusals,
+        "requirements": preview.requirements,
     })
 }
 

@@ -18,6 +18,8 @@ pub enum GateKind {
     Due,
     /// A window of the schedule is open.
     Window,
+    /// What the plan requires of the database is there.
+    Requires,
     /// All rows were compared not long ago, and were equal.
     Verified,
     /// Nobody has written the old column for a while.
@@ -40,8 +42,15 @@ pub enum Opener {
 }
 
 /// Every kind, in the order in which they are shown.
-const KINDS: [GateKind; 6] =
-    [GateKind::Due, GateKind::Window, GateKind::Verified, GateKind::Quiet, GateKind::Grace, GateKind::Consent];
+const KINDS: [GateKind; 7] = [
+    GateKind::Due,
+    GateKind::Window,
+    GateKind::Requires,
+    GateKind::Verified,
+    GateKind::Quiet,
+    GateKind::Grace,
+    GateKind::Consent,
+];
 
 impl GateKind {
     /// Returns the word that the log, JSON and reports use.
@@ -49,6 +58,7 @@ impl GateKind {
         match self {
             Self::Due => "due",
             Self::Window => "window",
+            Self::Requires => "requires",
             Self::Verified => "verified",
             Self::Quiet => "quiet",
             Self::Grace => "grace",
@@ -66,7 +76,7 @@ impl GateKind {
         match self {
             Self::Due | Self::Window | Self::Grace => Opener::Time,
             Self::Consent => Opener::Person,
-            Self::Verified | Self::Quiet => Opener::Others,
+            Self::Requires | Self::Verified | Self::Quiet => Opener::Others,
         }
     }
 
@@ -78,7 +88,7 @@ impl GateKind {
     /// Returns whether it must be open when the phase begins. The others are in front of one of its steps, and proved in the
     /// transaction of that step.
     pub fn is_entry(self) -> bool {
-        self.is_scheduled()
+        self.is_scheduled() || self == Self::Requires
     }
 }
 

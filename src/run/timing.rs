@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Action, Gate, GateKind, Mode, Phase, Program, State, Undo};
 use crate::plan::calendar::Due;
-use crate::plan::{Plan, Schedule};
+use crate::plan::{Plan, Requires, Schedule};
 
 /// A phase that is still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,9 @@ pub fn gates_of(plan: &Plan, program: &Program, state: &State) -> Vec<GateKind> 
     let mut gates = Vec::new();
     if plan.schedule.is_some() {
         gates.extend([GateKind::Due, GateKind::Window]);
+    }
+    if plan.requires != Requires::default() {
+        gates.push(GateKind::Requires);
     }
     for step in state.next_steps(program) {
         let awaited = if let Action::Await(gate) = &step.action { Some(gate) } else { None };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Error, NotYet, clock};
+use super::{Error, NotYet, clock, requirements};
 use crate::amounts::{duration, plural};
 use crate::engine::compare::identity_query;
 use crate::ledger::{Ledger, LoggedEntry, Run};
@@ -38,6 +38,7 @@ pub(crate) async fn readings(
     for kind in kinds {
         let reading = match kind {
             GateKind::Due | GateKind::Window => continue,
+            GateKind::Requires => Box::pin(requirements::gate(ledger, connection, run, state)).await,
             GateKind::Verified => verified(ledger, connection, run, at).await,
             GateKind::Quiet => quiet(ledger, connection, run, at).await,
             GateKind::Grace => grace(ledger, connection, run, state, log, at).await,

@@ -130,7 +130,7 @@ impl Tool {
     /// # Errors
     /// Why it could not continue. What was done is recorded.
     pub async fn run(&self, plan: &Plan, text: &str, to: Option<Phase>) -> Result<Finish, Error> {
-        let run = self.unless_stopped(self.registered(plan, text)).await?;
+        let run = self.unless_stopped(Box::pin(self.registered(plan, text))).await?;
         self.go(run, to.map_or(Until::End, Until::Phase), false).await
     }
 
@@ -139,7 +139,7 @@ impl Tool {
     /// # Errors
     /// As [`Tool::run`].
     pub async fn start(&self, plan: &Plan, text: &str) -> Result<Finish, Error> {
-        let run = self.unless_stopped(self.registered(plan, text)).await?;
+        let run = self.unless_stopped(Box::pin(self.registered(plan, text))).await?;
         let first = run.program.phases[0];
         self.go(run, Until::Phase(first), true).await
     }
@@ -522,7 +522,7 @@ impl Tool {
         let (mut work, beat) = self.work(run, filling).await?;
         let span = work.span();
         let result = tokio::select! {
-            result = forward::forward(&mut work, Course { until, consent: self.consent, scheduled }).instrument(span) => result,
+            result = Box::pin(forward::forward(&mut work, Course { until, consent: self.consent, scheduled })).instrument(span) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);

@@ -177,6 +177,7 @@ const CASES: &[(Code, &str)] = &[
     (Code::WeeksBackwards, schedule!("weekly: { index: 2, backfill: 1 }")),
     (Code::FreezeBackwards, schedule!("freeze: [{ from: 2027-01-20, to: 2027-01-18, why: holidays }]")),
     (Code::BadPostgresVersion, section!("requires: { postgres: 14 }")),
+    (Code::BadExtensionVersion, section!("requires: { extensions: [postgis >= 3.x] }")),
     (Code::PostgresTooOld, section!("requires: { postgres: \">=12\" }")),
     (Code::RequiresItself, section!("requires: { plans: [p] }")),
     (Code::NotSupportedYet, section!("approve: [switch]")),
@@ -565,6 +566,9 @@ fn every_problem_is_told_well() {
     6:23 plan::bad_postgres_version: `14` is not a minimum major version
         `14` expected `>=` and a number
         write `">=14"`
+    6:26 plan::bad_extension_version: `3.x` is not a version: expected numbers with dots between them
+        `postgis >= 3.x` expected a version
+        write a name, or a name with one of >=, >, =, < and <= and a version, as in `postgis >= 3.1`
     6:23 plan::postgres_too_old: crossfade does not support PostgreSQL 12: it is too old
         `\">=12\"` too old
         write `">=14"` or higher

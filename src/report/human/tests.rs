@@ -332,6 +332,7 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
         estimates: estimates(),
         warnings: vec![finding("catalog::trigger", "trigger touch fires on every update")],
         refusals: vec![],
+        requirements: vec![],
         in_place: false,
         run: None,
     };

@@ -67,7 +67,15 @@ schedule:
   weekly: { expand: 1, index: 2, backfill: 2, verify: 2, switch: 3, contract: 4 }
   freeze: [{ from: 2027-01-18, to: 2027-01-20, why: release freeze }]
 approve: [switch, contract]
-requires: { postgres: ">=15", extensions: [postgis], plans: [earlier-plan] }
+requires:
+  postgres: ">=15"
+  extensions: [postgis >= 3.1, hstore]
+  plans: [earlier-plan]
+  tables: [public.regions]
+  columns: [{ table: public.regions, column: code, type: text }, { table: u, column: c }]
+  disk: { free: 20GB, query: SELECT free FROM disk }
+  slots: { wal: 10GB, inactive_wal: 1GB, bounded: true }
+  replicas: { count: 2, behind: 64MB }
 "#;
 
 fn text(text: &str) -> String {
@@ -419,7 +427,7 @@ fn what_is_stored_never_changes() {
     pinned("entries", &entries());
     assert_eq!(
         fingerprint(&plan),
-        "055901921caf70f679c005e665c6ecca05763cf4667f5d40fbdd465a02f4bf1b",
+        "58065e640805405a7f618292fd983ff23d070e72d462d45eb39f5294f93e0257",
         "the fingerprints of plans changed: runs under way would look edited"
     );
 }
