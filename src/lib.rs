@@ -126,19 +126,19 @@ pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
 pub use runner::{Error, Finish, Joined, Known, NoJoin, NotYet, Preview, Tool};
-pub use view::{PhaseDates, RunView, Timetable};
+pub use view::{CheckedLog, CheckedRun, NotedHead, PhaseDates, RunView, Timetable};
 
 pub mod results {
     //! What calls return and events carry: plain data.
 
     pub use crate::catalog::{CatalogError, Finding};
     pub use crate::ident::{RunId, RunTag};
-    pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer};
+    pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer, Record, RecordedEntry};
     pub use crate::run::{
-        Action, BadStepKey, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Fill, FillSpec,
-        FillValue, Filled, Gate, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Orders,
-        Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Side,
-        Signal, Slice, Standing, Step, StepKey, Target, Undo, WaitingFor, What,
+        Action, Actor, BadStepKey, Broken, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Fill,
+        FillSpec, FillValue, Filled, Flaw, Gate, Head, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level, Machine,
+        MismatchKey, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range, Relation,
+        RelationId, Side, Signal, Slice, Stage, Standing, State, Step, StepKey, Target, Undo, WaitingFor, What,
     };
     pub use crate::sql::LockMode;
 }

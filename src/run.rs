@@ -1,5 +1,7 @@
 //! What a run consists of, and what is known of it: pure data that the ledger keeps. No connection, no clock.
 
+mod actor;
+mod chain;
 mod compare;
 mod entry;
 mod facts;
@@ -21,6 +23,8 @@ mod stored;
 mod timing;
 
 pub use crate::phase::Phase;
+pub use actor::Actor;
+pub use chain::{Broken, Flaw, Head, Link, SHORT_HEAD, broken};
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::Entry;
 pub use facts::{

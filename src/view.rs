@@ -1,5 +1,6 @@
 //! What is shown of a run: computed here, once, from ledger and facts. Reports, JSON and pages render it and compute nothing.
 
+mod checked;
 mod timetable;
 
 use chrono::{DateTime, Utc};
@@ -8,10 +9,11 @@ use sqlx::PgConnection;
 
 use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
 use crate::run::{
-    Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
+    Entry, Estimates, Filled, Head, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
 };
 use crate::runner::{Error, Tool, refuse_copy, waiting_for};
 
+pub use checked::{CheckedLog, CheckedRun, NotedHead};
 pub use timetable::{PhaseDates, Timetable};
 
 /// The state of a run.
@@ -55,6 +57,8 @@ pub struct RunView {
     pub pace: Option<PaceReport>,
     /// What each signal has cost the backfill so far, the most expensive first.
     pub holds: Vec<HoldTime>,
+    /// The hash of its log's latest entry.
+    pub head: Option<Head>,
 }
 
 impl Tool {
@@ -121,6 +125,7 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         filled,
         pace,
         holds,
+        head: log.last().map(|line| line.head.clone()),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::pulse::Watchdog;
 use crate::report::{self, Console, Look, Reporter, Telling, json};
+use crate::run::Actor;
 use crate::runner::Tool;
 
 /// What the environment says about the terminal.
@@ -229,13 +230,13 @@ impl Drop for LogLine {
     }
 }
 
-/// Returns user, host, database role and process, for the ledger.
-fn actor(role: &str) -> String {
+/// Returns this process, as the ledger knows it.
+fn actor(role: &str) -> Actor {
     let id = nix::unistd::Uid::effective();
     let user = nix::unistd::User::from_uid(id).ok().flatten().map(|user| user.name);
     let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
     let (user, host) = (user.unwrap_or_else(|| format!("uid {id}")), host.unwrap_or_else(|| "an unnamed host".into()));
-    format!("{user}@{host} as {role}, pid {}", std::process::id())
+    Actor::new(user, host, role)
 }
 
 /// Returns `name` if a run can be called so: the name of its plan, or that and a number.

@@ -53,16 +53,25 @@ CREATE TABLE crossfade.claim (
     PRIMARY KEY (table_oid, column_name)
 );
 
--- The log. Each entry is in the stored format of the version that wrote it, which may be newer than the run's. phase and state are what the entry led to, for people and for the status view.
+-- The log. Each entry is in the stored format of the version that wrote it, which may be newer than the run's. phase and state
+-- are what the entry led to, for people and for the status view. Who wrote it: the role is the server's word, the rest is what
+-- the process says of itself.
 CREATE TABLE crossfade.event (
-    run_id  bigint      NOT NULL REFERENCES crossfade.run,
-    seq     bigint      NOT NULL,
-    at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    actor   text        NOT NULL,
-    format  integer     NOT NULL,
-    entry   jsonb       NOT NULL,
-    phase   text        NOT NULL,
-    state   text        NOT NULL,
+    run_id    bigint      NOT NULL REFERENCES crossfade.run,
+    seq       bigint      NOT NULL,
+    at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    role      text        NOT NULL,
+    os_user   text        NOT NULL,
+    host      text        NOT NULL,
+    pid       bigint      NOT NULL,
+    version   text        NOT NULL,
+    format    integer     NOT NULL,
+    entry     jsonb       NOT NULL,
+    phase     text        NOT NULL,
+    state     text        NOT NULL,
+    -- The hash of the entry before, of the first entry that of the run; and the entry's own, which covers that one too.
+    previous  text        NOT NULL,
+    hash      text        NOT NULL,
     PRIMARY KEY (run_id, seq)
 );
 CREATE FUNCTION crossfade.append_only() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -71,6 +80,33 @@ BEGIN
 END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON crossfade.event
     FOR EACH STATEMENT EXECUTE FUNCTION crossfade.append_only();
+
+-- SHA-256 of texts, each preceded by its length in bytes: no two lists of texts read the same.
+CREATE FUNCTION crossfade.digest(parts text[]) RETURNS text LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+    SELECT encode(sha256(convert_to(string_agg(octet_length(convert_to(part, 'UTF8')) || ':' || part, '' ORDER BY number), 'UTF8')), 'hex')
+    FROM unnest(parts) WITH ORDINALITY AS list(part, number)
+$$;
+-- Whoever appends an entry, it is chained to the one before. Two who append at once cannot both be next: the second waits at
+-- the primary key, and fails.
+CREATE FUNCTION crossfade.chain() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last record;
+BEGIN
+    SELECT e.seq, e.hash INTO last FROM crossfade.event AS e WHERE e.run_id = NEW.run_id ORDER BY e.seq DESC LIMIT 1;
+    IF NEW.seq <> COALESCE(last.seq, 0) + 1 THEN
+        RAISE EXCEPTION 'entry % cannot follow entry %', NEW.seq, COALESCE(last.seq, 0) USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    NEW.role := SESSION_USER;
+    NEW.previous := COALESCE(last.hash, (
+        SELECT crossfade.digest(ARRAY['run', r.id::text, r.name, r.number::text, r.format::text, r.fingerprint, r.plan_text,
+          r.plan::text, r.facts::text, r.program::text, to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), r.created_by])
+        FROM crossfade.run AS r WHERE r.id = NEW.run_id));
+    NEW.hash := crossfade.digest(ARRAY['entry', NEW.run_id::text, NEW.seq::text,
+        to_char(NEW.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), NEW.role, NEW.os_user, NEW.host, NEW.pid::text, NEW.version,
+        NEW.format::text, NEW.entry::text, NEW.phase, NEW.state, NEW.previous]);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER chain BEFORE INSERT ON crossfade.event FOR EACH ROW EXECUTE FUNCTION crossfade.chain();
 
 -- Who works on a run: one leads it, others may have joined its backfill. Every transaction of theirs locks its row FOR KEY
 -- SHARE and compares epoch and expiry, so a process whose row is gone cannot commit anything.

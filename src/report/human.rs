@@ -1,11 +1,13 @@
 //! Results as text for people: short lines, always with the next command.
 
+mod checked;
 mod demo;
 mod estimates;
 mod preview;
 mod timetable;
 
 pub(crate) use crate::amounts::{bytes, duration, number, plural, rate};
+pub(crate) use checked::checked;
 pub(crate) use demo::{Demo, demo};
 pub(crate) use estimates::{compared, range};
 pub(crate) use preview::{changes, one_finding, preview, stored};
@@ -129,7 +131,10 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
         row(how, what);
     }
     if status.compares {
-        equality(status, row);
+        equality(status, &mut row);
+    }
+    if let Some(head) = &status.head {
+        row("head", printable(&head.to_string()));
     }
     let at_work = status.holder.is_some() || !status.joined.is_empty();
     next(&mut text, &words::next(&status.name, status.state, status.waiting_for.as_ref(), at_work), look);
@@ -332,7 +337,7 @@ pub(crate) fn history(attempts: &[Vec<LoggedEntry>], look: Look) -> String {
         for line in log {
             let at = words::time(line.at);
             let indent = " ".repeat(at.len() + 2);
-            let (what, actor) = (entry(&line.entry, look), format!("by {}", printable(&line.actor)));
+            let (what, actor) = (entry(&line.entry, look), format!("by {}", printable(&line.actor.to_string())));
             if each {
                 let _ = writeln!(text, "{at}  {what}  {}", look.dim(&actor));
                 continue;
@@ -341,6 +346,9 @@ pub(crate) fn history(attempts: &[Vec<LoggedEntry>], look: Look) -> String {
             if last.replace(&line.actor) != Some(&line.actor) {
                 look.wrap(&mut text, (&indent, &format!("{indent}   ")), &look.dim(&actor));
             }
+        }
+        if let Some(line) = log.last() {
+            let _ = writeln!(text, "head {}", printable(&line.head.to_string()));
         }
     }
     text

@@ -43,9 +43,7 @@ pub(super) fn open_at(
     match timing(schedule, &run.program, (state.phase, entered(log)), at) {
         Timing::Open { until } => Ok(until),
         Timing::Early(due) => Err(NotYet::Due { name, phase: state.phase, due, zone }),
-        Timing::Frozen(freeze) => {
-            Err(NotYet::Closed { name, frozen: Some(freeze.why.clone()), opens: opens(), zone })
-        }
+        Timing::Frozen(freeze) => Err(NotYet::Closed { name, frozen: Some(freeze.why.clone()), opens: opens(), zone }),
         Timing::Outside => Err(NotYet::Closed { name, frozen: None, opens: opens(), zone }),
     }
 }

@@ -14,12 +14,12 @@ use super::preview::{Known, Preview};
 use super::{Error, NotYet, clock, forward, gate, preview, schedule, session, undo};
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
-use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
+use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Record, Run};
 use crate::names::LedgerSchema;
 use crate::pg::{self, Connector};
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
+use crate::run::{Actor, Entry, Head, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
 
 /// How long a process that ends tries to give its lease back; the lease expires by itself.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
@@ -29,7 +29,7 @@ const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
 pub struct Tool {
     pub(super) connector: Connector,
     pub(crate) ledger: Ledger,
-    pub(super) actor: String,
+    pub(super) actor: Actor,
     pub(super) sink: EventSink,
     pub(super) stop: CancellationToken,
     pub(super) pulse: Pulse,
@@ -52,6 +52,8 @@ pub struct Finish {
     /// What a rollback has left as the run had made it, as sentences; empty in nearly all runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stays: Vec<String>,
+    /// The hash of its log's latest entry, by which `crossfade history --check --head` finds out whether the log was cut.
+    pub head: Option<Head>,
 }
 
 impl Tool {
@@ -60,11 +62,19 @@ impl Tool {
     pub fn new(
         connector: Connector,
         schema: LedgerSchema,
-        actor: String,
+        actor: impl Into<Actor>,
         sink: EventSink,
         stop: CancellationToken,
     ) -> Self {
-        Self { connector, ledger: Ledger::new(schema), actor, sink, stop, pulse: Pulse::default(), consent: false }
+        Self {
+            connector,
+            ledger: Ledger::new(schema),
+            actor: actor.into(),
+            sink,
+            stop,
+            pulse: Pulse::default(),
+            consent: false,
+        }
     }
 
     /// Returns the tool with the consent of whoever is responsible for the data: a run goes past its point of no return, and
@@ -201,24 +211,19 @@ impl Tool {
         Ok(self.ledger.log().entries(&mut connection, run.id).await?)
     }
 
-    /// Returns the logs of all runs of this name, oldest first: a plan that was rolled back may have been run again. Of a
-    /// single run, where the name says which, its log alone.
+    /// Returns all runs of this name with their logs as they are stored, oldest first: a plan that was rolled back may have
+    /// been run again. Of a single run, where the name says which, that one alone.
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn attempts(&self, name: &str) -> Result<Vec<Vec<LoggedEntry>>, Error> {
+    pub async fn attempts(&self, name: &str) -> Result<Vec<Record>, Error> {
         let mut connection = self.connect().await?;
-        let run = self.ledger.log().find(&mut connection, name).await?;
-        let ids = if run.name().as_str() == name {
-            self.ledger.log().runs_of(&mut connection, name).await?
-        } else {
-            vec![run.id]
-        };
-        let mut logs = Vec::new();
+        let ids = self.ledger.log().runs_called(&mut connection, name).await?;
+        let mut records = Vec::new();
         for id in ids {
-            logs.push(self.ledger.log().entries(&mut connection, id).await?);
+            records.push(self.ledger.log().record_of(&mut connection, id).await?);
         }
-        Ok(logs)
+        Ok(records)
     }
 
     /// Puts into the log that this process ends now, in the middle of whatever it works on.
@@ -227,7 +232,7 @@ impl Tool {
     /// The ledger's. Whoever ends does not wait for them for long.
     pub async fn note_cut_short(&self) -> Result<(), Error> {
         let mut connection = self.connector.connect("control").await?;
-        for name in self.ledger.leases().runs_of(&mut connection, &self.actor).await? {
+        for name in self.ledger.leases().runs_of(&mut connection, &self.actor.to_string()).await? {
             let run = self.ledger.log().find(&mut connection, &name).await?;
             self.ledger.log().record(&mut connection, &run, None, &[Entry::CutShort], &self.actor).await?;
         }
@@ -473,7 +478,7 @@ impl Tool {
                 Ok(self.connector.connect("heartbeat").await?)
             })
             .await?;
-        let lease = match self.ledger.leases().take(&mut connection, run.id, &self.actor).await {
+        let lease = match self.ledger.leases().take(&mut connection, run.id, &self.actor.to_string()).await {
             Ok(lease) => lease,
             Err(LeaseError::Held { holder, seconds }) => {
                 return Err(Error::Held { name: run.name().clone(), holder, seconds, filling });
@@ -567,6 +572,7 @@ impl Tool {
             did: did.to_vec(),
             waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, &log).await?,
             stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
+            head: self.ledger.log().head(&mut connection, run.id).await?,
         })
     }
 }
@@ -616,7 +622,7 @@ pub(crate) async fn waiting_for(
 
 /// Returns who paused the run last.
 fn paused_by(log: &[LoggedEntry]) -> Option<String> {
-    log.iter().rev().find(|line| matches!(line.entry, Entry::Paused)).map(|line| line.actor.clone())
+    log.iter().rev().find(|line| matches!(line.entry, Entry::Paused)).map(|line| line.actor.to_string())
 }
 
 /// Returns the name of a gate that is closed, as the log has it.
