@@ -72,6 +72,7 @@ impl Validator<'_> {
             throttle: settings.throttle,
             verify: settings.verify,
             contract: settings.contract,
+            approval: settings.approval,
             schedule: schedule.flatten(),
             approve,
             requires,
