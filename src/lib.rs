@@ -125,8 +125,8 @@ pub use names::LedgerSchema;
 pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
-pub use runner::{Error, Finish, Joined, Known, NoJoin, NotYet, Preview, Tool};
-pub use view::{CheckedLog, CheckedRun, NotedHead, PhaseDates, RunView, Timetable};
+pub use runner::{Approved, Error, Finish, Joined, Known, NoJoin, NotYet, Preview, Tool};
+pub use view::{Bypassed, CheckedLog, CheckedRun, NotedHead, PhaseApproval, PhaseDates, RunView, Timetable};
 
 pub mod results {
     //! What calls return and events carry: plain data.
@@ -135,10 +135,11 @@ pub mod results {
     pub use crate::ident::{RunId, RunTag};
     pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer, Record, RecordedEntry};
     pub use crate::run::{
-        Action, Actor, BadStepKey, Broken, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Fill,
-        FillSpec, FillValue, Filled, Flaw, Gate, Head, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level, Machine,
-        MismatchKey, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range, Relation,
-        RelationId, Side, Signal, Slice, Stage, Standing, State, Step, StepKey, Target, Undo, WaitingFor, What,
+        Action, Actor, Approval, BadStepKey, Broken, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates,
+        Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime,
+        IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Mode, Orders, Outcome, PaceReport, Pair, PlannedPace,
+        Prediction, Program, Progress, Range, Relation, RelationId, Side, Signal, Slice, Stage, Standing, State, Step,
+        StepKey, Target, Undo, Verdict, Voided, WaitingFor, What,
     };
     pub use crate::sql::LockMode;
 }

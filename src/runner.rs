@@ -1,5 +1,6 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
+mod approve;
 mod clock;
 mod conditions;
 mod ddl;
@@ -7,6 +8,7 @@ mod drift;
 mod error;
 mod forward;
 mod gate;
+mod gates;
 mod heartbeat;
 mod join;
 mod preview;
@@ -17,9 +19,11 @@ mod surround;
 mod tool;
 mod undo;
 
+pub use approve::Approved;
+pub(crate) use clock::server as server_clock;
 pub use error::{Error, NoJoin, NotYet};
+pub(crate) use gates::{approval_of, entered, readings};
 pub use join::Joined;
 pub use preview::{Known, Preview};
-pub(crate) use schedule::entered;
 pub use tool::{Finish, Tool};
 pub(crate) use tool::{refuse_copy, waiting_for};

@@ -4,14 +4,16 @@ mod checked;
 mod timetable;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
 use crate::run::{
-    Entry, Estimates, Filled, Head, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
+    Approval, Entry, Estimates, Filled, GateReading, Head, HoldTime, Mode, PaceReport, Phase, Progress, Standing,
+    State, StepKey, WaitingFor, What,
 };
-use crate::runner::{Error, Tool, refuse_copy, waiting_for};
+use crate::runner::{Error, Tool, approval_of, readings, refuse_copy, server_clock, waiting_for};
 
 pub use checked::{CheckedLog, CheckedRun, NotedHead};
 pub use timetable::{PhaseDates, Timetable};
@@ -39,6 +41,11 @@ pub struct RunView {
     pub new_column_write_seconds: i64,
     /// What the run waits for, or what its backfill holds for; `None` when it is at work or over.
     pub waiting_for: Option<WaitingFor>,
+    /// What was found of the gates in front of what it does next; none when it is over or rolled back.
+    pub gates: Vec<GateReading>,
+    /// The zone of its schedule, in which times are shown; UTC without one.
+    #[serde(serialize_with = "zone_name")]
+    pub zone: Tz,
     /// Who leads it: the process that does its steps.
     pub holder: Option<String>,
     /// Who has joined its backfill.
@@ -57,8 +64,42 @@ pub struct RunView {
     pub pace: Option<PaceReport>,
     /// What each signal has cost the backfill so far, the most expensive first.
     pub holds: Vec<HoldTime>,
+    /// Where the approvals of its phases stand that its plan asks for and that are not done.
+    pub approvals: Vec<PhaseApproval>,
+    /// Approvals that somebody did without.
+    pub bypassed: Vec<Bypassed>,
     /// The hash of its log's latest entry.
     pub head: Option<Head>,
+}
+
+/// Where the approval of a phase stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PhaseApproval {
+    /// The phase.
+    pub phase: Phase,
+    /// Whether it is approved, by whom, or why not.
+    #[serde(flatten)]
+    pub approval: Approval,
+}
+
+/// An approval that somebody did without.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bypassed {
+    /// The phase.
+    pub phase: Phase,
+    /// Who answers for it, as they say.
+    pub person: String,
+    /// As which database role.
+    pub role: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub reason: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn zone_name<S: serde::Serializer>(zone: &Tz, to: S) -> Result<S::Ok, S::Error> {
+    zone.name().serialize(to)
 }
 
 impl Tool {
@@ -101,6 +142,8 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
     } else {
         Progress { rows_total: run.facts.main().rows, ..Progress::default() }
     };
+    let now = server_clock(connection).await?;
+    let gates = readings(ledger, connection, run, &state, &log, now).await?;
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
     Ok(RunView {
         name: run.called.clone(),
@@ -114,8 +157,10 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         waiting_for: if at_work {
             report.held_by.map(WaitingFor::from).or_else(|| lock_wait(&log).filter(|_| leads))
         } else {
-            waiting_for(ledger, connection, run, &state, &log).await?
+            waiting_for(ledger, connection, run, &state, (&log, &gates)).await?
         },
+        gates,
+        zone: crate::run::zone(&run.plan),
         holder,
         joined,
         conflicts: counts.conflicts,
@@ -125,8 +170,27 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         filled,
         pace,
         holds,
+        approvals: approvals(run, &state, &log, now)?,
+        bypassed: log.iter().filter_map(bypassed).collect(),
         head: log.last().map(|line| line.head.clone()),
     })
+}
+
+fn approvals(
+    run: &Run,
+    state: &State,
+    log: &[LoggedEntry],
+    now: DateTime<Utc>,
+) -> Result<Vec<PhaseApproval>, LedgerError> {
+    let to_come = |phase: &&Phase| !state.is_over() && !run.program.is_past(state.phase, **phase);
+    let of = |&phase: &Phase| Ok(PhaseApproval { phase, approval: approval_of(run, phase, log, now)? });
+    run.plan.approve.iter().filter(to_come).map(of).collect()
+}
+
+fn bypassed(line: &LoggedEntry) -> Option<Bypassed> {
+    let Entry::ApprovalBypassed { phase, person, reason, .. } = &line.entry else { return None };
+    let (person, reason) = (person.clone(), reason.clone());
+    Some(Bypassed { phase: *phase, person, role: line.actor.role.clone(), at: line.at, reason })
 }
 
 /// Returns the lock that the process at work waits for: the last thing that it has said.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::approve::Bypass;
 use super::context::{Context, Session, run_name};
 use super::error::CliError;
 use super::{consent, exit_code};
@@ -18,7 +19,7 @@ pub(super) struct Args {
     #[arg(conflicts_with = "all")]
     name: Option<String>,
     /// Every run
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bypass_approval")]
     all: bool,
     /// Only print what would be done
     #[arg(long)]
@@ -30,16 +31,18 @@ pub(super) struct Args {
     /// at a terminal
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    bypass: Bypass,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     if let Some(name) = &args.name {
         let name = run_name(name)?;
         let call = async |session: &Session| tick(session, name, args).await;
-        let tick = consent::asking(context, args.yes, call).await?;
+        let tick = consent::asking(context, (args.yes, args.bypass.given()), call).await?;
         return print(context, &tick.value, &tick.text(context)).map(|()| tick.code);
     }
-    let session = context.session(args.yes)?;
+    let session = context.session(args.yes, args.bypass.given())?;
     let mut values = Vec::new();
     let mut text = String::new();
     let mut codes = Vec::new();

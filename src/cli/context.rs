@@ -143,12 +143,13 @@ impl Context {
     }
 
     /// Returns a tool that reports its events and that the first Ctrl-C asks to stop; with the consent to what cannot be
-    /// undone, if the person has said `yes`.
-    pub(super) fn session(&self, yes: bool) -> Result<Session, CliError> {
+    /// undone, if the person has said `yes`, and without an approval, if a person answers for that with a reason.
+    pub(super) fn session(&self, yes: bool, bypass: Option<(&str, &str)>) -> Result<Session, CliError> {
         let stop = CancellationToken::new();
         let reporter = Reporter::new(self.telling(), &self.console);
         let tool = self.tool_with(reporter.sink(), stop.clone())?;
         let tool = if yes { tool.with_consent() } else { tool };
+        let tool = bypass.iter().fold(tool, |tool, (person, reason)| tool.bypassing_approval(person, reason));
         let watchdog = watchdog::start(&tool, self.json());
         let signals = signals::stop_politely(stop, self.console.clone(), self.json(), Some(tool.clone()));
         Ok(Session { tool, _watchdog: watchdog, _reporter: reporter, _signals: signals })

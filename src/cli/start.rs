@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::approve::Bypass;
 use super::context::{Context, Session};
 use super::error::CliError;
 use super::{consent, exit_code, plan_file};
@@ -18,12 +19,14 @@ pub(super) struct Args {
     /// at a terminal
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    bypass: Bypass,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let (plan, text) = plan_file::read(&args.plan)?;
     let call = async |session: &Session| session.tool.start(&plan, &text).await;
-    let finish = consent::asking(context, args.yes, call).await?;
+    let finish = consent::asking(context, (args.yes, args.bypass.given()), call).await?;
     context.result(&finish, || human::finish(&finish, context.out))?;
     let blocked = finish.did.is_empty() && finish.waiting_for.is_some();
     Ok(if blocked { exit_code::BLOCKED } else { exit_code::DONE })

@@ -1,5 +1,6 @@
 //! The runs and their logs.
 
+mod approvals;
 mod record;
 mod runs;
 

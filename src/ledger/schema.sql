@@ -108,6 +108,50 @@ BEGIN
 END $$;
 CREATE TRIGGER chain BEFORE INSERT ON crossfade.event FOR EACH ROW EXECUTE FUNCTION crossfade.chain();
 
+-- Approvals of phases. Whoever may execute these two functions, and nothing else here, can approve and take it back: they append
+-- an entry in the name of the role that logged in, and can write nothing but that. Whether it counts is decided by whoever does
+-- the phase.
+CREATE FUNCTION crossfade.record_approval(of_run bigint, of_phase text, entry jsonb, os_user text, host text, pid bigint, version text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last record;
+BEGIN
+    -- As whoever else appends: two cannot both be next.
+    PERFORM FROM crossfade.run AS r WHERE r.id = of_run FOR NO KEY UPDATE;
+    SELECT e.seq, e.phase, e.state, r.plan INTO last FROM crossfade.event AS e JOIN crossfade.run AS r ON r.id = e.run_id
+    WHERE e.run_id = of_run ORDER BY e.seq DESC LIMIT 1;
+    IF last.seq IS NULL OR last.state IN ('done', 'rolled_back', 'rolling_back') OR NOT last.plan -> 'approve' ? of_phase THEN
+        RAISE EXCEPTION 'no phase % of run % waits for an approval', of_phase, of_run USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF EXISTS (SELECT FROM jsonb_each(entry) AS part WHERE length(part.value #>> '{}') > 2000) OR length(os_user) > 200
+       OR length(host) > 300 OR length(version) > 100 THEN
+        RAISE EXCEPTION 'too long for the log' USING ERRCODE = 'string_data_right_truncation';
+    END IF;
+    INSERT INTO crossfade.event (run_id, seq, os_user, host, pid, version, format, entry, phase, state)
+    VALUES (of_run, last.seq + 1, os_user, host, pid, version, 1, entry, last.phase, last.state);
+END $$;
+REVOKE EXECUTE ON FUNCTION crossfade.record_approval(bigint, text, jsonb, text, text, bigint, text) FROM PUBLIC;
+CREATE FUNCTION crossfade.approve(of_run bigint, of_phase text, person text, comment text, digest text, os_user text, host text, pid bigint, version text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF person IS NULL OR digest IS NULL OR digest !~ '^[0-9a-f]{64}$' THEN
+        RAISE EXCEPTION 'an approval has a person and a digest' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM crossfade.record_approval(of_run, of_phase,
+        jsonb_build_object('kind', 'approved', 'phase', of_phase, 'person', person, 'comment', comment, 'digest', digest), os_user, host, pid, version);
+END $$;
+REVOKE EXECUTE ON FUNCTION crossfade.approve(bigint, text, text, text, text, text, text, bigint, text) FROM PUBLIC;
+CREATE FUNCTION crossfade.revoke_approval(of_run bigint, of_phase text, person text, os_user text, host text, pid bigint, version text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF person IS NULL THEN
+        RAISE EXCEPTION 'somebody must take it back' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM crossfade.record_approval(of_run, of_phase,
+        jsonb_build_object('kind', 'approval_revoked', 'phase', of_phase, 'person', person), os_user, host, pid, version);
+END $$;
+REVOKE EXECUTE ON FUNCTION crossfade.revoke_approval(bigint, text, text, text, text, bigint, text) FROM PUBLIC;
+
 -- Who works on a run: one leads it, others may have joined its backfill. Every transaction of theirs locks its row FOR KEY
 -- SHARE and compares epoch and expiry, so a process whose row is gone cannot commit anything.
 CREATE TABLE crossfade.lease (

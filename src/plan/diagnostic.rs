@@ -115,7 +115,7 @@ codes! {
     /// A time zone nobody knows.
     UnknownTimezone = "unknown_timezone", "expected a time zone",
     /// A window of time without any time in it.
-    EmptyWindow = "empty_window", "same as `from`",
+    EmptyWindow = "empty_window", "not after `from`",
     /// A phase due before one that must come first.
     WeeksBackwards = "weeks_backwards", "too early",
     /// A freeze that ends before it begins.
@@ -124,8 +124,6 @@ codes! {
     BadPostgresVersion = "bad_postgres_version", "expected `>=` and a number",
     /// A PostgreSQL version older than crossfade supports.
     PostgresTooOld = "postgres_too_old", "too old",
-    /// Something that plans will be able to ask for, and that this version does not do.
-    NotSupportedYet = "not_supported_yet", "not supported yet",
     /// A plan that waits for itself.
     RequiresItself = "requires_itself", "this plan itself",
 }

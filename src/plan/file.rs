@@ -12,9 +12,6 @@ use crate::phase::Phase;
 /// The key of the format's number.
 pub(super) const VERSION: &str = "version";
 
-/// Keys of plans that are understood and not acted on yet. A plan that has one is refused: it would not get what it asks for.
-pub(super) const INERT: [&str; 0] = [];
-
 /// Returns the form of a whole plan.
 pub(super) fn form() -> Form {
     let mut form = PlanFile::form();

@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::diagnostic::Code;
-use super::{Backfill, Bytes, Contract, Plan, Probe, Throttle, Verify, Word, suggest};
+use super::{Approvals, Backfill, Bytes, Contract, Plan, Probe, Throttle, Verify, Word, suggest};
 
 /// A setting.
 #[derive(Debug)]

@@ -61,7 +61,7 @@ requires: { postgres: ">=14", extensions: [postgis], plans: [earlier-plan] }
 "#;
 
 fn good(text: &str) -> Plan {
-    parse_all("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
+    parse("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
 }
 
 fn bad(text: &str) -> PlanErrors {
@@ -180,6 +180,7 @@ fn every_key_arrives_in_the_plan() {
           "from": "02:00:00",
           "to": "05:00:00"
         },
+        "extra": [],
         "weekly": [
           [
             "expand",
@@ -206,6 +207,8 @@ fn every_key_arrives_in_the_plan() {
             4
           ]
         ],
+        "not_before": [],
+        "soak": [],
         "freeze": [
           {
             "from": "2027-01-18",
@@ -218,6 +221,13 @@ fn every_key_arrives_in_the_plan() {
         "switch",
         "contract"
       ],
+      "approval": {
+        "expiry": {
+          "secs": 1209600,
+          "nanos": 0
+        },
+        "self": false
+      },
       "requires": {
         "postgres": 14,
         "extensions": [
@@ -309,7 +319,7 @@ fn the_fingerprint_is_of_what_the_plan_says() {
     assert_ne!(of(plan), of(&other));
     assert_eq!(short_fingerprint(&of(plan)), &of(plan)[..12]);
     // A changed fingerprint makes running plans look edited: this must not happen unnoticed.
-    assert_snapshot!(short_fingerprint(&of(plan)), @"62f410adb666");
+    assert_snapshot!(short_fingerprint(&of(plan)), @"f620e2a4831a");
 }
 
 #[test]
@@ -410,7 +420,7 @@ aprove: [switch]
        |
     18 | aprove: [switch]
        | ^^^^^^ unknown here
-       = help: remove it: `approve` is not supported yet
+       = help: did you mean `approve`?
 
     plan.yaml: 13 problems
     ");

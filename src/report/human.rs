@@ -20,7 +20,7 @@ use super::words;
 use crate::ledger::LoggedEntry;
 use crate::lines::{NO_BREAK, command};
 use crate::run::{Entry, HoldTime, Outcome, Progress, Signal, Standing};
-use crate::runner::{Finish, Joined};
+use crate::runner::{Approved, Finish, Joined};
 use crate::view::RunView;
 
 /// Returns what a call that moves a run has done, and what to do next.
@@ -76,6 +76,26 @@ pub(crate) fn joined(joined: &Joined, look: Look) -> String {
     said(&sentence, &format!("crossfade status {}", joined.name), look)
 }
 
+/// Returns what was approved, by whom and until when.
+pub(crate) fn approved(approved: &Approved, look: Look) -> String {
+    let mut text = String::new();
+    let (phase, person) = (approved.phase, printable(&approved.person));
+    let until = words::time(approved.expires);
+    let (name, role) = (look.bold(&approved.name), printable(&approved.role));
+    let first = format!("{name}: {phase} is approved by {person} (role {role}) until {until}");
+    look.wrap(&mut text, ("", "  "), &first);
+    for step in &approved.steps {
+        look.wrap(&mut text, ("  - ", "    "), &printable(step));
+    }
+    for warning in &approved.warnings {
+        look.wrap(&mut text, ("  known when it began: ", "    "), &printable(warning));
+    }
+    let of = format!("plan, SQL and warnings have the digest {}; a change of one voids the approval", approved.digest);
+    look.wrap(&mut text, ("  ", "  "), &of);
+    next(&mut text, &[(format!("crossfade status {}", approved.name), String::new())], look);
+    text
+}
+
 /// Returns a sentence and the command that comes next.
 pub(crate) fn said(sentence: &str, then: &str, look: Look) -> String {
     let mut text = String::new();
@@ -103,6 +123,9 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     };
     if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
         row(if waiting.is_failure() { "failed" } else { "waits for" }, words::waiting_for(waiting));
+    }
+    for (at, reading) in status.gates.iter().enumerate() {
+        row(if at == 0 { "gates" } else { "" }, words::reading(reading, status.zone, look));
     }
     if let Some(holder) = &status.holder {
         row("worker", printable(holder));
@@ -132,6 +155,12 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     }
     if status.compares {
         equality(status, &mut row);
+    }
+    for bypass in &status.bypassed {
+        let (person, role, reason) = (printable(&bypass.person), printable(&bypass.role), printable(&bypass.reason));
+        let what = look.red("the approval of");
+        let at = words::time(bypass.at);
+        row("BYPASSED", format!("{what} {} by {person} (role {role}) on {at}: {reason}", bypass.phase));
     }
     if let Some(head) = &status.head {
         row("head", printable(&head.to_string()));
@@ -357,6 +386,11 @@ pub(crate) fn history(attempts: &[Vec<LoggedEntry>], look: Look) -> String {
 fn entry(entry: &Entry, look: Look) -> String {
     match entry {
         Entry::Registered => "the run was registered".to_owned(),
+        Entry::PhaseStarted { phase, gates } => {
+            let gates: Vec<_> = gates.iter().map(|gate| format!("{} {}", gate.gate, gate.verdict.as_str())).collect();
+            let found = if gates.is_empty() { String::new() } else { format!(" ({})", gates.join(", ")) };
+            format!("{phase} begins{found}")
+        }
         Entry::StepStarted { step } => format!("{step} started"),
         Entry::StepDone { step, adopted: false } => format!("{step} {}", look.done()),
         Entry::StepDone { step, adopted: true } => format!("{step} {} (was already done)", look.done()),
@@ -370,6 +404,16 @@ fn entry(entry: &Entry, look: Look) -> String {
         Entry::Resumed => "resumed".to_owned(),
         Entry::Interrupted => "stopped by a signal".to_owned(),
         Entry::CutShort => "stopped at once by a second Ctrl-C".to_owned(),
+        Entry::Warned { of } => format!("known when it began: {}", printable(&of.join("; "))),
+        Entry::Approved { phase, person, comment, .. } => {
+            let comment = comment.as_ref().map(|comment| format!(": {}", printable(comment))).unwrap_or_default();
+            format!("{phase} was approved by {}{comment}", printable(person))
+        }
+        Entry::ApprovalRevoked { phase, person } => format!("{} took the approval of {phase} back", printable(person)),
+        Entry::ApprovalBypassed { phase, person, reason, .. } => {
+            let what = look.red("APPROVAL BYPASSED");
+            format!("{what}: {} goes on with {phase} without one: {}", printable(person), printable(reason))
+        }
         Entry::Consented { to } => format!("consent was given to: {}", printable(&to.join("; "))),
         Entry::LockWait { step, blockers } => {
             let who =

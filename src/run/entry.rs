@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Compiled, StepKey};
+use super::{Compiled, GateReading, StepKey};
 use crate::run::{Counts, Phase};
 
 /// One line of the log.
@@ -11,6 +11,13 @@ use crate::run::{Counts, Phase};
 pub enum Entry {
     /// The run exists.
     Registered,
+    /// The gates in front of the phase were open, and its first step is next.
+    PhaseStarted {
+        /// The phase.
+        phase: Phase,
+        /// What was found of its gates, also of those that are in front of a later step of it.
+        gates: Vec<GateReading>,
+    },
     /// A step is about to change something outside crossfade's transactions: it may have run.
     StepStarted {
         /// The step.
@@ -103,7 +110,7 @@ pub enum Entry {
     },
     /// The runner came to a gate that is closed, and ended.
     Blocked {
-        /// The gate: `quiet`, `grace`, `consent`.
+        /// The gate: [`GateKind`](super::GateKind) as a word.
         gate: String,
         /// What it said.
         reason: String,

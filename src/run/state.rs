@@ -24,6 +24,8 @@ pub struct State {
     pub seq: i64,
     /// The phase it is in: the first that is not done, or the last.
     pub phase: Phase,
+    /// Whether it has passed the gates in front of its phase.
+    pub begun: bool,
     /// What it is doing, according to the log.
     pub mode: Mode,
     /// Whether somebody paused it.
@@ -73,6 +75,7 @@ impl State {
         Self {
             seq: 0,
             phase: program.phases[0],
+            begun: false,
             mode: Mode::New,
             paused: false,
             done: vec![],
@@ -251,6 +254,12 @@ impl State {
             (_, Entry::StepUndone { .. } | Entry::UndoDone) => {
                 return illegal("nothing is being rolled back".to_owned());
             }
+            (Mode::Forward | Mode::Failed | Mode::Drifted, Entry::PhaseStarted { phase, .. }) => {
+                if *phase != self.phase || self.begun {
+                    return illegal(format!("{phase} cannot begin: the run is in {}", self.phase));
+                }
+                state.begun = true;
+            }
             (Mode::Forward | Mode::Failed | Mode::Drifted, Entry::StepStarted { step }) => {
                 self.expect_next(program, step)?;
                 state.maybe_ran = Some(step.clone());
@@ -284,6 +293,7 @@ impl State {
                 }
             }
         }
+        state.begun &= state.phase == self.phase && !matches!(state.mode, Mode::Undoing(_));
         Ok(state)
     }
 

@@ -184,6 +184,7 @@ plain!(
     usize,
     f64,
     Duration,
+    chrono::DateTime<chrono::Utc>,
     chrono::NaiveDate,
     chrono::NaiveDateTime,
     chrono::NaiveTime,

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use humantime::format_duration;
 
 use crate::amounts;
@@ -13,8 +12,7 @@ use crate::event::Blocker;
 use crate::ident::{PlanName, TableName};
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
-use crate::plan::calendar::{Due, in_zone};
-use crate::run::{Outcome, Phase, Standing, StepKey};
+use crate::run::{Actor, GateReading, Outcome, Phase, Standing, StepKey};
 
 /// Why a command could not do what it was asked to do. Each kind says what a caller can do about it; the command line gives
 /// each a stable code, an exit code and hints.
@@ -64,6 +62,46 @@ pub enum Error {
         name: String,
         /// How it ended.
         state: Standing,
+    },
+    /// The phase is none that waits for an approval.
+    #[error("{}", nothing_to_approve(.name, *.phase, *.is_past, .phases))]
+    NothingToApprove {
+        /// The run.
+        name: String,
+        /// The phase.
+        phase: Phase,
+        /// Whether it is done.
+        is_past: bool,
+        /// The phases that the plan lets wait for an approval.
+        phases: Vec<Phase>,
+    },
+    /// Whoever approves has also started the run.
+    #[error(
+        "{} has started run {name}, and {person} (role {role}) is the same by role or by name: somebody else must approve it, as another role", crate::sql::one_line(&.starter.to_string())
+    )]
+    OwnApproval {
+        /// The run.
+        name: String,
+        /// Who has started it.
+        starter: Actor,
+        /// The role that would approve.
+        role: String,
+        /// Who would approve, as they say.
+        person: String,
+    },
+    /// The role may not approve anything.
+    #[error("role {role} may not approve: it needs EXECUTE on the functions `approve` and `revoke_approval` of the ledger")]
+    MayNotApprove {
+        /// The role.
+        role: String,
+    },
+    /// There is no approval that could be taken back.
+    #[error("there is no valid approval of {phase} of run {name}, so there is nothing to revoke")]
+    NotApproved {
+        /// The run.
+        name: String,
+        /// The phase.
+        phase: Phase,
     },
     /// The run is being taken back.
     #[error("run {name} is being rolled back, which must be finished first")]
@@ -384,29 +422,15 @@ pub enum NotYet {
         /// The statements that drop something, in order.
         drops: Vec<String>,
     },
-    /// The phase is not due by the plan's schedule.
-    #[error("phase {phase} of run {name} is due {} ({})", in_zone(.due.at, *.zone), .due.cause)]
-    Due {
+    /// A gate in front of the run's phase is closed.
+    #[error("{phase} of run {name} cannot go on: {}", crate::sql::one_line(&.reading.reason))]
+    Gate {
         /// The run.
         name: PlanName,
         /// Its phase.
         phase: Phase,
-        /// When, and why then.
-        due: Due,
-        /// The zone of the schedule.
-        zone: Tz,
-    },
-    /// No window of the plan's schedule is open, or the days are frozen.
-    #[error("{}", closed(.name, .frozen.as_deref(), *.opens, *.zone))]
-    Closed {
-        /// The run.
-        name: PlanName,
-        /// Why the days are frozen; `None` outside of windows.
-        frozen: Option<String>,
-        /// The next opening.
-        opens: Option<DateTime<Utc>>,
-        /// The zone of the schedule.
-        zone: Tz,
+        /// What was found.
+        reading: GateReading,
     },
     /// Another plan must be done first.
     #[error("plan {plan} requires plan {required}, which is not done in this database")]
@@ -455,17 +479,6 @@ pub enum NoJoin {
         /// In what.
         error: String,
     },
-}
-
-fn closed(name: &PlanName, frozen: Option<&str>, opens: Option<DateTime<Utc>>, zone: Tz) -> String {
-    let why = match frozen {
-        Some(why) => format!("the days are frozen for run {name}: {}", crate::sql::one_line(why)),
-        None => format!("no window of the schedule of run {name} is open"),
-    };
-    match opens {
-        Some(opens) => format!("{why}; the next one opens {}", in_zone(opens, zone)),
-        None => why,
-    }
 }
 
 impl From<LeaseError> for Error {
@@ -536,6 +549,14 @@ fn not_quiet(quiet: Duration, left: Duration, writes: i64) -> String {
     }
     let seconds = if writes == 1 { "one second".to_owned() } else { format!("{writes} seconds") };
     format!("the old column is still written: in {seconds} while crossfade waited; it needs {quiet} without a write")
+}
+
+fn nothing_to_approve(name: &str, phase: Phase, is_past: bool, phases: &[Phase]) -> String {
+    match phases {
+        _ if is_past => format!("{phase} of run {name} is done"),
+        [] => format!("the plan of run {name} has no phase that needs an approval"),
+        phases => format!("{phase} of run {name} needs no approval; what does is {}", listed(phases)),
+    }
 }
 
 fn paused_by(who: Option<&String>) -> String {

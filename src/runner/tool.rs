@@ -7,19 +7,22 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::forward::{Course, Until};
+use super::forward::{Bypass, Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::{Known, Preview};
 
-use super::{Error, NotYet, clock, forward, gate, preview, schedule, session, undo};
+use super::{Error, NotYet, clock, forward, gate, gates, preview, session, undo};
+use crate::catalog::Finding;
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Record, Run};
 use crate::names::LedgerSchema;
-use crate::pg::{self, Connector};
+use crate::pg::Connector;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::run::{Actor, Entry, Head, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
+use crate::run::{
+    Actor, Entry, GateReading, Head, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor,
+};
 
 /// How long a process that ends tries to give its lease back; the lease expires by itself.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
@@ -34,6 +37,7 @@ pub struct Tool {
     pub(super) stop: CancellationToken,
     pub(super) pulse: Pulse,
     consent: bool,
+    bypass: Option<Bypass>,
 }
 
 /// The result of a call.
@@ -74,6 +78,7 @@ impl Tool {
             stop,
             pulse: Pulse::default(),
             consent: false,
+            bypass: None,
         }
     }
 
@@ -83,6 +88,13 @@ impl Tool {
     #[must_use]
     pub fn with_consent(self) -> Self {
         Self { consent: true, ..self }
+    }
+
+    /// Returns the tool, which goes on without an approval that the plan asks for: `person` answers for it, for this `reason`. The
+    /// log keeps both.
+    #[must_use]
+    pub fn bypassing_approval(self, person: &str, reason: &str) -> Self {
+        Self { bypass: Some(Bypass { person: person.to_owned(), reason: reason.to_owned() }), ..self }
     }
 
     /// Returns the tool with a ledger whose schema may belong to `role`, and not only to the tool's own role or a superuser:
@@ -177,10 +189,14 @@ impl Tool {
         }
         let at = match at {
             Some(at) => at,
-            None => pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut connection).await?,
+            None => clock::server(&mut connection).await?,
         };
-        if let Err(closed) = schedule::open_at(&run, &state, &log, at) {
+        let found = gates::readings(&self.ledger, &mut connection, &run, &state, &log, at).await?;
+        if let Some(closed) = gates::closed(&run, &state, &found, true) {
             return Ok(format!("nothing: {closed}"));
+        }
+        if let Some(gate) = gates::first(&run, &state, &found) {
+            return Ok(format!("nothing: {}", gate.reason));
         }
         let steps: Vec<_> = run
             .program
@@ -312,7 +328,7 @@ impl Tool {
     }
 
     /// Finds a run that has not ended, with its state.
-    async fn active(&self, connection: &mut sqlx::PgConnection, name: &str) -> Result<(Run, State), Error> {
+    pub(super) async fn active(&self, connection: &mut sqlx::PgConnection, name: &str) -> Result<(Run, State), Error> {
         let run = self.ledger.log().find(connection, name).await?;
         let state = self.ledger.log().state(connection, &run).await?;
         refuse_copy(&self.ledger, &run)?;
@@ -441,12 +457,29 @@ impl Tool {
         match self.ledger.log().register(&mut connection, &new, &self.actor).await {
             Ok(run) => {
                 self.ledger.log().store_prediction(&mut connection, run, &preview.estimates).await?;
+                self.note_warnings(&mut connection, name, &preview.warnings).await?;
                 (self.sink)(Event::Registered { name: name.to_owned() });
             }
             Err(LedgerError::Active { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         self.registered_meanwhile(&mut connection, plan).await
+    }
+
+    /// Puts into the log what was known of the run when it began: whoever approves a phase approves that too.
+    async fn note_warnings(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        name: &str,
+        warnings: &[Finding],
+    ) -> Result<(), Error> {
+        if warnings.is_empty() {
+            return Ok(());
+        }
+        let run = self.ledger.log().find(connection, name).await?;
+        let of = warnings.iter().map(|warning| warning.message.clone()).collect();
+        self.ledger.log().record(connection, &run, None, &[Entry::Warned { of }], &self.actor).await?;
+        Ok(())
     }
 
     /// Returns the run of the plan that this process or another has registered a moment ago.
@@ -514,7 +547,7 @@ impl Tool {
         let (mut work, beat) = self.work(run, filling).await?;
         let span = work.span();
         let result = tokio::select! {
-            result = forward::forward(&mut work, Course { until, consent: self.consent, scheduled }).instrument(span) => result,
+            result = forward::forward(&mut work, Course { until, consent: self.consent, scheduled, bypass: self.bypass.as_ref() }).instrument(span) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);
@@ -565,12 +598,14 @@ impl Tool {
         let mut connection = self.connect().await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
+        let now = clock::server(&mut connection).await?;
+        let found = gates::readings(&self.ledger, &mut connection, run, &state, &log, now).await?;
         Ok(Finish {
             name: run.called.clone(),
             phase: state.phase,
             state: state.standing(),
             did: did.to_vec(),
-            waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, &log).await?,
+            waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, (&log, &found)).await?,
             stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
             head: self.ledger.log().head(&mut connection, run.id).await?,
         })
@@ -595,7 +630,8 @@ fn stays(run: &Run, log: &[LoggedEntry]) -> Vec<String> {
     run.program.steps.iter().filter(|step| done(step)).filter_map(Step::stays).map(str::to_owned).collect()
 }
 
-/// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log.
+/// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log, `readings`
+/// what was found of its gates.
 ///
 /// # Errors
 /// The ledger's.
@@ -604,19 +640,17 @@ pub(crate) async fn waiting_for(
     connection: &mut sqlx::PgConnection,
     run: &Run,
     state: &State,
-    log: &[LoggedEntry],
+    (log, readings): (&[LoggedEntry], &[GateReading]),
 ) -> Result<Option<WaitingFor>, Error> {
     let contract = ledger.progress().contract(connection, run).await?;
     let quiet = ledger.progress().write_counts(connection, run).await?.old_quiet_seconds;
-    let now = pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut *connection).await?;
+    let now = clock::server(connection).await?;
     let quiet = Duration::from_secs(u64::try_from(quiet).unwrap_or(0));
-    let scheduled = match schedule::open_at(run, state, log, now) {
-        Err(NotYet::Due { phase, due, zone, .. }) => Some(WaitingFor::Due { phase, due, zone }),
-        Err(NotYet::Closed { frozen, opens, zone, .. }) => Some(WaitingFor::Window { frozen, opens, zone }),
-        _ => None,
-    };
+    let entry = readings.iter().find(|reading| reading.gate.is_entry() && !reading.is_open()).map(|reading| {
+        WaitingFor::Gate { phase: state.phase, reading: reading.clone(), zone: crate::run::zone(&run.plan) }
+    });
     let (last_done, paused_by) = (clock::last_done(log), paused_by(log));
-    let told = Told { last_done, paused_by, contract: &contract, quiet, now, scheduled };
+    let told = Told { last_done, paused_by, contract: &contract, quiet, now, entry };
     Ok(WaitingFor::of(&run.program, state, told))
 }
 
@@ -631,8 +665,7 @@ fn gate_of(gate: &NotYet) -> &'static str {
         NotYet::Quiet { .. } => "quiet",
         NotYet::Grace { .. } => "grace",
         NotYet::Irreversible { .. } | NotYet::Drops { .. } => "consent",
-        NotYet::Due { .. } => "due",
-        NotYet::Closed { .. } => "window",
+        NotYet::Gate { reading, .. } => reading.gate.as_str(),
         NotYet::Plans { .. } => "plans",
     }
 }

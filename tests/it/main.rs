@@ -1,6 +1,7 @@
 //! Tests on real servers, one module per behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod approvals;
 mod audit;
 mod awkward;
 mod bad_weather;
@@ -39,6 +40,7 @@ mod plan_says;
 mod plan_warns;
 mod poolers;
 mod ready_plans;
+mod roles;
 mod sessions;
 mod snapshots_of_plans;
 mod sql_script;

@@ -179,8 +179,7 @@ const CASES: &[(Code, &str)] = &[
     (Code::BadPostgresVersion, section!("requires: { postgres: 14 }")),
     (Code::PostgresTooOld, section!("requires: { postgres: \">=12\" }")),
     (Code::RequiresItself, section!("requires: { plans: [p] }")),
-    (Code::NotSupportedYet, section!("approve: [switch]")),
-    (Code::NotSupportedYet, section!("schedule: { timezone: UTC, start: 2027-01-05 }")),
+    (Code::WrongType, section!("approval: { self: yes }")),
 ];
 
 #[test]
@@ -266,7 +265,7 @@ fn every_problem_is_told_well() {
         for example `to: varchar(10)`
     1:1 plan::wrong_type: a plan: expected a map, found `just some words`
         `just some words` expected a map
-        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `requires`
+        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `approval`, `schedule`, `approve`, `requires`
     6:10 plan::wrong_type: `approve`: expected a list, found `switch`
         `switch` expected a list
         write `[switch]`
@@ -385,10 +384,10 @@ fn every_problem_is_told_well() {
         remove it
     6:1 plan::unknown_key: unknown key `shedule` at the top of a plan
         `shedule` unknown here
-        remove it: `schedule` is not supported yet
+        did you mean `schedule`?
     6:1 plan::unknown_key: unknown key `timezone` at the top of a plan
         `timezone` unknown here
-        remove it: `schedule` is not supported yet
+        `timezone` belongs in `schedule`
     5:3 plan::missing_key: `name` is missing in `add_constraint`
         `add_constraint` something is missing here
         only `not_null` can do without a name
@@ -537,8 +536,26 @@ fn every_problem_is_told_well() {
         `America/NewYork` expected a time zone
         did you mean `America/New_York`?
     6:89 plan::empty_window: a window from 02:00 to 02:00 is empty
-        `\"02:00\"` same as `from`
+        `\"02:00\"` not after `from`
         leave `window` out for no restriction
+    6:138 plan::empty_window: the window closes at 2027-02-06 21:00, before it opens
+        `2027-02-06 21:00` not after `from`
+        give it a later end
+    6:116 plan::bad_date: `2027-02-06` is not a date with a time
+        `2027-02-06` expected a date
+        expected a day and a time, as in 2027-02-06 22:00
+    6:47 plan::no_effect: `extra` has no effect: without `window`, work may be done at any time
+        `extra` has no effect
+        remove it, or add `window`
+    6:69 plan::bad_date: `soon` is not a date
+        `soon` expected a date
+        expected year-month-day, as in 2027-01-05
+    6:63 plan::bad_duration: `7` is not a duration
+        `7` expected a duration
+        a number needs a unit: `7ms`, `7s`, `7min`, `7h`, `7d`
+    6:55 plan::unknown_key: unknown key `contract` in `soak`
+        `contract` unknown here
+        expected one of `expand`, `index`, `backfill`, `verify`, `switch`
     6:77 plan::weeks_backwards: `backfill` is due in week 1, before `index` in week 2
         `1` too early
         `backfill` comes after `index`
@@ -554,11 +571,8 @@ fn every_problem_is_told_well() {
     6:21 plan::requires_itself: this plan requires itself
         `p` this plan itself
         remove it
-    6:1 plan::not_supported_yet: `approve` is not supported yet: nothing would wait for it
-        `approve` not supported yet
-        remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it
-    6:1 plan::not_supported_yet: `schedule` is not supported yet: nothing would wait for it
-        `schedule` not supported yet
-        remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it
+    6:19 plan::wrong_type: `self`: expected true or false, found `yes`
+        `yes` expected true or false
+        write `true` or `false`
     "#);
 }

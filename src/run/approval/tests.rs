@@ -42,8 +42,12 @@ impl Log {
 
     fn approved(self, role: &str, person: &str) -> Self {
         let digest = self.digest.as_str().to_owned();
-        let entry =
-            Entry::Approved { phase: Phase::Index, person: person.to_owned(), comment: Some("fine".to_owned()), digest };
+        let entry = Entry::Approved {
+            phase: Phase::Index,
+            person: person.to_owned(),
+            comment: Some("fine".to_owned()),
+            digest,
+        };
         self.and(role, "whoever", entry)
     }
 
@@ -134,7 +138,7 @@ fn every_change_voids_it() {
             steps: vec![],
             surround: vec![],
         };
-        Box::new(Compiled { facts: crate::run::Facts { tables: vec![], changes: vec![] }, program })
+        Box::new(Compiled { facts: crate::run::Facts { server_version: 15, tables: vec![], changes: vec![] }, program })
     };
     // Though the same digest comes back, nobody has seen what was in between.
     let replanned = || Entry::Replanned { changes: vec![], undone: vec![], compiled: compiled() };

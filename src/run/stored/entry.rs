@@ -1,6 +1,8 @@
 //! The stored form of the log's entries.
 
-use super::{Document, Form, Invalid, facts, form, program};
+use chrono::{DateTime, Utc};
+
+use super::{Document, Form, Invalid, facts, form, program, words};
 use crate::run;
 
 impl Document for run::Entry {
@@ -11,6 +13,7 @@ form!(
 #[serde(tag = "kind")]
 enum Entry of run::Entry {
     Registered,
+    PhaseStarted { phase: String, gates: Vec<GateReading>, },
     StepStarted { step: String, },
     StepDone { step: String, adopted: bool, },
     StepFailed { step: String, error: String, },
@@ -41,6 +44,16 @@ enum Entry of run::Entry {
     Surrounded { triggers: Vec<String>, },
     Replanned { changes: Vec<String>, undone: Vec<String>, compiled: Compiled, },
 });
+
+form!(struct GateReading of run::GateReading {
+    gate: String,
+    verdict: String,
+    reason: String,
+    since: Option<DateTime<Utc>>,
+    opens: Option<DateTime<Utc>>,
+});
+
+words!(run::GateKind, run::Verdict);
 
 form!(struct Compiled of run::Compiled {
     facts: facts::Facts,
