@@ -137,9 +137,9 @@ pub mod results {
     pub use crate::run::{
         Action, Actor, Approval, BadStepKey, Broken, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates,
         Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime,
-        IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Mode, Orders, Outcome, PaceReport, Pair, PlannedPace,
-        Prediction, Program, Progress, Range, Relation, RelationId, Side, Signal, Slice, Stage, Standing, State, Step,
-        StepKey, Target, Undo, Verdict, Voided, WaitingFor, What,
+        IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Mode, Opener, Orders, Outcome, PaceReport, Pair,
+        PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Side, Signal, Slice, Stage, Standing,
+        State, Step, StepKey, Target, Undo, Verdict, Voided, WaitingFor, What,
     };
     pub use crate::sql::LockMode;
 }

@@ -120,7 +120,7 @@ BEGIN
     PERFORM FROM crossfade.run AS r WHERE r.id = of_run FOR NO KEY UPDATE;
     SELECT e.seq, e.phase, e.state, r.plan INTO last FROM crossfade.event AS e JOIN crossfade.run AS r ON r.id = e.run_id
     WHERE e.run_id = of_run ORDER BY e.seq DESC LIMIT 1;
-    IF last.seq IS NULL OR last.state IN ('done', 'rolled_back', 'rolling_back') OR NOT last.plan -> 'approve' ? of_phase THEN
+    IF last.seq IS NULL OR last.state IN ('done', 'rolled_back', 'rolling_back') OR (last.plan -> 'approve' ? of_phase) IS NOT TRUE THEN
         RAISE EXCEPTION 'no phase % of run % waits for an approval', of_phase, of_run USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF EXISTS (SELECT FROM jsonb_each(entry) AS part WHERE length(part.value #>> '{}') > 2000) OR length(os_user) > 200

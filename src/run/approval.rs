@@ -134,7 +134,7 @@ pub(crate) fn approval<'e>(
         return Approval::NotNeeded;
     }
     let mut starter: Option<&Actor> = None;
-    let mut all: Vec<(Given, Option<Voided>)> = vec![];
+    let mut all: Vec<Seen<'_>> = vec![];
     for Line { at, actor, entry } in log {
         let given = |person: &str, comment: Option<&String>, bypass| Given {
             person: person.to_owned(),
@@ -148,12 +148,10 @@ pub(crate) fn approval<'e>(
             Entry::Registered => starter = Some(actor),
             Entry::Approved { phase: of, person, comment, digest: seen } if *of == phase => {
                 let own = starter.is_none_or(|starter| is_own(starter, actor, person)) && !plan.approval.own;
-                let why = own.then_some(Voided::Own).or((seen != digest.as_str()).then_some(Voided::Changed));
-                all.push((given(person, comment.as_ref(), false), why));
+                all.push((given(person, comment.as_ref(), false), seen, own.then_some(Voided::Own)));
             }
             Entry::ApprovalBypassed { phase: of, person, reason, digest: seen } if *of == phase => {
-                let why = (seen != digest.as_str()).then_some(Voided::Changed);
-                all.push((given(person, Some(reason), true), why));
+                all.push((given(person, Some(reason), true), seen, None));
             }
             Entry::ApprovalRevoked { phase: of, .. } if *of == phase => void(&mut all, Voided::Revoked),
             Entry::PhaseDone { phase: of } if *of == phase => all.clear(),
@@ -161,21 +159,23 @@ pub(crate) fn approval<'e>(
             Entry::UndoStarted { .. } => void(&mut all, Voided::RolledBack),
             Entry::Tuned { key, .. } if APPROVED_SETTINGS.contains(&key.as_str()) => void(&mut all, Voided::Tuned),
             // What was given in a future that has not come counts from now on.
-            Entry::ClockSetBack { .. } => all.iter_mut().for_each(|(given, _)| given.at = given.at.min(at)),
+            Entry::ClockSetBack { .. } => all.iter_mut().for_each(|(given, ..)| given.at = given.at.min(at)),
             _ => {}
         }
     }
-    for (given, why) in &mut all {
-        given.expires = given.at + delta(plan.approval.expiry);
-        if why.is_none() && given.expires <= now {
+    for (given, seen, why) in &mut all {
+        given.expires = given.at.checked_add_signed(delta(plan.approval.expiry)).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        if why.is_none() && *seen != digest.as_str() {
+            *why = Some(Voided::Changed);
+        } else if why.is_none() && given.expires <= now {
             *why = Some(Voided::Expired);
         }
     }
-    let valid = all.iter().rev().find(|(_, why)| why.is_none()).or(all.last()).cloned();
+    let valid = all.iter().rev().find(|(.., why)| why.is_none()).or(all.last()).cloned();
     match valid {
         None => Approval::Missing,
-        Some((given, None)) => Approval::Given(given),
-        Some((given, Some(why))) => Approval::Void { given, why },
+        Some((given, _, None)) => Approval::Given(given),
+        Some((given, _, Some(why))) => Approval::Void { given, why },
     }
 }
 
@@ -186,8 +186,11 @@ pub(crate) fn is_own(starter: &Actor, approver: &Actor, person: &str) -> bool {
     starter.role == approver.role || same(&starter.user, person)
 }
 
-fn void(all: &mut [(Given, Option<Voided>)], because: Voided) {
-    for (_, why) in all {
+/// An approval with the digest of what it is of, and why it does not count.
+type Seen<'e> = (Given, &'e String, Option<Voided>);
+
+fn void(all: &mut [Seen<'_>], because: Voided) {
+    for (.., why) in all {
         why.get_or_insert(because);
     }
 }

@@ -90,7 +90,9 @@ pub enum Error {
         person: String,
     },
     /// The role may not approve anything.
-    #[error("role {role} may not approve: it needs EXECUTE on the functions `approve` and `revoke_approval` of the ledger")]
+    #[error(
+        "role {role} may not approve: it needs EXECUTE on the functions `approve` and `revoke_approval` of the ledger"
+    )]
     MayNotApprove {
         /// The role.
         role: String,

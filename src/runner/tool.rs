@@ -542,6 +542,15 @@ impl Tool {
             let log = self.ledger.log().entries(&mut connection, run.id).await?;
             return Err(Error::Paused { name: run.name().clone(), by: paused_by(&log) });
         }
+        if scheduled {
+            // A tick that comes too early needs no lease, and is nothing that the log need tell of.
+            let log = self.ledger.log().entries(&mut connection, run.id).await?;
+            let now = clock::server(&mut connection).await?;
+            let found = crate::run::scheduled(&run.plan, &run.program, (state.phase, gates::entered(&log)), now);
+            if let Some(closed) = gates::closed(&run, &state, &found, true) {
+                return Err(Error::NotYet(closed));
+            }
+        }
         drop(connection);
         let filling = state.is_filling(&run.program);
         let (mut work, beat) = self.work(run, filling).await?;

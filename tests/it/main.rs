@@ -57,3 +57,4 @@ mod told;
 mod traffic_works;
 mod values;
 mod watchdog;
+mod weeks;

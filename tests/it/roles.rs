@@ -194,10 +194,10 @@ async fn the_roles_of_the_page_can_do_what_it_says_and_no_more() {
         );
         // An approval of something else counts for nothing.
         assert_eq!(stage.says("ann", &approve.replace("rob", "ann")).await, Ok(()));
-        stage.ends("crossfade_operator", 5, &["advance", "rename"]).await;
+        stage.ends("crossfade_operator", 10, &["advance", "rename"]).await;
         stage.ends("ann", 0, &["approve", "rename", "switch", "--as", "Ann", "--comment", "go"]).await;
         stage.ends("ann", 0, &["approve", "rename", "switch", "--as", "Ann", "--revoke"]).await;
-        stage.ends("crossfade_operator", 5, &["advance", "rename"]).await;
+        stage.ends("crossfade_operator", 10, &["advance", "rename"]).await;
         stage.ends("ann", 0, &["approve", "rename", "switch", "--as", "Ann"]).await;
         stage.ends("crossfade_operator", 0, &["advance", "rename"]).await;
         let history = stage.ends("rob", 0, &["history", "rename", "--format", "json"]).await;
