@@ -3,6 +3,7 @@
 use super::context::{Context, run_name};
 use super::error::CliError;
 use super::exit_code;
+use crate::ledger::Record;
 use crate::report::{self, human, json};
 use crate::run::SHORT_HEAD;
 
@@ -44,7 +45,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
         report::result(&json::history(name, &runs))?;
         return Ok(exit_code::DONE);
     }
-    let logs = runs.iter().map(|run| run.log()).collect::<Result<Vec<_>, _>>().map_err(crate::runner::Error::from)?;
+    let logs = runs.iter().map(Record::log).collect::<Result<Vec<_>, _>>().map_err(crate::runner::Error::from)?;
     report::result(&human::history(&logs, context.out))?;
     Ok(exit_code::DONE)
 }

@@ -54,15 +54,10 @@ impl Tool {
         let role: String = pg::query_scalar("SELECT SESSION_USER::text").fetch_one(&mut connection).await?;
         let mut actor = self.actor.clone();
         actor.role.clone_from(&role);
-        if let Some(first) = log.first().filter(|_| !run.plan.approval.own) {
-            if is_own(&first.actor, &actor, person) {
-                return Err(Error::OwnApproval {
-                    name: run.called,
-                    starter: first.actor.clone(),
-                    role,
-                    person: person.to_owned(),
-                });
-            }
+        let own = log.first().filter(|first| !run.plan.approval.own && is_own(&first.actor, &actor, person));
+        if let Some(first) = own {
+            let (starter, person) = (first.actor.to_string(), person.to_owned());
+            return Err(Error::OwnApproval { name: run.called, starter, role, person });
         }
         let digest = digest_of(&run, &log)?;
         let given = self.ledger.log().approve(&mut connection, run.id, phase, (person, comment), &digest, &actor).await;

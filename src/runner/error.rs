@@ -12,7 +12,7 @@ use crate::event::Blocker;
 use crate::ident::{PlanName, TableName};
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
-use crate::run::{Actor, GateReading, Outcome, Phase, Standing, StepKey};
+use crate::run::{GateReading, Outcome, Phase, Standing, StepKey};
 
 /// Why a command could not do what it was asked to do. Each kind says what a caller can do about it; the command line gives
 /// each a stable code, an exit code and hints.
@@ -77,13 +77,13 @@ pub enum Error {
     },
     /// Whoever approves has also started the run.
     #[error(
-        "{} has started run {name}, and {person} (role {role}) is the same by role or by name: somebody else must approve it, as another role", crate::sql::one_line(&.starter.to_string())
+        "{} has started run {name}, and {person} (role {role}) is the same by role or by name: somebody else must approve it, as another role", crate::sql::one_line(.starter)
     )]
     OwnApproval {
         /// The run.
         name: String,
         /// Who has started it.
-        starter: Actor,
+        starter: String,
         /// The role that would approve.
         role: String,
         /// Who would approve, as they say.

@@ -555,8 +555,9 @@ impl Tool {
         let filling = state.is_filling(&run.program);
         let (mut work, beat) = self.work(run, filling).await?;
         let span = work.span();
+        // In a box: what a run comes to is large.
         let result = tokio::select! {
-            result = forward::forward(&mut work, Course { until, consent: self.consent, scheduled, bypass: self.bypass.as_ref() }).instrument(span) => result,
+            result = Box::pin(forward::forward(&mut work, Course { until, consent: self.consent, scheduled, bypass: self.bypass.as_ref() }).instrument(span)) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);

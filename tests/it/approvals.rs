@@ -157,7 +157,7 @@ async fn it_must_hold_at_the_moment_of_the_step() {
     let mut holder = stage.database.pool.acquire().await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE vehicles IN ACCESS SHARE MODE").execute(&mut *holder).await.unwrap();
     let running = Cli::new(&stage.database.url).args(["advance", "rename"]).spawn();
-    wait_for("the step to wait for its lock", Duration::from_secs(60), async || {
+    wait_for("the step to wait for its lock", Duration::from_mins(1), async || {
         let waits = "SELECT EXISTS (SELECT FROM crossfade.event WHERE entry ->> 'kind' = 'lock_wait')";
         stage.database.scalar::<bool>(waits).await
     })

@@ -58,6 +58,12 @@ impl Stage {
     }
 }
 
+/// What `history --format json` prints.
+#[derive(serde::Deserialize)]
+struct Printed {
+    runs: Vec<Record>,
+}
+
 /// Hashes the whole log of run 1 anew, as somebody can who knows how.
 const HASH_AGAIN: &str = "DO $$
 DECLARE
@@ -167,17 +173,12 @@ async fn the_printed_history_rebuilds_the_state() {
         let kinds =
             value["runs"][0]["entries"].as_array().unwrap().iter().map(|line| line["entry"]["kind"].as_str().unwrap());
         assert!(kinds.clone().any(|kind| kind == "replanned"), "{:?}", kinds.collect::<Vec<_>>());
-        #[derive(serde::Deserialize)]
-        struct Printed {
-            runs: Vec<Record>,
-        }
         let record = serde_json::from_str::<Printed>(&printed).unwrap().runs.pop().unwrap();
         assert_eq!(record.broken(), None);
         let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
         let ledger = crossfade::ledger::Ledger::new(crossfade::names::LedgerSchema::default());
         let run = ledger.log().find(&mut connection, "rename").await.unwrap();
-        let state = ledger.log().state(&mut connection, &run).await.unwrap();
-        assert_eq!(record.state().unwrap(), state);
+        assert_eq!(record.state().unwrap(), ledger.log().state(&mut connection, &run).await.unwrap());
         assert_eq!(ledger.log().head(&mut connection, run.id).await.unwrap(), Some(record.head.clone()));
         // Another log, and what is printed does not hold.
         let mut other = record.clone();

@@ -8,12 +8,13 @@ use serde_json::Value;
 
 use crate::harness::{Cli, Database, Output, own_server, wait_for};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "check",
     "plan",
     "run",
     "start",
     "advance",
+    "approve",
     "status",
     "verify",
     "pause",
