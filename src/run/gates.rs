@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::{Action, Gate, Phase, Program, State, Undo};
+use super::{Phase, Program};
 use crate::plan::calendar::{Opening, in_zone};
 use crate::plan::{Plan, Schedule};
 
@@ -175,36 +175,6 @@ impl GateReading {
     }
 }
 
-/// Returns the gates in front of what a run in `state` has to do in its phase, in the order in which they are shown; none if
-/// the run does not go forward.
-pub fn gates_of(plan: &Plan, program: &Program, state: &State) -> Vec<GateKind> {
-    if state.is_over() || matches!(state.mode, super::Mode::Undoing(_)) {
-        return vec![];
-    }
-    let mut gates = Vec::new();
-    if plan.schedule.is_some() {
-        gates.extend([GateKind::Due, GateKind::Window]);
-    }
-    if plan.approve.contains(&state.phase) {
-        gates.push(GateKind::Approved);
-    }
-    for step in state.next_steps(program) {
-        let awaited = if let Action::Await(gate) = &step.action { Some(gate) } else { None };
-        gates.extend(step.needs.iter().chain(awaited).filter_map(|gate| match gate {
-            Gate::Verified { .. } => Some(GateKind::Verified),
-            Gate::Quiet { .. } => Some(GateKind::Quiet),
-            Gate::Grace { .. } => Some(GateKind::Grace),
-            Gate::NothingOnlyNew { .. } | Gate::NoNulls { .. } | Gate::NoDependants { .. } => None,
-        }));
-        if matches!(step.undo, Undo::PointOfNoReturn(_)) {
-            gates.push(GateKind::Consent);
-        }
-    }
-    gates.sort_unstable();
-    gates.dedup();
-    gates
-}
-
 /// Returns whether the phase is due at `at`; it was come into at `entered`.
 fn due(
     schedule: &Schedule,
@@ -258,3 +228,6 @@ pub fn scheduled(
 pub fn zone(plan: &Plan) -> Tz {
     plan.schedule.as_ref().map_or(Tz::UTC, |schedule| schedule.timezone)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::change::{self, compile};
 use crate::engine::fill::privileged::{self, Refused};
 use crate::estimate;
 use crate::ledger::{Ledger, LoggedEntry, Run};
-use crate::plan::{Pair, Plan, Triggers};
+use crate::plan::{Pair, Plan, Schedule, Triggers};
 use crate::run::{Entry, Estimates, Facts, Phase, Program, Standing, State, StepKey};
 
 /// How many keys of rows that do not convert are listed.
@@ -133,6 +133,11 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
         let message = format!("the server refuses `backfill.{key}` of the plan: {said}");
         refusals.push(Finding { code: "catalog::setting_refused", message, help });
     }
+    warnings.extend(plan.schedule.as_ref().and_then(Schedule::clock_changes).map(|message| Finding {
+        code: "schedule::clocks_change",
+        message,
+        help: "a time of day that does not exist counts as the moment after the gap; of one that comes twice, a window opens at the first and closes at the second".to_owned(),
+    }));
     if plan.backfill.triggers == Triggers::Skip {
         warnings.retain(|finding| finding.code != "catalog::trigger_on_backfill");
     }

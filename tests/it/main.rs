@@ -41,6 +41,7 @@ mod plan_warns;
 mod poolers;
 mod ready_plans;
 mod roles;
+mod schedule;
 mod sessions;
 mod snapshots_of_plans;
 mod sql_script;
