@@ -8,9 +8,9 @@ use super::{exit_code, phase_parser};
 use crate::report::human;
 use crate::run::Phase;
 
-/// Approve a phase that the plan lets wait for that (`approve: [...]`), or take that back
+/// Approve a phase of a run, or take the approval back
 ///
-/// What is approved is the plan, the generated SQL and the warnings as they are now (`crossfade show NAME --program` prints them):
+/// A plan lists the phases that wait for that under `approve`. What is approved is the plan, the generated SQL and the warnings as they are now (`crossfade show NAME --program` prints them):
 /// when one of them changes, the approval is void. It expires after `approval.expiry`, and whoever started the run may not
 /// give it unless the plan says `approval: { self: true }`.
 #[derive(Debug, clap::Args)]

@@ -55,7 +55,9 @@ async fn help_is_a_result() {
       run          Run the phases of a plan now, to the end or to the end of a phase
       start        Register the run of a plan and do its first phase
       advance      Move a run, or every run, forward by at most one phase
+      approve      Approve a phase of a run, or take the approval back
       status       Show the state of a run, or of every run
+      schedule     Show the dates of a run: past ones, and those that its schedule has in store
       verify       Compare the old and the new column of every row
       pause        Pause a run after its current batch, whichever host is working on it
       resume       Resume a paused run
