@@ -25,7 +25,7 @@ pub(crate) use leases::NOT_OURS;
 pub use leases::{Lease, Leases, Peer};
 #[cfg(feature = "cli")]
 pub(crate) use log::called;
-pub use log::{Log, LoggedEntry, NewRun, Run};
+pub use log::{Log, LoggedEntry, NewRun, Record, RecordedEntry, Run};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
 pub use progress::{FillProgress, FillReport, NewWrites, Progress};

@@ -1,5 +1,8 @@
 //! What a run consists of, and what is known of it: pure data that the ledger keeps. No connection, no clock.
 
+mod actor;
+mod approval;
+mod chain;
 mod compare;
 mod entry;
 mod facts;
@@ -23,6 +26,10 @@ mod stored;
 mod timing;
 
 pub use crate::phase::Phase;
+pub use actor::Actor;
+pub use approval::{Approval, Given, Voided};
+pub(crate) use approval::{Line, approval, digest, is_own, warnings};
+pub use chain::{Broken, Flaw, Head, Link, SHORT_HEAD, broken};
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::Entry;
 pub use facts::{

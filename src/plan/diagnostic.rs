@@ -126,8 +126,6 @@ codes! {
     BadExtensionVersion = "bad_extension_version", "expected a version",
     /// A PostgreSQL version older than crossfade supports.
     PostgresTooOld = "postgres_too_old", "too old",
-    /// Something that plans will be able to ask for, and that this version does not do.
-    NotSupportedYet = "not_supported_yet", "not supported yet",
     /// A plan that waits for itself.
     RequiresItself = "requires_itself", "this plan itself",
 }

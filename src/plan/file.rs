@@ -12,9 +12,6 @@ use crate::phase::Phase;
 /// The key of the format's number.
 pub(super) const VERSION: &str = "version";
 
-/// Keys of plans that are understood and not acted on yet. A plan that has one is refused: it would not get what it asks for.
-pub(super) const INERT: [&str; 1] = ["approve"];
-
 /// Returns the form of a whole plan.
 pub(super) fn form() -> Form {
     let mut form = PlanFile::form();
@@ -59,7 +56,7 @@ typed! {
         indexes: IndexesFile,
         /// When each phase may run. Not supported yet: a plan that has it is refused.
         schedule: ScheduleFile,
-        /// Phases that wait for a person. Not supported yet: a plan that names one is refused.
+        /// Phases that wait until a person has approved them: `crossfade approve`.
         approve: Vec<Phase>,
         /// What the database must offer.
         requires: RequiresFile,

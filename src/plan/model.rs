@@ -30,8 +30,10 @@ pub struct Plan {
     pub contract: Contract,
     /// When ticks may do each phase.
     pub schedule: Option<Schedule>,
-    /// Phases that wait for a person; not acted on yet.
+    /// Phases that wait until a person has approved them.
     pub approve: Vec<Phase>,
+    /// Which approvals count.
+    pub approval: Approvals,
     /// What the database must offer.
     pub requires: Requires,
 }
@@ -57,6 +59,16 @@ pub struct Indexes {
     pub copy: CopyIndexes,
     /// Further indexes, under their own names.
     pub add: Vec<AddIndex>,
+}
+
+/// Which approvals of phases count.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Approvals {
+    /// For how long.
+    pub expiry: Duration,
+    /// Whether whoever started the run may approve its phases.
+    #[serde(rename = "self")]
+    pub own: bool,
 }
 
 words! {

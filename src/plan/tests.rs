@@ -69,7 +69,7 @@ requires:
 "#;
 
 fn good(text: &str) -> Plan {
-    parse_all("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
+    parse("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
 }
 
 fn bad(text: &str) -> PlanErrors {
@@ -229,6 +229,13 @@ fn every_key_arrives_in_the_plan() {
         "switch",
         "contract"
       ],
+      "approval": {
+        "expiry": {
+          "secs": 1209600,
+          "nanos": 0
+        },
+        "self": false
+      },
       "requires": {
         "postgres": 14,
         "extensions": [
@@ -358,7 +365,7 @@ fn the_fingerprint_is_of_what_the_plan_says() {
     assert_ne!(of(plan), of(&other));
     assert_eq!(short_fingerprint(&of(plan)), &of(plan)[..12]);
     // A changed fingerprint makes running plans look edited: this must not happen unnoticed.
-    assert_snapshot!(short_fingerprint(&of(plan)), @"62f410adb666");
+    assert_snapshot!(short_fingerprint(&of(plan)), @"f620e2a4831a");
 }
 
 #[test]
@@ -459,7 +466,7 @@ aprove: [switch]
        |
     18 | aprove: [switch]
        | ^^^^^^ unknown here
-       = help: remove it: `approve` is not supported yet
+       = help: did you mean `approve`?
 
     plan.yaml: 13 problems
     ");

@@ -19,24 +19,9 @@ const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "
 
 /// Returns the plan if all of it could be understood. Problems, also those that do not prevent that, are added to
 /// `problems`. Parts missing from `file` have been complained about already.
-///
-/// If there is no problem but that, each of the keys `inert` that the plan has is one.
-pub(super) fn validate(typed: Typed, source: &str, inert: &[&str], problems: &mut Vec<Problem>) -> Option<Plan> {
+pub(super) fn validate(typed: Typed, source: &str, problems: &mut Vec<Problem>) -> Option<Plan> {
     let Typed { file, settings, places } = typed;
-    let plan = Validator { source, places: &places, problems }.plan(&file, settings)?;
-    if problems.is_empty() {
-        let has = |key: &&&str| match **key {
-            "schedule" => plan.schedule.is_some(),
-            "approve" => !plan.approve.is_empty(),
-            _ => false,
-        };
-        for key in inert.iter().filter(has) {
-            let message = format!("`{key}` is not supported yet: nothing would wait for it");
-            let help = "remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it";
-            problems.push(Problem::new(Code::NotSupportedYet, places.key(&format!("/{key}")), message).help(help));
-        }
-    }
-    Some(plan)
+    Validator { source, places: &places, problems }.plan(&file, settings)
 }
 
 struct Validator<'a> {
@@ -70,6 +55,7 @@ impl Validator<'_> {
             throttle: settings.throttle,
             verify: settings.verify,
             contract: settings.contract,
+            approval: settings.approval,
             schedule: schedule.flatten(),
             approve,
             requires,

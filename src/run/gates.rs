@@ -20,6 +20,8 @@ pub enum GateKind {
     Window,
     /// What the plan requires of the database is there.
     Requires,
+    /// A person has approved the phase, where the plan asks for that.
+    Approved,
     /// All rows were compared not long ago, and were equal.
     Verified,
     /// Nobody has written the old column for a while.
@@ -42,10 +44,11 @@ pub enum Opener {
 }
 
 /// Every kind, in the order in which they are shown.
-const KINDS: [GateKind; 7] = [
+const KINDS: [GateKind; 8] = [
     GateKind::Due,
     GateKind::Window,
     GateKind::Requires,
+    GateKind::Approved,
     GateKind::Verified,
     GateKind::Quiet,
     GateKind::Grace,
@@ -59,6 +62,7 @@ impl GateKind {
             Self::Due => "due",
             Self::Window => "window",
             Self::Requires => "requires",
+            Self::Approved => "approved",
             Self::Verified => "verified",
             Self::Quiet => "quiet",
             Self::Grace => "grace",
@@ -75,7 +79,7 @@ impl GateKind {
     pub fn opener(self) -> Opener {
         match self {
             Self::Due | Self::Window | Self::Grace => Opener::Time,
-            Self::Consent => Opener::Person,
+            Self::Approved | Self::Consent => Opener::Person,
             Self::Requires | Self::Verified | Self::Quiet => Opener::Others,
         }
     }
@@ -88,7 +92,7 @@ impl GateKind {
     /// Returns whether it must be open when the phase begins. The others are in front of one of its steps, and proved in the
     /// transaction of that step.
     pub fn is_entry(self) -> bool {
-        self.is_scheduled() || self == Self::Requires
+        self.is_scheduled() || matches!(self, Self::Requires | Self::Approved)
     }
 }
 

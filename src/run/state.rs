@@ -190,6 +190,10 @@ impl State {
                 Entry::Interrupted
                 | Entry::CutShort
                 | Entry::Consented { .. }
+                | Entry::Warned { .. }
+                | Entry::Approved { .. }
+                | Entry::ApprovalRevoked { .. }
+                | Entry::ApprovalBypassed { .. }
                 | Entry::LockWait { .. }
                 | Entry::Blocked { .. }
                 | Entry::Tuned { .. }

@@ -15,7 +15,7 @@ use super::{Error, NotYet, clock, ddl, gate, gates, schedule, surround};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
-use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
+use crate::run::{Action, Entry, Gate, GateKind, Mode, Phase, State, Step, Undo};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +30,27 @@ pub(super) enum Until {
 
 /// How far to go, and what may be done on the way.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Course {
+pub(super) struct Course<'a> {
     /// How far.
     pub(super) until: Until,
     /// Whether somebody has agreed to what cannot be undone.
     pub(super) consent: bool,
     /// Whether the plan's schedule is kept to.
     pub(super) scheduled: bool,
+    /// Who answers for going on without an approval, and why.
+    pub(super) bypass: Option<&'a Bypass>,
 }
 
-impl Course {
+/// Who answers for going on without the approval that a plan asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bypass {
+    /// Who, as they say.
+    pub(super) person: String,
+    /// Why.
+    pub(super) reason: String,
+}
+
+impl Course<'_> {
     /// Whether to wait for a gate that opens soon. One phase at a time is what schedulers ask for, often: they come again.
     fn waits(self) -> bool {
         self.until != Until::OnePhase
@@ -50,7 +61,7 @@ impl Course {
 ///
 /// # Errors
 /// Why it stopped before it got there; everything done so far is recorded.
-pub(super) async fn forward(work: &mut Work, course: Course) -> Result<Vec<Phase>, Error> {
+pub(super) async fn forward(work: &mut Work, course: Course<'_>) -> Result<Vec<Phase>, Error> {
     let mut session = Session::open(&work.connector).await?;
     clock::notice(work, &mut session).await?;
     let mut finished = Vec::new();
@@ -68,7 +79,12 @@ pub(super) async fn forward(work: &mut Work, course: Course) -> Result<Vec<Phase
     }
 }
 
-async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &mut Vec<Phase>) -> Result<(), Error> {
+async fn go(
+    work: &mut Work,
+    session: &mut Session,
+    course: Course<'_>,
+    finished: &mut Vec<Phase>,
+) -> Result<(), Error> {
     let mut announced = None;
     let mut was_paused = false;
     let mut followed = 0;
@@ -155,7 +171,7 @@ async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &m
 async fn pass(
     work: &Work,
     session: &mut Session,
-    course: Course,
+    course: Course<'_>,
     (state, comes): (&State, bool),
 ) -> Result<Option<DateTime<Utc>>, Error> {
     let scheduled = course.scheduled && work.run.plan.schedule.is_some();
@@ -169,8 +185,16 @@ async fn pass(
     } else {
         crate::run::scheduled(&work.run.plan, &work.run.program, (state.phase, gates::entered(&log)), now)
     };
-    if let Some(closed) = gates::closed(&work.run, state, &found, scheduled) {
-        return Err(Error::NotYet(closed));
+    match (gates::closed(&work.run, state, &found, scheduled), course.bypass) {
+        (None, _) => {}
+        (Some(NotYet::Gate { reading, .. }), Some(bypass)) if reading.gate == GateKind::Approved => {
+            let Bypass { person, reason } = bypass.clone();
+            let digest = gates::digest_of(&work.run, &log)?.as_str().to_owned();
+            let entry = Entry::ApprovalBypassed { phase: state.phase, person, reason, digest };
+            note(work, session, entry).await?;
+            return Box::pin(pass(work, session, Course { bypass: None, ..course }, (state, comes))).await;
+        }
+        (Some(closed), _) => return Err(Error::NotYet(closed)),
     }
     if comes && !state.begun {
         note(work, session, Entry::PhaseStarted { phase: state.phase, gates: found }).await?;
@@ -200,7 +224,7 @@ enum Executed {
 async fn execute(
     work: &Work,
     session: &mut Session,
-    course: Course,
+    course: Course<'_>,
     now: Now<'_>,
     step: &Step,
 ) -> Result<Executed, Error> {
@@ -245,7 +269,7 @@ fn still_follows(work: &Work, state: &State, followed: &mut u32) -> Result<(), E
 async fn apply(
     work: &Work,
     session: &mut Session,
-    course: Course,
+    course: Course<'_>,
     Now { state, signature, until }: Now<'_>,
     step: &Step,
 ) -> Result<Executed, Error> {
@@ -258,7 +282,16 @@ async fn apply(
         }
         let (targets, needs) = (&step.targets, &step.needs);
         let signature = Some(signature);
-        let job = Job { step: &step.key, targets, needs, statements, entries: &entries, new_writes: None, signature };
+        let job = Job {
+            step: &step.key,
+            targets,
+            needs,
+            statements,
+            entries: &entries,
+            new_writes: None,
+            signature,
+            approved: Some(step.key.phase),
+        };
         for _ in 0..gate::MENDS {
             match ddl::transaction(work, session, &job).await? {
                 Ended::Done => return Ok(DONE),
@@ -270,7 +303,9 @@ async fn apply(
     }
     // After a kill, the log already says that it may have run.
     if state.maybe_ran.as_ref() != Some(&step.key) || state.mode != Mode::Forward {
-        note(work, session, Entry::StepStarted { step: step.key.clone() }).await?;
+        gate::begin(work, session, step).await?;
+    } else {
+        gate::approved(work, &mut session.main, step.key.phase).await?;
     }
     match &step.action {
         Action::Transaction(_) => {}

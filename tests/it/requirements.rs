@@ -38,7 +38,7 @@ async fn with_table(database: Database) -> Database {
 fn tool_as(database: &Database, role: &str) -> Tool {
     let url = database.url.replace("postgres@", &format!("{role}@"));
     let connector = Connector::new(url.parse().unwrap());
-    Tool::new(connector, LedgerSchema::default(), "test".into(), event::silent(), CancellationToken::new())
+    Tool::new(connector, LedgerSchema::default(), "test", event::silent(), CancellationToken::new())
 }
 
 async fn found(tool: &Tool, requires: &str) -> Vec<Requirement> {

@@ -180,7 +180,7 @@ const CASES: &[(Code, &str)] = &[
     (Code::BadExtensionVersion, section!("requires: { extensions: [postgis >= 3.x] }")),
     (Code::PostgresTooOld, section!("requires: { postgres: \">=12\" }")),
     (Code::RequiresItself, section!("requires: { plans: [p] }")),
-    (Code::NotSupportedYet, section!("approve: [switch]")),
+    (Code::WrongType, section!("approval: { self: yes }")),
 ];
 
 #[test]
@@ -266,7 +266,7 @@ fn every_problem_is_told_well() {
         for example `to: varchar(10)`
     1:1 plan::wrong_type: a plan: expected a map, found `just some words`
         `just some words` expected a map
-        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `schedule`, `requires`
+        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `approval`, `schedule`, `approve`, `requires`
     6:10 plan::wrong_type: `approve`: expected a list, found `switch`
         `switch` expected a list
         write `[switch]`
@@ -575,8 +575,8 @@ fn every_problem_is_told_well() {
     6:21 plan::requires_itself: this plan requires itself
         `p` this plan itself
         remove it
-    6:1 plan::not_supported_yet: `approve` is not supported yet: nothing would wait for it
-        `approve` not supported yet
-        remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it
+    6:19 plan::wrong_type: `self`: expected true or false, found `yes`
+        `yes` expected true or false
+        write `true` or `false`
     "#);
 }

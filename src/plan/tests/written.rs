@@ -200,6 +200,7 @@ fn setting(setting: &'static Setting) -> BoxedStrategy<(&'static Setting, String
             .prop_filter("it is a number", |number| number.is_finite())
             .prop_map(|number| number.to_string())
             .boxed(),
+        Kind::Truth => any::<bool>().prop_map(|truth| truth.to_string()).boxed(),
         Kind::Words(words) => proptest::sample::select(words.to_vec()).prop_map(|word| word.word.to_owned()).boxed(),
         Kind::Sql => sql().prop_map(|text| quoted(&text)).boxed(),
     };

@@ -1,6 +1,7 @@
 use super::*;
 use crate::run::{
-    Action, Cause, Counts, Level, MismatchKey, PaceReport, Phase, Program, RelationId, Step, Undo, WaitingFor, What,
+    Action, Actor, Cause, Counts, Head, Level, MismatchKey, PaceReport, Phase, Program, RelationId, Step, Undo,
+    WaitingFor, What,
 };
 use crate::sql::LockMode;
 
@@ -26,6 +27,9 @@ fn status_of(state: Standing) -> RunView {
         filled: None,
         pace: None,
         holds: vec![],
+        approvals: vec![],
+        bypassed: vec![],
+        head: None,
     }
 }
 
@@ -254,6 +258,7 @@ fn a_finish_says_what_comes_next() {
         did: vec![Phase::Switch, Phase::Contract],
         waiting_for: None,
         stays: vec![],
+        head: None,
     };
     insta::assert_snapshot!(finish(&finished, Look::default()), @"
     vehicle-status is done (switch, contract done)
@@ -433,6 +438,7 @@ fn everything_fits_a_terminal_of_80_columns() {
                 did: Phase::ALL.to_vec(),
                 waiting_for: Some(waiting),
                 stays: vec![],
+                head: None,
             },
             Look::default(),
         );
@@ -441,10 +447,11 @@ fn everything_fits_a_terminal_of_80_columns() {
     let line = |entry| LoggedEntry {
         seq: 1,
         at,
-        actor: actor.to_owned(),
+        actor: Actor::new("a-person-with-a-name", "a-host.with.a.long.name.example.org", "migrator"),
         phase: "expand".to_owned(),
         state: "waiting".to_owned(),
         entry,
+        head: Head::of(&[]),
     };
     let reason =
         "waiting as planned until 2027-01-15 08:00:00 UTC (6days 23h to go): the retired column is kept".to_owned();

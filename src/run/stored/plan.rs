@@ -26,6 +26,7 @@ form!(struct Plan of plan::Plan {
     contract: Contract,
     schedule: Option<Schedule>,
     approve: Vec<String>,
+    approval: Approvals,
     requires: Requires,
 });
 
@@ -149,6 +150,12 @@ form!(struct Probe of plan::Probe {
 
 form!(struct Verify of plan::Verify {
     max_age: Duration,
+});
+
+form!(struct Approvals of plan::Approvals {
+    expiry: Duration,
+    #[serde(rename = "self")]
+    own: bool,
 });
 
 form!(struct Contract of plan::Contract {
