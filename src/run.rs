@@ -29,7 +29,9 @@ pub use crate::phase::Phase;
 pub use actor::Actor;
 pub use approval::{Approval, Given, Voided};
 pub(crate) use approval::{Line, approval, digest, is_own, warnings};
-pub use chain::{Broken, Flaw, Head, Link, SHORT_HEAD, broken};
+#[cfg(feature = "cli")]
+pub use chain::SHORT_HEAD;
+pub use chain::{Broken, Flaw, Head, Link, broken};
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::Entry;
 pub use facts::{
@@ -57,4 +59,6 @@ pub use standing::{Standing, WaitingFor};
 pub use state::{IllegalEntry, Mode, Stage, State};
 pub use stored::fingerprint;
 pub(crate) use stored::{Document, read, write};
-pub use timing::{Planned, gates_of, planned};
+#[cfg(feature = "internals")]
+pub use timing::Planned;
+pub use timing::{gates_of, planned};

@@ -1,6 +1,6 @@
 //! When work may be done, as instants: the weeks, windows and freezes of a plan. Pure: whoever asks says what time it is.
 //!
-//! A time of day in a zone becomes an instant in one place, [`instant`]. All intervals are half-open.
+//! A time of day in a zone becomes an instant in one place, `instant`. All intervals are half-open.
 
 use chrono::{DateTime, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{GapInfo, Tz};
