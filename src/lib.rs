@@ -80,6 +80,10 @@ mod lines;
 pub mod names;
 #[cfg(not(feature = "internals"))]
 mod names;
+#[cfg(all(feature = "notify", feature = "internals"))]
+pub mod notify;
+#[cfg(all(feature = "notify", not(feature = "internals")))]
+mod notify;
 #[cfg(feature = "internals")]
 pub mod pg;
 #[cfg(not(feature = "internals"))]

@@ -15,6 +15,7 @@ mod schema;
 pub mod settings;
 mod structure;
 mod suggest;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -22,7 +23,7 @@ mod words;
 mod write;
 mod yaml;
 
-pub use crate::ident::{ColumnName, IdentError, PlanName, RelationName, TableName};
+pub use crate::ident::{ColumnName, DestinationName, HookName, IdentError, PlanName, RelationName, TableName};
 pub use bytes::{Bytes, BytesError};
 pub use change::{
     AddColumn, AddConstraint, Change, ChangeType, Claim, Deferrable, DropColumn, DropIndex, ForeignKey, IndexKey,
@@ -35,6 +36,7 @@ pub use model::{
 };
 pub use schema::json_schema;
 pub use settings::Settings;
+pub use tell::{Hook, HookTime, Notify, Shape, Topic};
 pub use words::Word;
 pub use write::{to_json, to_yaml};
 
@@ -43,7 +45,7 @@ pub use write::{to_json, to_yaml};
 /// # Errors
 /// [`PlanErrors`] with every problem of the file, each with its place.
 pub fn parse(file_name: &str, text: &str) -> Result<Plan, PlanErrors> {
-    read(file_name, text, &file::INERT)
+    read(file_name, text, file::INERT)
 }
 
 /// Returns the plan that `text` describes, with what is understood and not acted on yet.

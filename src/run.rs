@@ -1,5 +1,6 @@
 //! What a run consists of, and what is known of it: pure data that the ledger keeps. No connection, no clock.
 
+mod announcement;
 mod compare;
 mod entry;
 mod facts;
@@ -7,6 +8,7 @@ mod fill;
 mod filled;
 mod format;
 mod holds;
+mod hooks;
 mod identity;
 mod key;
 mod outcome;
@@ -22,7 +24,8 @@ mod timing;
 
 pub use crate::phase::Phase;
 pub use compare::{CompareSpec, Pair, Side};
-pub use entry::Entry;
+pub use announcement::{Announcement, announce};
+pub use entry::{Entry, HookKey};
 pub use facts::{
     AddedColumn, AddedConstraint, ChangeFacts, ColumnFacts, Compiled, ConstraintFacts, Conversion, DroppedColumn,
     Facts, FunctionFacts, IndexFacts, PairFacts, TableFacts,
@@ -33,6 +36,7 @@ pub use filled::Filled;
 pub use format::{FORMAT, READABLE};
 pub(crate) use holds::HoldDelta;
 pub use holds::{Cause, HeldBy, HoldTime, Level, PaceReport};
+pub use hooks::{Owed, owed};
 pub use identity::Identity;
 pub use key::{BadStepKey, StepKey, What};
 pub use outcome::{Counts, MismatchKey, Outcome};
@@ -46,4 +50,4 @@ pub use standing::{Standing, WaitingFor};
 pub use state::{IllegalEntry, Mode, Stage, State};
 pub use stored::fingerprint;
 pub(crate) use stored::{Document, read, write};
-pub use timing::{Timing, planned, timing};
+pub use timing::{Nears, Timing, planned, point_of_no_return, timing};

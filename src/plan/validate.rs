@@ -12,6 +12,7 @@ use crate::ident::{ColumnName, IdentError, PlanName, RelationName, RunTag, Table
 mod added;
 mod changes;
 mod schedule;
+mod tell;
 
 /// The oldest PostgreSQL supported.
 const OLDEST_POSTGRES: u32 = 14;
@@ -30,9 +31,16 @@ pub(super) fn validate(typed: Typed, source: &str, inert: &[&str], problems: &mu
         let has = |key: &&&str| match **key {
             "schedule" => plan.schedule.is_some(),
             "approve" => !plan.approve.is_empty(),
+            "notify" => !plan.notify.is_empty(),
             _ => false,
         };
         for key in inert.iter().filter(has) {
+            if *key == "notify" {
+                let message = "this crossfade was built without the feature `notify`: it tells nobody";
+                let help = "remove `notify`, or use a crossfade that has the feature";
+                problems.push(Problem::new(Code::NotSupportedYet, places.key("/notify"), message).help(help));
+                continue;
+            }
             let message = format!("`{key}` is not supported yet: nothing would wait for it");
             let help = "remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it";
             problems.push(Problem::new(Code::NotSupportedYet, places.key(&format!("/{key}")), message).help(help));
@@ -63,6 +71,8 @@ impl Validator<'_> {
         self.no_duplicates("/approve", &approve);
         approve.sort_unstable();
         let requires = self.requires(file.requires.as_ref(), name.as_ref());
+        let notify = self.notify(file.notify.as_deref().unwrap_or_default());
+        let hooks = self.hooks(file.hooks.as_deref().unwrap_or_default());
         Some(Plan {
             name: name?,
             table: table?,
@@ -75,6 +85,8 @@ impl Validator<'_> {
             schedule: schedule.flatten(),
             approve,
             requires,
+            notify,
+            hooks,
         })
     }
 
@@ -92,6 +104,8 @@ impl Validator<'_> {
         let help = match &error {
             IdentError::TooLong { .. } => "choose a shorter name",
             IdentError::BadPlanName => "for example `vehicle-status`",
+            IdentError::BadDestination => "for example `ops`: its address is in CROSSFADE_NOTIFY_OPS_URL",
+            IdentError::BadHook => "put a script of such a name into the directory that --hooks names; arguments belong into it",
             IdentError::BadQualifiedName => "for example `public.vehicles`",
             IdentError::Empty | IdentError::Nul => "give it a name",
         };

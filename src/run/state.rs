@@ -35,6 +35,8 @@ pub struct State {
     pub maybe_ran: Option<StepKey>,
     /// The last error, if nothing has succeeded since.
     pub error: Option<String>,
+    /// Why it has stopped, each reason once, since it last moved: whoever is told need not be told again.
+    pub told: Vec<String>,
 }
 
 /// What a run is doing.
@@ -78,6 +80,7 @@ impl State {
             done: vec![],
             maybe_ran: None,
             error: None,
+            told: vec![],
         }
     }
 
@@ -170,11 +173,20 @@ impl State {
         let illegal = |what: String| Err(IllegalEntry { seq: self.seq, what });
         let mut state = self.clone();
         state.seq += 1;
+        state.told_by(entry);
         match (self.mode, entry) {
             (Mode::New, Entry::Registered) => state.mode = Mode::Forward,
             (Mode::New, other) => return illegal(format!("{other:?} before the run was registered")),
             // A finished run may still be looked at and checked, and somebody may come late to say that he has left it.
-            (Mode::Done | Mode::RolledBack, Entry::Verified { .. } | Entry::Left { .. } | Entry::Removed { .. }) => {}
+            // A hook after the last phase runs when all is done.
+            (
+                Mode::Done | Mode::RolledBack,
+                Entry::Verified { .. }
+                | Entry::Left { .. }
+                | Entry::Removed { .. }
+                | Entry::HookStarted { .. }
+                | Entry::HookEnded { .. },
+            ) => {}
             (Mode::Done | Mode::RolledBack, other) => return illegal(format!("{other:?} after the run ended")),
             (_, Entry::Registered) => return illegal("the run is already registered".to_owned()),
             (_, Entry::Paused) => state.paused = true,
@@ -197,6 +209,9 @@ impl State {
                 | Entry::Left { .. }
                 | Entry::Removed { .. }
                 | Entry::Surrounded { .. }
+                | Entry::Nearing { .. }
+                | Entry::HookStarted { .. }
+                | Entry::HookEnded { .. }
                 | Entry::ClockSetBack { .. },
             ) => {}
             (_, Entry::Drifted { facts }) => {
@@ -281,6 +296,29 @@ impl State {
             }
         }
         Ok(state)
+    }
+
+    /// Keeps why the run has stopped, until it moves again.
+    fn told_by(&mut self, entry: &Entry) {
+        const MISMATCH: &str = "mismatch";
+        let reason = match entry {
+            Entry::Blocked { gate, .. } => format!("gate {gate}"),
+            Entry::Nearing { step, .. } => format!("near {step}"),
+            Entry::StepFailed { step, error } => format!("failed {step}: {error}"),
+            Entry::Drifted { facts } => format!("drifted {}", facts.join("; ")),
+            Entry::Verified { counts } if counts.mismatches() > 0 => MISMATCH.to_owned(),
+            Entry::Verified { .. } => return self.told.retain(|told| told != MISMATCH),
+            Entry::StepDone { .. }
+            | Entry::PhaseDone { .. }
+            | Entry::UndoStarted { .. }
+            | Entry::StepUndone { .. }
+            | Entry::UndoDone
+            | Entry::Replanned { .. } => return self.told.clear(),
+            _ => return,
+        };
+        if !self.told.contains(&reason) {
+            self.told.push(reason);
+        }
     }
 
     /// Goes on with another program: from the first phase in which it has something to do, and no later than now.

@@ -19,7 +19,9 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::{Phase, RelationId, StepKey};
-use crate::ident::{ColumnName, IdentError, PlanName, RelationName, RunTag, TableName};
+use crate::ident::{
+    ColumnName, DestinationName, HookName, IdentError, PlanName, RelationName, RunTag, TableName,
+};
 
 /// What is stored does not stand for anything: a name that no name can be, a word that nobody knows.
 #[derive(Debug, thiserror::Error)]
@@ -187,7 +189,8 @@ plain!(
     chrono::NaiveDate,
     chrono::NaiveDateTime,
     chrono::NaiveTime,
-    chrono_tz::Tz
+    chrono_tz::Tz,
+    chrono::DateTime<chrono::Utc>
 );
 
 /// Names are validated again when they are read.
@@ -204,7 +207,7 @@ macro_rules! names {
         }
     )*};
 }
-names!(ColumnName, RelationName, PlanName);
+names!(ColumnName, RelationName, PlanName, DestinationName, HookName);
 
 fn bad_name(name: &str, error: &IdentError) -> Invalid {
     Invalid(format!("`{name}`: {error}"))

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Phase, Program};
+use super::{Action, Gate, Mode, Phase, Program, State, StepKey, Undo};
 use crate::plan::calendar::{Due, Opening};
-use crate::plan::{Freeze, Schedule};
+use crate::plan::{Contract, Freeze, Schedule};
 
 /// Whether a run may go on at an instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,4 +75,55 @@ pub fn planned(
 fn before(program: &Program, phase: Phase) -> &[Phase] {
     let at = program.phases.iter().position(|of| *of == phase).unwrap_or(0);
     &program.phases[..at]
+}
+
+/// What tells when a run comes to its point of no return, besides its program and its state.
+#[derive(Debug, Clone, Copy)]
+pub struct Nears<'a> {
+    /// The schedule of its plan.
+    pub schedule: Option<&'a Schedule>,
+    /// How long it waits before the old column goes.
+    pub contract: &'a Contract,
+    /// When it came into its phase.
+    pub entered: Option<DateTime<Utc>>,
+    /// When its last step was done.
+    pub last_done: Option<DateTime<Utc>>,
+    /// The server's clock.
+    pub now: DateTime<Utc>,
+}
+
+/// Returns the step that cannot be undone and the earliest moment at which it may be done; `None` where there is no such step
+/// any more, or where that depends on when somebody goes on by hand.
+pub fn point_of_no_return(
+    program: &Program,
+    state: &State,
+    told: Nears<'_>,
+) -> Option<(StepKey, DateTime<Utc>)> {
+    if !matches!(state.mode, Mode::New | Mode::Forward) {
+        return None;
+    }
+    let open = |step: &&super::Step| !state.is_done(&step.key);
+    let step = program.steps.iter().find(|step| matches!(step.undo, Undo::PointOfNoReturn(_)) && open(step))?;
+    let phase = step.key.phase;
+    let entered = if phase == state.phase {
+        told.now
+    } else {
+        let dates = planned(told.schedule?, program, (state.phase, told.entered), told.now);
+        dates.into_iter().find(|planned| planned.phase == phase)?.opens?
+    };
+    let before: Vec<_> = program.steps_of(phase).take_while(|other| other.key != step.key).filter(open).collect();
+    let waits = |step: &&super::Step| matches!(step.action, Action::Await(Gate::Grace { .. }));
+    let since = match before.iter().position(|step| waits(&step)) {
+        None => entered,
+        Some(at) => {
+            // What comes before the wait is not done yet: then it begins now at the earliest.
+            let begun = if at == 0 { told.last_done.unwrap_or(entered) } else { entered };
+            begun + TimeDelta::from_std(told.contract.grace).ok()?
+        }
+    };
+    let at = since.max(told.now);
+    match told.schedule {
+        Some(schedule) => Some((step.key.clone(), schedule.next_opening(at, TimeDelta::zero())?)),
+        None => Some((step.key.clone(), at)),
+    }
 }

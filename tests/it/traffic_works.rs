@@ -68,6 +68,8 @@ fn plan(changes: Vec<Change>) -> Plan {
         schedule: None,
         approve: Vec::new(),
         requires: Requires::default(),
+        notify: vec![],
+        hooks: vec![],
     }
 }
 

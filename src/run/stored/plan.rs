@@ -27,6 +27,10 @@ form!(struct Plan of plan::Plan {
     schedule: Option<Schedule>,
     approve: Vec<String>,
     requires: Requires,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notify: Vec<Notify>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hooks: Vec<Hook>,
 });
 
 form!(enum Change of plan::Change {
@@ -191,6 +195,19 @@ form!(struct Requires of plan::Requires {
     plans: Vec<String>,
 });
 
+form!(struct Notify of plan::Notify {
+    to: String,
+    shape: String,
+    on: Vec<String>,
+});
+
+form!(struct Hook of plan::Hook {
+    when: String,
+    phase: String,
+    run: String,
+    timeout: Duration,
+});
+
 words!(
     plan::OnConflict,
     plan::OnError,
@@ -202,6 +219,9 @@ words!(
     plan::Day,
     plan::ReferentialAction,
     plan::Deferrable,
+    plan::Shape,
+    plan::Topic,
+    plan::HookTime,
 );
 
 impl Form<plan::Bytes> for u64 {
