@@ -34,7 +34,9 @@ pub enum IdentError {
     #[error("expected lower-case letters, digits and `_`, starting with a letter")]
     BadDestination,
     /// A hook's name could be a path, an option or a hidden file.
-    #[error("expected the name of a file, not a path: letters, digits, `-`, `_` and `.`, starting with a letter or digit")]
+    #[error(
+        "expected the name of a file, not a path: letters, digits, `-`, `_` and `.`, starting with a letter or digit"
+    )]
     BadHook,
 }
 

@@ -126,6 +126,8 @@ pub mod view;
 mod view;
 
 pub use names::LedgerSchema;
+#[cfg(feature = "notify")]
+pub use notify::Destinations;
 pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
@@ -137,12 +139,12 @@ pub mod results {
 
     pub use crate::catalog::{CatalogError, Finding};
     pub use crate::ident::{RunId, RunTag};
-    pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer};
+    pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer, Undelivered};
     pub use crate::run::{
         Action, BadStepKey, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Fill, FillSpec,
-        FillValue, Filled, Gate, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Orders,
-        Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Side,
-        Signal, Slice, Standing, Step, StepKey, Target, Undo, WaitingFor, What,
+        FillValue, Filled, Gate, GateKind, GateReading, HeldBy, HoldTime, HookKey, IllegalEntry, IndexName, Is, Level,
+        Machine, MismatchKey, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range,
+        Relation, RelationId, Side, Signal, Slice, Standing, Step, StepKey, Target, Undo, Verdict, WaitingFor, What,
     };
     pub use crate::sql::LockMode;
 }

@@ -5,8 +5,11 @@ mod destination;
 mod message;
 mod post;
 mod retry;
+mod test;
 
-pub use destination::{Destination, Destinations};
+pub use destination::Destinations;
+pub(crate) use destination::{Destination, url_variable};
 pub(crate) use message::Message;
 pub(crate) use post::{Answer, post};
 pub(crate) use retry::after;
+pub use test::{Tested, test};

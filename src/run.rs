@@ -7,6 +7,7 @@ mod facts;
 mod fill;
 mod filled;
 mod format;
+mod gates;
 mod holds;
 mod hooks;
 mod identity;
@@ -23,8 +24,8 @@ mod stored;
 mod timing;
 
 pub use crate::phase::Phase;
-pub use compare::{CompareSpec, Pair, Side};
 pub use announcement::{Announcement, announce};
+pub use compare::{CompareSpec, Pair, Side};
 pub use entry::{Entry, HookKey};
 pub use facts::{
     AddedColumn, AddedConstraint, ChangeFacts, ColumnFacts, Compiled, ConstraintFacts, Conversion, DroppedColumn,
@@ -34,6 +35,7 @@ pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};
 pub use filled::Filled;
 pub use format::{FORMAT, READABLE};
+pub use gates::{GateKind, GateReading, Verdict, gates_of, scheduled, zone};
 pub(crate) use holds::HoldDelta;
 pub use holds::{Cause, HeldBy, HoldTime, Level, PaceReport};
 pub use hooks::{Owed, owed};
@@ -50,4 +52,6 @@ pub use standing::{Standing, WaitingFor};
 pub use state::{IllegalEntry, Mode, Stage, State};
 pub use stored::fingerprint;
 pub(crate) use stored::{Document, read, write};
-pub use timing::{Nears, Timing, planned, point_of_no_return, timing};
+#[cfg(feature = "internals")]
+pub use timing::Planned;
+pub use timing::{Nears, planned, point_of_no_return};

@@ -2,13 +2,18 @@
 
 mod clock;
 mod conditions;
+#[cfg(feature = "notify")]
+mod courier;
 mod ddl;
 mod drift;
 mod error;
 mod forward;
 mod gate;
+mod gates;
 mod heartbeat;
+mod hooks;
 mod join;
+mod nearing;
 mod preview;
 mod removal;
 mod schedule;
@@ -17,9 +22,10 @@ mod surround;
 mod tool;
 mod undo;
 
+pub(crate) use clock::server as server_clock;
 pub use error::{Error, NoJoin, NotYet};
+pub(crate) use gates::{entered, readings};
 pub use join::Joined;
 pub use preview::{Known, Preview};
-pub(crate) use schedule::entered;
 pub use tool::{Finish, Tool};
 pub(crate) use tool::{refuse_copy, waiting_for};

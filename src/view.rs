@@ -3,14 +3,16 @@
 mod timetable;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
+use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run, Undelivered};
 use crate::run::{
-    Entry, Estimates, Filled, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor, What,
+    Entry, Estimates, Filled, GateReading, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor,
+    What,
 };
-use crate::runner::{Error, Tool, refuse_copy, waiting_for};
+use crate::runner::{Error, Tool, readings, refuse_copy, server_clock, waiting_for};
 
 pub use timetable::{PhaseDates, Timetable};
 
@@ -37,6 +39,11 @@ pub struct RunView {
     pub new_column_write_seconds: i64,
     /// What the run waits for, or what its backfill holds for; `None` when it is at work or over.
     pub waiting_for: Option<WaitingFor>,
+    /// What was found of the gates in front of what it does next; none when it is over or rolled back.
+    pub gates: Vec<GateReading>,
+    /// The zone of its schedule, in which times are shown; UTC without one.
+    #[serde(serialize_with = "zone_name")]
+    pub zone: Tz,
     /// Who leads it: the process that does its steps.
     pub holder: Option<String>,
     /// Who has joined its backfill.
@@ -55,6 +62,14 @@ pub struct RunView {
     pub pace: Option<PaceReport>,
     /// What each signal has cost the backfill so far, the most expensive first.
     pub holds: Vec<HoldTime>,
+    /// What has not reached those whom the plan tells, although it was tried, or should have been.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undelivered: Vec<Undelivered>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn zone_name<S: serde::Serializer>(zone: &Tz, to: S) -> Result<S::Ok, S::Error> {
+    zone.name().serialize(to)
 }
 
 impl Tool {
@@ -97,6 +112,8 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
     } else {
         Progress { rows_total: run.facts.main().rows, ..Progress::default() }
     };
+    let now = server_clock(connection).await?;
+    let gates = readings(ledger, connection, run, &state, &log, now).await?;
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
     Ok(RunView {
         name: run.called.clone(),
@@ -110,8 +127,10 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         waiting_for: if at_work {
             report.held_by.map(WaitingFor::from).or_else(|| lock_wait(&log).filter(|_| leads))
         } else {
-            waiting_for(ledger, connection, run, &state, &log).await?
+            waiting_for(ledger, connection, run, &state, (&log, &gates)).await?
         },
+        gates,
+        zone: crate::run::zone(&run.plan),
         holder,
         joined,
         conflicts: counts.conflicts,
@@ -121,6 +140,10 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         filled,
         pace,
         holds,
+        undelivered: match run.plan.notify.as_slice() {
+            [] => vec![],
+            _ => ledger.outbox().undelivered(connection, run.id).await?,
+        },
     })
 }
 

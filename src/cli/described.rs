@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::error::CliError;
 use super::exit_code::{BLOCKED, DATABASE, DRIFTED, INTERNAL, INTERRUPTED, MISMATCH, PLAN_INVALID, USAGE};
 use crate::catalog::{CatalogError, Finding};
+use crate::ident::PlanName;
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg::{self, ErrorClass};
 use crate::plan::PlanErrors;
-use crate::run::Outcome;
+use crate::run::{GateKind, GateReading, Outcome};
 use crate::runner::{Error, NoJoin, NotYet};
 use crate::testkit::server::ServerError;
 
@@ -121,16 +122,7 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
                 of("gate::consent", BLOCKED, format!("to agree to it: crossfade rollback {name} --yes"))
                     .values("gate", json!({ "gate": "consent", "drops": drops }))
             }
-            NotYet::Due { name, phase, due, .. } => {
-                of("gate::due", BLOCKED, format!("crossfade schedule {name} shows all dates"))
-                    .or("crossfade run PLAN does not wait for the schedule")
-                    .values("gate", json!({ "gate": "due", "phase": phase, "due": due.at }))
-            }
-            NotYet::Closed { name, frozen, opens, .. } => {
-                of("gate::window", BLOCKED, format!("crossfade schedule {name} shows all dates"))
-                    .or("crossfade run PLAN does not wait for the schedule")
-                    .values("gate", json!({ "gate": "window", "frozen": frozen, "opens": opens }))
-            }
+            NotYet::Gate { name, reading, .. } => gate_is_closed(name, reading),
             NotYet::Plans { required, .. } => {
                 of("gate::plans", BLOCKED, format!("`crossfade status {required}` shows its state"))
                     .values("gate", json!({ "gate": "plans", "required": required }))
@@ -326,6 +318,28 @@ fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
         }
         LedgerError::Lease(LeaseError::Database(error)) | LedgerError::Database(error) => database(error, target),
     }
+}
+
+/// Describes a gate in front of a phase that is closed.
+fn gate_is_closed<'e>(name: &PlanName, reading: &GateReading) -> Described<'e> {
+    let dates = || format!("crossfade schedule {name} shows all dates");
+    let gates = || format!("crossfade status {name} shows all gates");
+    let (code, then) = match reading.gate {
+        GateKind::Due => ("gate::due", dates()),
+        GateKind::Window => ("gate::window", dates()),
+        GateKind::Verified => ("gate::verified", format!("crossfade verify {name}")),
+        GateKind::Quiet => ("gate::quiet", gates()),
+        GateKind::Grace => ("gate::grace", gates()),
+        GateKind::Consent => ("gate::consent", format!("crossfade advance {name} --yes")),
+        GateKind::Hook => ("gate::hook", format!("crossfade history {name} has what the hooks printed")),
+    };
+    let described = of(code, BLOCKED, then);
+    let described = if reading.gate.is_scheduled() {
+        described.or("crossfade run PLAN does not wait for the schedule")
+    } else {
+        described
+    };
+    described.values("gate", json!(reading))
 }
 
 fn database<'e>(error: &'e sqlx::Error, target: &str) -> Described<'e> {

@@ -66,8 +66,11 @@ impl Outbox<'_> {
     }
 
     fn statement(self, run: RunId, announcement: &Announcement, to: &[&Notify]) -> Result<String, LedgerError> {
-        let payload = serde_json::to_string(announcement)
-            .map_err(|error| LedgerError::Unreadable { what: "announcement", run, error })?;
+        let payload = serde_json::to_string(announcement).map_err(|error| LedgerError::Unreadable {
+            what: "announcement",
+            run,
+            error,
+        })?;
         let row = |notify: &&Notify| {
             format!("({}, {})", quote_literal(notify.to.as_str()), quote_literal(notify.shape.as_str()))
         };

@@ -16,7 +16,7 @@ pub struct Destinations(BTreeMap<String, Destination>);
 
 /// An address, and the secrets with which messages to it are signed. Neither is ever shown: an address may be a secret itself.
 #[derive(Clone)]
-pub struct Destination {
+pub(crate) struct Destination {
     url: String,
     /// Each signs: a receiver that knows one of them accepts the message, so a secret can be replaced.
     secrets: Result<Vec<Vec<u8>>, String>,
@@ -55,7 +55,7 @@ impl Destinations {
     }
 
     /// Returns the destination of this name.
-    pub fn get(&self, name: &str) -> Option<&Destination> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Destination> {
         self.0.get(name)
     }
 }
@@ -98,7 +98,7 @@ impl Destination {
     }
 
     /// Returns the address as it may be shown: without user, path and parameters, each of which may be a secret.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let host = authority.rsplit('@').next().unwrap_or_default();

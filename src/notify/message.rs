@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::sql::one_line;
 use crate::plan::Shape;
+use crate::sql::one_line;
 
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,9 @@ mod tests {
     fn slack_gets_a_text_with_the_command_to_type() {
         let message = Message::new(Shape::Slack, "id", "approval_needed", Utc::now(), &data());
         let body: Value = serde_json::from_str(&message.body).unwrap();
-        insta::assert_snapshot!(body["text"].as_str().unwrap(), @"");
+        insta::assert_snapshot!(body["text"].as_str().unwrap(), @r"
+        :warning: *fleet* on `public.vehicles` (database `prod`): drop &lt;column&gt; 'a' &amp; \u{1b}[31mmore\nlines
+        ```crossfade advance fleet --yes```
+        ");
     }
 }

@@ -124,10 +124,7 @@ impl Schedule {
         if let Some(freeze) = self.freeze.iter().find(|freeze| self.frozen(freeze).contains(at)) {
             return Opening::Frozen(freeze);
         }
-        let mut until = match self.windows_at(at) {
-            Some(until) => until,
-            None => return Opening::Outside,
-        };
+        let Some(mut until) = self.windows_at(at) else { return Opening::Outside };
         for freeze in &self.freeze {
             let begins = self.frozen(freeze).from;
             if begins > at {
@@ -152,7 +149,7 @@ impl Schedule {
         let mut moments: Vec<_> = frozen.chain(extra).collect();
         let last = moments.iter().copied().max().map_or(at, |last| last.max(at));
         let last = self.day_of(last).checked_add_days(ROUND)?;
-        moments.extend(self.days_from(self.day_of(at), last).filter_map(|day| self.window_on(day)).map(|w| w.from));
+        moments.extend(days_from(self.day_of(at), last).filter_map(|day| self.window_on(day)).map(|w| w.from));
         moments.retain(|moment| *moment > at);
         moments.sort_unstable();
         moments.into_iter().find(|moment| fits(*moment))
@@ -187,7 +184,7 @@ impl Schedule {
         let Some(window) = &self.window else { return vec![] };
         let usual = usual(window);
         let length = |day| self.window_on(day).map_or(TimeDelta::zero(), |w| w.to - w.from);
-        let days = self.days_from(from, to).filter(|day| opens_on(window, *day));
+        let days = from.iter_days().take_while(|day| *day < to).filter(|day| opens_on(window, *day));
         days.map(|day| OddWindow { day, length: length(day), usual }).filter(|odd| odd.length != usual).collect()
     }
 
@@ -207,12 +204,6 @@ impl Schedule {
 
     fn day_of(&self, at: DateTime<Utc>) -> NaiveDate {
         at.with_timezone(&self.timezone).date_naive()
-    }
-
-    /// The days of a range, and the two before it, whose windows may reach into it.
-    fn days_from(&self, from: NaiveDate, to: NaiveDate) -> impl Iterator<Item = NaiveDate> {
-        let first = from.checked_sub_days(Days::new(2)).unwrap_or(from);
-        first.iter_days().take_while(move |day| *day < to)
     }
 
     fn frozen(&self, freeze: &Freeze) -> Interval {
@@ -247,7 +238,7 @@ impl Schedule {
         loop {
             let day = self.day_of(until);
             let after = day.succ_opt()?.succ_opt()?;
-            let weekly = self.days_from(day, after).filter_map(|day| self.window_on(day));
+            let weekly = days_from(day, after).filter_map(|day| self.window_on(day));
             let all = weekly.chain(self.extra.iter().map(|extra| self.extra_window(extra)));
             let further = all.filter(|window| window.contains(until)).map(|window| window.to).max();
             match further {
@@ -257,6 +248,12 @@ impl Schedule {
             }
         }
     }
+}
+
+/// The days of a range, and the two before it, whose windows may reach into it.
+fn days_from(from: NaiveDate, to: NaiveDate) -> impl Iterator<Item = NaiveDate> {
+    let first = from.checked_sub_days(Days::new(2)).unwrap_or(from);
+    first.iter_days().take_while(move |day| *day < to)
 }
 
 fn opens_on(window: &Window, day: NaiveDate) -> bool {

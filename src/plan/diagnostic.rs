@@ -115,7 +115,7 @@ codes! {
     /// A time zone nobody knows.
     UnknownTimezone = "unknown_timezone", "expected a time zone",
     /// A window of time without any time in it.
-    EmptyWindow = "empty_window", "same as `from`",
+    EmptyWindow = "empty_window", "not after `from`",
     /// A phase due before one that must come first.
     WeeksBackwards = "weeks_backwards", "too early",
     /// A freeze that ends before it begins.

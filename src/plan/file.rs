@@ -6,9 +6,7 @@
 
 use super::form::{Form, Formed, Key, Map, typed};
 use super::settings::{SECTIONS, SETTINGS};
-use super::{
-    BuildIndexes, CopyIndexes, Day, Deferrable, OnConflict, OnError, ReferentialAction, Shape, Topic, Word,
-};
+use super::{BuildIndexes, CopyIndexes, Day, Deferrable, OnConflict, OnError, ReferentialAction, Shape, Topic, Word};
 use crate::phase::Phase;
 
 /// The key of the format's number.

@@ -58,6 +58,8 @@ schedule:
   freeze: [{ from: 2027-01-18, to: 2027-01-20, why: release freeze }]
 approve: [switch, contract]
 requires: { postgres: ">=14", extensions: [postgis], plans: [earlier-plan] }
+notify: [{ to: ops, shape: slack, on: [mismatch, failed] }]
+hooks: [{ before: switch, run: ask.sh, timeout: 30s }]
 "#;
 
 fn good(text: &str) -> Plan {
@@ -180,6 +182,7 @@ fn every_key_arrives_in_the_plan() {
           "from": "02:00:00",
           "to": "05:00:00"
         },
+        "extra": [],
         "weekly": [
           [
             "expand",
@@ -206,6 +209,8 @@ fn every_key_arrives_in_the_plan() {
             4
           ]
         ],
+        "not_before": [],
+        "soak": [],
         "freeze": [
           {
             "from": "2027-01-18",
@@ -226,7 +231,28 @@ fn every_key_arrives_in_the_plan() {
         "plans": [
           "earlier-plan"
         ]
-      }
+      },
+      "notify": [
+        {
+          "to": "ops",
+          "shape": "slack",
+          "on": [
+            "failed",
+            "mismatch"
+          ]
+        }
+      ],
+      "hooks": [
+        {
+          "when": "before",
+          "phase": "switch",
+          "run": "ask.sh",
+          "timeout": {
+            "secs": 30,
+            "nanos": 0
+          }
+        }
+      ]
     }
     "#);
 }

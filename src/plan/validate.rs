@@ -105,7 +105,9 @@ impl Validator<'_> {
             IdentError::TooLong { .. } => "choose a shorter name",
             IdentError::BadPlanName => "for example `vehicle-status`",
             IdentError::BadDestination => "for example `ops`: its address is in CROSSFADE_NOTIFY_OPS_URL",
-            IdentError::BadHook => "put a script of such a name into the directory that --hooks names; arguments belong into it",
+            IdentError::BadHook => {
+                "put a script of such a name into the directory that --hooks names; arguments belong into it"
+            }
             IdentError::BadQualifiedName => "for example `public.vehicles`",
             IdentError::Empty | IdentError::Nul => "give it a name",
         };

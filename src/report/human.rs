@@ -102,6 +102,9 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
         row(if waiting.is_failure() { "failed" } else { "waits for" }, words::waiting_for(waiting));
     }
+    for (at, reading) in status.gates.iter().enumerate() {
+        row(if at == 0 { "gates" } else { "" }, words::reading(reading, status.zone, look));
+    }
     if let Some(holder) = &status.holder {
         row("worker", printable(holder));
     }
@@ -127,6 +130,9 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     }
     for (how, what) in status.holds.iter().flat_map(hold_times) {
         row(how, what);
+    }
+    for (at, of) in status.undelivered.iter().enumerate() {
+        row(if at == 0 { "not told" } else { "" }, words::undelivered(of));
     }
     if status.compares {
         equality(status, row);
@@ -349,6 +355,11 @@ pub(crate) fn history(attempts: &[Vec<LoggedEntry>], look: Look) -> String {
 fn entry(entry: &Entry, look: Look) -> String {
     match entry {
         Entry::Registered => "the run was registered".to_owned(),
+        Entry::PhaseStarted { phase, gates } => {
+            let gates: Vec<_> = gates.iter().map(|gate| format!("{} {}", gate.gate, gate.verdict.as_str())).collect();
+            let found = if gates.is_empty() { String::new() } else { format!(" ({})", gates.join(", ")) };
+            format!("{phase} begins{found}")
+        }
         Entry::StepStarted { step } => format!("{step} started"),
         Entry::StepDone { step, adopted: false } => format!("{step} {}", look.done()),
         Entry::StepDone { step, adopted: true } => format!("{step} {} (was already done)", look.done()),
@@ -373,7 +384,11 @@ fn entry(entry: &Entry, look: Look) -> String {
         Entry::HookStarted { hook, .. } => format!("hook {hook} started"),
         Entry::HookEnded { hook, ok, how, output, .. } => {
             let sign = if *ok { look.done() } else { look.failed() };
-            let output = if output.is_empty() { String::new() } else { format!(": {}", printable(&output.replace('\n', " / "))) };
+            let output = if output.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", printable(&output.replace('\n', " / ")))
+            };
             format!("hook {hook} {sign} ({how}){output}")
         }
         Entry::Joined => "joined the backfill".to_owned(),

@@ -1,12 +1,15 @@
 //! What a run waits for, holds for or is slowed down by, in words.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 
+use super::look::Look;
 use super::printable;
-use crate::amounts::duration;
+use crate::amounts::{duration, plural};
 use crate::event::Wait;
+use crate::ledger::Undelivered;
 use crate::plan::calendar::in_zone;
-use crate::run::{Cause, Level, Signal, Standing, WaitingFor};
+use crate::run::{Cause, GateKind, GateReading, Level, Signal, Standing, Verdict, WaitingFor};
 
 /// Returns why the backfill stands still, with value and limit.
 pub(super) fn held(level: &Level) -> String {
@@ -64,16 +67,7 @@ pub(super) fn time(at: DateTime<Utc>) -> String {
 pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
     match waiting {
         WaitingFor::Advance { phase } => format!("somebody to continue it with {phase}"),
-        WaitingFor::Due { phase, due, zone } => {
-            format!("its schedule: {phase} is due {} ({})", in_zone(due.at, *zone), due.cause)
-        }
-        WaitingFor::Window { frozen, opens, zone } => {
-            let frozen = frozen.as_ref().map(|why| format!(" (frozen: {})", printable(why))).unwrap_or_default();
-            match opens {
-                Some(opens) => format!("the next window of its schedule, {}{frozen}", in_zone(*opens, *zone)),
-                None => format!("a window of its schedule, which has none any more{frozen}"),
-            }
-        }
+        WaitingFor::Gate { reading, .. } => gate(reading),
         WaitingFor::Resume { by } => {
             let by = by.as_ref().map(|by| format!(" (paused by {})", printable(by))).unwrap_or_default();
             format!("somebody to resume it{by}")
@@ -101,6 +95,36 @@ pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
     }
 }
 
+/// Returns a gate, whether it is open, and why: a line of what stands in front of a run.
+pub(super) fn reading(reading: &GateReading, zone: Tz, look: Look) -> String {
+    let verdict = match reading.verdict {
+        Verdict::Pass => look.green("open"),
+        Verdict::Fail => look.yellow("closed"),
+        Verdict::Unknown => look.red("unknown"),
+    };
+    // The schedule's own reasons name their dates.
+    let opens = reading.opens.filter(|_| !reading.gate.is_scheduled());
+    let opens = opens.map(|at| format!(", until {}", in_zone(at, zone))).unwrap_or_default();
+    let since = reading.since.filter(|_| reading.gate == GateKind::Verified);
+    let since = since.map(|at| format!(" ({})", in_zone(at, zone))).unwrap_or_default();
+    format!("{:<8} {verdict}: {}{since}{opens}", reading.gate, printable(&reading.reason))
+}
+
+/// Returns a gate and what was found of it.
+fn gate(reading: &GateReading) -> String {
+    format!("{}: {}", reading.gate, printable(&reading.reason))
+}
+
+/// Returns what has not reached a destination.
+pub(super) fn undelivered(of: &Undelivered) -> String {
+    let error = match &of.error {
+        Some(error) => printable(error),
+        None => "no process has tried that has its address".to_owned(),
+    };
+    let then = if of.given_up { "given up" } else { "tried again" };
+    format!("{}: {}, {then} ({error})", of.to, plural(of.count, "announcement"))
+}
+
 /// A command to type, and what it does or when, where that must be said.
 pub(super) type Next = (String, String);
 
@@ -125,7 +149,7 @@ pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at
         (_, Some(WaitingFor::Grace { until: Some(until), .. })) => {
             vec![consenting(format!("after {}", time(*until))), type_("rollback", "goes back")]
         }
-        (_, Some(WaitingFor::Due { .. } | WaitingFor::Window { .. })) => {
+        (_, Some(WaitingFor::Gate { .. })) => {
             vec![type_("schedule", "shows all dates"), type_("advance", "when it is time")]
         }
         (_, Some(WaitingFor::Quiet { .. })) => vec![type_("advance", "once no release writes the old column")],
@@ -140,6 +164,7 @@ pub(super) fn wait(wait: &Wait) -> String {
         Wait::Grace => "the retired column is kept for its grace period".to_owned(),
         Wait::Statement { pid } => format!("process {pid} of an earlier runner has to end first"),
         Wait::IndexBuild { pid, index } => format!("process {pid} is still building index {}", printable(index)),
+        Wait::Hook { hook } => format!("hook {hook} is running"),
         Wait::OtherProcesses => "other processes are still filling the pages that they have taken".to_owned(),
         Wait::Horizon { rows, hot, holder, holder_seconds } => {
             let holder = printable(holder.as_deref().unwrap_or("an old snapshot"));

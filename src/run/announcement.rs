@@ -45,8 +45,8 @@ pub fn announce(run: &str, program: &Program, before: &State, entry: &Entry, aft
     let type_ = |what: &str| format!("crossfade {what} {run}");
     let is_new = after.told.len() > before.told.len();
     match entry {
-        Entry::StepStarted { step } | Entry::StepDone { step, adopted: false } if begins(before, step.phase) => {
-            vec![made(Topic::PhaseStarted, format!("phase {} has begun", step.phase), type_("status"))]
+        Entry::PhaseStarted { phase, .. } => {
+            vec![made(Topic::PhaseStarted, format!("phase {phase} has begun"), type_("status"))]
         }
         Entry::PhaseDone { phase } if after.mode == Mode::Done => vec![
             made(Topic::PhaseDone, format!("phase {phase} is done"), type_("history")),
@@ -100,9 +100,4 @@ pub fn announce(run: &str, program: &Program, before: &State, entry: &Entry, aft
         }
         _ => vec![],
     }
-}
-
-/// Whether nothing was done in the phase before.
-fn begins(before: &State, phase: Phase) -> bool {
-    before.done.iter().chain(&before.maybe_ran).all(|step| step.phase != phase)
 }

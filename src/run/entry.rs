@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Compiled, StepKey};
+use super::{Compiled, GateReading, StepKey};
 use crate::plan::{Hook, HookName, HookTime};
 use crate::run::{Counts, Phase};
 
@@ -39,6 +39,13 @@ impl fmt::Display for HookKey {
 pub enum Entry {
     /// The run exists.
     Registered,
+    /// The gates in front of the phase were open, and its first step is next.
+    PhaseStarted {
+        /// The phase.
+        phase: Phase,
+        /// What was found of its gates, also of those that are in front of a later step of it.
+        gates: Vec<GateReading>,
+    },
     /// A step is about to change something outside crossfade's transactions: it may have run.
     StepStarted {
         /// The step.
@@ -97,7 +104,7 @@ pub enum Entry {
     },
     /// The runner came to a gate that is closed, and ended.
     Blocked {
-        /// The gate: `quiet`, `grace`, `consent`.
+        /// The gate: [`GateKind`](super::GateKind) as a word.
         gate: String,
         /// What it said.
         reason: String,

@@ -69,7 +69,8 @@ mod tests {
         let key = HookKey::of(&hooks[0]);
         log.push(Entry::HookStarted { hook: key.clone(), id: "7".to_owned() });
         assert_eq!(names(&log, None), [("tell".to_owned(), Some("7".to_owned()))]);
-        let ended = |hook| Entry::HookEnded { hook, id: "7".to_owned(), ok: false, how: String::new(), output: String::new() };
+        let ended =
+            |hook| Entry::HookEnded { hook, id: "7".to_owned(), ok: false, how: String::new(), output: String::new() };
         log.push(ended(key));
         assert_eq!(names(&log, None), []);
         // Asked each time, with the same id where it may have run.

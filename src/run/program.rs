@@ -43,6 +43,12 @@ impl Program {
         self.phases.get(at + 1).copied()
     }
 
+    /// Returns the phases of this run that come before `phase`, in order.
+    pub fn before(&self, phase: Phase) -> &[Phase] {
+        let at = self.phases.iter().position(|of| *of == phase).unwrap_or(0);
+        &self.phases[..at]
+    }
+
     /// Returns whether `a` comes before `b` in this run.
     pub fn is_before(&self, a: Phase, b: Phase) -> bool {
         let position = |phase: Phase| self.phases.iter().position(|p| *p == phase);

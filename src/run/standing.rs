@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use chrono_tz::Tz;
 
-use super::{Action, Gate, HeldBy, Level, Mode, Phase, Program, State, Step, StepKey, Undo};
+use super::{Action, Gate, GateReading, HeldBy, Level, Mode, Phase, Program, State, Step, StepKey, Undo};
 use crate::plan::Contract;
-use crate::plan::calendar::Due;
 
 /// Where a run stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,23 +84,14 @@ pub enum WaitingFor {
         /// The phase that it will go on with.
         phase: Phase,
     },
-    /// That its phase is due.
-    Due {
+    /// That a gate in front of its phase opens.
+    Gate {
         /// The phase.
         phase: Phase,
-        /// When, and why then.
-        due: Due,
-        /// The zone of the schedule.
-        #[serde(serialize_with = "zone_name")]
-        zone: Tz,
-    },
-    /// That a window of its schedule opens.
-    Window {
-        /// Why the days are frozen; `None` outside of windows.
-        frozen: Option<String>,
-        /// When; `None` if none does any more.
-        opens: Option<DateTime<Utc>>,
-        /// The zone of the schedule.
+        /// What was found of the gate.
+        #[serde(flatten)]
+        reading: GateReading,
+        /// The zone in which times are shown.
         #[serde(serialize_with = "zone_name")]
         zone: Tz,
     },
@@ -162,8 +152,8 @@ pub(crate) struct Told<'a> {
     pub(crate) quiet: Duration,
     /// The server's clock.
     pub(crate) now: DateTime<Utc>,
-    /// What its schedule waits for, if it does.
-    pub(crate) scheduled: Option<WaitingFor>,
+    /// What the phase waits for before it begins, if it does.
+    pub(crate) entry: Option<WaitingFor>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -181,7 +171,7 @@ impl WaitingFor {
             _ if state.paused => Some(Self::Resume { by: told.paused_by }),
             Mode::New | Mode::Forward => {
                 let of_steps = Self::of_steps(state.next_steps(program), state.phase, &told);
-                Some(told.scheduled.unwrap_or(of_steps))
+                Some(told.entry.unwrap_or(of_steps))
             }
         }
     }

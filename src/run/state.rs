@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, StepKey, What};
 use crate::run::{Phase, Program};
 
+/// How the reasons begin that a point of no return is near.
+const NEAR: &str = "near ";
+
 /// Which names the columns of pairs have in the course of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -24,6 +27,8 @@ pub struct State {
     pub seq: i64,
     /// The phase it is in: the first that is not done, or the last.
     pub phase: Phase,
+    /// Whether it has passed the gates in front of its phase.
+    pub begun: bool,
     /// What it is doing, according to the log.
     pub mode: Mode,
     /// Whether somebody paused it.
@@ -75,6 +80,7 @@ impl State {
         Self {
             seq: 0,
             phase: program.phases[0],
+            begun: false,
             mode: Mode::New,
             paused: false,
             done: vec![],
@@ -262,6 +268,12 @@ impl State {
             (_, Entry::StepUndone { .. } | Entry::UndoDone) => {
                 return illegal("nothing is being rolled back".to_owned());
             }
+            (Mode::Forward | Mode::Failed | Mode::Drifted, Entry::PhaseStarted { phase, .. }) => {
+                if *phase != self.phase || self.begun {
+                    return illegal(format!("{phase} cannot begin: the run is in {}", self.phase));
+                }
+                state.begun = true;
+            }
             (Mode::Forward | Mode::Failed | Mode::Drifted, Entry::StepStarted { step }) => {
                 self.expect_next(program, step)?;
                 state.maybe_ran = Some(step.clone());
@@ -295,7 +307,18 @@ impl State {
                 }
             }
         }
+        state.begun &= state.phase == self.phase && !matches!(state.mode, Mode::Undoing(_));
         Ok(state)
+    }
+
+    /// Returns whether the log says that the run came to this gate, since it last moved.
+    pub fn has_told_gate(&self, gate: &str) -> bool {
+        self.told.contains(&format!("gate {gate}"))
+    }
+
+    /// Returns whether the log says that the point of no return is near.
+    pub fn has_told_near(&self) -> bool {
+        self.told.iter().any(|told| told.starts_with(NEAR))
     }
 
     /// Keeps why the run has stopped, until it moves again.
@@ -303,17 +326,16 @@ impl State {
         const MISMATCH: &str = "mismatch";
         let reason = match entry {
             Entry::Blocked { gate, .. } => format!("gate {gate}"),
-            Entry::Nearing { step, .. } => format!("near {step}"),
+            Entry::Nearing { step, .. } => format!("{NEAR}{step}"),
             Entry::StepFailed { step, error } => format!("failed {step}: {error}"),
             Entry::Drifted { facts } => format!("drifted {}", facts.join("; ")),
             Entry::Verified { counts } if counts.mismatches() > 0 => MISMATCH.to_owned(),
             Entry::Verified { .. } => return self.told.retain(|told| told != MISMATCH),
-            Entry::StepDone { .. }
-            | Entry::PhaseDone { .. }
-            | Entry::UndoStarted { .. }
-            | Entry::StepUndone { .. }
-            | Entry::UndoDone
-            | Entry::Replanned { .. } => return self.told.clear(),
+            // The same point of no return is still ahead.
+            Entry::StepDone { .. } | Entry::PhaseDone { .. } | Entry::Replanned { .. } => {
+                return self.told.retain(|told| told.starts_with(NEAR));
+            }
+            Entry::UndoStarted { .. } | Entry::StepUndone { .. } | Entry::UndoDone => return self.told.clear(),
             _ => return,
         };
         if !self.told.contains(&reason) {

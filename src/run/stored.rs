@@ -19,9 +19,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::{Phase, RelationId, StepKey};
-use crate::ident::{
-    ColumnName, DestinationName, HookName, IdentError, PlanName, RelationName, RunTag, TableName,
-};
+use crate::ident::{ColumnName, DestinationName, HookName, IdentError, PlanName, RelationName, RunTag, TableName};
 
 /// What is stored does not stand for anything: a name that no name can be, a word that nobody knows.
 #[derive(Debug, thiserror::Error)]
@@ -186,11 +184,11 @@ plain!(
     usize,
     f64,
     Duration,
+    chrono::DateTime<chrono::Utc>,
     chrono::NaiveDate,
     chrono::NaiveDateTime,
     chrono::NaiveTime,
-    chrono_tz::Tz,
-    chrono::DateTime<chrono::Utc>
+    chrono_tz::Tz
 );
 
 /// Names are validated again when they are read.

@@ -1,26 +1,10 @@
-//! Whether a plan's schedule lets its run go on, and when it will. Pure: the time is given.
+//! When the phases of a run can be done by its schedule. Pure: the time is given.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Action, Gate, Mode, Phase, Program, State, StepKey, Undo};
-use crate::plan::calendar::{Due, Opening};
-use crate::plan::{Contract, Freeze, Schedule};
-
-/// Whether a run may go on at an instant.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Timing<'a> {
-    /// It may.
-    Open {
-        /// Until then, if the schedule says so.
-        until: Option<DateTime<Utc>>,
-    },
-    /// Its phase is not due.
-    Early(Due),
-    /// The days are frozen.
-    Frozen(&'a Freeze),
-    /// No window is open.
-    Outside,
-}
+use crate::plan::calendar::Due;
+use crate::plan::{Contract, Schedule};
 
 /// A phase that is still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,25 +17,8 @@ pub struct Planned {
     pub opens: Option<DateTime<Utc>>,
 }
 
-/// Returns whether the schedule lets a run in `phase`, which ended the phase before at `entered`, go on at `at`.
-pub fn timing<'a>(
-    schedule: &'a Schedule,
-    program: &Program,
-    (phase, entered): (Phase, Option<DateTime<Utc>>),
-    at: DateTime<Utc>,
-) -> Timing<'a> {
-    let due = schedule.due(phase, before(program, phase), entered);
-    if at < due.at {
-        return Timing::Early(due);
-    }
-    match schedule.opening(at) {
-        Opening::Open { until } => Timing::Open { until },
-        Opening::Frozen(freeze) => Timing::Frozen(freeze),
-        Opening::Outside => Timing::Outside,
-    }
-}
-
-/// Returns the phases from `phase` on with the earliest times at which ticks may do them, seen from `at`.
+/// Returns the phases from `phase` on, which was come into at `entered`, with the earliest times at which ticks may do them,
+/// seen from `at`.
 pub fn planned(
     schedule: &Schedule,
     program: &Program,
@@ -61,7 +28,7 @@ pub fn planned(
     let (mut entered, mut at) = (entered, at);
     let mut plan = Vec::new();
     for phase in program.phases.iter().copied().skip_while(|of| *of != phase) {
-        let due = schedule.due(phase, before(program, phase), entered);
+        let due = schedule.due(phase, program.before(phase), entered);
         at = at.max(due.at);
         let opens = schedule.next_opening(at, TimeDelta::zero());
         plan.push(Planned { phase, due, opens });
@@ -69,12 +36,6 @@ pub fn planned(
         (entered, at) = (Some(opens), opens);
     }
     plan
-}
-
-/// The phases of the run that come before this one.
-fn before(program: &Program, phase: Phase) -> &[Phase] {
-    let at = program.phases.iter().position(|of| *of == phase).unwrap_or(0);
-    &program.phases[..at]
 }
 
 /// What tells when a run comes to its point of no return, besides its program and its state.
@@ -94,11 +55,7 @@ pub struct Nears<'a> {
 
 /// Returns the step that cannot be undone and the earliest moment at which it may be done; `None` where there is no such step
 /// any more, or where that depends on when somebody goes on by hand.
-pub fn point_of_no_return(
-    program: &Program,
-    state: &State,
-    told: Nears<'_>,
-) -> Option<(StepKey, DateTime<Utc>)> {
+pub fn point_of_no_return(program: &Program, state: &State, told: Nears<'_>) -> Option<(StepKey, DateTime<Utc>)> {
     if !matches!(state.mode, Mode::New | Mode::Forward) {
         return None;
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 use super::Error;
 use super::session::Session;
@@ -35,8 +36,12 @@ pub(super) async fn notice(work: &Work, session: &mut Session) -> Result<(), Err
 }
 
 pub(super) async fn now(session: &mut Session) -> Result<DateTime<Utc>, Error> {
-    let clock = pg::query_scalar("SELECT pg_catalog.clock_timestamp()");
-    Ok(clock.fetch_one(&mut session.main).await?)
+    server(&mut session.main).await
+}
+
+/// Returns what the server's clock says.
+pub(crate) async fn server(connection: &mut PgConnection) -> Result<DateTime<Utc>, Error> {
+    Ok(pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(connection).await?)
 }
 
 /// Tells people, and the log, whose next entries then have the clock as it goes now.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use humantime::format_duration;
 
 use crate::amounts;
@@ -13,8 +12,7 @@ use crate::event::Blocker;
 use crate::ident::{PlanName, TableName};
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
-use crate::plan::calendar::{Due, in_zone};
-use crate::run::{Outcome, Phase, Standing, StepKey};
+use crate::run::{GateReading, Outcome, Phase, Standing, StepKey};
 
 /// Why a command could not do what it was asked to do. Each kind says what a caller can do about it; the command line gives
 /// each a stable code, an exit code and hints.
@@ -384,29 +382,15 @@ pub enum NotYet {
         /// The statements that drop something, in order.
         drops: Vec<String>,
     },
-    /// The phase is not due by the plan's schedule.
-    #[error("phase {phase} of run {name} is due {} ({})", in_zone(.due.at, *.zone), .due.cause)]
-    Due {
+    /// A gate in front of the run's phase is closed.
+    #[error("{phase} of run {name} cannot go on: {}", crate::sql::one_line(&.reading.reason))]
+    Gate {
         /// The run.
         name: PlanName,
         /// Its phase.
         phase: Phase,
-        /// When, and why then.
-        due: Due,
-        /// The zone of the schedule.
-        zone: Tz,
-    },
-    /// No window of the plan's schedule is open, or the days are frozen.
-    #[error("{}", closed(.name, .frozen.as_deref(), *.opens, *.zone))]
-    Closed {
-        /// The run.
-        name: PlanName,
-        /// Why the days are frozen; `None` outside of windows.
-        frozen: Option<String>,
-        /// The next opening.
-        opens: Option<DateTime<Utc>>,
-        /// The zone of the schedule.
-        zone: Tz,
+        /// What was found.
+        reading: GateReading,
     },
     /// Another plan must be done first.
     #[error("plan {plan} requires plan {required}, which is not done in this database")]
@@ -455,17 +439,6 @@ pub enum NoJoin {
         /// In what.
         error: String,
     },
-}
-
-fn closed(name: &PlanName, frozen: Option<&str>, opens: Option<DateTime<Utc>>, zone: Tz) -> String {
-    let why = match frozen {
-        Some(why) => format!("the days are frozen for run {name}: {}", crate::sql::one_line(why)),
-        None => format!("no window of the schedule of run {name} is open"),
-    };
-    match opens {
-        Some(opens) => format!("{why}; the next one opens {}", in_zone(opens, zone)),
-        None => why,
-    }
 }
 
 impl From<LeaseError> for Error {

@@ -1,6 +1,7 @@
 //! The step loop. It decides nothing itself: the ledger's state says which step is next, and the step says how to tell that
 //! it is done and what to do.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
 use super::session::{Session, note};
-use super::{Error, NotYet, clock, ddl, gate, schedule, surround};
+use super::{Error, NotYet, clock, ddl, gate, gates, hooks, schedule, surround};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
@@ -30,16 +31,18 @@ pub(super) enum Until {
 
 /// How far to go, and what may be done on the way.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Course {
+pub(super) struct Course<'c> {
     /// How far.
     pub(super) until: Until,
     /// Whether somebody has agreed to what cannot be undone.
     pub(super) consent: bool,
     /// Whether the plan's schedule is kept to.
     pub(super) scheduled: bool,
+    /// Where hooks are.
+    pub(super) hooks: Option<&'c Path>,
 }
 
-impl Course {
+impl Course<'_> {
     /// Whether to wait for a gate that opens soon. One phase at a time is what schedulers ask for, often: they come again.
     fn waits(self) -> bool {
         self.until != Until::OnePhase
@@ -50,7 +53,7 @@ impl Course {
 ///
 /// # Errors
 /// Why it stopped before it got there; everything done so far is recorded.
-pub(super) async fn forward(work: &mut Work, course: Course) -> Result<Vec<Phase>, Error> {
+pub(super) async fn forward(work: &mut Work, course: Course<'_>) -> Result<Vec<Phase>, Error> {
     let mut session = Session::open(&work.connector).await?;
     clock::notice(work, &mut session).await?;
     let mut finished = Vec::new();
@@ -68,7 +71,12 @@ pub(super) async fn forward(work: &mut Work, course: Course) -> Result<Vec<Phase
     }
 }
 
-async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &mut Vec<Phase>) -> Result<(), Error> {
+async fn go(
+    work: &mut Work,
+    session: &mut Session,
+    course: Course<'_>,
+    finished: &mut Vec<Phase>,
+) -> Result<(), Error> {
     let mut announced = None;
     let mut was_paused = false;
     let mut followed = 0;
@@ -77,6 +85,7 @@ async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &m
             return Err(Error::Interrupted);
         }
         let state = work.ledger.log().state(&mut session.main, &work.run).await?;
+        hooks::after(work, session, course.hooks, &state).await?;
         match state.mode {
             Mode::Done => {
                 work.emit(Event::Done);
@@ -108,10 +117,11 @@ async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &m
             work.emit(Event::Unpaused);
             was_paused = false;
         }
-        let until = if course.scheduled { schedule::open_until(work, session, &state).await? } else { None };
+        let until = pass(work, session, course, (&state, announced != Some(state.phase))).await?;
         if announced != Some(state.phase) {
             announced = Some(state.phase);
             work.emit(Event::PhaseStarted { phase: state.phase });
+            continue;
         }
         let signature = match drift::look(work, session, &state, Way::Forward).await? {
             Found::AsPlanned { signature, .. } => signature,
@@ -145,6 +155,42 @@ async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &m
     }
 }
 
+/// Proves that the gates in front of the phase are open, and records it where the phase begins. Those of the schedule are
+/// looked at before each step, the others when a process comes to the phase. Returns when the window of the schedule closes.
+///
+/// # Errors
+/// [`NotYet::Gate`].
+async fn pass(
+    work: &Work,
+    session: &mut Session,
+    course: Course<'_>,
+    (state, comes): (&State, bool),
+) -> Result<Option<DateTime<Utc>>, Error> {
+    let scheduled = course.scheduled && work.run.plan.schedule.is_some();
+    if !scheduled && !comes {
+        return Ok(None);
+    }
+    let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
+    let now = clock::now(session).await?;
+    let found = if comes {
+        gates::readings(&work.ledger, &mut session.main, &work.run, state, &log, now).await?
+    } else {
+        crate::run::scheduled(&work.run.plan, &work.run.program, (state.phase, gates::entered(&log)), now)
+    };
+    if let Some(closed) = gates::closed(&work.run, state, &found, scheduled) {
+        return Err(Error::NotYet(closed));
+    }
+    if comes && !state.begun {
+        let mut found = found;
+        if let Some(asked) = hooks::before(work, session, course.hooks, state, &log).await? {
+            found.retain(|reading| reading.gate != asked.gate);
+            found.push(asked);
+        }
+        note(work, session, Entry::PhaseStarted { phase: state.phase, gates: found }).await?;
+    }
+    Ok(schedule::closes(work, now).filter(|_| scheduled))
+}
+
 /// What the run stands on before a step.
 #[derive(Clone, Copy)]
 struct Now<'a> {
@@ -167,7 +213,7 @@ enum Executed {
 async fn execute(
     work: &Work,
     session: &mut Session,
-    course: Course,
+    course: Course<'_>,
     now: Now<'_>,
     step: &Step,
 ) -> Result<Executed, Error> {
@@ -212,7 +258,7 @@ fn still_follows(work: &Work, state: &State, followed: &mut u32) -> Result<(), E
 async fn apply(
     work: &Work,
     session: &mut Session,
-    course: Course,
+    course: Course<'_>,
     Now { state, signature, until }: Now<'_>,
     step: &Step,
 ) -> Result<Executed, Error> {

@@ -1,5 +1,6 @@
 //! What a program can ask of crossfade: the same calls that the command line makes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,15 +12,17 @@ use super::forward::{Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::{Known, Preview};
 
-use super::{Error, NotYet, clock, forward, gate, preview, schedule, session, undo};
+use super::{Error, NotYet, clock, forward, gate, gates, nearing, preview, session, undo};
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
 use crate::names::LedgerSchema;
-use crate::pg::{self, Connector};
+use crate::pg::Connector;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::run::{Entry, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
+use crate::run::{
+    Entry, GateReading, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor, owed,
+};
 
 /// How long a process that ends tries to give its lease back; the lease expires by itself.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
@@ -34,6 +37,9 @@ pub struct Tool {
     pub(super) stop: CancellationToken,
     pub(super) pulse: Pulse,
     consent: bool,
+    hooks: Option<PathBuf>,
+    #[cfg(feature = "notify")]
+    pub(super) desk: super::courier::Desk,
 }
 
 /// The result of a call.
@@ -64,7 +70,18 @@ impl Tool {
         sink: EventSink,
         stop: CancellationToken,
     ) -> Self {
-        Self { connector, ledger: Ledger::new(schema), actor, sink, stop, pulse: Pulse::default(), consent: false }
+        Self {
+            connector,
+            ledger: Ledger::new(schema),
+            actor,
+            sink,
+            stop,
+            pulse: Pulse::default(),
+            consent: false,
+            hooks: None,
+            #[cfg(feature = "notify")]
+            desk: super::courier::Desk::default(),
+        }
     }
 
     /// Returns the tool with the consent of whoever is responsible for the data: a run goes past its point of no return, and
@@ -81,6 +98,13 @@ impl Tool {
     pub fn trusting(mut self, role: &str) -> Self {
         self.ledger = self.ledger.trusting(role);
         self
+    }
+
+    /// Returns the tool with the directory of the hooks that plans may name. Its files are run with the rights of this process,
+    /// when a plan in the ledger says so.
+    #[must_use]
+    pub fn with_hooks(self, directory: PathBuf) -> Self {
+        Self { hooks: Some(directory), ..self }
     }
 
     /// Returns what tells whether the loops of a run that this tool works on still move. A program that wants to be ended
@@ -167,10 +191,14 @@ impl Tool {
         }
         let at = match at {
             Some(at) => at,
-            None => pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut connection).await?,
+            None => clock::server(&mut connection).await?,
         };
-        if let Err(closed) = schedule::open_at(&run, &state, &log, at) {
+        let found = gates::readings(&self.ledger, &mut connection, &run, &state, &log, at).await?;
+        if let Some(closed) = gates::closed(&run, &state, &found, true) {
             return Ok(format!("nothing: {closed}"));
+        }
+        if let Some(gate) = gates::first(&run, &state, &found) {
+            return Ok(format!("nothing: {}", gate.reason));
         }
         let steps: Vec<_> = run
             .program
@@ -239,6 +267,13 @@ impl Tool {
     /// # Errors
     /// [`Error::NothingToCompare`] when the run has not got both columns; a mismatch is a result, not an error.
     pub async fn verify(&self, name: &str, repair: Option<Side>) -> Result<Outcome, Error> {
+        let checked = self.checked(name, repair).await;
+        #[cfg(feature = "notify")]
+        self.deliver().await;
+        checked
+    }
+
+    async fn checked(&self, name: &str, repair: Option<Side>) -> Result<Outcome, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
         refuse_copy(&self.ledger, &run)?;
@@ -368,6 +403,11 @@ impl Tool {
     /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back; [`NotYet::Drops`].
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
+        let plan = run.plan.clone();
+        self.telling(&plan, self.back(run, to)).await
+    }
+
+    async fn back(&self, run: Run, to: Option<Phase>) -> Result<Finish, Error> {
         let (mut work, beat) = self.work(run, false).await?;
         let span = work.span();
         let result = tokio::select! {
@@ -494,30 +534,62 @@ impl Tool {
         Ok((work, beat))
     }
 
+    /// Does `work` on a run of `plan`, and delivers what it and others have announced.
+    async fn telling<T>(&self, plan: &Plan, work: impl Future<Output = T>) -> T {
+        #[cfg(not(feature = "notify"))]
+        let _ = plan;
+        #[cfg(feature = "notify")]
+        self.warn_of_destinations(plan);
+        #[cfg(feature = "notify")]
+        let courier = super::courier::Courier::start(self, !plan.notify.is_empty());
+        let done = work.await;
+        #[cfg(feature = "notify")]
+        courier.finish().await;
+        done
+    }
+
     async fn go(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
+        let plan = run.plan.clone();
+        self.telling(&plan, self.go_on(run, until, scheduled)).await
+    }
+
+    async fn go_on(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
         let mut connection = self.connect().await?;
-        let state = self.ledger.log().state(&mut connection, &run).await?;
-        if state.is_over() {
+        let log = self.ledger.log().entries(&mut connection, run.id).await?;
+        let state = run.replay(&log).map_err(LedgerError::from)?;
+        if state.is_over() && !(state.mode == Mode::Done && self.owes_hooks(&run, &log)) {
             return self.finish(&run, &[]).await;
         }
         if state.paused {
-            let log = self.ledger.log().entries(&mut connection, run.id).await?;
             return Err(Error::Paused { name: run.name().clone(), by: paused_by(&log) });
         }
         drop(connection);
         let filling = state.is_filling(&run.program);
         let (mut work, beat) = self.work(run, filling).await?;
         let span = work.span();
+        let course = Course { until, consent: self.consent, scheduled, hooks: self.hooks.as_deref() };
         let result = tokio::select! {
-            result = forward::forward(&mut work, Course { until, consent: self.consent, scheduled }).instrument(span) => result,
+            result = forward::forward(&mut work, course).instrument(span) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);
         if let Err(Error::NotYet(gate)) = &result {
             self.note_blocked(&work, gate).await;
         }
+        if matches!(result, Ok(_) | Err(Error::NotYet(_)))
+            && let Err(error) = nearing::note(self, &work).await
+        {
+            tracing::debug!(%error, "log that the point of no return is near");
+        }
         self.give_back(&work).await;
         self.finish(&work.run, &result?).await
+    }
+
+    /// Returns whether a hook after the last phase was not run, and can be.
+    fn owes_hooks(&self, run: &Run, log: &[LoggedEntry]) -> bool {
+        let owed = owed(&run.plan.hooks, log.iter().map(|line| &line.entry), None);
+        let is_there = |directory: &PathBuf| owed.iter().all(|of| directory.join(of.hook.run.as_str()).is_file());
+        !owed.is_empty() && self.hooks.as_ref().is_some_and(is_there)
     }
 
     /// Puts into the log that the run came to a closed gate; once, however often a scheduler tries.
@@ -526,8 +598,8 @@ impl Tool {
         let noted = async {
             let mut connection = self.connect().await?;
             let log = self.ledger.log().entries(&mut connection, work.run.id).await?;
-            if log.last().is_some_and(|line| matches!(&line.entry, Entry::Blocked { gate: last, .. } if *last == gate))
-            {
+            let state = work.run.replay(&log).map_err(LedgerError::from)?;
+            if state.has_told_gate(&gate) {
                 return Ok(());
             }
             let entry = Entry::Blocked { gate, reason: closed.to_string() };
@@ -560,12 +632,14 @@ impl Tool {
         let mut connection = self.connect().await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
+        let now = clock::server(&mut connection).await?;
+        let found = gates::readings(&self.ledger, &mut connection, run, &state, &log, now).await?;
         Ok(Finish {
             name: run.called.clone(),
             phase: state.phase,
             state: state.standing(),
             did: did.to_vec(),
-            waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, &log).await?,
+            waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, (&log, &found)).await?,
             stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
         })
     }
@@ -589,7 +663,8 @@ fn stays(run: &Run, log: &[LoggedEntry]) -> Vec<String> {
     run.program.steps.iter().filter(|step| done(step)).filter_map(Step::stays).map(str::to_owned).collect()
 }
 
-/// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log.
+/// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log, `readings`
+/// what was found of its gates.
 ///
 /// # Errors
 /// The ledger's.
@@ -598,19 +673,17 @@ pub(crate) async fn waiting_for(
     connection: &mut sqlx::PgConnection,
     run: &Run,
     state: &State,
-    log: &[LoggedEntry],
+    (log, readings): (&[LoggedEntry], &[GateReading]),
 ) -> Result<Option<WaitingFor>, Error> {
     let contract = ledger.progress().contract(connection, run).await?;
     let quiet = ledger.progress().write_counts(connection, run).await?.old_quiet_seconds;
-    let now = pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut *connection).await?;
+    let now = clock::server(connection).await?;
     let quiet = Duration::from_secs(u64::try_from(quiet).unwrap_or(0));
-    let scheduled = match schedule::open_at(run, state, log, now) {
-        Err(NotYet::Due { phase, due, zone, .. }) => Some(WaitingFor::Due { phase, due, zone }),
-        Err(NotYet::Closed { frozen, opens, zone, .. }) => Some(WaitingFor::Window { frozen, opens, zone }),
-        _ => None,
-    };
+    let entry = readings.iter().find(|reading| reading.gate.is_entry() && !reading.is_open()).map(|reading| {
+        WaitingFor::Gate { phase: state.phase, reading: reading.clone(), zone: crate::run::zone(&run.plan) }
+    });
     let (last_done, paused_by) = (clock::last_done(log), paused_by(log));
-    let told = Told { last_done, paused_by, contract: &contract, quiet, now, scheduled };
+    let told = Told { last_done, paused_by, contract: &contract, quiet, now, entry };
     Ok(WaitingFor::of(&run.program, state, told))
 }
 
@@ -625,8 +698,7 @@ fn gate_of(gate: &NotYet) -> &'static str {
         NotYet::Quiet { .. } => "quiet",
         NotYet::Grace { .. } => "grace",
         NotYet::Irreversible { .. } | NotYet::Drops { .. } => "consent",
-        NotYet::Due { .. } => "due",
-        NotYet::Closed { .. } => "window",
+        NotYet::Gate { reading, .. } => reading.gate.as_str(),
         NotYet::Plans { .. } => "plans",
     }
 }

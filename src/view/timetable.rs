@@ -5,11 +5,10 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use crate::ledger::{LedgerError, LoggedEntry, Run};
-use crate::pg;
 use crate::plan::calendar::Due;
 use crate::plan::{ExtraWindow, Freeze, Window};
 use crate::run::{Entry, Phase, Standing, State, planned};
-use crate::runner::{Error, Tool};
+use crate::runner::{Error, Tool, server_clock};
 
 /// The dates of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -48,6 +47,7 @@ pub struct PhaseDates {
     pub opens: Option<DateTime<Utc>>,
 }
 
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn zone_name<S: serde::Serializer>(zone: &Option<Tz>, to: S) -> Result<S::Ok, S::Error> {
     zone.map(Tz::name).serialize(to)
 }
@@ -62,8 +62,7 @@ impl Tool {
         let run = self.ledger.log().find(&mut connection, name).await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
-        let clock = pg::query_scalar("SELECT pg_catalog.clock_timestamp()");
-        let now: DateTime<Utc> = clock.fetch_one(&mut connection).await?;
+        let now = server_clock(&mut connection).await?;
         Ok(timetable(&run, &state, &log, now))
     }
 }

@@ -70,6 +70,13 @@ const CASES: &[(Code, &str)] = &[
     (Code::EmptyValue, plan!("- change_type: { column: a, to: int, using: \" \" }")),
     (Code::EmptyValue, schedule!("window: { days: [], from: \"02:00\", to: \"05:00\" }")),
     (Code::DuplicateValue, section!("approve: [switch, contract, switch]")),
+    (Code::DuplicateValue, section!("notify: [{ to: ops }, { to: ops }]")),
+    (Code::DuplicateValue, section!("hooks: [{ before: switch, run: a }, { before: switch, run: a }]")),
+    (Code::BadName, section!("notify: [{ to: Ops-Team }]")),
+    (Code::BadName, section!("hooks: [{ before: switch, run: ../a }]")),
+    (Code::BadName, section!("hooks: [{ before: switch, run: .a }]")),
+    (Code::ExactlyOne, section!("hooks: [{ before: switch, after: switch, run: a }]")),
+    (Code::OutOfRange, section!("hooks: [{ before: switch, run: a, timeout: 2h }]")),
     (Code::DuplicateValue, section!("indexes: { add: [{ name: i, columns: [c, c] }] }")),
     (Code::UnsupportedVersion, "version: 2\nname: p\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n"),
     (Code::UnknownChange, plan!("- renamecolumn: { from: a, to: b }")),
@@ -180,7 +187,6 @@ const CASES: &[(Code, &str)] = &[
     (Code::PostgresTooOld, section!("requires: { postgres: \">=12\" }")),
     (Code::RequiresItself, section!("requires: { plans: [p] }")),
     (Code::NotSupportedYet, section!("approve: [switch]")),
-    (Code::NotSupportedYet, section!("schedule: { timezone: UTC, start: 2027-01-05 }")),
 ];
 
 #[test]
@@ -266,7 +272,7 @@ fn every_problem_is_told_well() {
         for example `to: varchar(10)`
     1:1 plan::wrong_type: a plan: expected a map, found `just some words`
         `just some words` expected a map
-        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `requires`
+        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `schedule`, `requires`, `notify`, `hooks`
     6:10 plan::wrong_type: `approve`: expected a list, found `switch`
         `switch` expected a list
         write `[switch]`
@@ -344,6 +350,27 @@ fn every_problem_is_told_well() {
     6:29 plan::duplicate_value: `switch` is given twice
         `switch` again
         remove one of them
+    6:29 plan::duplicate_value: `ops` is given twice
+        `ops` again
+        list all topics in one place
+    6:60 plan::duplicate_value: `a` is given twice for before_switch
+        `a` again
+        remove one of them
+    6:16 plan::bad_name: `to`: expected lower-case letters, digits and `_`, starting with a letter
+        `Ops-Team` not a name
+        for example `ops`: its address is in CROSSFADE_NOTIFY_OPS_URL
+    6:32 plan::bad_name: `run`: expected the name of a file, not a path: letters, digits, `-`, `_` and `.`, starting with a letter or digit
+        `../a` not a name
+        put a script of such a name into the directory that --hooks names; arguments belong into it
+    6:32 plan::bad_name: `run`: expected the name of a file, not a path: letters, digits, `-`, `_` and `.`, starting with a letter or digit
+        `.a` not a name
+        put a script of such a name into the directory that --hooks names; arguments belong into it
+    6:9 plan::exactly_one: a hook needs exactly one of `before` and `after`
+        `{ before: switch, after: switch, run: a }` expected exactly one
+        for example `before: switch`
+    6:44 plan::out_of_range: `timeout` must be more than nothing and at most 1h
+        `2h` out of range
+        what takes longer than that is no hook
     6:42 plan::duplicate_value: `c` is given twice
         `c` again
         remove one of them
@@ -385,10 +412,10 @@ fn every_problem_is_told_well() {
         remove it
     6:1 plan::unknown_key: unknown key `shedule` at the top of a plan
         `shedule` unknown here
-        remove it: `schedule` is not supported yet
+        did you mean `schedule`?
     6:1 plan::unknown_key: unknown key `timezone` at the top of a plan
         `timezone` unknown here
-        remove it: `schedule` is not supported yet
+        `timezone` belongs in `schedule`
     5:3 plan::missing_key: `name` is missing in `add_constraint`
         `add_constraint` something is missing here
         only `not_null` can do without a name
@@ -537,8 +564,26 @@ fn every_problem_is_told_well() {
         `America/NewYork` expected a time zone
         did you mean `America/New_York`?
     6:89 plan::empty_window: a window from 02:00 to 02:00 is empty
-        `\"02:00\"` same as `from`
+        `\"02:00\"` not after `from`
         leave `window` out for no restriction
+    6:138 plan::empty_window: the window closes at 2027-02-06 21:00, before it opens
+        `2027-02-06 21:00` not after `from`
+        give it a later end
+    6:116 plan::bad_date: `2027-02-06` is not a date with a time
+        `2027-02-06` expected a date
+        expected a day and a time, as in 2027-02-06 22:00
+    6:47 plan::no_effect: `extra` has no effect: without `window`, work may be done at any time
+        `extra` has no effect
+        remove it, or add `window`
+    6:69 plan::bad_date: `soon` is not a date
+        `soon` expected a date
+        expected year-month-day, as in 2027-01-05
+    6:63 plan::bad_duration: `7` is not a duration
+        `7` expected a duration
+        a number needs a unit: `7ms`, `7s`, `7min`, `7h`, `7d`
+    6:55 plan::unknown_key: unknown key `contract` in `soak`
+        `contract` unknown here
+        expected one of `expand`, `index`, `backfill`, `verify`, `switch`
     6:77 plan::weeks_backwards: `backfill` is due in week 1, before `index` in week 2
         `1` too early
         `backfill` comes after `index`
@@ -556,9 +601,6 @@ fn every_problem_is_told_well() {
         remove it
     6:1 plan::not_supported_yet: `approve` is not supported yet: nothing would wait for it
         `approve` not supported yet
-        remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it
-    6:1 plan::not_supported_yet: `schedule` is not supported yet: nothing would wait for it
-        `schedule` not supported yet
         remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it
     "#);
 }

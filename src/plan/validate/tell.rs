@@ -16,7 +16,12 @@ impl Validator<'_> {
             };
             if all.iter().any(|other| other.to == to) {
                 let message = format!("`{to}` is given twice");
-                self.report(Code::DuplicateValue, self.places.value(&at("to")), message, "list all topics in one place");
+                self.report(
+                    Code::DuplicateValue,
+                    self.places.value(&at("to")),
+                    message,
+                    "list all topics in one place",
+                );
             }
             let every = || Topic::WORDS.iter().filter_map(|word| Topic::of(word.word)).collect();
             let words: Vec<_> = file.on.iter().flatten().map(|topic| topic.as_str()).collect();

@@ -15,6 +15,8 @@ fn status_of(state: Standing) -> RunView {
         old_column_write_seconds: 1234,
         new_column_write_seconds: 5,
         waiting_for: None,
+        gates: vec![],
+        zone: chrono_tz::UTC,
         holder: Some("anna@web1, pid 7".to_owned()),
         joined: vec![],
         conflicts: 0,
@@ -24,6 +26,7 @@ fn status_of(state: Standing) -> RunView {
         filled: None,
         pace: None,
         holds: vec![],
+        undelivered: vec![],
     }
 }
 

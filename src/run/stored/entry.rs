@@ -1,6 +1,8 @@
 //! The stored form of the log's entries.
 
-use super::{Document, Form, Invalid, facts, form, program};
+use chrono::{DateTime, Utc};
+
+use super::{Document, Form, Invalid, facts, form, program, words};
 use crate::run;
 
 impl Document for run::Entry {
@@ -11,6 +13,7 @@ form!(
 #[serde(tag = "kind")]
 enum Entry of run::Entry {
     Registered,
+    PhaseStarted { phase: String, gates: Vec<GateReading>, },
     StepStarted { step: String, },
     StepDone { step: String, adopted: bool, },
     StepFailed { step: String, error: String, },
@@ -25,7 +28,7 @@ enum Entry of run::Entry {
     Consented { to: Vec<String>, },
     LockWait { step: String, blockers: Vec<String>, },
     Blocked { gate: String, reason: String, },
-    Nearing { step: String, at: chrono::DateTime<chrono::Utc>, },
+    Nearing { step: String, at: DateTime<Utc>, },
     HookStarted { hook: HookKey, id: String, },
     HookEnded { hook: HookKey, id: String, ok: bool, how: String, output: String, },
     Joined,
@@ -46,6 +49,16 @@ form!(struct HookKey of run::HookKey {
     phase: String,
     run: String,
 });
+
+form!(struct GateReading of run::GateReading {
+    gate: String,
+    verdict: String,
+    reason: String,
+    since: Option<DateTime<Utc>>,
+    opens: Option<DateTime<Utc>>,
+});
+
+words!(run::GateKind, run::Verdict);
 
 form!(struct Compiled of run::Compiled {
     facts: facts::Facts,

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::DateTime;
 use serde_json::Value;
 
 use super::super::*;
@@ -67,6 +68,8 @@ schedule:
   freeze: [{ from: 2027-01-18, to: 2027-01-20, why: release freeze }]
 approve: [switch, contract]
 requires: { postgres: ">=15", extensions: [postgis], plans: [earlier-plan] }
+notify: [{ to: ops, on: [failed, mismatch] }, { to: team, shape: slack }]
+hooks: [{ before: switch, run: ask.sh, timeout: 90s }, { after: contract, run: tell }]
 "#;
 
 fn text(text: &str) -> String {
@@ -279,6 +282,23 @@ fn key() -> StepKey {
     StepKey::new(Phase::Index, What::Build(text("idx: a.b")))
 }
 
+fn readings() -> Vec<GateReading> {
+    let at = DateTime::from_timestamp(1_800_000_000, 0);
+    vec![
+        GateReading::pass(GateKind::Due, "was due").since(at),
+        GateReading::fail(GateKind::Quiet, "written").opens(at),
+        GateReading::unknown(GateKind::Window, "who knows"),
+    ]
+}
+
+fn hook() -> HookKey {
+    HookKey {
+        when: crate::plan::HookTime::Before,
+        phase: Phase::Switch,
+        run: crate::plan::HookName::new("ask.sh").unwrap(),
+    }
+}
+
 fn entries() -> Vec<Entry> {
     let counts = Counts { rows: 21, equal: 15, empty: 1, different: 2, unconverted: 3, only_new: 4 };
     let filled = Filled {
@@ -296,6 +316,7 @@ fn entries() -> Vec<Entry> {
     };
     vec![
         Entry::Registered,
+        Entry::PhaseStarted { phase: Phase::Expand, gates: readings() },
         Entry::StepStarted { step: key() },
         Entry::StepDone { step: key(), adopted: true },
         Entry::StepFailed { step: key(), error: text("no room") },
@@ -311,6 +332,9 @@ fn entries() -> Vec<Entry> {
         Entry::Consented { to: vec![text("drop the old column")] },
         Entry::LockWait { step: key(), blockers: vec![text("pid 7 of anna")] },
         Entry::Blocked { gate: text("grace"), reason: text("waiting as planned") },
+        Entry::Nearing { step: key(), at: chrono::DateTime::UNIX_EPOCH },
+        Entry::HookStarted { hook: hook(), id: text("6f1c") },
+        Entry::HookEnded { hook: hook(), id: text("6f1c"), ok: true, how: text("ended well"), output: text("hello") },
         Entry::Joined,
         Entry::Left { rows: 7 },
         Entry::Removed { holder: text("host, process 1") },
@@ -408,7 +432,7 @@ fn what_is_stored_never_changes() {
     pinned("entries", &entries());
     assert_eq!(
         fingerprint(&plan),
-        "33c7749c718b31b8c60348fa231f6d38da2696947d73bdac92ba9888ba3da79e",
+        "447d7978811e409a15eab453efab181bbd2fe1906faeae8a0daecb622c848864",
         "the fingerprints of plans changed: runs under way would look edited"
     );
 }

@@ -1,0 +1,37 @@
+//! Says when the point of no return is near.
+
+use chrono::TimeDelta;
+
+use super::{Error, Tool, clock, gates};
+use crate::engine::Work;
+use crate::ledger::LedgerError;
+use crate::run::{Entry, Nears, point_of_no_return};
+
+/// How long before.
+const NEAR: TimeDelta = TimeDelta::hours(24);
+
+/// Puts into the log that what cannot be undone may be done soon; once.
+///
+/// # Errors
+/// The ledger's.
+pub(super) async fn note(tool: &Tool, work: &Work) -> Result<(), Error> {
+    let (ledger, run) = (&work.ledger, &work.run);
+    let mut connection = tool.connect().await?;
+    let log = ledger.log().entries(&mut connection, run.id).await?;
+    let state = run.replay(&log).map_err(LedgerError::from)?;
+    let contract = ledger.progress().contract(&mut connection, run).await?;
+    let now = clock::server(&mut connection).await?;
+    let told = Nears {
+        schedule: run.plan.schedule.as_ref(),
+        contract: &contract,
+        entered: gates::entered(&log),
+        last_done: clock::last_done(&log),
+        now,
+    };
+    let Some((step, at)) = point_of_no_return(&run.program, &state, told) else { return Ok(()) };
+    if at - now > NEAR || state.has_told_near() {
+        return Ok(());
+    }
+    ledger.log().record(&mut connection, run, Some(work.lease), &[Entry::Nearing { step, at }], &tool.actor).await?;
+    Ok(())
+}
