@@ -23,8 +23,8 @@ enum Command {
 
 /// Send a test message to each destination of a plan, and print what came of it
 ///
-/// Where a destination is, and the secret with which messages to it are signed, are in CROSSFADE_NOTIFY_<NAME>_URL and
-/// CROSSFADE_NOTIFY_<NAME>_SECRET. Exit code 0 if all were accepted, otherwise 5.
+/// Where a destination is, and the secret with which messages to it are signed, are in the environment: docs/notifications.md.
+/// Exit code 0 if all were accepted, otherwise 5.
 #[derive(Debug, clap::Args)]
 struct Test {
     /// The run whose plan names the destinations

@@ -267,7 +267,7 @@ impl Tool {
     /// # Errors
     /// [`Error::NothingToCompare`] when the run has not got both columns; a mismatch is a result, not an error.
     pub async fn verify(&self, name: &str, repair: Option<Side>) -> Result<Outcome, Error> {
-        let checked = self.checked(name, repair).await;
+        let checked = Box::pin(self.checked(name, repair)).await;
         #[cfg(feature = "notify")]
         self.deliver().await;
         checked
@@ -404,7 +404,7 @@ impl Tool {
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
         let plan = run.plan.clone();
-        self.telling(&plan, self.back(run, to)).await
+        self.telling(&plan, Box::pin(self.back(run, to))).await
     }
 
     async fn back(&self, run: Run, to: Option<Phase>) -> Result<Finish, Error> {
@@ -550,7 +550,7 @@ impl Tool {
 
     async fn go(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
         let plan = run.plan.clone();
-        self.telling(&plan, self.go_on(run, until, scheduled)).await
+        self.telling(&plan, Box::pin(self.go_on(run, until, scheduled))).await
     }
 
     async fn go_on(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
