@@ -27,6 +27,7 @@ mod show;
 mod signals;
 mod start;
 mod status;
+mod tick;
 mod tune;
 mod verify;
 mod watchdog;

@@ -143,8 +143,9 @@ pub mod results {
     pub use crate::run::{
         Action, BadStepKey, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Fill, FillSpec,
         FillValue, Filled, Gate, GateKind, GateReading, HeldBy, HoldTime, HookKey, IllegalEntry, IndexName, Is, Level,
-        Machine, MismatchKey, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range,
-        Relation, RelationId, Side, Signal, Slice, Standing, Step, StepKey, Target, Undo, Verdict, WaitingFor, What,
+        Machine, MismatchKey, Opener, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress,
+        Range, Relation, RelationId, Side, Signal, Slice, Standing, Step, StepKey, Target, Undo, Verdict, WaitingFor,
+        What,
     };
     pub use crate::sql::LockMode;
 }

@@ -35,7 +35,7 @@ pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};
 pub use filled::Filled;
 pub use format::{FORMAT, READABLE};
-pub use gates::{GateKind, GateReading, Verdict, gates_of, scheduled, zone};
+pub use gates::{GateKind, GateReading, Opener, Verdict, gates_of, scheduled, zone};
 pub(crate) use holds::HoldDelta;
 pub use holds::{Cause, HeldBy, HoldTime, Level, PaceReport};
 pub use hooks::{Owed, owed};

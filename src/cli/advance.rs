@@ -1,17 +1,20 @@
 //! `crossfade advance`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::context::{Context, Session, run_name};
 use super::error::CliError;
+use super::tick::Tick;
 use super::{consent, exit_code};
 use crate::report::{self, human, json as as_json};
 use crate::runner::Error;
 
 /// Move a run, or every run, forward by at most one phase
 ///
-/// For cron, systemd or Kubernetes, at any interval: it never waits for a gate to open. Exit code 0 if a run moved, 5 if nothing was due or a run is blocked,
-/// another one if something failed. Runs that have ended are left alone.
+/// A tick, for cron, systemd or Kubernetes, as often as you like: it keeps to the schedule of the plan, and never waits for a
+/// gate to open. Exit code 0 if a run moved; 9 if nothing was due, or another process is at work; 5 if something else must happen
+/// first; 10 if a person must decide; any other if it failed. Of several runs the most urgent counts: failed, person, blocked,
+/// moved. With --format json, each run is one line. Runs that have ended are left alone.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run; without it, every run
@@ -35,118 +38,116 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     if let Some(name) = &args.name {
         let name = run_name(name)?;
-        let call = async |session: &Session| tick(session, name, args).await;
-        let tick = consent::asking(context, args.yes, call).await?;
-        return print(context, &tick.value, &tick.text(context)).map(|()| tick.code);
+        let call = async |session: &Session| advance(session, name, args).await;
+        let told = match consent::asking(context, args.yes, call).await {
+            Ok(said) => Told::of(name, said),
+            Err(error) => Told::failed(name, error, context),
+        };
+        told.print(context)?;
+        return Ok(told.tick.exit_code());
     }
     let session = context.session(args.yes)?;
-    let mut values = Vec::new();
-    let mut text = String::new();
-    let mut codes = Vec::new();
+    let mut ticks = Vec::new();
     let mut over = 0;
-    for name in session.tool.names().await? {
-        match tick(&session, &name, args).await {
-            Ok(tick) => {
-                codes.push(tick.code);
-                // Runs that ended long ago are of no interest to somebody who reads what cron has to say.
-                if tick.over() {
-                    over += 1;
-                } else {
-                    text.push_str(&tick.text(context));
-                }
-                values.push(tick.value);
-            }
+    let names = session.tool.names().await?;
+    for name in &names {
+        let told = match advance(&session, name, args).await {
+            Ok(said) => Told::of(name, said),
             Err(error) => {
-                let error = CliError::from(error);
-                codes.push(error.exit_code());
                 if !context.json() {
                     context.console.line(&format!("{name}:"));
-                    error.report(context);
                 }
-                values.push(json!({ "name": name, "error": error.json(context) }));
-                if codes.last() == Some(&exit_code::INTERRUPTED) {
-                    break;
-                }
+                Told::failed(name, error.into(), context)
             }
+        };
+        ticks.push(told.tick);
+        // Runs that ended long ago are of no interest to somebody who reads what cron has to say.
+        if told.over() {
+            over += 1;
+        } else {
+            told.print(context)?;
+        }
+        if told.tick.exit_code() == exit_code::INTERRUPTED {
+            break;
         }
     }
     drop(session);
-    if values.is_empty() {
-        text.push_str("there are no runs in this database yet\n  next: crossfade start PLAN\n");
-    } else if over == values.len() {
-        let count = i64::try_from(over).unwrap_or(i64::MAX);
-        let sentence = format!("nothing to do: {} in this database, all over", human::plural(count, "run"));
-        text.push_str(&human::said(&sentence, "crossfade status", context.out));
+    if !context.json() {
+        if names.is_empty() {
+            report::result("there are no runs in this database yet\n  next: crossfade start PLAN\n")?;
+        } else if over == names.len() {
+            let count = i64::try_from(over).unwrap_or(i64::MAX);
+            let sentence = format!("nothing to do: {} in this database, all over", human::plural(count, "run"));
+            report::result(&human::said(&sentence, "crossfade status", context.out))?;
+        }
     }
-    print(context, &Value::Array(values), &text)?;
-    Ok(summary(&codes))
+    Ok(if args.dry_run { exit_code::DONE } else { Tick::all(&ticks).exit_code() })
 }
 
-/// What one tick led to.
-struct Tick {
-    value: Value,
+/// What a tick of a run led to.
+struct Told {
+    name: String,
+    tick: Tick,
     said: Said,
-    code: u8,
 }
 
 enum Said {
-    Finish(crate::runner::Finish),
-    Would(String, String),
+    Finish(Box<crate::runner::Finish>),
+    Would(String),
+    Error(CliError),
 }
 
-impl Tick {
+impl Told {
+    fn of(name: &str, said: Said) -> Self {
+        let tick = match &said {
+            Said::Finish(finish) => Tick::of(finish),
+            // What is only asked moves nothing.
+            Said::Would(_) | Said::Error(_) => Tick::Advanced,
+        };
+        Self { name: name.to_owned(), tick, said }
+    }
+
+    fn failed(name: &str, error: CliError, context: &Context) -> Self {
+        Self { name: name.to_owned(), tick: Tick::reported(&error, context), said: Said::Error(error) }
+    }
+
     /// Returns whether the run was over before.
     fn over(&self) -> bool {
         matches!(&self.said, Said::Finish(finish) if finish.did.is_empty() && finish.waiting_for.is_none())
     }
 
-    fn text(&self, context: &Context) -> String {
-        match &self.said {
-            Said::Finish(finish) => human::finish(finish, context.out),
-            Said::Would(name, what) => {
-                let mut text = String::new();
-                let first = format!("{}: ", context.out.bold(name));
-                context.out.wrap(&mut text, (&first, "  "), &report::printable(what));
-                text
+    /// Prints the result: of a tick that failed only in JSON, where each run has its line.
+    fn print(&self, context: &Context) -> Result<(), CliError> {
+        if context.json() {
+            let mut value = match &self.said {
+                Said::Finish(finish) => json!(finish),
+                Said::Would(would) => json!({ "would": would }),
+                Said::Error(error) => json!({ "error": error.json(context) }),
+            };
+            value["name"] = json!(self.name);
+            if !matches!(self.said, Said::Would(_)) {
+                value["tick"] = json!(self.tick);
+                value["exit_code"] = json!(self.tick.exit_code());
             }
+            return Ok(report::result(&as_json::line(&value))?);
         }
+        match &self.said {
+            Said::Finish(finish) => report::result(&human::finish(finish, context.out))?,
+            Said::Would(would) => {
+                let mut text = String::new();
+                let first = format!("{}: ", context.out.bold(&self.name));
+                context.out.wrap(&mut text, (&first, "  "), &report::printable(would));
+                report::result(&text)?;
+            }
+            Said::Error(_) => {}
+        }
+        Ok(())
     }
 }
 
-async fn tick(session: &Session, name: &str, args: &Args) -> Result<Tick, Error> {
+async fn advance(session: &Session, name: &str, args: &Args) -> Result<Said, Error> {
     if args.dry_run {
-        let would = session.tool.advance_preview(name, args.at.map(|at| at.to_utc())).await?;
-        let value = json!({ "name": name, "would": would });
-        return Ok(Tick { value, said: Said::Would(name.to_owned(), would), code: exit_code::DONE });
+        return Ok(Said::Would(session.tool.advance_preview(name, args.at.map(|at| at.to_utc())).await?));
     }
-    let finish = session.tool.advance(name).await?;
-    let code = if finish.did.is_empty() { exit_code::BLOCKED } else { exit_code::DONE };
-    Ok(Tick { value: json!(finish), said: Said::Finish(finish), code })
-}
-
-fn print(context: &Context, value: &Value, text: &str) -> Result<(), CliError> {
-    Ok(report::result(&if context.json() { as_json::result(value) } else { text.to_owned() })?)
-}
-
-/// A failure outranks a move, and a move outranks nothing due.
-fn summary(codes: &[u8]) -> u8 {
-    let harmless = [exit_code::DONE, exit_code::BLOCKED];
-    match codes.iter().filter(|code| !harmless.contains(code)).max() {
-        Some(failure) => *failure,
-        None if codes.contains(&exit_code::DONE) => exit_code::DONE,
-        None => exit_code::BLOCKED,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_outranks_a_move_and_a_move_outranks_nothing_due() {
-        assert_eq!(summary(&[]), 5);
-        assert_eq!(summary(&[5, 0, 5]), 0);
-        assert_eq!(summary(&[5, 5]), 5);
-        assert_eq!(summary(&[0, 6, 5]), 6);
-    }
+    Ok(Said::Finish(Box::new(session.tool.advance(name).await?)))
 }

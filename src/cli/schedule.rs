@@ -3,7 +3,7 @@
 use super::context::{Context, run_name};
 use super::error::CliError;
 use super::exit_code;
-use crate::report::{self, calendar_file, human, json};
+use crate::report::{self, calendar_file, human};
 
 /// Show the dates of a run: past ones, and those that its schedule has in store
 ///
@@ -23,7 +23,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     if args.ics {
         report::result(&calendar_file(&dates))?;
     } else {
-        context.result(&json::result(&dates), || human::timetable(&dates, context.out))?;
+        context.result(&dates, || human::timetable(&dates, context.out))?;
     }
     Ok(exit_code::DONE)
 }

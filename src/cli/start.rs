@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::context::{Context, Session};
 use super::error::CliError;
-use super::{consent, exit_code, plan_file};
+use super::tick::Tick;
+use super::{consent, plan_file};
 use crate::report::human;
 
 /// Register the run of a plan and do its first phase
@@ -23,8 +24,10 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let (plan, text) = plan_file::read(&args.plan)?;
     let call = async |session: &Session| session.tool.start(&plan, &text).await;
-    let finish = consent::asking(context, args.yes, call).await?;
+    let finish = match consent::asking(context, args.yes, call).await {
+        Ok(finish) => finish,
+        Err(error) => return Ok(Tick::reported(&error, context).exit_code()),
+    };
     context.result(&finish, || human::finish(&finish, context.out))?;
-    let blocked = finish.did.is_empty() && finish.waiting_for.is_some();
-    Ok(if blocked { exit_code::BLOCKED } else { exit_code::DONE })
+    Ok(Tick::of(&finish).exit_code())
 }

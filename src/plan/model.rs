@@ -198,7 +198,7 @@ pub struct Verify {
 /// How the old column is dropped.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contract {
-    /// How long the old column is kept, renamed away and still in sync, before it is dropped. Default 0 s.
+    /// How long the old column is kept, renamed away and still in sync, before it is dropped. Default 7 days.
     pub grace: Duration,
     /// How long nobody may have written through the old column before it is retired. Default 1 min.
     pub quiet: Duration,

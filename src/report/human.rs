@@ -17,7 +17,7 @@ use super::look::{Look, printable};
 use super::words;
 use crate::ledger::LoggedEntry;
 use crate::lines::{NO_BREAK, command};
-use crate::run::{Entry, HoldTime, Outcome, Progress, Signal, Standing};
+use crate::run::{Entry, HoldTime, Outcome, Progress, Signal, Standing, WaitingFor};
 use crate::runner::{Finish, Joined};
 use crate::view::RunView;
 
@@ -99,7 +99,8 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     let mut row = |name: &str, value: String| {
         look.wrap(&mut text, (&format!("  {name:<10} "), "             "), &value);
     };
-    if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
+    let told = |waiting: &WaitingFor| waiting.is_command() || matches!(waiting, WaitingFor::Gate { .. });
+    if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !told(waiting)) {
         row(if waiting.is_failure() { "failed" } else { "waits for" }, words::waiting_for(waiting));
     }
     for (at, reading) in status.gates.iter().enumerate() {

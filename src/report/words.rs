@@ -107,7 +107,7 @@ pub(super) fn reading(reading: &GateReading, zone: Tz, look: Look) -> String {
     let opens = opens.map(|at| format!(", until {}", in_zone(at, zone))).unwrap_or_default();
     let since = reading.since.filter(|_| reading.gate == GateKind::Verified);
     let since = since.map(|at| format!(" ({})", in_zone(at, zone))).unwrap_or_default();
-    format!("{:<8} {verdict}: {}{since}{opens}", reading.gate, printable(&reading.reason))
+    format!("{} {verdict}: {}{since}{opens}", reading.gate, printable(&reading.reason))
 }
 
 /// Returns a gate and what was found of it.

@@ -30,6 +30,17 @@ pub enum GateKind {
     Hook,
 }
 
+/// What opens a gate that is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opener {
+    /// Time alone: the next tick may find it open.
+    Time,
+    /// Somebody who decides.
+    Person,
+    /// What others do, or no longer do: applications, servers, other plans.
+    Others,
+}
+
 /// Every kind, in the order in which they are shown.
 const KINDS: [GateKind; 7] = [
     GateKind::Due,
@@ -58,6 +69,15 @@ impl GateKind {
     /// Returns the gate of this word.
     pub fn of(word: &str) -> Option<Self> {
         KINDS.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Returns what opens it.
+    pub fn opener(self) -> Opener {
+        match self {
+            Self::Due | Self::Window | Self::Grace => Opener::Time,
+            Self::Consent => Opener::Person,
+            Self::Verified | Self::Quiet | Self::Hook => Opener::Others,
+        }
     }
 
     /// Returns whether it is the schedule's: whoever runs a plan by hand does not wait for it.
@@ -215,9 +235,9 @@ fn window(schedule: &Schedule, at: DateTime<Utc>) -> GateReading {
     };
     match schedule.opening(at) {
         Opening::Open { until: Some(until) } => {
-            GateReading::pass(GateKind::Window, format!("open until {}", in_zone(until, zone)))
+            GateReading::pass(GateKind::Window, format!("until {}", in_zone(until, zone)))
         }
-        Opening::Open { until: None } => GateReading::pass(GateKind::Window, "always open"),
+        Opening::Open { until: None } => GateReading::pass(GateKind::Window, "at all times"),
         Opening::Frozen(freeze) => closed(format!("frozen until the end of {} ({})", freeze.to, freeze.why)),
         Opening::Outside => closed("no window is open".to_owned()),
     }
@@ -238,3 +258,6 @@ pub fn scheduled(
 pub fn zone(plan: &Plan) -> Tz {
     plan.schedule.as_ref().map_or(Tz::UTC, |schedule| schedule.timezone)
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,7 @@ pub fn point_of_no_return(program: &Program, state: &State, told: Nears<'_>) -> 
     };
     let before: Vec<_> = program.steps_of(phase).take_while(|other| other.key != step.key).filter(open).collect();
     let waits = |step: &&super::Step| matches!(step.action, Action::Await(Gate::Grace { .. }));
-    let since = match before.iter().position(|step| waits(step)) {
+    let since = match before.iter().position(waits) {
         None => entered,
         Some(at) => {
             // What comes before the wait is not done yet: then it begins now at the earliest.

@@ -141,6 +141,7 @@ async fn go(
             work.emit(Event::PhaseDone { phase: state.phase });
             continue;
         };
+        schedule::fits(work, session, &state, step, until).await?;
         let started = Instant::now();
         work.emit(Event::StepStarted { step: step.key.clone(), title: step.title.clone() });
         let now = Now { state: &state, signature: &signature, until };

@@ -3,8 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{Error, Tool, clock, gates};
-use crate::engine::Work;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Run};
 use crate::run::{Entry, Nears, point_of_no_return};
 
 /// How long before.
@@ -14,8 +13,8 @@ const NEAR: TimeDelta = TimeDelta::hours(24);
 ///
 /// # Errors
 /// The ledger's.
-pub(super) async fn note(tool: &Tool, work: &Work) -> Result<(), Error> {
-    let (ledger, run) = (&work.ledger, &work.run);
+pub(super) async fn note(tool: &Tool, run: &Run) -> Result<(), Error> {
+    let ledger = &tool.ledger;
     let mut connection = tool.connect().await?;
     let log = ledger.log().entries(&mut connection, run.id).await?;
     let state = run.replay(&log).map_err(LedgerError::from)?;
@@ -32,6 +31,6 @@ pub(super) async fn note(tool: &Tool, work: &Work) -> Result<(), Error> {
     if at - now > NEAR || state.has_told_near() {
         return Ok(());
     }
-    ledger.log().record(&mut connection, run, Some(work.lease), &[Entry::Nearing { step, at }], &tool.actor).await?;
+    ledger.log().record(&mut connection, run, None, &[Entry::Nearing { step, at }], &tool.actor).await?;
     Ok(())
 }

@@ -563,6 +563,15 @@ impl Tool {
         if state.paused {
             return Err(Error::Paused { name: run.name().clone(), by: paused_by(&log) });
         }
+        if scheduled && !self.owes_hooks(&run, &log) {
+            // A tick that comes too early needs no lease, and is nothing that the log need tell of.
+            let now = clock::server(&mut connection).await?;
+            let found = crate::run::scheduled(&run.plan, &run.program, (state.phase, gates::entered(&log)), now);
+            if let Some(closed) = gates::closed(&run, &state, &found, true) {
+                self.note_near(&run).await;
+                return Err(Error::NotYet(closed));
+            }
+        }
         drop(connection);
         let filling = state.is_filling(&run.program);
         let (mut work, beat) = self.work(run, filling).await?;
@@ -576,10 +585,8 @@ impl Tool {
         if let Err(Error::NotYet(gate)) = &result {
             self.note_blocked(&work, gate).await;
         }
-        if matches!(result, Ok(_) | Err(Error::NotYet(_)))
-            && let Err(error) = nearing::note(self, &work).await
-        {
-            tracing::debug!(%error, "log that the point of no return is near");
+        if matches!(result, Ok(_) | Err(Error::NotYet(_))) {
+            self.note_near(&work.run).await;
         }
         self.give_back(&work).await;
         self.finish(&work.run, &result?).await
@@ -590,6 +597,13 @@ impl Tool {
         let owed = owed(&run.plan.hooks, log.iter().map(|line| &line.entry), None);
         let is_there = |directory: &PathBuf| owed.iter().all(|of| directory.join(of.hook.run.as_str()).is_file());
         !owed.is_empty() && self.hooks.as_ref().is_some_and(is_there)
+    }
+
+    /// Puts into the log that the point of no return is near, if it is.
+    async fn note_near(&self, run: &Run) {
+        if let Err(error) = nearing::note(self, run).await {
+            tracing::debug!(%error, "log that the point of no return is near");
+        }
     }
 
     /// Puts into the log that the run came to a closed gate; once, however often a scheduler tries.

@@ -287,14 +287,14 @@ async fn a_point_of_no_return_is_told_a_day_before() {
     let output = run(&["run", stage.file.path().to_str().unwrap(), "--to", "verify"]).run().await;
     assert_eq!(output.code, Some(0), "{output:#?}");
     run(&["tune", "rename", "quiet=0s"]).run().await;
-    for code in [0, 5, 5] {
+    for code in [0, 9, 9] {
         stage.tick(&receiver.url, code).await;
     }
     assert_eq!(receiver.topics(), ["point_of_no_return"]);
     assert_eq!(receiver.received()[0].body["data"]["command"], "crossfade rollback rename");
     run(&["tune", "rename", "grace=0s"]).run().await;
     for _ in 0..2 {
-        stage.tick(&receiver.url, 5).await;
+        stage.tick(&receiver.url, 10).await;
     }
     assert_eq!(receiver.topics(), ["point_of_no_return", "approval_needed"]);
     assert_eq!(receiver.received()[1].body["data"]["command"], "crossfade advance rename --yes");

@@ -1,49 +1,13 @@
 //! The server's clock is set back: it is noticed, said, and nothing waits for as long as the jump.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossfade::ledger::{LeaseError, Ledger};
 use crossfade::names::LedgerSchema;
 use crossfade::testkit::fleet;
-use crossfade::testkit::server::Server;
 use sqlx::{Connection as _, PgConnection};
-use tempfile::TempDir;
 
-use crate::harness::{Cli, Database, missing, own_server_with, tool};
-
-/// A server whose clock can be set.
-struct Clock {
-    server: Server,
-    file: PathBuf,
-    _dir: TempDir,
-}
-
-impl Clock {
-    fn start() -> Option<Self> {
-        let found = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"]
-            .map(|dir| Path::new(dir).join("faketime/libfaketime.so.1"));
-        let Some(library) = found.iter().find(|path| path.is_file()) else {
-            missing("faketime");
-            return None;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let file = dir.path().join("clock");
-        std::fs::write(&file, "+0\n").unwrap();
-        let server = own_server_with(&[
-            ("LD_PRELOAD", library.to_str().unwrap()),
-            ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ]);
-        Some(Self { server, file, _dir: dir })
-    }
-
-    fn set_back(&self, by: &str) {
-        std::fs::write(&self.file, format!("-{by}\n")).unwrap();
-    }
-}
+use crate::harness::{Cli, Clock, Database, tool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_and_grace_do_not_wait_for_as_long_as_a_clock_was_set_back() {
@@ -61,7 +25,7 @@ async fn quiet_and_grace_do_not_wait_for_as_long_as_a_clock_was_set_back() {
     let run = |to: &[&str]| Cli::new(&database.url).args(["run", "--yes"]).args(to.iter().copied()).args([file.path()]);
     let output = run(&["--to", "switch"]).run().await;
     assert_eq!(output.code, Some(0), "{output:#?}");
-    clock.set_back("1h");
+    clock.set("-1h");
     let behind = "SELECT clock_timestamp() < (SELECT max(at) FROM crossfade.event)";
     assert!(database.scalar::<bool>(behind).await, "faketime has no effect");
     let output = run(&[]).spawn().wait(Duration::from_mins(2)).await;

@@ -81,10 +81,10 @@ async fn a_run_stops_before_the_drop_until_somebody_says_yes() {
         assert_eq!((&error["code"], &error["gate"]["step"]), (&"gate::consent".into(), &"contract.drop".into()));
     }
     assert!(stage.retired().await);
-    let output = stage.ends(5, &["advance", "rename"]).await;
+    let output = stage.ends(10, &["advance", "rename"]).await;
     assert!(output.stderr.contains("nothing was dropped yet. Next: drop the old column"), "{}", output.stderr);
     assert!(output.stderr.contains("crossfade run PLAN --yes, or crossfade advance rename --yes"), "{}", output.stderr);
-    let output = stage.ends(5, &["advance", "--all"]).await;
+    let output = stage.ends(10, &["advance", "--all"]).await;
     assert!(output.stderr.contains("gate::consent"), "{}", output.stderr);
     let status = stage.ends(0, &["status", "rename"]).await.stdout;
     assert!(status.contains("waits for  your consent to drop the old column"), "{status}");
@@ -160,8 +160,8 @@ async fn a_change_in_place_has_no_way_back_and_needs_a_yes_too() {
     let stage = Stage::new(text).await;
     let kind = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'vehicles'::regclass AND attname = 'fuel'";
     let before: String = stage.database.scalar(kind).await;
-    for command in [&["start"][..], &["run"]] {
-        assert_eq!(stage.error(5, &[command, &[stage.plan()]].concat()).await["code"], "gate::consent");
+    for (code, command) in [(10, &["start"][..]), (5, &["run"])] {
+        assert_eq!(stage.error(code, &[command, &[stage.plan()]].concat()).await["code"], "gate::consent");
     }
     assert_eq!(stage.database.scalar::<String>(kind).await, before);
     stage.ends(0, &["run", stage.plan(), "--yes"]).await;
@@ -181,7 +181,7 @@ async fn the_old_column_is_kept_for_seven_days_unless_the_plan_or_somebody_says_
     assert!(message.starts_with("waiting as planned until "), "{error}");
     // With the plan's name for it as well.
     stage.ends(0, &["tune", "rename", "contract.grace=30d"]).await;
-    let error = stage.error(5, &["advance", "rename", "--yes"]).await;
+    let error = stage.error(9, &["advance", "rename", "--yes"]).await;
     assert!(error["gate"]["seconds"].as_f64().unwrap() > 29.0 * 86_400.0, "{error}");
     let status = stage.ends(0, &["status", "rename"]).await.stdout;
     assert!(status.contains("the grace period of the retired column (30 d"), "{status}");

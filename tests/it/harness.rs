@@ -2,6 +2,7 @@
 //! a process that can be killed and frozen, and what stands between an application and its server.
 
 mod cli;
+mod clock;
 mod database;
 mod limit;
 mod matrix;
@@ -14,6 +15,7 @@ mod terminal;
 mod wait;
 
 pub(crate) use cli::{Cli, Output, Running};
+pub(crate) use clock::Clock;
 pub(crate) use database::Database;
 pub(crate) use matrix::{long_versions, stride, versions_of, whole};
 pub(crate) use pgbouncer::PgBouncer;

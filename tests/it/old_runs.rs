@@ -43,7 +43,7 @@ async fn every_command_reaches_an_earlier_run() {
         (["history", "p@1", ""], 0, "rollback finished"),
         (["show", "p@1", ""], 0, "name: p"),
         (["verify", "p@1", ""], 2, "run p@1 does not have both columns"),
-        (["advance", "p@1", ""], 5, "p@1 is rolled back"),
+        (["advance", "p@1", ""], 9, "p@1 is rolled back"),
         (["advance", "p@1", "--dry-run"], 0, "p@1: nothing: the run is rolled back"),
         (["rollback", "p@1", "--yes"], 0, "p@1 is rolled back"),
         (["pause", "p@1", ""], 2, is_over),
