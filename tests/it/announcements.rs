@@ -223,10 +223,10 @@ async fn a_kill_between_commit_and_delivery_loses_nothing_and_changes_no_id() {
         let id: String = stage.database.scalar("SELECT id::text FROM crossfade.announcement").await;
         stage.later().await;
         stage.cli(&receiver.url, &["advance", "--all"]).run().await;
-        let received: Vec<_> = receiver.received().iter().filter(|of| of.id() == id).cloned().collect();
+        let got: Vec<_> = receiver.received().iter().filter(|of| of.id() == id).cloned().collect();
         // What was sent and not recorded is sent again: at least once.
-        assert_eq!(received.len(), if place == "notify.sent" { 2 } else { 1 }, "{place}");
-        assert_eq!(received[0].text, received.last().unwrap().text);
+        assert_eq!(got.len(), if place == "notify.sent" { 2 } else { 1 }, "{place}");
+        assert_eq!(got[0].text, got.last().unwrap().text);
         assert_eq!(stage.undelivered().await, 0, "{place}");
     }
 }

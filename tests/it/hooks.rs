@@ -191,8 +191,8 @@ async fn a_kill_repeats_a_hook_with_the_same_id() {
     assert!(asked.len() == 3 && asked.iter().all(|id| *id == asked[0]), "{asked:?}");
     kill_once("told").await;
     // The run is done, and the hook is owed all the same.
-    let state: String = stage.database.scalar("SELECT state FROM crossfade.status").await;
-    assert_eq!(state, "done");
+    let standing: String = stage.database.scalar("SELECT state FROM crossfade.status").await;
+    assert_eq!(standing, "done");
     stage.ends(&stage.run(), 0).await;
     stage.ends(&stage.run(), 0).await;
     let told = stage.lines("told");
