@@ -10,12 +10,13 @@ use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Tool};
-use crate::event::Event;
+use super::Error;
+use crate::event::{Event, EventSink};
 use crate::failpoint;
-use crate::ledger::{Delivery, Ended, LedgerError};
+use crate::ledger::{Delivery, Ended, Ledger, LedgerError};
 use crate::notify::{self, Answer, Destinations, Message};
-use crate::plan::Shape;
+use crate::pg::Connector;
+use crate::plan::{Plan, Shape};
 
 /// The interval at which a process at work looks for announcements.
 const LOOK: Duration = Duration::from_secs(1);
@@ -53,6 +54,15 @@ impl Desk {
     }
 }
 
+/// What a delivery needs.
+pub(super) struct Office {
+    pub(super) connector: Connector,
+    pub(super) ledger: Ledger,
+    pub(super) sink: EventSink,
+    pub(super) stop: CancellationToken,
+    pub(super) desk: Desk,
+}
+
 /// Delivers until it is told to finish.
 pub(super) struct Courier {
     task: Option<JoinHandle<()>>,
@@ -62,15 +72,15 @@ pub(super) struct Courier {
 
 impl Courier {
     /// Starts to deliver: at once if `now`, because the work that begins has announcements, or else when it is done.
-    pub(super) fn start(tool: &Tool, now: bool) -> Self {
+    pub(super) fn start(office: Office, now: bool) -> Self {
         let closing = CancellationToken::new();
-        let (tool, closed, stop) = (tool.clone(), closing.clone(), tool.stop.clone());
-        let task = (!tool.desk.destinations.is_empty()).then(|| {
+        let (closed, stop) = (closing.clone(), office.stop.clone());
+        let task = (!office.desk.destinations.is_empty()).then(|| {
             tokio::spawn(async move {
                 if !now {
                     closed.cancelled().await;
                 }
-                tool.carry(&closed).await;
+                office.carry(&closed).await;
             })
         });
         Self { task, closing, stop }
@@ -100,22 +110,9 @@ impl Drop for Courier {
     }
 }
 
-impl Tool {
-    /// Returns the tool with the destinations that it delivers announcements to, of all runs of its ledger.
-    #[must_use]
-    pub fn with_destinations(mut self, destinations: Destinations) -> Self {
-        self.desk = Desk::new(destinations);
-        self
-    }
-
-    /// Delivers what announcements of this ledger are due, for a few seconds at most. Every call that works on a run does that
-    /// by itself.
-    pub async fn deliver(&self) {
-        Courier::start(self, true).finish().await;
-    }
-
+impl Office {
     /// Warns of destinations of a plan that this process cannot deliver to.
-    pub(super) fn warn_of_destinations(&self, plan: &crate::plan::Plan) {
+    pub(super) fn warn_of_destinations(&self, plan: &Plan) {
         for told in &plan.notify {
             let name = told.to.as_str();
             let flaw = match self.desk.destinations.get(name) {

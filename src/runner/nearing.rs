@@ -1,9 +1,10 @@
 //! Says when the point of no return is near.
 
 use chrono::TimeDelta;
+use sqlx::PgConnection;
 
-use super::{Error, Tool, clock, gates};
-use crate::ledger::{LedgerError, Run};
+use super::{Error, clock, gates};
+use crate::ledger::{Ledger, LedgerError, Run};
 use crate::run::{Entry, Nears, point_of_no_return};
 
 /// How long before.
@@ -13,13 +14,11 @@ const NEAR: TimeDelta = TimeDelta::hours(24);
 ///
 /// # Errors
 /// The ledger's.
-pub(super) async fn note(tool: &Tool, run: &Run) -> Result<(), Error> {
-    let ledger = &tool.ledger;
-    let mut connection = tool.connect().await?;
-    let log = ledger.log().entries(&mut connection, run.id).await?;
+pub(super) async fn note(ledger: &Ledger, connection: &mut PgConnection, run: &Run, actor: &str) -> Result<(), Error> {
+    let log = ledger.log().entries(connection, run.id).await?;
     let state = run.replay(&log).map_err(LedgerError::from)?;
-    let contract = ledger.progress().contract(&mut connection, run).await?;
-    let now = clock::server(&mut connection).await?;
+    let contract = ledger.progress().contract(connection, run).await?;
+    let now = clock::server(connection).await?;
     let told = Nears {
         schedule: run.plan.schedule.as_ref(),
         contract: &contract,
@@ -31,6 +30,6 @@ pub(super) async fn note(tool: &Tool, run: &Run) -> Result<(), Error> {
     if at - now > NEAR || state.has_told_near() {
         return Ok(());
     }
-    ledger.log().record(&mut connection, run, None, &[Entry::Nearing { step, at }], &tool.actor).await?;
+    ledger.log().record(connection, run, None, &[Entry::Nearing { step, at }], actor).await?;
     Ok(())
 }

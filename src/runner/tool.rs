@@ -39,7 +39,7 @@ pub struct Tool {
     consent: bool,
     hooks: Option<PathBuf>,
     #[cfg(feature = "notify")]
-    pub(super) desk: super::courier::Desk,
+    desk: super::courier::Desk,
 }
 
 /// The result of a call.
@@ -534,14 +534,40 @@ impl Tool {
         Ok((work, beat))
     }
 
+    /// Returns the tool with the destinations that it delivers announcements to, of all runs of its ledger.
+    #[cfg(feature = "notify")]
+    #[must_use]
+    pub fn with_destinations(mut self, destinations: crate::notify::Destinations) -> Self {
+        self.desk = super::courier::Desk::new(destinations);
+        self
+    }
+
+    /// Delivers what announcements of this ledger are due, for a few seconds at most. Every call that works on a run does that
+    /// by itself.
+    #[cfg(feature = "notify")]
+    pub async fn deliver(&self) {
+        super::courier::Courier::start(self.office(), true).finish().await;
+    }
+
+    #[cfg(feature = "notify")]
+    fn office(&self) -> super::courier::Office {
+        super::courier::Office {
+            connector: self.connector.clone(),
+            ledger: self.ledger.clone(),
+            sink: self.sink.clone(),
+            stop: self.stop.clone(),
+            desk: self.desk.clone(),
+        }
+    }
+
     /// Does `work` on a run of `plan`, and delivers what it and others have announced.
     async fn telling<T>(&self, plan: &Plan, work: impl Future<Output = T>) -> T {
         #[cfg(not(feature = "notify"))]
         let _ = plan;
         #[cfg(feature = "notify")]
-        self.warn_of_destinations(plan);
+        self.office().warn_of_destinations(plan);
         #[cfg(feature = "notify")]
-        let courier = super::courier::Courier::start(self, !plan.notify.is_empty());
+        let courier = super::courier::Courier::start(self.office(), !plan.notify.is_empty());
         let done = work.await;
         #[cfg(feature = "notify")]
         courier.finish().await;
@@ -601,7 +627,11 @@ impl Tool {
 
     /// Puts into the log that the point of no return is near, if it is.
     async fn note_near(&self, run: &Run) {
-        if let Err(error) = nearing::note(self, run).await {
+        let noted = async {
+            let mut connection = self.connect().await?;
+            nearing::note(&self.ledger, &mut connection, run, &self.actor).await
+        };
+        if let Err(error) = noted.await {
             tracing::debug!(%error, "log that the point of no return is near");
         }
     }
