@@ -105,7 +105,8 @@ async fn a_hook_can_keep_a_phase_from_beginning_and_is_asked_again() {
     assert!(stage.has_column().await);
     assert_eq!(stage.lines("told").len(), 1);
     let history = stage.history().await;
-    assert!(history.contains("first / ") && history.contains("u{1b}"), "{history}");
+    // Two pipes: which of them is read first is not certain.
+    assert!(history.contains("first") && history.contains("u{1b}"), "{history}");
     assert!(!history.contains('\u{1b}'), "{history}");
     // All is done, and nothing is owed.
     stage.ends(&stage.run(), 0).await;
