@@ -75,15 +75,18 @@ impl Outbox<'_> {
             format!("({}, {})", quote_literal(notify.to.as_str()), quote_literal(notify.shape.as_str()))
         };
         let rows: Vec<_> = to.iter().map(row).collect();
+        let seq = announcement.entry;
         // Values come between texts that name the schema: a name in a message is none.
         Ok([
             self.ledger.sql("WITH made AS (INSERT INTO crossfade.announcement (run_id, seq, topic, payload) VALUES "),
             format!(
-                "({run}, {}, {}, {}::jsonb) RETURNING id) ",
-                announcement.entry,
+                "({run}, {seq}, {}, {}::jsonb || pg_catalog.jsonb_build_object('head', ",
                 quote_literal(announcement.topic.as_str()),
                 quote_literal(&payload)
             ),
+            // The entry stands before this statement, and has its hash from a trigger.
+            self.ledger.sql("(SELECT e.hash FROM crossfade.event AS e "),
+            format!("WHERE e.run_id = {run} AND e.seq = {seq}))) RETURNING id) "),
             self.ledger.sql("INSERT INTO crossfade.delivery (announcement, destination, shape, run_id) "),
             format!("SELECT made.id, d.destination, d.shape, {run} FROM made, (VALUES {}) AS d (destination, shape) ", rows.join(", ")),
             self.ledger.sql("WHERE NOT EXISTS (SELECT FROM crossfade.delivery AS g WHERE g.gone AND g.destination = d.destination AND "),

@@ -284,7 +284,28 @@ fn every_key_arrives_in_the_plan() {
           "count": 2,
           "behind": 67108864
         }
-      }
+      },
+      "notify": [
+        {
+          "to": "ops",
+          "shape": "slack",
+          "on": [
+            "failed",
+            "mismatch"
+          ]
+        }
+      ],
+      "hooks": [
+        {
+          "when": "before",
+          "phase": "switch",
+          "run": "ask.sh",
+          "timeout": {
+            "secs": 30,
+            "nanos": 0
+          }
+        }
+      ]
     }
     "#);
 }

@@ -6,7 +6,7 @@ use super::{Entry, Mode, Phase, Program, Standing, State, What};
 use crate::amounts::plural;
 use crate::plan::Topic;
 
-/// Something that people are told about a run.
+/// Something that people are told about a run. What is delivered has the hash of the entry too, as `head`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Announcement {
     /// What it is about.
@@ -24,9 +24,6 @@ pub struct Announcement {
     pub message: String,
     /// What to type.
     pub command: String,
-    /// The hash of the log's latest entry, where the ledger keeps one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub head: Option<String>,
 }
 
 /// Returns what is announced when `entry` takes the run called `run` from one state to the next. Nothing is announced twice for
@@ -40,7 +37,6 @@ pub fn announce(run: &str, program: &Program, before: &State, entry: &Entry, aft
         state: after.standing(),
         message,
         command,
-        head: None,
     };
     let type_ = |what: &str| format!("crossfade {what} {run}");
     let is_new = after.told.len() > before.told.len();

@@ -114,7 +114,8 @@ async fn each_thing_is_told_once_with_what_to_type_and_a_signature() {
     assert_eq!(texts.len(), 5, "{texts:#?}");
     assert!(texts[0].contains("*rename*") && texts[0].contains("```crossfade advance rename```"), "{texts:#?}");
     assert_eq!(stage.undelivered().await, 0);
-    let of_log = "SELECT count(*) FROM crossfade.announcement AS a JOIN crossfade.event AS e USING (run_id, seq)";
+    let of_log = "SELECT count(*) FROM crossfade.announcement AS a JOIN crossfade.event AS e USING (run_id, seq)
+        WHERE a.payload ->> 'head' = e.hash";
     assert_eq!(stage.database.scalar::<i64>(of_log).await, 10);
 }
 

@@ -118,6 +118,16 @@ fn a_plan_is_written_as_people_write_it() {
       replicas:
         count: 2
         behind: 64MB
+    notify:
+    - to: ops
+      shape: slack
+      on:
+      - failed
+      - mismatch
+    hooks:
+    - before: switch
+      run: ask.sh
+      timeout: 30s
     ");
     let bare = good("version: 1\nname: p\ntable: t\nchanges: [{ change_type: { column: a, to: bigint } }]");
     assert_snapshot!(to_yaml(&bare), @"
