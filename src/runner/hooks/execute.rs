@@ -168,7 +168,7 @@ mod tests {
         }
         assert_eq!(tail.text().lines().count(), LINES);
         assert!(tail.text().ends_with("line 9999"));
-        tail.push(&[b'x'; 100_000]);
+        tail.push(&vec![b'x'; 100_000]);
         assert_eq!(tail.text().len(), KEPT);
     }
 }
