@@ -16,6 +16,7 @@ mod removal;
 mod requirements;
 mod schedule;
 mod session;
+mod soak;
 mod surround;
 mod tool;
 mod undo;
