@@ -148,7 +148,7 @@ pub mod results {
         Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime, HookKey,
         IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Mode, Opener, Orders, Outcome, PaceReport, Pair,
         PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Requirement, Side, Signal, Slice,
-        Stage, Standing, State, Step, StepKey, Target, Undo, Verdict, Voided, WaitingFor, What,
+        Stage, Standing, State, Step, StepKey, Target, Undo, Verdict, Voided, WaitingFor, What, Written, WrittenBy,
     };
     pub use crate::sql::LockMode;
 }

@@ -51,7 +51,7 @@ pub use holds::{Cause, HeldBy, HoldTime, Level, PaceReport};
 pub use hooks::{Owed, owed};
 pub use identity::Identity;
 pub use key::{BadStepKey, StepKey, What};
-pub use outcome::{Counts, MismatchKey, Outcome};
+pub use outcome::{Counts, MismatchKey, Outcome, Written, WrittenBy};
 pub use prediction::{Estimates, Machine, Orders, PlannedPace, Prediction, Range};
 pub use program::{Action, Condition, Gate, IndexName, Is, Program, Step, Target, Undo};
 pub use progress::Progress;

@@ -20,6 +20,7 @@ mod removal;
 mod requirements;
 mod schedule;
 mod session;
+mod soak;
 mod surround;
 mod tool;
 mod undo;

@@ -11,8 +11,8 @@ use sqlx::PgConnection;
 
 use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run, Undelivered};
 use crate::run::{
-    Approval, Entry, Estimates, Filled, GateReading, Head, HoldTime, Mode, PaceReport, Phase, Progress, Standing,
-    State, StepKey, WaitingFor, What,
+    Approval, Entry, Estimates, Filled, GateReading, Head, HoldTime, MismatchKey, Mode, PaceReport, Phase, Progress,
+    Standing, State, StepKey, WaitingFor, What,
 };
 use crate::runner::{Error, Tool, approval_of, readings, refuse_copy, server_clock, waiting_for};
 
@@ -37,6 +37,9 @@ pub struct RunView {
     pub compares: bool,
     /// Rows that were not equal in the latest check; `None` before the first.
     pub mismatches: Option<i64>,
+    /// The first of these rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unequal: Vec<MismatchKey>,
     /// In how many seconds since expand the old column was written.
     pub old_column_write_seconds: i64,
     /// In how many seconds since expand the new column was written.
@@ -157,6 +160,10 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         progress,
         compares: run.program.compared().next().is_some(),
         mismatches: checked.map(|(_, mismatches)| mismatches),
+        unequal: match checked {
+            Some((_, 1..)) => ledger.progress().unequal(connection, run.id).await?,
+            _ => vec![],
+        },
         old_column_write_seconds: counts.old,
         new_column_write_seconds: counts.new,
         waiting_for: if at_work {

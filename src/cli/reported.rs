@@ -55,7 +55,9 @@ impl CliError {
                     text.push_str(&human::one_finding(&look.red("refused"), finding, look));
                 }
             }
-            Detail::Outcome(outcome) => text.push_str(&human::keys(outcome)),
+            Detail::Outcome(outcome) => {
+                text.push_str(&human::unequal(&outcome.keys, outcome.counts.mismatches(), look));
+            }
             Detail::None | Detail::Problems(_) | Detail::Values(..) => {}
         }
         for hint in hints {

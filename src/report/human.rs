@@ -21,7 +21,7 @@ use super::look::{Look, printable};
 use super::words;
 use crate::ledger::LoggedEntry;
 use crate::lines::{NO_BREAK, command};
-use crate::run::{Entry, HoldTime, Outcome, Progress, Signal, Standing, WaitingFor};
+use crate::run::{Entry, HoldTime, MismatchKey, Outcome, Progress, Signal, Standing, WaitingFor, WrittenBy};
 use crate::runner::{Approved, Finish, Joined};
 use crate::view::RunView;
 
@@ -161,7 +161,11 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     }
     if status.compares {
         equality(status, &mut row);
+        text.push_str(&unequal(&status.unequal, status.mismatches.unwrap_or(0), look));
     }
+    let mut row = |name: &str, value: String| {
+        look.wrap(&mut text, (&format!("  {name:<10} "), "             "), &value);
+    };
     for bypass in &status.bypassed {
         let (person, role, reason) = (printable(&bypass.person), printable(&bypass.role), printable(&bypass.reason));
         let what = look.red("the approval of");
@@ -312,7 +316,7 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look)
             number(counts.different),
             number(counts.unconverted)
         );
-        text.push_str(&keys(outcome));
+        text.push_str(&unequal(&outcome.keys, counts.mismatches(), look));
     }
     if counts.only_new > 0 {
         let values = plural(counts.only_new, "value");
@@ -334,21 +338,37 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look)
     text
 }
 
-/// Returns the keys of rows that are not equal, one per line.
-pub(crate) fn keys(outcome: &Outcome) -> String {
+/// Returns the rows that are not equal, one per line; `all` is how many there are.
+pub(crate) fn unequal(named: &[MismatchKey], all: i64, look: Look) -> String {
     let mut text = String::new();
-    for key in &outcome.keys {
+    for key in named {
         let parts: Vec<_> =
             key.key.as_object().into_iter().flatten().map(|(column, value)| key_part(column, value)).collect();
         let parts = if parts.is_empty() { key.key.to_string() } else { parts.join(", ") };
-        let value = key.value.as_ref().map(|value| format!(": '{value}'")).unwrap_or_default();
-        let _ = writeln!(text, "    {:<11} {}", key.class, printable(&format!("{parts}{value}")));
+        let values: Vec<_> =
+            key.values.as_object().into_iter().flatten().map(|(column, value)| shown(column, value)).collect();
+        let values = if values.is_empty() { String::new() } else { format!(": {}", values.join(", ")) };
+        let first = format!("    {:<11} ", key.class);
+        let said = format!("{}; {}", printable(&format!("{parts}{values}")), words::written(&key.written));
+        look.wrap(&mut text, (&first, "                "), &said);
     }
-    let more = outcome.counts.mismatches() - i64::try_from(outcome.keys.len()).unwrap_or(i64::MAX);
-    if more > 0 && !outcome.keys.is_empty() {
+    let more = all - i64::try_from(named.len()).unwrap_or(i64::MAX);
+    if more > 0 && !named.is_empty() {
         let _ = writeln!(text, "    and {} more", number(more));
     }
+    if named.iter().any(|key| key.written.by == Some(WrittenBy::PastTrigger)) {
+        let why = "past the sync trigger: it did not fire (session_replication_role = replica, a subscription, DISABLE TRIGGER), or \
+                   the conversion gave another value then";
+        look.wrap(&mut text, ("    ", "      "), why);
+    }
     text
+}
+
+fn shown(column: &str, value: &serde_json::Value) -> String {
+    match value.as_str() {
+        Some(value) => format!("{column} '{value}'"),
+        None => format!("{column} NULL"),
+    }
 }
 
 fn key_part(column: &str, value: &serde_json::Value) -> String {

@@ -9,7 +9,7 @@ use crate::amounts::{duration, plural};
 use crate::event::Wait;
 use crate::ledger::Undelivered;
 use crate::plan::calendar::in_zone;
-use crate::run::{Cause, GateKind, GateReading, Level, Signal, Standing, Verdict, WaitingFor};
+use crate::run::{Cause, GateKind, GateReading, Level, Signal, Standing, Verdict, WaitingFor, Written, WrittenBy};
 
 /// Returns why the backfill stands still, with value and limit.
 pub(super) fn held(level: &Level) -> String {
@@ -94,8 +94,23 @@ pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
         WaitingFor::Person { error } => {
             printable(error.as_deref().unwrap_or("for a reason that the history of the run tells"))
         }
+        WaitingFor::Repair { rows } => format!("{} not equal", plural(*rows, "row")),
         WaitingFor::Signal(level) => held(level),
     }
+}
+
+/// Returns how a row was last written, as far as that is known.
+pub(super) fn written(written: &Written) -> String {
+    let how = match (written.by, &written.origin) {
+        (Some(WrittenBy::OlderTransaction), _) => ", which is older than the sync trigger".to_owned(),
+        (Some(WrittenBy::Backfill), _) => ", by the backfill".to_owned(),
+        (Some(WrittenBy::Replication), Some(origin)) => format!(", by replication from {}", printable(origin)),
+        (Some(WrittenBy::Replication), None) => ", by replication".to_owned(),
+        (Some(WrittenBy::PastTrigger), _) => ", past the sync trigger".to_owned(),
+        (None, _) => String::new(),
+    };
+    let at = written.at.map(|at| format!(" at {}", time(at))).unwrap_or_default();
+    format!("written{at} in transaction {}{how}", printable(&written.transaction))
 }
 
 /// Returns a gate, whether it is open, and why: a line of what stands in front of a run.
@@ -141,6 +156,13 @@ pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at
         _ if at_work && !state.is_over() => vec![watch()],
         (Standing::Done | Standing::RolledBack, _) => vec![type_("history", "")],
         (Standing::RollingBack, _) => vec![type_("rollback", "")],
+        (_, Some(WaitingFor::Repair { .. })) => vec![
+            (
+                format!("crossfade verify {name} --repair old"),
+                "after a look at these rows (or new: the side that is right)".to_owned(),
+            ),
+            type_("advance", "compares all rows again, and goes on"),
+        ],
         (Standing::Failed | Standing::Drifted, _) => vec![
             type_("history", "tells what happened"),
             type_("advance", "continues, once the cause is removed"),

@@ -127,24 +127,36 @@ impl CompareSpec {
         )
     }
 
-    /// Returns the query for the keys (as a JSON object text) and classes of the first `limit` rows on pages `from..to`
-    /// that are not equal.
+    /// Returns the query for the keys (as a JSON object text), the classes, the values that do not agree and the transactions
+    /// (`xmin`) of the first `limit` rows on pages `from..to` that are not equal.
     pub fn keys(&self, from: u32, to: Option<u32>, limit: usize) -> String {
         format!(
-            "SELECT key, c AS class, CASE c WHEN 3 THEN old END AS value FROM (SELECT {} AS key, {} AS old, {} AS c FROM {} AS t WHERE {}) \
-             AS classed WHERE c <> 0 LIMIT {limit}",
+            "SELECT key, c AS class, \"values\", transaction FROM (SELECT {} AS key, {} AS \"values\", t.xmin::pg_catalog.text AS transaction, \
+             {} AS c FROM {} AS t WHERE {}) AS classed WHERE c <> 0 LIMIT {limit}",
             self.key_object(),
-            self.old_values(),
+            self.values(),
             self.class(),
             self.table.sql(),
             range(from, to),
         )
     }
 
-    /// Returns the expression that shows the old values of a row, shortened.
-    fn old_values(&self) -> String {
-        let old: Vec<_> = self.pairs.iter().map(|pair| format!("t.{}::pg_catalog.text", pair.old)).collect();
-        format!("pg_catalog.left(pg_catalog.concat_ws(', ', {}), {SHOWN})", old.join(", "))
+    /// Returns the expression for the values of a row, shortened, as a JSON object by column: those of the pairs that are not
+    /// equal.
+    fn values(&self) -> String {
+        let shown = |column: &str, class: &str| {
+            let name = crate::sql::quote_literal(&plain(column));
+            format!("({name}, pg_catalog.left(t.{column}::pg_catalog.text, {SHOWN}), {class})")
+        };
+        let both = |pair: &Pair| {
+            let class = pair.class();
+            [shown(&pair.old, &class), shown(&pair.new, &class)]
+        };
+        let all: Vec<_> = self.pairs.iter().flat_map(both).collect();
+        format!(
+            "(SELECT pg_catalog.json_object_agg(v.name, v.value) FROM (VALUES {}) AS v (name, value, class) WHERE v.class <> 0)",
+            all.join(", ")
+        )
     }
 
     /// Returns the expression that names a row in reports: its key as a JSON object, as text.

@@ -21,7 +21,7 @@ pub enum Standing {
     Waiting,
     /// Somebody paused it.
     Paused,
-    /// A step failed; the run continues when somebody runs it again.
+    /// A step failed, or rows are not equal; the run continues when somebody runs it again.
     Failed,
     /// The catalog does not agree with the ledger.
     Drifted,
@@ -64,6 +64,7 @@ impl State {
             Mode::Drifted => Standing::Drifted,
             _ if self.paused => Standing::Paused,
             Mode::Failed => Standing::Failed,
+            _ if self.unequal > 0 => Standing::Failed,
             Mode::New | Mode::Forward => Standing::Waiting,
         }
     }
@@ -135,6 +136,11 @@ pub enum WaitingFor {
         /// What went wrong.
         error: Option<String>,
     },
+    /// That rows are equal which the last check has found unequal.
+    Repair {
+        /// How many.
+        rows: i64,
+    },
     /// That a signal falls: its backfill stands still.
     Signal(Level),
 }
@@ -167,8 +173,10 @@ impl WaitingFor {
         match state.mode {
             Mode::Done | Mode::RolledBack => None,
             Mode::Undoing(_) => Some(Self::Rollback),
+            Mode::Failed if state.unequal > 0 => Some(Self::Repair { rows: state.unequal }),
             Mode::Failed | Mode::Drifted => Some(Self::Person { error: state.error.clone() }),
             _ if state.paused => Some(Self::Resume { by: told.paused_by }),
+            _ if state.unequal > 0 => Some(Self::Repair { rows: state.unequal }),
             Mode::New | Mode::Forward => {
                 let of_steps = Self::of_steps(state.next_steps(program), state.phase, &told);
                 Some(told.entry.unwrap_or(of_steps))
@@ -213,7 +221,7 @@ impl WaitingFor {
 
     /// Returns whether something went wrong.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Person { .. })
+        matches!(self, Self::Person { .. } | Self::Repair { .. })
     }
 }
 

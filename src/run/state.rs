@@ -42,6 +42,9 @@ pub struct State {
     pub error: Option<String>,
     /// Why it has stopped, each reason once, since it last moved: whoever is told need not be told again.
     pub told: Vec<String>,
+    /// How many rows the last check has found unequal, from the end of `verify` until the old column goes. Before that, rows that
+    /// are not filled yet are no mismatch.
+    pub unequal: i64,
 }
 
 /// What a run is doing.
@@ -87,6 +90,7 @@ impl State {
             maybe_ran: None,
             error: None,
             told: vec![],
+            unequal: 0,
         }
     }
 
@@ -118,6 +122,14 @@ impl State {
         } else {
             Some(Stage::Soak)
         }
+    }
+
+    /// Returns whether applications move from one column to the other: all rows were compared, and both columns are there.
+    pub fn is_soaking(&self, program: &Program) -> bool {
+        self.stage().is_some()
+            && program.compared().next().is_some()
+            && program.is_past(self.phase, Phase::Verify)
+            && !matches!(self.mode, Mode::Undoing(_))
     }
 
     /// Returns whether the run has ended, so that its table and its name are free again.
@@ -213,7 +225,6 @@ impl State {
                 | Entry::Blocked { .. }
                 | Entry::Tuned { .. }
                 | Entry::Filled(_)
-                | Entry::Verified { .. }
                 | Entry::Repaired { .. }
                 | Entry::Joined
                 | Entry::Left { .. }
@@ -224,6 +235,7 @@ impl State {
                 | Entry::HookEnded { .. }
                 | Entry::ClockSetBack { .. },
             ) => {}
+            (_, Entry::Verified { counts }) => state.unequal = counts.mismatches(),
             (_, Entry::Drifted { facts }) => {
                 if !matches!(self.mode, Mode::Undoing(_)) {
                     state.mode = Mode::Drifted;
@@ -312,6 +324,9 @@ impl State {
             }
         }
         state.begun &= state.phase == self.phase && !matches!(state.mode, Mode::Undoing(_));
+        if !state.is_soaking(entry.program().unwrap_or(program)) {
+            state.unequal = 0;
+        }
         Ok(state)
     }
 

@@ -54,6 +54,9 @@ pub fn gates_of(plan: &Plan, program: &Program, state: &State) -> Vec<GateKind> 
     if plan.approve.contains(&state.phase) {
         gates.push(GateKind::Approved);
     }
+    if state.is_soaking(program) {
+        gates.push(GateKind::Verified);
+    }
     for step in state.next_steps(program) {
         let awaited = if let Action::Await(gate) = &step.action { Some(gate) } else { None };
         gates.extend(step.needs.iter().chain(awaited).filter_map(|gate| match gate {

@@ -12,7 +12,7 @@ use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
 use super::session::{Session, note};
-use super::{Error, NotYet, clock, ddl, gate, gates, hooks, schedule, surround};
+use super::{Error, NotYet, clock, ddl, gate, gates, hooks, schedule, soak, surround};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
@@ -58,6 +58,11 @@ impl Course<'_> {
     fn waits(self) -> bool {
         self.until != Until::OnePhase
     }
+
+    /// Whether a scheduler asks.
+    fn is_tick(self) -> bool {
+        self.scheduled && self.until == Until::OnePhase
+    }
 }
 
 /// Continues the run. Returns the phases that were finished.
@@ -88,6 +93,9 @@ async fn go(
     course: Course<'_>,
     finished: &mut Vec<Phase>,
 ) -> Result<(), Error> {
+    if course.is_tick() {
+        soak::verify(work, session, course.consent).await?;
+    }
     let mut announced = None;
     let mut was_paused = false;
     let mut followed = 0;
@@ -305,7 +313,7 @@ async fn apply(
             match ddl::transaction(work, session, &job).await? {
                 Ended::Done => return Ok(DONE),
                 Ended::Guard(GuardFailed::Changed) => return Ok(Executed::Changed),
-                Ended::Guard(failed) => gate::mend(work, session, step, failed, course.waits()).await?,
+                Ended::Guard(failed) => gate::mend(work, session, step, failed, (course.waits(), until)).await?,
             }
         }
         return Err(gate::will_not_hold(step));

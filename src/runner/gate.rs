@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::session::Session;
@@ -137,7 +138,8 @@ pub(super) async fn check(
     phase: Phase,
     step: Option<&Step>,
 ) -> Result<Outcome, Error> {
-    let (outcome, identity) = work.check(spec, phase).await?;
+    let (mut outcome, identity) = work.check(spec, phase).await?;
+    work.ledger.progress().trace(&mut session.main, work.run.id, &mut outcome.keys).await?;
     let limits = pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(10), durable: true };
     pg::transaction(&mut session.main, limits, async |tx| {
         work.ledger.leases().fence(tx, work.lease).await?;
@@ -153,7 +155,8 @@ pub(super) async fn check(
     Ok(outcome)
 }
 
-/// Makes a failed guard hold, if crossfade can; `waits` says whether it may wait for that.
+/// Makes a failed guard hold, if crossfade can; `waits` says whether it may wait for that, and `until` when the window of the
+/// schedule closes.
 ///
 /// # Errors
 /// [`Error::Mismatch`], or what a person has to do.
@@ -162,7 +165,7 @@ pub(super) async fn mend(
     session: &mut Session,
     step: &Step,
     failed: GuardFailed,
-    waits: bool,
+    (waits, until): (bool, Option<DateTime<Utc>>),
 ) -> Result<(), Error> {
     match failed {
         GuardFailed::NotVerified => {
@@ -172,6 +175,7 @@ pub(super) async fn mend(
             let Some(spec) = spec else {
                 return Err(Error::NoCheck { step: step.key.clone() });
             };
+            super::schedule::check_fits(work, session, step.key.phase, until).await?;
             let outcome = check(work, session, spec, step.key.phase, None).await?;
             if outcome.is_clean() { Ok(()) } else { Err(Error::Mismatch(outcome)) }
         }

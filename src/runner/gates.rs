@@ -85,6 +85,21 @@ pub(super) fn first<'f>(run: &Run, state: &State, found: &'f [GateReading]) -> O
     None
 }
 
+/// Returns whether the next step of a run with these readings, none of which keeps it from beginning, only waits.
+pub(super) fn waits(run: &Run, state: &State, found: &[GateReading], consent: bool) -> bool {
+    let is_closed = |kind| found.iter().any(|reading| reading.gate == kind && !reading.is_open());
+    for step in state.next_steps(&run.program) {
+        match (&step.action, &step.undo) {
+            (Action::Await(Gate::Quiet { .. }), _) if is_closed(GateKind::Quiet) => return true,
+            (Action::Await(Gate::Grace { .. }), _) if is_closed(GateKind::Grace) => return true,
+            (Action::Await(_), _) => {}
+            (_, Undo::PointOfNoReturn(_)) => return !consent,
+            _ => return false,
+        }
+    }
+    false
+}
+
 /// When the run came into its phase; `None` in its first.
 pub(crate) fn entered(log: &[LoggedEntry]) -> Option<DateTime<Utc>> {
     log.iter().rev().find(|line| matches!(line.entry, Entry::PhaseDone { .. })).map(|line| line.at)
@@ -139,7 +154,7 @@ async fn verified(
     run: &Run,
     at: DateTime<Utc>,
 ) -> Result<GateReading, Error> {
-    let again = "it is done again before the step that needs it";
+    let again = "it is done again by a tick, and before the step that needs it";
     let Some((checked, mismatches)) = ledger.progress().last_check(connection, run.id).await? else {
         return Ok(GateReading::fail(GateKind::Verified, format!("no row was compared yet; {again}")));
     };

@@ -8,7 +8,7 @@ use super::{Error, NotYet, clock};
 use crate::amounts::duration;
 use crate::engine::Work;
 use crate::plan::calendar::{Opening, in_zone};
-use crate::run::{Action, GateKind, GateReading, Orders, State, Step};
+use crate::run::{Action, GateKind, GateReading, Orders, Phase, State, Step};
 
 /// How many times as long as the last time a check may take.
 const MARGIN: f64 = 1.5;
@@ -33,8 +33,38 @@ pub(super) async fn fits(
     step: &Step,
     until: Option<DateTime<Utc>>,
 ) -> Result<(), Error> {
-    let (Some(until), Some(schedule)) = (until, &work.run.plan.schedule) else { return Ok(()) };
-    let Some(needs) = needs(work, session, step).await? else { return Ok(()) };
+    if until.is_none() {
+        return Ok(());
+    }
+    let needs = needs(work, session, step).await?;
+    ends_before(work, session, (state.phase, &step.key.to_string()), needs, until).await
+}
+
+/// As [`fits`], of a check of all rows that is no step.
+///
+/// # Errors
+/// As [`fits`].
+pub(super) async fn check_fits(
+    work: &Work,
+    session: &mut Session,
+    phase: Phase,
+    until: Option<DateTime<Utc>>,
+) -> Result<(), Error> {
+    if until.is_none() {
+        return Ok(());
+    }
+    let needs = delta(check_seconds(work, session).await?);
+    ends_before(work, session, (phase, "the check of all rows"), needs, until).await
+}
+
+async fn ends_before(
+    work: &Work,
+    session: &mut Session,
+    (phase, what): (Phase, &str),
+    needs: Option<TimeDelta>,
+    until: Option<DateTime<Utc>>,
+) -> Result<(), Error> {
+    let (Some(needs), Some(until), Some(schedule)) = (needs, until, &work.run.plan.schedule) else { return Ok(()) };
     let now = clock::now(session).await?;
     if until - now >= needs {
         return Ok(());
@@ -45,36 +75,40 @@ pub(super) async fn fits(
         Some(opens) => format!("the next one that is long enough opens {}", in_zone(opens, schedule.timezone)),
         None => "no later one is long enough: give the plan a longer window or one in `schedule.extra`".to_owned(),
     };
-    let reason = format!(
-        "{} takes up to {about}, and the window closes {}; {then}",
-        step.key,
-        in_zone(until, schedule.timezone)
-    );
+    let reason =
+        format!("{what} takes up to {about}, and the window closes {}; {then}", in_zone(until, schedule.timezone));
     let reading = GateReading::fail(GateKind::Window, reason).opens(opens);
-    Err(Error::NotYet(NotYet::Gate { name: work.run.name().clone(), phase: state.phase, reading }))
+    Err(Error::NotYet(NotYet::Gate { name: work.run.name().clone(), phase, reading }))
 }
 
 /// Returns how long a step takes that must not be cut off, with a margin; `None` for one that may be, that is short, or of which
 /// nothing is known.
 async fn needs(work: &Work, session: &mut Session, step: &Step) -> Result<Option<TimeDelta>, Error> {
-    let (ledger, run) = (&work.ledger, &work.run);
     let seconds = match &step.action {
         Action::Concurrent { builds: Some(_), .. } => {
             let is_build = |step: &&Step| matches!(step.action, Action::Concurrent { builds: Some(_), .. });
-            let builds = run.program.steps.iter().filter(is_build).count().max(1);
+            let builds = work.run.program.steps.iter().filter(is_build).count().max(1);
             let orders = predicted(work, session).await?;
             #[expect(clippy::cast_precision_loss, reason = "a few indexes")]
             orders.map(|orders| orders.own().build_seconds.high / builds as f64)
         }
-        Action::Compare(_) => match ledger.progress().check_seconds(&mut session.main, run.id).await? {
-            Some(seconds) => Some(seconds * MARGIN),
-            // It reads what the backfill is expected to write, and is done sooner.
-            None => predicted(work, session).await?.map(|orders| orders.own().seconds.high),
-        },
+        Action::Compare(_) => check_seconds(work, session).await?,
         _ => None,
     };
-    let needs = seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
-    Ok(needs.and_then(|needs| TimeDelta::from_std(needs).ok()))
+    Ok(delta(seconds))
+}
+
+/// Returns how many seconds a check takes, with a margin.
+async fn check_seconds(work: &Work, session: &mut Session) -> Result<Option<f64>, Error> {
+    Ok(match work.ledger.progress().check_seconds(&mut session.main, work.run.id).await? {
+        Some(seconds) => Some(seconds * MARGIN),
+        // It reads what the backfill is expected to write, and is done sooner.
+        None => predicted(work, session).await?.map(|orders| orders.own().seconds.high),
+    })
+}
+
+fn delta(seconds: Option<f64>) -> Option<TimeDelta> {
+    TimeDelta::from_std(std::time::Duration::try_from_secs_f64(seconds?).ok()?).ok()
 }
 
 async fn predicted(work: &Work, session: &mut Session) -> Result<Option<Orders>, Error> {

@@ -12,7 +12,7 @@ use super::forward::{Bypass, Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::{Known, Preview};
 
-use super::{Error, NotYet, clock, forward, gate, gates, nearing, preview, session, undo};
+use super::{Error, NotYet, clock, forward, gate, gates, nearing, preview, session, soak, undo};
 use crate::catalog::Finding;
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
@@ -22,7 +22,8 @@ use crate::pg::Connector;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
 use crate::run::{
-    Actor, Entry, GateReading, Head, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor, owed,
+    Actor, Entry, GateKind, GateReading, Head, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told,
+    WaitingFor, owed,
 };
 
 /// How long a process that ends tries to give its lease back; the lease expires by itself.
@@ -206,11 +207,15 @@ impl Tool {
             None => clock::server(&mut connection).await?,
         };
         let found = gates::readings(&self.ledger, &mut connection, &run, &state, &log, at).await?;
-        if let Some(closed) = gates::closed(&run, &state, &found, true) {
-            return Ok(format!("nothing: {closed}"));
-        }
-        if let Some(gate) = gates::first(&run, &state, &found) {
-            return Ok(format!("nothing: {}", gate.reason));
+        let closed = gates::closed(&run, &state, &found, true).map(|closed| closed.to_string());
+        let closed = closed.or_else(|| gates::first(&run, &state, &found).map(|gate| gate.reason.clone()));
+        let check = soak::due(&state, &found).filter(|_| state.is_soaking(&run.program));
+        match (check, closed) {
+            (Some(why), Some(closed)) => {
+                return Ok(format!("compare all rows again ({}), and then: {closed}", why.reason));
+            }
+            (None, Some(closed)) => return Ok(format!("nothing: {closed}")),
+            (_, None) => {}
         }
         let steps: Vec<_> = run
             .program
@@ -318,10 +323,11 @@ impl Tool {
             CHECK_CONNECTIONS,
         );
         let check = async { Ok(check.await?) };
-        let (outcome, identity) = tokio::select! {
+        let (mut outcome, identity) = tokio::select! {
             checked = self.unless_stopped(check) => checked?,
             why = session::silence(&self.connector, &mut connection) => return Err(why),
         };
+        self.ledger.progress().trace(&mut connection, run.id, &mut outcome.keys).await?;
         self.ledger
             .progress()
             .store_check(&mut connection, &run, spec.relation, &identity, &outcome, repair.is_some())
@@ -618,8 +624,15 @@ impl Tool {
             let now = clock::server(&mut connection).await?;
             let found = crate::run::scheduled(&run.plan, &run.program, (state.phase, gates::entered(&log)), now);
             if let Some(closed) = gates::closed(&run, &state, &found, true) {
-                self.note_near(&run).await;
-                return Err(Error::NotYet(closed));
+                let found = if until == Until::OnePhase && state.is_soaking(&run.program) {
+                    gates::readings(&self.ledger, &mut connection, &run, &state, &log, now).await?
+                } else {
+                    found
+                };
+                if soak::due(&state, &found).is_none() {
+                    self.note_near(&run).await;
+                    return Err(Error::NotYet(closed));
+                }
             }
         }
         drop(connection);
@@ -639,7 +652,9 @@ impl Tool {
             why = beat.gives_up() => Err(why),
         };
         drop(beat);
-        if let Err(Error::NotYet(gate)) = &result {
+        if let Err(Error::NotYet(gate)) = &result
+            && !matches!(gate, NotYet::Gate { reading, .. } if reading.gate == GateKind::Due)
+        {
             self.note_blocked(&work, gate).await;
         }
         if matches!(result, Ok(_) | Err(Error::NotYet(_))) {

@@ -244,7 +244,7 @@ async fn undo(work: &Work, session: &mut Session, step: &Step, signature: &str) 
                         Ended::Done if last => return Ok(true),
                         Ended::Done => break,
                         Ended::Guard(GuardFailed::Changed) => return Ok(false),
-                        Ended::Guard(failed) => gate::mend(work, session, step, failed, true).await?,
+                        Ended::Guard(failed) => gate::mend(work, session, step, failed, (true, None)).await?,
                     }
                 }
             }

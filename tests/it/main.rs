@@ -47,6 +47,7 @@ mod roles;
 mod schedule;
 mod sessions;
 mod snapshots_of_plans;
+mod soak;
 mod sql_script;
 mod steps;
 mod sync_around;

@@ -15,7 +15,7 @@ use crate::engine::Error;
 use crate::event::{Event, EventSink};
 use crate::ledger::Ledger;
 use crate::pg::{self, Connector, ErrorClass, Owner};
-use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program, Progress, Relation};
+use crate::run::{CompareSpec, Counts, Identity, MismatchKey, Outcome, Phase, Program, Progress, Relation, Written};
 
 /// Keys of rows that are not equal are reported up to this number.
 const MAX_KEYS: usize = 20;
@@ -331,17 +331,18 @@ struct Suspects {
 struct Unequal {
     key: String,
     class: i32,
-    value: Option<String>,
+    values: serde_json::Value,
+    transaction: String,
 }
 
-fn mismatch_key(Unequal { key, class, value }: Unequal) -> Result<MismatchKey, sqlx::Error> {
+fn mismatch_key(Unequal { key, class, values, transaction }: Unequal) -> Result<MismatchKey, sqlx::Error> {
     let class = match class {
         1 => "empty",
         2 => "different",
         _ => "unconverted",
     };
     let key = serde_json::from_str(&key).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(MismatchKey { key, class: class.to_owned(), value })
+    Ok(MismatchKey { key, class: class.to_owned(), values, written: Written { transaction, ..Written::default() } })
 }
 
 /// Asks as the owner, whose conversions these may be. Returns the rows.

@@ -9,7 +9,7 @@ use super::{Progress, number};
 use crate::ident::RunId;
 use crate::ledger::{LedgerError, Run};
 use crate::pg;
-use crate::run::{Identity, Outcome, RelationId};
+use crate::run::{Identity, MismatchKey, Outcome, Phase, RelationId, StepKey, What, WrittenBy};
 use crate::sql::quote_literal;
 
 pg::columns!(
@@ -19,7 +19,70 @@ pg::columns!(
     }
 );
 
+pg::columns!(
+    struct Traced {
+        at: Option<DateTime<Utc>>,
+        origin: Option<String>,
+        is_replayed: bool,
+        is_backfill: bool,
+        is_older: bool,
+        is_later: bool,
+        is_unique: bool,
+    }
+);
+
 impl Progress<'_> {
+    /// Finds out how rows that are not equal were last written, as far as the server and the ledger know (docs/postgres.md, "Who
+    /// wrote a row").
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn trace(
+        self,
+        connection: &mut PgConnection,
+        run: RunId,
+        keys: &mut [MismatchKey],
+    ) -> Result<(), LedgerError> {
+        let select = self.ledger.sql(include_str!("trace.sql"));
+        for key in keys {
+            let traced: Traced = pg::query_as(&select)
+                .bind(run.0)
+                .bind(&key.written.transaction)
+                .bind(StepKey::new(Phase::Expand, What::Columns).to_string())
+                .fetch_one(&mut *connection)
+                .await?;
+            // A value in the new column was written after that was made; the number of a transaction may have come round since.
+            let is_later = key.class == "different" || traced.is_later && traced.is_unique;
+            key.written.by = if traced.is_replayed {
+                Some(WrittenBy::Replication)
+            } else if traced.is_backfill {
+                Some(WrittenBy::Backfill)
+            } else if traced.is_older {
+                Some(WrittenBy::OlderTransaction)
+            } else if is_later && key.class != "unconverted" {
+                Some(WrittenBy::PastTrigger)
+            } else {
+                None
+            };
+            (key.written.at, key.written.origin) = (traced.at, traced.origin);
+        }
+        Ok(())
+    }
+
+    /// Returns the rows that the latest checks of the run's relations have found unequal, the first of them.
+    ///
+    /// # Errors
+    /// The server's error; [`LedgerError::Unreadable`].
+    pub async fn unequal(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<MismatchKey>, LedgerError> {
+        let select = self.ledger.sql(
+            "SELECT DISTINCT ON (relation) keys::text FROM crossfade.verification WHERE run_id = $1 ORDER BY relation, id DESC",
+        );
+        let stored: Vec<String> = pg::query_scalar(&select).bind(run.0).fetch_all(connection).await?;
+        let unreadable = |error| LedgerError::Unreadable { what: "check", run, error };
+        let read = |text: &String| crate::run::read::<Vec<MismatchKey>>(text).map_err(unreadable);
+        Ok(stored.iter().map(read).collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
     /// Stores the result of a check of a relation. It names what it counts for: the plan, the trigger and the table's file.
     ///
     /// # Errors

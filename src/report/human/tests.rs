@@ -1,7 +1,7 @@
 use super::*;
 use crate::run::{
     Action, Actor, Cause, Counts, Head, Level, MismatchKey, PaceReport, Phase, Program, RelationId, Step, Undo,
-    WaitingFor, What,
+    WaitingFor, What, Written, WrittenBy,
 };
 use crate::sql::LockMode;
 
@@ -12,6 +12,7 @@ fn status_of(state: Standing) -> RunView {
         state,
         progress: Progress::new(312_400, 500_000, 41_200.4, Some(4.55)),
         mismatches: None,
+        unequal: vec![],
         compares: true,
         old_column_write_seconds: 1234,
         new_column_write_seconds: 5,
@@ -278,19 +279,39 @@ fn a_finish_says_what_comes_next() {
 
 #[test]
 fn rows_that_differ_are_named() {
-    let key = |id: i64, class: &str| MismatchKey {
+    let key = |id: i64, class: &str, new: Option<&str>, by| MismatchKey {
         key: serde_json::json!({ "id": id.to_string() }),
         class: class.to_owned(),
-        value: None,
+        values: serde_json::json!({ "status": "active", "vehicle_status": new }),
+        written: Written { transaction: (740 + id).to_string(), by, ..Written::default() },
     };
+    let at = chrono::DateTime::from_timestamp(1_800_000_000, 0);
+    let mut replayed = key(9, "different", Some("sold"), Some(WrittenBy::Replication));
+    (replayed.written.at, replayed.written.origin) = (at, Some("pg_16401".to_owned()));
     let counts = Counts { rows: 1000, equal: 996, empty: 1, different: 3, ..Counts::default() };
-    let found = Outcome { counts, seconds: 0.31, keys: vec![key(7, "empty"), key(12, "different")] };
+    let found = Outcome {
+        counts,
+        seconds: 0.31,
+        keys: vec![
+            key(7, "empty", None, Some(WrittenBy::OlderTransaction)),
+            replayed,
+            key(12, "different", Some("lost"), Some(WrittenBy::PastTrigger)),
+        ],
+    };
     insta::assert_snapshot!(outcome("vehicle-status", &found, false, Look::default()), @"
     FAILED vehicle-status: 4 rows of 1,000 not equal (0.3 s)
       1 empty, 3 different, 0 that do not convert
-        empty       id = 7
-        different   id = 12
-        and 2 more
+        empty       id = 7: status 'active', vehicle_status NULL; written in
+                    transaction 747, which is older than the sync trigger
+        different   id = 9: status 'active', vehicle_status 'sold'; written at
+                    2027-01-15 08:00:00 UTC in transaction 749, by replication from
+                    pg_16401
+        different   id = 12: status 'active', vehicle_status 'lost'; written in
+                    transaction 752, past the sync trigger
+        and 1 more
+        past the sync trigger: it did not fire (session_replication_role = replica,
+          a subscription, DISABLE TRIGGER), or the conversion gave another value
+          then
       next: crossfade verify vehicle-status --repair old  after a look at these
               rows (or new: the side that is right)
     ");

@@ -62,7 +62,7 @@ form!(struct GateReading of run::GateReading {
     opens: Option<DateTime<Utc>>,
 });
 
-words!(run::GateKind, run::Verdict);
+words!(run::GateKind, run::Verdict, run::WrittenBy);
 
 form!(struct Compiled of run::Compiled {
     facts: facts::Facts,
@@ -105,7 +105,15 @@ impl Document for Vec<run::MismatchKey> {
 form!(struct MismatchKey of run::MismatchKey {
     key: serde_json::Value,
     class: String,
-    value: Option<String>,
+    values: serde_json::Value,
+    written: Written,
+});
+
+form!(struct Written of run::Written {
+    transaction: String,
+    by: Option<String>,
+    at: Option<DateTime<Utc>>,
+    origin: Option<String>,
 });
 
 impl Form<Self> for serde_json::Value {

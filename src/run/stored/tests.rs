@@ -408,7 +408,20 @@ impl Document for Vec<Entry> {
 }
 
 fn mismatches() -> Vec<MismatchKey> {
-    vec![MismatchKey { key: serde_json::json!({ "id": "7" }), class: text("unconverted"), value: some("12 km") }]
+    let written = |by| Written {
+        transaction: text("741"),
+        by,
+        at: some("2027-01-05T22:00:00Z").map(|at| at.parse().unwrap()),
+        origin: some("pg_16401"),
+    };
+    let one = |by| MismatchKey {
+        key: serde_json::json!({ "id": "7" }),
+        class: text("unconverted"),
+        values: serde_json::json!({ "range": "12 km", "range_km": null }),
+        written: written(by),
+    };
+    let ways = [WrittenBy::OlderTransaction, WrittenBy::Backfill, WrittenBy::Replication, WrittenBy::PastTrigger];
+    std::iter::once(None).chain(ways.map(Some)).map(one).collect()
 }
 
 /// Compares how `value` is stored with the file of this name, and reads the file.
