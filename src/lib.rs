@@ -135,10 +135,11 @@ pub mod results {
     pub use crate::ident::{RunId, RunTag};
     pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer};
     pub use crate::run::{
-        Action, BadStepKey, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Fill, FillSpec,
-        FillValue, Filled, Gate, GateKind, GateReading, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level, Machine,
-        MismatchKey, Opener, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range,
-        Relation, RelationId, Side, Signal, Slice, Standing, Step, StepKey, Target, Undo, Verdict, WaitingFor, What,
+        Action, BadStepKey, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Evidence, Fill,
+        FillSpec, FillValue, Filled, Gate, GateKind, GateReading, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level,
+        Machine, MismatchKey, Opener, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress,
+        Range, Relation, RelationId, Side, Signal, Slice, Standing, Step, StepKey, Target, Undo, Use, User, Verdict,
+        WaitingFor, What,
     };
     pub use crate::sql::LockMode;
 }

@@ -2,6 +2,7 @@
 
 mod compare;
 mod entry;
+mod evidence;
 mod facts;
 mod fill;
 mod filled;
@@ -24,6 +25,7 @@ mod timing;
 pub use crate::phase::Phase;
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::Entry;
+pub use evidence::{Accepted, Evidence, Use, User};
 pub use facts::{
     AddedColumn, AddedConstraint, ChangeFacts, ColumnFacts, Compiled, ConstraintFacts, Conversion, DroppedColumn,
     Facts, FunctionFacts, IndexFacts, PairFacts, TableFacts,

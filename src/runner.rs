@@ -5,6 +5,7 @@ mod conditions;
 mod ddl;
 mod drift;
 mod error;
+mod evidence;
 mod forward;
 mod gate;
 mod gates;
@@ -20,6 +21,7 @@ mod undo;
 
 pub(crate) use clock::server as server_clock;
 pub use error::{Error, NoJoin, NotYet};
+pub(crate) use evidence::{evidence, is_due as watches_uses};
 pub(crate) use gates::{entered, readings};
 pub use join::Joined;
 pub use preview::{Known, Preview};

@@ -9,10 +9,10 @@ use sqlx::PgConnection;
 
 use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
 use crate::run::{
-    Entry, Estimates, Filled, GateReading, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey, WaitingFor,
-    What,
+    Entry, Estimates, Evidence, Filled, GateReading, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey,
+    WaitingFor, What,
 };
-use crate::runner::{Error, Tool, readings, refuse_copy, server_clock, waiting_for};
+use crate::runner::{Error, Tool, evidence, readings, refuse_copy, server_clock, waiting_for, watches_uses};
 
 pub use timetable::{PhaseDates, Timetable};
 
@@ -41,6 +41,8 @@ pub struct RunView {
     pub waiting_for: Option<WaitingFor>,
     /// What was found of the gates in front of what it does next; none when it is over or rolled back.
     pub gates: Vec<GateReading>,
+    /// What is known of who uses the old column; `None` before `switch` begins, and once the column is renamed away.
+    pub evidence: Option<Evidence>,
     /// The zone of its schedule, in which times are shown; UTC without one.
     #[serde(serialize_with = "zone_name")]
     pub zone: Tz,
@@ -127,6 +129,7 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
             waiting_for(ledger, connection, run, &state, (&log, &gates)).await?
         },
         gates,
+        evidence: if watches_uses(run, &state) { Some(evidence(ledger, connection, run, &log).await?) } else { None },
         zone: crate::run::zone(&run.plan),
         holder,
         joined,

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use super::{BOOKKEEPING, Lease, Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
+use crate::phase::Phase;
 use crate::run::{Entry, FORMAT, Program, State};
 use crate::sql::quote_literal;
 
@@ -71,6 +72,16 @@ impl Log<'_> {
             Ok(LoggedEntry { seq, at, actor, phase, state, entry })
         };
         lines.into_iter().map(entry).collect()
+    }
+
+    /// Returns the phase that a run is in, by the latest entry of its log alone; `None` where there is none.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn phase(self, connection: &mut PgConnection, run: RunId) -> Result<Option<Phase>, LedgerError> {
+        let select = self.ledger.sql("SELECT phase FROM crossfade.event WHERE run_id = $1 ORDER BY seq DESC LIMIT 1");
+        let phase: Option<String> = pg::query_scalar(&select).bind(run.0).fetch_optional(connection).await?;
+        Ok(phase.and_then(|phase| phase.parse().ok()))
     }
 
     /// Returns the state that the log of a run adds up to.

@@ -5,6 +5,7 @@ mod filled;
 mod holds;
 mod passes;
 mod report;
+mod uses;
 mod windows;
 mod writes;
 

@@ -138,6 +138,10 @@ pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at
         (_, Some(WaitingFor::Grace { until: Some(until), .. })) => {
             vec![consenting(format!("after {}", time(*until))), type_("rollback", "goes back")]
         }
+        (_, Some(WaitingFor::Gate { reading, .. })) if reading.gate == GateKind::Unused => vec![
+            type_("advance", "once nobody uses the old column"),
+            (format!("crossfade advance {name} --accept-evidence REASON"), "goes on in spite of it".to_owned()),
+        ],
         (_, Some(WaitingFor::Gate { .. })) => {
             vec![type_("schedule", "shows all dates"), type_("advance", "when it is time")]
         }
@@ -150,6 +154,7 @@ pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at
 pub(super) fn wait(wait: &Wait) -> String {
     match wait {
         Wait::Quiet => "the old column must not be written for a while".to_owned(),
+        Wait::Unused => "nobody may use the old column for a while".to_owned(),
         Wait::Grace => "the retired column is kept for its grace period".to_owned(),
         Wait::Statement { pid } => format!("process {pid} of an earlier runner has to end first"),
         Wait::IndexBuild { pid, index } => format!("process {pid} is still building index {}", printable(index)),

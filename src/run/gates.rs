@@ -26,6 +26,8 @@ pub enum GateKind {
     Grace,
     /// Somebody agrees to what cannot be undone.
     Consent,
+    /// Nobody was seen to use the old column for a while.
+    Unused,
 }
 
 /// What opens a gate that is closed.
@@ -40,8 +42,15 @@ pub enum Opener {
 }
 
 /// Every kind, in the order in which they are shown.
-const KINDS: [GateKind; 6] =
-    [GateKind::Due, GateKind::Window, GateKind::Verified, GateKind::Quiet, GateKind::Grace, GateKind::Consent];
+const KINDS: [GateKind; 7] = [
+    GateKind::Due,
+    GateKind::Window,
+    GateKind::Verified,
+    GateKind::Quiet,
+    GateKind::Grace,
+    GateKind::Consent,
+    GateKind::Unused,
+];
 
 impl GateKind {
     /// Returns the word that the log, JSON and reports use.
@@ -53,6 +62,7 @@ impl GateKind {
             Self::Quiet => "quiet",
             Self::Grace => "grace",
             Self::Consent => "consent",
+            Self::Unused => "unused",
         }
     }
 
@@ -66,7 +76,7 @@ impl GateKind {
         match self {
             Self::Due | Self::Window | Self::Grace => Opener::Time,
             Self::Consent => Opener::Person,
-            Self::Verified | Self::Quiet => Opener::Others,
+            Self::Verified | Self::Quiet | Self::Unused => Opener::Others,
         }
     }
 
@@ -78,7 +88,7 @@ impl GateKind {
     /// Returns whether it must be open when the phase begins. The others are in front of one of its steps, and proved in the
     /// transaction of that step.
     pub fn is_entry(self) -> bool {
-        self.is_scheduled()
+        self.is_scheduled() || self == Self::Unused
     }
 }
 
@@ -183,6 +193,10 @@ pub fn gates_of(plan: &Plan, program: &Program, state: &State) -> Vec<GateKind> 
             Gate::Grace { .. } => Some(GateKind::Grace),
             Gate::NothingOnlyNew { .. } | Gate::NoNulls { .. } | Gate::NoDependants { .. } => None,
         }));
+        // What is renamed away fails whoever names it.
+        if step.needs.iter().any(|gate| matches!(gate, Gate::Quiet { .. })) {
+            gates.push(GateKind::Unused);
+        }
         if matches!(step.undo, Undo::PointOfNoReturn(_)) {
             gates.push(GateKind::Consent);
         }

@@ -190,6 +190,7 @@ impl State {
                 Entry::Interrupted
                 | Entry::CutShort
                 | Entry::Consented { .. }
+                | Entry::EvidenceAccepted { .. }
                 | Entry::LockWait { .. }
                 | Entry::Blocked { .. }
                 | Entry::Tuned { .. }

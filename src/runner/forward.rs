@@ -11,11 +11,11 @@ use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
 use super::session::{Session, note};
-use super::{Error, NotYet, clock, ddl, gate, gates, schedule, surround};
+use super::{Error, NotYet, clock, ddl, evidence, gate, gates, schedule, surround};
 use crate::engine::{Work, build_index};
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::pg::ErrorClass;
-use crate::run::{Action, Entry, Gate, Mode, Phase, State, Step, Undo};
+use crate::run::{Action, Entry, Gate, GateKind, GateReading, Mode, Phase, State, Step, Undo};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +30,18 @@ pub(super) enum Until {
 
 /// How far to go, and what may be done on the way.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Course {
+pub(super) struct Course<'c> {
     /// How far.
     pub(super) until: Until,
     /// Whether somebody has agreed to what cannot be undone.
     pub(super) consent: bool,
     /// Whether the plan's schedule is kept to.
     pub(super) scheduled: bool,
+    /// Why evidence that the old column is still used does not keep the run from going on.
+    pub(super) accepts: Option<&'c str>,
 }
 
-impl Course {
+impl Course<'_> {
     /// Whether to wait for a gate that opens soon. One phase at a time is what schedulers ask for, often: they come again.
     fn waits(self) -> bool {
         self.until != Until::OnePhase
@@ -50,7 +52,7 @@ impl Course {
 ///
 /// # Errors
 /// Why it stopped before it got there; everything done so far is recorded.
-pub(super) async fn forward(work: &mut Work, course: Course) -> Result<Vec<Phase>, Error> {
+pub(super) async fn forward(work: &mut Work, course: Course<'_>) -> Result<Vec<Phase>, Error> {
     let mut session = Session::open(&work.connector).await?;
     clock::notice(work, &mut session).await?;
     let mut finished = Vec::new();
@@ -68,7 +70,12 @@ pub(super) async fn forward(work: &mut Work, course: Course) -> Result<Vec<Phase
     }
 }
 
-async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &mut Vec<Phase>) -> Result<(), Error> {
+async fn go(
+    work: &mut Work,
+    session: &mut Session,
+    course: Course<'_>,
+    finished: &mut Vec<Phase>,
+) -> Result<(), Error> {
     let mut announced = None;
     let mut was_paused = false;
     let mut followed = 0;
@@ -154,7 +161,7 @@ async fn go(work: &mut Work, session: &mut Session, course: Course, finished: &m
 async fn pass(
     work: &Work,
     session: &mut Session,
-    course: Course,
+    course: Course<'_>,
     (state, comes): (&State, bool),
 ) -> Result<Option<DateTime<Utc>>, Error> {
     let scheduled = course.scheduled && work.run.plan.schedule.is_some();
@@ -164,17 +171,69 @@ async fn pass(
     let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
     let now = clock::now(session).await?;
     let found = if comes {
-        gates::readings(&work.ledger, &mut session.main, &work.run, state, &log, now).await?
+        if evidence::is_due(&work.run, state) {
+            evidence::note(&work.ledger, &mut session.main, &work.run).await?;
+        }
+        found(work, session, course, state, scheduled).await?
     } else {
-        crate::run::scheduled(&work.run.plan, &work.run.program, (state.phase, gates::entered(&log)), now)
+        let found = crate::run::scheduled(&work.run.plan, &work.run.program, (state.phase, gates::entered(&log)), now);
+        refuse(gates::closed(&work.run, state, &found, scheduled))?;
+        found
     };
-    if let Some(closed) = gates::closed(&work.run, state, &found, scheduled) {
-        return Err(Error::NotYet(closed));
+    if comes && !state.begun && state.phase == Phase::Switch {
+        evidence::begin(&work.ledger, &mut session.main, &work.run).await?;
     }
     if comes && !state.begun {
         note(work, session, Entry::PhaseStarted { phase: state.phase, gates: found }).await?;
     }
     Ok(schedule::closes(work, now).filter(|_| scheduled))
+}
+
+fn refuse(closed: Option<NotYet>) -> Result<(), Error> {
+    closed.map_or(Ok(()), |closed| Err(Error::NotYet(closed)))
+}
+
+/// Returns what is found of the gates in front of the phase, once they are open: evidence of use that somebody accepts is
+/// recorded, and what only has to become older is waited for, if the course waits, until there is more of it.
+///
+/// # Errors
+/// [`NotYet::Gate`].
+async fn found(
+    work: &Work,
+    session: &mut Session,
+    course: Course<'_>,
+    state: &State,
+    scheduled: bool,
+) -> Result<Vec<GateReading>, Error> {
+    let mut accepts = course.accepts;
+    let mut seen = None;
+    loop {
+        let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
+        let now = clock::now(session).await?;
+        let found = gates::readings(&work.ledger, &mut session.main, &work.run, state, &log, now).await?;
+        let unused = found.iter().find(|reading| reading.gate == GateKind::Unused && !reading.is_open()).cloned();
+        let others: Vec<_> = found.iter().filter(|reading| reading.gate != GateKind::Unused).cloned().collect();
+        refuse(gates::closed(&work.run, state, &others, scheduled))?;
+        let Some(unused) = unused else { return Ok(found) };
+        if let Some(reason) = accepts.take() {
+            let window = work.ledger.progress().contract(&mut session.main, &work.run).await?.unused;
+            let all = evidence::evidence(&work.ledger, &mut session.main, &work.run, &log).await?;
+            let evidence = all.open(window, &evidence::accepted(&log), now);
+            if !evidence.is_empty() {
+                note(work, session, Entry::EvidenceAccepted { reason: reason.to_owned(), evidence }).await?;
+            }
+            continue;
+        }
+        let opens = unused.opens.filter(|_| course.waits());
+        let more = *seen.get_or_insert(unused.since) != unused.since;
+        let Some(opens) = opens.filter(|_| !more) else {
+            refuse(gates::closed(&work.run, state, &found, scheduled))?;
+            return Ok(found);
+        };
+        let left = (opens - now).to_std().unwrap_or_default();
+        work.emit(Event::Waiting { wait: Wait::Unused, seconds: Some(left.as_secs_f64()) });
+        work.sleep(left.min(Duration::from_millis(500))).await?;
+    }
 }
 
 /// What the run stands on before a step.
@@ -199,7 +258,7 @@ enum Executed {
 async fn execute(
     work: &Work,
     session: &mut Session,
-    course: Course,
+    course: Course<'_>,
     now: Now<'_>,
     step: &Step,
 ) -> Result<Executed, Error> {
@@ -244,7 +303,7 @@ fn still_follows(work: &Work, state: &State, followed: &mut u32) -> Result<(), E
 async fn apply(
     work: &Work,
     session: &mut Session,
-    course: Course,
+    course: Course<'_>,
     Now { state, signature, until }: Now<'_>,
     step: &Step,
 ) -> Result<Executed, Error> {

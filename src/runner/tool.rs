@@ -11,7 +11,7 @@ use super::forward::{Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::{Known, Preview};
 
-use super::{Error, NotYet, clock, forward, gate, gates, preview, session, undo};
+use super::{Error, NotYet, clock, evidence, forward, gate, gates, preview, session, undo};
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
 use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
@@ -34,6 +34,7 @@ pub struct Tool {
     pub(super) stop: CancellationToken,
     pub(super) pulse: Pulse,
     consent: bool,
+    accepts: Option<String>,
 }
 
 /// The result of a call.
@@ -64,7 +65,16 @@ impl Tool {
         sink: EventSink,
         stop: CancellationToken,
     ) -> Self {
-        Self { connector, ledger: Ledger::new(schema), actor, sink, stop, pulse: Pulse::default(), consent: false }
+        Self {
+            connector,
+            ledger: Ledger::new(schema),
+            actor,
+            sink,
+            stop,
+            pulse: Pulse::default(),
+            consent: false,
+            accepts: None,
+        }
     }
 
     /// Returns the tool with the consent of whoever is responsible for the data: a run goes past its point of no return, and
@@ -73,6 +83,13 @@ impl Tool {
     #[must_use]
     pub fn with_consent(self) -> Self {
         Self { consent: true, ..self }
+    }
+
+    /// Returns the tool that goes on although the old column may still be used, for this reason: what is seen of it is recorded
+    /// with the reason. Without it a run stops at the gate `unused`.
+    #[must_use]
+    pub fn accepting_evidence(self, reason: &str) -> Self {
+        Self { accepts: Some(reason.to_owned()), ..self }
     }
 
     /// Returns the tool with a ledger whose schema may belong to `role`, and not only to the tool's own role or a superuser:
@@ -508,6 +525,9 @@ impl Tool {
             let log = self.ledger.log().entries(&mut connection, run.id).await?;
             return Err(Error::Paused { name: run.name().clone(), by: paused_by(&log) });
         }
+        if evidence::is_due(&run, &state) {
+            evidence::note(&self.ledger, &mut connection, &run).await?;
+        }
         if scheduled {
             // A tick that comes too early needs no lease, and is nothing that the log need tell of.
             let log = self.ledger.log().entries(&mut connection, run.id).await?;
@@ -521,8 +541,9 @@ impl Tool {
         let filling = state.is_filling(&run.program);
         let (mut work, beat) = self.work(run, filling).await?;
         let span = work.span();
+        let course = Course { until, consent: self.consent, scheduled, accepts: self.accepts.as_deref() };
         let result = tokio::select! {
-            result = forward::forward(&mut work, Course { until, consent: self.consent, scheduled }).instrument(span) => result,
+            result = forward::forward(&mut work, course).instrument(span) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);

@@ -154,6 +154,7 @@ form!(struct Verify of plan::Verify {
 form!(struct Contract of plan::Contract {
     grace: Duration,
     quiet: Duration,
+    unused: Duration,
 });
 
 form!(struct Schedule of plan::Schedule {

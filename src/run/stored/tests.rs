@@ -320,6 +320,7 @@ fn entries() -> Vec<Entry> {
         Entry::Interrupted,
         Entry::CutShort,
         Entry::Consented { to: vec![text("drop the old column")] },
+        Entry::EvidenceAccepted { reason: text("known"), evidence: vec![text("app names status")] },
         Entry::LockWait { step: key(), blockers: vec![text("pid 7 of anna")] },
         Entry::Blocked { gate: text("grace"), reason: text("waiting as planned") },
         Entry::Joined,
@@ -419,7 +420,7 @@ fn what_is_stored_never_changes() {
     pinned("entries", &entries());
     assert_eq!(
         fingerprint(&plan),
-        "055901921caf70f679c005e665c6ecca05763cf4667f5d40fbdd465a02f4bf1b",
+        "9af02e6365e7cdb60fcd4586829462d9f37ad1cf79268f3822b6200668fb12f8",
         "the fingerprints of plans changed: runs under way would look edited"
     );
 }
