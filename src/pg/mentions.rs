@@ -171,15 +171,12 @@ fn unescaped(name: &str) -> String {
         text.push_str(before);
         let (skip, digits) = if after.starts_with('+') { (1, 6) } else { (0, 4) };
         let code = after.get(skip..skip + digits).and_then(|code| u32::from_str_radix(code, 16).ok());
-        match code.and_then(char::from_u32) {
-            Some(c) => {
-                text.push(c);
-                rest = &after[skip + digits..];
-            }
-            None => {
-                text.push('\\');
-                rest = after.strip_prefix('\\').unwrap_or(after);
-            }
+        if let Some(c) = code.and_then(char::from_u32) {
+            text.push(c);
+            rest = &after[skip + digits..];
+        } else {
+            text.push('\\');
+            rest = after.strip_prefix('\\').unwrap_or(after);
         }
     }
     text + rest

@@ -90,17 +90,16 @@ impl Use {
 
     /// Returns who uses it, how often, and for how long that is past at `at`.
     pub fn told(&self, at: DateTime<Utc>) -> String {
-        let mut text = self.subject();
-        match &self.by {
-            User::Statement { calls, .. } => text += &format!(", {} since switch began", plural(*calls, "call")),
-            User::Writes { seconds } => text += &format!(", in {} since expand", plural(*seconds, "second")),
-            User::Client { .. } | User::Object { .. } => {}
-        }
-        if let Some(last) = self.last {
+        let often = match &self.by {
+            User::Statement { calls, .. } => format!(", {} since switch began", plural(*calls, "call")),
+            User::Writes { seconds } => format!(", in {} since expand", plural(*seconds, "second")),
+            User::Client { .. } | User::Object { .. } => String::new(),
+        };
+        let ago = |last: DateTime<Utc>| {
             let past = (at - last).to_std().unwrap_or_default();
-            text += &format!(", last {} ago", duration(past.as_secs_f64()));
-        }
-        text
+            format!(", last {} ago", duration(past.as_secs_f64()))
+        };
+        format!("{}{often}{}", self.subject(), self.last.map(ago).unwrap_or_default())
     }
 
     /// Returns whether it counts at `at`, where nobody may have used the column for `window`.
@@ -165,24 +164,23 @@ impl Evidence {
         if let [first, more @ ..] = uses.as_slice() {
             let more = if more.is_empty() { String::new() } else { format!("; and {} more", more.len()) };
             let reason = format!("{}{more}; nobody may use it for {time}", first.told(at));
-            let last = uses.iter().map(|of| of.last).collect::<Option<Vec<_>>>().filter(|_| lost.is_empty());
-            let last = last.and_then(|all| all.into_iter().max());
+            let moments = uses.iter().map(|of| of.last).collect::<Option<Vec<_>>>().filter(|_| lost.is_empty());
+            let newest = moments.and_then(|all| all.into_iter().max());
             let window = chrono::Duration::from_std(window).unwrap_or(chrono::Duration::MAX);
-            let opens = last.and_then(|last| last.checked_add_signed(window));
+            let opens = newest.and_then(|newest| newest.checked_add_signed(window));
             return GateReading::fail(KIND, reason).since(first.last).opens(opens);
         }
         if !lost.is_empty() {
             let reason = format!("{}: who has used the old column before is not known", lost.join("; "));
             return GateReading::unknown(KIND, reason);
         }
-        let mut reason = match &accepted.by {
+        let reason = match &accepted.by {
             Some((actor, why)) => format!("evidence of use was accepted by {actor}: {why}"),
             None => format!("nobody was seen to use the old column for {time}"),
         };
-        if !self.unseen.is_empty() {
-            reason += &format!("; not looked at: {}", self.unseen.join("; "));
-        }
-        GateReading::pass(KIND, reason)
+        let unseen =
+            if self.unseen.is_empty() { String::new() } else { format!("; not looked at: {}", self.unseen.join("; ")) };
+        GateReading::pass(KIND, reason + &unseen)
     }
 }
 
