@@ -24,7 +24,6 @@ pub(crate) fn count(count: usize, noun: &str) -> String {
 }
 
 /// Returns `0.2 s`, `12 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`.
-#[cfg(feature = "cli")]
 pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "an unknown time".to_owned();
@@ -75,7 +74,6 @@ pub(crate) fn bytes(bytes: i64) -> String {
 }
 
 /// Rounds; what does not fit is as large as can be.
-#[cfg(feature = "cli")]
 #[expect(clippy::cast_possible_truncation, reason = "a float that does not fit saturates")]
 fn whole(value: f64) -> i64 {
     value.round() as i64

@@ -2,6 +2,7 @@
 //! environment and picks exit codes.
 
 mod advance;
+mod approve;
 mod check;
 mod completions;
 mod consent;
@@ -120,6 +121,7 @@ enum Command {
     Run(run::Args),
     Start(start::Args),
     Advance(advance::Args),
+    Approve(approve::Args),
     Status(status::Args),
     Schedule(schedule::Args),
     Verify(verify::Args),
@@ -165,6 +167,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
         Command::Run(args) => run::run(&args, context).await,
         Command::Start(args) => start::run(&args, context).await,
         Command::Advance(args) => advance::run(&args, context).await,
+        Command::Approve(args) => approve::run(&args, context).await,
         Command::Status(args) => status::run(&args, context).await,
         Command::Verify(args) => verify::run(&args, context).await,
         Command::Pause(args) => pause::run(&args, context).await,

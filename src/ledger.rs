@@ -25,11 +25,11 @@ pub(crate) use leases::NOT_OURS;
 pub use leases::{Lease, Leases, Peer};
 #[cfg(feature = "cli")]
 pub(crate) use log::called;
-pub use log::{Log, LoggedEntry, NewRun, Run};
+pub use log::{Log, LoggedEntry, NewRun, Record, RecordedEntry, Run};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
 pub use progress::{FillProgress, FillReport, NewWrites, Progress};
-pub(crate) use progress::{Position, REWRITTEN, Seat, Window, WindowSize};
+pub(crate) use progress::{KnownStatements, Position, REWRITTEN, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
 pub const SCHEMA_VERSION: i32 = 1;

@@ -125,21 +125,24 @@ pub use names::LedgerSchema;
 pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
-pub use runner::{Error, Finish, Joined, Known, NoJoin, NotYet, Preview, Tool};
-pub use view::{PhaseDates, RunView, Timetable};
+pub use runner::{Approved, Error, Finish, Joined, Known, NoJoin, NotYet, Preview, Tool};
+pub use view::{
+    Bypassed, CheckedLog, CheckedRun, Folder, FolderConflict, FolderPlan, FolderState, NoPlan, NotedHead,
+    PhaseApproval, PhaseDates, RunView, Timetable,
+};
 
 pub mod results {
     //! What calls return and events carry: plain data.
 
     pub use crate::catalog::{CatalogError, Finding};
     pub use crate::ident::{RunId, RunTag};
-    pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer};
+    pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer, Record, RecordedEntry};
     pub use crate::run::{
-        Action, BadStepKey, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates, Evidence, Fill,
-        FillSpec, FillValue, Filled, Gate, GateKind, GateReading, HeldBy, HoldTime, IllegalEntry, IndexName, Is, Level,
-        Machine, MismatchKey, Opener, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress,
-        Range, Relation, RelationId, Side, Signal, Slice, Standing, Step, StepKey, Target, Undo, Use, User, Verdict,
-        WaitingFor, What,
+        Action, Actor, Approval, BadStepKey, Broken, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates,
+        Evidence, Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime,
+        IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Mode, Opener, Orders, Outcome, PaceReport, Pair,
+        PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Requirement, Side, Signal, Slice,
+        Stage, Standing, State, Step, StepKey, Target, Undo, Use, User, Verdict, Voided, WaitingFor, What,
     };
     pub use crate::sql::LockMode;
 }

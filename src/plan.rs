@@ -9,8 +9,10 @@ pub mod calendar;
 mod change;
 mod diagnostic;
 mod file;
+mod folder;
 mod form;
 mod model;
+mod requires;
 mod schema;
 pub mod settings;
 mod structure;
@@ -29,10 +31,13 @@ pub use change::{
     NewIndex, OnConflict, OnError, Pair, ReferentialAction, RenameColumn, Rule,
 };
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
+pub use folder::{Conflict, Order, order};
+pub(crate) use folder::{made_columns, needed_columns};
 pub use model::{
-    AddIndex, Backfill, BuildIndexes, Contract, CopyIndexes, Day, ExtraWindow, Freeze, Indexes, LongTransactions, Plan,
-    Probe, Requires, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
+    AddIndex, Approvals, Backfill, BuildIndexes, Contract, CopyIndexes, Day, ExtraWindow, Freeze, Indexes,
+    LongTransactions, Plan, Probe, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
 };
+pub use requires::{Comparison, Disk, Extension, ExtensionError, Replicas, RequiredColumn, Requires, Slots, Version};
 pub use schema::json_schema;
 pub use settings::Settings;
 pub use words::Word;
@@ -43,23 +48,12 @@ pub use write::{to_json, to_yaml};
 /// # Errors
 /// [`PlanErrors`] with every problem of the file, each with its place.
 pub fn parse(file_name: &str, text: &str) -> Result<Plan, PlanErrors> {
-    read(file_name, text, &file::INERT)
-}
-
-/// Returns the plan that `text` describes, with what is understood and not acted on yet.
-#[cfg(test)]
-pub(crate) fn parse_all(file_name: &str, text: &str) -> Result<Plan, PlanErrors> {
-    read(file_name, text, &[])
-}
-
-/// Reads a plan. The keys of `inert` are refused, once nothing else is wrong.
-fn read(file_name: &str, text: &str, inert: &[&str]) -> Result<Plan, PlanErrors> {
     // Some editors begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut problems = Vec::new();
     let plan = yaml::read(text, &mut problems).and_then(|root| {
         let typed = structure::check(&root, &mut problems);
-        validate::validate(typed, text, inert, &mut problems)
+        validate::validate(typed, text, &mut problems)
     });
     match plan {
         Some(plan) if problems.is_empty() => Ok(plan),

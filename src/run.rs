@@ -1,5 +1,8 @@
 //! What a run consists of, and what is known of it: pure data that the ledger keeps. No connection, no clock.
 
+mod actor;
+mod approval;
+mod chain;
 mod compare;
 mod entry;
 mod evidence;
@@ -16,6 +19,7 @@ mod prediction;
 mod program;
 mod progress;
 mod relation;
+mod requirement;
 mod signal;
 mod standing;
 mod state;
@@ -23,9 +27,16 @@ mod stored;
 mod timing;
 
 pub use crate::phase::Phase;
+pub use actor::Actor;
+pub use approval::{Approval, Given, Voided};
+pub(crate) use approval::{Line, approval, digest, is_own, warnings};
+#[cfg(feature = "cli")]
+pub use chain::SHORT_HEAD;
+pub use chain::{Broken, Flaw, Head, Link, broken};
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::Entry;
-pub use evidence::{Accepted, Evidence, Use, User};
+pub(crate) use evidence::Accepted;
+pub use evidence::{Evidence, Use, User};
 pub use facts::{
     AddedColumn, AddedConstraint, ChangeFacts, ColumnFacts, Compiled, ConstraintFacts, Conversion, DroppedColumn,
     Facts, FunctionFacts, IndexFacts, PairFacts, TableFacts,
@@ -34,7 +45,7 @@ pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};
 pub use filled::Filled;
 pub use format::{FORMAT, READABLE};
-pub use gates::{GateKind, GateReading, Opener, Verdict, gates_of, scheduled, zone};
+pub use gates::{GateKind, GateReading, Opener, Verdict, scheduled, zone};
 pub(crate) use holds::HoldDelta;
 pub use holds::{Cause, HeldBy, HoldTime, Level, PaceReport};
 pub use identity::Identity;
@@ -44,10 +55,13 @@ pub use prediction::{Estimates, Machine, Orders, PlannedPace, Prediction, Range}
 pub use program::{Action, Condition, Gate, IndexName, Is, Program, Step, Target, Undo};
 pub use progress::Progress;
 pub use relation::{Relation, RelationId};
+pub use requirement::Requirement;
 pub use signal::{RELEASE, Signal};
 pub(crate) use standing::Told;
 pub use standing::{Standing, WaitingFor};
 pub use state::{IllegalEntry, Mode, Stage, State};
 pub use stored::fingerprint;
 pub(crate) use stored::{Document, read, write};
-pub use timing::{Planned, planned};
+#[cfg(feature = "internals")]
+pub use timing::Planned;
+pub use timing::{gates_of, planned};

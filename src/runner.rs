@@ -1,5 +1,6 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
+mod approve;
 mod clock;
 mod conditions;
 mod ddl;
@@ -13,16 +14,18 @@ mod heartbeat;
 mod join;
 mod preview;
 mod removal;
+mod requirements;
 mod schedule;
 mod session;
 mod surround;
 mod tool;
 mod undo;
 
+pub use approve::Approved;
 pub(crate) use clock::server as server_clock;
 pub use error::{Error, NoJoin, NotYet};
 pub(crate) use evidence::{evidence, is_due as watches_uses};
-pub(crate) use gates::{entered, readings};
+pub(crate) use gates::{approval_of, entered, readings};
 pub use join::Joined;
 pub use preview::{Known, Preview};
 pub use tool::{Finish, Tool};

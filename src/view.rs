@@ -1,5 +1,7 @@
 //! What is shown of a run: computed here, once, from ledger and facts. Reports, JSON and pages render it and compute nothing.
 
+mod checked;
+mod folder;
 mod timetable;
 
 use chrono::{DateTime, Utc};
@@ -9,11 +11,15 @@ use sqlx::PgConnection;
 
 use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run};
 use crate::run::{
-    Entry, Estimates, Evidence, Filled, GateReading, HoldTime, Mode, PaceReport, Phase, Progress, Standing, StepKey,
-    WaitingFor, What,
+    Approval, Entry, Estimates, Evidence, Filled, GateReading, Head, HoldTime, Mode, PaceReport, Phase, Progress,
+    Standing, State, StepKey, WaitingFor, What,
 };
-use crate::runner::{Error, Tool, evidence, readings, refuse_copy, server_clock, waiting_for, watches_uses};
+use crate::runner::{
+    Error, Tool, approval_of, evidence, readings, refuse_copy, server_clock, waiting_for, watches_uses,
+};
 
+pub use checked::{CheckedLog, CheckedRun, NotedHead};
+pub use folder::{Folder, FolderConflict, FolderPlan, FolderState, NoPlan};
 pub use timetable::{PhaseDates, Timetable};
 
 /// The state of a run.
@@ -64,6 +70,37 @@ pub struct RunView {
     pub pace: Option<PaceReport>,
     /// What each signal has cost the backfill so far, the most expensive first.
     pub holds: Vec<HoldTime>,
+    /// Where the approvals of its phases stand that its plan asks for and that are not done.
+    pub approvals: Vec<PhaseApproval>,
+    /// Approvals that somebody did without.
+    pub bypassed: Vec<Bypassed>,
+    /// The hash of its log's latest entry.
+    pub head: Option<Head>,
+}
+
+/// Where the approval of a phase stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PhaseApproval {
+    /// The phase.
+    pub phase: Phase,
+    /// Whether it is approved, by whom, or why not.
+    #[serde(flatten)]
+    pub approval: Approval,
+}
+
+/// An approval that somebody did without.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bypassed {
+    /// The phase.
+    pub phase: Phase,
+    /// Who answers for it, as they say.
+    pub person: String,
+    /// As which database role.
+    pub role: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub reason: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -140,7 +177,27 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         filled,
         pace,
         holds,
+        approvals: approvals(run, &state, &log, now)?,
+        bypassed: log.iter().filter_map(bypassed).collect(),
+        head: log.last().map(|line| line.head.clone()),
     })
+}
+
+fn approvals(
+    run: &Run,
+    state: &State,
+    log: &[LoggedEntry],
+    now: DateTime<Utc>,
+) -> Result<Vec<PhaseApproval>, LedgerError> {
+    let to_come = |phase: &&Phase| !state.is_over() && !run.program.is_past(state.phase, **phase);
+    let of = |&phase: &Phase| Ok(PhaseApproval { phase, approval: approval_of(run, phase, log, now)? });
+    run.plan.approve.iter().filter(to_come).map(of).collect()
+}
+
+fn bypassed(line: &LoggedEntry) -> Option<Bypassed> {
+    let Entry::ApprovalBypassed { phase, person, reason, .. } = &line.entry else { return None };
+    let (person, reason) = (person.clone(), reason.clone());
+    Some(Bypassed { phase: *phase, person, role: line.actor.role.clone(), at: line.at, reason })
 }
 
 /// Returns the lock that the process at work waits for: the last thing that it has said.

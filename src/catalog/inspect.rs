@@ -82,7 +82,7 @@ async fn look(
     let user_path = settle(conn).await?;
     query::run(conn, "set limits", "SET LOCAL search_path = pg_catalog, pg_temp".to_owned()).await?;
     let server = Server::read(conn, ledger).await?;
-    server.judge(&plan.requires, ledger, found);
+    server.judge(ledger, found);
     let Some(mut table) = Table::read(conn, &plan.table, found).await? else { return Ok(()) };
     if !table.ordinary() {
         table.judge(plan, &server.role, false, found);

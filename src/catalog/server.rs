@@ -6,7 +6,6 @@ use sqlx::PgConnection;
 use super::finding::list;
 use super::{CatalogError, Inspection, query};
 use crate::names::LedgerSchema;
-use crate::plan::Requires;
 use crate::sql::quote_ident;
 
 /// The oldest version that has everything crossfade uses.
@@ -27,7 +26,6 @@ pub(super) struct Server {
     may_use_ledger: Option<bool>,
     /// Whether everybody may use the ledger's schema, or this role can grant it.
     all_may_use_ledger: bool,
-    extensions: Vec<String>,
     pub(super) has_hypertables: bool,
     event_triggers: Vec<String>,
 }
@@ -47,7 +45,7 @@ impl Server {
         self.version >= INDEXES_SOUND
     }
 
-    pub(super) fn judge(&self, requires: &Requires, ledger: &LedgerSchema, found: &mut Inspection) {
+    pub(super) fn judge(&self, ledger: &LedgerSchema, found: &mut Inspection) {
         let (version, role) = (&self.version_text, quote_ident(&self.role));
         if self.version < OLDEST {
             found.refuse(
@@ -60,22 +58,6 @@ impl Server {
                 "catalog::server_version",
                 format!("the server is PostgreSQL {version}, on which CREATE INDEX CONCURRENTLY may miss rows"),
                 "update to 14.4 or later",
-            );
-        } else if let Some(wanted) = requires.postgres.filter(|wanted| self.version / 10_000 < *wanted) {
-            found.refuse(
-                "catalog::server_version",
-                format!("the plan requires PostgreSQL {wanted}, the server is {version}"),
-                "run the plan on a newer server, or change `requires.postgres`",
-            );
-        }
-        for extension in requires.extensions.iter().filter(|wanted| !self.extensions.contains(wanted)) {
-            found.refuse(
-                "catalog::extension_missing",
-                format!(
-                    "the plan requires extension \"{extension}\", which is not installed in database \"{}\"",
-                    self.database
-                ),
-                format!("run CREATE EXTENSION {}, or change `requires.extensions`", quote_ident(extension)),
             );
         }
         match self.may_use_ledger {

@@ -10,7 +10,6 @@ SELECT row_to_json(x)::text FROM (
        FROM pg_namespace WHERE nspname = $1) AS may_use_ledger,
     coalesce((SELECT pg_has_role(nspowner, 'USAGE') OR EXISTS (SELECT FROM aclexplode(nspacl) a WHERE a.grantee = 0 AND a.privilege_type = 'USAGE')
        FROM pg_namespace WHERE nspname = $1), true) AS all_may_use_ledger,
-    (SELECT coalesce(json_agg(extname::text), '[]') FROM pg_extension) AS extensions,
     to_regclass('timescaledb_information.hypertables') IS NOT NULL AS has_hypertables,
     (SELECT coalesce(json_agg(evtname::text ORDER BY evtname), '[]')
        FROM pg_event_trigger WHERE evtenabled IN ('O', 'A')) AS event_triggers

@@ -38,6 +38,10 @@ pub(crate) struct SeenStatement {
 /// What `pg_stat_statements` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Statements {
+    /// Whether those of other roles can be seen.
+    pub(crate) sees_others: bool,
+    /// Whether statements are counted.
+    pub(crate) tracks: bool,
     /// When it was reset last; `None` where it does not say.
     pub(crate) reset_at: Option<DateTime<Utc>>,
     /// How often it has thrown statements out to make room; `None` where it does not say.
@@ -169,6 +173,10 @@ pub(crate) async fn statements(
         }
         Err(error) => return Err(error),
     };
+    let sight = "SELECT pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') AS sees_others, \
+                 COALESCE(pg_catalog.current_setting('pg_stat_statements.track', true), '') <> 'none' AS tracks";
+    let Sight { sees_others, tracks } = pg::query_as(sight).fetch_one(&mut *conn).await?;
+    // Versions of the extension before 1.9 do not say whether they have lost anything.
     let has_info = "SELECT pg_catalog.to_regclass($1) IS NOT NULL";
     let info = format!("{schema}.pg_stat_statements_info");
     let (mut reset_at, mut evicted) = (None, None);
@@ -185,7 +193,7 @@ pub(crate) async fn statements(
             seen.push(SeenStatement { column: column.clone(), role_oid, query_id, role, calls, statement });
         }
     }
-    Ok(Ok(Statements { reset_at, evicted, seen }))
+    Ok(Ok(Statements { sees_others, tracks, reset_at, evicted, seen }))
 }
 
 /// Returns the functions that may name one of the columns of the table, and the views and functions that depend on it.

@@ -313,6 +313,13 @@ BEGIN
         let table = self.schema.qualify("step");
         self.asks(&format!("NOT EXISTS (SELECT FROM {table} WHERE key = {until} AND done_at IS NOT NULL)"));
         self.call("say", &format!("{key}: {title}"));
+        if self.plan.approve.contains(&step.key.phase) {
+            let phase = step.key.phase;
+            let message = format!("stopped before {phase}: the plan lets it wait until somebody has approved it");
+            let hint = format!("Then run this script again with: psql -X -v crossfade_approved_{phase}=yes -f FILE");
+            let refusal = raise(&message, &hint);
+            self.line(&format!("\\if :{{?crossfade_approved_{phase}}}\n\\else\n{refusal}\\endif"));
+        }
         if let Undo::PointOfNoReturn(why) = &step.undo {
             let message = format!(
                 "stopped before the point of no return: nothing was dropped yet; next: {title}; afterwards, {}",

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::approve::Bypass;
 use super::context::{Context, Session, run_name};
 use super::error::CliError;
 use super::tick::Tick;
@@ -21,7 +22,7 @@ pub(super) struct Args {
     #[arg(conflicts_with = "all")]
     name: Option<String>,
     /// Every run
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bypass_approval")]
     all: bool,
     /// Only print what would be done
     #[arg(long)]
@@ -36,20 +37,22 @@ pub(super) struct Args {
     /// Go on although the old column may still be used, for this reason: it is recorded with what was seen
     #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new(), requires = "name", conflicts_with = "dry_run")]
     accept_evidence: Option<String>,
+    #[command(flatten)]
+    bypass: Bypass,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     if let Some(name) = &args.name {
         let name = run_name(name)?;
         let call = async |session: &Session| advance(session, name, args).await;
-        let told = match consent::asking(context, args.yes, call).await {
+        let told = match consent::asking(context, (args.yes, args.bypass.given()), call).await {
             Ok(said) => Told::of(name, said),
             Err(error) => Told::failed(name, error, context),
         };
         told.print(context)?;
         return Ok(told.tick.exit_code());
     }
-    let session = context.session(args.yes)?;
+    let session = context.session(args.yes, args.bypass.given())?;
     let mut ticks = Vec::new();
     let mut over = 0;
     let names = session.tool.names().await?;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::error::CliError;
 use super::{exit_code, plan_file};
+use crate::plan::Schedule;
 use crate::report::{self, human, json as as_json};
 
 /// Find mistakes in plan files, without a database
@@ -27,12 +28,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
         match plan_file::read(path) {
             Ok((plan, _)) => {
                 let name = plan.name.as_str();
-                results.push(json!({ "file": file, "valid": true, "name": name, "problems": [] }));
+                let clocks = plan.schedule.as_ref().and_then(Schedule::clock_changes);
+                let notes: Vec<_> = clocks.into_iter().collect();
+                results.push(json!({ "file": file, "valid": true, "name": name, "problems": [], "notes": notes }));
                 if !context.json() {
                     let changes = human::changes(&plan).join("; ");
                     let mut text = String::new();
                     let sentence = format!("{} {file}: {changes} ({})", context.out.done(), plan.table);
                     context.out.wrap(&mut text, ("", "  "), &sentence);
+                    for note in &notes {
+                        context.out.wrap(&mut text, ("  ", "  "), note);
+                    }
                     report::result(&text)?;
                 }
             }

@@ -13,10 +13,10 @@ use crate::runner::{Error, NotYet};
 /// Runs `call`. If it stops because nobody has agreed to what comes next, and a person is there to agree, runs it again.
 pub(super) async fn asking<T>(
     context: &Context,
-    yes: bool,
+    (yes, bypass): (bool, Option<(&str, &str)>),
     call: impl AsyncFn(&Session) -> Result<T, Error>,
 ) -> Result<T, CliError> {
-    let session = context.session(yes)?;
+    let session = context.session(yes, bypass)?;
     let result = call(&session).await;
     drop(session);
     let (name, asked) = match result {
@@ -32,7 +32,7 @@ pub(super) async fn asking<T>(
         Answer::Yes => {}
         answer => return Err(answer.explains(Error::NotYet(asked))),
     }
-    let session = context.session(true)?;
+    let session = context.session(true, bypass)?;
     let result = call(&session).await;
     drop(session);
     Ok(result?)

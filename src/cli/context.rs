@@ -15,6 +15,7 @@ use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::pulse::Watchdog;
 use crate::report::{self, Console, Look, Reporter, Telling, json};
+use crate::run::Actor;
 use crate::runner::Tool;
 
 /// What the environment says about the terminal.
@@ -153,12 +154,13 @@ impl Context {
     }
 
     /// Returns a tool that reports its events and that the first Ctrl-C asks to stop; with the consent to what cannot be
-    /// undone, if the person has said `yes`.
-    pub(super) fn session(&self, yes: bool) -> Result<Session, CliError> {
+    /// undone, if the person has said `yes`, and without an approval, if a person answers for that with a reason.
+    pub(super) fn session(&self, yes: bool, bypass: Option<(&str, &str)>) -> Result<Session, CliError> {
         let stop = CancellationToken::new();
         let reporter = Reporter::new(self.telling(), &self.console);
         let tool = self.tool_with(reporter.sink(), stop.clone())?;
         let tool = if yes { tool.with_consent() } else { tool };
+        let tool = bypass.iter().fold(tool, |tool, (person, reason)| tool.bypassing_approval(person, reason));
         let watchdog = watchdog::start(&tool, self.json());
         let signals = signals::stop_politely(stop, self.console.clone(), self.json(), Some(tool.clone()));
         Ok(Session { tool, _watchdog: watchdog, _reporter: reporter, _signals: signals })
@@ -240,13 +242,13 @@ impl Drop for LogLine {
     }
 }
 
-/// Returns user, host, database role and process, for the ledger.
-fn actor(role: &str) -> String {
+/// Returns this process, as the ledger knows it.
+fn actor(role: &str) -> Actor {
     let id = nix::unistd::Uid::effective();
     let user = nix::unistd::User::from_uid(id).ok().flatten().map(|user| user.name);
     let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
     let (user, host) = (user.unwrap_or_else(|| format!("uid {id}")), host.unwrap_or_else(|| "an unnamed host".into()));
-    format!("{user}@{host} as {role}, pid {}", std::process::id())
+    Actor::new(user, host, role)
 }
 
 /// Returns `name` if a run can be called so: the name of its plan, or that and a number.

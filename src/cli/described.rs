@@ -12,7 +12,7 @@ use crate::ident::PlanName;
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg::{self, ErrorClass};
 use crate::plan::PlanErrors;
-use crate::run::{GateKind, GateReading, Outcome};
+use crate::run::{GateKind, GateReading, Outcome, Phase};
 use crate::runner::{Error, NoJoin, NotYet};
 use crate::testkit::server::ServerError;
 
@@ -122,7 +122,7 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
                 of("gate::consent", BLOCKED, format!("to agree to it: crossfade rollback {name} --yes"))
                     .values("gate", json!({ "gate": "consent", "drops": drops }))
             }
-            NotYet::Gate { name, reading, .. } => gate_is_closed(name, reading),
+            NotYet::Gate { name, phase, reading } => gate_is_closed(name, *phase, reading),
             NotYet::Plans { required, .. } => {
                 of("gate::plans", BLOCKED, format!("`crossfade status {required}` shows its state"))
                     .values("gate", json!({ "gate": "plans", "required": required }))
@@ -140,6 +140,15 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
                 if *filling { described.or("to help it fill rows: crossfade run PLAN --join") } else { described };
             described.values("lease", json!({ "holder": holder, "seconds": seconds, "filling": filling }))
         }
+        Error::NothingToApprove { name, .. } => {
+            of("approval::not_needed", USAGE, format!("crossfade status {name}"))
+        }
+        Error::OwnApproval { .. } => of("approval::own", USAGE, "connect as the role of whoever approves, and say who with --as")
+            .or("a plan with `approval: { self: true }` lets whoever started a run approve it"),
+        Error::MayNotApprove { .. } => {
+            of("approval::not_allowed", DATABASE, "docs/roles.md has the SQL for a role that approves")
+        }
+        Error::NotApproved { name, .. } => of("approval::none", USAGE, format!("crossfade status {name}")),
         Error::Over { name, .. } => of("run::over", USAGE, format!("crossfade history {name}")),
         Error::Paused { name, .. } => of("run::paused", BLOCKED, format!("crossfade resume {name}")),
         Error::RollingBack { name } => of("run::rolling_back", BLOCKED, format!("crossfade rollback {name}")),
@@ -321,12 +330,14 @@ fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
 }
 
 /// Describes a gate in front of a phase that is closed.
-fn gate_is_closed<'e>(name: &PlanName, reading: &GateReading) -> Described<'e> {
+fn gate_is_closed<'e>(name: &PlanName, phase: Phase, reading: &GateReading) -> Described<'e> {
     let dates = || format!("crossfade schedule {name} shows all dates");
     let gates = || format!("crossfade status {name} shows all gates");
     let (code, then) = match reading.gate {
         GateKind::Due => ("gate::due", dates()),
         GateKind::Window => ("gate::window", dates()),
+        GateKind::Requires => ("gate::requires", gates()),
+        GateKind::Approved => ("gate::approved", format!("crossfade approve {name} {phase}")),
         GateKind::Verified => ("gate::verified", format!("crossfade verify {name}")),
         GateKind::Quiet => ("gate::quiet", gates()),
         GateKind::Grace => ("gate::grace", gates()),

@@ -17,7 +17,7 @@ pub const DATABASE: u8 = 4;
 pub const BLOCKED: u8 = 5;
 /// Rows are not equal.
 pub const MISMATCH: u8 = 6;
-/// The database is not in the state that the ledger describes.
+/// The database is not in the state that the ledger describes, or the log is not what was recorded.
 pub const DRIFTED: u8 = 7;
 /// The watchdog has ended the process because one of its loops no longer moved: a bug. Everything done so far is recorded;
 /// the next call continues from there.

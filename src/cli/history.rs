@@ -3,7 +3,9 @@
 use super::context::{Context, run_name};
 use super::error::CliError;
 use super::exit_code;
-use crate::report::{human, json};
+use crate::ledger::Record;
+use crate::report::{self, human, json};
+use crate::run::SHORT_HEAD;
 
 /// Show the log of a run: who did what, and when by the database's clock
 ///
@@ -12,10 +14,38 @@ use crate::report::{human, json};
 pub(super) struct Args {
     /// The run
     name: String,
+    /// Check that the log is what was recorded: each entry carries the hash of the one before
+    ///
+    /// Whoever may write the ledger's tables could also compute all hashes anew. That, and entries cut off at the end, is
+    /// only noticed by comparing with a head that was noted elsewhere: --head. Exit code 7 if the log is not intact.
+    #[arg(long)]
+    check: bool,
+    /// With --check: a head noted earlier, which must still be in the log
+    #[arg(long, value_name = "HASH", requires = "check", value_parser = digits)]
+    head: Option<String>,
+}
+
+/// Reads the first digits of a head, or all of them.
+fn digits(text: &str) -> Result<String, String> {
+    if (SHORT_HEAD..=64).contains(&text.len()) && text.chars().all(|digit| digit.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(format!("a head has {SHORT_HEAD} to 64 hex digits, as `crossfade status` and `crossfade history` print it"))
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
-    let attempts = context.tool()?.attempts(run_name(&args.name)?).await?;
-    context.result(&json::history(&attempts), || human::history(&attempts, context.out))?;
+    let (tool, name) = (context.tool()?, run_name(&args.name)?);
+    if args.check {
+        let checked = tool.check_log(name, args.head.as_deref()).await?;
+        context.result(&checked, || human::checked(&checked, context.out))?;
+        return Ok(if checked.is_intact() { exit_code::DONE } else { exit_code::DRIFTED });
+    }
+    let runs = tool.attempts(name).await?;
+    if context.json() {
+        report::result(&json::history(name, &runs))?;
+        return Ok(exit_code::DONE);
+    }
+    let logs = runs.iter().map(Record::log).collect::<Result<Vec<_>, _>>().map_err(crate::runner::Error::from)?;
+    report::result(&human::history(&logs, context.out))?;
     Ok(exit_code::DONE)
 }

@@ -31,7 +31,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     if args.yes && !drops.is_empty() && !context.json() {
         context.console.line(words.trim_end());
     }
-    let session = context.session(answer == Answer::Yes)?;
+    let session = context.session(answer == Answer::Yes, None)?;
     let finish = session.tool.rollback(name, args.to).await.map_err(|error| answer.explains(error))?;
     drop(session);
     context.result(&finish, || human::finish(&finish, context.out))?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::approve::Bypass;
 use super::context::{Context, Session};
 use super::error::CliError;
 use super::{consent, exit_code, phase_parser, plan_file};
@@ -31,12 +32,14 @@ pub(super) struct Args {
     /// Go on although the old column may still be used, for this reason: it is recorded with what was seen
     #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new(), conflicts_with = "join")]
     accept_evidence: Option<String>,
+    #[command(flatten)]
+    bypass: Bypass,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let (plan, text) = plan_file::read(&args.plan)?;
     if args.join {
-        let session = context.session(false)?;
+        let session = context.session(false, None)?;
         let joined = session.tool.join(&plan).await?;
         drop(session);
         context.result(&joined, || human::joined(&joined, context.out))?;
@@ -44,7 +47,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     }
     let call =
         async |session: &Session| session.accepting(args.accept_evidence.as_deref()).run(&plan, &text, args.to).await;
-    let finish = consent::asking(context, args.yes, call).await?;
+    let finish = consent::asking(context, (args.yes, args.bypass.given()), call).await?;
     context.result(&finish, || human::finish(&finish, context.out))?;
     Ok(if short_of(&finish, args.to) { exit_code::BLOCKED } else { exit_code::DONE })
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::approve::Bypass;
 use super::context::{Context, Session};
 use super::error::CliError;
 use super::tick::Tick;
@@ -19,12 +20,14 @@ pub(super) struct Args {
     /// at a terminal
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    bypass: Bypass,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let (plan, text) = plan_file::read(&args.plan)?;
     let call = async |session: &Session| session.tool.start(&plan, &text).await;
-    let finish = match consent::asking(context, args.yes, call).await {
+    let finish = match consent::asking(context, (args.yes, args.bypass.given()), call).await {
         Ok(finish) => finish,
         Err(error) => return Ok(Tick::reported(&error, context).exit_code()),
     };

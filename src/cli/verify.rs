@@ -38,7 +38,7 @@ impl From<Side> for run::Side {
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let name = run_name(&args.name)?;
-    let session = context.session(false)?;
+    let session = context.session(false, None)?;
     let outcome = session.tool.verify(name, args.repair.map(Into::into)).await?;
     drop(session);
     context.result(&outcome, || human::outcome(name, &outcome, args.repair.is_some(), context.out))?;

@@ -9,7 +9,7 @@ use crate::event::{Event, EventSink};
 use crate::ledger::{Lease, Ledger, Run};
 use crate::pg::Connector;
 use crate::pulse::Pulse;
-use crate::run::StepKey;
+use crate::run::{Actor, StepKey};
 
 /// A run that this process works on.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ pub struct Work {
     /// Cancelled when the work is to stop before the next unit.
     pub stop: CancellationToken,
     /// User, host and process, for the log.
-    pub actor: String,
+    pub actor: Actor,
     /// Where the loops show that they are alive.
     pub pulse: Pulse,
 }

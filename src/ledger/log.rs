@@ -1,5 +1,7 @@
 //! The runs and their logs.
 
+mod approvals;
+mod record;
 mod runs;
 
 use std::time::Duration;
@@ -11,9 +13,10 @@ use super::{BOOKKEEPING, Lease, Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
 use crate::phase::Phase;
-use crate::run::{Entry, FORMAT, Program, State};
+use crate::run::{Actor, Entry, FORMAT, Head, Program, State};
 use crate::sql::quote_literal;
 
+pub use record::{Record, RecordedEntry};
 #[cfg(feature = "cli")]
 pub(crate) use runs::called;
 pub use runs::{NewRun, Run};
@@ -32,26 +35,16 @@ pub struct LoggedEntry {
     /// When, by the database's clock.
     pub at: DateTime<Utc>,
     /// Who, from where.
-    pub actor: String,
+    pub actor: Actor,
     /// The phase after it.
     pub phase: String,
     /// The state after it.
     pub state: String,
     /// What.
     pub entry: Entry,
+    /// Its hash, which stands for the log up to here.
+    pub head: Head,
 }
-
-pg::columns!(
-    struct Line {
-        seq: i64,
-        at: DateTime<Utc>,
-        actor: String,
-        phase: String,
-        state: String,
-        format: i32,
-        entry: String,
-    }
-);
 
 impl Log<'_> {
     /// Returns the log of a run, oldest first.
@@ -60,18 +53,8 @@ impl Log<'_> {
     /// [`LedgerError::Format`] when an entry is in a format of another version, [`LedgerError::Unreadable`] when it is
     /// damaged.
     pub async fn entries(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<LoggedEntry>, LedgerError> {
-        let select = self.ledger.sql(
-            "SELECT seq, at, actor, phase, state, format, entry::text AS entry FROM crossfade.event WHERE run_id = $1 ORDER BY seq",
-        );
-        let lines: Vec<Line> = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
-        let entry = |line: Line| {
-            let Line { seq, at, actor, phase, state, format, entry } = line;
-            LedgerError::unless_readable("log", run, format)?;
-            let entry =
-                crate::run::read(&entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
-            Ok(LoggedEntry { seq, at, actor, phase, state, entry })
-        };
-        lines.into_iter().map(entry).collect()
+        let lines = self.lines(connection, run).await?;
+        lines.iter().map(|line| line.read(run)).collect()
     }
 
     /// Returns the phase that a run is in, by the latest entry of its log alone; `None` where there is none.
@@ -102,7 +85,7 @@ impl Log<'_> {
         connection: &mut PgConnection,
         run: &Run,
         entries: &[Entry],
-        actor: &str,
+        actor: &Actor,
     ) -> Result<State, LedgerError> {
         self.lock(connection, run.id).await?;
         let state = self.state(connection, run).await?;
@@ -124,7 +107,7 @@ impl Log<'_> {
         run: RunId,
         program: &Program,
         entries: &[Entry],
-        actor: &str,
+        actor: &Actor,
     ) -> Result<State, LedgerError> {
         let (state, statements) = self.statements(state, run, program, entries, actor)?;
         if !statements.is_empty() {
@@ -143,7 +126,7 @@ impl Log<'_> {
         connection: &mut PgConnection,
         run: &Run,
         entries: &[Entry],
-        actor: &str,
+        actor: &Actor,
     ) -> Result<Vec<String>, LedgerError> {
         if entries.is_empty() {
             return Ok(vec![]);
@@ -160,10 +143,10 @@ impl Log<'_> {
         run: RunId,
         mut program: &'p Program,
         entries: &'p [Entry],
-        actor: &str,
+        actor: &Actor,
     ) -> Result<(State, Vec<String>), LedgerError> {
         let insert =
-            self.ledger.sql("INSERT INTO crossfade.event (run_id, seq, actor, format, entry, phase, state) VALUES ");
+            self.ledger.sql("INSERT INTO crossfade.event (run_id, seq, os_user, host, pid, version, format, entry, phase, state) VALUES ");
         let was_filling = state.is_filling(program);
         let mut statements = Vec::new();
         for entry in entries {
@@ -171,9 +154,12 @@ impl Log<'_> {
             program = entry.program().unwrap_or(program);
             let json = crate::run::write(entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
             statements.push(format!(
-                "{insert}({run}, {}, {}, {FORMAT}, {}::jsonb, {}, {})",
+                "{insert}({run}, {}, {}, {}, {}, {}, {FORMAT}, {}::jsonb, {}, {})",
                 state.seq,
-                quote_literal(actor),
+                quote_literal(&actor.user),
+                quote_literal(&actor.host),
+                actor.pid,
+                quote_literal(&actor.version),
                 quote_literal(&json),
                 quote_literal(state.phase.as_str()),
                 quote_literal(state.standing().as_str()),
@@ -198,7 +184,7 @@ impl Log<'_> {
         run: &Run,
         lease: Option<Lease>,
         entries: &[Entry],
-        actor: &str,
+        actor: &Actor,
     ) -> Result<State, LedgerError> {
         // An entry may revoke the leases of processes whose last batch is open; one that was stopped in the middle of it
         // loses its transaction before that.
@@ -223,7 +209,7 @@ impl Log<'_> {
         run: &Run,
         entries: &[Entry],
         settings: &[(String, String)],
-        actor: &str,
+        actor: &Actor,
     ) -> Result<(), LedgerError> {
         pg::transaction(connection, BOOKKEEPING, async |tx| {
             self.append(tx, run, entries, actor).await?;

@@ -18,6 +18,7 @@ use crate::plan::Contract;
 use crate::run::RelationId;
 
 pub use report::{FillProgress, FillReport};
+pub(crate) use uses::KnownStatements;
 pub(crate) use windows::{Position, REWRITTEN, Seat, Window, WindowSize};
 pub use writes::NewWrites;
 #[cfg(feature = "internals")]

@@ -53,16 +53,25 @@ CREATE TABLE crossfade.claim (
     PRIMARY KEY (table_oid, column_name)
 );
 
--- The log. Each entry is in the stored format of the version that wrote it, which may be newer than the run's. phase and state are what the entry led to, for people and for the status view.
+-- The log. Each entry is in the stored format of the version that wrote it, which may be newer than the run's. phase and state
+-- are what the entry led to, for people and for the status view. Who wrote it: the role is the server's word, the rest is what
+-- the process says of itself.
 CREATE TABLE crossfade.event (
-    run_id  bigint      NOT NULL REFERENCES crossfade.run,
-    seq     bigint      NOT NULL,
-    at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    actor   text        NOT NULL,
-    format  integer     NOT NULL,
-    entry   jsonb       NOT NULL,
-    phase   text        NOT NULL,
-    state   text        NOT NULL,
+    run_id    bigint      NOT NULL REFERENCES crossfade.run,
+    seq       bigint      NOT NULL,
+    at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    role      text        NOT NULL,
+    os_user   text        NOT NULL,
+    host      text        NOT NULL,
+    pid       bigint      NOT NULL,
+    version   text        NOT NULL,
+    format    integer     NOT NULL,
+    entry     jsonb       NOT NULL,
+    phase     text        NOT NULL,
+    state     text        NOT NULL,
+    -- The hash of the entry before, of the first entry that of the run; and the entry's own, which covers that one too.
+    previous  text        NOT NULL,
+    hash      text        NOT NULL,
     PRIMARY KEY (run_id, seq)
 );
 CREATE FUNCTION crossfade.append_only() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -71,6 +80,77 @@ BEGIN
 END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON crossfade.event
     FOR EACH STATEMENT EXECUTE FUNCTION crossfade.append_only();
+
+-- SHA-256 of texts, each preceded by its length in bytes: no two lists of texts read the same.
+CREATE FUNCTION crossfade.digest(parts text[]) RETURNS text LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+    SELECT encode(sha256(convert_to(string_agg(octet_length(convert_to(part, 'UTF8')) || ':' || part, '' ORDER BY number), 'UTF8')), 'hex')
+    FROM unnest(parts) WITH ORDINALITY AS list(part, number)
+$$;
+-- Whoever appends an entry, it is chained to the one before. Two who append at once cannot both be next: the second waits at
+-- the primary key, and fails.
+CREATE FUNCTION crossfade.chain() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last record;
+BEGIN
+    SELECT e.seq, e.hash INTO last FROM crossfade.event AS e WHERE e.run_id = NEW.run_id ORDER BY e.seq DESC LIMIT 1;
+    IF NEW.seq <> COALESCE(last.seq, 0) + 1 THEN
+        RAISE EXCEPTION 'entry % cannot follow entry %', NEW.seq, COALESCE(last.seq, 0) USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    NEW.role := SESSION_USER;
+    NEW.previous := COALESCE(last.hash, (
+        SELECT crossfade.digest(ARRAY['run', r.id::text, r.name, r.number::text, r.format::text, r.fingerprint, r.plan_text,
+          r.plan::text, r.facts::text, r.program::text, to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), r.created_by])
+        FROM crossfade.run AS r WHERE r.id = NEW.run_id));
+    NEW.hash := crossfade.digest(ARRAY['entry', NEW.run_id::text, NEW.seq::text,
+        to_char(NEW.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), NEW.role, NEW.os_user, NEW.host, NEW.pid::text, NEW.version,
+        NEW.format::text, NEW.entry::text, NEW.phase, NEW.state, NEW.previous]);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER chain BEFORE INSERT ON crossfade.event FOR EACH ROW EXECUTE FUNCTION crossfade.chain();
+
+-- Approvals of phases. Whoever may execute these two functions, and nothing else here, can approve and take it back: they append
+-- an entry in the name of the role that logged in, and can write nothing but that. Whether it counts is decided by whoever does
+-- the phase.
+CREATE FUNCTION crossfade.record_approval(of_run bigint, of_phase text, entry jsonb, os_user text, host text, pid bigint, version text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last record;
+BEGIN
+    -- As whoever else appends: two cannot both be next.
+    PERFORM FROM crossfade.run AS r WHERE r.id = of_run FOR NO KEY UPDATE;
+    SELECT e.seq, e.phase, e.state, r.plan INTO last FROM crossfade.event AS e JOIN crossfade.run AS r ON r.id = e.run_id
+    WHERE e.run_id = of_run ORDER BY e.seq DESC LIMIT 1;
+    IF last.seq IS NULL OR last.state IN ('done', 'rolled_back', 'rolling_back') OR (last.plan -> 'approve' ? of_phase) IS NOT TRUE THEN
+        RAISE EXCEPTION 'no phase % of run % waits for an approval', of_phase, of_run USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF EXISTS (SELECT FROM jsonb_each(entry) AS part WHERE length(part.value #>> '{}') > 2000) OR length(os_user) > 200
+       OR length(host) > 300 OR length(version) > 100 THEN
+        RAISE EXCEPTION 'too long for the log' USING ERRCODE = 'string_data_right_truncation';
+    END IF;
+    INSERT INTO crossfade.event (run_id, seq, os_user, host, pid, version, format, entry, phase, state)
+    VALUES (of_run, last.seq + 1, os_user, host, pid, version, 1, entry, last.phase, last.state);
+END $$;
+REVOKE EXECUTE ON FUNCTION crossfade.record_approval(bigint, text, jsonb, text, text, bigint, text) FROM PUBLIC;
+CREATE FUNCTION crossfade.approve(of_run bigint, of_phase text, person text, comment text, digest text, os_user text, host text, pid bigint, version text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF person IS NULL OR digest IS NULL OR digest !~ '^[0-9a-f]{64}$' THEN
+        RAISE EXCEPTION 'an approval has a person and a digest' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM crossfade.record_approval(of_run, of_phase,
+        jsonb_build_object('kind', 'approved', 'phase', of_phase, 'person', person, 'comment', comment, 'digest', digest), os_user, host, pid, version);
+END $$;
+REVOKE EXECUTE ON FUNCTION crossfade.approve(bigint, text, text, text, text, text, text, bigint, text) FROM PUBLIC;
+CREATE FUNCTION crossfade.revoke_approval(of_run bigint, of_phase text, person text, os_user text, host text, pid bigint, version text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF person IS NULL THEN
+        RAISE EXCEPTION 'somebody must take it back' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM crossfade.record_approval(of_run, of_phase,
+        jsonb_build_object('kind', 'approval_revoked', 'phase', of_phase, 'person', person), os_user, host, pid, version);
+END $$;
+REVOKE EXECUTE ON FUNCTION crossfade.revoke_approval(bigint, text, text, text, text, bigint, text) FROM PUBLIC;
 
 -- Who works on a run: one leads it, others may have joined its backfill. Every transaction of theirs locks its row FOR KEY
 -- SHARE and compares epoch and expiry, so a process whose row is gone cannot commit anything.

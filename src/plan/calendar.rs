@@ -1,12 +1,13 @@
 //! When work may be done, as instants: the weeks, windows and freezes of a plan. Pure: whoever asks says what time it is.
 //!
-//! A time of day in a zone becomes an instant in one place, [`instant`]. All intervals are half-open.
+//! A time of day in a zone becomes an instant in one place, `instant`. All intervals are half-open.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{GapInfo, Tz};
 use serde::Serialize;
 
 use super::{ExtraWindow, Freeze, Schedule, Window};
+use crate::amounts::duration;
 use crate::phase::Phase;
 
 /// How a day with a time is written in a plan.
@@ -186,6 +187,25 @@ impl Schedule {
         let length = |day| self.window_on(day).map_or(TimeDelta::zero(), |w| w.to - w.from);
         let days = from.iter_days().take_while(|day| *day < to).filter(|day| opens_on(window, *day));
         days.map(|day| OddWindow { day, length: length(day), usual }).filter(|odd| odd.length != usual).collect()
+    }
+
+    /// Returns, as a sentence, what happens to the windows of the schedule's first year because the clocks change; `None` if
+    /// nothing does.
+    pub fn clock_changes(&self) -> Option<String> {
+        let year = self.start.checked_add_months(Months::new(12))?;
+        let length = |length: TimeDelta| duration(length.as_seconds_f64());
+        let day = |odd: &OddWindow| {
+            let which = format!("on {} ({})", odd.day, odd.day.format("%a"));
+            if odd.length.is_zero() {
+                format!("none {which}")
+            } else {
+                format!("{} of {} {which}", length(odd.length), length(odd.usual))
+            }
+        };
+        let days: Vec<_> = self.odd_windows(self.start, year).iter().map(day).collect();
+        let zone = self.timezone;
+        (!days.is_empty())
+            .then(|| format!("the clocks change in {zone}, so windows have another length: {}", days.join(", ")))
     }
 
     /// Returns the windows that open once and have not closed at `at`.

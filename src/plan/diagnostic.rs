@@ -122,10 +122,10 @@ codes! {
     FreezeBackwards = "freeze_backwards", "before `from`",
     /// A PostgreSQL version written in another way than `">=14"`.
     BadPostgresVersion = "bad_postgres_version", "expected `>=` and a number",
+    /// An extension's version that cannot be compared.
+    BadExtensionVersion = "bad_extension_version", "expected a version",
     /// A PostgreSQL version older than crossfade supports.
     PostgresTooOld = "postgres_too_old", "too old",
-    /// Something that plans will be able to ask for, and that this version does not do.
-    NotSupportedYet = "not_supported_yet", "not supported yet",
     /// A plan that waits for itself.
     RequiresItself = "requires_itself", "this plan itself",
 }

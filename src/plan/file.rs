@@ -12,9 +12,6 @@ use crate::phase::Phase;
 /// The key of the format's number.
 pub(super) const VERSION: &str = "version";
 
-/// Keys of plans that are understood and not acted on yet. A plan that has one is refused: it would not get what it asks for.
-pub(super) const INERT: [&str; 1] = ["approve"];
-
 /// Returns the form of a whole plan.
 pub(super) fn form() -> Form {
     let mut form = PlanFile::form();
@@ -59,7 +56,7 @@ typed! {
         indexes: IndexesFile,
         /// When each phase may run. Not supported yet: a plan that has it is refused.
         schedule: ScheduleFile,
-        /// Phases that wait for a person. Not supported yet: a plan that names one is refused.
+        /// Phases that wait until a person has approved them: `crossfade approve`.
         approve: Vec<Phase>,
         /// What the database must offer.
         requires: RequiresFile,
@@ -316,10 +313,57 @@ typed! {
     struct RequiresFile {
         /// The lowest PostgreSQL major version.
         postgres: String [example(">=14")],
-        /// Extensions that must be installed.
+        /// Extensions that must be installed, each by its name, with a version if need be: `postgis >= 3.1`.
         extensions: Vec<String>,
         /// Plans whose runs must be done.
         plans: Vec<String>,
+        /// Tables that must be there.
+        tables: Vec<String>,
+        /// Columns that must be there.
+        columns: Vec<RequiredColumnFile>,
+        /// Disk space that must be free.
+        disk: DiskFile,
+        /// How far behind the readers of replication slots may be.
+        slots: SlotsFile,
+        /// Replicas that must have caught up.
+        replicas: ReplicasFile,
+    }
+
+    /// A column that must be there.
+    struct RequiredColumnFile {
+        /// The table.
+        table: String [required, example("public.regions")],
+        /// The column.
+        column: String [required, example("code")],
+        /// Its type, as in SQL; without a modifier such as `(10)`, of any. Without this key, any type.
+        r#type: String [example("text")],
+    }
+
+    /// Disk space that must be free.
+    struct DiskFile {
+        /// How much: an amount, or `predicted` for what the table and its indexes are predicted to grow by.
+        free: String [required, example("20GB")],
+        /// A SELECT that returns the free bytes of the server. Without it, crossfade looks at the data directory, which it
+        /// can only do on the server's own host and where it may read that directory.
+        query: String [example("SELECT free_bytes FROM monitoring.disk")],
+    }
+
+    /// How far behind the readers of replication slots may be.
+    struct SlotsFile {
+        /// The most WAL that any slot keeps; besides, no slot has more than 80 % of `max_slot_wal_keep_size`.
+        wal: String [example("10GB")],
+        /// The most WAL that a slot keeps whose reader is not connected.
+        inactive_wal: String [example("1GB")],
+        /// Whether the server must bound what a slot keeps (`max_slot_wal_keep_size`).
+        bounded: bool [default("false")],
+    }
+
+    /// Replicas that must have caught up.
+    struct ReplicasFile {
+        /// How many must be streaming at least.
+        count: u16 [between(1, 1000)],
+        /// The most WAL that any of them has not replayed yet.
+        behind: String [example("64MB")],
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::words::words;
-use super::{Bytes, Change, Pair};
+use super::{Bytes, Change, Pair, Requires};
 use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
 use crate::phase::Phase;
 
@@ -30,8 +30,10 @@ pub struct Plan {
     pub contract: Contract,
     /// When ticks may do each phase.
     pub schedule: Option<Schedule>,
-    /// Phases that wait for a person; not acted on yet.
+    /// Phases that wait until a person has approved them.
     pub approve: Vec<Phase>,
+    /// Which approvals count.
+    pub approval: Approvals,
     /// What the database must offer.
     pub requires: Requires,
 }
@@ -57,6 +59,16 @@ pub struct Indexes {
     pub copy: CopyIndexes,
     /// Further indexes, under their own names.
     pub add: Vec<AddIndex>,
+}
+
+/// Which approvals of phases count.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Approvals {
+    /// For how long.
+    pub expiry: Duration,
+    /// Whether whoever started the run may approve its phases.
+    #[serde(rename = "self")]
+    pub own: bool,
 }
 
 words! {
@@ -292,15 +304,4 @@ pub struct Freeze {
     pub to: chrono::NaiveDate,
     /// The reason, for reports.
     pub why: String,
-}
-
-/// What the database must offer.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Requires {
-    /// The lowest PostgreSQL major version.
-    pub postgres: Option<u32>,
-    /// Extensions that must be installed.
-    pub extensions: Vec<String>,
-    /// Plans whose runs must be done.
-    pub plans: Vec<PlanName>,
 }

@@ -70,6 +70,7 @@ fn typed(form: &Form, text: &str) -> Value {
     match form {
         Form::Truth => (text == "true").into(),
         Form::Whole { .. } => text.parse::<i64>().map_or(text.into(), Value::from),
+        Form::Setting(setting) if setting.kind == Kind::Truth => (text == "true").into(),
         Form::Setting(setting) if setting.kind.is_number() => text.parse::<i64>().map_or(text.into(), Value::from),
         _ => text.into(),
     }
@@ -85,6 +86,7 @@ fn setting(setting: &Setting) -> Value {
         Kind::Time { .. } | Kind::Data | Kind::Sql => json!({ "type": "string" }),
         Kind::Whole { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::Number => json!({ "type": "number" }),
+        Kind::Truth => json!({ "type": "boolean" }),
         Kind::Words(known) => words(known),
     };
     if let (true, Some(off)) = (setting.kind.is_number(), setting.off) {

@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::diagnostic::Code;
-use super::{Backfill, Bytes, Contract, Plan, Probe, Throttle, Verify, Word, suggest};
+use super::{Approvals, Backfill, Bytes, Contract, Plan, Probe, Throttle, Verify, Word, suggest};
 
 /// A setting.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ pub struct Settings {
     pub verify: Verify,
     /// How the old column is dropped.
     pub contract: Contract,
+    /// Which approvals count.
+    pub approval: Approvals,
     /// Sub-passes over a window, in place of what would be chosen from facts.
     pub sub_passes: Option<u32>,
     /// Pages of a window, in place of what would be chosen from facts.
@@ -101,6 +103,7 @@ impl Settings {
             throttle: Throttle::default(),
             verify: Verify { max_age: Duration::ZERO },
             contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO, unused: Duration::ZERO },
+            approval: Approvals { expiry: Duration::ZERO, own: false },
             sub_passes: None,
             window_pages: None,
         }
@@ -136,6 +139,7 @@ impl Plan {
             throttle: self.throttle.clone(),
             verify: self.verify.clone(),
             contract: self.contract.clone(),
+            approval: self.approval.clone(),
             sub_passes: None,
             window_pages: None,
         }
@@ -207,6 +211,7 @@ impl Setting {
             Kind::Data => format!("an amount of data, such as {example}"),
             Kind::Whole { least, most } => format!("a number from {least} to {most}"),
             Kind::Number => "a number".to_owned(),
+            Kind::Truth => "true or false".to_owned(),
             Kind::Words(words) => any_of(words),
             Kind::Sql => "a query".to_owned(),
         };
@@ -331,6 +336,7 @@ macro_rules! held {
 held! {
     Duration, Time: |time| *time, |time: &Duration| Some(*time);
     Bytes, Data: |bytes| *bytes, |bytes: &Bytes| Some(*bytes);
+    bool, Truth: |truth| *truth, |truth: &bool| Some(*truth);
     u32, Whole: |number| *number, |number: &u32| Some(*number);
     u16, Whole: |number| (*number).into(), |number: &u32| Self::try_from(*number).ok();
     String, Sql: Clone::clone, |text: &String| Some(text.clone());

@@ -297,13 +297,8 @@ fn inside(path: &str) -> String {
     }
 }
 
-/// Returns the keys of a map that are worth writing.
-fn offered(map: &Map) -> Vec<&'static str> {
-    map.names().into_iter().filter(|name| !file::INERT.contains(name)).collect()
-}
-
 fn unknown_key(path: &str, entry: &Entry, map: &Map, flow: bool) -> Problem {
-    let (key, span, known) = (entry.key.as_str(), entry.key_span.clone(), offered(map));
+    let (key, span, known) = (entry.key.as_str(), entry.key_span.clone(), map.names());
     if map.one {
         return unknown_change(key, span, &known);
     }
@@ -314,13 +309,9 @@ fn unknown_key(path: &str, entry: &Entry, map: &Map, flow: bool) -> Problem {
     }
     let whose = if path.is_empty() { " at the top of a plan".to_owned() } else { inside(path) };
     let problem = Problem::new(Code::UnknownKey, span, format!("unknown key `{key}`{whose}"));
-    let meant = suggest::nearest(key, map.names()).filter(|name| file::INERT.contains(name));
-    let meant = meant.or_else(|| home_of(key).filter(|home| file::INERT.contains(home)));
     let nothing = matches!(&entry.value.kind, Kind::Scalar { text, .. } if text.is_empty());
     if let Some(word) = nearest {
         problem.help(format!("did you mean `{word}`?"))
-    } else if let Some(inert) = meant {
-        problem.help(format!("remove it: `{inert}` is not supported yet"))
     } else if nothing && flow {
         problem.help("inside { } a comma ends the value: put quotes around a value that contains commas")
     } else if let Some(home) = home_of(key).filter(|home| *home != last_key(path)) {
@@ -383,7 +374,7 @@ fn wrong_type(path: &str, node: &Node, form: &Form) -> Problem {
 /// Returns what to write instead, where that can be seen.
 fn wrong_type_help(node: &Node, typed: &str, form: &Form) -> Option<String> {
     if let Form::Map(map) = form {
-        return Some(format!("expected the keys {}", suggest::listed(offered(map))));
+        return Some(format!("expected the keys {}", suggest::listed(map.names())));
     }
     if node.is_null() {
         let text = matches!(form, Form::Text | Form::Words(_) | Form::Setting(_));

@@ -57,11 +57,19 @@ schedule:
   weekly: { expand: 1, index: 1, backfill: 2, verify: 2, switch: 3, contract: 4 }
   freeze: [{ from: 2027-01-18, to: 2027-01-20, why: release freeze }]
 approve: [switch, contract]
-requires: { postgres: ">=14", extensions: [postgis], plans: [earlier-plan] }
+requires:
+  postgres: ">=14"
+  extensions: [postgis >= 3.1, hstore]
+  plans: [earlier-plan]
+  tables: [public.regions]
+  columns: [{ table: public.regions, column: code, type: text }, { table: u, column: c }]
+  disk: { free: 20GB, query: SELECT free FROM disk }
+  slots: { wal: 10GB, inactive_wal: 1GB, bounded: true }
+  replicas: { count: 2, behind: 64MB }
 "#;
 
 fn good(text: &str) -> Plan {
-    parse_all("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
+    parse("plan.yaml", text).unwrap_or_else(|errors| panic!("{}", errors.render(false)))
 }
 
 fn bad(text: &str) -> PlanErrors {
@@ -225,14 +233,59 @@ fn every_key_arrives_in_the_plan() {
         "switch",
         "contract"
       ],
+      "approval": {
+        "expiry": {
+          "secs": 1209600,
+          "nanos": 0
+        },
+        "self": false
+      },
       "requires": {
         "postgres": 14,
         "extensions": [
-          "postgis"
+          "postgis >= 3.1",
+          "hstore"
         ],
         "plans": [
           "earlier-plan"
-        ]
+        ],
+        "tables": [
+          {
+            "schema": "public",
+            "name": "regions"
+          }
+        ],
+        "columns": [
+          {
+            "table": {
+              "schema": "public",
+              "name": "regions"
+            },
+            "column": "code",
+            "type_name": "text"
+          },
+          {
+            "table": {
+              "schema": "public",
+              "name": "u"
+            },
+            "column": "c",
+            "type_name": null
+          }
+        ],
+        "disk": {
+          "free": 21474836480,
+          "query": "SELECT free FROM disk"
+        },
+        "slots": {
+          "wal": 10737418240,
+          "inactive_wal": 1073741824,
+          "bounded": true
+        },
+        "replicas": {
+          "count": 2,
+          "behind": 67108864
+        }
       }
     }
     "#);
@@ -319,7 +372,7 @@ fn the_fingerprint_is_of_what_the_plan_says() {
     assert_ne!(of(plan), of(&other));
     assert_eq!(short_fingerprint(&of(plan)), &of(plan)[..12]);
     // A changed fingerprint makes running plans look edited: this must not happen unnoticed.
-    assert_snapshot!(short_fingerprint(&of(plan)), @"9f7f1b76efb4");
+    assert_snapshot!(short_fingerprint(&of(plan)), @"872002ad986b");
 }
 
 #[test]
@@ -420,7 +473,7 @@ aprove: [switch]
        |
     18 | aprove: [switch]
        | ^^^^^^ unknown here
-       = help: remove it: `approve` is not supported yet
+       = help: did you mean `approve`?
 
     plan.yaml: 13 problems
     ");

@@ -3,43 +3,26 @@
 use std::ops::Range;
 
 use super::diagnostic::{Code, Problem};
-use super::file::{PlanFile, RequiresFile};
+use super::file::PlanFile;
 use super::structure::{Places, Typed, last_key};
 use super::suggest;
-use super::{Change, Plan, Requires, Settings};
-use crate::ident::{ColumnName, IdentError, PlanName, RelationName, RunTag, TableName};
+use super::{Change, Plan, Settings};
+use crate::ident::{ColumnName, IdentError, PlanName, RunTag, TableName};
 use crate::phase::Phase;
 
 mod added;
 mod changes;
+mod requires;
 mod schedule;
-
-/// The oldest PostgreSQL supported.
-const OLDEST_POSTGRES: u32 = 14;
 
 /// Columns that every table has.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// Returns the plan if all of it could be understood. Problems, also those that do not prevent that, are added to
 /// `problems`. Parts missing from `file` have been complained about already.
-///
-/// If there is no problem but that, each of the keys `inert` that the plan has is one.
-pub(super) fn validate(typed: Typed, source: &str, inert: &[&str], problems: &mut Vec<Problem>) -> Option<Plan> {
+pub(super) fn validate(typed: Typed, source: &str, problems: &mut Vec<Problem>) -> Option<Plan> {
     let Typed { file, settings, places } = typed;
-    let plan = Validator { source, places: &places, problems }.plan(&file, settings)?;
-    if problems.is_empty() {
-        let has = |key: &&&str| match **key {
-            "schedule" => plan.schedule.is_some(),
-            "approve" => !plan.approve.is_empty(),
-            _ => false,
-        };
-        for key in inert.iter().filter(has) {
-            let message = format!("`{key}` is not supported yet: nothing would wait for it");
-            let help = "remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it";
-            problems.push(Problem::new(Code::NotSupportedYet, places.key(&format!("/{key}")), message).help(help));
-        }
-    }
-    Some(plan)
+    Validator { source, places: &places, problems }.plan(&file, settings)
 }
 
 struct Validator<'a> {
@@ -71,7 +54,7 @@ impl Validator<'_> {
         let mut approve = file.approve.clone().unwrap_or_default();
         self.no_duplicates("/approve", &approve);
         approve.sort_unstable();
-        let requires = self.requires(file.requires.as_ref(), name.as_ref());
+        let requires = self.requires(file.requires.as_ref(), (name.as_ref(), table.as_ref()), &changes);
         Some(Plan {
             name: name?,
             table: table?,
@@ -81,6 +64,7 @@ impl Validator<'_> {
             throttle: settings.throttle,
             verify: settings.verify,
             contract,
+            approval: settings.approval,
             schedule,
             approve,
             requires,
@@ -181,47 +165,6 @@ impl Validator<'_> {
                 self.report(Code::NoEffect, self.places.key(&at), message, "remove it");
             }
         }
-    }
-
-    // What the database must offer.
-
-    fn requires(&mut self, file: Option<&RequiresFile>, plan: Option<&PlanName>) -> Requires {
-        let Some(file) = file else { return Requires::default() };
-        let postgres = file.postgres.as_deref().and_then(|text| self.postgres_version(text));
-        let extensions = file.extensions.clone().unwrap_or_default();
-        for (index, name) in extensions.iter().enumerate() {
-            self.name(&format!("/requires/extensions/{index}"), name, RelationName::new);
-        }
-        self.no_duplicates("/requires/extensions", &extensions);
-        let mut plans = Vec::new();
-        for (index, name) in file.plans.iter().flatten().enumerate() {
-            let at = format!("/requires/plans/{index}");
-            let Some(name) = self.plan_name(&at, Some(name)) else { continue };
-            if Some(&name) == plan {
-                self.report(Code::RequiresItself, self.places.value(&at), "this plan requires itself", "remove it");
-            }
-            plans.push(name);
-        }
-        self.no_duplicates("/requires/plans", file.plans.as_deref().unwrap_or_default());
-        Requires { postgres, extensions, plans }
-    }
-
-    fn postgres_version(&mut self, text: &str) -> Option<u32> {
-        let span = self.places.value("/requires/postgres");
-        let number = |text: &str| text.trim().parse::<u32>().ok();
-        let Some(version) = text.trim().strip_prefix(">=").and_then(number) else {
-            let major = text.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect::<String>();
-            let major = major.split('.').next().and_then(number).unwrap_or(OLDEST_POSTGRES);
-            let message = format!("`{text}` is not a minimum major version");
-            self.report(Code::BadPostgresVersion, span, message, format!("write `\">={major}\"`"));
-            return None;
-        };
-        if version < OLDEST_POSTGRES {
-            let message = format!("crossfade does not support PostgreSQL {version}: it is too old");
-            self.report(Code::PostgresTooOld, span, message, format!("write `\">={OLDEST_POSTGRES}\"` or higher"));
-            return None;
-        }
-        Some(version)
     }
 
     fn no_duplicates<T: PartialEq + std::fmt::Display>(&mut self, at: &str, values: &[T]) {

@@ -8,12 +8,15 @@ use serde_json::{Map, Value};
 use super::calendar::MOMENT;
 use super::settings::{SETTINGS, time_text};
 use super::{
-    AddColumn, AddConstraint, AddIndex, BuildIndexes, Change, ChangeType, CopyIndexes, Deferrable, ExtraWindow,
-    ForeignKey, Freeze, IndexKey, NewIndex, OnConflict, OnError, Plan, ReferentialAction, RenameColumn, Requires, Rule,
-    Schedule, Window,
+    AddColumn, AddConstraint, AddIndex, BuildIndexes, Bytes, Change, ChangeType, CopyIndexes, Deferrable, Disk,
+    ExtraWindow, ForeignKey, Freeze, IndexKey, NewIndex, OnConflict, OnError, Plan, ReferentialAction, RenameColumn,
+    Replicas, RequiredColumn, Requires, Rule, Schedule, Slots, Window,
 };
 use crate::ident::{ColumnName, PlanName, RelationName};
 use crate::phase::Phase;
+
+/// The word for the disk space that a run is predicted to need.
+pub(super) const PREDICTED: &str = "predicted";
 
 /// The access method of an index whose plan names none.
 pub(super) const BTREE: &str = "btree";
@@ -263,6 +266,35 @@ fn freeze(freeze: &Freeze) -> Keys {
 fn requires(requires: &Requires) -> Keys {
     Keys::default()
         .maybe("postgres", requires.postgres.map(|version| format!(">={version}")))
-        .list("extensions", requires.extensions.iter().map(String::as_str))
+        .list("extensions", requires.extensions.iter().map(ToString::to_string))
         .list("plans", requires.plans.iter().map(PlanName::as_str))
+        .list("tables", requires.tables.iter().map(ToString::to_string))
+        .list("columns", requires.columns.iter().map(required_column))
+        .maybe("disk", requires.disk.as_ref().map(disk))
+        .maybe("slots", requires.slots.as_ref().map(slots))
+        .maybe("replicas", requires.replicas.as_ref().map(replicas))
+}
+
+fn required_column(required: &RequiredColumn) -> Keys {
+    Keys::default()
+        .with("table", required.table.to_string())
+        .with("column", required.column.as_str())
+        .maybe("type", required.type_name.as_deref())
+}
+
+fn disk(disk: &Disk) -> Keys {
+    Keys::default()
+        .with("free", disk.free.map_or_else(|| PREDICTED.to_owned(), Bytes::written))
+        .maybe("query", disk.query.as_deref())
+}
+
+fn slots(slots: &Slots) -> Keys {
+    Keys::default()
+        .maybe("wal", slots.wal.map(Bytes::written))
+        .maybe("inactive_wal", slots.inactive_wal.map(Bytes::written))
+        .maybe("bounded", unless_default(slots.bounded))
+}
+
+fn replicas(replicas: &Replicas) -> Keys {
+    Keys::default().maybe("count", replicas.count).maybe("behind", replicas.behind.map(Bytes::written))
 }

@@ -1,13 +1,17 @@
 //! Results as text for people: short lines, always with the next command.
 
+mod checked;
 mod demo;
 mod estimates;
+mod folder;
 mod preview;
 mod timetable;
 
 pub(crate) use crate::amounts::{bytes, duration, number, plural, rate};
+pub(crate) use checked::checked;
 pub(crate) use demo::{Demo, demo};
 pub(crate) use estimates::{compared, range};
+pub(crate) use folder::folder;
 pub(crate) use preview::{changes, one_finding, preview, stored};
 pub(crate) use timetable::timetable;
 
@@ -18,7 +22,7 @@ use super::words;
 use crate::ledger::LoggedEntry;
 use crate::lines::{NO_BREAK, command};
 use crate::run::{Entry, Evidence, HoldTime, Outcome, Progress, Signal, Standing, WaitingFor};
-use crate::runner::{Finish, Joined};
+use crate::runner::{Approved, Finish, Joined};
 use crate::view::RunView;
 
 /// Returns what a call that moves a run has done, and what to do next.
@@ -72,6 +76,26 @@ pub(crate) fn joined(joined: &Joined, look: Look) -> String {
     };
     let sentence = format!("{name}: the backfill is {}; {here}", look.green("done"));
     said(&sentence, &format!("crossfade status {}", joined.name), look)
+}
+
+/// Returns what was approved, by whom and until when.
+pub(crate) fn approved(approved: &Approved, look: Look) -> String {
+    let mut text = String::new();
+    let (phase, person) = (approved.phase, printable(&approved.person));
+    let until = words::time(approved.expires);
+    let (name, role) = (look.bold(&approved.name), printable(&approved.role));
+    let first = format!("{name}: {phase} is approved by {person} (role {role}) until {until}");
+    look.wrap(&mut text, ("", "  "), &first);
+    for step in &approved.steps {
+        look.wrap(&mut text, ("  - ", "    "), &printable(step));
+    }
+    for warning in &approved.warnings {
+        look.wrap(&mut text, ("  known when it began: ", "    "), &printable(warning));
+    }
+    let of = format!("plan, SQL and warnings have the digest {}; a change of one voids the approval", approved.digest);
+    look.wrap(&mut text, ("  ", "  "), &of);
+    next(&mut text, &[(format!("crossfade status {}", approved.name), String::new())], look);
+    text
 }
 
 /// Returns a sentence and the command that comes next.
@@ -137,6 +161,15 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     }
     for (how, what) in status.evidence.iter().flat_map(uses) {
         row(how, what);
+    }
+    for bypass in &status.bypassed {
+        let (person, role, reason) = (printable(&bypass.person), printable(&bypass.role), printable(&bypass.reason));
+        let what = look.red("the approval of");
+        let at = words::time(bypass.at);
+        row("BYPASSED", format!("{what} {} by {person} (role {role}) on {at}: {reason}", bypass.phase));
+    }
+    if let Some(head) = &status.head {
+        row("head", printable(&head.to_string()));
     }
     let at_work = status.holder.is_some() || !status.joined.is_empty();
     next(&mut text, &words::next(&status.name, status.state, status.waiting_for.as_ref(), at_work), look);
@@ -357,7 +390,7 @@ pub(crate) fn history(attempts: &[Vec<LoggedEntry>], look: Look) -> String {
         for line in log {
             let at = words::time(line.at);
             let indent = " ".repeat(at.len() + 2);
-            let (what, actor) = (entry(&line.entry, look), format!("by {}", printable(&line.actor)));
+            let (what, actor) = (entry(&line.entry, look), format!("by {}", printable(&line.actor.to_string())));
             if each {
                 let _ = writeln!(text, "{at}  {what}  {}", look.dim(&actor));
                 continue;
@@ -366,6 +399,9 @@ pub(crate) fn history(attempts: &[Vec<LoggedEntry>], look: Look) -> String {
             if last.replace(&line.actor) != Some(&line.actor) {
                 look.wrap(&mut text, (&indent, &format!("{indent}   ")), &look.dim(&actor));
             }
+        }
+        if let Some(line) = log.last() {
+            let _ = writeln!(text, "head {}", printable(&line.head.to_string()));
         }
     }
     text
@@ -392,6 +428,16 @@ fn entry(entry: &Entry, look: Look) -> String {
         Entry::Resumed => "resumed".to_owned(),
         Entry::Interrupted => "stopped by a signal".to_owned(),
         Entry::CutShort => "stopped at once by a second Ctrl-C".to_owned(),
+        Entry::Warned { of } => format!("known when it began: {}", printable(&of.join("; "))),
+        Entry::Approved { phase, person, comment, .. } => {
+            let comment = comment.as_ref().map(|comment| format!(": {}", printable(comment))).unwrap_or_default();
+            format!("{phase} was approved by {}{comment}", printable(person))
+        }
+        Entry::ApprovalRevoked { phase, person } => format!("{} took the approval of {phase} back", printable(person)),
+        Entry::ApprovalBypassed { phase, person, reason, .. } => {
+            let what = look.red("APPROVAL BYPASSED");
+            format!("{what}: {} goes on with {phase} without one: {}", printable(person), printable(reason))
+        }
         Entry::Consented { to } => format!("consent was given to: {}", printable(&to.join("; "))),
         Entry::EvidenceAccepted { reason, evidence } => format!(
             "{}: {}; in spite of: {}",

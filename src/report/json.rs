@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::event::Event;
-use crate::ledger::LoggedEntry;
+use crate::ledger::Record;
 use crate::plan::Plan;
 use crate::run::{Action, Program, Step, Undo};
 use crate::runner::Preview;
@@ -34,18 +34,14 @@ pub(crate) fn event(event: &Event) -> String {
     value.to_string()
 }
 
-/// Returns the logs of all runs of a name, oldest first, as one list: each entry says in `run` which of them it belongs to,
-/// from 1.
-pub(crate) fn history(attempts: &[Vec<LoggedEntry>]) -> Value {
-    let numbered = |(log, run): (&Vec<LoggedEntry>, i64)| {
-        let entry = move |line| {
-            let mut value = json!(line);
-            value["run"] = json!(run);
-            value
-        };
-        log.iter().map(entry).collect::<Vec<_>>()
-    };
-    attempts.iter().zip(1..).flat_map(numbered).collect()
+/// Returns all runs of a name with their logs, oldest first, as they are stored: texts that are hashed are printed as they are.
+pub(crate) fn history(name: &str, runs: &[Record]) -> String {
+    #[derive(Serialize)]
+    struct History<'a> {
+        name: &'a str,
+        runs: &'a [Record],
+    }
+    result(&History { name, runs })
 }
 
 /// Returns a stored run: `name`, `plan` with the keys of a plan file, and `steps` where they are asked for.
@@ -57,7 +53,8 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> Value {
     value
 }
 
-/// Returns the dry run: `name`, `table`, `in_place`, `run` (where the plan's run stands, if it has one), `phases`, `steps`, `estimates`, `warnings`, `refusals`.
+/// Returns the dry run: `name`, `table`, `in_place`, `run` (where the plan's run stands, if it has one), `phases`, `steps`, `estimates`, `warnings`, `refusals`,
+/// `requirements`.
 pub(crate) fn preview(plan: &Plan, preview: &Preview) -> Value {
     json!({
         "name": plan.name,
@@ -69,6 +66,7 @@ pub(crate) fn preview(plan: &Plan, preview: &Preview) -> Value {
         "estimates": preview.estimates,
         "warnings": preview.warnings,
         "refusals": preview.refusals,
+        "requirements": preview.requirements,
     })
 }
 

@@ -66,6 +66,9 @@ pub(super) fn time(at: DateTime<Utc>) -> String {
 pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
     match waiting {
         WaitingFor::Advance { phase } => format!("somebody to continue it with {phase}"),
+        WaitingFor::Gate { phase, reading, .. } if reading.gate == GateKind::Approved => {
+            format!("the approval of {phase}: {}", printable(&reading.reason))
+        }
         WaitingFor::Gate { reading, .. } => gate(reading),
         WaitingFor::Resume { by } => {
             let by = by.as_ref().map(|by| format!(" (paused by {})", printable(by))).unwrap_or_default();
@@ -142,6 +145,12 @@ pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at
             type_("advance", "once nobody uses the old column"),
             (format!("crossfade advance {name} --accept-evidence REASON"), "goes on in spite of it".to_owned()),
         ],
+        (_, Some(WaitingFor::Gate { phase, reading, .. })) if reading.gate == GateKind::Approved => {
+            vec![
+                (format!("crossfade approve {name} {phase}"), "by somebody who did not start it".to_owned()),
+                type_("advance", "goes on then"),
+            ]
+        }
         (_, Some(WaitingFor::Gate { .. })) => {
             vec![type_("schedule", "shows all dates"), type_("advance", "when it is time")]
         }

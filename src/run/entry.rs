@@ -54,6 +54,40 @@ pub enum Entry {
     },
     /// The rollback has finished.
     UndoDone,
+    /// What `plan` had warned of when the run was registered.
+    Warned {
+        /// The warnings, each a sentence.
+        of: Vec<String>,
+    },
+    /// Somebody has approved a phase.
+    Approved {
+        /// The phase.
+        phase: Phase,
+        /// Who, as they say.
+        person: String,
+        /// What they said.
+        comment: Option<String>,
+        /// SHA-256 of what they have approved: plan, generated SQL, warnings.
+        digest: String,
+    },
+    /// An approval was taken back before it was used up.
+    ApprovalRevoked {
+        /// The phase.
+        phase: Phase,
+        /// By whom, as they say.
+        person: String,
+    },
+    /// Somebody goes on without the approval that the plan asks for.
+    ApprovalBypassed {
+        /// The phase.
+        phase: Phase,
+        /// Who answers for it, as they say.
+        person: String,
+        /// Why.
+        reason: String,
+        /// SHA-256 of what they have seen: plan, generated SQL, warnings.
+        digest: String,
+    },
     /// Somebody paused the run.
     Paused,
     /// Somebody resumed it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Entry, GateKind, GateReading, Phase};
+use super::{Actor, Entry, GateKind, GateReading, Phase};
 use crate::amounts::{duration, plural};
 
 /// What was found of the use of the columns that a run takes away.
@@ -110,21 +110,21 @@ impl Use {
 
 /// What somebody has accepted, and with what reasons.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     subjects: BTreeSet<String>,
     /// Who it was, and why; the latest.
-    pub by: Option<(String, String)>,
+    pub(crate) by: Option<(String, String)>,
 }
 
 impl Accepted {
     /// Returns what was accepted in this log, of who wrote each entry with the entry, since `switch` began.
-    pub fn of<'e>(log: impl DoubleEndedIterator<Item = (&'e str, &'e Entry)>) -> Self {
+    pub(crate) fn of<'e>(log: impl DoubleEndedIterator<Item = (&'e Actor, &'e Entry)>) -> Self {
         let mut accepted = Self::default();
         let begins = |entry: &Entry| matches!(entry, Entry::PhaseStarted { phase: Phase::Switch, .. });
         for (actor, entry) in log.rev().take_while(|(_, entry)| !begins(entry)) {
             if let Entry::EvidenceAccepted { reason, evidence } = entry {
                 accepted.subjects.extend(evidence.iter().cloned());
-                accepted.by.get_or_insert_with(|| (actor.to_owned(), reason.clone()));
+                accepted.by.get_or_insert_with(|| (actor.to_string(), reason.clone()));
             }
         }
         accepted
@@ -133,7 +133,7 @@ impl Accepted {
 
 impl Evidence {
     /// Returns what counts at `at` and was not accepted, as subjects: uses, then what was lost.
-    pub fn open(&self, window: Duration, accepted: &Accepted, at: DateTime<Utc>) -> Vec<String> {
+    pub(crate) fn open(&self, window: Duration, accepted: &Accepted, at: DateTime<Utc>) -> Vec<String> {
         let uses = self.counting(window, accepted, at).map(Use::subject);
         uses.chain(self.missing(accepted).cloned()).collect()
     }
@@ -153,7 +153,7 @@ impl Evidence {
     }
 
     /// Returns whether nobody uses the columns, where nobody may have used them for `window`.
-    pub fn judge(&self, window: Duration, accepted: &Accepted, at: DateTime<Utc>) -> GateReading {
+    pub(crate) fn judge(&self, window: Duration, accepted: &Accepted, at: DateTime<Utc>) -> GateReading {
         const KIND: GateKind = GateKind::Unused;
         let time = duration(window.as_secs_f64());
         if window.is_zero() {
@@ -214,7 +214,7 @@ mod tests {
     fn accepting(evidence: &[&str]) -> Accepted {
         let evidence = evidence.iter().map(|&text| text.to_owned()).collect();
         let entry = Entry::EvidenceAccepted { reason: "known".to_owned(), evidence };
-        Accepted::of([("anna", &entry)].into_iter())
+        Accepted::of([(&"anna".into(), &entry)].into_iter())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::{Action, Gate, Phase, Program, State, Undo};
+use super::{Phase, Program};
 use crate::plan::calendar::{Opening, in_zone};
 use crate::plan::{Plan, Schedule};
 
@@ -18,16 +18,20 @@ pub enum GateKind {
     Due,
     /// A window of the schedule is open.
     Window,
+    /// What the plan requires of the database is there.
+    Requires,
+    /// A person has approved the phase, where the plan asks for that.
+    Approved,
     /// All rows were compared not long ago, and were equal.
     Verified,
     /// Nobody has written the old column for a while.
     Quiet,
+    /// Nobody was seen to use the old column for a while.
+    Unused,
     /// The retired column was kept for its grace period.
     Grace,
     /// Somebody agrees to what cannot be undone.
     Consent,
-    /// Nobody was seen to use the old column for a while.
-    Unused,
 }
 
 /// What opens a gate that is closed.
@@ -42,14 +46,16 @@ pub enum Opener {
 }
 
 /// Every kind, in the order in which they are shown.
-const KINDS: [GateKind; 7] = [
+const KINDS: [GateKind; 9] = [
     GateKind::Due,
     GateKind::Window,
+    GateKind::Requires,
+    GateKind::Approved,
     GateKind::Verified,
     GateKind::Quiet,
+    GateKind::Unused,
     GateKind::Grace,
     GateKind::Consent,
-    GateKind::Unused,
 ];
 
 impl GateKind {
@@ -58,11 +64,13 @@ impl GateKind {
         match self {
             Self::Due => "due",
             Self::Window => "window",
+            Self::Requires => "requires",
+            Self::Approved => "approved",
             Self::Verified => "verified",
             Self::Quiet => "quiet",
+            Self::Unused => "unused",
             Self::Grace => "grace",
             Self::Consent => "consent",
-            Self::Unused => "unused",
         }
     }
 
@@ -75,8 +83,8 @@ impl GateKind {
     pub fn opener(self) -> Opener {
         match self {
             Self::Due | Self::Window | Self::Grace => Opener::Time,
-            Self::Consent => Opener::Person,
-            Self::Verified | Self::Quiet | Self::Unused => Opener::Others,
+            Self::Approved | Self::Consent => Opener::Person,
+            Self::Requires | Self::Verified | Self::Quiet | Self::Unused => Opener::Others,
         }
     }
 
@@ -88,7 +96,7 @@ impl GateKind {
     /// Returns whether it must be open when the phase begins. The others are in front of one of its steps, and proved in the
     /// transaction of that step.
     pub fn is_entry(self) -> bool {
-        self.is_scheduled() || self == Self::Unused
+        self.is_scheduled() || matches!(self, Self::Requires | Self::Approved | Self::Unused)
     }
 }
 
@@ -169,41 +177,19 @@ impl GateReading {
         Self { opens, ..self }
     }
 
+    /// Returns what opens the gate.
+    pub fn opener(&self) -> Opener {
+        match (self.gate, self.verdict) {
+            // What was lost does not come back.
+            (GateKind::Unused, Verdict::Unknown) => Opener::Person,
+            (gate, _) => gate.opener(),
+        }
+    }
+
     /// Returns whether the gate is open.
     pub fn is_open(&self) -> bool {
         self.verdict == Verdict::Pass
     }
-}
-
-/// Returns the gates in front of what a run in `state` has to do in its phase, in the order in which they are shown; none if
-/// the run does not go forward.
-pub fn gates_of(plan: &Plan, program: &Program, state: &State) -> Vec<GateKind> {
-    if state.is_over() || matches!(state.mode, super::Mode::Undoing(_)) {
-        return vec![];
-    }
-    let mut gates = Vec::new();
-    if plan.schedule.is_some() {
-        gates.extend([GateKind::Due, GateKind::Window]);
-    }
-    for step in state.next_steps(program) {
-        let awaited = if let Action::Await(gate) = &step.action { Some(gate) } else { None };
-        gates.extend(step.needs.iter().chain(awaited).filter_map(|gate| match gate {
-            Gate::Verified { .. } => Some(GateKind::Verified),
-            Gate::Quiet { .. } => Some(GateKind::Quiet),
-            Gate::Grace { .. } => Some(GateKind::Grace),
-            Gate::NothingOnlyNew { .. } | Gate::NoNulls { .. } | Gate::NoDependants { .. } => None,
-        }));
-        // What is renamed away fails whoever names it.
-        if step.needs.iter().any(|gate| matches!(gate, Gate::Quiet { .. })) {
-            gates.push(GateKind::Unused);
-        }
-        if matches!(step.undo, Undo::PointOfNoReturn(_)) {
-            gates.push(GateKind::Consent);
-        }
-    }
-    gates.sort_unstable();
-    gates.dedup();
-    gates
 }
 
 /// Returns whether the phase is due at `at`; it was come into at `entered`.

@@ -191,6 +191,10 @@ impl State {
                 | Entry::CutShort
                 | Entry::Consented { .. }
                 | Entry::EvidenceAccepted { .. }
+                | Entry::Warned { .. }
+                | Entry::Approved { .. }
+                | Entry::ApprovalRevoked { .. }
+                | Entry::ApprovalBypassed { .. }
                 | Entry::LockWait { .. }
                 | Entry::Blocked { .. }
                 | Entry::Tuned { .. }

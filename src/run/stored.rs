@@ -20,6 +20,7 @@ use serde::de::{DeserializeOwned, Error as _};
 
 use super::{Phase, RelationId, StepKey};
 use crate::ident::{ColumnName, IdentError, PlanName, RelationName, RunTag, TableName};
+use crate::plan::Extension;
 
 /// What is stored does not stand for anything: a name that no name can be, a word that nobody knows.
 #[derive(Debug, thiserror::Error)]
@@ -225,7 +226,7 @@ macro_rules! texts {
         }
     )*};
 }
-texts!(StepKey, Phase);
+texts!(StepKey, Phase, Extension);
 
 impl Form<RunTag> for String {
     fn of(value: &RunTag) -> Self {

@@ -1,10 +1,10 @@
-//! When the phases of a run can be done by its schedule. Pure: the time is given.
+//! When the phases of a run can be done: the gates in front of them, and the dates of its schedule. Pure: the time is given.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Phase, Program};
-use crate::plan::Schedule;
+use super::{Action, Gate, GateKind, Mode, Phase, Program, State, Undo};
 use crate::plan::calendar::Due;
+use crate::plan::{Plan, Requires, Schedule};
 
 /// A phase that is still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,4 +36,41 @@ pub fn planned(
         (entered, at) = (Some(opens), opens);
     }
     plan
+}
+
+/// Returns the gates in front of what a run in `state` has to do in its phase, in the order in which they are shown; none if
+/// the run does not go forward.
+pub fn gates_of(plan: &Plan, program: &Program, state: &State) -> Vec<GateKind> {
+    if state.is_over() || matches!(state.mode, Mode::Undoing(_)) {
+        return vec![];
+    }
+    let mut gates = Vec::new();
+    if plan.schedule.is_some() {
+        gates.extend([GateKind::Due, GateKind::Window]);
+    }
+    if plan.requires != Requires::default() {
+        gates.push(GateKind::Requires);
+    }
+    if plan.approve.contains(&state.phase) {
+        gates.push(GateKind::Approved);
+    }
+    for step in state.next_steps(program) {
+        let awaited = if let Action::Await(gate) = &step.action { Some(gate) } else { None };
+        gates.extend(step.needs.iter().chain(awaited).filter_map(|gate| match gate {
+            Gate::Verified { .. } => Some(GateKind::Verified),
+            Gate::Quiet { .. } => Some(GateKind::Quiet),
+            Gate::Grace { .. } => Some(GateKind::Grace),
+            Gate::NothingOnlyNew { .. } | Gate::NoNulls { .. } | Gate::NoDependants { .. } => None,
+        }));
+        // What is renamed away fails whoever names it.
+        if step.needs.iter().any(|gate| matches!(gate, Gate::Quiet { .. })) {
+            gates.push(GateKind::Unused);
+        }
+        if matches!(step.undo, Undo::PointOfNoReturn(_)) {
+            gates.push(GateKind::Consent);
+        }
+    }
+    gates.sort_unstable();
+    gates.dedup();
+    gates
 }

@@ -16,7 +16,7 @@ use crate::engine::Work;
 use crate::event::{Blocker, Event};
 use crate::ledger::NewWrites;
 use crate::pg::{self, ErrorClass, Limits, Owner};
-use crate::run::{Entry, Gate, Relation, StepKey, Target};
+use crate::run::{Entry, Gate, Phase, Relation, StepKey, Target};
 
 /// The first attempt waits this long for its lock.
 const FIRST_TRY: Duration = Duration::from_millis(100);
@@ -46,6 +46,8 @@ pub(super) struct Job<'a> {
     pub(super) new_writes: Option<NewWrites>,
     /// The signature of the catalog from which the statements were made.
     pub(super) signature: Option<&'a str>,
+    /// The phase that must be approved, if it is one that is approved.
+    pub(super) approved: Option<Phase>,
 }
 
 /// How a job ended.
@@ -169,6 +171,9 @@ async fn prepared<'a>(
 ) -> Result<Vec<(String, Part<'a>)>, NotDone> {
     work.ledger.leases().fence(tx, work.lease).await?;
     let entries = work.ledger.log().appending(tx, &work.run, job.entries, &work.actor).await?;
+    if let Some(phase) = job.approved {
+        super::gate::approved(work, tx, phase).await?;
+    }
     let guards = super::gate::guards(work, tx, job.needs, job.new_writes).await?.map_err(NotDone::Guard)?;
     // By the time it is asked, nobody else can change what hangs on the tables.
     let same = job.signature.map(|signature| Guard {

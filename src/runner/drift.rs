@@ -183,6 +183,7 @@ async fn go_on(
         entries: &[entry],
         new_writes: None,
         signature: Some(signature),
+        approved: None,
     };
     match ddl::transaction(&next, session, &job).await? {
         Ended::Done => {

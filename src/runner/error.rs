@@ -63,6 +63,48 @@ pub enum Error {
         /// How it ended.
         state: Standing,
     },
+    /// The phase is none that waits for an approval.
+    #[error("{}", nothing_to_approve(.name, *.phase, *.is_past, .phases))]
+    NothingToApprove {
+        /// The run.
+        name: String,
+        /// The phase.
+        phase: Phase,
+        /// Whether it is done.
+        is_past: bool,
+        /// The phases that the plan lets wait for an approval.
+        phases: Vec<Phase>,
+    },
+    /// Whoever approves has also started the run.
+    #[error(
+        "{} has started run {name}, and {person} (role {role}) is the same by role or by name: somebody else must approve it, as another role", crate::sql::one_line(.starter)
+    )]
+    OwnApproval {
+        /// The run.
+        name: String,
+        /// Who has started it.
+        starter: String,
+        /// The role that would approve.
+        role: String,
+        /// Who would approve, as they say.
+        person: String,
+    },
+    /// The role may not approve anything.
+    #[error(
+        "role {role} may not approve: it needs EXECUTE on the functions `approve` and `revoke_approval` of the ledger"
+    )]
+    MayNotApprove {
+        /// The role.
+        role: String,
+    },
+    /// There is no approval that could be taken back.
+    #[error("there is no valid approval of {phase} of run {name}, so there is nothing to revoke")]
+    NotApproved {
+        /// The run.
+        name: String,
+        /// The phase.
+        phase: Phase,
+    },
     /// The run is being taken back.
     #[error("run {name} is being rolled back, which must be finished first")]
     RollingBack {
@@ -509,6 +551,14 @@ fn not_quiet(quiet: Duration, left: Duration, writes: i64) -> String {
     }
     let seconds = if writes == 1 { "one second".to_owned() } else { format!("{writes} seconds") };
     format!("the old column is still written: in {seconds} while crossfade waited; it needs {quiet} without a write")
+}
+
+fn nothing_to_approve(name: &str, phase: Phase, is_past: bool, phases: &[Phase]) -> String {
+    match phases {
+        _ if is_past => format!("{phase} of run {name} is done"),
+        [] => format!("the plan of run {name} has no phase that needs an approval"),
+        phases => format!("{phase} of run {name} needs no approval; what does is {}", listed(phases)),
+    }
 }
 
 fn paused_by(who: Option<&String>) -> String {

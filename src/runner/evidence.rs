@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::{Error, clock};
 use crate::catalog;
 use crate::ident::TableName;
-use crate::ledger::{Ledger, LedgerError, LoggedEntry, Run};
+use crate::ledger::{KnownStatements, Ledger, LedgerError, LoggedEntry, Run};
 use crate::pg::ErrorClass;
 use crate::run::{Accepted, Entry, Evidence, Mode, Phase, RelationId, State, StepKey, Use, User, What};
 
@@ -87,14 +87,29 @@ pub(crate) async fn evidence(
     let clients = catalog::clients(connection, table, &columns).await?;
     found.uses = ledger.progress().clients(connection, run.id, clients).await?;
     let statements = catalog::statements(connection, table, &columns).await?;
-    match ledger.progress().statements_at(connection, run.id, &statements, now).await? {
-        Some(known) => {
-            found.uses.extend(known.uses());
-            found.lost.extend(known.lost.clone());
-            let began = began(log).filter(|began| *began < known.began_at);
-            found.unseen.extend(began.map(|_| "statements before pg_stat_statements was installed".to_owned()));
+    let known = match (ledger.progress().noted_statements(connection, run.id).await?, &statements) {
+        // Whoever sees less than the role that noted them takes its word.
+        (Some(mut known), Ok(seen)) if seen.sees_others => {
+            known.look(seen, now);
+            Some(known)
         }
-        None => found.unseen.extend(statements.err()),
+        (None, Ok(seen)) => Some(KnownStatements::first(seen, now)),
+        (known, _) => known,
+    };
+    if let Some(known) = known {
+        found.uses.extend(known.uses());
+        found.lost.extend(known.lost.clone());
+        let began = began(log).filter(|began| *began < known.began_at);
+        found.unseen.extend(began.map(|_| "statements before pg_stat_statements could be read".to_owned()));
+    }
+    match statements {
+        Err(why) => found.unseen.push(why),
+        Ok(seen) => {
+            let silent = "whether pg_stat_statements has lost statements (ALTER EXTENSION pg_stat_statements UPDATE)";
+            found.unseen.extend(seen.reset_at.is_none().then(|| silent.to_owned()));
+            let off = "statements that have ended (pg_stat_statements.track is none)";
+            found.unseen.extend((!seen.tracks).then(|| off.to_owned()));
+        }
     }
     let counts = ledger.progress().write_counts(connection, run).await?;
     if counts.old > 0 {
@@ -123,5 +138,5 @@ fn began(log: &[LoggedEntry]) -> Option<DateTime<Utc>> {
 
 /// Returns what was accepted in this log.
 pub(super) fn accepted(log: &[LoggedEntry]) -> Accepted {
-    Accepted::of(log.iter().map(|line| (line.actor.as_str(), &line.entry)))
+    Accepted::of(log.iter().map(|line| (&line.actor, &line.entry)))
 }

@@ -15,7 +15,7 @@ use super::{Error, NotYet, clock, ddl, evidence, gate, gates, schedule, surround
 use crate::engine::{Work, build_index};
 use crate::event::{Event, Wait};
 use crate::pg::ErrorClass;
-use crate::run::{Action, Entry, Gate, GateKind, GateReading, Mode, Phase, State, Step, Undo};
+use crate::run::{Action, Entry, Gate, GateKind, GateReading, Mode, Phase, State, Step, StepKey, Undo, What};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +30,26 @@ pub(super) enum Until {
 
 /// How far to go, and what may be done on the way.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Course<'c> {
+pub(super) struct Course<'a> {
     /// How far.
     pub(super) until: Until,
     /// Whether somebody has agreed to what cannot be undone.
     pub(super) consent: bool,
     /// Whether the plan's schedule is kept to.
     pub(super) scheduled: bool,
+    /// Who answers for going on without an approval, and why.
+    pub(super) bypass: Option<&'a Bypass>,
     /// Why evidence that the old column is still used does not keep the run from going on.
-    pub(super) accepts: Option<&'c str>,
+    pub(super) accepts: Option<&'a str>,
+}
+
+/// Who answers for going on without the approval that a plan asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bypass {
+    /// Who, as they say.
+    pub(super) person: String,
+    /// Why.
+    pub(super) reason: String,
 }
 
 impl Course<'_> {
@@ -115,8 +126,9 @@ async fn go(
             work.emit(Event::Unpaused);
             was_paused = false;
         }
-        let until = pass(work, session, course, (&state, announced != Some(state.phase))).await?;
-        if announced != Some(state.phase) {
+        let comes = announced != Some(state.phase);
+        let until = pass(work, session, course, (&state, comes)).await?;
+        if comes {
             announced = Some(state.phase);
             work.emit(Event::PhaseStarted { phase: state.phase });
             continue;
@@ -139,6 +151,7 @@ async fn go(
             work.emit(Event::PhaseDone { phase: state.phase });
             continue;
         };
+        schedule::fits(work, session, &state, step, until).await?;
         let started = Instant::now();
         work.emit(Event::StepStarted { step: step.key.clone(), title: step.title.clone() });
         let now = Now { state: &state, signature: &signature, until };
@@ -193,8 +206,9 @@ fn refuse(closed: Option<NotYet>) -> Result<(), Error> {
     closed.map_or(Ok(()), |closed| Err(Error::NotYet(closed)))
 }
 
-/// Returns what is found of the gates in front of the phase, once they are open: evidence of use that somebody accepts is
-/// recorded, and what only has to become older is waited for, if the course waits, until there is more of it.
+/// Returns what is found of the gates in front of the phase, once they are open: an approval that somebody answers for and
+/// evidence of use that somebody accepts are recorded, and what only has to become older is waited for, if the course waits,
+/// until there is more of it.
 ///
 /// # Errors
 /// [`NotYet::Gate`].
@@ -205,7 +219,7 @@ async fn found(
     state: &State,
     scheduled: bool,
 ) -> Result<Vec<GateReading>, Error> {
-    let mut accepts = course.accepts;
+    let (mut accepts, mut bypass) = (course.accepts, course.bypass);
     let mut seen = None;
     loop {
         let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
@@ -213,7 +227,16 @@ async fn found(
         let found = gates::readings(&work.ledger, &mut session.main, &work.run, state, &log, now).await?;
         let unused = found.iter().find(|reading| reading.gate == GateKind::Unused && !reading.is_open()).cloned();
         let others: Vec<_> = found.iter().filter(|reading| reading.gate != GateKind::Unused).cloned().collect();
-        refuse(gates::closed(&work.run, state, &others, scheduled))?;
+        match (gates::closed(&work.run, state, &others, scheduled), bypass.take()) {
+            (None, _) => {}
+            (Some(NotYet::Gate { reading, .. }), Some(bypass)) if reading.gate == GateKind::Approved => {
+                let Bypass { person, reason } = bypass.clone();
+                let digest = gates::digest_of(&work.run, &log)?.as_str().to_owned();
+                note(work, session, Entry::ApprovalBypassed { phase: state.phase, person, reason, digest }).await?;
+                continue;
+            }
+            (Some(closed), _) => return Err(Error::NotYet(closed)),
+        }
         let Some(unused) = unused else { return Ok(found) };
         if let Some(reason) = accepts.take() {
             let window = work.ledger.progress().contract(&mut session.main, &work.run).await?.unused;
@@ -316,8 +339,24 @@ async fn apply(
         }
         let (targets, needs) = (&step.targets, &step.needs);
         let signature = Some(signature);
-        let job = Job { step: &step.key, targets, needs, statements, entries: &entries, new_writes: None, signature };
+        let job = Job {
+            step: &step.key,
+            targets,
+            needs,
+            statements,
+            entries: &entries,
+            new_writes: None,
+            signature,
+            approved: Some(step.key.phase),
+        };
         for _ in 0..gate::MENDS {
+            // Before this attempt all rows may have been compared, or a quiet time waited for: whoever came meanwhile counts,
+            // and nobody has accepted it.
+            if step.key == StepKey::new(Phase::Contract, What::Retire) && evidence::is_due(&work.run, state) {
+                let scheduled = course.scheduled && work.run.plan.schedule.is_some();
+                evidence::note(&work.ledger, &mut session.main, &work.run).await?;
+                Box::pin(found(work, session, Course { accepts: None, ..course }, state, scheduled)).await?;
+            }
             match ddl::transaction(work, session, &job).await? {
                 Ended::Done => return Ok(DONE),
                 Ended::Guard(GuardFailed::Changed) => return Ok(Executed::Changed),
@@ -328,7 +367,9 @@ async fn apply(
     }
     // After a kill, the log already says that it may have run.
     if state.maybe_ran.as_ref() != Some(&step.key) || state.mode != Mode::Forward {
-        note(work, session, Entry::StepStarted { step: step.key.clone() }).await?;
+        gate::begin(work, session, step).await?;
+    } else {
+        gate::approved(work, &mut session.main, step.key.phase).await?;
     }
     match &step.action {
         Action::Transaction(_) => {}

@@ -95,6 +95,39 @@ pub(super) async fn guards(
     Ok(Ok(guards))
 }
 
+/// Proves that `phase` is approved, where the plan asks for that. Inside a transaction that has locked the log, nobody can take the
+/// approval back until it ends.
+///
+/// # Errors
+/// [`NotYet::Gate`].
+pub(super) async fn approved(work: &Work, connection: &mut PgConnection, phase: Phase) -> Result<(), Error> {
+    if !work.run.plan.approve.contains(&phase) {
+        return Ok(());
+    }
+    let log = work.ledger.log().entries(connection, work.run.id).await?;
+    let now = clock::server(connection).await?;
+    let reading = super::gates::approved(&work.run, phase, &log, now)?;
+    if reading.is_open() {
+        return Ok(());
+    }
+    Err(Error::NotYet(NotYet::Gate { name: work.run.name().clone(), phase, reading }))
+}
+
+/// Records that a step has begun whose effect is not in one transaction with the log.
+///
+/// # Errors
+/// [`NotYet::Gate`] when its phase is not approved.
+pub(super) async fn begin(work: &Work, session: &mut Session, step: &Step) -> Result<(), Error> {
+    let limits = pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(10), durable: true };
+    pg::transaction(&mut session.main, limits, async |tx| {
+        work.ledger.leases().fence(tx, work.lease).await?;
+        let entries = [Entry::StepStarted { step: step.key.clone() }];
+        work.ledger.log().append(tx, &work.run, &entries, &work.actor).await?;
+        approved(work, tx, step.key.phase).await
+    })
+    .await
+}
+
 /// Checks all rows and records the result; a clean one makes `step` done in the same transaction. Returns the outcome,
 /// clean or not.
 pub(super) async fn check(

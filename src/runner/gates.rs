@@ -6,12 +6,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Error, NotYet, clock, evidence};
+use super::{Error, NotYet, clock, evidence, requirements};
 use crate::amounts::{duration, plural};
 use crate::engine::compare::identity_query;
-use crate::ledger::{Ledger, LoggedEntry, Run};
+use crate::ledger::{Ledger, LedgerError, LoggedEntry, Run};
 use crate::pg::{self, ErrorClass};
-use crate::run::{Action, Entry, Gate, GateKind, GateReading, Relation, Stage, State, Undo, gates_of, scheduled};
+use crate::plan::calendar::in_zone;
+use crate::run::{
+    Action, Approval, Entry, Gate, GateKind, GateReading, Given, Head, Line, Phase, Relation, Stage, State, Undo,
+    approval, digest, gates_of, scheduled, warnings, zone,
+};
 
 /// No check is as old.
 const AGES: Duration = Duration::from_hours(24 * 36_500);
@@ -38,6 +42,8 @@ pub(crate) async fn readings(
     for kind in kinds {
         let reading = match kind {
             GateKind::Due | GateKind::Window => continue,
+            GateKind::Requires => Box::pin(requirements::gate(ledger, connection, run, state)).await,
+            GateKind::Approved => approved(run, state.phase, log, at),
             GateKind::Verified => verified(ledger, connection, run, at).await,
             GateKind::Quiet => quiet(ledger, connection, run, at).await,
             GateKind::Grace => grace(ledger, connection, run, state, log, at).await,
@@ -82,6 +88,49 @@ pub(super) fn first<'f>(run: &Run, state: &State, found: &'f [GateReading]) -> O
 /// When the run came into its phase; `None` in its first.
 pub(crate) fn entered(log: &[LoggedEntry]) -> Option<DateTime<Utc>> {
     log.iter().rev().find(|line| matches!(line.entry, Entry::PhaseDone { .. })).map(|line| line.at)
+}
+
+/// Returns where the approval of `phase` stands at `at`.
+///
+/// # Errors
+/// [`LedgerError::Unreadable`] when what it is of cannot be written as it is stored.
+pub(crate) fn approval_of(
+    run: &Run,
+    phase: Phase,
+    log: &[LoggedEntry],
+    at: DateTime<Utc>,
+) -> Result<Approval, LedgerError> {
+    let lines = log.iter().map(|line| Line { at: line.at, actor: &line.actor, entry: &line.entry });
+    Ok(approval(&run.plan, &digest_of(run, log)?, phase, lines, at))
+}
+
+/// Returns the digest of what an approval given now is of.
+pub(super) fn digest_of(run: &Run, log: &[LoggedEntry]) -> Result<Head, LedgerError> {
+    let warnings = warnings(log.iter().map(|line| &line.entry));
+    let unreadable = |error| LedgerError::Unreadable { what: "program", run: run.id, error };
+    digest(&run.plan, &run.facts, &run.program, warnings).map_err(unreadable)
+}
+
+pub(super) fn approved(run: &Run, phase: Phase, log: &[LoggedEntry], at: DateTime<Utc>) -> Result<GateReading, Error> {
+    let kind = GateKind::Approved;
+    let by = |given: &Given| {
+        let comment = given.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
+        format!("{} (role {}){comment}", given.person, given.role)
+    };
+    Ok(match approval_of(run, phase, log, at)? {
+        Approval::NotNeeded => GateReading::pass(kind, "no approval is needed"),
+        Approval::Given(given) => {
+            let until = in_zone(given.expires, zone(&run.plan));
+            let how = if given.bypass { "BYPASSED by" } else { "approved by" };
+            GateReading::pass(kind, format!("{how} {}; counts until {until}", by(&given))).since(Some(given.at))
+        }
+        Approval::Missing => GateReading::fail(kind, format!("nobody has approved {phase}")),
+        Approval::Void { given, why } => {
+            let what = if given.bypass { "bypass" } else { "approval" };
+            let reason = format!("the {what} of {phase} by {} {}", given.person, why.as_str());
+            GateReading::fail(kind, reason).since(Some(given.at))
+        }
+    })
 }
 
 async fn verified(

@@ -4,15 +4,15 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::Error;
+use super::{Error, requirements};
 use crate::amounts::{number, plural};
-use crate::catalog::{self, ConversionCount, Finding};
+use crate::catalog::{self, ConversionCount, Finding, Growth};
 use crate::change::{self, compile};
 use crate::engine::fill::privileged::{self, Refused};
 use crate::estimate;
 use crate::ledger::{Ledger, LoggedEntry, Run};
-use crate::plan::{Pair, Plan, Triggers};
-use crate::run::{Entry, Estimates, Facts, Phase, Program, Standing, State, StepKey};
+use crate::plan::{Pair, Plan, Schedule, Triggers};
+use crate::run::{Entry, Estimates, Facts, Phase, Program, Requirement, Standing, State, StepKey};
 
 /// How many keys of rows that do not convert are listed.
 const SAMPLE_KEYS: usize = 5;
@@ -31,6 +31,9 @@ pub struct Preview {
     pub warnings: Vec<Finding>,
     /// What rules the plan out.
     pub refusals: Vec<Finding>,
+    /// What the plan requires, each with what was found. What is not met is among the refusals, but for plans that must
+    /// be done first: those are waited for.
+    pub requirements: Vec<Requirement>,
     /// PostgreSQL only touches the catalog: no backfill, nothing to switch.
     pub in_place: bool,
     /// The run of this plan, if there is one that is under way or done: then `program` is its program.
@@ -89,8 +92,9 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
     let found = catalog::inspect(connection, plan, ledger.schema()).await?;
     let (mut refusals, mut warnings) = (found.refusals, found.warnings);
     let Some(facts) = found.facts else {
-        let estimates = Estimates::default();
-        return Ok(Preview { program: None, estimates, warnings, refusals, in_place: false, run: None, facts: None });
+        let required = requirements::requirements(ledger, connection, plan, Growth::NotPredicted).await?;
+        refusals.splice(0..0, requirements::refusals(&required));
+        return Ok(Preview { warnings, refusals, requirements: required, ..Preview::default() });
     };
     if refusals.is_empty() {
         let check = catalog::try_conversions(connection, plan, &facts, SAMPLE_KEYS).await?;
@@ -133,6 +137,11 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
         let message = format!("the server refuses `backfill.{key}` of the plan: {said}");
         refusals.push(Finding { code: "catalog::setting_refused", message, help });
     }
+    warnings.extend(plan.schedule.as_ref().and_then(Schedule::clock_changes).map(|message| Finding {
+        code: "schedule::clocks_change",
+        message,
+        help: "a time of day that does not exist counts as the moment after the gap; of one that comes twice, a window opens at the first and closes at the second".to_owned(),
+    }));
     if plan.backfill.triggers == Triggers::Skip {
         warnings.retain(|finding| finding.code != "catalog::trigger_on_backfill");
     }
@@ -142,7 +151,11 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
         Some((_, spec)) => estimate::estimate(connection, plan, &facts, spec, refusals.is_empty()).await?,
         None => Estimates { rows: facts.main().rows, ..Estimates::default() },
     };
-    Ok(Preview { program: Some(program), estimates, warnings, refusals, in_place, run: None, facts: Some(facts) })
+    let growth = requirements::predicted(&estimates);
+    let required = requirements::requirements(ledger, connection, plan, growth).await?;
+    refusals.splice(0..0, requirements::refusals(&required));
+    let (program, facts) = (Some(program), Some(facts));
+    Ok(Preview { program, estimates, warnings, refusals, requirements: required, in_place, run: None, facts })
 }
 
 /// Returns the first of `rows` rows by their keys, which are JSON objects: `id = 1; id = 7; and 3 more`.

@@ -54,6 +54,7 @@ pub(super) async fn remove(
         entries: &entries,
         new_writes: None,
         signature: None,
+        approved: None,
     };
     match ddl::transaction(&here, session, &job).await? {
         Ended::Done => {}

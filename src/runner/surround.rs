@@ -48,6 +48,7 @@ pub(super) async fn surround(
         entries: &entries,
         new_writes: None,
         signature: Some(signature),
+        approved: None,
     };
     // Where somebody has changed the table once more, the next look finds it.
     let (Ended::Done | Ended::Guard(_)) = ddl::transaction(work, session, &job).await?;

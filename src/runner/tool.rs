@@ -7,19 +7,22 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::forward::{Course, Until};
+use super::forward::{Bypass, Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::{Known, Preview};
 
 use super::{Error, NotYet, clock, evidence, forward, gate, gates, preview, session, undo};
+use crate::catalog::Finding;
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
-use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Run};
+use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Record, Run};
 use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::run::{Entry, GateReading, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor};
+use crate::run::{
+    Actor, Entry, GateReading, Head, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told, WaitingFor,
+};
 
 /// How long a process that ends tries to give its lease back; the lease expires by itself.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
@@ -29,11 +32,12 @@ const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
 pub struct Tool {
     pub(super) connector: Connector,
     pub(crate) ledger: Ledger,
-    pub(super) actor: String,
+    pub(super) actor: Actor,
     pub(super) sink: EventSink,
     pub(super) stop: CancellationToken,
     pub(super) pulse: Pulse,
     consent: bool,
+    bypass: Option<Bypass>,
     accepts: Option<String>,
 }
 
@@ -53,6 +57,8 @@ pub struct Finish {
     /// What a rollback has left as the run had made it, as sentences; empty in nearly all runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stays: Vec<String>,
+    /// The hash of its log's latest entry, by which `crossfade history --check --head` finds out whether the log was cut.
+    pub head: Option<Head>,
 }
 
 impl Tool {
@@ -61,18 +67,19 @@ impl Tool {
     pub fn new(
         connector: Connector,
         schema: LedgerSchema,
-        actor: String,
+        actor: impl Into<Actor>,
         sink: EventSink,
         stop: CancellationToken,
     ) -> Self {
         Self {
             connector,
             ledger: Ledger::new(schema),
-            actor,
+            actor: actor.into(),
             sink,
             stop,
             pulse: Pulse::default(),
             consent: false,
+            bypass: None,
             accepts: None,
         }
     }
@@ -83,6 +90,13 @@ impl Tool {
     #[must_use]
     pub fn with_consent(self) -> Self {
         Self { consent: true, ..self }
+    }
+
+    /// Returns the tool, which goes on without an approval that the plan asks for: `person` answers for it, for this `reason`. The
+    /// log keeps both.
+    #[must_use]
+    pub fn bypassing_approval(self, person: &str, reason: &str) -> Self {
+        Self { bypass: Some(Bypass { person: person.to_owned(), reason: reason.to_owned() }), ..self }
     }
 
     /// Returns the tool that goes on although the old column may still be used, for this reason: what is seen of it is recorded
@@ -147,7 +161,7 @@ impl Tool {
     /// # Errors
     /// Why it could not continue. What was done is recorded.
     pub async fn run(&self, plan: &Plan, text: &str, to: Option<Phase>) -> Result<Finish, Error> {
-        let run = self.unless_stopped(self.registered(plan, text)).await?;
+        let run = self.unless_stopped(Box::pin(self.registered(plan, text))).await?;
         self.go(run, to.map_or(Until::End, Until::Phase), false).await
     }
 
@@ -156,7 +170,7 @@ impl Tool {
     /// # Errors
     /// As [`Tool::run`].
     pub async fn start(&self, plan: &Plan, text: &str) -> Result<Finish, Error> {
-        let run = self.unless_stopped(self.registered(plan, text)).await?;
+        let run = self.unless_stopped(Box::pin(self.registered(plan, text))).await?;
         let first = run.program.phases[0];
         self.go(run, Until::Phase(first), true).await
     }
@@ -222,24 +236,19 @@ impl Tool {
         Ok(self.ledger.log().entries(&mut connection, run.id).await?)
     }
 
-    /// Returns the logs of all runs of this name, oldest first: a plan that was rolled back may have been run again. Of a
-    /// single run, where the name says which, its log alone.
+    /// Returns all runs of this name with their logs as they are stored, oldest first: a plan that was rolled back may have
+    /// been run again. Of a single run, where the name says which, that one alone.
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn attempts(&self, name: &str) -> Result<Vec<Vec<LoggedEntry>>, Error> {
+    pub async fn attempts(&self, name: &str) -> Result<Vec<Record>, Error> {
         let mut connection = self.connect().await?;
-        let run = self.ledger.log().find(&mut connection, name).await?;
-        let ids = if run.name().as_str() == name {
-            self.ledger.log().runs_of(&mut connection, name).await?
-        } else {
-            vec![run.id]
-        };
-        let mut logs = Vec::new();
+        let ids = self.ledger.log().runs_called(&mut connection, name).await?;
+        let mut records = Vec::new();
         for id in ids {
-            logs.push(self.ledger.log().entries(&mut connection, id).await?);
+            records.push(self.ledger.log().record_of(&mut connection, id).await?);
         }
-        Ok(logs)
+        Ok(records)
     }
 
     /// Puts into the log that this process ends now, in the middle of whatever it works on.
@@ -248,7 +257,7 @@ impl Tool {
     /// The ledger's. Whoever ends does not wait for them for long.
     pub async fn note_cut_short(&self) -> Result<(), Error> {
         let mut connection = self.connector.connect("control").await?;
-        for name in self.ledger.leases().runs_of(&mut connection, &self.actor).await? {
+        for name in self.ledger.leases().runs_of(&mut connection, &self.actor.to_string()).await? {
             let run = self.ledger.log().find(&mut connection, &name).await?;
             self.ledger.log().record(&mut connection, &run, None, &[Entry::CutShort], &self.actor).await?;
         }
@@ -328,7 +337,7 @@ impl Tool {
     }
 
     /// Finds a run that has not ended, with its state.
-    async fn active(&self, connection: &mut sqlx::PgConnection, name: &str) -> Result<(Run, State), Error> {
+    pub(super) async fn active(&self, connection: &mut sqlx::PgConnection, name: &str) -> Result<(Run, State), Error> {
         let run = self.ledger.log().find(connection, name).await?;
         let state = self.ledger.log().state(connection, &run).await?;
         refuse_copy(&self.ledger, &run)?;
@@ -457,12 +466,29 @@ impl Tool {
         match self.ledger.log().register(&mut connection, &new, &self.actor).await {
             Ok(run) => {
                 self.ledger.log().store_prediction(&mut connection, run, &preview.estimates).await?;
+                self.note_warnings(&mut connection, name, &preview.warnings).await?;
                 (self.sink)(Event::Registered { name: name.to_owned() });
             }
             Err(LedgerError::Active { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         self.registered_meanwhile(&mut connection, plan).await
+    }
+
+    /// Puts into the log what was known of the run when it began: whoever approves a phase approves that too.
+    async fn note_warnings(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        name: &str,
+        warnings: &[Finding],
+    ) -> Result<(), Error> {
+        if warnings.is_empty() {
+            return Ok(());
+        }
+        let run = self.ledger.log().find(connection, name).await?;
+        let of = warnings.iter().map(|warning| warning.message.clone()).collect();
+        self.ledger.log().record(connection, &run, None, &[Entry::Warned { of }], &self.actor).await?;
+        Ok(())
     }
 
     /// Returns the run of the plan that this process or another has registered a moment ago.
@@ -494,7 +520,7 @@ impl Tool {
                 Ok(self.connector.connect("heartbeat").await?)
             })
             .await?;
-        let lease = match self.ledger.leases().take(&mut connection, run.id, &self.actor).await {
+        let lease = match self.ledger.leases().take(&mut connection, run.id, &self.actor.to_string()).await {
             Ok(lease) => lease,
             Err(LeaseError::Held { holder, seconds }) => {
                 return Err(Error::Held { name: run.name().clone(), holder, seconds, filling });
@@ -541,9 +567,11 @@ impl Tool {
         let filling = state.is_filling(&run.program);
         let (mut work, beat) = self.work(run, filling).await?;
         let span = work.span();
-        let course = Course { until, consent: self.consent, scheduled, accepts: self.accepts.as_deref() };
+        let (bypass, accepts) = (self.bypass.as_ref(), self.accepts.as_deref());
+        let course = Course { until, consent: self.consent, scheduled, bypass, accepts };
+        // In a box: what a run comes to is large.
         let result = tokio::select! {
-            result = forward::forward(&mut work, course).instrument(span) => result,
+            result = Box::pin(forward::forward(&mut work, course).instrument(span)) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);
@@ -603,6 +631,7 @@ impl Tool {
             did: did.to_vec(),
             waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, (&log, &found)).await?,
             stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
+            head: self.ledger.log().head(&mut connection, run.id).await?,
         })
     }
 }
@@ -651,7 +680,7 @@ pub(crate) async fn waiting_for(
 
 /// Returns who paused the run last.
 fn paused_by(log: &[LoggedEntry]) -> Option<String> {
-    log.iter().rev().find(|line| matches!(line.entry, Entry::Paused)).map(|line| line.actor.clone())
+    log.iter().rev().find(|line| matches!(line.entry, Entry::Paused)).map(|line| line.actor.to_string())
 }
 
 /// Returns the name of a gate that is closed, as the log has it.

@@ -230,8 +230,16 @@ async fn undo(work: &Work, session: &mut Session, step: &Step, signature: &str) 
                     mends.next().ok_or_else(|| gate::will_not_hold(step))?;
                     prove_no_nulls(work, session, needs).await?;
                     let new_writes = nothing_only_new(work, session, step, needs).await?;
-                    let job =
-                        Job { step: &step.key, targets: &targets, needs, statements, entries, new_writes, signature };
+                    let job = Job {
+                        step: &step.key,
+                        targets: &targets,
+                        needs,
+                        statements,
+                        entries,
+                        new_writes,
+                        signature,
+                        approved: None,
+                    };
                     match ddl::transaction(work, session, &job).await? {
                         Ended::Done if last => return Ok(true),
                         Ended::Done => break,

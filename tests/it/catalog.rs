@@ -13,8 +13,8 @@ use crossfade::catalog::{Finding, Inspection, inspect};
 use crossfade::ident::{ColumnName, PlanName, TableName};
 use crossfade::names::LedgerSchema;
 use crossfade::plan::{
-    Backfill, BuildIndexes, Change, ChangeType, Contract, CopyIndexes, Indexes, OnConflict, Plan, RenameColumn,
-    Requires, Throttle, Verify,
+    Approvals, Backfill, BuildIndexes, Change, ChangeType, Contract, CopyIndexes, Indexes, OnConflict, Plan,
+    RenameColumn, Requires, Throttle, Verify,
 };
 
 use crate::harness::Database;
@@ -29,6 +29,7 @@ fn plan(table: &str, changes: Vec<Change>) -> Plan {
         throttle: Throttle::default(),
         verify: Verify { max_age: Duration::from_hours(24) },
         contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO, unused: Duration::ZERO },
+        approval: Approvals { expiry: Duration::from_hours(24), own: false },
         schedule: None,
         approve: vec![],
         requires: Requires::default(),

@@ -8,12 +8,13 @@ use serde_json::Value;
 
 use crate::harness::{Cli, Database, Output, own_server, wait_for};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "check",
     "plan",
     "run",
     "start",
     "advance",
+    "approve",
     "status",
     "verify",
     "pause",
@@ -54,7 +55,9 @@ async fn help_is_a_result() {
       run          Run the phases of a plan now, to the end or to the end of a phase
       start        Register the run of a plan and do its first phase
       advance      Move a run, or every run, forward by at most one phase
+      approve      Approve a phase of a run, or take the approval back
       status       Show the state of a run, or of every run
+      schedule     Show the dates of a run: past ones, and those that its schedule has in store
       verify       Compare the old and the new column of every row
       pause        Pause a run after its current batch, whichever host is working on it
       resume       Resume a paused run
@@ -253,7 +256,7 @@ async fn a_database_without_runs_says_how_to_begin() {
     let output = Cli::new(&database.url).args(["status", "--format", "json"]).run().await;
     assert_eq!((output.code, output.stdout.as_str()), (Some(0), "[]\n"));
     let output = Cli::new(&database.url).args(["advance"]).run().await;
-    assert_eq!(output.code, Some(5), "nothing is due");
+    assert_eq!(output.code, Some(9), "nothing is due");
     let output = Cli::new(&format!("{}_missing", database.url)).args(["status"]).run().await;
     assert_eq!(output.code, Some(4));
     assert!(output.stderr.contains("check the database's name"), "{}", output.stderr);

@@ -93,8 +93,10 @@ async fn every_result_has_the_fields_that_scripts_read() {
     assert_eq!((&finish["state"], &finish["waiting_for"]), (&"done".into(), &Value::Null));
     assert_eq!(crossfade(&database, &["advance", NAME]).await.code, Some(9), "nothing is due");
     let log = result(&database, 0, &["history", NAME]).await;
-    assert_eq!(log[0]["entry"]["kind"], "registered");
-    has(&log[0], &["seq", "at", "actor", "phase", "state"]);
+    let first = &log["runs"][0]["entries"][0];
+    assert_eq!(first["entry"]["kind"], "registered");
+    has(first, &["seq", "at", "actor", "phase", "state", "previous", "hash"]);
+    has(&first["actor"], &["role", "user", "host", "pid", "version"]);
     let watched = crossfade(&database, &["status", NAME, "--watch"]).await;
     assert_eq!(watched.code, Some(0), "{}", watched.stderr);
     assert!(watched.stdout.starts_with("vehicle-status   contract, done"), "{}", watched.stdout);

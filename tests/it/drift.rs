@@ -135,7 +135,7 @@ impl Site {
                       + (SELECT count(*) FROM pg_attribute WHERE attname LIKE 'cf\\_%' AND NOT attisdropped)
                       + (SELECT count(*) FROM pg_constraint WHERE conname LIKE 'cf\\_%')
                       + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '__crossfade%')
-                      + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname <> 'append_only')
+                      + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname ~ '_[0-9a-f]{8}')
                       + (SELECT count(*) FROM pg_class WHERE relnamespace = 'crossfade'::regnamespace AND relkind = 'S'
                            AND relname ~ '_[0-9a-f]{8}$')
                       + (SELECT count(*) FROM crossfade.claim)",

@@ -73,7 +73,7 @@ impl Stage {
         let facts = found.facts.unwrap_or_else(|| panic!("{:?}", found.refusals));
         let program = compile(&plan, &facts, ledger.schema());
         let new = NewRun { plan: &plan, plan_text, facts: &facts, program: &program };
-        ledger.log().register(&mut connection, &new, "test").await.unwrap();
+        ledger.log().register(&mut connection, &new, &"test".into()).await.unwrap();
         let run = ledger.log().find(&mut connection, plan.name.as_str()).await.unwrap();
         let Action::Transaction(statements) = &run.program.steps_of(Phase::Expand).next().unwrap().action else {
             panic!("expand is not a transaction")
@@ -102,7 +102,7 @@ impl Stage {
             lease,
             sink,
             stop: CancellationToken::new(),
-            actor: "test".to_owned(),
+            actor: "test".into(),
             pulse: Pulse::default(),
         };
         Self { database, work, events, heartbeat }
@@ -154,7 +154,7 @@ impl Stage {
     async fn set(&self, key: &str, value: &str) {
         let mut connection = PgConnection::connect(&self.database.url).await.unwrap();
         let setting = (key.to_owned(), value.to_owned());
-        self.work.ledger.log().tune(&mut connection, &self.work.run, &[], &[setting], "test").await.unwrap();
+        self.work.ledger.log().tune(&mut connection, &self.work.run, &[], &[setting], &"test".into()).await.unwrap();
     }
 
     async fn unfilled(&self) -> i64 {

@@ -202,12 +202,13 @@ async fn statistics_that_were_lost_say_nothing_until_that_is_accepted() {
         "{reason}"
     );
     stage.database.execute("SELECT stats.pg_stat_statements_reset()").await;
-    stage.ends(5, &["advance", "rename"]).await;
+    // Nothing that others do brings back what was lost: a person decides.
+    stage.ends(10, &["advance", "rename"]).await;
     wait_for("the last use to be as old as the quiet time", PATIENCE, async || stage.gate().await.0 != "fail").await;
     let (verdict, reason) = stage.gate().await;
     assert!(verdict == "unknown" && reason.starts_with("pg_stat_statements was reset at "), "{verdict}: {reason}");
-    let tick = stage.json(5, &["advance", "rename"]).await;
-    assert_eq!(tick["tick"], "blocked", "{tick:#}");
+    let tick = stage.json(10, &["advance", "rename"]).await;
+    assert_eq!(tick["tick"], "waits_for_person", "{tick:#}");
     stage.ends(9, &["advance", "rename", "--accept-evidence", "no reports at night"]).await;
     assert!(stage.is_retired().await);
 }
@@ -279,9 +280,71 @@ async fn what_the_role_may_not_see_is_said() {
     let output = run(&["status", "rename"]).run().await;
     let said = output.stdout;
     assert!(said.contains("not looked at: sessions and statements of other roles (GRANT pg_read_all_stats)"), "{said}");
-    stage.database.execute("GRANT pg_read_all_stats TO keeper").await;
+    stage.database.execute("GRANT pg_read_all_stats TO keeper; GRANT USAGE ON SCHEMA stats TO keeper").await;
     wait_for("the reader to be seen", PATIENCE, async || {
         run(&["status", "rename"]).run().await.stdout.contains("nightly-report (role reader")
     })
     .await;
+    wait_for("the statement to be counted", PATIENCE, async || {
+        let output = run(&["advance", "rename"]).run().await;
+        assert_eq!(output.code, Some(5), "{output:#?}");
+        let grown = "SELECT coalesce(sum(grown), 0)::bigint FROM crossfade.column_statement";
+        stage.database.scalar::<i64>(grown).await > 0
+    })
+    .await;
+    let said = run(&["status", "rename"]).run().await.stdout;
+    assert!(said.contains("not looked at: statements before pg_stat_statements could be read"), "{said}");
+
+    // Who may only read the ledger is told what was noted, and not that anything was lost.
+    stage
+        .database
+        .execute(
+            "CREATE ROLE looker LOGIN; GRANT USAGE ON SCHEMA crossfade, stats TO looker;
+             GRANT SELECT ON ALL TABLES IN SCHEMA crossfade TO looker; GRANT SELECT ON ALL SEQUENCES IN SCHEMA crossfade TO looker",
+        )
+        .await;
+    let looker = stage.database.url.replace("postgres@", "looker@");
+    let status =
+        Cli::new(&looker).env("CROSSFADE_LEDGER_OWNER", "keeper").args(["--format", "json", "status", "rename"]);
+    let output = status.run().await;
+    let status: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output:#?}"));
+    let evidence = &status["evidence"];
+    assert_eq!(evidence["lost"], serde_json::json!([]), "{evidence:#}");
+    for by in ["client", "statement"] {
+        assert!(evidence["uses"].as_array().unwrap().iter().any(|of| of["by"] == by), "{evidence:#}");
+    }
+    assert!(evidence["unseen"].to_string().contains("GRANT pg_read_all_stats"), "{evidence:#}");
+}
+
+/// Between the beginning of `contract` and the moment at which the column goes, all rows may be compared: for hours.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_while_rows_are_compared_keeps_the_column() {
+    let stage = Stage::new(&[]).await;
+    std::fs::write(stage.file.path(), format!("{PLAN}verify: {{ max_age: 1s }}\n")).unwrap();
+    stage.ends(0, &["run", stage.plan(), "--to", "switch"]).await;
+    let mut locker = PgConnection::connect(&stage.database.url).await.unwrap();
+    wait_for("the comparison to be too old, and the old column quiet", PATIENCE, async || {
+        let old = "SELECT max(at) < now() - interval '3 s' FROM crossfade.event";
+        stage.database.scalar::<bool>(old).await
+    })
+    .await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE vehicles IN ACCESS EXCLUSIVE MODE").execute(&mut locker).await.unwrap();
+    let tick = stage.cli(&["advance", "rename", "--accept-evidence", "what there was"]).spawn();
+    wait_for("contract to have begun", PATIENCE, async || {
+        let begun =
+            "SELECT count(*) FROM crossfade.event WHERE entry->>'kind' = 'phase_started' AND phase = 'contract'";
+        stage.database.scalar::<i64>(begun).await > 0
+    })
+    .await;
+    let reads = repeat(stage.client("late").await, READS);
+    wait_for("the reader to be there", PATIENCE, async || {
+        let there = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'late' AND query LIKE 'SELECT v.%'";
+        stage.database.scalar::<i64>(there).await > 0
+    })
+    .await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
+    let output = tick.wait(PATIENCE).await;
+    assert!(output.code == Some(5) && output.stderr.contains("late (role reader"), "{output:#?}");
+    assert!(!stage.is_retired().await);
+    drop(reads);
 }

@@ -275,7 +275,7 @@ async fn behind_a_lease_that_has_expired_no_batch_commits() {
     let ledger = Ledger::new(LedgerSchema::default());
     let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
     let run = ledger.log().find(&mut connection, NAME).await.unwrap();
-    let lease = ledger.leases().join(&mut connection, &run, "guest").await.unwrap().unwrap();
+    let lease = ledger.leases().join(&mut connection, &run, &"guest".into()).await.unwrap().unwrap();
     let work = Work {
         connector: Connector::new(stage.database.url.parse().unwrap()),
         ledger,
@@ -283,7 +283,7 @@ async fn behind_a_lease_that_has_expired_no_batch_commits() {
         lease,
         sink: event::silent(),
         stop: CancellationToken::new(),
-        actor: "guest".to_owned(),
+        actor: "guest".into(),
         pulse: Pulse::default(),
     };
     let zombie = tokio::spawn(async move {
@@ -443,14 +443,18 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
     let done = [Entry::StepDone { step: step.clone(), adopted: false }];
     for leaves in [Entry::UndoStarted { to: Some(Phase::Expand) }, done[0].clone()] {
         let mut guest = PgConnection::connect(&stage.database.url).await.unwrap();
-        assert_eq!(ledger.leases().join(&mut guest, &run, "guest").await.unwrap(), None, "joined before it began");
+        assert_eq!(
+            ledger.leases().join(&mut guest, &run, &"guest".into()).await.unwrap(),
+            None,
+            "joined before it began"
+        );
         let lease = ledger.leases().take(&mut connection, run.id, "leader").await.unwrap();
         ledger
             .log()
-            .record(&mut connection, &run, Some(lease), &[Entry::StepStarted { step: step.clone() }], "leader")
+            .record(&mut connection, &run, Some(lease), &[Entry::StepStarted { step: step.clone() }], &"leader".into())
             .await
             .unwrap();
-        let joined = ledger.leases().join(&mut guest, &run, "guest").await.unwrap().unwrap();
+        let joined = ledger.leases().join(&mut guest, &run, &"guest".into()).await.unwrap().unwrap();
         assert_ne!(joined.epoch, lease.epoch);
         let mut worker = PgConnection::connect(&stage.database.url).await.unwrap();
         pg::begin(&mut worker, LIMITS).await.unwrap();
@@ -461,7 +465,7 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
             let (ledger, run, url) = (ledger.clone(), run.clone(), stage.database.url.clone());
             async move {
                 let mut connection = PgConnection::connect(&url).await.unwrap();
-                ledger.log().record(&mut connection, &run, Some(lease), &[leaves], "leader").await
+                ledger.log().record(&mut connection, &run, Some(lease), &[leaves], &"leader".into()).await
             }
         });
         // The batch holds nothing but the row of its lease.
@@ -473,7 +477,7 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
             let (ledger, run, url) = (ledger.clone(), run.clone(), stage.database.url.clone());
             async move {
                 let mut connection = PgConnection::connect(&url).await.unwrap();
-                ledger.leases().join(&mut connection, &run, "late").await
+                ledger.leases().join(&mut connection, &run, &"late".into()).await
             }
         });
         let both =
@@ -489,7 +493,11 @@ async fn leaving_the_backfill_waits_for_open_batches_and_shuts_the_door() {
         );
         pg::rollback(&mut worker).await;
         assert!(matches!(ledger.leases().renew(&mut guest, joined).await, Err(LeaseError::Lost { .. })), "revived");
-        assert_eq!(ledger.leases().join(&mut guest, &run, "guest").await.unwrap(), None, "joined after it was over");
+        assert_eq!(
+            ledger.leases().join(&mut guest, &run, &"guest".into()).await.unwrap(),
+            None,
+            "joined after it was over"
+        );
         ledger.leases().release(&mut connection, lease).await.unwrap();
         if ledger.log().state(&mut connection, &run).await.unwrap().done.contains(&step) {
             break;

@@ -44,7 +44,7 @@ async fn a_transaction_without_the_lease_does_not_get_past_the_fence() {
         "it was revived"
     );
     let entries: i64 = database.scalar("SELECT count(*) FROM crossfade.event").await;
-    let refused = ledger.log().record(&mut connection, &run, Some(lease), &[Entry::Interrupted], "first").await;
+    let refused = ledger.log().record(&mut connection, &run, Some(lease), &[Entry::Interrupted], &"first".into()).await;
     assert!(matches!(refused, Err(LedgerError::Lease(LeaseError::Lost { .. }))), "{refused:?}");
     assert_eq!(database.scalar::<i64>("SELECT count(*) FROM crossfade.event").await, entries);
 
@@ -105,13 +105,18 @@ async fn the_log_is_append_only_and_in_one_order() {
     let append = || async {
         let mut connection = PgConnection::connect(&database.url).await.unwrap();
         for _ in 0..10 {
-            ledger.log().record(&mut connection, &run, None, &[Entry::Paused, Entry::Resumed], "test").await.unwrap();
+            ledger
+                .log()
+                .record(&mut connection, &run, None, &[Entry::Paused, Entry::Resumed], &"test".into())
+                .await
+                .unwrap();
         }
     };
     tokio::join!(append(), append(), append());
     let gaps = "SELECT count(*) - max(seq) FROM crossfade.event";
     assert_eq!(database.scalar::<i64>(gaps).await, 0);
-    for change in ["UPDATE crossfade.event SET actor = 'me'", "DELETE FROM crossfade.event", "TRUNCATE crossfade.event"]
+    for change in
+        ["UPDATE crossfade.event SET os_user = 'me'", "DELETE FROM crossfade.event", "TRUNCATE crossfade.event"]
     {
         let error = sqlx::raw_sql(change).execute(&database.pool).await.unwrap_err().to_string();
         assert!(error.contains("append-only"), "{change}: {error}");

@@ -94,7 +94,7 @@ async fn a_frozen_runner_commits_nothing_after_its_lease_expired() {
     })
     .await;
     // Everything it could write: the log, how far the windows are, and the rows themselves.
-    let log = "SELECT (SELECT string_agg(actor || entry::text, ';' ORDER BY seq) FROM crossfade.event)
+    let log = "SELECT (SELECT string_agg(os_user || pid || entry::text, ';' ORDER BY seq) FROM crossfade.event)
                    || (SELECT string_agg(w::text, ';' ORDER BY w.pass, w.from_page) FROM crossfade.page_window w)
                    || (SELECT count(vehicle_status) FROM vehicles)";
     let before: String = database.scalar(log).await;

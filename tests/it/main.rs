@@ -1,6 +1,8 @@
 //! Tests on real servers, one module per behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod approvals;
+mod audit;
 mod awkward;
 mod bad_weather;
 mod catalog;
@@ -39,6 +41,9 @@ mod plan_says;
 mod plan_warns;
 mod poolers;
 mod ready_plans;
+mod requirements;
+mod roles;
+mod schedule;
 mod sessions;
 mod snapshots_of_plans;
 mod sql_script;

@@ -62,7 +62,7 @@ async fn ends_like_alter(version: &Version, plans: Vec<(String, Plan, String)>) 
         assert_eq!(contents(&mut ours_connection, &plan).await, contents(&mut twin_connection, &plan).await, "{name}");
         let left: i64 = ours
             .scalar(
-                "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE '%cf\\_%') + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname <> 'append_only') \
+                "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE '%cf\\_%') + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname ~ '_[0-9a-f]{8}') \
                  + (SELECT count(*) FROM pg_trigger WHERE tgname ~ '^(!!|~~)crossfade') + (SELECT count(*) FROM pg_attribute WHERE attname LIKE 'cf\\_%')",
             )
             .await;

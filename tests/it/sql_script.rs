@@ -176,6 +176,23 @@ async fn a_script_stops_before_the_point_of_no_return_and_can_be_undone() {
     }
 }
 
+/// A phase that waits for an approval waits in a script too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_stops_before_a_phase_that_is_not_approved() {
+    let text = "version: 1\nname: p\ntable: vehicles\nchanges: [{ add_index: { name: i, columns: [fuel] } }]\napprove: [index]\n";
+    let file = File::of(text);
+    let database = Database::new().await;
+    fleet_of(&database, ROWS).await;
+    let script = file.script(&database, 0).await;
+    let output = psql(&database, &[], &script).await;
+    assert_eq!(output.code, STOPPED, "{}", output.stderr);
+    assert!(output.stderr.contains("stopped before index"), "{}", output.stderr);
+    assert!(output.stderr.contains("crossfade_approved_index=yes"), "{}", output.stderr);
+    let output = psql(&database, &["-v", "crossfade_approved_index=yes"], &script).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(left_behind(&database).await, 0);
+}
+
 /// Old and new releases write all the time. Nothing is lost, and while the old one writes, the old column stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_loses_no_write_and_waits_for_the_old_release_to_go() {

@@ -206,7 +206,7 @@ async fn roles_that_own_nothing_write_as_before() {
             assert!(error.contains("permission denied"), "{error}");
         }
         let owners: String = database
-            .scalar("SELECT string_agg(DISTINCT pg_get_userbyid(proowner), ' ') FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname <> 'append_only'")
+            .scalar("SELECT string_agg(DISTINCT pg_get_userbyid(proowner), ' ') FROM pg_proc WHERE pronamespace = 'crossfade'::regnamespace AND proname ~ '_[0-9a-f]{8}'")
             .await;
         assert_eq!(owners, owner);
         assert!(

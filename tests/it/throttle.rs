@@ -53,7 +53,7 @@ impl Stage {
             move |event| events.lock().unwrap().push(event)
         });
         let connector = Connector::new(url.parse().unwrap());
-        let tool = Tool::new(connector, LedgerSchema::default(), "test".into(), sink, CancellationToken::new());
+        let tool = Tool::new(connector, LedgerSchema::default(), "test", sink, CancellationToken::new());
         let text = format!(
             "version: 1\nname: rename\ntable: vehicles\nchanges:\n  - rename_column: {{ from: status, to: vehicle_status }}\n{more}"
         );

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crossfade::ident::{ColumnName, PlanName, TableName};
 use crossfade::plan::{
-    Backfill, BuildIndexes, Change, ChangeType, Contract, CopyIndexes, Indexes, OnConflict, Plan, RenameColumn,
-    Requires, Throttle, Verify,
+    Approvals, Backfill, BuildIndexes, Change, ChangeType, Contract, CopyIndexes, Indexes, OnConflict, Plan,
+    RenameColumn, Requires, Throttle, Verify,
 };
 use crossfade::testkit::fleet;
 use crossfade::testkit::traffic::{Load, LostWrite, Pair, Release, Side, Subject, Traffic, TrafficReport};
@@ -65,6 +65,7 @@ fn plan(changes: Vec<Change>) -> Plan {
         throttle: Throttle::default(),
         verify: Verify { max_age: Duration::from_hours(24) },
         contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO, unused: Duration::ZERO },
+        approval: Approvals { expiry: Duration::from_hours(24), own: false },
         schedule: None,
         approve: Vec::new(),
         requires: Requires::default(),

@@ -175,7 +175,11 @@ impl Weeks {
                 self.ticks += 3;
                 let hosts = [1, 2, 3].map(|_| tool(&self.database.url));
                 let [one, two, three] = &hosts;
-                let all = tokio::join!(one.advance("weeks"), two.advance("weeks"), three.advance("weeks"));
+                let all = tokio::join!(
+                    Box::pin(one.advance("weeks")),
+                    Box::pin(two.advance("weeks")),
+                    Box::pin(three.advance("weeks"))
+                );
                 for result in [all.0, all.1, all.2] {
                     let said = result.map(|finish| finish.did).map_err(|error| error.to_string());
                     assert!(said.is_err(), "at {}: {said:?}", self.now);

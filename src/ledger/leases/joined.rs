@@ -9,7 +9,7 @@ use crate::ident::RunId;
 use crate::ledger::Log;
 use crate::ledger::{BOOKKEEPING, LEASE_SECONDS, LedgerError, Run};
 use crate::pg;
-use crate::run::Entry;
+use crate::run::{Actor, Entry};
 
 /// After this many seconds without a heartbeat (two were due by then), a process whose session is gone from the server is
 /// considered dead. A process that only had to reconnect has done so by then.
@@ -41,7 +41,7 @@ impl Leases<'_> {
         self,
         connection: &mut PgConnection,
         run: &Run,
-        holder: &str,
+        holder: &Actor,
     ) -> Result<Option<Lease>, LedgerError> {
         pg::transaction(connection, BOOKKEEPING, async |tx| {
             let log = self.ledger.log();
@@ -56,7 +56,7 @@ impl Leases<'_> {
                    pg_catalog.clock_timestamp(), \
                    pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3) RETURNING epoch",
             );
-            let query = pg::query_scalar(&insert).bind(run.id.0).bind(holder).bind(LEASE_SECONDS);
+            let query = pg::query_scalar(&insert).bind(run.id.0).bind(holder.to_string()).bind(LEASE_SECONDS);
             let epoch = query.fetch_one(&mut *tx).await?;
             log.append(tx, run, &[Entry::Joined], holder).await?;
             Ok(Some(Lease { run: run.id, epoch, leads: false }))
@@ -98,7 +98,7 @@ impl Leases<'_> {
         connection: &mut PgConnection,
         run: &Run,
         lease: Lease,
-        holder: &str,
+        holder: &Actor,
     ) -> Result<i64, LedgerError> {
         pg::transaction(connection, BOOKKEEPING, async |tx| {
             let select = self.ledger.sql(

@@ -10,7 +10,7 @@ use crate::ident::{PlanName, RunId};
 use crate::ledger::{BOOKKEEPING, LedgerError};
 use crate::pg;
 use crate::plan::{Change, Claim, Plan};
-use crate::run::{Compiled, Document, Entry, Estimates, FORMAT, Facts, IllegalEntry, Program, Relation, State};
+use crate::run::{Actor, Compiled, Document, Entry, Estimates, FORMAT, Facts, IllegalEntry, Program, Relation, State};
 
 /// The oid of no table, for claims that are on none.
 const NO_TABLE: i64 = 0;
@@ -113,7 +113,7 @@ impl Log<'_> {
         self,
         connection: &mut PgConnection,
         new: &NewRun<'_>,
-        actor: &str,
+        actor: &Actor,
     ) -> Result<RunId, LedgerError> {
         pg::transaction(connection, BOOKKEEPING, async |tx| {
             pg::batch(tx, &self.ledger.sql("LOCK TABLE crossfade.claim IN SHARE ROW EXCLUSIVE MODE")).await?;
@@ -249,14 +249,26 @@ impl Log<'_> {
         Ok(pg::query_scalar(&select).fetch_all(connection).await?)
     }
 
-    /// Returns all runs of this name, oldest first.
+    /// Returns all runs of this name, oldest first, or the one that `name@number` names. What they are is not looked at: a
+    /// run that cannot be read any more has a history.
     ///
     /// # Errors
-    /// The server's error.
-    pub(crate) async fn runs_of(self, connection: &mut PgConnection, name: &str) -> Result<Vec<RunId>, LedgerError> {
-        let select = self.ledger.sql("SELECT id FROM crossfade.run WHERE name = $1 ORDER BY id");
-        let ids: Vec<i64> = pg::query_scalar(&select).bind(name).fetch_all(connection).await?;
-        Ok(ids.into_iter().map(RunId).collect())
+    /// [`LedgerError::NoSuchRun`].
+    pub(crate) async fn runs_called(
+        self,
+        connection: &mut PgConnection,
+        text: &str,
+    ) -> Result<Vec<RunId>, LedgerError> {
+        let none = || LedgerError::NoSuchRun { name: text.to_owned() };
+        if self.ledger.version(connection).await?.is_none() {
+            return Err(none());
+        }
+        let (name, number) = called(text);
+        let select = self
+            .ledger
+            .sql("SELECT id FROM crossfade.run WHERE name = $1 AND ($2::integer IS NULL OR number = $2) ORDER BY id");
+        let ids: Vec<i64> = pg::query_scalar(&select).bind(name).bind(number).fetch_all(connection).await?;
+        if ids.is_empty() { Err(none()) } else { Ok(ids.into_iter().map(RunId).collect()) }
     }
 
     /// Keeps what a run was predicted to cost. The first prediction counts.
@@ -297,6 +309,6 @@ fn written(what: &'static str, run: RunId, value: &impl Document) -> Result<Stri
     crate::run::write(value).map_err(|error| LedgerError::Unreadable { what, run, error })
 }
 
-fn read<T: Document>(what: &'static str, run: RunId, text: &str) -> Result<T, LedgerError> {
+pub(super) fn read<T: Document>(what: &'static str, run: RunId, text: &str) -> Result<T, LedgerError> {
     crate::run::read(text).map_err(|error| LedgerError::Unreadable { what, run, error })
 }

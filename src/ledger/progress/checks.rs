@@ -90,6 +90,16 @@ impl Progress<'_> {
         if all.is_empty() { "false".to_owned() } else { all.join(" AND ") }
     }
 
+    /// Returns how many seconds the latest check of a run took; `None` before the first.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn check_seconds(self, connection: &mut PgConnection, run: RunId) -> Result<Option<f64>, LedgerError> {
+        let select =
+            self.ledger.sql("SELECT seconds FROM crossfade.verification WHERE run_id = $1 ORDER BY id DESC LIMIT 1");
+        Ok(pg::query_scalar(&select).bind(run.0).fetch_optional(connection).await?)
+    }
+
     /// Returns when the latest checks of the run's relations ended, the oldest of them, and how many rows were not equal in
     /// all of them; `None` before the first check.
     ///

@@ -74,7 +74,7 @@ impl KnownStatements {
     }
 
     /// Adds what the server says at `at`.
-    fn look(&mut self, now: &Statements, at: DateTime<Utc>) {
+    pub(crate) fn look(&mut self, now: &Statements, at: DateTime<Utc>) {
         let was_reset = now.reset_at != self.reset_at;
         let has_evicted = now.evicted > self.evicted;
         (self.reset_at, self.evicted) = (now.reset_at, now.evicted);
@@ -106,7 +106,8 @@ impl KnownStatements {
         } else if has_evicted {
             self.lost = Some("pg_stat_statements has thrown statements out to make room".to_owned());
         } else if gone {
-            self.lost = Some("a statement that names the old column was removed from pg_stat_statements".to_owned());
+            self.lost =
+                Some("a statement that names the old column can no longer be seen in pg_stat_statements".to_owned());
         }
     }
 
@@ -242,41 +243,42 @@ impl Progress<'_> {
             // Two hosts that tick at the same time count the same calls once.
             let lock = self.ledger.sql("SELECT FROM crossfade.statement_baseline WHERE run_id = $1 FOR UPDATE");
             pg::query(&lock).bind(run.0).execute(&mut *tx).await?;
-            let known = self.statements_at(tx, run, now, at).await?;
-            match known {
-                Some(known) => self.store(tx, run, &known).await,
-                None => Ok(()),
-            }
+            let known = match (self.noted_statements(tx, run).await?, now) {
+                (Some(mut known), Ok(now)) => {
+                    known.look(now, at);
+                    known
+                }
+                (Some(mut known), Err(why)) => {
+                    known.cannot(why);
+                    known
+                }
+                (None, Ok(now)) => KnownStatements::first(now, at),
+                (None, Err(_)) => return Ok(()),
+            };
+            self.store(tx, run, &known).await
         })
         .await
     }
 
-    /// Returns what was noted of statements, and what the server says now; `None` where nobody can tell. Changes nothing.
-    pub(crate) async fn statements_at(
+    /// Returns what was noted of statements; `None` where they could not be read yet.
+    pub(crate) async fn noted_statements(
         self,
         connection: &mut PgConnection,
         run: RunId,
-        now: &Result<Statements, String>,
-        at: DateTime<Utc>,
     ) -> Result<Option<KnownStatements>, LedgerError> {
         let select = self
             .ledger
             .sql("SELECT began_at, reset_at, evicted, lost FROM crossfade.statement_baseline WHERE run_id = $1");
         let baseline: Option<Baseline> = pg::query_as(&select).bind(run.0).fetch_optional(&mut *connection).await?;
         let Some(Baseline { began_at, reset_at, evicted, lost }) = baseline else {
-            return Ok(now.as_ref().ok().map(|now| KnownStatements::first(now, at)));
+            return Ok(None);
         };
         let select = self.ledger.sql(
             "SELECT column_name, role_oid, query_id, role_name, statement, calls, grown, grown_at FROM crossfade.column_statement \
              WHERE run_id = $1 ORDER BY grown_at DESC NULLS LAST, role_oid, query_id",
         );
         let statements = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
-        let mut known = KnownStatements { began_at, reset_at, evicted, lost, statements };
-        match now {
-            Ok(now) => known.look(now, at),
-            Err(why) => known.cannot(why),
-        }
-        Ok(Some(known))
+        Ok(Some(KnownStatements { began_at, reset_at, evicted, lost, statements }))
     }
 
     async fn store(self, tx: &mut PgConnection, run: RunId, known: &KnownStatements) -> Result<(), LedgerError> {
@@ -304,7 +306,7 @@ impl Progress<'_> {
 }
 
 impl KnownStatements {
-    fn first(now: &Statements, at: DateTime<Utc>) -> Self {
+    pub(crate) fn first(now: &Statements, at: DateTime<Utc>) -> Self {
         let statements = now.seen.iter().map(NotedStatement::of).collect();
         Self { began_at: at, reset_at: now.reset_at, evicted: now.evicted, lost: None, statements }
     }

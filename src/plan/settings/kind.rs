@@ -28,6 +28,8 @@ pub enum Kind {
     },
     /// Any number.
     Number,
+    /// True or false.
+    Truth,
     /// One of a few words.
     Words(&'static [Word]),
     /// A query.
@@ -47,6 +49,8 @@ pub enum Value {
     Whole(u32),
     /// A number.
     Number(f64),
+    /// True or false.
+    Truth(bool),
     /// A word.
     Word(&'static str),
     /// A query.
@@ -87,6 +91,14 @@ impl Kind {
                 Ok(number) if number.is_finite() => Ok(Value::Number(number)),
                 _ => Err(not_a_number(key, "a number", off, text)),
             },
+            Self::Truth => match text {
+                "true" => Ok(Value::Truth(true)),
+                "false" => Ok(Value::Truth(false)),
+                _ => {
+                    let message = format!("`{key}`: expected true or false, found `{text}`");
+                    Err(Wrong::new(Code::WrongType, message, "write `true` or `false`"))
+                }
+            },
             Self::Words(words) => word(key, words, text),
             Self::Sql => Ok(Value::Sql(text.to_owned())),
         }
@@ -99,6 +111,7 @@ impl Kind {
             Self::Data => "an amount of data",
             Self::Whole { .. } => "a whole number",
             Self::Number => "a number",
+            Self::Truth => "true or false",
             Self::Words(_) | Self::Sql => "text",
         }
     }
@@ -199,7 +212,7 @@ impl Value {
             Self::Data(bytes) => Some(bytes.0 as f64),
             Self::Whole(number) => Some(f64::from(*number)),
             Self::Number(number) => Some(*number),
-            Self::Off | Self::Word(_) | Self::Sql(_) => None,
+            Self::Off | Self::Truth(_) | Self::Word(_) | Self::Sql(_) => None,
         }
     }
 
@@ -213,6 +226,7 @@ impl Value {
             #[expect(clippy::cast_possible_truncation, reason = "it has been compared")]
             Self::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => (*number as i64).into(),
             Self::Number(number) => (*number).into(),
+            Self::Truth(truth) => (*truth).into(),
             Self::Word(word) => (*word).into(),
             Self::Sql(text) => text.as_str().into(),
         }

@@ -4,12 +4,13 @@ use super::{Held as _, Kind, Place, Setting, Value, probe_limit, probe_query, pu
 use crate::plan::{LongTransactions, Triggers, WalCompression, Word};
 
 /// The sections that hold nothing but settings, with what they are about. A section within another comes after it.
-pub(in crate::plan) const SECTIONS: [(&str, &str); 5] = [
+pub(in crate::plan) const SECTIONS: [(&str, &str); 6] = [
     ("backfill", "The pace at which existing rows are filled."),
     ("throttle", "What makes the backfill slow down or hold."),
     ("throttle.probe", "Your own query whose result holds the backfill. Without it, there is none."),
     ("verify", "How the old and the new column are compared."),
     ("contract", "How the old column is dropped."),
+    ("approval", "Which approvals of phases count."),
 ];
 
 /// The highest number of segments, or of sessions, that means anything.
@@ -228,5 +229,19 @@ settings! {
             put(&mut settings.contract.quiet, value);
             settings.contract.unused = settings.contract.quiet;
         }),
+    }
+    "approval.expiry" {
+        kind: Kind::Time { zero: false },
+        default: "14d",
+        place: Plan,
+        about: "How long an approval counts.",
+        field: field!(approval.expiry),
+    }
+    "approval.self" {
+        kind: Kind::Truth,
+        default: "false",
+        place: Plan,
+        about: "Whether whoever started the run, by database role or by name, may approve its phases.",
+        field: field!(approval.own),
     }
 }

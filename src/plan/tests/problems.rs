@@ -177,9 +177,10 @@ const CASES: &[(Code, &str)] = &[
     (Code::WeeksBackwards, schedule!("weekly: { index: 2, backfill: 1 }")),
     (Code::FreezeBackwards, schedule!("freeze: [{ from: 2027-01-20, to: 2027-01-18, why: holidays }]")),
     (Code::BadPostgresVersion, section!("requires: { postgres: 14 }")),
+    (Code::BadExtensionVersion, section!("requires: { extensions: [postgis >= 3.x] }")),
     (Code::PostgresTooOld, section!("requires: { postgres: \">=12\" }")),
     (Code::RequiresItself, section!("requires: { plans: [p] }")),
-    (Code::NotSupportedYet, section!("approve: [switch]")),
+    (Code::WrongType, section!("approval: { self: yes }")),
 ];
 
 #[test]
@@ -265,7 +266,7 @@ fn every_problem_is_told_well() {
         for example `to: varchar(10)`
     1:1 plan::wrong_type: a plan: expected a map, found `just some words`
         `just some words` expected a map
-        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `schedule`, `requires`
+        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `approval`, `schedule`, `approve`, `requires`
     6:10 plan::wrong_type: `approve`: expected a list, found `switch`
         `switch` expected a list
         write `[switch]`
@@ -565,14 +566,17 @@ fn every_problem_is_told_well() {
     6:23 plan::bad_postgres_version: `14` is not a minimum major version
         `14` expected `>=` and a number
         write `">=14"`
+    6:26 plan::bad_extension_version: `3.x` is not a version: expected numbers with dots between them
+        `postgis >= 3.x` expected a version
+        write a name, or a name with one of >=, >, =, < and <= and a version, as in `postgis >= 3.1`
     6:23 plan::postgres_too_old: crossfade does not support PostgreSQL 12: it is too old
         `\">=12\"` too old
         write `">=14"` or higher
     6:21 plan::requires_itself: this plan requires itself
         `p` this plan itself
         remove it
-    6:1 plan::not_supported_yet: `approve` is not supported yet: nothing would wait for it
-        `approve` not supported yet
-        remove it; `crossfade run PLAN --to PHASE` goes as far as you say, when you say it
+    6:19 plan::wrong_type: `self`: expected true or false, found `yes`
+        `yes` expected true or false
+        write `true` or `false`
     "#);
 }

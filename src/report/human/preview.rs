@@ -7,7 +7,7 @@ use super::{estimates, plural, range};
 use crate::catalog::Finding;
 use crate::lines::command;
 use crate::plan::Plan;
-use crate::run::{Action, Phase, Program, Step, Undo, What};
+use crate::run::{Action, Phase, Program, Requirement, Step, Undo, Verdict, What};
 use crate::runner::{Known, Preview};
 use crate::sql::LockMode;
 
@@ -33,6 +33,7 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
         let sentence = "No new column is needed: PostgreSQL makes this change without touching the rows.";
         look.wrap(&mut text, ("\n", ""), sentence);
     }
+    required(&mut text, &preview.requirements, look);
     findings(&mut text, "Blocking problems", &preview.refusals, &look.red("refused"), look);
     if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
         let fill = costs.orders.as_ref().map(|orders| orders.backfill_paced);
@@ -205,6 +206,27 @@ fn way_back(program: &Program) -> String {
 fn undone(program: &Program) -> String {
     let stays: Vec<_> = program.steps.iter().filter_map(Step::stays).map(printable).collect();
     if stays.is_empty() { "everything".to_owned() } else { format!("everything else ({})", stays.join("; ")) }
+}
+
+/// Lists what the plan requires, and what was found.
+fn required(text: &mut String, requirements: &[Requirement], look: Look) {
+    if requirements.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{}", look.bold("Requirements"));
+    for requirement in requirements {
+        let (mark, width) = match requirement.verdict {
+            Verdict::Pass => (look.green("met"), 3),
+            Verdict::Fail => (look.red("not met"), 7),
+            Verdict::Unknown => (look.yellow("unknown"), 7),
+        };
+        let first = format!("  {mark}{:1$} ", "", 7 - width);
+        look.wrap(text, (&first, "            "), &printable(&requirement.to_string()));
+        // What is refused is listed with its help below.
+        if requirement.key == "plans" && !requirement.is_met() {
+            look.wrap(text, ("          help: ", "            "), &printable(&requirement.help));
+        }
+    }
 }
 
 fn findings(text: &mut String, title: &str, findings: &[Finding], mark: &str, look: Look) {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::run::{
-    Action, Cause, Counts, Level, MismatchKey, PaceReport, Phase, Program, RelationId, Step, Undo, WaitingFor, What,
+    Action, Actor, Cause, Counts, Head, Level, MismatchKey, PaceReport, Phase, Program, RelationId, Step, Undo,
+    WaitingFor, What,
 };
 use crate::sql::LockMode;
 
@@ -27,6 +28,9 @@ fn status_of(state: Standing) -> RunView {
         filled: None,
         pace: None,
         holds: vec![],
+        approvals: vec![],
+        bypassed: vec![],
+        head: None,
     }
 }
 
@@ -255,6 +259,7 @@ fn a_finish_says_what_comes_next() {
         did: vec![Phase::Switch, Phase::Contract],
         waiting_for: None,
         stays: vec![],
+        head: None,
     };
     insta::assert_snapshot!(finish(&finished, Look::default()), @"
     vehicle-status is done (switch, contract done)
@@ -333,6 +338,7 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
         estimates: estimates(),
         warnings: vec![finding("catalog::trigger", "trigger touch fires on every update")],
         refusals: vec![],
+        requirements: vec![],
         in_place: false,
         run: None,
     };
@@ -433,6 +439,7 @@ fn everything_fits_a_terminal_of_80_columns() {
                 did: Phase::ALL.to_vec(),
                 waiting_for: Some(waiting),
                 stays: vec![],
+                head: None,
             },
             Look::default(),
         );
@@ -441,10 +448,11 @@ fn everything_fits_a_terminal_of_80_columns() {
     let line = |entry| LoggedEntry {
         seq: 1,
         at,
-        actor: actor.to_owned(),
+        actor: Actor::new("a-person-with-a-name", "a-host.with.a.long.name.example.org", "migrator"),
         phase: "expand".to_owned(),
         state: "waiting".to_owned(),
         entry,
+        head: Head::of(&[]),
     };
     let reason =
         "waiting as planned until 2027-01-15 08:00:00 UTC (6days 23h to go): the retired column is kept".to_owned();

@@ -46,11 +46,15 @@ fn other_due(schedule: &Schedule, zone: &TimeZone, phase: Phase, entered: Option
     due
 }
 
+fn number(of: i8) -> u32 {
+    u32::try_from(of).unwrap()
+}
+
 /// Whether a window is open and nothing frozen, by jiff: at a whole second, a local time of day on a local day.
 fn other_open(schedule: &Schedule, zone: &TimeZone, at: DateTime<Utc>) -> bool {
     let here = jiff::Timestamp::from_second(at.timestamp()).unwrap().to_zoned(zone.clone()).datetime();
-    let day = NaiveDate::from_ymd_opt(here.year().into(), here.month() as u32, here.day() as u32).unwrap();
-    let minute = u32::from(here.hour() as u8) * 60 + u32::from(here.minute() as u8);
+    let day = NaiveDate::from_ymd_opt(here.year().into(), number(here.month()), number(here.day())).unwrap();
+    let minute = number(here.hour()) * 60 + number(here.minute());
     if schedule.freeze.iter().any(|freeze| freeze.from <= day && day <= freeze.to) {
         return false;
     }
@@ -141,10 +145,10 @@ proptest! {
 
     /// No phase is early, none is in a freeze or outside its window, and each is done at the first tick that both crates allow.
     #[test]
-    fn each_phase_is_done_at_the_first_tick_that_allows_it(schedule in schedules(), first in 0_i64..3_600, every in 1_800_i64..20_000) {
+    fn each_phase_is_done_at_the_first_tick_that_allows_it(schedule in schedules(), first in 0_i64..3_600, every in 1_200_i64..3_600) {
         let zone = TimeZone::get(schedule.timezone.name()).unwrap();
         let begin = schedule.start.and_time(NaiveTime::MIN).and_utc() - TimeDelta::days(2) + TimeDelta::seconds(first);
-        let ticks: Vec<_> = (0..).map(|n| begin + TimeDelta::seconds(n * every)).take_while(|at| *at < begin + TimeDelta::days(400)).collect();
+        let ticks: Vec<_> = (0..100_000).map(|n| begin + TimeDelta::seconds(n * every)).take_while(|at| *at < begin + TimeDelta::days(400)).collect();
         let plan = plan(schedule.clone());
         let done = live(&plan, ticks.iter().copied());
         prop_assert_eq!(done.len(), 6, "it comes to its end: {:?}", done);

@@ -26,6 +26,7 @@ form!(struct Plan of plan::Plan {
     contract: Contract,
     schedule: Option<Schedule>,
     approve: Vec<String>,
+    approval: Approvals,
     requires: Requires,
 });
 
@@ -151,6 +152,12 @@ form!(struct Verify of plan::Verify {
     max_age: Duration,
 });
 
+form!(struct Approvals of plan::Approvals {
+    expiry: Duration,
+    #[serde(rename = "self")]
+    own: bool,
+});
+
 form!(struct Contract of plan::Contract {
     grace: Duration,
     quiet: Duration,
@@ -190,6 +197,38 @@ form!(struct Requires of plan::Requires {
     postgres: Option<u32>,
     extensions: Vec<String>,
     plans: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tables: Vec<Table>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    columns: Vec<RequiredColumn>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    disk: Option<Disk>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slots: Option<Slots>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replicas: Option<Replicas>,
+});
+
+form!(struct RequiredColumn of plan::RequiredColumn {
+    table: Table,
+    column: String,
+    type_name: Option<String>,
+});
+
+form!(struct Disk of plan::Disk {
+    free: Option<u64>,
+    query: Option<String>,
+});
+
+form!(struct Slots of plan::Slots {
+    wal: Option<u64>,
+    inactive_wal: Option<u64>,
+    bounded: bool,
+});
+
+form!(struct Replicas of plan::Replicas {
+    count: Option<u16>,
+    behind: Option<u64>,
 });
 
 words!(

@@ -333,22 +333,6 @@ async fn a_role_is_told_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn what_the_plan_requires_must_be_there() {
-    let database = Database::new().await;
-    database.execute("CREATE TABLE t (id int, a text)").await;
-    let mut plan = plan("t", vec![rename("a", "b")]);
-    plan.requires.postgres = Some(99);
-    plan.requires.extensions = vec!["plpgsql".to_owned(), "nosuch".to_owned()];
-    let said = lines(&look(&database, &plan).await.refusals);
-    assert!(
-        said[0].starts_with("catalog::server_version: the plan requires PostgreSQL 99, the server is "),
-        "{said:?}"
-    );
-    assert!(said[1].starts_with("catalog::extension_missing: the plan requires extension \"nosuch\""), "{said:?}");
-    assert_eq!(said.len(), 2);
-}
-
-#[tokio::test]
 async fn a_standby_is_refused() {
     let server = own_server();
     let primary = Database::on_server(&server).await;
