@@ -34,6 +34,7 @@ mod surround;
 mod table;
 mod trial;
 mod unqualified;
+mod uses;
 
 #[cfg(feature = "internals")]
 pub use dependants::Dependant;
@@ -51,6 +52,7 @@ pub use table::COUNTED_PAGES;
 #[cfg(feature = "internals")]
 pub use trial::ConversionCheck;
 pub use trial::{ConversionCount, try_conversions};
+pub(crate) use uses::{SeenClient, SeenStatement, Statements, clients, objects, statements, unseen_sessions};
 
 /// Why the catalog could not be read. Refusals are not errors; see [`Finding`].
 #[derive(Debug, thiserror::Error)]

@@ -174,6 +174,8 @@ pub enum Event {
 pub enum Wait {
     /// Nobody may write through the old column for a while.
     Quiet,
+    /// Nobody may use the old column for a while.
+    Unused,
     /// The retired column is kept for its grace period.
     Grace,
     /// Another session still builds the index, for a process that is gone perhaps.

@@ -34,7 +34,7 @@ pub use outbox::{Outbox, Undelivered};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
 pub use progress::{FillProgress, FillReport, NewWrites, Progress};
-pub(crate) use progress::{Position, REWRITTEN, Seat, Window, WindowSize};
+pub(crate) use progress::{KnownStatements, Position, REWRITTEN, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
 pub const SCHEMA_VERSION: i32 = 1;

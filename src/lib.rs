@@ -145,10 +145,11 @@ pub mod results {
     pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer, Record, RecordedEntry, Undelivered};
     pub use crate::run::{
         Action, Actor, Approval, BadStepKey, Broken, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates,
-        Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime, HookKey,
-        IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Mode, Opener, Orders, Outcome, PaceReport, Pair,
-        PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Requirement, Side, Signal, Slice,
-        Stage, Standing, State, Step, StepKey, Target, Undo, Verdict, Voided, WaitingFor, What, Written, WrittenBy,
+        Evidence, Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime,
+        HookKey, IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Mode, Opener, Orders, Outcome, PaceReport,
+        Pair, PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Requirement, Side, Signal,
+        Slice, Stage, Standing, State, Step, StepKey, Target, Undo, Use, User, Verdict, Voided, WaitingFor, What,
+        Written, WrittenBy,
     };
     pub use crate::sql::LockMode;
 }

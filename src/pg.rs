@@ -5,6 +5,7 @@ mod blockers;
 mod columns;
 mod connect;
 mod error;
+mod mentions;
 mod owner;
 mod pins;
 mod redact;
@@ -25,8 +26,10 @@ pub use connect::Connector;
 pub(crate) use connect::{PATIENCE, Way};
 pub use error::{ErrorClass, class_of, describe, sqlstate};
 pub(crate) use error::{context, is_not_utf8};
+pub(crate) use mentions::{function_names, statement_names};
 pub(crate) use owner::Owner;
 pub use pins::IDLE_IN_TRANSACTION;
+pub(crate) use redact::redact;
 #[cfg(feature = "internals")]
 pub use transaction::commit;
 pub(crate) use transaction::{CLOCK, GUARD, begin_script, guard, look, rolled_back, script, time_between};

@@ -6,6 +6,7 @@ mod approval;
 mod chain;
 mod compare;
 mod entry;
+mod evidence;
 mod facts;
 mod fill;
 mod filled;
@@ -37,6 +38,8 @@ pub use chain::SHORT_HEAD;
 pub use chain::{Broken, Flaw, Head, Link, broken};
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::{Entry, HookKey};
+pub(crate) use evidence::Accepted;
+pub use evidence::{Evidence, Use, User};
 pub use facts::{
     AddedColumn, AddedConstraint, ChangeFacts, ColumnFacts, Compiled, ConstraintFacts, Conversion, DroppedColumn,
     Facts, FunctionFacts, IndexFacts, PairFacts, TableFacts,

@@ -11,10 +11,12 @@ use sqlx::PgConnection;
 
 use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run, Undelivered};
 use crate::run::{
-    Approval, Entry, Estimates, Filled, GateReading, Head, HoldTime, MismatchKey, Mode, PaceReport, Phase, Progress,
-    Standing, State, StepKey, WaitingFor, What,
+    Approval, Entry, Estimates, Evidence, Filled, GateReading, Head, HoldTime, MismatchKey, Mode, PaceReport, Phase,
+    Progress, Standing, State, StepKey, WaitingFor, What,
 };
-use crate::runner::{Error, Tool, approval_of, readings, refuse_copy, server_clock, waiting_for};
+use crate::runner::{
+    Error, Tool, approval_of, evidence, readings, refuse_copy, server_clock, waiting_for, watches_uses,
+};
 
 pub use checked::{CheckedLog, CheckedRun, NotedHead};
 pub use folder::{Folder, FolderConflict, FolderPlan, FolderState, NoPlan};
@@ -48,6 +50,8 @@ pub struct RunView {
     pub waiting_for: Option<WaitingFor>,
     /// What was found of the gates in front of what it does next; none when it is over or rolled back.
     pub gates: Vec<GateReading>,
+    /// What is known of who uses the old column; `None` before `switch` begins, and once the column is renamed away.
+    pub evidence: Option<Evidence>,
     /// The zone of its schedule, in which times are shown; UTC without one.
     #[serde(serialize_with = "zone_name")]
     pub zone: Tz,
@@ -172,6 +176,7 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
             waiting_for(ledger, connection, run, &state, (&log, &gates)).await?
         },
         gates,
+        evidence: if watches_uses(run, &state) { Some(evidence(ledger, connection, run, &log).await?) } else { None },
         zone: crate::run::zone(&run.plan),
         holder,
         joined,

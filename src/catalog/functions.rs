@@ -8,6 +8,7 @@ use super::rehearsal::{Outcome, Part};
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
+use crate::pg;
 use crate::run::FunctionFacts;
 
 #[derive(Debug, Deserialize)]
@@ -46,6 +47,12 @@ impl Function {
 
     fn facts(&self) -> FunctionFacts {
         FunctionFacts { signature: self.signature.clone(), cost: self.cost.clone() }
+    }
+
+    /// Returns what it is, and the line of its text that may name the column; `None` where none does.
+    pub(super) fn names(&self, table: &TableName, column: &str) -> Option<(String, usize)> {
+        let line = pg::function_names(&self.source, table, column, self.called_by_trigger)?;
+        Some((format!("function {}", self.signature), line))
     }
 
     fn uses(&self, table: &TableName) -> bool {

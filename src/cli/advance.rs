@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// at a terminal
     #[arg(long)]
     yes: bool,
+    /// Go on although the old column may still be used, for this reason: it is recorded with what was seen
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new(), requires = "name", conflicts_with = "dry_run")]
+    accept_evidence: Option<String>,
     #[command(flatten)]
     bypass: Bypass,
 }
@@ -152,5 +155,6 @@ async fn advance(session: &Session, name: &str, args: &Args) -> Result<Said, Err
     if args.dry_run {
         return Ok(Said::Would(session.tool.advance_preview(name, args.at.map(|at| at.to_utc())).await?));
     }
-    Ok(Said::Finish(Box::new(session.tool.advance(name).await?)))
+    let tool = session.accepting(args.accept_evidence.as_deref());
+    Ok(Said::Finish(Box::new(tool.advance(name).await?)))
 }

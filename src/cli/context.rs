@@ -95,6 +95,17 @@ pub(super) struct Session {
     _signals: signals::Guard,
 }
 
+impl Session {
+    /// Returns the tool; one that goes on in spite of evidence of use, where there is a reason for that.
+    pub(super) fn accepting(&self, evidence: Option<&str>) -> Tool {
+        let tool = self.tool.clone();
+        match evidence {
+            Some(reason) => tool.accepting_evidence(reason),
+            None => tool,
+        }
+    }
+}
+
 impl Context {
     pub(super) fn new(global: &Global) -> Self {
         let environment = Environment::read();

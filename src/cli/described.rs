@@ -343,10 +343,13 @@ fn gate_is_closed<'e>(name: &PlanName, phase: Phase, reading: &GateReading) -> D
         GateKind::Grace => ("gate::grace", gates()),
         GateKind::Consent => ("gate::consent", format!("crossfade advance {name} --yes")),
         GateKind::Hook => ("gate::hook", format!("crossfade history {name} has what the hooks printed")),
+        GateKind::Unused => ("gate::unused", format!("crossfade status {name} shows who uses the old column")),
     };
     let described = of(code, BLOCKED, then);
     let described = if reading.gate.is_scheduled() {
         described.or("crossfade run PLAN does not wait for the schedule")
+    } else if reading.gate == GateKind::Unused {
+        described.or(format!("to go on in spite of it: crossfade advance {name} --accept-evidence REASON"))
     } else {
         described
     };

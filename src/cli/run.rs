@@ -29,6 +29,9 @@ pub(super) struct Args {
     /// at a terminal
     #[arg(long)]
     yes: bool,
+    /// Go on although the old column may still be used, for this reason: it is recorded with what was seen
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new(), conflicts_with = "join")]
+    accept_evidence: Option<String>,
     #[command(flatten)]
     bypass: Bypass,
 }
@@ -42,7 +45,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
         context.result(&joined, || human::joined(&joined, context.out))?;
         return Ok(exit_code::DONE);
     }
-    let call = async |session: &Session| session.tool.run(&plan, &text, args.to).await;
+    let call =
+        async |session: &Session| session.accepting(args.accept_evidence.as_deref()).run(&plan, &text, args.to).await;
     let finish = consent::asking(context, (args.yes, args.bypass.given()), call).await?;
     context.result(&finish, || human::finish(&finish, context.out))?;
     Ok(if short_of(&finish, args.to) { exit_code::BLOCKED } else { exit_code::DONE })

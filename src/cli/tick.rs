@@ -74,7 +74,7 @@ impl Tick {
 
 fn opener(closed: &NotYet) -> Opener {
     match closed {
-        NotYet::Gate { reading, .. } => reading.gate.opener(),
+        NotYet::Gate { reading, .. } => reading.opener(),
         NotYet::Grace { .. } => Opener::Time,
         NotYet::Irreversible { .. } | NotYet::Drops { .. } => Opener::Person,
         NotYet::Quiet { .. } | NotYet::Plans { .. } => Opener::Others,

@@ -13,6 +13,7 @@ use super::outbox::Teller;
 use super::{BOOKKEEPING, Lease, Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
+use crate::phase::Phase;
 use crate::run::{Actor, Entry, FORMAT, Head, Program, State};
 use crate::sql::quote_literal;
 
@@ -55,6 +56,16 @@ impl Log<'_> {
     pub async fn entries(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<LoggedEntry>, LedgerError> {
         let lines = self.lines(connection, run).await?;
         lines.iter().map(|line| line.read(run)).collect()
+    }
+
+    /// Returns the phase that a run is in, by the latest entry of its log alone; `None` where there is none.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn phase(self, connection: &mut PgConnection, run: RunId) -> Result<Option<Phase>, LedgerError> {
+        let select = self.ledger.sql("SELECT phase FROM crossfade.event WHERE run_id = $1 ORDER BY seq DESC LIMIT 1");
+        let phase: Option<String> = pg::query_scalar(&select).bind(run.0).fetch_optional(connection).await?;
+        Ok(phase.and_then(|phase| phase.parse().ok()))
     }
 
     /// Returns the state that the log of a run adds up to.

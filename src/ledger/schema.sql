@@ -309,6 +309,44 @@ CREATE TABLE crossfade.delivery (
 );
 CREATE INDEX ON crossfade.delivery (next_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
 
+-- Clients whose statements named a column that the run takes away, since phase switch began. At most one change a minute and
+-- client.
+CREATE TABLE crossfade.column_client (
+    run_id       bigint      NOT NULL REFERENCES crossfade.run,
+    column_name  text        NOT NULL,
+    application  text        NOT NULL,
+    role_name    text        NOT NULL,
+    address      text        NOT NULL,
+    statement    text        NOT NULL,
+    first_seen   timestamptz NOT NULL,
+    last_seen    timestamptz NOT NULL,
+    PRIMARY KEY (run_id, column_name, application, role_name, address)
+);
+
+-- What pg_stat_statements said of itself when last looked at, and what it has lost since phase switch began.
+CREATE TABLE crossfade.statement_baseline (
+    run_id    bigint      NOT NULL PRIMARY KEY REFERENCES crossfade.run,
+    began_at  timestamptz NOT NULL,
+    reset_at  timestamptz,
+    evicted   bigint,
+    lost      text
+);
+
+-- Statements of pg_stat_statements that name a column that the run takes away: their calls when last looked at, and by how much
+-- these have grown since phase switch began.
+CREATE TABLE crossfade.column_statement (
+    run_id       bigint NOT NULL REFERENCES crossfade.run,
+    column_name  text   NOT NULL,
+    role_oid     bigint NOT NULL,
+    query_id     bigint NOT NULL,
+    role_name    text   NOT NULL,
+    statement    text   NOT NULL,
+    calls        bigint NOT NULL,
+    grown        bigint NOT NULL,
+    grown_at     timestamptz,
+    PRIMARY KEY (run_id, column_name, role_oid, query_id)
+);
+
 CREATE VIEW crossfade.status AS
 SELECT run.id, run.name, run.number, event.phase,
        CASE WHEN event.state IN ('waiting', 'failed') AND lease.expires > pg_catalog.clock_timestamp() THEN 'running' ELSE event.state END AS state,

@@ -5,7 +5,7 @@ const SHOWN: usize = 120;
 
 /// Replaces literals by `?`, leaves comments out, and shortens long statements. What is not finished (the server cuts off long
 /// statements) counts as a literal to its end.
-pub(super) fn redact(query: &str) -> String {
+pub(crate) fn redact(query: &str) -> String {
     let mut text = String::new();
     let mut rest = query;
     while let Some(c) = rest.chars().next() {
@@ -27,7 +27,7 @@ pub(super) fn redact(query: &str) -> String {
 }
 
 /// Returns the length in bytes of the token at the beginning of `text`, whose first character is `first`, and what is shown of it.
-fn token(text: &str, first: char) -> (usize, &str) {
+pub(super) fn token(text: &str, first: char) -> (usize, &str) {
     let word = |c: char| c.is_alphanumeric() || c == '_' || !c.is_ascii();
     let end_of_word = |text: &str| text.find(|c: char| !word(c) && c != '$').unwrap_or(text.len());
     match first {

@@ -214,6 +214,9 @@ pub struct Contract {
     pub grace: Duration,
     /// How long nobody may have written through the old column before it is retired. Default 1 min.
     pub quiet: Duration,
+    /// How long nobody may have been seen to use the old column before it is retired: `quiet`, or the soak of phase `switch`
+    /// where the plan gives only that.
+    pub unused: Duration,
 }
 
 words! {

@@ -102,7 +102,7 @@ impl Settings {
             },
             throttle: Throttle::default(),
             verify: Verify { max_age: Duration::ZERO },
-            contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO },
+            contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO, unused: Duration::ZERO },
             approval: Approvals { expiry: Duration::ZERO, own: false },
             sub_passes: None,
             window_pages: None,

@@ -176,6 +176,10 @@ fn every_key_arrives_in_the_plan() {
         "quiet": {
           "secs": 3600,
           "nanos": 0
+        },
+        "unused": {
+          "secs": 3600,
+          "nanos": 0
         }
       },
       "schedule": {
@@ -322,7 +326,10 @@ fn what_is_left_out_has_defaults() {
     assert_eq!(plan.throttle.slot_retained_wal, Some(Bytes(10 << 30)));
     assert_eq!((plan.throttle.wal_archive_backlog, plan.throttle.active_sessions), (Some(64), None));
     assert_eq!((plan.throttle.wal_rate, &plan.throttle.probe, plan.backfill.goal_latency), (None, &None, None));
-    assert_eq!(plan.contract, Contract { grace: Duration::from_hours(7 * 24), quiet: Duration::from_mins(1) });
+    assert_eq!(
+        plan.contract,
+        Contract { grace: Duration::from_hours(7 * 24), quiet: Duration::from_mins(1), unused: Duration::from_mins(1) }
+    );
     assert_eq!(plan.verify.max_age, Duration::from_hours(24));
     assert_eq!(plan.approve, [] as [Phase; 0]);
 }
@@ -388,7 +395,7 @@ fn the_fingerprint_is_of_what_the_plan_says() {
     assert_ne!(of(plan), of(&other));
     assert_eq!(short_fingerprint(&of(plan)), &of(plan)[..12]);
     // A changed fingerprint makes running plans look edited: this must not happen unnoticed.
-    assert_snapshot!(short_fingerprint(&of(plan)), @"f620e2a4831a");
+    assert_snapshot!(short_fingerprint(&of(plan)), @"872002ad986b");
 }
 
 #[test]
@@ -716,4 +723,17 @@ proptest! {
         let json = crate::run::write(&plan).unwrap();
         prop_assert_eq!(crate::run::read::<Plan>(&json).unwrap(), plan);
     }
+}
+
+#[test]
+fn nobody_may_use_the_old_column_for_the_quiet_time_or_else_for_the_soak() {
+    let plan = |more: &str| {
+        let text = format!("version: 1\nname: p\ntable: t\nchanges:\n  - rename_column: {{ from: a, to: b }}\n{more}");
+        parse("p", &text).unwrap().contract
+    };
+    let soak = "schedule: { timezone: UTC, start: 2027-01-05, soak: { switch: 7d } }\n";
+    let days = Duration::from_hours(24);
+    assert_eq!(plan("").unused, Duration::from_mins(1));
+    assert_eq!((plan(soak).quiet, plan(soak).unused), (Duration::from_mins(1), days * 7));
+    assert_eq!(plan(&format!("{soak}contract: {{ quiet: 1d }}\n")).unused, days);
 }

@@ -8,6 +8,7 @@ use super::structure::{Places, Typed, last_key};
 use super::suggest;
 use super::{Change, Plan, Settings};
 use crate::ident::{ColumnName, IdentError, PlanName, RunTag, TableName};
+use crate::phase::Phase;
 
 mod added;
 mod changes;
@@ -49,6 +50,14 @@ impl Validator<'_> {
             self.contract(&changes);
         }
         let schedule = file.schedule.as_ref().map(|schedule| self.schedule(schedule, indexes.build));
+        let schedule = schedule.flatten();
+        let mut contract = settings.contract;
+        let soak = schedule.iter().flat_map(|schedule| &schedule.soak).find(|(phase, _)| *phase == Phase::Switch);
+        if let Some((_, soak)) = soak
+            && self.places.exact("/contract/quiet").is_none()
+        {
+            contract.unused = *soak;
+        }
         let mut approve = file.approve.clone().unwrap_or_default();
         self.no_duplicates("/approve", &approve);
         approve.sort_unstable();
@@ -63,9 +72,9 @@ impl Validator<'_> {
             backfill: settings.backfill,
             throttle: settings.throttle,
             verify: settings.verify,
-            contract: settings.contract,
+            contract,
             approval: settings.approval,
-            schedule: schedule.flatten(),
+            schedule,
             approve,
             requires,
             notify,

@@ -21,7 +21,7 @@ use super::look::{Look, printable};
 use super::words;
 use crate::ledger::LoggedEntry;
 use crate::lines::{NO_BREAK, command};
-use crate::run::{Entry, HoldTime, MismatchKey, Outcome, Progress, Signal, Standing, WaitingFor, WrittenBy};
+use crate::run::{Entry, Evidence, HoldTime, MismatchKey, Outcome, Progress, Signal, Standing, WaitingFor, WrittenBy};
 use crate::runner::{Approved, Finish, Joined};
 use crate::view::RunView;
 
@@ -166,6 +166,9 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     let mut row = |name: &str, value: String| {
         look.wrap(&mut text, (&format!("  {name:<10} "), "             "), &value);
     };
+    for (how, what) in status.evidence.iter().flat_map(uses) {
+        row(how, what);
+    }
     for bypass in &status.bypassed {
         let (person, role, reason) = (printable(&bypass.person), printable(&bypass.role), printable(&bypass.reason));
         let what = look.red("the approval of");
@@ -178,6 +181,24 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     let at_work = status.holder.is_some() || !status.joined.is_empty();
     next(&mut text, &words::next(&status.name, status.state, status.waiting_for.as_ref(), at_work), look);
     text
+}
+
+/// How many of those who use a column have a line of their own.
+const MOST_USES: usize = 5;
+
+/// Returns the lines about who still uses the old column.
+fn uses(evidence: &Evidence) -> Vec<(&'static str, String)> {
+    let Evidence { uses, lost, unseen } = evidence;
+    let told = uses.iter().take(MOST_USES).map(|of| {
+        let last = of.last.map(|at| format!(" (last {})", words::time(at))).unwrap_or_default();
+        printable(&format!("{}{last}", of.subject()))
+    });
+    let more = uses.len().saturating_sub(MOST_USES);
+    let more = (more > 0).then(|| format!("and {more} more, which --format json lists"));
+    let lost = lost.iter().map(|lost| format!("incomplete: {}", printable(lost)));
+    let unseen = unseen.iter().map(|unseen| format!("not looked at: {}", printable(unseen)));
+    let lines = told.chain(more).chain(lost).chain(unseen);
+    lines.enumerate().map(|(at, line)| (if at == 0 { "used by" } else { "" }, line)).collect()
 }
 
 /// Returns the lines about two columns that are kept equal.
@@ -441,6 +462,12 @@ fn entry(entry: &Entry, look: Look) -> String {
             format!("{what}: {} goes on with {phase} without one: {}", printable(person), printable(reason))
         }
         Entry::Consented { to } => format!("consent was given to: {}", printable(&to.join("; "))),
+        Entry::EvidenceAccepted { reason, evidence } => format!(
+            "{}: {}; in spite of: {}",
+            look.red("evidence of use was overridden"),
+            printable(reason),
+            printable(&evidence.join("; "))
+        ),
         Entry::LockWait { step, blockers } => {
             let who =
                 if blockers.is_empty() { "an unknown session".to_owned() } else { printable(&blockers.join("; ")) };

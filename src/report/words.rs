@@ -174,6 +174,10 @@ pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at
         (_, Some(WaitingFor::Grace { until: Some(until), .. })) => {
             vec![consenting(format!("after {}", time(*until))), type_("rollback", "goes back")]
         }
+        (_, Some(WaitingFor::Gate { reading, .. })) if reading.gate == GateKind::Unused => vec![
+            type_("advance", "once nobody uses the old column"),
+            (format!("crossfade advance {name} --accept-evidence REASON"), "goes on in spite of it".to_owned()),
+        ],
         (_, Some(WaitingFor::Gate { phase, reading, .. })) if reading.gate == GateKind::Approved => {
             vec![
                 (format!("crossfade approve {name} {phase}"), "by somebody who did not start it".to_owned()),
@@ -192,6 +196,7 @@ pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at
 pub(super) fn wait(wait: &Wait) -> String {
     match wait {
         Wait::Quiet => "the old column must not be written for a while".to_owned(),
+        Wait::Unused => "nobody may use the old column for a while".to_owned(),
         Wait::Grace => "the retired column is kept for its grace period".to_owned(),
         Wait::Statement { pid } => format!("process {pid} of an earlier runner has to end first"),
         Wait::IndexBuild { pid, index } => format!("process {pid} is still building index {}", printable(index)),

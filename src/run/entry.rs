@@ -129,6 +129,13 @@ pub enum Entry {
         /// To what, in words.
         to: Vec<String>,
     },
+    /// Somebody goes on although the old column may still be used.
+    EvidenceAccepted {
+        /// Why.
+        reason: String,
+        /// What it is in spite of: who uses the column, and what is not known.
+        evidence: Vec<String>,
+    },
     /// A step waits for a lock that somebody else has.
     LockWait {
         /// The step.

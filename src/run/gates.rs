@@ -26,6 +26,8 @@ pub enum GateKind {
     Verified,
     /// Nobody has written the old column for a while.
     Quiet,
+    /// Nobody was seen to use the old column for a while.
+    Unused,
     /// The retired column was kept for its grace period.
     Grace,
     /// Somebody agrees to what cannot be undone.
@@ -46,13 +48,14 @@ pub enum Opener {
 }
 
 /// Every kind, in the order in which they are shown.
-const KINDS: [GateKind; 9] = [
+const KINDS: [GateKind; 10] = [
     GateKind::Due,
     GateKind::Window,
     GateKind::Requires,
     GateKind::Approved,
     GateKind::Verified,
     GateKind::Quiet,
+    GateKind::Unused,
     GateKind::Grace,
     GateKind::Consent,
     GateKind::Hook,
@@ -68,6 +71,7 @@ impl GateKind {
             Self::Approved => "approved",
             Self::Verified => "verified",
             Self::Quiet => "quiet",
+            Self::Unused => "unused",
             Self::Grace => "grace",
             Self::Consent => "consent",
             Self::Hook => "hook",
@@ -84,7 +88,7 @@ impl GateKind {
         match self {
             Self::Due | Self::Window | Self::Grace => Opener::Time,
             Self::Approved | Self::Consent => Opener::Person,
-            Self::Requires | Self::Verified | Self::Quiet | Self::Hook => Opener::Others,
+            Self::Requires | Self::Verified | Self::Quiet | Self::Unused | Self::Hook => Opener::Others,
         }
     }
 
@@ -96,7 +100,7 @@ impl GateKind {
     /// Returns whether it must be open when the phase begins. The others are in front of one of its steps, and proved in the
     /// transaction of that step.
     pub fn is_entry(self) -> bool {
-        self.is_scheduled() || matches!(self, Self::Requires | Self::Approved)
+        self.is_scheduled() || matches!(self, Self::Requires | Self::Approved | Self::Unused)
     }
 }
 
@@ -175,6 +179,15 @@ impl GateReading {
     #[must_use]
     pub fn opens(self, opens: Option<DateTime<Utc>>) -> Self {
         Self { opens, ..self }
+    }
+
+    /// Returns what opens the gate.
+    pub fn opener(&self) -> Opener {
+        match (self.gate, self.verdict) {
+            // What was lost does not come back.
+            (GateKind::Unused, Verdict::Unknown) => Opener::Person,
+            (gate, _) => gate.opener(),
+        }
     }
 
     /// Returns whether the gate is open.

@@ -217,6 +217,7 @@ impl State {
                 Entry::Interrupted
                 | Entry::CutShort
                 | Entry::Consented { .. }
+                | Entry::EvidenceAccepted { .. }
                 | Entry::Warned { .. }
                 | Entry::Approved { .. }
                 | Entry::ApprovalRevoked { .. }

@@ -65,6 +65,10 @@ pub fn gates_of(plan: &Plan, program: &Program, state: &State) -> Vec<GateKind> 
             Gate::Grace { .. } => Some(GateKind::Grace),
             Gate::NothingOnlyNew { .. } | Gate::NoNulls { .. } | Gate::NoDependants { .. } => None,
         }));
+        // What is renamed away fails whoever names it.
+        if step.needs.iter().any(|gate| matches!(gate, Gate::Quiet { .. })) {
+            gates.push(GateKind::Unused);
+        }
         if matches!(step.undo, Undo::PointOfNoReturn(_)) {
             gates.push(GateKind::Consent);
         }

@@ -12,11 +12,11 @@ use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
 use super::session::{Session, note};
-use super::{Error, NotYet, clock, ddl, gate, gates, hooks, schedule, soak, surround};
+use super::{Error, NotYet, clock, ddl, evidence, gate, gates, hooks, schedule, soak, surround};
 use crate::engine::{Work, build_index};
-use crate::event::Event;
+use crate::event::{Event, Wait};
 use crate::pg::ErrorClass;
-use crate::run::{Action, Entry, Gate, GateKind, Mode, Phase, State, Step, Undo};
+use crate::run::{Action, Entry, Gate, GateKind, GateReading, Mode, Phase, State, Step, StepKey, Undo, What};
 
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(super) struct Course<'a> {
     pub(super) bypass: Option<&'a Bypass>,
     /// Where hooks are.
     pub(super) hooks: Option<&'a Path>,
+    /// Why evidence that the old column is still used does not keep the run from going on.
+    pub(super) accepts: Option<&'a str>,
 }
 
 /// Who answers for going on without the approval that a plan asks for.
@@ -136,8 +138,9 @@ async fn go(
             work.emit(Event::Unpaused);
             was_paused = false;
         }
-        let until = pass(work, session, course, (&state, announced != Some(state.phase))).await?;
-        if announced != Some(state.phase) {
+        let comes = announced != Some(state.phase);
+        let until = pass(work, session, course, (&state, comes)).await?;
+        if comes {
             announced = Some(state.phase);
             work.emit(Event::PhaseStarted { phase: state.phase });
             continue;
@@ -193,30 +196,84 @@ async fn pass(
     let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
     let now = clock::now(session).await?;
     let found = if comes {
-        gates::readings(&work.ledger, &mut session.main, &work.run, state, &log, now).await?
-    } else {
-        crate::run::scheduled(&work.run.plan, &work.run.program, (state.phase, gates::entered(&log)), now)
-    };
-    match (gates::closed(&work.run, state, &found, scheduled), course.bypass) {
-        (None, _) => {}
-        (Some(NotYet::Gate { reading, .. }), Some(bypass)) if reading.gate == GateKind::Approved => {
-            let Bypass { person, reason } = bypass.clone();
-            let digest = gates::digest_of(&work.run, &log)?.as_str().to_owned();
-            let entry = Entry::ApprovalBypassed { phase: state.phase, person, reason, digest };
-            note(work, session, entry).await?;
-            return Box::pin(pass(work, session, Course { bypass: None, ..course }, (state, comes))).await;
+        if evidence::is_due(&work.run, state) {
+            evidence::note(&work.ledger, &mut session.main, &work.run).await?;
         }
-        (Some(closed), _) => return Err(Error::NotYet(closed)),
-    }
+        found(work, session, course, state, scheduled).await?
+    } else {
+        let found = crate::run::scheduled(&work.run.plan, &work.run.program, (state.phase, gates::entered(&log)), now);
+        refuse(gates::closed(&work.run, state, &found, scheduled))?;
+        found
+    };
     if comes && !state.begun {
         let mut found = found;
         if let Some(asked) = hooks::before(work, session, course.hooks, state, &log).await? {
             found.retain(|reading| reading.gate != asked.gate);
             found.push(asked);
         }
+        if state.phase == Phase::Switch {
+            evidence::begin(&work.ledger, &mut session.main, &work.run).await?;
+        }
         note(work, session, Entry::PhaseStarted { phase: state.phase, gates: found }).await?;
     }
     Ok(schedule::closes(work, now).filter(|_| scheduled))
+}
+
+fn refuse(closed: Option<NotYet>) -> Result<(), Error> {
+    closed.map_or(Ok(()), |closed| Err(Error::NotYet(closed)))
+}
+
+/// Returns what is found of the gates in front of the phase, once they are open: an approval that somebody answers for and
+/// evidence of use that somebody accepts are recorded, and what only has to become older is waited for, if the course waits,
+/// until there is more of it.
+///
+/// # Errors
+/// [`NotYet::Gate`].
+async fn found(
+    work: &Work,
+    session: &mut Session,
+    course: Course<'_>,
+    state: &State,
+    scheduled: bool,
+) -> Result<Vec<GateReading>, Error> {
+    let (mut accepts, mut bypass) = (course.accepts, course.bypass);
+    let mut seen = None;
+    loop {
+        let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
+        let now = clock::now(session).await?;
+        let found = gates::readings(&work.ledger, &mut session.main, &work.run, state, &log, now).await?;
+        let unused = found.iter().find(|reading| reading.gate == GateKind::Unused && !reading.is_open()).cloned();
+        let others: Vec<_> = found.iter().filter(|reading| reading.gate != GateKind::Unused).cloned().collect();
+        match (gates::closed(&work.run, state, &others, scheduled), bypass.take()) {
+            (None, _) => {}
+            (Some(NotYet::Gate { reading, .. }), Some(bypass)) if reading.gate == GateKind::Approved => {
+                let Bypass { person, reason } = bypass.clone();
+                let digest = gates::digest_of(&work.run, &log)?.as_str().to_owned();
+                note(work, session, Entry::ApprovalBypassed { phase: state.phase, person, reason, digest }).await?;
+                continue;
+            }
+            (Some(closed), _) => return Err(Error::NotYet(closed)),
+        }
+        let Some(unused) = unused else { return Ok(found) };
+        if let Some(reason) = accepts.take() {
+            let window = work.ledger.progress().contract(&mut session.main, &work.run).await?.unused;
+            let all = evidence::evidence(&work.ledger, &mut session.main, &work.run, &log).await?;
+            let evidence = all.open(window, &evidence::accepted(&log), now);
+            if !evidence.is_empty() {
+                note(work, session, Entry::EvidenceAccepted { reason: reason.to_owned(), evidence }).await?;
+            }
+            continue;
+        }
+        let opens = unused.opens.filter(|_| course.waits());
+        let more = *seen.get_or_insert(unused.since) != unused.since;
+        let Some(opens) = opens.filter(|_| !more) else {
+            refuse(gates::closed(&work.run, state, &found, scheduled))?;
+            return Ok(found);
+        };
+        let left = (opens - now).to_std().unwrap_or_default();
+        work.emit(Event::Waiting { wait: Wait::Unused, seconds: Some(left.as_secs_f64()) });
+        work.sleep(left.min(Duration::from_millis(500))).await?;
+    }
 }
 
 /// What the run stands on before a step.
@@ -310,6 +367,13 @@ async fn apply(
             approved: Some(step.key.phase),
         };
         for _ in 0..gate::MENDS {
+            // Before this attempt all rows may have been compared, or a quiet time waited for: whoever came meanwhile counts,
+            // and nobody has accepted it.
+            if step.key == StepKey::new(Phase::Contract, What::Retire) && evidence::is_due(&work.run, state) {
+                let scheduled = course.scheduled && work.run.plan.schedule.is_some();
+                evidence::note(&work.ledger, &mut session.main, &work.run).await?;
+                Box::pin(found(work, session, Course { accepts: None, ..course }, state, scheduled)).await?;
+            }
             match ddl::transaction(work, session, &job).await? {
                 Ended::Done => return Ok(DONE),
                 Ended::Guard(GuardFailed::Changed) => return Ok(Executed::Changed),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Error, NotYet, clock, requirements};
+use super::{Error, NotYet, clock, evidence, requirements};
 use crate::amounts::{duration, plural};
 use crate::engine::compare::identity_query;
 use crate::ledger::{Ledger, LedgerError, LoggedEntry, Run};
@@ -49,6 +49,7 @@ pub(crate) async fn readings(
             GateKind::Grace => grace(ledger, connection, run, state, log, at).await,
             GateKind::Consent => Ok(consent(run, state)),
             GateKind::Hook => Ok(super::hooks::last_said(run, state.phase, log)),
+            GateKind::Unused => unused(ledger, connection, run, log, at).await,
         };
         found.push(match reading {
             Err(error) if error.class() == ErrorClass::Connection => return Err(error),
@@ -231,6 +232,18 @@ fn consent(run: &Run, state: &State) -> GateReading {
     let step = steps.find(|step| matches!(step.undo, Undo::PointOfNoReturn(_)));
     let what = step.map_or("what cannot be undone", |step| &step.title);
     GateReading::fail(GateKind::Consent, format!("somebody must agree to this, with --yes: {what}"))
+}
+
+async fn unused(
+    ledger: &Ledger,
+    connection: &mut PgConnection,
+    run: &Run,
+    log: &[LoggedEntry],
+    at: DateTime<Utc>,
+) -> Result<GateReading, Error> {
+    let window = ledger.progress().contract(connection, run).await?.unused;
+    let found = evidence::evidence(ledger, connection, run, log).await?;
+    Ok(found.judge(window, &evidence::accepted(log), at))
 }
 
 fn after(at: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {

@@ -6,11 +6,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::Error;
+use super::{Error, evidence};
 use crate::engine::Work;
 use crate::latest::Latest;
-use crate::ledger::LeaseError;
+use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
+use crate::run::Phase;
 
 /// Time between two heartbeats: five of them fit into a lease.
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -117,12 +118,24 @@ async fn once(work: &Work, connection: &mut sqlx::PgConnection) -> Result<(), Le
     beaten.unwrap_or_else(|_| Err(LeaseError::Database(pg::no_answer())))
 }
 
+async fn note_uses(work: &Work, connection: &mut sqlx::PgConnection) -> Result<(), LedgerError> {
+    if work.ledger.log().phase(connection, work.run.id).await? != Some(Phase::Switch) {
+        return Ok(());
+    }
+    evidence::note_clients(&work.ledger, connection, &work.run).await
+}
+
 async fn beat_once(work: &Work, connection: &mut sqlx::PgConnection) -> Result<(), LeaseError> {
     work.ledger.leases().renew(connection, work.lease).await?;
     if work.lease.leads
         && let Err(error) = work.ledger.progress().sample_writes(connection, &work.run).await
     {
         tracing::debug!(%error, "write counters");
+    }
+    if work.lease.leads
+        && let Err(error) = note_uses(work, connection).await
+    {
+        tracing::debug!(%error, "who uses the old column");
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::forward::{Bypass, Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::{Known, Preview};
 
-use super::{Error, NotYet, clock, forward, gate, gates, nearing, preview, session, soak, undo};
+use super::{Error, NotYet, clock, evidence, forward, gate, gates, nearing, preview, session, soak, undo};
 use crate::catalog::Finding;
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
@@ -43,6 +43,7 @@ pub struct Tool {
     hooks: Option<PathBuf>,
     #[cfg(feature = "notify")]
     desk: super::courier::Desk,
+    accepts: Option<String>,
 }
 
 /// The result of a call.
@@ -87,6 +88,7 @@ impl Tool {
             hooks: None,
             #[cfg(feature = "notify")]
             desk: super::courier::Desk::default(),
+            accepts: None,
         }
     }
 
@@ -103,6 +105,13 @@ impl Tool {
     #[must_use]
     pub fn bypassing_approval(self, person: &str, reason: &str) -> Self {
         Self { bypass: Some(Bypass { person: person.to_owned(), reason: reason.to_owned() }), ..self }
+    }
+
+    /// Returns the tool that goes on although the old column may still be used, for this reason: what is seen of it is recorded
+    /// with the reason. Without it a run stops at the gate `unused`.
+    #[must_use]
+    pub fn accepting_evidence(self, reason: &str) -> Self {
+        Self { accepts: Some(reason.to_owned()), ..self }
     }
 
     /// Returns the tool with a ledger whose schema may belong to `role`, and not only to the tool's own role or a superuser:
@@ -619,6 +628,9 @@ impl Tool {
         if state.paused {
             return Err(Error::Paused { name: run.name().clone(), by: paused_by(&log) });
         }
+        if evidence::is_due(&run, &state) {
+            evidence::note(&self.ledger, &mut connection, &run).await?;
+        }
         if scheduled && !self.owes_hooks(&run, &log) {
             // A tick that comes too early needs no lease, and is nothing that the log need tell of.
             let now = clock::server(&mut connection).await?;
@@ -645,6 +657,7 @@ impl Tool {
             scheduled,
             bypass: self.bypass.as_ref(),
             hooks: self.hooks.as_deref(),
+            accepts: self.accepts.as_deref(),
         };
         // In a box: what a run comes to is large.
         let result = tokio::select! {

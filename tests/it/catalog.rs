@@ -28,7 +28,7 @@ fn plan(table: &str, changes: Vec<Change>) -> Plan {
         backfill: Backfill::default(),
         throttle: Throttle::default(),
         verify: Verify { max_age: Duration::from_hours(24) },
-        contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO },
+        contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO, unused: Duration::ZERO },
         approval: Approvals { expiry: Duration::from_hours(24), own: false },
         schedule: None,
         approve: vec![],

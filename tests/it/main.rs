@@ -20,6 +20,7 @@ mod drift_kinds;
 mod encodings;
 mod engines;
 mod estimates;
+mod evidence;
 mod fixtures;
 mod harness;
 mod harness_works;

@@ -224,8 +224,11 @@ settings! {
         default: "1min",
         example: "1h",
         place: Both,
-        about: "How long the old column must not have been written before it is retired.",
-        field: field!(contract.quiet),
+        about: "How long the old column must not have been written, and nobody may have been seen to use it, before it is retired. Where a plan is silent and its schedule gives phase `switch` a `soak`, nobody may have used it for that long.",
+        field: (|settings| settings.contract.quiet.value(), |settings, value| {
+            put(&mut settings.contract.quiet, value);
+            settings.contract.unused = settings.contract.quiet;
+        }),
     }
     "approval.expiry" {
         kind: Kind::Time { zero: false },

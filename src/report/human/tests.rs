@@ -18,6 +18,7 @@ fn status_of(state: Standing) -> RunView {
         new_column_write_seconds: 5,
         waiting_for: None,
         gates: vec![],
+        evidence: None,
         zone: chrono_tz::UTC,
         holder: Some("anna@web1, pid 7".to_owned()),
         joined: vec![],

@@ -30,6 +30,7 @@ enum Entry of run::Entry {
     Interrupted,
     CutShort,
     Consented { to: Vec<String>, },
+    EvidenceAccepted { reason: String, evidence: Vec<String>, },
     LockWait { step: String, blockers: Vec<String>, },
     Blocked { gate: String, reason: String, },
     Nearing { step: String, at: DateTime<Utc>, },

@@ -165,6 +165,7 @@ form!(struct Approvals of plan::Approvals {
 form!(struct Contract of plan::Contract {
     grace: Duration,
     quiet: Duration,
+    unused: Duration,
 });
 
 form!(struct Schedule of plan::Schedule {

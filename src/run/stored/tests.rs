@@ -349,6 +349,7 @@ fn entries() -> Vec<Entry> {
         Entry::Interrupted,
         Entry::CutShort,
         Entry::Consented { to: vec![text("drop the old column")] },
+        Entry::EvidenceAccepted { reason: text("known"), evidence: vec![text("app names status")] },
         Entry::LockWait { step: key(), blockers: vec![text("pid 7 of anna")] },
         Entry::Blocked { gate: text("grace"), reason: text("waiting as planned") },
         Entry::Nearing { step: key(), at: chrono::DateTime::UNIX_EPOCH },
