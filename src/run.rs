@@ -1,6 +1,7 @@
 //! What a run consists of, and what is known of it: pure data that the ledger keeps. No connection, no clock.
 
 mod actor;
+mod announcement;
 mod approval;
 mod chain;
 mod compare;
@@ -12,6 +13,7 @@ mod filled;
 mod format;
 mod gates;
 mod holds;
+mod hooks;
 mod identity;
 mod key;
 mod outcome;
@@ -28,13 +30,14 @@ mod timing;
 
 pub use crate::phase::Phase;
 pub use actor::Actor;
+pub use announcement::{Announcement, announce};
 pub use approval::{Approval, Given, Voided};
 pub(crate) use approval::{Line, approval, digest, is_own, warnings};
 #[cfg(feature = "cli")]
 pub use chain::SHORT_HEAD;
 pub use chain::{Broken, Flaw, Head, Link, broken};
 pub use compare::{CompareSpec, Pair, Side};
-pub use entry::Entry;
+pub use entry::{Entry, HookKey};
 pub(crate) use evidence::Accepted;
 pub use evidence::{Evidence, Use, User};
 pub use facts::{
@@ -48,6 +51,7 @@ pub use format::{FORMAT, READABLE};
 pub use gates::{GateKind, GateReading, Opener, Verdict, scheduled, zone};
 pub(crate) use holds::HoldDelta;
 pub use holds::{Cause, HeldBy, HoldTime, Level, PaceReport};
+pub use hooks::{Owed, owed};
 pub use identity::Identity;
 pub use key::{BadStepKey, StepKey, What};
 pub use outcome::{Counts, MismatchKey, Outcome};
@@ -64,4 +68,4 @@ pub use stored::fingerprint;
 pub(crate) use stored::{Document, read, write};
 #[cfg(feature = "internals")]
 pub use timing::Planned;
-pub use timing::{gates_of, planned};
+pub use timing::{Nears, gates_of, planned, point_of_no_return};

@@ -3,6 +3,8 @@
 mod approve;
 mod clock;
 mod conditions;
+#[cfg(feature = "notify")]
+mod courier;
 mod ddl;
 mod drift;
 mod error;
@@ -11,7 +13,9 @@ mod forward;
 mod gate;
 mod gates;
 mod heartbeat;
+mod hooks;
 mod join;
+mod nearing;
 mod preview;
 mod removal;
 mod requirements;

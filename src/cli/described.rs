@@ -343,6 +343,7 @@ fn gate_is_closed<'e>(name: &PlanName, phase: Phase, reading: &GateReading) -> D
         GateKind::Grace => ("gate::grace", gates()),
         GateKind::Consent => ("gate::consent", format!("crossfade advance {name} --yes")),
         GateKind::Unused => ("gate::unused", format!("crossfade status {name} shows who uses the old column")),
+        GateKind::Hook => ("gate::hook", format!("crossfade history {name} has what the hooks printed")),
     };
     let described = of(code, BLOCKED, then);
     let described = if reading.gate.is_scheduled() {

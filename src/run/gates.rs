@@ -32,6 +32,8 @@ pub enum GateKind {
     Grace,
     /// Somebody agrees to what cannot be undone.
     Consent,
+    /// The hooks before the phase have nothing against it. They are asked when everything else lets the phase begin.
+    Hook,
 }
 
 /// What opens a gate that is closed.
@@ -46,7 +48,7 @@ pub enum Opener {
 }
 
 /// Every kind, in the order in which they are shown.
-const KINDS: [GateKind; 9] = [
+const KINDS: [GateKind; 10] = [
     GateKind::Due,
     GateKind::Window,
     GateKind::Requires,
@@ -56,6 +58,7 @@ const KINDS: [GateKind; 9] = [
     GateKind::Unused,
     GateKind::Grace,
     GateKind::Consent,
+    GateKind::Hook,
 ];
 
 impl GateKind {
@@ -71,6 +74,7 @@ impl GateKind {
             Self::Unused => "unused",
             Self::Grace => "grace",
             Self::Consent => "consent",
+            Self::Hook => "hook",
         }
     }
 
@@ -84,7 +88,7 @@ impl GateKind {
         match self {
             Self::Due | Self::Window | Self::Grace => Opener::Time,
             Self::Approved | Self::Consent => Opener::Person,
-            Self::Requires | Self::Verified | Self::Quiet | Self::Unused => Opener::Others,
+            Self::Requires | Self::Verified | Self::Quiet | Self::Unused | Self::Hook => Opener::Others,
         }
     }
 

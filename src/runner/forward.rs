@@ -1,6 +1,7 @@
 //! The step loop. It decides nothing itself: the ledger's state says which step is next, and the step says how to tell that
 //! it is done and what to do.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
 use super::session::{Session, note};
-use super::{Error, NotYet, clock, ddl, evidence, gate, gates, schedule, surround};
+use super::{Error, NotYet, clock, ddl, evidence, gate, gates, hooks, schedule, surround};
 use crate::engine::{Work, build_index};
 use crate::event::{Event, Wait};
 use crate::pg::ErrorClass;
@@ -41,6 +42,8 @@ pub(super) struct Course<'a> {
     pub(super) bypass: Option<&'a Bypass>,
     /// Why evidence that the old column is still used does not keep the run from going on.
     pub(super) accepts: Option<&'a str>,
+    /// Where hooks are.
+    pub(super) hooks: Option<&'a Path>,
 }
 
 /// Who answers for going on without the approval that a plan asks for.
@@ -95,6 +98,7 @@ async fn go(
             return Err(Error::Interrupted);
         }
         let state = work.ledger.log().state(&mut session.main, &work.run).await?;
+        hooks::after(work, session, course.hooks, &state).await?;
         match state.mode {
             Mode::Done => {
                 work.emit(Event::Done);
@@ -193,10 +197,15 @@ async fn pass(
         refuse(gates::closed(&work.run, state, &found, scheduled))?;
         found
     };
-    if comes && !state.begun && state.phase == Phase::Switch {
-        evidence::begin(&work.ledger, &mut session.main, &work.run).await?;
-    }
     if comes && !state.begun {
+        let mut found = found;
+        if let Some(asked) = hooks::before(work, session, course.hooks, state, &log).await? {
+            found.retain(|reading| reading.gate != asked.gate);
+            found.push(asked);
+        }
+        if state.phase == Phase::Switch {
+            evidence::begin(&work.ledger, &mut session.main, &work.run).await?;
+        }
         note(work, session, Entry::PhaseStarted { phase: state.phase, gates: found }).await?;
     }
     Ok(schedule::closes(work, now).filter(|_| scheduled))
