@@ -279,36 +279,6 @@ CREATE TABLE crossfade.write_count (
     sampled_at      timestamptz NOT NULL
 );
 
--- What people are told: written with the entry of the log that it announces, so there is one if, and only if, there is the
--- other. The id is what receivers know it by, however often they get it.
-CREATE TABLE crossfade.announcement (
-    id       uuid        NOT NULL PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-    run_id   bigint      NOT NULL REFERENCES crossfade.run,
-    seq      bigint      NOT NULL,
-    at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    topic    text        NOT NULL,
-    payload  jsonb       NOT NULL,
-    UNIQUE (run_id, seq, topic)
-);
-
--- Each of them on its way to each destination. The address of a destination, and the secret for it, are known to the hosts
--- that deliver, and never stand here. While one delivers, next_at is when another may try, should the first be gone.
-CREATE TABLE crossfade.delivery (
-    announcement  uuid        NOT NULL REFERENCES crossfade.announcement,
-    destination   text        NOT NULL,
-    run_id        bigint      NOT NULL,
-    shape         text        NOT NULL,
-    attempts      integer     NOT NULL DEFAULT 0,
-    next_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    last_error    text,
-    delivered_at  timestamptz,
-    given_up_at   timestamptz,
-    -- The receiver said that it is gone: the run tells it nothing any more.
-    gone          boolean     NOT NULL DEFAULT false,
-    PRIMARY KEY (announcement, destination)
-);
-CREATE INDEX ON crossfade.delivery (next_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
-
 -- Clients whose statements named a column that the run takes away, since phase switch began. At most one change a minute and
 -- client.
 CREATE TABLE crossfade.column_client (
@@ -346,6 +316,36 @@ CREATE TABLE crossfade.column_statement (
     grown_at     timestamptz,
     PRIMARY KEY (run_id, column_name, role_oid, query_id)
 );
+
+-- What people are told: written with the entry of the log that it announces, so there is one if, and only if, there is the
+-- other. The id is what receivers know it by, however often they get it.
+CREATE TABLE crossfade.announcement (
+    id       uuid        NOT NULL PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    run_id   bigint      NOT NULL REFERENCES crossfade.run,
+    seq      bigint      NOT NULL,
+    at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    topic    text        NOT NULL,
+    payload  jsonb       NOT NULL,
+    UNIQUE (run_id, seq, topic)
+);
+
+-- Each of them on its way to each destination. The address of a destination, and the secret for it, are known to the hosts
+-- that deliver, and never stand here. While one delivers, next_at is when another may try, should the first be gone.
+CREATE TABLE crossfade.delivery (
+    announcement  uuid        NOT NULL REFERENCES crossfade.announcement,
+    destination   text        NOT NULL,
+    run_id        bigint      NOT NULL,
+    shape         text        NOT NULL,
+    attempts      integer     NOT NULL DEFAULT 0,
+    next_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    last_error    text,
+    delivered_at  timestamptz,
+    given_up_at   timestamptz,
+    -- The receiver said that it is gone: the run tells it nothing any more.
+    gone          boolean     NOT NULL DEFAULT false,
+    PRIMARY KEY (announcement, destination)
+);
+CREATE INDEX ON crossfade.delivery (next_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
 
 CREATE VIEW crossfade.status AS
 SELECT run.id, run.name, run.number, event.phase,
