@@ -1,16 +1,14 @@
 //! What happens in a run is told, at least once and by whoever is there, and never delays or fails the run.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use crossfade::testkit::fleet;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Manner, Output, Receiver, wait_for};
+use crate::harness::{Cli, Database, Manner, Output, PATIENCE, Receiver, wait_for};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const PATIENCE: Duration = Duration::from_mins(1);
 const OK: Manner = Manner::Status(204, None);
 
 /// A fleet, and a plan that tells `ops`.

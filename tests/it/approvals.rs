@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Cli, Database, Output, wait_for};
+use crate::harness::{Cli, Database, Output, PATIENCE, wait_for};
 
 const PLAN: &str = "\
 version: 1
@@ -125,7 +125,7 @@ async fn what_was_approved_must_still_be_so() {
     let stage = Stage::new("approve: [switch]\napproval: { expiry: 2s }\n").await;
     stage.run(5, &[]).await;
     stage.approve(0, &["switch"]).await;
-    wait_for("the approval to expire", Duration::from_secs(30), async || {
+    wait_for("the approval to expire", PATIENCE, async || {
         stage.json(&["status", "rename"]).await["approvals"][0]["why"] == "expired"
     })
     .await;
@@ -157,7 +157,7 @@ async fn it_must_hold_at_the_moment_of_the_step() {
     let mut holder = stage.database.pool.acquire().await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE vehicles IN ACCESS SHARE MODE").execute(&mut *holder).await.unwrap();
     let running = Cli::new(&stage.database.url).args(["advance", "rename"]).spawn();
-    wait_for("the step to wait for its lock", Duration::from_mins(1), async || {
+    wait_for("the step to wait for its lock", PATIENCE, async || {
         let waits = "SELECT EXISTS (SELECT FROM crossfade.event WHERE entry ->> 'kind' = 'lock_wait')";
         stage.database.scalar::<bool>(waits).await
     })

@@ -5,13 +5,12 @@ mod live;
 mod toast;
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use crossfade::plan::Plan;
 use crossfade::run::Phase;
 use crossfade::testkit::server::Server;
 
-use crate::harness::{Database, own_server, plain_alter, tool, wait_for};
+use crate::harness::{Database, PATIENCE, own_server, plain_alter, tool, wait_for};
 
 /// Renames `status` of table `t`.
 fn rename(more: &str) -> (Plan, String) {
@@ -220,7 +219,7 @@ async fn tables_of_every_shape_end_like_alter_table() {
     let setup = Database::on_server(&server).await;
     setup.execute("ALTER SYSTEM SET autovacuum = off").await;
     setup.execute("SELECT pg_reload_conf()").await;
-    wait_for("autovacuum to end", Duration::from_mins(2), async || {
+    wait_for("autovacuum to end", PATIENCE, async || {
         let there = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'autovacuum%')";
         !setup.scalar::<bool>(there).await
     })

@@ -1,8 +1,6 @@
 //! What happens around a run: the server goes away, the connection is cut, somebody changes the table, the ledger is of
 //! another time, the server is a replica, there is a pooler in between.
 
-use std::time::Duration;
-
 use crossfade::testkit::fleet;
 
 use crossfade::plan::Plan;
@@ -10,9 +8,7 @@ use crossfade::run::{Phase, WaitingFor};
 use crossfade::runner::{Error, NotYet};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, PgBouncer, Proxy, own_server, server, tool, wait_for};
-
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::harness::{Cli, Database, PATIENCE, PgBouncer, Proxy, own_server, server, tool, wait_for};
 
 fn plan(replace: &[(&str, &str)]) -> (Plan, String) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("plans/vehicle-status.yaml");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Cli, Database, Output, own_server, wait_for};
+use crate::harness::{Cli, Database, Output, PATIENCE, own_server, wait_for};
 
 const COMMANDS: [&str; 17] = [
     "check",
@@ -341,7 +341,7 @@ async fn the_demo_can_be_interrupted_and_leaves_nothing_behind() {
     // The server's user must be able to reach its directory.
     std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let running = Cli::new("").env("TMPDIR", dir.path()).args(["demo", "--rows", "5000"]).spawn();
-    wait_for("the idle measurement", Duration::from_mins(1), async || running.stderr().contains("fleet ")).await;
+    wait_for("the idle measurement", PATIENCE, async || running.stderr().contains("fleet ")).await;
     running.signal(Signal::SIGINT);
     let output = running.wait(Duration::from_mins(1)).await;
     assert_eq!(output.code, Some(130), "{}", output.stderr);

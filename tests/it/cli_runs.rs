@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Output, wait_for};
+use crate::harness::{Cli, Database, Output, PATIENCE, wait_for};
 
 const PLAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plans/vehicle-status.yaml");
 const NAME: &str = "vehicle-status";
@@ -163,7 +163,7 @@ async fn ctrl_c_finishes_the_batch_and_the_same_command_goes_on() {
     let plan = slow.to_str().unwrap();
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let running = Cli::new(&database.url).args(["run", plan, "-v"]).spawn();
-        wait_for("the backfill", Duration::from_mins(1), async || running.stderr().contains("backfill.rows:")).await;
+        wait_for("the backfill", PATIENCE, async || running.stderr().contains("backfill.rows:")).await;
         running.signal(signal);
         let output = running.wait(Duration::from_secs(30)).await;
         assert_eq!(output.code, Some(130), "{}", output.stderr);
@@ -198,7 +198,7 @@ async fn a_plan_that_was_edited_is_exit_code_3_and_a_second_runner_5() {
     std::fs::write(&slow, &text).unwrap();
     std::fs::write(&edited, text.replace("max_age: 24h", "max_age: 12h")).unwrap();
     let first = Cli::new(&database.url).args(["run", slow.to_str().unwrap(), "-v"]).spawn();
-    wait_for("the backfill", Duration::from_mins(1), async || first.stderr().contains("backfill.rows:")).await;
+    wait_for("the backfill", PATIENCE, async || first.stderr().contains("backfill.rows:")).await;
 
     let second = crossfade(&database, &["run", slow.to_str().unwrap()]).await;
     assert_eq!(second.code, Some(5), "{}\n{}\nfirst: {}", second.stdout, second.stderr, first.stderr());

@@ -11,9 +11,7 @@ use crossfade::run::{Action, Entry};
 use crossfade::testkit::fleet;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Output, contents, plain_alter, stride, wait_for, whole};
-
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::harness::{Cli, Database, Output, PATIENCE, contents, plain_alter, stride, wait_for, whole};
 
 /// A database with the fleet, a plan file, and a hook that stops the tool inside the transaction of any ledger entry.
 struct Stage {

@@ -1,14 +1,12 @@
 //! What others change in the weeks between: DDL of every kind at the end of every phase is kept, so that the end is that of
 //! plain ALTER and the same DDL, or it stops the run with a diff. No way back depends on what may have gone.
 
-use std::time::Duration;
-
 use crossfade::plan::Plan;
 use crossfade::run::{Phase, Standing};
 use crossfade::runner::{Error, Tool};
 use sqlx::AssertSqlSafe;
 
-use crate::harness::{Cli, Database, Version, plain_alter, tool, versions, versions_of, wait_for, whole};
+use crate::harness::{Cli, Database, PATIENCE, Version, plain_alter, tool, versions, versions_of, wait_for, whole};
 
 /// `{c}` is the column, `{r}` the prefix of names that this database has to itself.
 const TABLE: &str = "
@@ -451,10 +449,7 @@ async fn a_row_that_moves_behind_the_check_is_seen() {
         crossfade::engine::compare::check(&connector, &ledger, &program, &spec, &sink, &stop, phase, 1).await
     });
     let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-    wait_for("the check in the middle of the table", Duration::from_mins(1), async || {
-        database.scalar::<i64>(waits).await > 0
-    })
-    .await;
+    wait_for("the check in the middle of the table", PATIENCE, async || database.scalar::<i64>(waits).await > 0).await;
     database.execute("UPDATE things SET note = repeat('y', 900) WHERE id = 7000").await;
     let after: i64 = database.scalar(page).await;
     assert!(after < 200 && before > 700, "the row moved from page {before} to {after}");
@@ -508,7 +503,7 @@ async fn a_table_that_is_replaced_under_the_backfill_is_not_written() {
     site.tool.tune("rename", &[("max_rows_per_second".to_owned(), "5".to_owned())]).await.unwrap();
     let (tool, plan, text) = (site.tool.clone(), site.plan.clone(), site.text.clone());
     let run = tokio::spawn(async move { tool.run(&plan, &text, None).await });
-    wait_for("some rows", Duration::from_mins(1), async || {
+    wait_for("some rows", PATIENCE, async || {
         site.database.scalar::<i64>("SELECT count(*) FROM things WHERE name IS NOT NULL").await > 0
     })
     .await;
@@ -547,7 +542,7 @@ async fn a_name_is_that_of_one_active_run() {
         tokio::spawn(async move { tool.start(&plan, &text).await })
     };
     let (first, second) = (start(plans[0].clone()), start(plans[1].clone()));
-    wait_for("both at the lock", Duration::from_mins(1), async || {
+    wait_for("both at the lock", PATIENCE, async || {
         let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'crossfade.claim'::regclass AND NOT granted";
         site.database.scalar::<i64>(waiting).await == 2
     })
@@ -600,8 +595,7 @@ async fn ddl_while_a_step_waits_for_its_lock_is_kept() {
         let (tool, parsed, text) = (site.tool.clone(), site.plan.clone(), site.text.clone());
         let run = tokio::spawn(async move { tool.run(&parsed, &text, None).await });
         let waits = "SELECT count(*) FROM pg_locks WHERE relation = 'things'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted";
-        wait_for("the step at its lock", Duration::from_mins(1), async || site.database.scalar::<i64>(waits).await > 0)
-            .await;
+        wait_for("the step at its lock", PATIENCE, async || site.database.scalar::<i64>(waits).await > 0).await;
         let ddl = "ALTER TABLE public.things ALTER {c} SET DEFAULT 9";
         sqlx::raw_sql(AssertSqlSafe(site.with(ddl))).execute(&mut *holder).await.unwrap();
         holder.commit().await.unwrap();

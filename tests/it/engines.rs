@@ -19,9 +19,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{CRAWL, Database, own_server, versions, wait_for};
-
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::harness::{CRAWL, Database, PATIENCE, own_server, versions, wait_for};
 
 /// A run whose expand step is done, with its lease held and renewed.
 struct Stage {

@@ -9,7 +9,7 @@ use crossfade::runner::Tool;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Cli, Database, own_server, tool, versions, wait_for};
+use crate::harness::{Cli, Database, PATIENCE, own_server, tool, versions, wait_for};
 
 /// Full pages of rows of about 110 bytes; indexes in the order of rows, in no order, and on the column that changes.
 async fn table(database: &Database, rows: u32, fillfactor: u32) {
@@ -228,7 +228,7 @@ async fn time_that_a_person_paused_is_told_apart() {
         async move { runner.run(&plan(&text), &text, Some(Phase::Backfill)).await }
     });
     let begun = "SELECT coalesce((SELECT sum(rows) > 0 FROM crossfade.page_window), false)";
-    wait_for("rows to be filled", Duration::from_mins(1), async || {
+    wait_for("rows to be filled", PATIENCE, async || {
         database.scalar::<bool>("SELECT to_regclass('crossfade.page_window') IS NOT NULL").await
             && database.scalar::<bool>(begun).await
     })

@@ -8,9 +8,8 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
-use crate::harness::{Cli, Database, Output, own_server_set, wait_for};
+use crate::harness::{Cli, Database, Output, PATIENCE, own_server_set, wait_for};
 
-const PATIENCE: Duration = Duration::from_mins(2);
 const PLAN: &str = "version: 1\nname: rename\ntable: public.vehicles\nchanges:\n  - rename_column: { from: status, to: state }\ncontract: { quiet: 2s }\n";
 const READS: &str = "SELECT v.\"status\" FROM public.vehicles v WHERE fuel <> 'secret' LIMIT 1";
 /// Statements and functions that do not use the column.

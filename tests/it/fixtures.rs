@@ -14,7 +14,7 @@ use crossfade::run::{FORMAT, Standing};
 use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Output, Version, plain_alter, tool, versions_of, wait_for};
+use crate::harness::{Cli, Database, Output, PATIENCE, Version, plain_alter, tool, versions_of, wait_for};
 
 /// A table on some pages, with everything that gives a run steps in each phase.
 const TABLE: &str = "
@@ -103,10 +103,7 @@ async fn stopped_in(database: &Database, plan: &Path, phase: &str, stop: &str) {
         assert_eq!(cli(&["run", plan, "--to", "index"]).run().await.code, Some(0));
         let running = cli(&["run", plan, "--to", "backfill"]).spawn();
         let open = "SELECT count(*) FROM crossfade.page_window WHERE done_at IS NULL AND rows > 0";
-        wait_for("a window with some rows done", Duration::from_mins(1), async || {
-            database.scalar::<i64>(open).await > 0
-        })
-        .await;
+        wait_for("a window with some rows done", PATIENCE, async || database.scalar::<i64>(open).await > 0).await;
         running.signal(Signal::SIGKILL);
         running.wait(Duration::from_mins(1)).await;
         return;

@@ -24,4 +24,4 @@ pub(crate) use proxy::Proxy;
 pub(crate) use receiver::{Manner, Received, Receiver};
 pub(crate) use run::{contents, plain_alter, tool};
 pub(crate) use terminal::Terminal;
-pub(crate) use wait::{CRAWL, wait_for};
+pub(crate) use wait::{CRAWL, PATIENCE, wait_for};

@@ -3,13 +3,12 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Output, PgBouncer, Proxy, own_server, server, versions, wait_for};
+use crate::harness::{Cli, Database, Output, PATIENCE, PgBouncer, Proxy, own_server, server, versions, wait_for};
 
 const TWO_TABLES: &str = "
     CREATE TABLE one (a int NOT NULL DEFAULT 7, b text COLLATE \"C\", c timestamptz);
@@ -65,7 +64,7 @@ async fn a_killed_server_comes_back_with_what_was_committed() {
     assert!(PgConnection::connect(&database.url).await.is_err());
     server.restart().unwrap();
     assert_ne!(server.pid(), first);
-    wait_for("the pool to connect again", Duration::from_secs(10), async || {
+    wait_for("the pool to connect again", PATIENCE, async || {
         sqlx::raw_sql("SELECT x FROM t").execute(&database.pool).await.is_ok()
     })
     .await;
@@ -93,12 +92,12 @@ async fn a_server_does_not_outlive_a_killed_parent() {
         .spawn()
         .unwrap();
     let lines = || std::fs::read_to_string(&said).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
-    wait_for("the server of the inner process", Duration::from_mins(1), async || lines().len() == 2).await;
+    wait_for("the server of the inner process", PATIENCE, async || lines().len() == 2).await;
     let (pid, data_dir): (i32, _) = (lines()[0].parse().unwrap(), lines()[1].clone());
     kill(Pid::from_raw(pid), None).unwrap();
     parent.kill().unwrap();
     parent.wait().unwrap();
-    wait_for("the orphaned server to go", Duration::from_secs(30), async || !Path::new(&data_dir).exists()).await;
+    wait_for("the orphaned server to go", PATIENCE, async || !Path::new(&data_dir).exists()).await;
 }
 
 #[tokio::test]
@@ -110,7 +109,7 @@ async fn the_tool_is_a_process_that_can_be_frozen_and_killed() {
     let mut running = Cli::new("").args(["--help"]).spawn();
     running.signal(Signal::SIGSTOP);
     running.signal(Signal::SIGCONT);
-    wait_for("the end of --help", Duration::from_secs(10), async || running.has_ended()).await;
+    wait_for("the end of --help", PATIENCE, async || running.has_ended()).await;
     let _ = (running.stdout(), running.stderr());
     let _ = running.kill().await;
 }
@@ -174,7 +173,7 @@ async fn a_replica_follows_and_can_be_paused() {
     assert!(!sees().await);
     let mut other = PgConnection::connect(&replica.url(&database.name)).await.unwrap();
     sqlx::raw_sql("SELECT pg_wal_replay_resume()").execute(&mut other).await.unwrap();
-    wait_for("the replica to follow", Duration::from_secs(10), sees).await;
+    wait_for("the replica to follow", PATIENCE, sees).await;
     let lag: i64 = database.scalar("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'").await;
     assert_eq!(lag, 1);
 }

@@ -2,15 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use crossfade::testkit::fleet;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Output, wait_for};
-
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::harness::{Cli, Database, Output, PATIENCE, wait_for};
 
 /// A fleet, a plan with hooks, and a directory of them.
 struct Stage {

@@ -18,10 +18,11 @@ use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Cli, Database, Output, PgBouncer, Proxy, Running, own_server, server, tool, versions, wait_for};
+use crate::harness::{
+    Cli, Database, Output, PATIENCE, PgBouncer, Proxy, Running, own_server, server, tool, versions, wait_for,
+};
 
 const NAME: &str = "vehicle-status";
-const PATIENCE: Duration = Duration::from_mins(1);
 const ROWS: i64 = 30_000;
 /// A rate at which no test loses its race with the backfill: it takes longer than a test has patience.
 const SLOWLY: &str = "max_rows_per_second: 400";

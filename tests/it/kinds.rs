@@ -2,8 +2,6 @@
 
 mod refused;
 
-use std::time::Duration;
-
 use crossfade::plan::Plan;
 use crossfade::run::{Phase, Standing};
 use crossfade::runner::{Error, Tool};
@@ -11,7 +9,7 @@ use crossfade::testkit::fleet;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::crashes;
-use crate::harness::{Cli, Database, Version, long_versions, plain_alter, tool, versions, wait_for};
+use crate::harness::{Cli, Database, PATIENCE, Version, long_versions, plain_alter, tool, versions, wait_for};
 use crate::steps::{each_step_failed, each_step_twice};
 
 const FILES: [&str; 5] =
@@ -319,8 +317,7 @@ async fn a_dropped_index_comes_back_as_it_was() {
             )
             .await;
         let used = "SELECT pg_stat_get_numscans('u'::regclass) > 0";
-        wait_for("the scan is counted", Duration::from_mins(1), async || fleet.database.scalar::<bool>(used).await)
-            .await;
+        wait_for("the scan is counted", PATIENCE, async || fleet.database.scalar::<bool>(used).await).await;
         let warnings = format!("{:?}", fleet.tool.preview(&fleet.plan).await.unwrap().warnings);
         assert!(warnings.contains("catalog::index_used") && warnings.contains("catalog::unique_index"), "{warnings}");
         let before = fleet.database.schema().await;
@@ -437,8 +434,7 @@ async fn the_undo_of_a_foreign_key_deadlocks_with_nobody() {
     });
     let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'crossfade %' AND wait_event_type = 'Lock'
          AND datname = current_database())";
-    wait_for("the tool to wait for its lock", Duration::from_mins(1), async || fleet.database.scalar(waits).await)
-        .await;
+    wait_for("the tool to wait for its lock", PATIENCE, async || fleet.database.scalar(waits).await).await;
     for sql in
         ["INSERT INTO vehicles (vin, depot_id) VALUES ('x', 1)", "UPDATE depots SET name = 'x' WHERE id = 1", "COMMIT"]
     {

@@ -14,9 +14,7 @@ use nix::sys::signal::Signal;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Cli, Database, tool, wait_for};
-
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::harness::{Cli, Database, PATIENCE, tool, wait_for};
 
 async fn fleet_of(rows: u32) -> (Database, PgConnection) {
     let database = Database::new().await;

@@ -7,9 +7,8 @@ use nix::sys::signal::Signal;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::NamedTempFile;
 
-use crate::harness::{CRAWL, Cli, Database, Proxy, Running, server, tool, wait_for};
+use crate::harness::{CRAWL, Cli, Database, PATIENCE, Proxy, Running, server, tool, wait_for};
 
-const PATIENCE: Duration = Duration::from_mins(2);
 /// What a process may take that gives up by itself: the minute that it waits for its server, and what it does before and after.
 const GIVES_UP: Duration = Duration::from_mins(4);
 

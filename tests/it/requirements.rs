@@ -1,7 +1,6 @@
 //! What a plan requires of the database: each requirement met, not met, and not to be seen; before the start, and by every tick.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crossfade::event;
 use crossfade::names::LedgerSchema;
@@ -11,9 +10,7 @@ use crossfade::run::{GateKind, Requirement, Verdict};
 use crossfade::runner::{Error, NotYet, Tool};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Cli, Database, own_server, tool, versions, wait_for};
-
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::harness::{Cli, Database, PATIENCE, own_server, tool, versions, wait_for};
 
 fn text(name: &str, requires: &str) -> String {
     format!(

@@ -1,15 +1,11 @@
 //! What a schedule lets ticks do, and what it tells.
 
-use std::time::Duration;
-
 use chrono::{TimeDelta, Utc};
 use crossfade::testkit::fleet;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{CRAWL, Cli, Clock, Database, Output, wait_for};
-
-const PATIENCE: Duration = Duration::from_mins(2);
+use crate::harness::{CRAWL, Cli, Clock, Database, Output, PATIENCE, wait_for};
 
 /// A fleet on a server whose clock is set.
 struct Stage {

@@ -1,15 +1,11 @@
 //! Ticks compare all rows again while applications move from one column to the other: in time, once, in a window, and what they
 //! find stops the schedule.
 
-use std::time::Duration;
-
 use crossfade::testkit::fleet;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Clock, Database, Output, wait_for};
-
-const PATIENCE: Duration = Duration::from_mins(2);
+use crate::harness::{Cli, Clock, Database, Output, PATIENCE, wait_for};
 
 /// A run whose rows were all compared on 2027-01-05, on a server whose clock is set.
 struct Soak {

@@ -8,7 +8,7 @@ use crossfade::runner::Error;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::harness::{Cli, Database, tool, versions, wait_for};
+use crate::harness::{Cli, Database, PATIENCE, tool, versions, wait_for};
 
 fn plan(change: &str) -> String {
     format!("version: 1\nname: around\ntable: t\nchanges:\n  - {change}\ncontract: {{ grace: 0s, quiet: 0s }}\n")
@@ -71,7 +71,7 @@ async fn a_row_that_a_trigger_leaves_out_leaves_nothing_behind() {
 
 /// Waits until a write would be noted: of each second only the first is.
 async fn next_second(database: &Database) {
-    wait_for("the next second", Duration::from_secs(10), async || {
+    wait_for("the next second", PATIENCE, async || {
         database
             .scalar::<bool>(
                 "SELECT max(pg_sequence_last_value(format('crossfade.%I', relname)::regclass)) >> 24 < extract(epoch FROM clock_timestamp())::bigint

@@ -1,12 +1,10 @@
 //! What an application wrote before `expand` works after it, with the same result: domains with defaults, composite values,
 //! NULL, names and settings of the session that writes, and roles that have no right on anything of crossfade.
 
-use std::time::Duration;
-
 use crossfade::run::{Phase, Standing};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::harness::{Database, tool, versions, wait_for};
+use crate::harness::{Database, PATIENCE, tool, versions, wait_for};
 
 fn plan(change: &str) -> String {
     format!("version: 1\nname: values\ntable: t\nchanges:\n  - {change}\ncontract: {{ grace: 0s, quiet: 0s }}\n")
@@ -275,7 +273,7 @@ async fn whoever_names_the_old_column_is_noticed() {
     ] {
         let before = tool.status("values").await.unwrap().old_column_write_seconds;
         // A second in which the old column was written before is not counted again.
-        wait_for("the next second", Duration::from_secs(10), async || {
+        wait_for("the next second", PATIENCE, async || {
             database.scalar::<bool>("SELECT pg_sequence_last_value(format('crossfade.%I', relname)::regclass) >> 24 < extract(epoch FROM clock_timestamp())::bigint FROM pg_class WHERE relname LIKE 'old\\_%' AND relkind = 'S'").await
         })
         .await;

@@ -15,9 +15,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Cli, Database, own_server, versions, wait_for};
+use crate::harness::{Cli, Database, PATIENCE, own_server, versions, wait_for};
 
-const PATIENCE: Duration = Duration::from_mins(1);
 /// Settings act within a second; the machine may be busy.
 const SOON: Duration = Duration::from_secs(3);
 /// A rate at which a backfill of 60,000 rows takes longer than a test has patience.

@@ -1,14 +1,11 @@
 //! What is said of a run is so: who is in the way, who paused it, what was tried, and what its plan is doing.
 
-use std::time::Duration;
-
 use crossfade::testkit::fleet;
 use nix::sys::signal::Signal;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Output, wait_for};
+use crate::harness::{Cli, Database, Output, PATIENCE, wait_for};
 
-const PATIENCE: Duration = Duration::from_mins(2);
 const RENAME: &str = "version: 1\nname: rename\ntable: public.vehicles\nchanges:\n  - rename_column: { from: status, to: state }\ncontract: { grace: 7d, quiet: 0s }\n";
 
 struct Stage {

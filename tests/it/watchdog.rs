@@ -2,15 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use crossfade::testkit::fleet;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::NamedTempFile;
 
-use crate::harness::{Cli, Database, wait_for};
-
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::harness::{Cli, Database, PATIENCE, wait_for};
 
 async fn fleet_and_plan() -> (Database, NamedTempFile) {
     let database = Database::new().await;

@@ -3,7 +3,6 @@
 //! each phase. It ends on the dates that the calendar promised, and no write is lost.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::America::New_York;
@@ -12,7 +11,7 @@ use crossfade::testkit::fleet;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Clock, Database, Output, tool, wait_for, whole};
+use crate::harness::{Cli, Clock, Database, Output, PATIENCE, tool, wait_for, whole};
 
 /// The weeks begin on Sundays, the third of them on the night in which the clocks go forward from 02:00 to 03:00.
 const PLAN: &str = "version: 1
@@ -30,8 +29,6 @@ schedule:
   freeze:
     - { from: 2027-03-22, to: 2027-03-24, why: spring sale }
 ";
-
-const PATIENCE: Duration = Duration::from_mins(2);
 
 fn local(month: u32, day: u32, hour: u32, minute: u32) -> DateTime<Utc> {
     New_York.with_ymd_and_hms(2027, month, day, hour, minute, 0).unwrap().to_utc()

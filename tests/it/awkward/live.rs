@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use crossfade::plan::Plan;
 use crossfade::run::Phase;
@@ -14,9 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{assert_filled, rename};
-use crate::harness::{CRAWL, Database, own_server, tool, wait_for};
+use crate::harness::{CRAWL, Database, PATIENCE, own_server, tool, wait_for};
 
-const PATIENCE: Duration = Duration::from_mins(1);
 /// A rate that leaves time to see that a backfill of 40,000 rows has begun.
 const SLOWLY: &str = "max_rows_per_second: 2000, batch_target: 10ms";
 

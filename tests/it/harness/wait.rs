@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 /// as long as is needed to disturb it, however slow the machine is.
 pub(crate) const CRAWL: &str = "100";
 
+/// How long a test waits for what is bound to come: a bound for a hang, on however busy a machine. What should come soon is
+/// said by a bench.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
+
 /// Returns as soon as `condition` holds.
 ///
 /// # Panics
