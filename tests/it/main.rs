@@ -40,6 +40,7 @@ mod plan_says;
 mod plan_warns;
 mod poolers;
 mod ready_plans;
+mod recipes;
 mod requirements;
 mod roles;
 mod schedule;
