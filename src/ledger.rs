@@ -28,7 +28,7 @@ pub(crate) use log::called;
 pub use log::{Log, LoggedEntry, NewRun, Record, RecordedEntry, Run};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
-pub use progress::{FillProgress, FillReport, NewWrites, Progress};
+pub use progress::{FillProgress, FillReport, LastTick, NewWrites, Progress};
 pub(crate) use progress::{Position, REWRITTEN, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.

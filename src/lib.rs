@@ -136,7 +136,7 @@ pub mod results {
 
     pub use crate::catalog::{CatalogError, Finding};
     pub use crate::ident::{RunId, RunTag};
-    pub use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Peer, Record, RecordedEntry};
+    pub use crate::ledger::{LastTick, LeaseError, LedgerError, LoggedEntry, Peer, Record, RecordedEntry};
     pub use crate::run::{
         Action, Actor, Approval, BadStepKey, Broken, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates,
         Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime,

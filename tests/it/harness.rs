@@ -18,7 +18,7 @@ pub(crate) use clock::Clock;
 pub(crate) use database::Database;
 pub(crate) use matrix::{long_versions, stride, versions_of, whole};
 pub(crate) use pgbouncer::PgBouncer;
-pub(crate) use postgres::{Version, missing, own_server, own_server_with, server, versions};
+pub(crate) use postgres::{Version, missing, own_server, own_server_set, own_server_with, server, versions};
 pub(crate) use proxy::Proxy;
 pub(crate) use run::{contents, plain_alter, tool};
 pub(crate) use terminal::Terminal;

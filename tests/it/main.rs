@@ -32,6 +32,7 @@ mod network;
 mod new_default;
 mod newcomer;
 mod old_runs;
+mod overdue;
 mod owners_code;
 mod owners_errors;
 mod plan_fits;

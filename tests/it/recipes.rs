@@ -138,6 +138,33 @@ fn recipes_start_one_tick_at_a_time_and_leave_it_its_time() {
     assert_eq!(unit(&recipe("crossfade.service"), "Type"), "oneshot");
 }
 
+/// `check-jsonschema` has the schemas in it that schemastore.org and GitLab publish.
+#[test]
+fn recipes_of_hosted_schedulers_fit_their_published_schemas() {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/check-jsonschema/bin/check-jsonschema");
+    let program = if fetched.is_file() { fetched } else { PathBuf::from("check-jsonschema") };
+    if Command::new(&program).arg("--version").output().is_err() {
+        missing("check-jsonschema (.ci/schemas fetches it)");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let fits = |schema: &str, text: &str| {
+        let file = folder.path().join("recipe.yml");
+        std::fs::write(&file, text).unwrap();
+        let output = Command::new(&program).args(["--builtin-schema", schema]).arg(file).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for (schema, file, right, wrong) in [
+        ("vendor.github-workflows", "github-actions.yml", "runs-on:", "runs_on:"),
+        ("vendor.gitlab-ci", "gitlab-ci.yml", "interruptible: false", "interruptible: 7"),
+    ] {
+        let text = recipe(file);
+        let (is_right, said) = fits(schema, &text);
+        assert!(is_right, "{file}: {said}");
+        assert!(text.contains(right) && !fits(schema, &text.replace(right, wrong)).0, "{schema} finds nothing");
+    }
+}
+
 #[test]
 fn systemd_takes_the_units() {
     if Command::new("systemd-analyze").arg("--version").output().is_err() {

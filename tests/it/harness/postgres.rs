@@ -127,6 +127,13 @@ pub(crate) fn own_server_with(environment: &[(&str, &str)]) -> Server {
     Server::start(options).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Returns a server for one test alone, with these settings.
+pub(crate) fn own_server_set(settings: &[(&str, &str)]) -> Server {
+    let mut options = DEFAULT.options();
+    options.settings.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    Server::start(options).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn start(version: &Version) -> Server {
     Server::start(version.options()).unwrap_or_else(|error| panic!("PostgreSQL {}: {error}", version.major))
 }
