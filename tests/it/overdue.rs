@@ -1,4 +1,4 @@
-//! When a run was last ticked is known to the database, and pg_cron tells of ticks that stay away.
+//! When a run was last ticked is known to the database, and `pg_cron` tells of ticks that stay away.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::{Cli, Database, Output, missing, own_server_set, wait_for};
 
-/// pg_cron looks once a minute.
+/// `pg_cron` looks once a minute.
 const PATIENCE: Duration = Duration::from_mins(4);
 
 /// Registers a run of which nothing is due for a year.
