@@ -13,6 +13,8 @@ mod described;
 mod error;
 pub mod exit_code;
 mod history;
+#[cfg(feature = "notify")]
+mod notify;
 mod pause;
 mod plan;
 mod plan_file;
@@ -32,6 +34,7 @@ mod verify;
 mod watchdog;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -82,6 +85,9 @@ struct Global {
     /// The role that may own crossfade's schema, besides your own and superusers; it gets your rights
     #[arg(long, global = true, value_name = "ROLE", env = "CROSSFADE_LEDGER_OWNER", hide_env = true)]
     ledger_owner: Option<String>,
+    /// The directory of the hooks that plans may name; its executables are run with your rights
+    #[arg(long, global = true, value_name = "DIR", env = "CROSSFADE_HOOKS", hide_env = true)]
+    hooks: Option<PathBuf>,
     /// How to print results, events and errors
     #[arg(long, global = true, default_value = "text", value_parser = PossibleValuesParser::new(["text", "json"]).map(format))]
     format: Format,
@@ -130,6 +136,8 @@ enum Command {
     Tune(tune::Args),
     Rollback(rollback::Args),
     History(history::Args),
+    #[cfg(feature = "notify")]
+    Notify(notify::Args),
     Show(show::Args),
     Demo(demo::Args),
     Schema(schema::Args),
@@ -176,6 +184,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
         Command::Rollback(args) => rollback::run(&args, context).await,
         Command::Schedule(args) => schedule::run(&args, context).await,
         Command::History(args) => history::run(&args, context).await,
+        #[cfg(feature = "notify")]
+        Command::Notify(args) => notify::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
         Command::Demo(args) => Box::pin(demo::run(&args, context)).await,
         Command::Schema(args) => schema::run(&args),

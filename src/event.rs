@@ -188,6 +188,11 @@ pub enum Wait {
         /// Its backend.
         pid: i32,
     },
+    /// A hook runs.
+    Hook {
+        /// Which, in words.
+        hook: String,
+    },
     /// Other processes still fill the pages that they have taken.
     OtherProcesses,
     /// Dead rows cannot be pruned, so updates find no room on their pages; the plan says to wait.

@@ -30,6 +30,14 @@ pub enum IdentError {
     /// A plan name has a character that a file name or a shell would trip over.
     #[error("expected lower-case letters, digits, `-` and `_`, starting with a letter or digit")]
     BadPlanName,
+    /// A destination's name could not be part of an environment variable's.
+    #[error("expected lower-case letters, digits and `_`, starting with a letter")]
+    BadDestination,
+    /// A hook's name could be a path, an option or a hidden file.
+    #[error(
+        "expected the name of a file, not a path: letters, digits, `-`, `_` and `.`, starting with a letter or digit"
+    )]
+    BadHook,
 }
 
 fn checked(name: &str) -> Result<&str, IdentError> {
@@ -233,6 +241,62 @@ impl From<PlanName> for String {
     fn from(name: PlanName) -> String {
         name.0
     }
+}
+
+/// Declares a name that consists of certain characters.
+macro_rules! plain_name {
+    ($(#[$doc:meta])* $name:ident, $error:ident, $first:expr, $rest:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Returns the name.
+            ///
+            /// # Errors
+            /// [`IdentError`] when a character is not allowed in it, or it is too long.
+            pub fn new(name: &str) -> Result<Self, IdentError> {
+                let name = checked(name)?;
+                let (first, rest): (fn(char) -> bool, fn(char) -> bool) = ($first, $rest);
+                let fits = name.starts_with(first) && name.chars().all(|c| first(c) || rest(c));
+                if fits { Ok(Self(name.to_owned())) } else { Err(IdentError::$error) }
+            }
+
+            /// Returns the name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdentError;
+            fn try_from(name: String) -> Result<Self, IdentError> {
+                Self::new(&name)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+    };
+}
+
+plain_name! {
+    /// Where announcements go, by a name that each host resolves for itself. It is a part of environment variables' names.
+    DestinationName, BadDestination, |c| c.is_ascii_lowercase(), |c| c.is_ascii_digit() || c == '_'
+}
+plain_name! {
+    /// An executable in a directory that the operator of the host has chosen: the name of a file, never a path.
+    HookName, BadHook, |c| c.is_ascii_alphanumeric(), |c| matches!(c, '-' | '_' | '.')
 }
 
 /// Eight hex digits in the name of every object that a run creates, the same for a plan in every database.

@@ -1,16 +1,18 @@
 //! The ledger: crossfade's schema in the target database, and the only reader and writer of its tables.
 //!
-//! [`Ledger`] names the schema. What is in it has three parts, each a type of its own:
+//! [`Ledger`] names the schema. What is in it has four parts, each a type of its own:
 //!
 //! - [`Log`] (`ledger.log()`): the runs, and the append-only log of each. The state of a run is derived from its log by one
 //!   pure function ([`crate::run::State`]).
 //! - [`Leases`] (`ledger.leases()`): who may work on a run now. Every transaction on behalf of a run proves its lease.
 //! - [`Progress`] (`ledger.progress()`): what the engines have done and measured: passes and windows of a backfill, checks,
 //!   counted writes, holds, live settings.
+//! - [`Outbox`] (`ledger.outbox()`): what people are told of all that, and whether they have got it.
 
 mod error;
 mod leases;
 mod log;
+mod outbox;
 mod progress;
 
 use std::time::Duration;
@@ -26,6 +28,9 @@ pub use leases::{Lease, Leases, Peer};
 #[cfg(feature = "cli")]
 pub(crate) use log::called;
 pub use log::{Log, LoggedEntry, NewRun, Record, RecordedEntry, Run};
+#[cfg(feature = "notify")]
+pub use outbox::{Delivery, Ended};
+pub use outbox::{Outbox, Undelivered};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
 pub use progress::{FillProgress, FillReport, LastTick, NewWrites, Progress};
@@ -87,6 +92,11 @@ impl Ledger {
     /// Returns what was done in the runs.
     pub fn progress(&self) -> Progress<'_> {
         Progress { ledger: self }
+    }
+
+    /// Returns what people are told of the runs.
+    pub fn outbox(&self) -> Outbox<'_> {
+        Outbox { ledger: self }
     }
 
     /// Returns the version of the ledger's tables, or `None` where there is no ledger yet.

@@ -80,6 +80,10 @@ mod lines;
 pub mod names;
 #[cfg(not(feature = "internals"))]
 mod names;
+#[cfg(all(feature = "notify", feature = "internals"))]
+pub mod notify;
+#[cfg(all(feature = "notify", not(feature = "internals")))]
+mod notify;
 #[cfg(feature = "internals")]
 pub mod pg;
 #[cfg(not(feature = "internals"))]
@@ -122,6 +126,8 @@ pub mod view;
 mod view;
 
 pub use names::LedgerSchema;
+#[cfg(feature = "notify")]
+pub use notify::Destinations;
 pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
@@ -136,10 +142,10 @@ pub mod results {
 
     pub use crate::catalog::{CatalogError, Finding};
     pub use crate::ident::{RunId, RunTag};
-    pub use crate::ledger::{LastTick, LeaseError, LedgerError, LoggedEntry, Peer, Record, RecordedEntry};
+    pub use crate::ledger::{LastTick, LeaseError, LedgerError, LoggedEntry, Peer, Record, RecordedEntry, Undelivered};
     pub use crate::run::{
         Action, Actor, Approval, BadStepKey, Broken, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates,
-        Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime,
+        Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime, HookKey,
         IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Mode, Opener, Orders, Outcome, PaceReport, Pair,
         PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Requirement, Side, Signal, Slice,
         Stage, Standing, State, Step, StepKey, Target, Undo, Verdict, Voided, WaitingFor, What, Written, WrittenBy,

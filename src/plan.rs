@@ -17,6 +17,7 @@ mod schema;
 pub mod settings;
 mod structure;
 mod suggest;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -24,7 +25,7 @@ mod words;
 mod write;
 mod yaml;
 
-pub use crate::ident::{ColumnName, IdentError, PlanName, RelationName, TableName};
+pub use crate::ident::{ColumnName, DestinationName, HookName, IdentError, PlanName, RelationName, TableName};
 pub use bytes::{Bytes, BytesError};
 pub use change::{
     AddColumn, AddConstraint, Change, ChangeType, Claim, Deferrable, DropColumn, DropIndex, ForeignKey, IndexKey,
@@ -40,6 +41,7 @@ pub use model::{
 pub use requires::{Comparison, Disk, Extension, ExtensionError, Replicas, RequiredColumn, Requires, Slots, Version};
 pub use schema::json_schema;
 pub use settings::Settings;
+pub use tell::{Hook, HookTime, Notify, Shape, Topic};
 pub use words::Word;
 pub use write::{to_json, to_yaml};
 

@@ -1,6 +1,7 @@
 //! What a run consists of, and what is known of it: pure data that the ledger keeps. No connection, no clock.
 
 mod actor;
+mod announcement;
 mod approval;
 mod chain;
 mod compare;
@@ -11,6 +12,7 @@ mod filled;
 mod format;
 mod gates;
 mod holds;
+mod hooks;
 mod identity;
 mod key;
 mod outcome;
@@ -27,13 +29,14 @@ mod timing;
 
 pub use crate::phase::Phase;
 pub use actor::Actor;
+pub use announcement::{Announcement, announce};
 pub use approval::{Approval, Given, Voided};
 pub(crate) use approval::{Line, approval, digest, is_own, warnings};
 #[cfg(feature = "cli")]
 pub use chain::SHORT_HEAD;
 pub use chain::{Broken, Flaw, Head, Link, broken};
 pub use compare::{CompareSpec, Pair, Side};
-pub use entry::Entry;
+pub use entry::{Entry, HookKey};
 pub use facts::{
     AddedColumn, AddedConstraint, ChangeFacts, ColumnFacts, Compiled, ConstraintFacts, Conversion, DroppedColumn,
     Facts, FunctionFacts, IndexFacts, PairFacts, TableFacts,
@@ -45,6 +48,7 @@ pub use format::{FORMAT, READABLE};
 pub use gates::{GateKind, GateReading, Opener, Verdict, scheduled, zone};
 pub(crate) use holds::HoldDelta;
 pub use holds::{Cause, HeldBy, HoldTime, Level, PaceReport};
+pub use hooks::{Owed, owed};
 pub use identity::Identity;
 pub use key::{BadStepKey, StepKey, What};
 pub use outcome::{Counts, MismatchKey, Outcome, Written, WrittenBy};
@@ -61,4 +65,4 @@ pub use stored::fingerprint;
 pub(crate) use stored::{Document, read, write};
 #[cfg(feature = "internals")]
 pub use timing::Planned;
-pub use timing::{gates_of, planned};
+pub use timing::{Nears, gates_of, planned, point_of_no_return};

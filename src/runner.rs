@@ -3,6 +3,8 @@
 mod approve;
 mod clock;
 mod conditions;
+#[cfg(feature = "notify")]
+mod courier;
 mod ddl;
 mod drift;
 mod error;
@@ -10,7 +12,9 @@ mod forward;
 mod gate;
 mod gates;
 mod heartbeat;
+mod hooks;
 mod join;
+mod nearing;
 mod preview;
 mod removal;
 mod requirements;

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::ledger::{LastTick, Ledger, LedgerError, LoggedEntry, Peer, Run};
+use crate::ledger::{LastTick, Ledger, LedgerError, LoggedEntry, Peer, Run, Undelivered};
 use crate::run::{
     Approval, Entry, Estimates, Filled, GateReading, Head, HoldTime, MismatchKey, Mode, PaceReport, Phase, Progress,
     Standing, State, StepKey, WaitingFor, What,
@@ -69,6 +69,9 @@ pub struct RunView {
     pub pace: Option<PaceReport>,
     /// What each signal has cost the backfill so far, the most expensive first.
     pub holds: Vec<HoldTime>,
+    /// What has not reached those whom the plan tells, although it was tried, or should have been.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undelivered: Vec<Undelivered>,
     /// Where the approvals of its phases stand that its plan asks for and that are not done.
     pub approvals: Vec<PhaseApproval>,
     /// Approvals that somebody did without.
@@ -189,6 +192,10 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         last_tick: if state.is_over() { None } else { ledger.progress().last_tick(connection, run.id).await? },
         scheduled: run.plan.schedule.is_some(),
         head: log.last().map(|line| line.head.clone()),
+        undelivered: match run.plan.notify.as_slice() {
+            [] => vec![],
+            _ => ledger.outbox().undelivered(connection, run.id).await?,
+        },
     })
 }
 

@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["pg"],
     &["catalog"],
     &["ledger"],
+    &["notify"],
     &["throttle"],
     &["engine"],
     &["estimate"],

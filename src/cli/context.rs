@@ -1,7 +1,11 @@
 //! What all commands share: settings, resolved from flags and environment.
 
+#[cfg(feature = "notify")]
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +16,8 @@ use crate::event;
 use crate::ident::{PlanName, RelationName};
 use crate::ledger::called;
 use crate::names::LedgerSchema;
+#[cfg(feature = "notify")]
+use crate::notify::Destinations;
 use crate::pg::Connector;
 use crate::pulse::Watchdog;
 use crate::report::{self, Console, Look, Reporter, Telling, json};
@@ -77,6 +83,7 @@ pub(super) struct Context {
     database_url: Option<String>,
     ledger_schema: String,
     ledger_owner: Option<String>,
+    hooks: Option<PathBuf>,
 }
 
 /// What a long-running command needs: a tool that reports its events and that a signal stops.
@@ -108,6 +115,7 @@ impl Context {
             database_url: global.database_url.clone().filter(|url| !url.is_empty()),
             ledger_schema: global.ledger_schema.clone(),
             ledger_owner: global.ledger_owner.clone().filter(|role| !role.is_empty()),
+            hooks: global.hooks.clone().filter(|path| !path.as_os_str().is_empty()),
         };
         context.log();
         context
@@ -123,6 +131,24 @@ impl Context {
             Err(error) => wrong(error.to_string()),
             Ok(name) if name.as_str().starts_with("pg_") => {
                 wrong("PostgreSQL reserves names that begin with pg_".to_owned())
+            }
+            Ok(_) => self.check_hooks(),
+        }
+    }
+
+    /// Refuses a directory of hooks that is none, or in which anybody could put one.
+    fn check_hooks(&self) -> Result<(), CliError> {
+        let Some(directory) = &self.hooks else { return Ok(()) };
+        let wrong = |what: &str, help: &str| {
+            Err(CliError::usage("usage::hooks", format!("--hooks {}: {what}", directory.display()), help))
+        };
+        match std::fs::metadata(directory) {
+            Err(error) => wrong(&error.to_string(), "name a directory with the executables that plans may name"),
+            Ok(found) if !found.is_dir() => {
+                wrong("it is not a directory", "name the directory that the executables are in")
+            }
+            Ok(found) if found.permissions().mode() & 0o002 != 0 => {
+                wrong("everybody may write to it, and so choose what is run", "chmod o-w")
             }
             Ok(_) => Ok(()),
         }
@@ -174,7 +200,17 @@ impl Context {
     pub(super) fn tool_on(&self, connector: Connector, sink: event::EventSink, stop: CancellationToken) -> Tool {
         let actor = actor(connector.role());
         let tool = Tool::new(connector, LedgerSchema::new(&self.ledger_schema), actor, sink, stop);
+        #[cfg(feature = "notify")]
+        let tool = tool.with_destinations(Self::destinations());
+        let tool = self.hooks.iter().fold(tool, |tool, directory| tool.with_hooks(directory.clone()));
         self.ledger_owner.iter().fold(tool, |tool, role| tool.trusting(role))
+    }
+
+    /// Returns the destinations of announcements that the environment names.
+    #[cfg(feature = "notify")]
+    pub(super) fn destinations() -> Destinations {
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Destinations::from_env(std::env::vars_os().filter_map(text))
     }
 
     /// Prints a result: as JSON, or as the text that `text` makes.

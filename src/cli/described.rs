@@ -342,6 +342,7 @@ fn gate_is_closed<'e>(name: &PlanName, phase: Phase, reading: &GateReading) -> D
         GateKind::Quiet => ("gate::quiet", gates()),
         GateKind::Grace => ("gate::grace", gates()),
         GateKind::Consent => ("gate::consent", format!("crossfade advance {name} --yes")),
+        GateKind::Hook => ("gate::hook", format!("crossfade history {name} has what the hooks printed")),
     };
     let described = of(code, BLOCKED, then);
     let described = if reading.gate.is_scheduled() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::outbox::Teller;
 use super::{BOOKKEEPING, Lease, Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
@@ -78,7 +79,7 @@ impl Log<'_> {
     ) -> Result<State, LedgerError> {
         self.lock(connection, run.id).await?;
         let state = self.state(connection, run).await?;
-        self.append_to(state, connection, run.id, &run.program, entries, actor).await
+        self.append_to(state, connection, (run.id, run.teller()), &run.program, entries, actor).await
     }
 
     /// Lets nobody else append until the open transaction ends: two appenders cannot both be next.
@@ -93,7 +94,7 @@ impl Log<'_> {
         self,
         state: State,
         connection: &mut PgConnection,
-        run: RunId,
+        run: (RunId, Teller<'_>),
         program: &Program,
         entries: &[Entry],
         actor: &Actor,
@@ -122,14 +123,14 @@ impl Log<'_> {
         }
         self.lock(connection, run.id).await?;
         let state = self.state(connection, run).await?;
-        Ok(self.statements(state, run.id, &run.program, entries, actor)?.1)
+        Ok(self.statements(state, (run.id, run.teller()), &run.program, entries, actor)?.1)
     }
 
-    /// Returns the state after `entries`, and the statements that append them.
+    /// Returns the state after `entries`, and the statements that append them with what they announce.
     fn statements<'p>(
         self,
         mut state: State,
-        run: RunId,
+        (run, teller): (RunId, Teller<'_>),
         mut program: &'p Program,
         entries: &'p [Entry],
         actor: &Actor,
@@ -139,7 +140,9 @@ impl Log<'_> {
         let was_filling = state.is_filling(program);
         let mut statements = Vec::new();
         for entry in entries {
-            state = state.next(program, entry)?;
+            let before = state;
+            state = before.next(program, entry)?;
+            let announced = self.ledger.outbox().statements((run, teller), program, &before, entry, &state)?;
             program = entry.program().unwrap_or(program);
             let json = crate::run::write(entry).map_err(|error| LedgerError::Unreadable { what: "log", run, error })?;
             statements.push(format!(
@@ -153,6 +156,7 @@ impl Log<'_> {
                 quote_literal(state.phase.as_str()),
                 quote_literal(state.standing().as_str()),
             ));
+            statements.extend(announced);
         }
         if was_filling && !state.is_filling(program) {
             statements.push(self.ledger.leases().revoke_joined(run));

@@ -287,6 +287,36 @@ CREATE TABLE crossfade.tick (
     host    text        NOT NULL
 ) WITH (fillfactor = 10);
 
+-- What people are told: written with the entry of the log that it announces, so there is one if, and only if, there is the
+-- other. The id is what receivers know it by, however often they get it.
+CREATE TABLE crossfade.announcement (
+    id       uuid        NOT NULL PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    run_id   bigint      NOT NULL REFERENCES crossfade.run,
+    seq      bigint      NOT NULL,
+    at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    topic    text        NOT NULL,
+    payload  jsonb       NOT NULL,
+    UNIQUE (run_id, seq, topic)
+);
+
+-- Each of them on its way to each destination. The address of a destination, and the secret for it, are known to the hosts
+-- that deliver, and never stand here. While one delivers, next_at is when another may try, should the first be gone.
+CREATE TABLE crossfade.delivery (
+    announcement  uuid        NOT NULL REFERENCES crossfade.announcement,
+    destination   text        NOT NULL,
+    run_id        bigint      NOT NULL,
+    shape         text        NOT NULL,
+    attempts      integer     NOT NULL DEFAULT 0,
+    next_at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    last_error    text,
+    delivered_at  timestamptz,
+    given_up_at   timestamptz,
+    -- The receiver said that it is gone: the run tells it nothing any more.
+    gone          boolean     NOT NULL DEFAULT false,
+    PRIMARY KEY (announcement, destination)
+);
+CREATE INDEX ON crossfade.delivery (next_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
+
 CREATE VIEW crossfade.status AS
 SELECT run.id, run.name, run.number, event.phase,
        CASE WHEN event.state IN ('waiting', 'failed') AND lease.expires > pg_catalog.clock_timestamp() THEN 'running' ELSE event.state END AS state,

@@ -6,7 +6,7 @@
 
 use super::form::{Form, Formed, Key, Map, typed};
 use super::settings::{SECTIONS, SETTINGS};
-use super::{BuildIndexes, CopyIndexes, Day, Deferrable, OnConflict, OnError, ReferentialAction, Word};
+use super::{BuildIndexes, CopyIndexes, Day, Deferrable, OnConflict, OnError, ReferentialAction, Shape, Topic, Word};
 use crate::phase::Phase;
 
 /// The key of the format's number.
@@ -60,6 +60,10 @@ typed! {
         approve: Vec<Phase>,
         /// What the database must offer.
         requires: RequiresFile,
+        /// Who is told what happens: docs/notifications.md.
+        notify: Vec<NotifyFile>,
+        /// Programs that are run before and after phases: docs/hooks.md.
+        hooks: Vec<HookFile>,
     }
 
     /// One change: exactly one of these keys.
@@ -365,6 +369,29 @@ typed! {
         /// The most WAL that any of them has not replayed yet.
         behind: String [example("64MB")],
     }
+
+    /// Somebody who is told what happens.
+    struct NotifyFile {
+        /// A name. Hosts that run crossfade have the address in `CROSSFADE_NOTIFY_<NAME>_URL`, and for `standard` a secret in
+        /// `CROSSFADE_NOTIFY_<NAME>_SECRET`.
+        to: String [required, example("ops")],
+        /// What a message looks like.
+        shape: Shape [default("standard")],
+        /// What is told. Without it, everything.
+        on: Vec<Topic> [not_empty],
+    }
+
+    /// A program that is run before or after a phase.
+    struct HookFile {
+        /// The phase before which it is run; the phase only begins if the program ends well. Either this or `after`.
+        before: Phase,
+        /// The phase after which it is run. Either this or `before`.
+        after: Phase,
+        /// The name of the executable, in the directory that `--hooks` names.
+        run: String [required, example("check-dashboards")],
+        /// How long it may take, at most 1h.
+        timeout: String [default("1m")],
+    }
 }
 
 /// What of a key counts when a part of it is NULL.
@@ -447,4 +474,4 @@ macro_rules! formed_as_words {
     };
 }
 
-formed_as_words!(OnConflict, OnError, BuildIndexes, CopyIndexes, Day, Deferrable, ReferentialAction);
+formed_as_words!(OnConflict, OnError, BuildIndexes, CopyIndexes, Day, Deferrable, ReferentialAction, Shape, Topic);

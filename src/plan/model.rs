@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::words::words;
-use super::{Bytes, Change, Pair, Requires};
+use super::{Bytes, Change, Hook, Notify, Pair, Requires};
 use crate::ident::{ColumnName, PlanName, RelationName, RunTag, TableName};
 use crate::phase::Phase;
 
@@ -36,6 +36,10 @@ pub struct Plan {
     pub approval: Approvals,
     /// What the database must offer.
     pub requires: Requires,
+    /// Who is told what happens.
+    pub notify: Vec<Notify>,
+    /// Programs that are run before and after phases.
+    pub hooks: Vec<Hook>,
 }
 
 impl Plan {

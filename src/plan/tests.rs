@@ -66,6 +66,8 @@ requires:
   disk: { free: 20GB, query: SELECT free FROM disk }
   slots: { wal: 10GB, inactive_wal: 1GB, bounded: true }
   replicas: { count: 2, behind: 64MB }
+notify: [{ to: ops, shape: slack, on: [mismatch, failed] }]
+hooks: [{ before: switch, run: ask.sh, timeout: 30s }]
 "#;
 
 fn good(text: &str) -> Plan {
@@ -282,7 +284,28 @@ fn every_key_arrives_in_the_plan() {
           "count": 2,
           "behind": 67108864
         }
-      }
+      },
+      "notify": [
+        {
+          "to": "ops",
+          "shape": "slack",
+          "on": [
+            "failed",
+            "mismatch"
+          ]
+        }
+      ],
+      "hooks": [
+        {
+          "when": "before",
+          "phase": "switch",
+          "run": "ask.sh",
+          "timeout": {
+            "secs": 30,
+            "nanos": 0
+          }
+        }
+      ]
     }
     "#);
 }

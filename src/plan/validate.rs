@@ -13,6 +13,7 @@ mod added;
 mod changes;
 mod requires;
 mod schedule;
+mod tell;
 
 /// Columns that every table has.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
@@ -21,7 +22,13 @@ const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "
 /// `problems`. Parts missing from `file` have been complained about already.
 pub(super) fn validate(typed: Typed, source: &str, problems: &mut Vec<Problem>) -> Option<Plan> {
     let Typed { file, settings, places } = typed;
-    Validator { source, places: &places, problems }.plan(&file, settings)
+    let plan = Validator { source, places: &places, problems }.plan(&file, settings)?;
+    if cfg!(not(feature = "notify")) && !plan.notify.is_empty() {
+        let message = "this crossfade was built without the feature `notify`: it tells nobody";
+        let help = "remove `notify`, or use a crossfade that has the feature";
+        problems.push(Problem::new(Code::NoEffect, places.key("/notify"), message).help(help));
+    }
+    Some(plan)
 }
 
 struct Validator<'a> {
@@ -46,6 +53,8 @@ impl Validator<'_> {
         self.no_duplicates("/approve", &approve);
         approve.sort_unstable();
         let requires = self.requires(file.requires.as_ref(), (name.as_ref(), table.as_ref()), &changes);
+        let notify = self.notify(file.notify.as_deref().unwrap_or_default());
+        let hooks = self.hooks(file.hooks.as_deref().unwrap_or_default());
         Some(Plan {
             name: name?,
             table: table?,
@@ -59,6 +68,8 @@ impl Validator<'_> {
             schedule: schedule.flatten(),
             approve,
             requires,
+            notify,
+            hooks,
         })
     }
 
@@ -76,6 +87,10 @@ impl Validator<'_> {
         let help = match &error {
             IdentError::TooLong { .. } => "choose a shorter name",
             IdentError::BadPlanName => "for example `vehicle-status`",
+            IdentError::BadDestination => "for example `ops`: its address is in CROSSFADE_NOTIFY_OPS_URL",
+            IdentError::BadHook => {
+                "put a script of such a name into the directory that --hooks names; arguments belong into it"
+            }
             IdentError::BadQualifiedName => "for example `public.vehicles`",
             IdentError::Empty | IdentError::Nul => "give it a name",
         };

@@ -9,8 +9,8 @@ use super::calendar::MOMENT;
 use super::settings::{SETTINGS, time_text};
 use super::{
     AddColumn, AddConstraint, AddIndex, BuildIndexes, Bytes, Change, ChangeType, CopyIndexes, Deferrable, Disk,
-    ExtraWindow, ForeignKey, Freeze, IndexKey, NewIndex, OnConflict, OnError, Plan, ReferentialAction, RenameColumn,
-    Replicas, RequiredColumn, Requires, Rule, Schedule, Slots, Window,
+    ExtraWindow, ForeignKey, Freeze, Hook, IndexKey, NewIndex, Notify, OnConflict, OnError, Plan, ReferentialAction,
+    RenameColumn, Replicas, RequiredColumn, Requires, Rule, Schedule, Shape, Slots, Topic, Window,
 };
 use crate::ident::{ColumnName, PlanName, RelationName};
 use crate::phase::Phase;
@@ -58,6 +58,8 @@ pub fn to_json(plan: &Plan) -> Value {
         .maybe("schedule", plan.schedule.as_ref().map(schedule))
         .list("approve", plan.approve.iter().map(|phase| phase.as_str()))
         .section("requires", requires(&plan.requires))
+        .list("notify", plan.notify.iter().map(notify))
+        .list("hooks", plan.hooks.iter().map(hook))
         .into()
 }
 
@@ -261,6 +263,21 @@ fn freeze(freeze: &Freeze) -> Keys {
         .with("from", freeze.from.to_string())
         .with("to", freeze.to.to_string())
         .with("why", freeze.why.as_str())
+}
+
+fn notify(notify: &Notify) -> Keys {
+    let every = notify.on.len() == Topic::WORDS.len();
+    Keys::default()
+        .with("to", notify.to.as_str())
+        .maybe("shape", unless_default(notify.shape).map(Shape::as_str))
+        .list("on", notify.on.iter().filter(|_| !every).map(|topic| topic.as_str()))
+}
+
+fn hook(hook: &Hook) -> Keys {
+    Keys::default()
+        .with(hook.when.as_str(), hook.phase.as_str())
+        .with("run", hook.run.as_str())
+        .maybe("timeout", (hook.timeout != Hook::TIMEOUT).then(|| time_text(hook.timeout)))
 }
 
 fn requires(requires: &Requires) -> Keys {

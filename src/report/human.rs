@@ -162,6 +162,9 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     for (how, what) in status.holds.iter().flat_map(hold_times) {
         row(how, what);
     }
+    for (at, of) in status.undelivered.iter().enumerate() {
+        row(if at == 0 { "not told" } else { "" }, words::undelivered(of));
+    }
     if status.compares {
         equality(status, &mut row);
         text.push_str(&unequal(&status.unequal, status.mismatches.unwrap_or(0), look));
@@ -450,6 +453,17 @@ fn entry(entry: &Entry, look: Look) -> String {
             format!("{step} waits for a lock of {who}")
         }
         Entry::Blocked { reason, .. } => printable(reason),
+        Entry::Nearing { step, at } => format!("{step} cannot be undone, and may be done from {} on", words::time(*at)),
+        Entry::HookStarted { hook, .. } => format!("hook {hook} started"),
+        Entry::HookEnded { hook, ok, how, output, .. } => {
+            let sign = if *ok { look.done() } else { look.failed() };
+            let output = if output.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", printable(&output.replace('\n', " / ")))
+            };
+            format!("hook {hook} {sign} ({how}){output}")
+        }
         Entry::Joined => "joined the backfill".to_owned(),
         Entry::Left { rows } => format!("left the backfill after filling {}", plural(*rows, "row")),
         Entry::Removed { holder } => {

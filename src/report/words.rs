@@ -7,6 +7,7 @@ use super::look::Look;
 use super::printable;
 use crate::amounts::{duration, plural};
 use crate::event::Wait;
+use crate::ledger::Undelivered;
 use crate::plan::calendar::in_zone;
 use crate::run::{Cause, GateKind, GateReading, Level, Signal, Standing, Verdict, WaitingFor, Written, WrittenBy};
 
@@ -132,6 +133,16 @@ fn gate(reading: &GateReading) -> String {
     format!("{}: {}", reading.gate, printable(&reading.reason))
 }
 
+/// Returns what has not reached a destination.
+pub(super) fn undelivered(of: &Undelivered) -> String {
+    let error = match &of.error {
+        Some(error) => printable(error),
+        None => "no process has tried that has its address".to_owned(),
+    };
+    let then = if of.given_up { "given up" } else { "tried again" };
+    format!("{}: {}, {then} ({error})", of.to, plural(of.count, "announcement"))
+}
+
 /// A command to type, and what it does or when, where that must be said.
 pub(super) type Next = (String, String);
 
@@ -184,6 +195,7 @@ pub(super) fn wait(wait: &Wait) -> String {
         Wait::Grace => "the retired column is kept for its grace period".to_owned(),
         Wait::Statement { pid } => format!("process {pid} of an earlier runner has to end first"),
         Wait::IndexBuild { pid, index } => format!("process {pid} is still building index {}", printable(index)),
+        Wait::Hook { hook } => format!("hook {hook} is running"),
         Wait::OtherProcesses => "other processes are still filling the pages that they have taken".to_owned(),
         Wait::Horizon { rows, hot, holder, holder_seconds } => {
             let holder = printable(holder.as_deref().unwrap_or("an old snapshot"));

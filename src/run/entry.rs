@@ -1,9 +1,37 @@
 //! What the log can say. Entries are only ever appended; the state of a run is what they add up to.
 
+use std::fmt;
+
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Compiled, GateReading, StepKey};
+use crate::plan::{Hook, HookName, HookTime};
 use crate::run::{Counts, Phase};
+
+/// A hook among those of its plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HookKey {
+    /// Before or after the phase.
+    pub when: HookTime,
+    /// The phase.
+    pub phase: Phase,
+    /// The executable.
+    pub run: HookName,
+}
+
+impl HookKey {
+    /// Returns the key of `hook`.
+    pub fn of(hook: &Hook) -> Self {
+        Self { when: hook.when, phase: hook.phase, run: hook.run.clone() }
+    }
+}
+
+impl fmt::Display for HookKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} {})", self.run, self.when.as_str(), self.phase)
+    }
+}
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -114,6 +142,33 @@ pub enum Entry {
         gate: String,
         /// What it said.
         reason: String,
+    },
+    /// What cannot be undone may be done soon.
+    Nearing {
+        /// The step beyond which there is no way back.
+        step: StepKey,
+        /// The earliest moment at which it may be done.
+        at: DateTime<Utc>,
+    },
+    /// A hook is about to be run. Until its end is recorded it may have run, and is run again.
+    HookStarted {
+        /// Which.
+        hook: HookKey,
+        /// The id that it is given, also when it is run again.
+        id: String,
+    },
+    /// A hook has ended.
+    HookEnded {
+        /// Which.
+        hook: HookKey,
+        /// The id that it was given.
+        id: String,
+        /// Whether it ended well.
+        ok: bool,
+        /// How it ended, as a clause.
+        how: String,
+        /// The last lines that it printed.
+        output: String,
     },
     /// Another process has joined the backfill.
     Joined,

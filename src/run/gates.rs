@@ -30,6 +30,8 @@ pub enum GateKind {
     Grace,
     /// Somebody agrees to what cannot be undone.
     Consent,
+    /// The hooks before the phase have nothing against it. They are asked when everything else lets the phase begin.
+    Hook,
 }
 
 /// What opens a gate that is closed.
@@ -44,7 +46,7 @@ pub enum Opener {
 }
 
 /// Every kind, in the order in which they are shown.
-const KINDS: [GateKind; 8] = [
+const KINDS: [GateKind; 9] = [
     GateKind::Due,
     GateKind::Window,
     GateKind::Requires,
@@ -53,6 +55,7 @@ const KINDS: [GateKind; 8] = [
     GateKind::Quiet,
     GateKind::Grace,
     GateKind::Consent,
+    GateKind::Hook,
 ];
 
 impl GateKind {
@@ -67,6 +70,7 @@ impl GateKind {
             Self::Quiet => "quiet",
             Self::Grace => "grace",
             Self::Consent => "consent",
+            Self::Hook => "hook",
         }
     }
 
@@ -80,7 +84,7 @@ impl GateKind {
         match self {
             Self::Due | Self::Window | Self::Grace => Opener::Time,
             Self::Approved | Self::Consent => Opener::Person,
-            Self::Requires | Self::Verified | Self::Quiet => Opener::Others,
+            Self::Requires | Self::Verified | Self::Quiet | Self::Hook => Opener::Others,
         }
     }
 

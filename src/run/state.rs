@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, StepKey, What};
 use crate::run::{Phase, Program};
 
+/// How the reasons begin that a point of no return is near.
+const NEAR: &str = "near ";
+
 /// Which names the columns of pairs have in the course of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -37,6 +40,8 @@ pub struct State {
     pub maybe_ran: Option<StepKey>,
     /// The last error, if nothing has succeeded since.
     pub error: Option<String>,
+    /// Why it has stopped, each reason once, since it last moved: whoever is told need not be told again.
+    pub told: Vec<String>,
     /// How many rows the last check has found unequal, from the end of `verify` until the old column goes. Before that, rows that
     /// are not filled yet are no mismatch.
     pub unequal: i64,
@@ -84,6 +89,7 @@ impl State {
             done: vec![],
             maybe_ran: None,
             error: None,
+            told: vec![],
             unequal: 0,
         }
     }
@@ -185,11 +191,20 @@ impl State {
         let illegal = |what: String| Err(IllegalEntry { seq: self.seq, what });
         let mut state = self.clone();
         state.seq += 1;
+        state.told_by(entry);
         match (self.mode, entry) {
             (Mode::New, Entry::Registered) => state.mode = Mode::Forward,
             (Mode::New, other) => return illegal(format!("{other:?} before the run was registered")),
             // A finished run may still be looked at and checked, and somebody may come late to say that he has left it.
-            (Mode::Done | Mode::RolledBack, Entry::Verified { .. } | Entry::Left { .. } | Entry::Removed { .. }) => {}
+            // A hook after the last phase runs when all is done.
+            (
+                Mode::Done | Mode::RolledBack,
+                Entry::Verified { .. }
+                | Entry::Left { .. }
+                | Entry::Removed { .. }
+                | Entry::HookStarted { .. }
+                | Entry::HookEnded { .. },
+            ) => {}
             (Mode::Done | Mode::RolledBack, other) => return illegal(format!("{other:?} after the run ended")),
             (_, Entry::Registered) => return illegal("the run is already registered".to_owned()),
             (_, Entry::Paused) => state.paused = true,
@@ -215,6 +230,9 @@ impl State {
                 | Entry::Left { .. }
                 | Entry::Removed { .. }
                 | Entry::Surrounded { .. }
+                | Entry::Nearing { .. }
+                | Entry::HookStarted { .. }
+                | Entry::HookEnded { .. }
                 | Entry::ClockSetBack { .. },
             ) => {}
             (_, Entry::Verified { counts }) => state.unequal = counts.mismatches(),
@@ -310,6 +328,38 @@ impl State {
             state.unequal = 0;
         }
         Ok(state)
+    }
+
+    /// Returns whether the log says that the run came to this gate, since it last moved.
+    pub fn has_told_gate(&self, gate: &str) -> bool {
+        self.told.contains(&format!("gate {gate}"))
+    }
+
+    /// Returns whether the log says that the point of no return is near.
+    pub fn has_told_near(&self) -> bool {
+        self.told.iter().any(|told| told.starts_with(NEAR))
+    }
+
+    /// Keeps why the run has stopped, until it moves again.
+    fn told_by(&mut self, entry: &Entry) {
+        const MISMATCH: &str = "mismatch";
+        let reason = match entry {
+            Entry::Blocked { gate, .. } => format!("gate {gate}"),
+            Entry::Nearing { step, .. } => format!("{NEAR}{step}"),
+            Entry::StepFailed { step, error } => format!("failed {step}: {error}"),
+            Entry::Drifted { facts } => format!("drifted {}", facts.join("; ")),
+            Entry::Verified { counts } if counts.mismatches() > 0 => MISMATCH.to_owned(),
+            Entry::Verified { .. } => return self.told.retain(|told| told != MISMATCH),
+            // The same point of no return is still ahead.
+            Entry::StepDone { .. } | Entry::PhaseDone { .. } | Entry::Replanned { .. } => {
+                return self.told.retain(|told| told.starts_with(NEAR));
+            }
+            Entry::UndoStarted { .. } | Entry::StepUndone { .. } | Entry::UndoDone => return self.told.clear(),
+            _ => return,
+        };
+        if !self.told.contains(&reason) {
+            self.told.push(reason);
+        }
     }
 
     /// Goes on with another program: from the first phase in which it has something to do, and no later than now.

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::{Phase, RelationId, StepKey};
-use crate::ident::{ColumnName, IdentError, PlanName, RelationName, RunTag, TableName};
+use crate::ident::{ColumnName, DestinationName, HookName, IdentError, PlanName, RelationName, RunTag, TableName};
 use crate::plan::Extension;
 
 /// What is stored does not stand for anything: a name that no name can be, a word that nobody knows.
@@ -206,7 +206,7 @@ macro_rules! names {
         }
     )*};
 }
-names!(ColumnName, RelationName, PlanName);
+names!(ColumnName, RelationName, PlanName, DestinationName, HookName);
 
 fn bad_name(name: &str, error: &IdentError) -> Invalid {
     Invalid(format!("`{name}`: {error}"))

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Action, Gate, GateKind, Mode, Phase, Program, State, Undo};
+use super::{Action, Gate, GateKind, Mode, Phase, Program, State, StepKey, Undo};
 use crate::plan::calendar::Due;
-use crate::plan::{Plan, Requires, Schedule};
+use crate::plan::{Contract, HookTime, Plan, Requires, Schedule};
 
 /// A phase that is still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,57 @@ pub fn gates_of(plan: &Plan, program: &Program, state: &State) -> Vec<GateKind> 
             gates.push(GateKind::Consent);
         }
     }
+    if !state.begun && plan.hooks.iter().any(|hook| hook.when == HookTime::Before && hook.phase == state.phase) {
+        gates.push(GateKind::Hook);
+    }
     gates.sort_unstable();
     gates.dedup();
     gates
+}
+
+/// What tells when a run comes to its point of no return, besides its program and its state.
+#[derive(Debug, Clone, Copy)]
+pub struct Nears<'a> {
+    /// The schedule of its plan.
+    pub schedule: Option<&'a Schedule>,
+    /// How long it waits before the old column goes.
+    pub contract: &'a Contract,
+    /// When it came into its phase.
+    pub entered: Option<DateTime<Utc>>,
+    /// When its last step was done.
+    pub last_done: Option<DateTime<Utc>>,
+    /// The server's clock.
+    pub now: DateTime<Utc>,
+}
+
+/// Returns the step that cannot be undone and the earliest moment at which it may be done; `None` where there is no such step
+/// any more, or where that depends on when somebody goes on by hand.
+pub fn point_of_no_return(program: &Program, state: &State, told: Nears<'_>) -> Option<(StepKey, DateTime<Utc>)> {
+    if !matches!(state.mode, Mode::New | Mode::Forward) {
+        return None;
+    }
+    let open = |step: &&super::Step| !state.is_done(&step.key);
+    let step = program.steps.iter().find(|step| matches!(step.undo, Undo::PointOfNoReturn(_)) && open(step))?;
+    let phase = step.key.phase;
+    let entered = if phase == state.phase {
+        told.now
+    } else {
+        let dates = planned(told.schedule?, program, (state.phase, told.entered), told.now);
+        dates.into_iter().find(|planned| planned.phase == phase)?.opens?
+    };
+    let before: Vec<_> = program.steps_of(phase).take_while(|other| other.key != step.key).filter(open).collect();
+    let waits = |step: &&super::Step| matches!(step.action, Action::Await(Gate::Grace { .. }));
+    let since = match before.iter().position(waits) {
+        None => entered,
+        Some(at) => {
+            // What comes before the wait is not done yet: then it begins now at the earliest.
+            let begun = if at == 0 { told.last_done.unwrap_or(entered) } else { entered };
+            begun + TimeDelta::from_std(told.contract.grace).ok()?
+        }
+    };
+    let at = since.max(told.now);
+    match told.schedule {
+        Some(schedule) => Some((step.key.clone(), schedule.next_opening(at, TimeDelta::zero())?)),
+        None => Some((step.key.clone(), at)),
+    }
 }

@@ -1,6 +1,7 @@
 //! The step loop. It decides nothing itself: the ledger's state says which step is next, and the step says how to tell that
 //! it is done and what to do.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
 use super::session::{Session, note};
-use super::{Error, NotYet, clock, ddl, gate, gates, schedule, soak, surround};
+use super::{Error, NotYet, clock, ddl, gate, gates, hooks, schedule, soak, surround};
 use crate::engine::{Work, build_index};
 use crate::event::Event;
 use crate::pg::ErrorClass;
@@ -39,6 +40,8 @@ pub(super) struct Course<'a> {
     pub(super) scheduled: bool,
     /// Who answers for going on without an approval, and why.
     pub(super) bypass: Option<&'a Bypass>,
+    /// Where hooks are.
+    pub(super) hooks: Option<&'a Path>,
 }
 
 /// Who answers for going on without the approval that a plan asks for.
@@ -101,6 +104,7 @@ async fn go(
             return Err(Error::Interrupted);
         }
         let state = work.ledger.log().state(&mut session.main, &work.run).await?;
+        hooks::after(work, session, course.hooks, &state).await?;
         match state.mode {
             Mode::Done => {
                 work.emit(Event::Done);
@@ -205,6 +209,11 @@ async fn pass(
         (Some(closed), _) => return Err(Error::NotYet(closed)),
     }
     if comes && !state.begun {
+        let mut found = found;
+        if let Some(asked) = hooks::before(work, session, course.hooks, state, &log).await? {
+            found.retain(|reading| reading.gate != asked.gate);
+            found.push(asked);
+        }
         note(work, session, Entry::PhaseStarted { phase: state.phase, gates: found }).await?;
     }
     Ok(schedule::closes(work, now).filter(|_| scheduled))

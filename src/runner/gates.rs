@@ -48,6 +48,7 @@ pub(crate) async fn readings(
             GateKind::Quiet => quiet(ledger, connection, run, at).await,
             GateKind::Grace => grace(ledger, connection, run, state, log, at).await,
             GateKind::Consent => Ok(consent(run, state)),
+            GateKind::Hook => Ok(super::hooks::last_said(run, state.phase, log)),
         };
         found.push(match reading {
             Err(error) if error.class() == ErrorClass::Connection => return Err(error),

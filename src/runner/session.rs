@@ -121,7 +121,9 @@ fn connections(plan: &Plan, program: &Program) -> usize {
         Action::Concurrent { .. } => 1,
         Action::Transaction(_) | Action::Await(_) => 0,
     };
-    SESSION + program.steps.iter().map(of_step).max().unwrap_or_default()
+    // Somebody delivers what is announced meanwhile.
+    let courier = usize::from(cfg!(feature = "notify") && !plan.notify.is_empty());
+    SESSION + courier + program.steps.iter().map(of_step).max().unwrap_or_default()
 }
 
 /// Waits until the server has been silent for a minute. Asks it now and then, on `connection`, which is opened anew when it is

@@ -1,5 +1,6 @@
 //! What a program can ask of crossfade: the same calls that the command line makes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use super::forward::{Bypass, Course, Until};
 use super::heartbeat::{self, Heartbeat};
 use super::preview::{Known, Preview};
 
-use super::{Error, NotYet, clock, forward, gate, gates, preview, session, soak, undo};
+use super::{Error, NotYet, clock, forward, gate, gates, nearing, preview, session, soak, undo};
 use crate::catalog::Finding;
 use crate::engine::{CHECK_CONNECTIONS, Work, compare};
 use crate::event::{Event, EventSink};
@@ -22,7 +23,7 @@ use crate::plan::Plan;
 use crate::pulse::Pulse;
 use crate::run::{
     Actor, Entry, GateKind, GateReading, Head, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told,
-    WaitingFor,
+    WaitingFor, owed,
 };
 
 /// How long a process that ends tries to give its lease back; the lease expires by itself.
@@ -39,6 +40,9 @@ pub struct Tool {
     pub(super) pulse: Pulse,
     consent: bool,
     bypass: Option<Bypass>,
+    hooks: Option<PathBuf>,
+    #[cfg(feature = "notify")]
+    desk: super::courier::Desk,
 }
 
 /// The result of a call.
@@ -80,6 +84,9 @@ impl Tool {
             pulse: Pulse::default(),
             consent: false,
             bypass: None,
+            hooks: None,
+            #[cfg(feature = "notify")]
+            desk: super::courier::Desk::default(),
         }
     }
 
@@ -104,6 +111,13 @@ impl Tool {
     pub fn trusting(mut self, role: &str) -> Self {
         self.ledger = self.ledger.trusting(role);
         self
+    }
+
+    /// Returns the tool with the directory of the hooks that plans may name. Its files are run with the rights of this process,
+    /// when a plan in the ledger says so.
+    #[must_use]
+    pub fn with_hooks(self, directory: PathBuf) -> Self {
+        Self { hooks: Some(directory), ..self }
     }
 
     /// Returns what tells whether the loops of a run that this tool works on still move. A program that wants to be ended
@@ -265,6 +279,13 @@ impl Tool {
     /// # Errors
     /// [`Error::NothingToCompare`] when the run has not got both columns; a mismatch is a result, not an error.
     pub async fn verify(&self, name: &str, repair: Option<Side>) -> Result<Outcome, Error> {
+        let checked = Box::pin(self.checked(name, repair)).await;
+        #[cfg(feature = "notify")]
+        self.deliver().await;
+        checked
+    }
+
+    async fn checked(&self, name: &str, repair: Option<Side>) -> Result<Outcome, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
         refuse_copy(&self.ledger, &run)?;
@@ -395,6 +416,11 @@ impl Tool {
     /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back; [`NotYet::Drops`].
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
+        let plan = run.plan.clone();
+        self.telling(&plan, Box::pin(self.back(run, to))).await
+    }
+
+    async fn back(&self, run: Run, to: Option<Phase>) -> Result<Finish, Error> {
         let (mut work, beat) = self.work(run, false).await?;
         let span = work.span();
         let result = tokio::select! {
@@ -538,22 +564,66 @@ impl Tool {
         Ok((work, beat))
     }
 
+    /// Returns the tool with the destinations that it delivers announcements to, of all runs of its ledger.
+    #[cfg(feature = "notify")]
+    #[must_use]
+    pub fn with_destinations(mut self, destinations: crate::notify::Destinations) -> Self {
+        self.desk = super::courier::Desk::new(destinations);
+        self
+    }
+
+    /// Delivers what announcements of this ledger are due, for a few seconds at most. Every call that works on a run does that
+    /// by itself.
+    #[cfg(feature = "notify")]
+    pub async fn deliver(&self) {
+        super::courier::Courier::start(self.office(), true).finish().await;
+    }
+
+    #[cfg(feature = "notify")]
+    fn office(&self) -> super::courier::Office {
+        super::courier::Office {
+            connector: self.connector.clone(),
+            ledger: self.ledger.clone(),
+            sink: self.sink.clone(),
+            stop: self.stop.clone(),
+            desk: self.desk.clone(),
+        }
+    }
+
+    /// Does `work` on a run of `plan`, and delivers what it and others have announced.
+    async fn telling<T>(&self, plan: &Plan, work: impl Future<Output = T>) -> T {
+        #[cfg(not(feature = "notify"))]
+        let _ = plan;
+        #[cfg(feature = "notify")]
+        self.office().warn_of_destinations(plan);
+        #[cfg(feature = "notify")]
+        let courier = super::courier::Courier::start(self.office(), !plan.notify.is_empty());
+        let done = work.await;
+        #[cfg(feature = "notify")]
+        courier.finish().await;
+        done
+    }
+
     async fn go(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
+        let plan = run.plan.clone();
+        self.telling(&plan, Box::pin(self.go_on(run, until, scheduled))).await
+    }
+
+    async fn go_on(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
         let mut connection = self.connect().await?;
-        let state = self.ledger.log().state(&mut connection, &run).await?;
-        if state.is_over() {
+        let log = self.ledger.log().entries(&mut connection, run.id).await?;
+        let state = run.replay(&log).map_err(LedgerError::from)?;
+        if state.is_over() && !(state.mode == Mode::Done && self.owes_hooks(&run, &log)) {
             return self.finish(&run, &[]).await;
         }
         if until == Until::OnePhase {
             self.note_tick(&mut connection, &run).await;
         }
         if state.paused {
-            let log = self.ledger.log().entries(&mut connection, run.id).await?;
             return Err(Error::Paused { name: run.name().clone(), by: paused_by(&log) });
         }
-        if scheduled {
+        if scheduled && !self.owes_hooks(&run, &log) {
             // A tick that comes too early needs no lease, and is nothing that the log need tell of.
-            let log = self.ledger.log().entries(&mut connection, run.id).await?;
             let now = clock::server(&mut connection).await?;
             let mut found = crate::run::scheduled(&run.plan, &run.program, (state.phase, gates::entered(&log)), now);
             if let Some(closed) = gates::closed(&run, &state, &found, true) {
@@ -561,6 +631,7 @@ impl Tool {
                     found.push(gates::verified(&self.ledger, &mut connection, &run, now).await?);
                 }
                 if soak::due(&state, &found).is_none() {
+                    self.note_near(&run).await;
                     return Err(Error::NotYet(closed));
                 }
             }
@@ -569,9 +640,16 @@ impl Tool {
         let filling = state.is_filling(&run.program);
         let (mut work, beat) = self.work(run, filling).await?;
         let span = work.span();
+        let course = Course {
+            until,
+            consent: self.consent,
+            scheduled,
+            bypass: self.bypass.as_ref(),
+            hooks: self.hooks.as_deref(),
+        };
         // In a box: what a run comes to is large.
         let result = tokio::select! {
-            result = Box::pin(forward::forward(&mut work, Course { until, consent: self.consent, scheduled, bypass: self.bypass.as_ref() }).instrument(span)) => result,
+            result = Box::pin(forward::forward(&mut work, course).instrument(span)) => result,
             why = beat.gives_up() => Err(why),
         };
         drop(beat);
@@ -579,6 +657,9 @@ impl Tool {
             && !matches!(gate, NotYet::Gate { reading, .. } if reading.gate == GateKind::Due)
         {
             self.note_blocked(&work, gate).await;
+        }
+        if matches!(result, Ok(_) | Err(Error::NotYet(_))) {
+            self.note_near(&work.run).await;
         }
         self.give_back(&work).await;
         self.finish(&work.run, &result?).await
@@ -591,14 +672,32 @@ impl Tool {
         }
     }
 
+    /// Returns whether a hook after the last phase was not run, and can be.
+    fn owes_hooks(&self, run: &Run, log: &[LoggedEntry]) -> bool {
+        let owed = owed(&run.plan.hooks, log.iter().map(|line| &line.entry), None);
+        let is_there = |directory: &PathBuf| owed.iter().all(|of| directory.join(of.hook.run.as_str()).is_file());
+        !owed.is_empty() && self.hooks.as_ref().is_some_and(is_there)
+    }
+
+    /// Puts into the log that the point of no return is near, if it is.
+    async fn note_near(&self, run: &Run) {
+        let noted = async {
+            let mut connection = self.connect().await?;
+            nearing::note(&self.ledger, &mut connection, run, &self.actor).await
+        };
+        if let Err(error) = noted.await {
+            tracing::debug!(%error, "log that the point of no return is near");
+        }
+    }
+
     /// Puts into the log that the run came to a closed gate; once, however often a scheduler tries.
     async fn note_blocked(&self, work: &Work, closed: &NotYet) {
         let gate = gate_of(closed).to_owned();
         let noted = async {
             let mut connection = self.connect().await?;
             let log = self.ledger.log().entries(&mut connection, work.run.id).await?;
-            if log.last().is_some_and(|line| matches!(&line.entry, Entry::Blocked { gate: last, .. } if *last == gate))
-            {
+            let state = work.run.replay(&log).map_err(LedgerError::from)?;
+            if state.has_told_gate(&gate) {
                 return Ok(());
             }
             let entry = Entry::Blocked { gate, reason: closed.to_string() };

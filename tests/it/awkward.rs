@@ -5,12 +5,13 @@ mod live;
 mod toast;
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crossfade::plan::Plan;
 use crossfade::run::Phase;
 use crossfade::testkit::server::Server;
 
-use crate::harness::{Database, own_server, plain_alter, tool};
+use crate::harness::{Database, own_server, plain_alter, tool, wait_for};
 
 /// Renames `status` of table `t`.
 fn rename(more: &str) -> (Plan, String) {
@@ -215,6 +216,15 @@ async fn ends_like_alter(server: &Server, shape: &Shape) {
 async fn tables_of_every_shape_end_like_alter_table() {
     // A transaction that has written holds back pruning in every database of its server, so other tests would disturb.
     let server = own_server();
+    // So does autovacuum, which comes when it likes.
+    let setup = Database::on_server(&server).await;
+    setup.execute("ALTER SYSTEM SET autovacuum = off").await;
+    setup.execute("SELECT pg_reload_conf()").await;
+    wait_for("autovacuum to end", Duration::from_mins(2), async || {
+        let there = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'autovacuum%')";
+        !setup.scalar::<bool>(there).await
+    })
+    .await;
     for shape in shapes() {
         ends_like_alter(&server, &shape).await;
     }

@@ -33,6 +33,8 @@ fn plan(table: &str, changes: Vec<Change>) -> Plan {
         schedule: None,
         approve: vec![],
         requires: Requires::default(),
+        notify: vec![],
+        hooks: vec![],
     }
 }
 

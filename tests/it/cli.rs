@@ -64,6 +64,7 @@ async fn help_is_a_result() {
       tune         Change settings of a run while it is running, such as its rows per second
       rollback     Roll a run back, without losing what was written through either column
       history      Show the log of a run: who did what, and when by the database's clock
+      notify       Try who is told what happens in a run
       show         Print the plan of a run again, as a plan file that can be run
       demo         Watch a column being renamed under live traffic, on a throwaway server
       schema       Print the JSON Schema of plan files, for editors
@@ -79,6 +80,8 @@ async fn help_is_a_result() {
           --ledger-schema <SCHEMA>  The schema that holds the ledger [default: crossfade]
           --ledger-owner <ROLE>     The role that may own crossfade's schema, besides your own and
                                     superusers; it gets your rights
+          --hooks <DIR>             The directory of the hooks that plans may name; its executables are
+                                    run with your rights
           --format <FORMAT>         How to print results, events and errors [default: text] [possible
                                     values: text, json]
       -v, --verbose...              Report every step; repeat it (-vv, -vvv) for the program's log

@@ -1,6 +1,7 @@
 //! Tests on real servers, one module per behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod announcements;
 mod approvals;
 mod audit;
 mod awkward;
@@ -22,6 +23,7 @@ mod estimates;
 mod fixtures;
 mod harness;
 mod harness_works;
+mod hooks;
 mod hostile_owners;
 mod join;
 mod kinds;

@@ -69,6 +69,8 @@ fn plan(changes: Vec<Change>) -> Plan {
         schedule: None,
         approve: Vec::new(),
         requires: Requires::default(),
+        notify: vec![],
+        hooks: vec![],
     }
 }
 

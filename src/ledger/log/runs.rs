@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use super::{Log, LoggedEntry};
 use crate::ident::{PlanName, RunId};
+use crate::ledger::outbox::Teller;
 use crate::ledger::{BOOKKEEPING, LedgerError};
 use crate::pg;
 use crate::plan::{Change, Claim, Plan};
@@ -62,6 +63,11 @@ impl Run {
     /// [`IllegalEntry`] when the log holds something it cannot hold.
     pub fn replay(&self, log: &[LoggedEntry]) -> Result<State, IllegalEntry> {
         State::replay(&self.original, log.iter().map(|line| &line.entry))
+    }
+
+    /// Returns whom it tells what happens.
+    pub(in crate::ledger) fn teller(&self) -> Teller<'_> {
+        Teller { called: &self.called, plan: &self.plan }
     }
 
     /// Goes on with what it was compiled to anew.
@@ -128,7 +134,9 @@ impl Log<'_> {
             }
             // An active run has its name to itself.
             pg::query(&claim).bind(NO_TABLE).bind(new.plan.name.as_str()).bind(run.0).execute(&mut *tx).await?;
-            self.append_to(State::new(new.program), tx, run, new.program, &[Entry::Registered], actor).await?;
+            let teller = Teller { called: new.plan.name.as_str(), plan: new.plan };
+            let state = State::new(new.program);
+            self.append_to(state, tx, (run, teller), new.program, &[Entry::Registered], actor).await?;
             Ok(run)
         })
         .await

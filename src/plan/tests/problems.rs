@@ -70,6 +70,13 @@ const CASES: &[(Code, &str)] = &[
     (Code::EmptyValue, plan!("- change_type: { column: a, to: int, using: \" \" }")),
     (Code::EmptyValue, schedule!("window: { days: [], from: \"02:00\", to: \"05:00\" }")),
     (Code::DuplicateValue, section!("approve: [switch, contract, switch]")),
+    (Code::DuplicateValue, section!("notify: [{ to: ops }, { to: ops }]")),
+    (Code::DuplicateValue, section!("hooks: [{ before: switch, run: a }, { before: switch, run: a }]")),
+    (Code::BadName, section!("notify: [{ to: Ops-Team }]")),
+    (Code::BadName, section!("hooks: [{ before: switch, run: ../a }]")),
+    (Code::BadName, section!("hooks: [{ before: switch, run: .a }]")),
+    (Code::ExactlyOne, section!("hooks: [{ before: switch, after: switch, run: a }]")),
+    (Code::OutOfRange, section!("hooks: [{ before: switch, run: a, timeout: 2h }]")),
     (Code::DuplicateValue, section!("indexes: { add: [{ name: i, columns: [c, c] }] }")),
     (Code::UnsupportedVersion, "version: 2\nname: p\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n"),
     (Code::UnknownChange, plan!("- renamecolumn: { from: a, to: b }")),
@@ -266,7 +273,7 @@ fn every_problem_is_told_well() {
         for example `to: varchar(10)`
     1:1 plan::wrong_type: a plan: expected a map, found `just some words`
         `just some words` expected a map
-        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `approval`, `schedule`, `approve`, `requires`
+        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `approval`, `schedule`, `approve`, `requires`, `notify`, `hooks`
     6:10 plan::wrong_type: `approve`: expected a list, found `switch`
         `switch` expected a list
         write `[switch]`
@@ -344,6 +351,27 @@ fn every_problem_is_told_well() {
     6:29 plan::duplicate_value: `switch` is given twice
         `switch` again
         remove one of them
+    6:29 plan::duplicate_value: `ops` is given twice
+        `ops` again
+        list all topics in one place
+    6:60 plan::duplicate_value: `a` is given twice for before_switch
+        `a` again
+        remove one of them
+    6:16 plan::bad_name: `to`: expected lower-case letters, digits and `_`, starting with a letter
+        `Ops-Team` not a name
+        for example `ops`: its address is in CROSSFADE_NOTIFY_OPS_URL
+    6:32 plan::bad_name: `run`: expected the name of a file, not a path: letters, digits, `-`, `_` and `.`, starting with a letter or digit
+        `../a` not a name
+        put a script of such a name into the directory that --hooks names; arguments belong into it
+    6:32 plan::bad_name: `run`: expected the name of a file, not a path: letters, digits, `-`, `_` and `.`, starting with a letter or digit
+        `.a` not a name
+        put a script of such a name into the directory that --hooks names; arguments belong into it
+    6:9 plan::exactly_one: a hook needs exactly one of `before` and `after`
+        `{ before: switch, after: switch, run: a }` expected exactly one
+        for example `before: switch`
+    6:44 plan::out_of_range: `timeout` must be more than nothing and at most 1h
+        `2h` out of range
+        what takes longer than that is no hook
     6:42 plan::duplicate_value: `c` is given twice
         `c` again
         remove one of them

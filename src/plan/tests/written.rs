@@ -118,6 +118,16 @@ fn a_plan_is_written_as_people_write_it() {
       replicas:
         count: 2
         behind: 64MB
+    notify:
+    - to: ops
+      shape: slack
+      on:
+      - failed
+      - mismatch
+    hooks:
+    - before: switch
+      run: ask.sh
+      timeout: 30s
     ");
     let bare = good("version: 1\nname: p\ntable: t\nchanges: [{ change_type: { column: a, to: bigint } }]");
     assert_snapshot!(to_yaml(&bare), @"
@@ -308,6 +318,8 @@ proptest! {
                  schedule: {{ timezone: Europe/Berlin, start: 2027-01-05, weekly: {{ switch: 3 }}, \
                    window: {{ days: [sun], from: \"23:00\", to: \"01:30\" }}, \
                    freeze: [{{ from: 2027-01-18, to: 2027-01-20, why: {} }}] }}\n\
+                 notify: [{{ to: ops, on: [done, failed] }}, {{ to: team, shape: slack }}]\n\
+                 hooks: [{{ before: switch, run: ask.sh, timeout: 90s }}, {{ after: contract, run: Tell-1 }}]\n\
                  approve: [switch]\nrequires: {{ postgres: \">=15\", extensions: [{}], plans: [other] }}\n",
                 quoted(&index), quoted(&why), quoted(&format!("x{}", extension.replace(['<', '>', '='], "")).chars().take(15).collect::<String>()),
             );

@@ -33,6 +33,7 @@ fn status_of(state: Standing) -> RunView {
         approvals: vec![],
         bypassed: vec![],
         head: None,
+        undelivered: vec![],
     }
 }
 

@@ -32,6 +32,9 @@ enum Entry of run::Entry {
     Consented { to: Vec<String>, },
     LockWait { step: String, blockers: Vec<String>, },
     Blocked { gate: String, reason: String, },
+    Nearing { step: String, at: DateTime<Utc>, },
+    HookStarted { hook: HookKey, id: String, },
+    HookEnded { hook: HookKey, id: String, ok: bool, how: String, output: String, },
     Joined,
     Left { rows: i64, },
     Removed { holder: String, },
@@ -43,6 +46,12 @@ enum Entry of run::Entry {
     Drifted { facts: Vec<String>, },
     Surrounded { triggers: Vec<String>, },
     Replanned { changes: Vec<String>, undone: Vec<String>, compiled: Compiled, },
+});
+
+form!(struct HookKey of run::HookKey {
+    when: String,
+    phase: String,
+    run: String,
 });
 
 form!(struct GateReading of run::GateReading {

@@ -28,6 +28,10 @@ form!(struct Plan of plan::Plan {
     approve: Vec<String>,
     approval: Approvals,
     requires: Requires,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notify: Vec<Notify>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hooks: Vec<Hook>,
 });
 
 form!(enum Change of plan::Change {
@@ -230,6 +234,19 @@ form!(struct Replicas of plan::Replicas {
     behind: Option<u64>,
 });
 
+form!(struct Notify of plan::Notify {
+    to: String,
+    shape: String,
+    on: Vec<String>,
+});
+
+form!(struct Hook of plan::Hook {
+    when: String,
+    phase: String,
+    run: String,
+    timeout: Duration,
+});
+
 words!(
     plan::OnConflict,
     plan::OnError,
@@ -241,6 +258,9 @@ words!(
     plan::Day,
     plan::ReferentialAction,
     plan::Deferrable,
+    plan::Shape,
+    plan::Topic,
+    plan::HookTime,
 );
 
 impl Form<plan::Bytes> for u64 {

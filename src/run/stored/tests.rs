@@ -77,6 +77,8 @@ requires:
   disk: { free: 20GB, query: SELECT free FROM disk }
   slots: { wal: 10GB, inactive_wal: 1GB, bounded: true }
   replicas: { count: 2, behind: 64MB }
+notify: [{ to: ops, on: [failed, mismatch] }, { to: team, shape: slack }]
+hooks: [{ before: switch, run: ask.sh, timeout: 90s }, { after: contract, run: tell }]
 "#;
 
 fn text(text: &str) -> String {
@@ -298,6 +300,14 @@ fn readings() -> Vec<GateReading> {
     ]
 }
 
+fn hook() -> HookKey {
+    HookKey {
+        when: crate::plan::HookTime::Before,
+        phase: Phase::Switch,
+        run: crate::plan::HookName::new("ask.sh").unwrap(),
+    }
+}
+
 fn entries() -> Vec<Entry> {
     let counts = Counts { rows: 21, equal: 15, empty: 1, different: 2, unconverted: 3, only_new: 4 };
     let filled = Filled {
@@ -341,6 +351,9 @@ fn entries() -> Vec<Entry> {
         Entry::Consented { to: vec![text("drop the old column")] },
         Entry::LockWait { step: key(), blockers: vec![text("pid 7 of anna")] },
         Entry::Blocked { gate: text("grace"), reason: text("waiting as planned") },
+        Entry::Nearing { step: key(), at: chrono::DateTime::UNIX_EPOCH },
+        Entry::HookStarted { hook: hook(), id: text("6f1c") },
+        Entry::HookEnded { hook: hook(), id: text("6f1c"), ok: true, how: text("ended well"), output: text("hello") },
         Entry::Joined,
         Entry::Left { rows: 7 },
         Entry::Removed { holder: text("host, process 1") },
@@ -451,7 +464,7 @@ fn what_is_stored_never_changes() {
     pinned("entries", &entries());
     assert_eq!(
         fingerprint(&plan),
-        "2f60cd61472355c50e341d6bcddd9862f474cc0ca030bca48d833df5ad242201",
+        "7259455bb12568f840e5bdc1d5b8a231dd664fbef5781baf6bbbb66d068f4af7",
         "the fingerprints of plans changed: runs under way would look edited"
     );
 }

@@ -3,41 +3,80 @@
 use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 
 use crossfade::testkit::server::Server;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Postgres};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres};
 
 use super::limit;
 use super::postgres::{Version, server, server_of};
 
-/// An empty database with a pool of connections. It stays until the server goes.
+/// An empty database with a pool of connections. On a shared server it goes with this value, because hundreds of them, at
+/// several megabytes each, fill a disk.
 pub(crate) struct Database {
     pub(crate) name: String,
     pub(crate) url: String,
     pub(crate) pool: PgPool,
+    shared: bool,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.shared {
+            // An error means that the last database is being removed at the end of the test binary.
+            let _ = REMOVE.send(self.url.clone());
+        }
+    }
+}
+
+/// Takes the URLs of databases that are to be removed, one after the other, beside the tests.
+static REMOVE: LazyLock<Sender<String>> = LazyLock::new(|| {
+    let (sender, receiver) = channel::<String>();
+    let remove = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for url in receiver {
+            // What a replication slot or a prepared transaction holds stays until the server goes.
+            let _ = runtime.block_on(remove(&url));
+        }
+    };
+    thread::Builder::new().name("removes databases".to_owned()).spawn(remove).unwrap();
+    sender
+});
+
+async fn remove(url: &str) -> Result<(), sqlx::Error> {
+    let (server, name) = url.rsplit_once('/').expect("a URL ends with the name of a database");
+    let mut connection = PgConnection::connect(&format!("{server}/postgres")).await?;
+    let statement = format!("DROP DATABASE {name} WITH (FORCE)");
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
+    connection.close().await
 }
 
 impl Database {
     /// Returns a fresh database on the default version.
     pub(crate) async fn new() -> Self {
-        Self::on_server(server()).await
+        Self::made(server(), true).await
     }
 
     /// Returns a fresh database on `version`.
     pub(crate) async fn on(version: &Version) -> Self {
-        Self::on_server(server_of(version)).await
+        Self::made(server_of(version), true).await
     }
 
     /// Returns a fresh database on a server of the test's own.
     pub(crate) async fn on_server(server: &Server) -> Self {
+        Self::made(server, false).await
+    }
+
+    async fn made(server: &Server, shared: bool) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         limit::begin();
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let url = server.create_database(&name).await.unwrap();
         limit::server(&url);
         let pool = PgPoolOptions::new().max_connections(20).connect_lazy(&url).unwrap();
-        Self { name, url, pool }
+        Self { name, url, pool, shared }
     }
 
     /// Runs statements, all in one implicit transaction.

@@ -1,8 +1,8 @@
 //! A time limit for every test: a hang is a failure that says where everybody stands, not a silence.
 //!
-//! A test is known by its thread, from its first database or process on. When one takes longer than [`LIMIT`], a plain
-//! thread writes the stacks of all threads of this process and of the tools that it has started, and what every session of
-//! the test servers is doing, and aborts the test binary.
+//! A test is known by its thread, from its first database or process on. When one begins nothing new for [`LIMIT`], or takes
+//! longer than [`LONGEST`], a plain thread writes the stacks of all threads of this process and of the tools that it has
+//! started, and what every session of the test servers is doing, and aborts the test binary.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,18 +17,28 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
-/// Several times what the longest test takes on a busy machine. `CROSSFADE_TEST_LIMIT` (seconds) replaces it.
+/// Between two databases or processes of a test: several times the longest on a busy machine. `CROSSFADE_TEST_LIMIT` (seconds)
+/// replaces it.
 const LIMIT: Duration = Duration::from_mins(10);
+/// How many such limits a test of many steps may take.
+const LONGEST: u32 = 3;
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What is known of the tests that are running.
 struct Known {
-    tests: BTreeMap<String, Instant>,
+    tests: BTreeMap<String, Signs>,
     /// Processes of the tool.
     tools: BTreeSet<u32>,
     /// A database on each server.
     servers: BTreeSet<String>,
+}
+
+/// Signs of life of a test.
+#[derive(Debug, Clone, Copy)]
+struct Signs {
+    first: Instant,
+    last: Instant,
 }
 
 static KNOWN: Mutex<Known> =
@@ -57,13 +67,15 @@ pub(super) fn begin() {
     WATCH.call_once(|| drop(thread::Builder::new().name("time limit".to_owned()).spawn(watch).unwrap()));
     let thread = thread::current();
     match thread.name() {
-        // With one test at a time they run in the main thread; then each database is a sign of life.
-        Some("main") => drop(known().tests.insert("a test in the main thread".to_owned(), Instant::now())),
+        // With one test at a time they all run in the main thread.
+        Some("main") => {
+            let now = Instant::now();
+            known().tests.insert("a test in the main thread".to_owned(), Signs { first: now, last: now });
+        }
         Some(name) if name.contains("::") => TEST.with_borrow_mut(|test| {
-            if test.is_none() {
-                known().tests.insert(name.to_owned(), Instant::now());
-                *test = Some(Test(name.to_owned()));
-            }
+            let now = Instant::now();
+            known().tests.entry(name.to_owned()).or_insert(Signs { first: now, last: now }).last = now;
+            test.get_or_insert_with(|| Test(name.to_owned()));
         }),
         // A task of a test that is known already.
         _ => {}
@@ -91,10 +103,14 @@ fn watch() {
     let limit = seconds.map_or(LIMIT, Duration::from_secs);
     loop {
         thread::sleep(LOOK);
+        let too_late = |signs: &Signs| signs.last.elapsed() > limit || signs.first.elapsed() > limit * LONGEST;
         let late: Vec<String> =
-            known().tests.iter().filter(|(_, began)| began.elapsed() > limit).map(|(name, _)| name.clone()).collect();
+            known().tests.iter().filter(|(_, signs)| too_late(signs)).map(|(name, _)| name.clone()).collect();
         if !late.is_empty() {
-            say(&format!("\n==== not done after {limit:?}: {}", late.join(", ")));
+            say(&format!(
+                "\n==== nothing new for {limit:?}, or not done after {LONGEST} times that: {}",
+                late.join(", ")
+            ));
             let tools = known().tools.clone();
             let servers = known().servers.clone();
             say(&format!("==== threads of the test binary\n{}", stacks(std::process::id())));

@@ -39,7 +39,7 @@ impl Version {
             ("max_prepared_transactions", "10"),
             ("wal_level", "logical"),
             ("shared_buffers", "256MB"),
-            ("max_wal_size", "4GB"),
+            ("max_wal_size", "1GB"),
             ("log_line_prefix", "%m [%p] %a %d "),
         ];
         Options {
