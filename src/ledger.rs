@@ -33,7 +33,7 @@ pub use outbox::{Delivery, Ended};
 pub use outbox::{Outbox, Undelivered};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
-pub use progress::{FillProgress, FillReport, NewWrites, Progress};
+pub use progress::{FillProgress, FillReport, LastTick, NewWrites, Progress};
 pub(crate) use progress::{KnownStatements, Position, REWRITTEN, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.

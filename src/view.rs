@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::ledger::{Ledger, LedgerError, LoggedEntry, Peer, Run, Undelivered};
+use crate::ledger::{LastTick, Ledger, LedgerError, LoggedEntry, Peer, Run, Undelivered};
 use crate::run::{
     Approval, Entry, Estimates, Evidence, Filled, GateReading, Head, HoldTime, MismatchKey, Mode, PaceReport, Phase,
     Progress, Standing, State, StepKey, WaitingFor, What,
@@ -80,6 +80,11 @@ pub struct RunView {
     pub approvals: Vec<PhaseApproval>,
     /// Approvals that somebody did without.
     pub bypassed: Vec<Bypassed>,
+    /// When a scheduler last asked for it; `None` if none has, or it is over.
+    pub last_tick: Option<LastTick>,
+    /// Whether its plan has a schedule, to which ticks keep.
+    #[serde(skip)]
+    pub scheduled: bool,
     /// The hash of its log's latest entry.
     pub head: Option<Head>,
 }
@@ -189,6 +194,8 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         holds,
         approvals: approvals(run, &state, &log, now)?,
         bypassed: log.iter().filter_map(bypassed).collect(),
+        last_tick: if state.is_over() { None } else { ledger.progress().last_tick(connection, run.id).await? },
+        scheduled: run.plan.schedule.is_some(),
         head: log.last().map(|line| line.head.clone()),
         undelivered: match run.plan.notify.as_slice() {
             [] => vec![],

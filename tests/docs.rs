@@ -84,7 +84,14 @@ fn every_test_module_that_docs_postgres_names_is_there() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benches/README.md", "docs/postgres.md"] {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "benches/README.md",
+        "docs/postgres.md",
+        "docs/recipes/README.md",
+    ] {
         let text = read(document);
         let base = root().join(document);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {

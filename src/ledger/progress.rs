@@ -5,6 +5,7 @@ mod filled;
 mod holds;
 mod passes;
 mod report;
+mod ticks;
 mod uses;
 mod windows;
 mod writes;
@@ -18,6 +19,7 @@ use crate::plan::Contract;
 use crate::run::RelationId;
 
 pub use report::{FillProgress, FillReport};
+pub use ticks::LastTick;
 pub(crate) use uses::KnownStatements;
 pub(crate) use windows::{Position, REWRITTEN, Seat, Window, WindowSize};
 pub use writes::NewWrites;

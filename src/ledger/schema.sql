@@ -317,6 +317,14 @@ CREATE TABLE crossfade.column_statement (
     PRIMARY KEY (run_id, column_name, role_oid, query_id)
 );
 
+-- When a scheduler last asked for each run, and on which host. Not in the log: most ticks find nothing to do. One row a run, whose
+-- updates find room on its page.
+CREATE TABLE crossfade.tick (
+    run_id  bigint      NOT NULL PRIMARY KEY REFERENCES crossfade.run,
+    at      timestamptz NOT NULL,
+    host    text        NOT NULL
+) WITH (fillfactor = 10);
+
 -- What people are told: written with the entry of the log that it announces, so there is one if, and only if, there is the
 -- other. The id is what receivers know it by, however often they get it.
 CREATE TABLE crossfade.announcement (
@@ -355,6 +363,8 @@ SELECT run.id, run.name, run.number, event.phase,
        verification.verified_at, verification.mismatches,
        write_count.old_writes AS old_column_write_seconds, write_count.new_writes AS new_column_write_seconds,
        write_count.old_changed_at AS old_column_written_at, write_count.sampled_at AS writes_sampled_at,
+       COALESCE(pg_catalog.jsonb_typeof(run.plan -> 'schedule'), 'null') <> 'null' AS scheduled,
+       tick.at AS last_tick_at, tick.host AS last_tick_host,
        run.created_at
 FROM crossfade.run
 JOIN LATERAL (SELECT * FROM crossfade.event AS e WHERE e.run_id = run.id ORDER BY e.seq DESC LIMIT 1) AS event ON true
@@ -364,7 +374,8 @@ LEFT JOIN LATERAL (
            pg_catalog.sum(latest.empty + latest.different + latest.unconverted)::bigint AS mismatches
     FROM (SELECT DISTINCT ON (v.relation) v.* FROM crossfade.verification AS v WHERE v.run_id = run.id
           ORDER BY v.relation, v.id DESC) AS latest) AS verification ON true
-LEFT JOIN crossfade.write_count ON write_count.run_id = run.id;
+LEFT JOIN crossfade.write_count ON write_count.run_id = run.id
+LEFT JOIN crossfade.tick ON tick.run_id = run.id;
 COMMENT ON VIEW crossfade.status IS 'Where every run of crossfade stands, one line a run';
 
 INSERT INTO crossfade.ledger (version, database_oid)

@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 
 use super::look::{Look, printable};
 use super::words;
-use crate::ledger::LoggedEntry;
+use crate::ledger::{LastTick, LoggedEntry};
 use crate::lines::{NO_BREAK, command};
 use crate::run::{Entry, Evidence, HoldTime, MismatchKey, Outcome, Progress, Signal, Standing, WaitingFor, WrittenBy};
 use crate::runner::{Approved, Finish, Joined};
@@ -129,6 +129,12 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     }
     for (at, reading) in status.gates.iter().enumerate() {
         row(if at == 0 { "gates" } else { "" }, words::reading(reading, status.zone, look));
+    }
+    if let Some(LastTick { host, seconds_ago, .. }) = &status.last_tick {
+        let on = if host.is_empty() { String::new() } else { format!(" on {}", printable(host)) };
+        row("last tick", format!("{} ago{on}", duration(*seconds_ago)));
+    } else if status.scheduled && !status.state.is_over() {
+        row("last tick", "none yet: call crossfade advance --all from a scheduler".to_owned());
     }
     if let Some(holder) = &status.holder {
         row("worker", printable(holder));

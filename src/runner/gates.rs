@@ -149,7 +149,11 @@ pub(super) fn approved(run: &Run, phase: Phase, log: &[LoggedEntry], at: DateTim
     })
 }
 
-async fn verified(
+/// Returns whether the last check of all rows still counts at `at`.
+///
+/// # Errors
+/// The ledger's.
+pub(super) async fn verified(
     ledger: &Ledger,
     connection: &mut PgConnection,
     run: &Run,

@@ -625,6 +625,9 @@ impl Tool {
         if state.is_over() && !(state.mode == Mode::Done && self.owes_hooks(&run, &log)) {
             return self.finish(&run, &[]).await;
         }
+        if until == Until::OnePhase {
+            self.note_tick(&mut connection, &run).await;
+        }
         if state.paused {
             return Err(Error::Paused { name: run.name().clone(), by: paused_by(&log) });
         }
@@ -634,13 +637,11 @@ impl Tool {
         if scheduled && !self.owes_hooks(&run, &log) {
             // A tick that comes too early needs no lease, and is nothing that the log need tell of.
             let now = clock::server(&mut connection).await?;
-            let found = crate::run::scheduled(&run.plan, &run.program, (state.phase, gates::entered(&log)), now);
+            let mut found = crate::run::scheduled(&run.plan, &run.program, (state.phase, gates::entered(&log)), now);
             if let Some(closed) = gates::closed(&run, &state, &found, true) {
-                let found = if until == Until::OnePhase && state.is_soaking(&run.program) {
-                    gates::readings(&self.ledger, &mut connection, &run, &state, &log, now).await?
-                } else {
-                    found
-                };
+                if until == Until::OnePhase && state.is_soaking(&run.program) {
+                    found.push(gates::verified(&self.ledger, &mut connection, &run, now).await?);
+                }
                 if soak::due(&state, &found).is_none() {
                     self.note_near(&run).await;
                     return Err(Error::NotYet(closed));
@@ -675,6 +676,13 @@ impl Tool {
         }
         self.give_back(&work).await;
         self.finish(&work.run, &result?).await
+    }
+
+    /// Notes that a scheduler has asked for the run. A tick that cannot be noted is seen as missing, and is done all the same.
+    async fn note_tick(&self, connection: &mut sqlx::PgConnection, run: &Run) {
+        if let Err(error) = self.ledger.progress().note_tick(connection, run.id, &self.actor.host).await {
+            tracing::warn!(%error, "the tick is not noted");
+        }
     }
 
     /// Returns whether a hook after the last phase was not run, and can be.

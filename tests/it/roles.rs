@@ -50,7 +50,8 @@ impl Stage {
     /// Returns `sql` with this database's name and roles.
     fn own(&self, sql: &str) -> String {
         let mut sql = sql.replace("appdb", &self.database.name);
-        for role in ["crossfade_operator", "crossfade_reader", "crossfade_approver", "app_owner"] {
+        for role in ["crossfade_operator", "crossfade_reader", "crossfade_approver", "crossfade_watchdog", "app_owner"]
+        {
             sql = sql.replace(role, &format!("{role}{}", self.suffix));
         }
         for role in ["ann", "rob"] {
@@ -106,6 +107,8 @@ const ATTEMPTS: &[&str] = &[
     "UPDATE crossfade.setting SET value = '0s'",
     "DELETE FROM crossfade.lease",
     "SELECT 1 FROM crossfade.run FOR UPDATE",
+    "UPDATE crossfade.tick SET at = clock_timestamp()",
+    "DELETE FROM crossfade.tick",
     "DELETE FROM crossfade.claim",
     "DELETE FROM crossfade.column_client",
     "UPDATE crossfade.column_statement SET grown_at = NULL",
@@ -221,6 +224,8 @@ async fn the_roles_of_the_page_can_do_what_it_says_and_no_more() {
         stage.ends("ann", 0, &["approve", "rename", "switch", "--as", "Ann"]).await;
         stage.ends("crossfade_operator", 0, &["run", &plan, "--yes"]).await;
         stage.ends("rob", 0, &["history", "rename", "--check"]).await;
+        let noted = "DO $$ BEGIN ASSERT (SELECT last_tick_at IS NOT NULL FROM crossfade.status); END $$";
+        assert_eq!(stage.says("crossfade_watchdog", noted).await, Ok(()));
         assert!(stage.says("ann", &approve.replace("rob", "ann")).await.is_err(), "the run is over");
     }
 }

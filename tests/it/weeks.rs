@@ -1,6 +1,6 @@
 //! The weeks of a rename, lived through on a server whose clock is set: ticks from several hosts, three releases of the
-//! application, a night that is an hour shorter, a check that fails, a week without ticks, days that are frozen, and a kill in
-//! each phase. It ends on the dates that the calendar promised, and no write is lost.
+//! application, a night that is an hour shorter, a check that fails, a week without ticks, days that are frozen, an approval that
+//! is late, and a kill in each phase. It ends on the dates that the calendar promised, and no write is lost.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,7 @@ changes:
   - rename_column: { from: status, to: vehicle_status }
 verify: { max_age: 1d }
 contract: { quiet: 1d, grace: 3d }
+approve: [contract]
 schedule:
   timezone: America/New_York
   start: 2027-02-28
@@ -59,7 +60,7 @@ impl Weeks {
         database
             .execute(
                 "CREATE ROLE application LOGIN; GRANT SELECT, INSERT, UPDATE ON vehicles TO application;
-                 GRANT SELECT ON depots TO application",
+                 GRANT SELECT ON depots TO application; CREATE ROLE approver LOGIN SUPERUSER",
             )
             .await;
         let mut application = PgConnection::connect(&database.url).await.unwrap();
@@ -193,6 +194,16 @@ impl Weeks {
         dates.phases.iter().map(|of| (of.done, of.opens)).collect()
     }
 
+    /// Somebody else than whoever started the run approves a phase.
+    async fn approves(&self, phase: &str) {
+        let url = &self.database.url;
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let rest = rest.split_once('@').map_or(rest, |(_, rest)| rest);
+        let url = format!("{scheme}://approver@{rest}");
+        let output = Cli::new(&url).args(["approve", "weeks", phase, "--as", "ann"]).spawn().wait(PATIENCE).await;
+        assert_eq!(output.code, Some(0), "{output:#?}");
+    }
+
     async fn status(&self) -> String {
         self.ends(0, &["status", "weeks"]).await.stdout
     }
@@ -245,14 +256,26 @@ async fn the_weeks_of_a_rename_end_on_the_promised_dates() {
     assert!(said.contains("grace closed: the old column is not retired yet"), "{said}");
     let dry = ["advance", "weeks", "--dry-run", "--at", "2027-03-25T01:10:00-04:00"];
     let would = weeks.ends(0, &dry).await.stdout;
-    assert!(would.starts_with("weeks: finish contract: "), "{would}");
-    // Week 4: the old column is retired, kept, and goes when somebody agrees.
+    assert!(would.contains("nobody has approved contract"), "{would}");
+    // Week 4: the approval is late, and so is everything after it.
     weeks.lives_to(local(3, 25, 1, 10), true).await;
+    weeks.tick((10, "waits_for_person")).await;
+    weeks.lives_to(local(3, 27, 12, 10), true).await;
+    weeks.approves("contract").await;
+    assert_eq!(
+        weeks.dates().await.last().unwrap().1,
+        Some(night(3, 28)),
+        "the first night in which it may be done then"
+    );
+    weeks.lives_to(local(3, 27, 20, 10), true).await;
+    weeks.tick((9, "nothing_due")).await;
+    // The old column is retired, kept, and goes when somebody agrees.
+    weeks.lives_to(local(3, 28, 1, 10), true).await;
     weeks.killed(&["advance", "weeks"]).await;
     weeks.tick((9, "nothing_due")).await;
     let said = weeks.status().await;
-    assert!(said.contains("grace closed: the retired column is kept for 3 d, until Sun 2027-03-28 01:1"), "{said}");
-    weeks.lives_to(local(3, 28, 2, 10), true).await;
+    assert!(said.contains("grace closed: the retired column is kept for 3 d, until Wed 2027-03-31 01:1"), "{said}");
+    weeks.lives_to(local(3, 31, 2, 10), true).await;
     weeks.tick((10, "waits_for_person")).await;
     weeks.killed(&["advance", "weeks", "--yes"]).await;
     weeks.ends(0, &["advance", "weeks", "--yes"]).await;
@@ -265,7 +288,7 @@ async fn the_weeks_of_a_rename_end_on_the_promised_dates() {
         local(3, 7, 1, 10),
         local(3, 8, 1, 10),
         local(3, 14, 1, 10),
-        local(3, 28, 2, 10),
+        local(3, 31, 2, 10),
     ];
     assert_eq!(dates.len(), nights.len());
     for ((at, _), night) in dates.into_iter().zip(nights) {

@@ -13,6 +13,8 @@ fn status_of(state: Standing) -> RunView {
         progress: Progress::new(312_400, 500_000, 41_200.4, Some(4.55)),
         mismatches: None,
         unequal: vec![],
+        last_tick: None,
+        scheduled: false,
         compares: true,
         old_column_write_seconds: 1234,
         new_column_write_seconds: 5,
