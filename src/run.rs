@@ -38,8 +38,8 @@ pub use chain::{Broken, Flaw, Head, Link, broken};
 pub use compare::{CompareSpec, Pair, Side};
 pub use entry::{Entry, HookKey};
 pub use facts::{
-    AddedColumn, AddedConstraint, ChangeFacts, ColumnFacts, Compiled, ConstraintFacts, Conversion, DroppedColumn,
-    Facts, FunctionFacts, IndexFacts, PairFacts, TableFacts,
+    AddedColumn, AddedConstraint, AdoptedColumn, ChangeFacts, ColumnFacts, Compiled, ConstraintFacts, Conversion,
+    DroppedColumn, Facts, FunctionFacts, IndexFacts, PairFacts, ReplacedTrigger, TableFacts,
 };
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};

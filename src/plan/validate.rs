@@ -10,6 +10,7 @@ use super::{Change, Plan, Settings};
 use crate::ident::{ColumnName, IdentError, PlanName, RunTag, TableName};
 
 mod added;
+mod adopt;
 mod changes;
 mod requires;
 mod schedule;
