@@ -8,6 +8,7 @@
 mod add_column;
 mod add_constraint;
 mod add_index;
+mod adopt;
 mod clients;
 mod columns;
 mod conversion;

@@ -6,6 +6,8 @@
 mod add_column;
 mod add_constraint;
 mod add_index;
+mod adopt;
+mod alike;
 mod change_type;
 mod conversion;
 mod drop_column;

@@ -28,8 +28,8 @@ mod yaml;
 pub use crate::ident::{ColumnName, DestinationName, HookName, IdentError, PlanName, RelationName, TableName};
 pub use bytes::{Bytes, BytesError};
 pub use change::{
-    AddColumn, AddConstraint, Change, ChangeType, Claim, Deferrable, DropColumn, DropIndex, ForeignKey, IndexKey,
-    NewIndex, OnConflict, OnError, Pair, ReferentialAction, RenameColumn, Rule,
+    AddColumn, AddConstraint, Adopt, Change, ChangeType, Claim, Deferrable, DropColumn, DropIndex, ForeignKey,
+    IndexKey, NewIndex, OnConflict, OnError, Pair, ReferentialAction, RenameColumn, Rule,
 };
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use folder::{Conflict, Order, order};

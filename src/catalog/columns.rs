@@ -50,7 +50,7 @@ pub(super) struct Column {
     pub(super) type_default: Option<String>,
     pub(super) identity: bool,
     pub(super) generated: bool,
-    inherited: bool,
+    pub(super) inherited: bool,
     storage: Option<String>,
     /// The storage of the type, for a column that has none of its own.
     pub(super) type_storage: String,
@@ -59,8 +59,8 @@ pub(super) struct Column {
     options: Vec<String>,
     comment: Option<String>,
     grants: Vec<(String, String, bool)>,
-    grantors: Vec<String>,
-    labels: Vec<String>,
+    pub(super) grantors: Vec<String>,
+    pub(super) labels: Vec<String>,
     pub(super) domain_constrained: bool,
     domain_not_null: bool,
 }
@@ -180,14 +180,6 @@ pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspecti
             ),
         }
         olds.push(old.filter(|old| old.attnum > 0));
-        if let Some(taken) = by_name(change.new) {
-            let what = if taken.attnum < 0 { "is the name of a system column" } else { "is taken by another column" };
-            found.refuse(
-                "catalog::name_taken",
-                format!("the new name \"{}\" {what} of {table}", change.new),
-                "choose another name; if a run of crossfade has made the column, `crossfade status` lists it",
-            );
-        }
     }
     for change in &plan.changes {
         match change {

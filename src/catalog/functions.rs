@@ -12,8 +12,9 @@ use crate::pg;
 use crate::run::FunctionFacts;
 
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "what is asked of a function has no order")]
 pub(super) struct Function {
-    signature: String,
+    pub(super) signature: String,
     language: String,
     /// Whether ALTER FUNCTION ... COST takes it: procedures have no cost.
     costed: bool,
@@ -23,11 +24,14 @@ pub(super) struct Function {
     owned: bool,
     called_by_trigger: bool,
     /// Tables besides this one whose triggers call it.
-    other_tables: Vec<String>,
+    pub(super) other_tables: Vec<String>,
+    /// Whether only triggers call it that the run replaces.
+    #[serde(default)]
+    pub(super) replaced: bool,
 }
 
 /// Returns whether `text` has `name` as a word, in any case.
-fn mentions(text: &str, name: &str) -> bool {
+pub(super) fn mentions(text: &str, name: &str) -> bool {
     let (text, name) = (text.to_lowercase(), name.to_lowercase());
     let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     text.match_indices(&name)
@@ -69,7 +73,7 @@ pub(super) fn judge(
     outcomes: &[Outcome],
     found: &mut Inspection,
 ) -> Vec<FunctionFacts> {
-    let using: Vec<_> = all.iter().filter(|function| function.uses(table)).collect();
+    let using: Vec<_> = all.iter().filter(|function| function.uses(table) && !function.replaced).collect();
     let signatures =
         |functions: &[&Function]| list(&functions.iter().map(|f| f.signature.as_str()).collect::<Vec<_>>());
     let mut any_swapped = false;

@@ -2,6 +2,7 @@
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::adopt::{self, Adoption};
 use super::columns::{self, Column};
 use super::dependants;
 use super::functions::{self, Function};
@@ -93,9 +94,11 @@ async fn look(
     }
     let columns = Column::read_all(conn, table.oid).await?;
     let olds = columns::judge(plan, &columns, found);
+    let adoption = adopt::judge(conn, plan, (table.oid, &columns), found).await?;
+    let (there, replaced) = Adoption::names(adoption.as_ref());
     let attnums: Vec<i32> = olds.iter().flatten().map(|old| i32::from(old.attnum)).collect();
     let mut indexes = Index::read_all(conn, table.oid, &attnums).await?;
-    indexes.retain(|index| !drop_index::drops(plan, index));
+    indexes.retain(|i| !drop_index::drops(plan, i) && !Adoption::refuses(adoption.as_ref(), &i.name));
     let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
     let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds_only);
     table.judge(plan, &server.role, builds, found);
@@ -103,10 +106,12 @@ async fn look(
         index.judge(&plan.table, found);
     }
     judge_names(conn, plan, table.oid, ledger, found).await?;
-    let hanging = dependants::read(conn, table.oid, &attnums).await?;
+    let mut hanging = dependants::read(conn, table.oid, &attnums).await?;
+    hanging.retain(|h| h.what.kind != "trigger" || !replaced.contains(&h.what.name));
     let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
     dependants::judge(&hanging, name, found);
-    let neighbours = Neighbours::read(conn, table.oid).await?;
+    let mut neighbours = Neighbours::read(conn, table.oid).await?;
+    neighbours.disable(&replaced);
     // An index or a constraint changes no row and no row type.
     if plan.changes.iter().any(|change| !builds_only(change)) {
         neighbours.judge(&plan.table, found);
@@ -117,18 +122,20 @@ async fn look(
     let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
     table.count(conn, &plan.table).await?;
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
-    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, &[], found).await? else { return Ok(()) };
+    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, &there, found).await? else { return Ok(()) };
     refuse_needless(&parts, &rehearsed.outcomes, found);
     warn_of_values(&parts, &rehearsed.outcomes, found);
-    let functions = Function::read_all(conn, table.oid, ledger).await?;
+    let mut functions = Function::read_all(conn, table.oid, ledger).await?;
+    Adoption::mark(adoption.as_ref(), &mut functions);
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
-    let second_column = rehearsed.outcomes.iter().any(|outcome| !outcome.metadata_only);
+    let second_column = adoption.is_none() && rehearsed.outcomes.iter().any(|outcome| !outcome.metadata_only);
     let adds_columns = second_column || plan.changes.iter().any(|change| matches!(change, Change::AddColumn(_)));
     statements::warn(conn, plan, adds_columns, found).await?;
     let mut tables = vec![table.facts(&plan.table)];
     let pairs = parts.iter().zip(&rehearsed.outcomes);
     let in_place: Vec<_> = pairs.clone().filter(|(_, o)| o.metadata_only).map(|(part, _)| part.change).collect();
-    let mut pairs = pairs.map(|(part, outcome)| pair_facts(part, outcome));
+    let pairs = pairs.map(|(part, outcome)| (part.change, pair_facts(part, outcome))).collect();
+    let mut pairs = Adoption::complete(adoption.as_ref(), plan, pairs, found).into_iter();
     let mut changes: Vec<Option<ChangeFacts>> = vec![None; plan.changes.len()];
     let mut taken: Vec<String> = plan.changes.iter().filter_map(constraint_name).collect();
     // Indexes and constraints are tried on the columns that there will be, wherever in the plan those come and go.
@@ -401,6 +408,7 @@ fn pair_facts(part: &Part<'_>, outcome: &Outcome) -> PairFacts {
         forward,
         reverse,
         metadata_only: outcome.metadata_only,
+        adopted: None,
     }
 }
 

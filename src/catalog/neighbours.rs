@@ -54,6 +54,13 @@ impl Neighbours {
         self.triggers.iter().any(Trigger::fires_before)
     }
 
+    /// Says that these triggers do not fire while the run lasts.
+    pub(super) fn disable(&mut self, names: &[String]) {
+        for trigger in self.triggers.iter_mut().filter(|trigger| names.contains(&trigger.name)) {
+            trigger.enabled = false;
+        }
+    }
+
     pub(super) fn judge(&self, table: &TableName, found: &mut Inspection) {
         for trigger in &self.triggers {
             let order = [(trigger.sorts_before_ours, "before"), (trigger.sorts_after_ours, "after")];

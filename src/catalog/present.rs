@@ -350,11 +350,17 @@ impl Look<'_> {
         let ours = |name: &str| own.iter().any(|own| name.starts_with(own));
         let attnums: Vec<_> = pairs.iter().filter(|pair| !pair.moved).map(|pair| i32::from(pair.old.attnum)).collect();
         let mut hanging = dependants::read(conn, oid, &attnums).await?;
-        hanging.retain(|hanging| !ours(&hanging.what.name));
+        let replaced = |name: &str| {
+            let adopted = pairs.iter().filter_map(|pair| pair.was.adopted.as_ref());
+            adopted.flat_map(|adopted| &adopted.triggers).any(|trigger| trigger.name == name)
+        };
+        hanging.retain(|h| !ours(&h.what.name) && (h.what.kind != "trigger" || !replaced(&h.what.name)));
         let name =
             |attnum| pairs.iter().find(|p| p.old.attnum == attnum).map_or_else(String::new, |p| p.old.name.clone());
         dependants::judge(&hanging, name, found);
-        let attnums: Vec<_> = pairs.iter().map(|pair| i32::from(pair.new.attnum)).collect();
+        // One that was there before the run is not dropped.
+        let made = pairs.iter().filter(|pair| pair.was.adopted.is_none());
+        let attnums: Vec<_> = made.map(|pair| i32::from(pair.new.attnum)).collect();
         let planned = self.planned_names();
         for hanging in dependants::read(conn, oid, &attnums).await? {
             let what = hanging.what;

@@ -340,7 +340,12 @@ async fn try_entry(
 ) -> Result<(), CatalogError> {
     const WHAT: &str = "rehearse an entry of an index";
     run(conn, WHAT, "SAVEPOINT crossfade_entry".to_owned()).await?;
-    let row = format!("INSERT INTO {COPY} SELECT * FROM ONLY {} AS t LIMIT 1", plan.table.sql());
+    // The copy may lack columns of the table.
+    let columns = format!(
+        "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '{COPY}'::regclass AND attnum > 0 AND NOT attisdropped"
+    );
+    let columns = query::text(conn, WHAT, columns).await?.unwrap_or_default();
+    let row = format!("INSERT INTO {COPY} ({columns}) SELECT {columns} FROM ONLY {} AS t LIMIT 1", plan.table.sql());
     let row = std::iter::once(row).chain(all_changes(parts, outcomes));
     // That its value does not convert is found elsewhere.
     if attempt(conn, WHAT, row).await?.is_ok() {

@@ -1,7 +1,7 @@
 //! The expressions between the two columns: inlined where they cannot raise, behind total functions where they can.
 
 use super::fragment::Stage;
-use super::{Active, Context};
+use super::{Active, Context, adopt};
 
 use crate::ident::RunTag;
 use crate::names::LedgerSchema;
@@ -276,6 +276,13 @@ pub(super) fn pair(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Pair 
 pub(super) fn fill(context: &Context<'_>, a: &Active<'_>) -> Fill {
     let forward = forward(context, a);
     let (old, new) = (format!("t.{}", a.change.old.sql()), format!("t.{}", a.change.new.sql()));
+    if adopt::overwrites(a) {
+        // Every row that the check would find.
+        let reverse = reverse(context, a).same(&old, &new);
+        let missing = format!("NOT {} AND NOT ({new} IS DISTINCT FROM NULL AND {reverse})", forward.same(&new, &old));
+        let total = FillValue { value: forward.value(&old), missing };
+        return Fill { column: a.change.new.sql(), total, strict: None };
+    }
     let values = |value: String| {
         let mut missing = vec![format!("{new} IS NOT DISTINCT FROM NULL")];
         if forward.null_to_null() {

@@ -1,5 +1,6 @@
 //! What others have changed in the middle of a run, followed: what was done so far is adapted, and the rest is compiled anew.
 
+use super::alike::alike;
 use super::fragment::Stage;
 use super::{Active, Context, beside_text, compile, has_moved, sync_trigger};
 use crate::names::LedgerSchema;
@@ -184,31 +185,11 @@ fn mirrored(context: &Context<'_>, a: &Active<'_>, stage: Stage, facts: &PairFac
     let column = quote_ident(if moved { &old } else { &new });
     let now = &a.facts.old;
     let alter = |what: &str| format!("ALTER TABLE {table} ALTER COLUMN {column} {what}");
-    let mut all = Vec::new();
-    if was.statistics != now.statistics {
-        all.push(alter(&format!("SET STATISTICS {}", now.statistics.unwrap_or(-1))));
-    }
-    if was.options != now.options {
-        let name = |option: &String| option.split('=').next().unwrap_or_default().to_owned();
-        let names: Vec<_> = now.options.iter().map(name).collect();
-        let gone: Vec<_> = was.options.iter().map(name).filter(|option| !names.contains(option)).collect();
-        all.extend((!gone.is_empty()).then(|| alter(&format!("RESET ({})", gone.join(", ")))));
-        all.extend((!now.options.is_empty()).then(|| alter(&format!("SET ({})", now.options.join(", ")))));
-    }
-    if was.storage != now.storage {
-        all.push(alter(&format!("SET STORAGE {}", now.storage.as_ref().unwrap_or(&other.type_storage))));
-    }
-    if was.compression != now.compression {
-        all.push(alter(&format!("SET COMPRESSION {}", now.compression.as_deref().unwrap_or("default"))));
-    }
+    let mut all = alike((&table, &column), (was, now), (&other.column, &other.type_storage));
     let beside =
         |facts| beside_text(facts).map_or_else(|| "DROP DEFAULT".to_owned(), |text| format!("SET DEFAULT {text}"));
     if !moved && beside(facts) != beside(a.facts) {
         all.push(alter(&beside(a.facts)));
-    }
-    if was.comment != now.comment {
-        let text = now.comment.as_ref().map_or_else(|| "NULL".to_owned(), |text| quote_literal(text));
-        all.push(format!("COMMENT ON COLUMN {table}.{column} IS {text}"));
     }
     if was.not_null && !now.not_null {
         if !moved {
@@ -216,30 +197,6 @@ fn mirrored(context: &Context<'_>, a: &Active<'_>, stage: Stage, facts: &PairFac
             all.push(format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {proof}"));
         }
         all.push(alter("DROP NOT NULL"));
-    }
-    all.extend(grants(&table, &column, was, now, &other.column));
-    all
-}
-
-fn grants(table: &str, column: &str, was: &ColumnFacts, now: &ColumnFacts, other: &ColumnFacts) -> Vec<String> {
-    let mut all = Vec::new();
-    for (grantee, privilege, grantable) in was.grants.iter().filter(|grant| !now.grants.contains(grant)) {
-        // A role that is gone has nothing on either column.
-        if !other.grants.iter().any(|(to, what, _)| (to, what) == (grantee, privilege)) {
-            continue;
-        }
-        let kept = now.grants.iter().any(|(to, what, _)| (to, what) == (grantee, privilege));
-        match (kept, grantable) {
-            (true, true) => {
-                all.push(format!("REVOKE GRANT OPTION FOR {privilege} ({column}) ON {table} FROM {grantee} CASCADE"));
-            }
-            (true, false) => {}
-            (false, _) => all.push(format!("REVOKE {privilege} ({column}) ON {table} FROM {grantee} CASCADE")),
-        }
-    }
-    for (grantee, privilege, grantable) in now.grants.iter().filter(|grant| !was.grants.contains(grant)) {
-        let option = if *grantable { " WITH GRANT OPTION" } else { "" };
-        all.push(format!("GRANT {privilege} ({column}) ON {table} TO {grantee}{option}"));
     }
     all
 }

@@ -3,7 +3,7 @@
 
 use super::fragment::{ByStage, Drops, Fragment, Moves, Proof, Relax, Stage};
 use super::sync_default::{Beside, beside};
-use super::{Active, Context, conversion, indexes};
+use super::{Active, Context, adopt, conversion, indexes};
 use crate::run::{Gate, Is, RelationId};
 use crate::sql::{quote_ident, quote_literal};
 
@@ -12,7 +12,10 @@ use crate::sql::{quote_ident, quote_literal};
 pub(super) fn fragment(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -> Fragment {
     let not_null = a.facts.old.not_null;
     Fragment {
-        expand: expand(context, a, kept),
+        expand: match &a.facts.adopted {
+            Some(adopted) => adopt::expand(context, a, adopted),
+            None => expand(context, a, kept),
+        },
         fill: Some(conversion::fill(context, a)),
         compare: Some(ByStage::new(|stage| conversion::pair(context, a, stage))),
         layout: ByStage::new(|stage| layout(context, a, stage)),
@@ -117,11 +120,20 @@ fn retire(context: &Context<'_>, a: &Active<'_>) -> Moves {
 fn drop(context: &Context<'_>, a: &Active<'_>) -> Drops {
     let table = context.table().sql();
     let retired = a.retired_name(&context.tag);
-    let except = indexes::parked_names(context);
+    let replaced = adopt::replaced(a);
+    let triggers: Vec<_> = replaced.iter().map(|name| format!(", trigger {name} made by hand")).collect();
+    let triggers = triggers.concat();
+    let mut except = indexes::parked_names(context);
+    except.extend(replaced);
+    let mut statements = adopt::drop(context, a);
+    statements.push(format!("ALTER TABLE {table} DROP COLUMN {}", quote_ident(&retired)));
     Drops {
-        goes: Some(format!("the old column {} ({}, renamed to {retired})", a.change.old, a.facts.old.type_name)),
+        goes: Some(format!(
+            "the old column {} ({}, renamed to {retired}){triggers}",
+            a.change.old, a.facts.old.type_name
+        )),
         needs: vec![Gate::NoDependants { relation: RelationId::MAIN, column: retired.clone(), except }],
-        statements: vec![format!("ALTER TABLE {table} DROP COLUMN {}", quote_ident(&retired))],
+        statements,
         gone: vec![
             Is::NoColumn { name: retired },
             Is::Column { name: a.change.final_name().to_string(), type_name: a.facts.new_type.clone() },

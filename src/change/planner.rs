@@ -51,6 +51,11 @@ impl Planner<'_> {
         !self.context.active.is_empty()
     }
 
+    /// Whether a new column was there before the run, and stays when it is rolled back.
+    fn adopts(&self) -> bool {
+        self.context.active.iter().any(|a| a.facts.adopted.is_some())
+    }
+
     fn moves(&self, of: impl Fn(&Fragment) -> &Moves) -> Moves {
         let mut all = Moves::default();
         for fragment in &self.fragments {
@@ -96,10 +101,19 @@ impl Planner<'_> {
         let mut undo = sync_trigger::drop(self.context);
         undo.extend(back);
         let one_way = self.one_way(|_| true);
-        let title = "add the new column, its sync trigger and the write counters";
+        let title = if self.adopts() {
+            "take over the new column: crossfade's sync trigger in place of those made by hand, and the write counters"
+        } else {
+            "add the new column, its sync trigger and the write counters"
+        };
         let step = Step::new(Phase::Expand, What::Columns, title, Action::Transaction(forth));
         Some(step.locks(ON, LockMode::AccessExclusive).done_when(self.layout(Stage::Soak)).undo(Undo::Actions {
-            needs: vec![Gate::NothingOnlyNew { spec: self.compare_spec(Stage::Soak), one_way }],
+            // A column that stays loses no value.
+            needs: if self.adopts() && !one_way {
+                vec![]
+            } else {
+                vec![Gate::NothingOnlyNew { spec: self.compare_spec(Stage::Soak), one_way }]
+            },
             actions: vec![Action::Transaction(undo)],
         }))
     }
@@ -133,10 +147,18 @@ impl Planner<'_> {
                 Action::Fill(spec),
             )
             .locks(ON, LockMode::RowExclusive)
-            .undo(Undo::nothing("undoing expand drops the filled column")),
+            .undo(Undo::nothing(if self.adopts() {
+                "the adopted column keeps what it was filled with"
+            } else {
+                "undoing expand drops the filled column"
+            })),
             Step::new(Phase::Backfill, What::Analyze(ON), title, Action::concurrent(statement))
                 .locks(ON, LockMode::ShareUpdateExclusive)
-                .undo(Undo::nothing("statistics are dropped with the column")),
+                .undo(Undo::nothing(if self.adopts() {
+                    "statistics do no harm"
+                } else {
+                    "statistics are dropped with the column"
+                })),
         ];
         fill.into_iter().chain(filled).collect()
     }

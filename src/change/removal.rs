@@ -50,6 +50,11 @@ pub(crate) fn removal(
             let Some(a) = context.active.iter().find(|a| a.position == *position) else { continue };
             let alter = |what: String| format!("ALTER TABLE {table} {what}");
             let own = a.change.old.to_string();
+            kept.extend(super::adopt::replaced(a).iter().map(|trigger| {
+                format!(
+                    "trigger \"{trigger}\" of {name}, made by hand, stays disabled: it may write a column that is gone"
+                )
+            }));
             let moved = stage.is_some_and(|stage| super::has_moved(&a.change, stage));
             let default = |column: &str, default: &Option<String>| {
                 let set =

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use super::conversion::{Way, forward, reverse, same_in_trigger};
 use super::fragment::Stage;
 use super::sync_default::{Default, Defaults, Side, beside_text, carrier};
-use super::{Active, Context};
+use super::{Active, Context, adopt};
 use crate::names::Counters;
 use crate::plan::{OnConflict, OnError};
 use crate::sql::{quote_ident, quote_literal};
@@ -355,7 +355,7 @@ impl<'a> Table<'a> {
 ",
             self.conflict(),
             before.new,
-            unfilled(&self.forward, &self.now),
+            if adopt::overwrites(self.a) { format!("NOT ({consistent})") } else { unfilled(&self.forward, &self.now) },
         )
     }
 

@@ -19,7 +19,7 @@ use super::conversion::{forward, reverse};
 use super::fragment::Stage;
 use super::sync_default::{Default, Defaults, asks_whether_filled};
 use super::sync_function::{self, Names};
-use super::{Active, Context};
+use super::{Active, Context, adopt};
 use crate::names::Counters;
 use crate::run::Is;
 use crate::sql::{dollar_quote, quote_ident, quote_literal};
@@ -391,26 +391,43 @@ fn changed(a: &Active<'_>, column: &str) -> String {
 fn new_written(context: &Context<'_>, a: &Active<'_>) -> String {
     let (old, new) = (a.change.old.sql(), a.change.new.sql());
     let forward = forward(context, a);
-    let not_by_backfill = if forward.is_built_in() {
+    let overwrites = adopt::overwrites(a);
+    let differs = forward.is_built_in().then(|| {
         let same = forward.same(&format!("NEW.{new}"), &format!("NEW.{old}"));
-        format!(" AND (OLD.{new} IS DISTINCT FROM NULL OR NOT {same})")
-    } else {
-        String::new()
+        format!("NOT {same}")
+    });
+    let not_by_backfill = match &differs {
+        Some(differs) if overwrites => format!(" AND {differs}"),
+        Some(differs) => format!(" AND (OLD.{new} IS DISTINCT FROM NULL OR {differs})"),
+        None => String::new(),
     };
-    let written = format!("{} AND NOT ({}){not_by_backfill}", changed(a, &new), changed(a, &old));
-    if a.facts.old.not_null {
-        // Where NULL is not allowed, nobody means it.
+    let mut written = format!("{} AND NOT ({}){not_by_backfill}", changed(a, &new), changed(a, &old));
+    // Where NULL is not allowed, nobody means it.
+    if !a.facts.old.not_null {
+        written = format!(
+            "({written}) OR (NEW.{new} IS NOT DISTINCT FROM NULL AND OLD.{new} IS NOT DISTINCT FROM NULL AND NEW.{old} IS DISTINCT FROM NULL)"
+        );
+    }
+    if !overwrites {
         return written;
     }
-    format!(
-        "({written}) OR (NEW.{new} IS NOT DISTINCT FROM NULL AND OLD.{new} IS NOT DISTINCT FROM NULL AND NEW.{old} IS DISTINCT FROM NULL)"
-    )
+    // What is there already, and not what the old column converts to: else the healing would take it for left over.
+    let differs = differs.map_or_else(String::new, |differs| format!(" AND {differs}"));
+    format!("({written}) OR (NEW.{new} IS DISTINCT FROM NULL AND NOT ({}){differs})", changed(a, &old))
 }
 
 /// True where the new side is empty and should not be. It looks at no value, so updates of other columns fetch no large
 /// one (docs/postgres.md, "Healing").
 fn unfilled(context: &Context<'_>, a: &Active<'_>) -> String {
     let names = Names { old: format!("NEW.{}", a.change.old.sql()), new: format!("NEW.{}", a.change.new.sql()) };
+    if adopt::overwrites(a) {
+        let forward = forward(context, a);
+        return if forward.is_built_in() {
+            format!("NOT {}", forward.same(&names.new, &names.old))
+        } else {
+            depends_on(a)
+        };
+    }
     let unfilled = sync_function::unfilled(&forward(context, a), &names);
     if forward(context, a).null_to_null() { unfilled } else { format!("{unfilled} AND ({})", depends_on(a)) }
 }

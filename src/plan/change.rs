@@ -34,6 +34,9 @@ pub struct RenameColumn {
     pub to: ColumnName,
     /// Which side wins when a statement sets both to values that do not agree.
     pub on_conflict: OnConflict,
+    /// The new column is there already, made by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
 }
 
 /// Gives a column another type.
@@ -58,6 +61,20 @@ pub struct ChangeType {
     /// What a value that will not convert does to the application's write; `None` where the plan is silent:
     /// then it is left empty, and rows that already do not convert are refused before anything changes.
     pub on_error: Option<OnError>,
+    /// The new column is there already, made by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+}
+
+/// How a new column is taken over that somebody has made by hand.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Adopt {
+    /// Triggers that crossfade's takes the place of: disabled while the run lasts, dropped at its end.
+    pub replaces: Vec<RelationName>,
+    /// Triggers whose functions name the new column, and which stay.
+    pub keeps: Vec<RelationName>,
+    /// Whether the backfill overwrites values that are not what the old column converts to. Otherwise the check finds them.
+    pub overwrite: bool,
 }
 
 /// Adds a column.
@@ -257,6 +274,8 @@ pub struct Pair<'a> {
     pub on_conflict: OnConflict,
     /// What a value that will not convert does to the application's write.
     pub on_error: Option<OnError>,
+    /// How the new column is taken over, if it is there already.
+    pub adopt: Option<&'a Adopt>,
 }
 
 impl<'a> Pair<'a> {
@@ -279,6 +298,9 @@ impl<'a> Pair<'a> {
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::RenameColumn(RenameColumn { from, to, adopt: Some(_), .. }) => {
+                write!(f, "rename column {from} to {to}, which is taken over")
+            }
             Self::RenameColumn(RenameColumn { from, to, .. }) => write!(f, "rename column {from} to {to}"),
             Self::ChangeType(ChangeType { column, via, to, using, default, keep_name, .. }) => {
                 write!(f, "change the type of column {column} to {to}")?;
@@ -313,15 +335,21 @@ impl Change {
     /// Returns the two columns; `None` for a change that has no two.
     pub fn pair(&self) -> Option<Pair<'_>> {
         match self {
-            Self::RenameColumn(RenameColumn { from, to, on_conflict }) => {
-                Some(Pair { old: from, new: to, retype: None, on_conflict: *on_conflict, on_error: None })
-            }
+            Self::RenameColumn(RenameColumn { from, to, on_conflict, adopt }) => Some(Pair {
+                old: from,
+                new: to,
+                retype: None,
+                on_conflict: *on_conflict,
+                on_error: None,
+                adopt: adopt.as_ref(),
+            }),
             Self::ChangeType(retype) => Some(Pair {
                 old: &retype.column,
                 new: &retype.via,
                 retype: Some(retype),
                 on_conflict: retype.on_conflict,
                 on_error: retype.on_error,
+                adopt: retype.adopt.as_ref(),
             }),
             Self::AddColumn(_)
             | Self::DropColumn(_)

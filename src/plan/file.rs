@@ -92,6 +92,20 @@ typed! {
         to: String [required],
         /// Which side wins when a statement sets both to different values.
         on_conflict: OnConflict [default("new_wins")],
+        /// Says that the new column is there already, made by hand, and is to be taken over.
+        adopt: AdoptFile,
+    }
+
+    /// How a new column is taken over that somebody has made by hand. Nothing of it is dropped by a rollback.
+    struct AdoptFile {
+        /// Triggers made by hand that kept the columns equal. crossfade's takes their place in one transaction: they are disabled
+        /// while the run lasts, enabled again by a rollback, and dropped at the end. Their functions stay.
+        replaces: Vec<String> [not_empty, example("[copy_status]")],
+        /// Triggers whose functions name the new column for another purpose. They stay as they are.
+        keeps: Vec<String> [not_empty, example("[audit]")],
+        /// Whether the backfill overwrites values of the new column that are not what the old column converts to. Without it
+        /// such rows stop the run at `verify`, which lists them.
+        overwrite: bool [default("false")],
     }
 
     /// Gives a column another type. Until `contract`, the column exists in both types.
@@ -117,6 +131,8 @@ typed! {
         /// What a value that will not convert does to the application's write. Without it such a value is left empty, and
         /// rows that already do not convert are refused before anything changes.
         on_error: OnError,
+        /// Says that the new column (`via`) is there already, made by hand, and is to be taken over.
+        adopt: AdoptFile,
     }
 
     /// Adds a column.

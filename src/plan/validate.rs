@@ -11,6 +11,7 @@ use crate::ident::{ColumnName, IdentError, PlanName, RunTag, TableName};
 use crate::phase::Phase;
 
 mod added;
+mod adopt;
 mod changes;
 mod requires;
 mod schedule;

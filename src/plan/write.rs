@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::calendar::MOMENT;
 use super::settings::{SETTINGS, time_text};
 use super::{
-    AddColumn, AddConstraint, AddIndex, BuildIndexes, Bytes, Change, ChangeType, CopyIndexes, Deferrable, Disk,
+    AddColumn, AddConstraint, AddIndex, Adopt, BuildIndexes, Bytes, Change, ChangeType, CopyIndexes, Deferrable, Disk,
     ExtraWindow, ForeignKey, Freeze, Hook, IndexKey, NewIndex, Notify, OnConflict, OnError, Plan, ReferentialAction,
     RenameColumn, Replicas, RequiredColumn, Requires, Rule, Schedule, Shape, Slots, Topic, Window,
 };
@@ -122,12 +122,21 @@ fn rename_column(change: &RenameColumn) -> Keys {
         .with("from", change.from.as_str())
         .with("to", change.to.as_str())
         .maybe("on_conflict", unless_default(change.on_conflict).map(OnConflict::as_str))
+        .maybe("adopt", change.adopt.as_ref().map(adopt))
+}
+
+fn adopt(adopt: &Adopt) -> Keys {
+    Keys::default()
+        .list("replaces", adopt.replaces.iter().map(RelationName::as_str))
+        .list("keeps", adopt.keeps.iter().map(RelationName::as_str))
+        .maybe("overwrite", unless_default(adopt.overwrite))
 }
 
 fn change_type(plan: &Plan, change: &ChangeType) -> Keys {
     // The name that would be made up need not be said, unless something refers to it.
     let made_up = change.via.as_str() == plan.tag().name(change.column.as_str());
-    let via = (!made_up || change.reverse.is_some() || !change.keep_name).then_some(change.via.as_str());
+    let via = (!made_up || change.reverse.is_some() || change.adopt.is_some() || !change.keep_name)
+        .then_some(change.via.as_str());
     Keys::default()
         .with("column", change.column.as_str())
         .with("to", change.to.as_str())
@@ -138,6 +147,7 @@ fn change_type(plan: &Plan, change: &ChangeType) -> Keys {
         .maybe("keep_name", (!change.keep_name).then_some(false))
         .maybe("on_conflict", unless_default(change.on_conflict).map(OnConflict::as_str))
         .maybe("on_error", change.on_error.map(OnError::as_str))
+        .maybe("adopt", change.adopt.as_ref().map(adopt))
 }
 
 fn add_column(change: &AddColumn) -> Keys {

@@ -145,6 +145,28 @@ pub struct PairFacts {
     pub reverse: Conversion,
     /// Whether plain ALTER would only touch the catalog, so that no new column is needed.
     pub metadata_only: bool,
+    /// The new column as it was found, if somebody had made it by hand and the plan takes it over.
+    pub adopted: Option<AdoptedColumn>,
+}
+
+/// A new column that was there before the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdoptedColumn {
+    /// The column, as a rollback leaves it.
+    pub column: ColumnFacts,
+    /// The storage of its type.
+    pub type_storage: String,
+    /// The triggers that crossfade's takes the place of.
+    pub triggers: Vec<ReplacedTrigger>,
+}
+
+/// A trigger that somebody has made by hand to keep both columns equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplacedTrigger {
+    /// Its name.
+    pub name: String,
+    /// How ALTER TABLE enables it as it was: `ENABLE`, `ENABLE ALWAYS` or `ENABLE REPLICA`; `None` where it was disabled.
+    pub enabled: Option<String>,
 }
 
 /// The old column.

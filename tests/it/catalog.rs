@@ -40,7 +40,7 @@ fn plan(table: &str, changes: Vec<Change>) -> Plan {
 
 fn rename(old: &str, new: &str) -> Change {
     let [from, to] = [old, new].map(|name| ColumnName::new(name).unwrap());
-    Change::RenameColumn(RenameColumn { from, to, on_conflict: OnConflict::default() })
+    Change::RenameColumn(RenameColumn { from, to, on_conflict: OnConflict::default(), adopt: None })
 }
 
 fn retype(old: &str, to: &str, using: Option<&str>, reverse: Option<&str>) -> Change {
@@ -59,6 +59,7 @@ fn retype_via(old: &str, via: &str, to: &str, using: Option<&str>, reverse: Opti
         keep_name: true,
         on_conflict: OnConflict::default(),
         on_error: None,
+        adopt: None,
     })
 }
 

@@ -21,14 +21,33 @@ struct Stage {
     plan: Plan,
 }
 
+/// A change that somebody has begun by hand before the run.
+#[derive(Default)]
+pub(crate) struct Begun {
+    /// What becomes of what in the plan.
+    pub(crate) edit: (&'static str, &'static str),
+    /// What was done by hand.
+    pub(crate) by_hand: &'static str,
+    /// What of it plain ALTER TABLE leaves.
+    pub(crate) leaves: &'static str,
+}
+
 impl Stage {
     async fn new(plan: &str, rows: u32) -> Self {
+        Self::begun(plan, &Begun::default(), rows).await
+    }
+
+    async fn begun(plan: &str, begun: &Begun, rows: u32) -> Self {
         let database = Database::new().await;
         let mut connection = PgConnection::connect(&database.url).await.unwrap();
         fleet::create(&mut connection).await.unwrap();
         fleet::load(&mut connection, rows).await.unwrap();
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("plans").join(plan);
         let text = std::fs::read_to_string(path).unwrap().replace("quiet: 2s", "quiet: 0s");
+        let text = if begun.edit.0.is_empty() { text } else { text.replacen(begun.edit.0, begun.edit.1, 1) };
+        if !begun.by_hand.is_empty() {
+            database.execute(begun.by_hand).await;
+        }
         let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
         std::fs::write(file.path(), &text).unwrap();
         let plan = crossfade::plan::parse(plan, &text).unwrap();
@@ -152,13 +171,16 @@ impl Stage {
     }
 
     /// The end is what ALTER TABLE gives, and the last check was clean.
-    async fn assert_done(&mut self, rows: u32) {
+    async fn assert_done(&mut self, leaves: &str, rows: u32) {
         let twin = Database::new().await;
         let mut connection = PgConnection::connect(&twin.url).await.unwrap();
         fleet::create(&mut connection).await.unwrap();
         fleet::load(&mut connection, rows).await.unwrap();
         for statement in plain_alter(&self.plan) {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        }
+        if !leaves.is_empty() {
+            twin.execute(leaves).await;
         }
         assert_eq!(self.schema().await, twin.schema().await);
         assert_eq!(contents(&mut self.connection, &self.plan).await, contents(&mut connection, &self.plan).await);
@@ -171,8 +193,13 @@ impl Stage {
 
 /// Killed twice at every entry, a run still ends like ALTER TABLE. There are at least so many kills.
 pub(crate) async fn forward(plan: &str, least: usize) {
+    forward_of(plan, &Begun::default(), least).await;
+}
+
+/// The same where somebody has begun.
+pub(crate) async fn forward_of(plan: &str, begun: &Begun, least: usize) {
     const ROWS: u32 = 3_000;
-    let mut stage = Stage::new(plan, ROWS).await;
+    let mut stage = Stage::begun(plan, begun, ROWS).await;
     let run = stage.run();
     let mut kills = 0;
     loop {
@@ -190,7 +217,7 @@ pub(crate) async fn forward(plan: &str, least: usize) {
     assert!(kills >= least, "only {kills} kills");
     stage.ok(&run).await;
     stage.assert_no_effect_without_its_entry().await;
-    stage.assert_done(ROWS).await;
+    stage.assert_done(begun.leaves, ROWS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,7 +268,12 @@ async fn a_backfill_killed_at_random_moments_misses_no_row() {
 /// From every entry before the drop (every third, in a part of the tests), a killed run can be rolled back, and the rollback survives being killed as well. There are
 /// more than so many entries.
 pub(crate) async fn back(plan: &str, least: i64) {
-    let stage = Stage::new(plan, 500).await;
+    back_of(plan, &Begun::default(), least).await;
+}
+
+/// The same where somebody has begun.
+pub(crate) async fn back_of(plan: &str, begun: &Begun, least: i64) {
+    let stage = Stage::begun(plan, begun, 500).await;
     let before = stage.schema().await;
     let (run, rollback) = (stage.run(), stage.rollback());
     let mut at = 1;

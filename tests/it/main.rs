@@ -1,6 +1,7 @@
 //! Tests on real servers, one module per behaviour.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod adopt;
 mod announcements;
 mod approvals;
 mod audit;

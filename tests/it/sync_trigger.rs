@@ -350,7 +350,7 @@ fn program(case: &Case) -> Program {
     let column = |name| ColumnName::new(name).unwrap();
     let (old, new) = (column("o"), column("n"));
     let change = if rename {
-        Change::RenameColumn(RenameColumn { from: old, to: new, on_conflict })
+        Change::RenameColumn(RenameColumn { from: old, to: new, on_conflict, adopt: None })
     } else {
         Change::ChangeType(ChangeType {
             column: old,
@@ -362,6 +362,7 @@ fn program(case: &Case) -> Program {
             keep_name: true,
             on_conflict,
             on_error: None,
+            adopt: None,
         })
     };
     let text = "version: 1\nname: sync\ntable: t\nchanges: [{ rename_column: { from: o, to: n } }]\n";
@@ -413,6 +414,7 @@ fn program(case: &Case) -> Program {
             forward: case.forward.clone(),
             reverse: case.reverse.clone(),
             metadata_only: false,
+            adopted: None,
         })],
     };
     compile(&plan, &facts, &LedgerSchema::default())

@@ -38,6 +38,7 @@ fn rename() -> Change {
         from: ColumnName::new("status").unwrap(),
         to: ColumnName::new("vehicle_status").unwrap(),
         on_conflict: OnConflict::NewWins,
+        adopt: None,
     })
 }
 
@@ -52,6 +53,7 @@ fn shorter_plates() -> Change {
         keep_name: true,
         on_conflict: OnConflict::NewWins,
         on_error: None,
+        adopt: None,
     })
 }
 

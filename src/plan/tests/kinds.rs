@@ -35,8 +35,8 @@ fn every_kind_arrives_and_comes_back() {
     let plan = good(KINDS);
     let told: Vec<_> = plan.changes.iter().map(|change| format!("{change:?}")).collect();
     assert_snapshot!(told.join("\n"), @r#"
-    RenameColumn(RenameColumn { from: ColumnName("status"), to: ColumnName("vehicle_status"), on_conflict: NewWins })
-    ChangeType(ChangeType { column: ColumnName("plate"), via: ColumnName("plate_v2"), to: "text", using: None, reverse: None, default: None, keep_name: true, on_conflict: NewWins, on_error: None })
+    RenameColumn(RenameColumn { from: ColumnName("status"), to: ColumnName("vehicle_status"), on_conflict: NewWins, adopt: None })
+    ChangeType(ChangeType { column: ColumnName("plate"), via: ColumnName("plate_v2"), to: "text", using: None, reverse: None, default: None, keep_name: true, on_conflict: NewWins, on_error: None, adopt: None })
     AddColumn(AddColumn { name: ColumnName("region"), type_name: "text", default: Some("'eu'"), not_null: true })
     DropColumn(DropColumn { column: ColumnName("legacy_code") })
     AddIndex(NewIndex { name: RelationName("i1"), key: Columns([ColumnName("region"), ColumnName("plate_v2")]), unique: true, method: "btree", include: [ColumnName("id")], predicate: Some("region IS NOT NULL") })
@@ -55,6 +55,32 @@ fn every_kind_arrives_and_comes_back() {
     assert!(matches!(&index.key, IndexKey::Columns(columns) if columns[1].as_str() == "plate_v2"));
     let Change::AddConstraint(last) = change(&plan, 12) else { panic!("not a constraint") };
     assert!(matches!(&last.rule, Rule::NotNull(column) if column.as_str() == "plate_v2"));
+}
+
+#[test]
+fn a_column_made_by_hand_is_adopted_alone_and_by_name() {
+    let text = |changes: &str| format!("version: 1\nname: p\ntable: t\nchanges:\n{changes}");
+    for adopt in ["{}", "{ replaces: [copy_a], keeps: [audit], overwrite: true }"] {
+        let plan = good(&text(&format!("  - rename_column: {{ from: a, to: b, adopt: {adopt} }}\n")));
+        assert!(plan.pairs().all(|(_, pair)| pair.adopt.is_some()));
+        assert_eq!(good(&to_yaml(&plan)), plan, "{}", to_yaml(&plan));
+    }
+    let told = |changes: &str, what: &str| {
+        let shown = shown(&text(changes));
+        assert!(shown.contains(what), "{shown}");
+    };
+    told(
+        "  - rename_column: { from: a, to: b, adopt: {} }\n  - drop_column: { column: c }\n",
+        "error[plan::not_here]: a plan that adopts a column makes no other change",
+    );
+    told(
+        "  - rename_column: { from: a, to: b, adopt: { replaces: [x], keeps: [x] } }\n",
+        "error[plan::duplicate_value]: trigger `x` is both replaced and kept",
+    );
+    told(
+        "  - change_type: { column: a, to: bigint, adopt: {} }\n",
+        "error[plan::via_required]: the column to adopt needs a name",
+    );
 }
 
 #[test]

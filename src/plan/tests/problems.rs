@@ -261,7 +261,7 @@ fn every_problem_is_told_well() {
         `batch_target` belongs in `backfill`
     5:38 plan::unknown_key: unknown key `colour` in `change_type`
         `colour` unknown here
-        expected one of `column`, `to`, `using`, `reverse`, `default`, `via`, `keep_name`, `on_conflict`, `on_error`
+        expected one of `column`, `to`, `using`, `reverse`, `default`, `via`, `keep_name`, `on_conflict`, `on_error`, `adopt`
     5:54 plan::unknown_key: unknown key `5)` in `change_type`
         `5)` unknown here
         inside { } a comma ends the value: put quotes around a value that contains commas

@@ -22,6 +22,7 @@ impl Validator<'_> {
         let all = columns.into_iter().zip(others).map(|(column, other)| column.or(other));
         let all: Vec<_> = paths.into_iter().zip(all).filter_map(|(at, change)| Some((at, change?))).collect();
         self.relations_are_distinct(&all);
+        self.adopts_alone(&all);
         all
     }
 
@@ -76,7 +77,8 @@ impl Validator<'_> {
             self.report(Code::SameName, self.places.value(&format!("{at}/to")), message, "give it another name");
         }
         let on_conflict = file.on_conflict.unwrap_or_default();
-        Some(Change::RenameColumn(RenameColumn { from: old, to: new, on_conflict }))
+        let adopt = file.adopt.as_ref().map(|adopt| self.adopt(&format!("{at}/adopt"), adopt));
+        Some(Change::RenameColumn(RenameColumn { from: old, to: new, on_conflict, adopt }))
     }
 
     fn retype(&mut self, at: &str, file: &RetypeFile, tag: Option<&RunTag>) -> Option<Change> {
@@ -92,6 +94,15 @@ impl Validator<'_> {
             let span = self.places.key(&format!("{at}/keep_name"));
             let message = "without the old name, the new column needs its own name";
             self.report(Code::ViaRequired, span, message, "add `via: ` and the new column's name");
+        }
+        if file.adopt.is_some() && via.is_none() {
+            let span = self.places.key(&format!("{at}/adopt"));
+            self.report(
+                Code::ViaRequired,
+                span,
+                "the column to adopt needs a name",
+                "add `via: ` and the column's name",
+            );
         }
         let old = old?;
         let new = match via {
@@ -120,6 +131,7 @@ impl Validator<'_> {
             keep_name,
             on_conflict: file.on_conflict.unwrap_or_default(),
             on_error: file.on_error,
+            adopt: file.adopt.as_ref().map(|adopt| self.adopt(&format!("{at}/adopt"), adopt)),
         }))
     }
 

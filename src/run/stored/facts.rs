@@ -73,6 +73,19 @@ form!(struct Pair of facts::PairFacts {
     forward: Conversion,
     reverse: Conversion,
     metadata_only: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adopted: Option<Adopted>,
+});
+
+form!(struct Adopted of facts::AdoptedColumn {
+    column: Column,
+    type_storage: String,
+    triggers: Vec<ReplacedTrigger>,
+});
+
+form!(struct ReplacedTrigger of facts::ReplacedTrigger {
+    name: String,
+    enabled: Option<String>,
 });
 
 form!(struct Column of facts::ColumnFacts {

@@ -48,6 +48,14 @@ form!(struct RenameColumn of plan::RenameColumn {
     from: String,
     to: String,
     on_conflict: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adopt: Option<Adopt>,
+});
+
+form!(struct Adopt of plan::Adopt {
+    replaces: Vec<String>,
+    keeps: Vec<String>,
+    overwrite: bool,
 });
 
 form!(struct ChangeType of plan::ChangeType {
@@ -61,6 +69,8 @@ form!(struct ChangeType of plan::ChangeType {
     keep_name: bool,
     on_conflict: String,
     on_error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adopt: Option<Adopt>,
 });
 
 form!(struct AddColumn of plan::AddColumn {

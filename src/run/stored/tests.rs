@@ -81,6 +81,15 @@ notify: [{ to: ops, on: [failed, mismatch] }, { to: team, shape: slack }]
 hooks: [{ before: switch, run: ask.sh, timeout: 90s }, { after: contract, run: tell }]
 "#;
 
+/// A plan that takes a column over can do nothing else.
+const ADOPTS: &str = "
+version: 1
+name: adopts
+table: fleet.vehicles
+changes:
+  - rename_column: { from: status, to: vehicle_status, adopt: { replaces: [copy_status], keeps: [audit], overwrite: true } }
+";
+
 fn text(text: &str) -> String {
     text.to_owned()
 }
@@ -115,6 +124,20 @@ fn column() -> ColumnFacts {
     }
 }
 
+fn facts_that_adopt() -> Facts {
+    let mut facts = facts();
+    facts.changes.truncate(1);
+    if let Some(ChangeFacts::Pair(pair)) = facts.changes.first_mut() {
+        let trigger = |name: &str, enabled| ReplacedTrigger { name: text(name), enabled };
+        pair.adopted = Some(AdoptedColumn {
+            column: column(),
+            type_storage: text("EXTENDED"),
+            triggers: vec![trigger("copy_status", some("ENABLE ALWAYS")), trigger("copy_back", None)],
+        });
+    }
+    facts
+}
+
 fn facts() -> Facts {
     let pair = |forward, reverse| {
         ChangeFacts::Pair(PairFacts {
@@ -129,6 +152,7 @@ fn facts() -> Facts {
             forward,
             reverse,
             metadata_only: false,
+            adopted: None,
         })
     };
     let index = IndexFacts {
@@ -458,6 +482,9 @@ fn difference(stored: &str, written: &str) -> String {
 fn what_is_stored_never_changes() {
     let plan = crate::plan::parse("plan.yaml", PLAN).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
     pinned("plan", &plan);
+    let adopts = crate::plan::parse("plan.yaml", ADOPTS).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+    pinned("plan_that_adopts", &adopts);
+    pinned("facts_that_adopt", &facts_that_adopt());
     pinned("facts", &facts());
     pinned("program", &program());
     pinned("prediction", &estimates());

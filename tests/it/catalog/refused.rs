@@ -160,7 +160,7 @@ const REFUSED: &[(u32, &str, &str, &str)] = &[
         14,
         "ALTER TABLE t ADD \"New\" int",
         "catalog::name_taken",
-        "the new name \"New\" is taken by another column of public.t",
+        "the new name \"New\" is taken by another column of public.t (integer)",
     ),
     (
         18,
@@ -232,10 +232,10 @@ async fn missing_things_are_named_with_the_nearest() {
     .await;
     let expected = [
         "catalog::column_missing: fleet.vehicles has no column \"status\"",
-        "catalog::name_taken: the new name \"ctid\" is the name of a system column of fleet.vehicles",
         "catalog::system_column: column \"xmin\" of fleet.vehicles is a system column",
         "catalog::column_missing: fleet.vehicles has no column \"zzz\"",
-        "catalog::name_taken: the new name \"id\" is taken by another column of fleet.vehicles",
+        "catalog::name_taken: the new name \"ctid\" is the name of a system column of fleet.vehicles",
+        "catalog::name_taken: the new name \"id\" is taken by another column of fleet.vehicles (integer)",
     ];
     assert_eq!(lines(&found.refusals), expected);
     assert_eq!(found.refusals[0].help, "did you mean \"Status\"?");
