@@ -5,7 +5,6 @@ mod refused;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use crossfade::plan::{Plan, parse};
 use crossfade::run::{Phase, Side, Standing};
@@ -14,9 +13,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 
 use crate::crashes;
-use crate::harness::{Database, Version, plain_alter, tool, versions, wait_for};
-
-const PATIENCE: Duration = Duration::from_mins(2);
+use crate::harness::{Database, PATIENCE, Version, plain_alter, tool, versions, wait_for};
 
 /// The table before anybody began. {app} and {reader} are roles.
 const TABLE: &str = "
