@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::Instrument as _;
 
 use super::conditions::missing;
@@ -265,7 +265,8 @@ async fn found(
             continue;
         }
         let opens = unused.opens.filter(|_| course.waits());
-        let more = *seen.get_or_insert(unused.since) != unused.since;
+        // Of writes, only the second is known.
+        let more = unused.since > seen.get_or_insert(unused.since).map(|since| since + TimeDelta::seconds(1));
         let Some(opens) = opens.filter(|_| !more) else {
             refuse(gates::closed(&work.run, state, &found, scheduled))?;
             return Ok(found);
