@@ -1,5 +1,8 @@
 //! What a program can ask of crossfade: the same calls that the command line makes.
 
+mod at_work;
+mod registered;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,26 +11,18 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::forward::{Bypass, Course, Until};
-use super::heartbeat::{self, Heartbeat};
+use self::registered::goes_on;
+use super::forward::{Bypass, Until};
 use super::preview::{Known, Preview};
-
-use super::{Error, NotYet, clock, evidence, forward, gate, gates, nearing, preview, session, soak, undo};
-use crate::catalog::Finding;
-use crate::engine::{CHECK_CONNECTIONS, Work, compare};
-use crate::event::{Event, EventSink};
-use crate::ledger::{LeaseError, Ledger, LedgerError, LoggedEntry, NewRun, Record, Run};
+use super::{Error, clock, gate, gates, preview, session, soak, undo};
+use crate::engine::{CHECK_CONNECTIONS, compare};
+use crate::event::EventSink;
+use crate::ledger::{Ledger, LedgerError, LoggedEntry, Record, Run};
 use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::run::{
-    Actor, Entry, GateKind, GateReading, Head, Mode, Outcome, Phase, Program, Side, Standing, State, Step, Told,
-    WaitingFor, owed,
-};
-
-/// How long a process that ends tries to give its lease back; the lease expires by itself.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
+use crate::run::{Actor, Entry, GateReading, Head, Outcome, Phase, Program, Side, Standing, State, Told, WaitingFor};
 
 /// A database with its ledger, and where events go.
 #[derive(Clone)]
@@ -463,116 +458,6 @@ impl Tool {
         Ok(run)
     }
 
-    /// Finds the plan's run, or registers one after all checks.
-    async fn registered(&self, plan: &Plan, text: &str) -> Result<Run, Error> {
-        let mut connection = self.connect().await?;
-        let name = plan.name.as_str();
-        if let Some(run) = self.ledger.log().find_opt(&mut connection, name).await? {
-            refuse_copy(&self.ledger, &run)?;
-            let state = self.ledger.log().state(&mut connection, &run).await?;
-            if goes_on(&run, &state, plan)? {
-                if !state.is_over() {
-                    (self.sink)(Event::Resumed { name: name.to_owned(), phase: state.phase });
-                }
-                return Ok(run);
-            }
-        }
-        self.require_plans(&mut connection, plan).await?;
-        if self.ledger.version(&mut connection).await?.is_some() {
-            match self.ledger.log().refuse_claimed(&mut connection, plan).await {
-                Err(LedgerError::Active { .. }) => return self.registered_meanwhile(&mut connection, plan).await,
-                other => other?,
-            }
-        }
-        let preview = preview::preview(&self.ledger, &mut connection, plan).await?;
-        for finding in &preview.warnings {
-            (self.sink)(Event::Warning { message: finding.message.clone() });
-        }
-        let (Some(program), Some(facts), true) = (preview.program, preview.facts, preview.refusals.is_empty()) else {
-            return Err(Error::Refused { findings: preview.refusals });
-        };
-        // Before anything is changed; this connection is one of them.
-        session::require_room(&self.connector, plan, &program, 1).await?;
-        self.ledger.create(&mut connection).await?;
-        let new = NewRun { plan, plan_text: text, facts: &facts, program: &program };
-        match self.ledger.log().register(&mut connection, &new, &self.actor).await {
-            Ok(run) => {
-                self.ledger.log().store_prediction(&mut connection, run, &preview.estimates).await?;
-                self.note_warnings(&mut connection, name, &preview.warnings).await?;
-                (self.sink)(Event::Registered { name: name.to_owned() });
-            }
-            Err(LedgerError::Active { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.registered_meanwhile(&mut connection, plan).await
-    }
-
-    /// Puts into the log what was known of the run when it began: whoever approves a phase approves that too.
-    async fn note_warnings(
-        &self,
-        connection: &mut sqlx::PgConnection,
-        name: &str,
-        warnings: &[Finding],
-    ) -> Result<(), Error> {
-        if warnings.is_empty() {
-            return Ok(());
-        }
-        let run = self.ledger.log().find(connection, name).await?;
-        let of = warnings.iter().map(|warning| warning.message.clone()).collect();
-        self.ledger.log().record(connection, &run, None, &[Entry::Warned { of }], &self.actor).await?;
-        Ok(())
-    }
-
-    /// Returns the run of the plan that this process or another has registered a moment ago.
-    async fn registered_meanwhile(&self, connection: &mut sqlx::PgConnection, plan: &Plan) -> Result<Run, Error> {
-        let run = self.ledger.log().find(connection, plan.name.as_str()).await?;
-        if run.is_of(plan) { Ok(run) } else { Err(Error::PlanEdited { name: plan.name.to_string() }) }
-    }
-
-    async fn require_plans(&self, connection: &mut sqlx::PgConnection, plan: &Plan) -> Result<(), Error> {
-        for required in &plan.requires.plans {
-            let run = self.ledger.log().find_opt(connection, required.as_str()).await?;
-            let done = match &run {
-                Some(run) => self.ledger.log().state(connection, run).await?.mode == Mode::Done,
-                None => false,
-            };
-            if !done {
-                return Err(Error::NotYet(NotYet::Plans { plan: plan.name.clone(), required: required.clone() }));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the lease of `run`, of which the log says whether it is `filling` rows, on the connection that keeps it: a lease whose session is gone is free.
-    async fn work(&self, run: Run, filling: bool) -> Result<(Work, Heartbeat), Error> {
-        let mut connection = self
-            .unless_stopped(async {
-                session::refuse_pooler(&self.connector).await?;
-                session::require_room(&self.connector, &run.plan, &run.program, 0).await?;
-                Ok(self.connector.connect("heartbeat").await?)
-            })
-            .await?;
-        let lease = match self.ledger.leases().take(&mut connection, run.id, &self.actor.to_string()).await {
-            Ok(lease) => lease,
-            Err(LeaseError::Held { holder, seconds }) => {
-                return Err(Error::Held { name: run.name().clone(), holder, seconds, filling });
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let work = Work {
-            connector: self.connector.clone(),
-            ledger: self.ledger.clone(),
-            run,
-            lease,
-            sink: self.sink.clone(),
-            stop: self.stop.clone(),
-            actor: self.actor.clone(),
-            pulse: self.pulse.clone(),
-        };
-        let beat = heartbeat::start(work.clone(), connection);
-        Ok((work, beat))
-    }
-
     /// Returns the tool with the destinations that it delivers announcements to, of all runs of its ledger.
     #[cfg(feature = "notify")]
     #[must_use]
@@ -598,181 +483,6 @@ impl Tool {
             desk: self.desk.clone(),
         }
     }
-
-    /// Does `work` on a run of `plan`, and delivers what it and others have announced.
-    async fn telling<T>(&self, plan: &Plan, work: impl Future<Output = T>) -> T {
-        #[cfg(not(feature = "notify"))]
-        let _ = plan;
-        #[cfg(feature = "notify")]
-        self.office().warn_of_destinations(plan);
-        #[cfg(feature = "notify")]
-        let courier = super::courier::Courier::start(self.office(), !plan.notify.is_empty());
-        let done = work.await;
-        #[cfg(feature = "notify")]
-        courier.finish().await;
-        done
-    }
-
-    async fn go(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
-        let plan = run.plan.clone();
-        self.telling(&plan, Box::pin(self.go_on(run, until, scheduled))).await
-    }
-
-    async fn go_on(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
-        let mut connection = self.connect().await?;
-        let log = self.ledger.log().entries(&mut connection, run.id).await?;
-        let state = run.replay(&log).map_err(LedgerError::from)?;
-        if state.is_over() && !(state.mode == Mode::Done && self.owes_hooks(&run, &log)) {
-            return self.finish(&run, &[]).await;
-        }
-        if until == Until::OnePhase {
-            self.note_tick(&mut connection, &run).await;
-        }
-        if state.paused {
-            return Err(Error::Paused { name: run.name().clone(), by: paused_by(&log) });
-        }
-        if evidence::is_due(&run, &state) {
-            evidence::note(&self.ledger, &mut connection, &run).await?;
-        }
-        if scheduled && !self.owes_hooks(&run, &log) {
-            // A tick that comes too early needs no lease, and is nothing that the log need tell of.
-            let now = clock::server(&mut connection).await?;
-            let mut found = crate::run::scheduled(&run.plan, &run.program, (state.phase, gates::entered(&log)), now);
-            if let Some(closed) = gates::closed(&run, &state, &found, true) {
-                if until == Until::OnePhase && state.is_soaking(&run.program) {
-                    found.push(gates::verified(&self.ledger, &mut connection, &run, now).await?);
-                }
-                if soak::due(&state, &found).is_none() {
-                    self.note_near(&run).await;
-                    return Err(Error::NotYet(closed));
-                }
-            }
-        }
-        drop(connection);
-        let filling = state.is_filling(&run.program);
-        let (mut work, beat) = self.work(run, filling).await?;
-        let span = work.span();
-        let course = Course {
-            until,
-            consent: self.consent,
-            scheduled,
-            bypass: self.bypass.as_ref(),
-            hooks: self.hooks.as_deref(),
-            accepts: self.accepts.as_deref(),
-        };
-        // In a box: what a run comes to is large.
-        let result = tokio::select! {
-            result = Box::pin(forward::forward(&mut work, course).instrument(span)) => result,
-            why = beat.gives_up() => Err(why),
-        };
-        drop(beat);
-        if let Err(Error::NotYet(gate)) = &result
-            && !matches!(gate, NotYet::Gate { reading, .. } if reading.gate == GateKind::Due)
-        {
-            self.note_blocked(&work, gate).await;
-        }
-        if matches!(result, Ok(_) | Err(Error::NotYet(_))) {
-            self.note_near(&work.run).await;
-        }
-        self.give_back(&work).await;
-        self.finish(&work.run, &result?).await
-    }
-
-    /// Notes that a scheduler has asked for the run. A tick that cannot be noted is seen as missing, and is done all the same.
-    async fn note_tick(&self, connection: &mut sqlx::PgConnection, run: &Run) {
-        if let Err(error) = self.ledger.progress().note_tick(connection, run.id, &self.actor.host).await {
-            tracing::warn!(%error, "the tick is not noted");
-        }
-    }
-
-    /// Returns whether a hook after the last phase was not run, and can be.
-    fn owes_hooks(&self, run: &Run, log: &[LoggedEntry]) -> bool {
-        let owed = owed(&run.plan.hooks, log.iter().map(|line| &line.entry), None);
-        let is_there = |directory: &PathBuf| owed.iter().all(|of| directory.join(of.hook.run.as_str()).is_file());
-        !owed.is_empty() && self.hooks.as_ref().is_some_and(is_there)
-    }
-
-    /// Puts into the log that the point of no return is near, if it is.
-    async fn note_near(&self, run: &Run) {
-        let noted = async {
-            let mut connection = self.connect().await?;
-            nearing::note(&self.ledger, &mut connection, run, &self.actor).await
-        };
-        if let Err(error) = noted.await {
-            tracing::debug!(%error, "log that the point of no return is near");
-        }
-    }
-
-    /// Puts into the log that the run came to a closed gate; once, however often a scheduler tries.
-    async fn note_blocked(&self, work: &Work, closed: &NotYet) {
-        let gate = gate_of(closed).to_owned();
-        let noted = async {
-            let mut connection = self.connect().await?;
-            let log = self.ledger.log().entries(&mut connection, work.run.id).await?;
-            let state = work.run.replay(&log).map_err(LedgerError::from)?;
-            if state.has_told_gate(&gate) {
-                return Ok(());
-            }
-            let entry = Entry::Blocked { gate, reason: closed.to_string() };
-            self.ledger.log().record(&mut connection, &work.run, Some(work.lease), &[entry], &self.actor).await?;
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = noted.await {
-            tracing::debug!(%error, "log a closed gate");
-        }
-    }
-
-    /// Releases the lease; where that fails it expires by itself.
-    async fn give_back(&self, work: &Work) {
-        let release = async {
-            let mut connection = self.connector.connect("control").await?;
-            self.ledger.leases().release(&mut connection, work.lease).await
-        };
-        match self.last_words(release).await {
-            Some(Ok(())) => {}
-            other => tracing::debug!(?other, "release lease"),
-        }
-    }
-
-    /// Runs what a process still does that ends anyway. Nobody waits for that for long.
-    pub(super) async fn last_words<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::time::timeout(LAST_WORDS, work).await.ok()
-    }
-
-    async fn finish(&self, run: &Run, did: &[Phase]) -> Result<Finish, Error> {
-        let mut connection = self.connect().await?;
-        let log = self.ledger.log().entries(&mut connection, run.id).await?;
-        let state = run.replay(&log).map_err(LedgerError::from)?;
-        let now = clock::server(&mut connection).await?;
-        let found = gates::readings(&self.ledger, &mut connection, run, &state, &log, now).await?;
-        Ok(Finish {
-            name: run.called.clone(),
-            phase: state.phase,
-            state: state.standing(),
-            did: did.to_vec(),
-            waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, (&log, &found)).await?,
-            stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
-            head: self.ledger.log().head(&mut connection, run.id).await?,
-        })
-    }
-}
-
-/// Returns whether `run` is the run of `plan` as it is now: a plan that is done stays done; one that was rolled back may be run
-/// again.
-fn goes_on(run: &Run, state: &State, plan: &Plan) -> Result<bool, Error> {
-    let same = run.is_of(plan);
-    if !state.is_over() && !same {
-        return Err(Error::PlanEdited { name: plan.name.to_string() });
-    }
-    Ok(!state.is_over() || (same && state.mode == Mode::Done))
-}
-
-/// Returns what was done and not undone, because nothing undoes it.
-fn stays(run: &Run, log: &[LoggedEntry]) -> Vec<String> {
-    let done = |step: &Step| {
-        log.iter().any(|line| matches!(&line.entry, Entry::StepDone { step: done, .. } if *done == step.key))
-    };
-    run.program.steps.iter().filter(|step| done(step)).filter_map(Step::stays).map(str::to_owned).collect()
 }
 
 /// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log, `readings`
@@ -802,17 +512,6 @@ pub(crate) async fn waiting_for(
 /// Returns who paused the run last.
 fn paused_by(log: &[LoggedEntry]) -> Option<String> {
     log.iter().rev().find(|line| matches!(line.entry, Entry::Paused)).map(|line| line.actor.to_string())
-}
-
-/// Returns the name of a gate that is closed, as the log has it.
-fn gate_of(gate: &NotYet) -> &'static str {
-    match gate {
-        NotYet::Quiet { .. } => "quiet",
-        NotYet::Grace { .. } => "grace",
-        NotYet::Irreversible { .. } | NotYet::Drops { .. } => "consent",
-        NotYet::Gate { reading, .. } => reading.gate.as_str(),
-        NotYet::Plans { .. } => "plans",
-    }
 }
 
 /// Refuses a ledger that was copied with its database (docs/postgres.md, "A ledger in a copied database").
