@@ -265,8 +265,8 @@ async fn found(
             continue;
         }
         let opens = unused.opens.filter(|_| course.waits());
-        // Of writes, only the second is known.
-        let more = unused.since > seen.get_or_insert(unused.since).map(|since| since + TimeDelta::seconds(1));
+        // Of writes, only the second is known, and that by two looks at the clock.
+        let more = unused.since > seen.get_or_insert(unused.since).map(|since| since + TimeDelta::seconds(2));
         let Some(opens) = opens.filter(|_| !more) else {
             refuse(gates::closed(&work.run, state, &found, scheduled))?;
             return Ok(found);

@@ -136,14 +136,18 @@ async fn values_that_do_not_convert_are_shown_with_advice_that_works() {
         .execute("UPDATE vehicles SET odometer = id::text; UPDATE vehicles SET odometer = 'high' WHERE id = 7")
         .await;
     let output = stage.ends(6, &["run", stage.plan(), "--to", "verify"]).await;
-    assert!(output.stderr.contains("id = 7: 'high'"), "{}", output.stderr);
+    assert!(output.stderr.contains("id = 7: odometer 'high'"), "{}", output.stderr);
     assert!(
         output.stderr.contains("UPDATE the old column") && !output.stderr.contains("--repair old"),
         "{}",
         output.stderr
     );
     let output = stage.ends(6, &["verify", "number"]).await;
-    assert!(output.stdout.contains("id = 7: 'high'") && !output.stdout.contains("--repair old"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("id = 7: odometer 'high'") && !output.stdout.contains("--repair old"),
+        "{}",
+        output.stdout
+    );
     stage.database.execute("UPDATE vehicles SET odometer = '7' WHERE id = 7").await;
     stage.ends(0, &["run", stage.plan(), "--to", "verify"]).await;
 }
