@@ -88,8 +88,8 @@ impl Tool {
     }
 
     /// Returns the tool with the consent of whoever is responsible for the data: a run goes past its point of no return, and
-    /// a rollback drops what the run had added. Without it they stop before that, with [`NotYet::Irreversible`] and
-    /// [`NotYet::Drops`].
+    /// a rollback drops what the run had added. Without it they stop before that, with [`NotYet::Irreversible`](crate::NotYet::Irreversible) and
+    /// [`NotYet::Drops`](crate::NotYet::Drops).
     #[must_use]
     pub fn with_consent(self) -> Self {
         Self { consent: true, ..self }
@@ -417,7 +417,7 @@ impl Tool {
     /// Rolls the run back to the end of `to`, or to before it began. No write made through either column is lost.
     ///
     /// # Errors
-    /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back; [`NotYet::Drops`].
+    /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back; [`NotYet::Drops`](crate::NotYet::Drops).
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
         let plan = run.plan.clone();
