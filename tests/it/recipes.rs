@@ -138,30 +138,43 @@ fn recipes_start_one_tick_at_a_time_and_leave_it_its_time() {
     assert_eq!(unit(&recipe("crossfade.service"), "Type"), "oneshot");
 }
 
-/// `check-jsonschema` has the schemas in it that schemastore.org and GitLab publish.
-#[test]
-fn recipes_of_hosted_schedulers_fit_their_published_schemas() {
-    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/check-jsonschema/bin/check-jsonschema");
-    let program = if fetched.is_file() { fetched } else { PathBuf::from("check-jsonschema") };
+/// A checker that `.ci/schemas` has fetched, or that is installed; `None` if there is none.
+fn checker(name: &str) -> Option<PathBuf> {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/schemas/bin").join(name);
+    let program = if fetched.is_file() { fetched } else { PathBuf::from(name) };
     if Command::new(&program).arg("--version").output().is_err() {
-        missing("check-jsonschema (.ci/schemas fetches it)");
-        return;
+        missing(&format!("{name} (.ci/schemas fetches it)"));
+        return None;
     }
+    Some(program)
+}
+
+/// The recipe fits, and does not once `right` in it is `wrong`.
+fn fits(program: &Path, arguments: &[&str], file: &str, (right, wrong): (&str, &str)) {
     let folder = tempfile::tempdir().unwrap();
-    let fits = |schema: &str, text: &str| {
+    let check = |text: &str| {
         let file = folder.path().join("recipe.yml");
         std::fs::write(&file, text).unwrap();
-        let output = Command::new(&program).args(["--builtin-schema", schema]).arg(file).output().unwrap();
-        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+        Command::new(program).args(arguments).arg(file).output().unwrap()
     };
-    for (schema, file, right, wrong) in [
-        ("vendor.github-workflows", "github-actions.yml", "runs-on:", "runs_on:"),
-        ("vendor.gitlab-ci", "gitlab-ci.yml", "interruptible: false", "interruptible: 7"),
-    ] {
-        let text = recipe(file);
-        let (is_right, said) = fits(schema, &text);
-        assert!(is_right, "{file}: {said}");
-        assert!(text.contains(right) && !fits(schema, &text.replace(right, wrong)).0, "{schema} finds nothing");
+    let text = recipe(file);
+    let output = check(&text);
+    assert!(output.status.success(), "{file}: {output:?}");
+    assert!(text.contains(right), "{file} has no {right}");
+    assert!(!check(&text.replace(right, wrong)).status.success(), "{file}: nothing is found");
+}
+
+/// `check-jsonschema` has the schemas in it that schemastore.org and GitLab publish, and `kubernetes-validate` those of Kubernetes.
+#[test]
+fn recipes_of_hosted_schedulers_fit_their_published_schemas() {
+    if let Some(program) = checker("check-jsonschema") {
+        let schema = |name| ["--builtin-schema", name];
+        fits(&program, &schema("vendor.github-workflows"), "github-actions.yml", ("runs-on:", "runs_on:"));
+        fits(&program, &schema("vendor.gitlab-ci"), "gitlab-ci.yml", ("interruptible: false", "interruptible: 7"));
+    }
+    if let Some(program) = checker("kubernetes-validate") {
+        fits(&program, &["--strict"], "cronjob.yaml", ("concurrencyPolicy:", "concurrency_policy:"));
+        fits(&program, &["--strict"], "cronjob.yaml", ("restartPolicy: ", "restartPolicy: [] # "));
     }
 }
 
