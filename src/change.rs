@@ -15,6 +15,7 @@ mod drop_index;
 mod follow;
 mod fragment;
 mod indexes;
+mod listening;
 mod not_null;
 mod pair;
 mod planner;
@@ -38,7 +39,7 @@ use fragment::{Fragment, Stage};
 use crate::ident::{ColumnName, RunTag, TableName};
 use crate::names::LedgerSchema;
 use crate::plan::{self, Change, Plan};
-use crate::run::{self, ChangeFacts, CompareSpec, Facts, PairFacts, Program, RelationId};
+use crate::run::{self, ChangeFacts, CompareSpec, Facts, IndexFacts, PairFacts, Program, RelationId};
 use crate::sql::quote_ident;
 
 /// Everything the parts of the compiler need.
@@ -77,6 +78,7 @@ pub(crate) fn names_at(change: &plan::Pair<'_>, tag: &RunTag, stage: Stage) -> (
     match stage {
         Stage::Swapped if change.keeps_name() => (new, old),
         Stage::Soak | Stage::Swapped => (old, new),
+        Stage::Retired if change.borrows() => (new, tag.mirror(change.new)),
         Stage::Retired => (tag.retired(change.old), change.final_name().to_string()),
     }
 }
@@ -87,8 +89,16 @@ pub(crate) fn has_moved(change: &plan::Pair<'_>, stage: Stage) -> bool {
     match stage {
         Stage::Soak => false,
         Stage::Swapped => change.keeps_name(),
-        Stage::Retired => true,
+        Stage::Retired => !change.borrows(),
     }
+}
+
+/// Whether the twin of an index has the name of its original at `stage`. One on borrowed columns alone has no twin.
+pub(crate) fn is_exchanged(plan: &Plan, index: &IndexFacts, stage: Stage) -> bool {
+    let of_it = || plan.pairs().filter(|(position, _)| index.changes.contains(position)).map(|(_, change)| change);
+    let has_last_name =
+        |change: plan::Pair<'_>| change.borrows() && stage == Stage::Retired || has_moved(&change, stage);
+    of_it().any(|change| !change.borrows()) && of_it().all(has_last_name)
 }
 
 impl<'a> Context<'a> {
@@ -103,8 +113,8 @@ impl<'a> Context<'a> {
 
     /// Returns the column that an index or a constraint of the plan is on.
     fn column(&self, column: &'a ColumnName) -> &'a ColumnName {
-        let in_place = pairs(self.plan, self.facts).filter(|a| a.facts.metadata_only).map(|a| a.change);
-        column_of_index(column, in_place)
+        let stays = pairs(self.plan, self.facts).filter(|a| a.facts.metadata_only || a.change.borrows());
+        column_of_index(column, stays.map(|a| a.change))
     }
 
     fn compare_spec(&self, pairs: Vec<run::Pair>) -> CompareSpec {
@@ -148,7 +158,9 @@ fn fragment_of(context: &Context<'_>, position: usize) -> Fragment {
         (Change::DropColumn(change), ChangeFacts::DropColumn(facts)) => {
             Some(drop_column::fragment(context, position, change, facts))
         }
-        (Change::AddIndex(change), ChangeFacts::AddIndex(tail)) => Some(add_index::fragment(context, change, tail)),
+        (Change::AddIndex(change), ChangeFacts::AddIndex(facts)) => {
+            Some(add_index::fragment(context, position, change, facts))
+        }
         (Change::DropIndex(_), ChangeFacts::DropIndex(facts)) => Some(drop_index::fragment(context, facts)),
         (Change::AddConstraint(change), ChangeFacts::AddConstraint(facts)) => {
             Some(add_constraint::fragment(context, position, change, facts))

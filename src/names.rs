@@ -22,6 +22,11 @@ impl RunTag {
         self.name(&format!("old_{column}"))
     }
 
+    /// The column that lent the new name, once the original has it.
+    pub(crate) fn mirror(&self, column: &ColumnName) -> String {
+        self.name(&format!("mirror_{column}"))
+    }
+
     /// A column for the moment in which two exchange their names.
     pub(crate) fn between(&self, position: usize) -> String {
         self.name(&format!("swap_{position}"))
@@ -35,6 +40,21 @@ impl RunTag {
     /// The original once its twin has its name.
     pub(crate) fn parked_index(&self, position: usize) -> String {
         self.name(&format!("old_ix{}", position + 1))
+    }
+
+    /// The mirror of an index, on the column that lends the new name.
+    pub(crate) fn mirror_index(&self, position: usize) -> String {
+        self.name(&format!("mirror_ix{}", position + 1))
+    }
+
+    /// The mirror of an index that the plan lists under `indexes.add`, on the column that lends the new name.
+    pub(crate) fn mirror_of_added(&self, position: usize) -> String {
+        self.name(&format!("mirror_add{}", position + 1))
+    }
+
+    /// The mirror of the index of an `add_index`, on the column that lends the new name.
+    pub(crate) fn mirror_of_new(&self, position: usize) -> String {
+        self.name(&format!("mirror_new{}", position + 1))
     }
 
     /// The constraint that proves NOT NULL of a new column.

@@ -19,7 +19,7 @@ pub enum Phase {
     Verify,
     /// Applications move to the new column.
     Switch,
-    /// Retires the old column, waits, and drops it.
+    /// Takes the old name away, waits, and drops what was retired: the old column of a type change, the mirror of a rename.
     Contract,
 }
 

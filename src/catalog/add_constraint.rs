@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::columns::Column;
 use super::query::oid;
 use super::query::{self, attempt};
-use super::rehearsal::{COPY, list};
+use super::rehearsal::{COPY, give_back, list};
 use super::unqualified::Expression;
 use super::{CatalogError, Inspection, not_null};
 use crate::change::column_of_index;
@@ -20,7 +20,7 @@ const OTHER: &str = "pg_temp.crossfade_referenced";
 pub(super) async fn rehearse(
     conn: &mut PgConnection,
     (change, plan): (&AddConstraint, &Plan),
-    (in_place, user_path): (&[Pair<'_>], &str),
+    (in_place, borrowed, user_path): (&[Pair<'_>], &[Pair<'_>], &str),
     (tables, taken): (&mut Vec<TableFacts>, &mut Vec<String>),
     found: &mut Inspection,
 ) -> Result<Option<AddedConstraint>, CatalogError> {
@@ -64,10 +64,12 @@ pub(super) async fn rehearse(
         Rule::NotNull(_) => return Ok(None),
     };
     let of_it = format!("FROM pg_constraint WHERE conrelid = '{COPY}'::regclass AND conname = 'crossfade_constraint'");
+    let add = format!("ALTER TABLE {COPY} ADD CONSTRAINT crossfade_constraint {definition}");
+    let make: Vec<_> = std::iter::once(add).chain(give_back(borrowed.iter().copied())).collect();
     let tried = Expression {
         what: WHAT,
         subject: format!("constraint \"{name}\" of the plan"),
-        make: format!("ALTER TABLE {COPY} ADD CONSTRAINT crossfade_constraint {definition}"),
+        make: make.join("; "),
         read: format!("SELECT pg_get_constraintdef(oid) {of_it}"),
         made: format!("SELECT 'pg_constraint'::regclass, oid {of_it}"),
         user_path,
@@ -90,7 +92,7 @@ pub(super) async fn rehearse(
     };
     let definition = match &change.rule {
         Rule::Check(_) => deparsed,
-        Rule::ForeignKey(key) => foreign_key(key, &key.references.sql(), in_place),
+        Rule::ForeignKey(key) => foreign_key(key, &key.references.sql(), &[in_place, borrowed].concat()),
         Rule::Unique { .. } | Rule::NotNull(_) => String::new(),
     };
     Ok(Some(AddedConstraint { definition, references, not_null_name: None }))

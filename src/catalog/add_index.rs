@@ -2,24 +2,25 @@
 
 use sqlx::PgConnection;
 
-use super::rehearsal::{COPY, list};
+use super::rehearsal::{COPY, give_back, list};
 use super::unqualified::Expression;
 use super::{CatalogError, Inspection};
 use crate::ident::ColumnName;
 use crate::plan::{IndexKey, NewIndex, Pair};
+use crate::run::AddedIndex;
 use crate::sql::{quote_ident, quote_literal};
 
 const WHAT: &str = "rehearse an index of the plan";
 const INDEX: &str = "pg_temp.crossfade_new_index";
 
-/// Returns the index's definition behind its table's name, as PostgreSQL writes it; `None` with a refusal.
+/// Returns the index's definition, as PostgreSQL writes it; `None` with a refusal. `borrowed` are changes whose old columns stay.
 pub(super) async fn rehearse(
     conn: &mut PgConnection,
     index: &NewIndex,
-    in_place: &[Pair<'_>],
+    (in_place, borrowed): (&[Pair<'_>], &[Pair<'_>]),
     user_path: &str,
     found: &mut Inspection,
-) -> Result<Option<String>, CatalogError> {
+) -> Result<Option<AddedIndex>, CatalogError> {
     let names = |columns: &[ColumnName]| list(columns, in_place);
     let key = match &index.key {
         IndexKey::Columns(columns) => names(columns),
@@ -34,7 +35,7 @@ pub(super) async fn rehearse(
         if index.unique { "UNIQUE " } else { "" },
         quote_ident(&index.method),
     );
-    let tried = Expression {
+    let mut tried = Expression {
         what: WHAT,
         subject: format!("index \"{}\" of the plan", index.name),
         make: create,
@@ -43,7 +44,14 @@ pub(super) async fn rehearse(
         user_path,
     };
     match tried.read(conn, found).await? {
-        Ok(tail) => Ok(tail),
+        Ok(None) => Ok(None),
+        Ok(Some(renamed)) => {
+            let named_back: Vec<_> = std::iter::once(tried.make).chain(give_back(borrowed.iter().copied())).collect();
+            tried.make = named_back.join("; ");
+            // What is to be said of its expressions has been said.
+            let tail = tried.read(conn, &mut Inspection::empty()).await?.ok().flatten();
+            Ok(tail.map(|tail| AddedIndex { mirror: (tail != renamed).then_some(renamed), tail }))
+        }
         Err(objection) => {
             found.refuse(
                 "catalog::index",

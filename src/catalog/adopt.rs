@@ -128,7 +128,7 @@ fn refuse_taken(plan: &Plan, change: &Pair<'_>, (taken, around): (&Column, &Arou
     let naming: Vec<_> = around.naming(&taken.name).collect();
     let mut parts = vec![taken.type_name.clone()];
     parts.extend(taken.not_null.then(|| "NOT NULL".to_owned()));
-    parts.extend(taken.identity.then(|| "identity".to_owned()));
+    parts.extend(taken.identity.map(|_| "identity".to_owned()));
     parts.extend(taken.default.as_ref().map(|default| {
         let kind = if taken.generated { "generated as" } else { "default" };
         format!("{kind} {default}")
@@ -186,13 +186,13 @@ impl Look<'_> {
             );
             self.refuse("it is a generated column", help, found);
         }
-        if taken.identity {
+        if taken.identity.is_some() {
             self.refuse("it is an identity column", format!("{alter} DROP IDENTITY;"), found);
         }
         if taken.inherited {
             self.refuse("it is inherited", "table inheritance is not supported", found);
         }
-        if taken.not_null && !taken.identity {
+        if taken.not_null && taken.identity.is_none() {
             let help = format!(
                 "{alter} DROP NOT NULL; crossfade makes it NOT NULL again where the old column is, once every row is filled"
             );

@@ -7,7 +7,7 @@ use super::finding::{did_you_mean, list};
 use super::{CatalogError, Inspection, query};
 use crate::ident::ColumnName;
 use crate::plan::{AddColumn, Change, DropColumn, Pair, Plan};
-use crate::run::ColumnFacts;
+use crate::run::{ColumnFacts, IdentityColumn};
 
 /// Types whose operator for `IS DISTINCT FROM` sees every difference (docs/postgres.md, "Values that are equal but not the
 /// same"). Those with a collation need a deterministic one.
@@ -28,6 +28,14 @@ const PLAIN: [&str; 14] = [
     "uuid",
 ];
 
+/// What a domain is made of.
+#[derive(Debug, Clone, Deserialize)]
+struct Base {
+    type_name: String,
+    unlimited: String,
+    collate: Option<String>,
+}
+
 /// A column as the catalog has it.
 #[derive(Debug, Clone, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the flags of pg_attribute and pg_type")]
@@ -36,6 +44,8 @@ pub(super) struct Column {
     pub(super) name: String,
     pub(super) type_name: String,
     pub(super) base_type: String,
+    /// Of a column whose type is a domain.
+    domain_base: Option<Base>,
     pub(super) type_mod: i32,
     pub(super) collate: Option<String>,
     pub(super) collation_oid: i64,
@@ -48,7 +58,7 @@ pub(super) struct Column {
     not_null_special: bool,
     pub(super) default: Option<String>,
     pub(super) type_default: Option<String>,
-    pub(super) identity: bool,
+    pub(super) identity: Option<IdentityColumn>,
     pub(super) generated: bool,
     pub(super) inherited: bool,
     storage: Option<String>,
@@ -81,6 +91,24 @@ impl Column {
         self.is_enum || self.deterministic && PLAIN.contains(&self.base_type.as_str())
     }
 
+    /// Returns what the column is that lends this one its new name: one that is added without a look at the table's rows.
+    pub(super) fn lender(&self) -> Self {
+        match &self.domain_base {
+            // A domain with constraints would be tested for every row.
+            Some(base) if self.domain_constrained => Self {
+                type_name: base.type_name.clone(),
+                base_type: base.unlimited.clone(),
+                collate: base.collate.clone(),
+                type_default: None,
+                domain_base: None,
+                domain_constrained: false,
+                domain_not_null: false,
+                ..self.clone()
+            },
+            _ => self.clone(),
+        }
+    }
+
     pub(super) fn facts(&self, default_is_repeatable: bool) -> ColumnFacts {
         ColumnFacts {
             attnum: self.attnum,
@@ -89,6 +117,7 @@ impl Column {
             collate: self.collate(),
             not_null: self.not_null,
             not_null_constraint: self.not_null_constraint.clone(),
+            identity: self.identity,
             default: self.default.clone(),
             type_default: self.type_default.clone(),
             default_is_repeatable,
@@ -114,20 +143,20 @@ impl Column {
         if self.generated {
             refuse("catalog::generated_column", "is a generated column", "generated columns are not supported yet");
         }
-        if self.identity {
+        if self.identity.is_some() && !change.borrows() {
             refuse("catalog::identity", "is an identity column", "identity columns are not supported yet");
         }
         if self.inherited {
             refuse("catalog::inheritance", "is inherited", "table inheritance is not supported");
         }
-        if !self.not_null_validated {
+        if !self.not_null_validated && !change.borrows() {
             refuse(
                 "catalog::not_null_not_valid",
                 "has a NOT NULL constraint that was never validated",
                 "run ALTER TABLE ... VALIDATE CONSTRAINT first",
             );
         }
-        if self.not_null_special {
+        if self.not_null_special && !change.borrows() {
             refuse(
                 "catalog::not_null_constraint",
                 "has a NOT NULL constraint that is NO INHERIT or has a comment",
@@ -146,7 +175,7 @@ impl Column {
             let what = format!("has a security label of {}", list(&self.labels));
             refuse("catalog::security_label", &what, "the new column would not be masked; not supported yet");
         }
-        if change.renames() && self.domain_constrained || self.domain_not_null {
+        if !change.borrows() && (change.renames() && self.domain_constrained || self.domain_not_null) {
             let what = format!("has type {}, a domain with constraints", self.type_name);
             refuse(
                 "catalog::constrained_domain",

@@ -4,6 +4,11 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
     a.attname::text AS name,
     format_type(a.atttypid, a.atttypmod) AS type_name,
     format_type(a.atttypid, -1) AS base_type,
+    CASE WHEN t.typtype = 'd' THEN json_build_object('type_name', format_type(r.base, r.base_mod), 'unlimited', format_type(r.base, -1),
+      'collate', CASE WHEN a.attcollation <> (SELECT typcollation FROM pg_type WHERE oid = r.base)
+         THEN (SELECT format(' COLLATE %I.%I', cn.nspname, o.collname)
+                 FROM pg_collation o JOIN pg_namespace cn ON cn.oid = o.collnamespace WHERE o.oid = a.attcollation)
+      END) END AS domain_base,
     a.atttypmod AS type_mod,
     a.atttypid::bigint AS type_oid,
     CASE WHEN a.attcollation <> t.typcollation
@@ -21,7 +26,7 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
     CASE WHEN t.typdefaultbin IS NOT NULL THEN pg_get_expr(t.typdefaultbin, 0)
          WHEN t.typdefault IS NOT NULL THEN format('CAST(%L AS %s)', t.typdefault, format_type(a.atttypid, a.atttypmod))
     END AS type_default,
-    a.attidentity <> '' AS identity,
+    CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by_default' END AS identity,
     a.attgenerated <> '' AS generated,
     a.attinhcount > 0 OR NOT a.attislocal AS inherited,
     CASE WHEN a.attstorage <> t.typstorage
@@ -49,12 +54,13 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
   CROSS JOIN LATERAL (
     -- A domain over a domain has the constraints of both.
     WITH RECURSIVE layer AS (
-      SELECT t.oid, t.typtype, t.typbasetype, t.typnotnull
+      SELECT t.oid, t.typtype, t.typbasetype, t.typnotnull, a.atttypmod AS mod, t.typtypmod
       UNION ALL
-      SELECT b.oid, b.typtype, b.typbasetype, b.typnotnull FROM layer JOIN pg_type b ON b.oid = layer.typbasetype
+      SELECT b.oid, b.typtype, b.typbasetype, b.typnotnull, layer.typtypmod, b.typtypmod FROM layer JOIN pg_type b ON b.oid = layer.typbasetype
     )
     SELECT coalesce(bool_or(typtype = 'd' AND (typnotnull OR EXISTS (SELECT FROM pg_constraint WHERE contypid = layer.oid))), false) AS constrained,
-      coalesce(bool_or(typtype = 'd' AND typnotnull), false) AS refuses_null
+      coalesce(bool_or(typtype = 'd' AND typnotnull), false) AS refuses_null,
+      max(oid) FILTER (WHERE typtype <> 'd') AS base, max(mod) FILTER (WHERE typtype <> 'd') AS base_mod
     FROM layer
   ) r
   WHERE a.attrelid = $1::bigint::oid AND NOT a.attisdropped

@@ -162,7 +162,7 @@ pub(super) async fn plain_type(
     let plain = |column: &Column| {
         column.default.is_none()
             && !column.not_null
-            && !column.identity
+            && column.identity.is_none()
             && !column.generated
             && constrained.as_deref() == Some("0")
     };

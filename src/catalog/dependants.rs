@@ -80,13 +80,26 @@ pub(super) async fn read(conn: &mut PgConnection, table: i64, attnums: &[i32]) -
     query::read(conn, "read what depends on the column", query).await
 }
 
-/// Refuses everything that cannot be carried yet, by name. `columns` gives the old columns' names by number.
-pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> String, found: &mut Inspection) {
+/// Refuses everything that can neither follow its column nor be carried yet, by name. `column` gives an old column's name by
+/// its number, and whether what hangs on it follows.
+pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, bool), found: &mut Inspection) {
     const LATER: &str =
         "crossfade cannot carry it yet: before the run, drop it or change it so that it does not use the column";
     for h in hanging {
         let Dependant { name, kind, description } = &h.what;
+        let (column, follows) = column(h.attnum);
         let (code, says, help) = match kind.as_str() {
+            "rule_on_write" if follows => (
+                "catalog::rule",
+                "uses",
+                "a rule sees what a statement names, and a statement may name the other column: turn it into a trigger",
+            ),
+            "trigger" if is_our_trigger(name) => (
+                "catalog::other_run",
+                "watches",
+                "another run is working on the column (`crossfade status` lists the runs): finish it or roll it back first",
+            ),
+            _ if follows => continue,
             // Carried: each gets a twin.
             "index" | "unique" | "not_null" if h.validated != Some(false) => continue,
             // The column itself is refused.
@@ -104,21 +117,16 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> String, found: 
             "exclusion" => ("catalog::exclusion", "contains", LATER),
             "view" => ("catalog::view", "reads", LATER),
             "materialized_view" => ("catalog::materialized_view", "reads", LATER),
-            "rule" => ("catalog::rule", "uses", LATER),
+            "rule" | "rule_on_write" => ("catalog::rule", "uses", LATER),
             "policy" => ("catalog::policy", "uses", LATER),
             "statistics" => ("catalog::statistics", "covers", LATER),
             "publication" => {
                 ("catalog::publication", "names", "a publication must name the new column; not supported yet")
             }
             "function" => ("catalog::function", "uses", LATER),
-            "trigger" if is_our_trigger(name) => (
-                "catalog::other_run",
-                "watches",
-                "another run is working on the column (`crossfade status` lists the runs): finish it or roll it back first",
-            ),
             "trigger" => ("catalog::trigger", "names", LATER),
             _ => ("catalog::dependant", "depends on", LATER),
         };
-        found.refuse(code, format!("{description} {says} column \"{}\"", column(h.attnum)), help);
+        found.refuse(code, format!("{description} {says} column \"{column}\""), help);
     }
 }

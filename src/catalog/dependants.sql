@@ -28,7 +28,7 @@ WITH hangs AS (
              WHEN 'f' THEN CASE WHEN k.conrelid = $1::bigint::oid AND h.attnum = ANY (k.conkey) THEN 'foreign_key' ELSE 'referenced' END
              ELSE 'other' END
       WHEN 'pg_catalog.pg_rewrite'::pg_catalog.regclass THEN
-        CASE WHEN w.ev_class = $1::bigint::oid THEN 'rule'
+        CASE WHEN w.ev_class = $1::bigint::oid THEN CASE WHEN w.ev_type IN ('2', '3') THEN 'rule_on_write' ELSE 'rule' END
              WHEN wc.relkind = 'm' THEN 'materialized_view' WHEN wc.relkind = 'v' AND w.rulename = '_RETURN' THEN 'view' ELSE 'rule' END
       WHEN 'pg_catalog.pg_trigger'::pg_catalog.regclass THEN 'trigger'
       WHEN 'pg_catalog.pg_policy'::pg_catalog.regclass THEN 'policy'

@@ -25,7 +25,7 @@ pub(super) fn facts(
     found: &mut Inspection,
 ) -> Option<DroppedColumn> {
     let column = columns.iter().find(|column| column.name == change.column.as_str())?;
-    if column.identity {
+    if column.identity.is_some() {
         found.refuse(
             "catalog::identity",
             format!("column \"{}\" of {table} is an identity column", change.column),

@@ -83,5 +83,5 @@ pub(super) async fn facts(
     };
     let schema = quote_ident(&table.schema);
     let shape = shape(conn, &format!("{schema}.{}", quote_ident(&index.name))).await?;
-    Ok(Some(index.facts(0, Twin { tail, shape }, &[])))
+    Ok(Some(index.facts(0, Twin { tail, mirror: None, shape }, &[])))
 }

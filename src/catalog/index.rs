@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::{CatalogError, Inspection, query};
 
-use crate::run::ConstraintFacts;
+use crate::run::{ConstraintFacts, MirrorIndex};
 
 use crate::ident::TableName;
 use crate::run::IndexFacts;
@@ -37,6 +37,8 @@ pub(super) struct Index {
 pub(super) struct Twin {
     /// Its definition after `ON table `, while both columns are there.
     pub(super) tail: String,
+    /// What is built on columns that lend their names, if it mentions no others.
+    pub(super) mirror: Option<MirrorIndex>,
     /// Its [`shape`] once the new column has its final name.
     pub(super) shape: String,
 }
@@ -73,7 +75,8 @@ impl Index {
         query::read(conn, "read the table's indexes", query).await
     }
 
-    pub(super) fn judge(&self, table: &TableName, found: &mut Inspection) {
+    /// Refuses an index that cannot be carried, or, if it `stays`, have a mirror.
+    pub(super) fn judge(&self, table: &TableName, stays: bool, found: &mut Inspection) {
         let name = &self.name;
         if !self.valid {
             found.refuse(
@@ -82,7 +85,7 @@ impl Index {
                 "run DROP INDEX CONCURRENTLY or REINDEX INDEX CONCURRENTLY first",
             );
         }
-        if self.replica_identity {
+        if self.replica_identity && !stays {
             found.refuse(
                 "catalog::replica_identity",
                 format!("index \"{name}\" is the replica identity of {table}"),
@@ -98,10 +101,21 @@ impl Index {
         }
     }
 
-    /// Returns the tail of an index that the rehearsal can work on.
-    pub(super) fn carried(&self) -> Option<&str> {
+    /// Returns the tail of an index that the rehearsal can work on. One that `stays` may belong to any constraint.
+    pub(super) fn carried(&self, stays: bool) -> Option<&str> {
         let constraint = matches!(self.constraint_type.as_deref(), None | Some("u"));
-        self.tail.as_deref().filter(|_| constraint && !self.whole_row)
+        self.tail.as_deref().filter(|_| (constraint || stays) && !self.whole_row)
+    }
+
+    /// Returns whether all columns of pairs that it mentions stay.
+    pub(super) fn stays(&self, pairs: impl IntoIterator<Item = (i16, bool)>) -> bool {
+        let mut of_it = pairs.into_iter().filter(|(attnum, _)| self.mentions(*attnum)).peekable();
+        of_it.peek().is_some() && of_it.all(|(_, borrows)| borrows)
+    }
+
+    /// Returns whether it refuses a row at once, and not at the end of a statement or a transaction.
+    pub(super) fn is_unique_at_once(&self) -> bool {
+        self.unique && self.deferrable != Some(true)
     }
 
     /// Returns the kind of constraint that the index belongs to.
@@ -127,11 +141,14 @@ impl Index {
         self.attnums.contains(&attnum)
     }
 
-    /// Returns whether a twin of the index as it was when `facts` were read is a twin of it now.
-    pub(super) fn has_twin_of(&self, facts: &IndexFacts) -> bool {
+    /// Returns whether what was made after the index, as it was when `facts` were read, is right for it now; `renamed` says
+    /// whether the columns that it mentions have their new names.
+    pub(super) fn has_twin_of(&self, facts: &IndexFacts, renamed: bool) -> bool {
+        let last = facts.mirror.as_ref().filter(|_| renamed);
+        let definition = last.map_or(&facts.definition, |mirror| &mirror.tail);
         let constraint = |constraint: &ConstraintFacts| (constraint.deferrable, constraint.deferred);
         let own = self.constraint_type.as_ref().map(|_| (self.deferrable == Some(true), self.deferred == Some(true)));
-        self.tail.as_deref() == Some(facts.definition.as_str())
+        self.tail.as_ref() == Some(definition)
             && self.unique == facts.unique
             && self.tablespace == facts.tablespace
             && own == facts.constraint.as_ref().map(constraint)
@@ -150,6 +167,7 @@ impl Index {
                 comment: self.constraint_comment.clone(),
             }),
             twin: twin.tail,
+            mirror: twin.mirror,
             twin_shape: twin.shape,
             tablespace: self.tablespace.clone(),
             comment: self.comment.clone(),

@@ -17,7 +17,7 @@ use crate::change::knows_null;
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::pg::{self, Owner};
-use crate::plan::{AddConstraint, Change, CopyIndexes, DropColumn, OnConflict, Plan, Rule};
+use crate::plan::{AddConstraint, Change, CopyIndexes, DropColumn, OnConflict, Pair, Plan, Rule};
 use crate::run::{ChangeFacts, Conversion, DroppedColumn, Facts, IndexFacts, PairFacts, TableFacts};
 
 /// Returns what `plan` is compiled from, everything that rules it out, and everything worth knowing before it starts.
@@ -99,23 +99,15 @@ async fn look(
     let attnums: Vec<i32> = olds.iter().flatten().map(|old| i32::from(old.attnum)).collect();
     let mut indexes = Index::read_all(conn, table.oid, &attnums).await?;
     indexes.retain(|i| !drop_index::drops(plan, i) && !Adoption::refuses(adoption.as_ref(), &i.name));
+    let sides = sides(plan, &olds);
     let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
     let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds_only);
     table.judge(plan, &server.role, builds, found);
     for index in &indexes {
-        index.judge(&plan.table, found);
+        index.judge(&plan.table, index.stays(sides.iter().copied()), found);
     }
     judge_names(conn, plan, table.oid, ledger, found).await?;
-    let mut hanging = dependants::read(conn, table.oid, &attnums).await?;
-    hanging.retain(|h| h.what.kind != "trigger" || !replaced.contains(&h.what.name));
-    let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
-    dependants::judge(&hanging, name, found);
-    let mut neighbours = Neighbours::read(conn, table.oid).await?;
-    neighbours.disable(&replaced);
-    // An index or a constraint changes no row and no row type.
-    if plan.changes.iter().any(|change| !builds_only(change)) {
-        neighbours.judge(&plan.table, found);
-    }
+    let neighbours = judge_around(conn, plan, (table.oid, &columns, &sides), &replaced, found).await?;
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
@@ -134,6 +126,7 @@ async fn look(
     let mut tables = vec![table.facts(&plan.table)];
     let pairs = parts.iter().zip(&rehearsed.outcomes);
     let in_place: Vec<_> = pairs.clone().filter(|(_, o)| o.metadata_only).map(|(part, _)| part.change).collect();
+    let borrowed: Vec<_> = parts.iter().map(|part| part.change).filter(Pair::borrows).collect();
     let pairs = pairs.map(|(part, outcome)| (part.change, pair_facts(part, outcome))).collect();
     let mut pairs = Adoption::complete(adoption.as_ref(), plan, pairs, found).into_iter();
     let mut changes: Vec<Option<ChangeFacts>> = vec![None; plan.changes.len()];
@@ -160,12 +153,13 @@ async fn look(
     for (change, facts) in plan.changes.iter().zip(&mut changes) {
         match change {
             Change::AddIndex(change) => {
-                let tail = add_index::rehearse(conn, change, &in_place, &user_path, found).await?;
+                let tail = add_index::rehearse(conn, change, (&in_place, &borrowed), &user_path, found).await?;
                 *facts = tail.map(ChangeFacts::AddIndex);
             }
             Change::AddConstraint(change) => {
                 let (change, names) = ((change, plan), (&mut tables, &mut taken));
-                let added = add_constraint::rehearse(conn, change, (&in_place, &user_path), names, found).await?;
+                let paths = (&in_place[..], &borrowed[..], user_path.as_str());
+                let added = add_constraint::rehearse(conn, change, paths, names, found).await?;
                 *facts = added.map(ChangeFacts::AddConstraint);
             }
             _ => {}
@@ -175,11 +169,45 @@ async fn look(
     tables[0] = TableFacts {
         indexes: index_facts(&indexes, &rehearsed, plan, &parts),
         other_before_triggers: neighbours.fire_before(),
+        listeners: neighbours.listeners(&borrowing(&sides)),
         functions_to_touch,
         ..table.facts(&plan.table)
     };
     found.facts = Some(Facts { server_version: server.version, tables, changes });
     Ok(())
+}
+
+/// Judges what hangs on the old columns, and what else is at work on the table but the triggers that are `replaced`.
+async fn judge_around(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    (table, columns, sides): (i64, &[Column], &[(i16, bool)]),
+    replaced: &[String],
+    found: &mut Inspection,
+) -> Result<Neighbours, CatalogError> {
+    let attnums: Vec<i32> = sides.iter().map(|(attnum, _)| i32::from(*attnum)).collect();
+    let mut hanging = dependants::read(conn, table, &attnums).await?;
+    hanging.retain(|h| h.what.kind != "trigger" || !replaced.contains(&h.what.name));
+    let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
+    dependants::judge(&hanging, |attnum| (name(attnum), sides.contains(&(attnum, true))), found);
+    let mut neighbours = Neighbours::read(conn, table).await?;
+    neighbours.disable(replaced);
+    // An index or a constraint changes no row and no row type.
+    if plan.changes.iter().any(|change| !builds_only(change)) {
+        neighbours.judge(plan, found);
+    }
+    Ok(neighbours)
+}
+
+/// Returns the numbers of old columns, and whether each stays.
+fn sides(plan: &Plan, olds: &[Option<&Column>]) -> Vec<(i16, bool)> {
+    let pairs = plan.pairs().zip(olds);
+    pairs.filter_map(|((_, change), old)| Some(((*old)?.attnum, change.borrows()))).collect()
+}
+
+/// The columns that borrow their new names, for [`Neighbours::listeners`].
+fn borrowing(sides: &[(i16, bool)]) -> Vec<Vec<i16>> {
+    sides.iter().filter(|(_, borrows)| *borrows).map(|(attnum, _)| vec![*attnum]).collect()
 }
 
 /// Drops the column of the copy, and returns what goes with it; `None` where there is no such column, or with a refusal.
@@ -395,7 +423,18 @@ fn pair_facts(part: &Part<'_>, outcome: &Outcome) -> PairFacts {
         .retyped
         .as_ref()
         .map_or((Conversion::Identity, Conversion::Identity), |r| (r.forward.clone(), r.reverse.clone()));
-    let new = part.retyped.as_ref().map_or(part.old, |retyped| &retyped.column);
+    let lender = part.old.lender();
+    let new = match &part.retyped {
+        Some(retyped) => &retyped.column,
+        None if part.change.borrows() => &lender,
+        None => part.old,
+    };
+    // Between a domain and what it is made of.
+    let (forward, reverse) = if part.retyped.is_none() && new.type_name != part.old.type_name {
+        (Conversion::InfallibleCast, Conversion::InfallibleCast)
+    } else {
+        (forward, reverse)
+    };
     PairFacts {
         old: part.old.facts(outcome.default_is_repeatable),
         new_type: new.type_name.clone(),

@@ -7,6 +7,7 @@ use super::finding::list;
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
 use crate::names::{FIRST_TRIGGER, LAST_TRIGGER};
+use crate::plan::Plan;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Neighbours {
@@ -29,6 +30,8 @@ struct Trigger {
     on_insert: bool,
     on_update: bool,
     by_column: bool,
+    /// The columns of its `UPDATE OF`.
+    attnums: Vec<i16>,
     sorts_before_ours: bool,
     sorts_after_ours: bool,
 }
@@ -61,7 +64,18 @@ impl Neighbours {
         }
     }
 
-    pub(super) fn judge(&self, table: &TableName, found: &mut Inspection) {
+    /// Returns the names of the triggers for `UPDATE OF` the first of one of these lists of columns, and the rest of it.
+    pub(super) fn listeners(&self, columns: &[Vec<i16>]) -> Vec<String> {
+        let to = |trigger: &Trigger, list: &[i16]| list.iter().all(|attnum| trigger.attnums.contains(attnum));
+        let listens = |trigger: &&Trigger| {
+            let mut of_it = columns.iter().filter(|list| to(trigger, &list[..1])).peekable();
+            of_it.peek().is_some() && of_it.all(|list| to(trigger, list))
+        };
+        self.triggers.iter().filter(listens).map(|trigger| trigger.name.clone()).collect()
+    }
+
+    pub(super) fn judge(&self, plan: &Plan, found: &mut Inspection) {
+        let table = &plan.table;
         for trigger in &self.triggers {
             let order = [(trigger.sorts_before_ours, "before"), (trigger.sorts_after_ours, "after")];
             for (_, order) in order.into_iter().filter(|(so, _)| *so && trigger.fires_before()) {
@@ -96,7 +110,9 @@ impl Neighbours {
                 "replicated rows do not fire ordinary triggers, so they would not be synced; not supported yet",
             );
         }
-        for column in &self.row_columns {
+        // A column without a default is added, and one is renamed.
+        let refused = self.row_columns.iter().filter(|_| !plan.only_borrows());
+        for column in refused {
             found.refuse(
                 "catalog::row_type",
                 format!("{column} has the row type of {table}"),

@@ -8,6 +8,7 @@ SELECT row_to_json(x)::text FROM (
          (g.tgtype & 1) <> 0 AS per_row, (g.tgtype & 2) <> 0 AS before,
          (g.tgtype & 4) <> 0 AS on_insert, (g.tgtype & 16) <> 0 AS on_update,
          cardinality(g.tgattr::int2[]) > 0 AS by_column,
+         g.tgattr::int2[] AS attnums,
          g.tgname::text COLLATE "C" < $2::text COLLATE "C" AS sorts_before_ours,
          g.tgname::text COLLATE "C" > $3::text COLLATE "C" AS sorts_after_ours
        FROM pg_trigger g

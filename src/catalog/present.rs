@@ -14,7 +14,7 @@ use super::rehearsal::{Part, rehearse};
 use super::server::Server;
 use super::table::Table;
 use super::{CatalogError, Inspection, dependants, drop_column, drop_index, query};
-use crate::change::{Leftovers, Other, Ruin, has_moved, names_at};
+use crate::change::{Leftovers, Other, Ruin, has_moved, is_exchanged, names_at};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::plan::{Change, Pair, Plan};
@@ -36,6 +36,8 @@ pub(crate) struct Present {
     pub(crate) obstacles: Vec<String>,
     /// What others made on the new column alone: it would be dropped with it.
     pub(crate) lost: Vec<String>,
+    /// What others made on a column that only lends its name: it would stay there.
+    pub(crate) left: Vec<String>,
     /// What is left, if the table or a column of a pair is gone.
     pub(crate) ruin: Option<Ruin>,
 }
@@ -100,7 +102,8 @@ async fn look(
 ) -> Result<Present, CatalogError> {
     settle(conn).await?;
     query::run(conn, "set limits", "SET LOCAL search_path = pg_catalog, pg_temp".to_owned()).await?;
-    let nothing = |ruin| Present { facts: was.clone(), others: vec![], obstacles: vec![], lost: vec![], ruin };
+    let nothing =
+        |ruin| Present { facts: was.clone(), others: vec![], obstacles: vec![], lost: vec![], left: vec![], ruin };
     let oid = was.main().oid;
     let name: Option<(String, String)> =
         query::read(conn, "look for the table", query::fixed(include_str!("standing.sql")).bind(oid)).await?;
@@ -180,6 +183,8 @@ struct Both<'a> {
     change: Pair<'a>,
     was: &'a PairFacts,
     moved: bool,
+    /// Whether the old column has got the new name.
+    renamed: bool,
     old: &'a Column,
     new: &'a Column,
 }
@@ -188,6 +193,11 @@ impl Both<'_> {
     /// The column that has the place of the plan's, and the other.
     fn sides(&self) -> (&Column, &Column) {
         if self.moved { (self.new, self.old) } else { (self.old, self.new) }
+    }
+
+    /// The number of the old column, and whether it stays.
+    fn side(&self) -> (i16, bool) {
+        (self.old.attnum, self.change.borrows())
     }
 
     /// The facts of the pair as they are found to be.
@@ -229,13 +239,27 @@ impl Look<'_> {
         if pairs.iter().any(|pair| pair.change.keeps_name()) {
             present.facts.tables[0].functions_to_touch = functions::to_touch(&functions, table);
         }
-        Neighbours::read(conn, oid).await?.judge(table, found);
+        let neighbours = Neighbours::read(conn, oid).await?;
+        neighbours.judge(self.plan, found);
+        // Their lists are narrowed again when the column gets its name.
+        if !self.is_retired() {
+            // One that somebody has made anew for the old column alone does not listen to both any more.
+            let listens = self.state.is_done(&StepKey::new(Phase::Backfill, What::Listen));
+            let both =
+                |pair: &Both<'_>| [pair.old.attnum].into_iter().chain(listens.then_some(pair.new.attnum)).collect();
+            let borrowed: Vec<_> = pairs.iter().filter(|pair| pair.change.borrows()).map(both).collect();
+            present.facts.tables[0].listeners = neighbours.listeners(&borrowed);
+        }
         self.dependants(conn, &pairs, present, found).await?;
         self.indexes(conn, &pairs, &server, present, found).await?;
         for pair in &pairs {
             pair.lose_moved(present);
         }
         Ok(())
+    }
+
+    fn is_retired(&self) -> bool {
+        self.stage == Stage::Retired
     }
 
     /// Returns the pairs at work with their columns, or what is left if one is gone.
@@ -268,7 +292,8 @@ impl Look<'_> {
             }
             left.push((position, old.map(|old| old.name.clone()), new.map(|new| new.name.clone())));
             if let (Some(old), Some(new)) = (old, new) {
-                both.push(Both { position, change, was, moved: has_moved(&change, self.stage), old, new });
+                let renamed = change.borrows() && self.is_retired();
+                both.push(Both { position, change, was, moved: has_moved(&change, self.stage), renamed, old, new });
             }
         }
         if left.len() > both.len() {
@@ -306,10 +331,14 @@ impl Look<'_> {
                 }
             }
         }
+        now.old.identity = pair.old.identity;
         now.old.type_default.clone_from(&pair.old.type_default);
         now.new_type_default.clone_from(&pair.new.type_default);
         if !pair.moved {
             now.old.default.clone_from(&visible.default);
+            if pair.renamed {
+                now.new_default.clone_from(&visible.default);
+            }
             visible.judge(&pair.change, &self.plan.table.to_string(), found);
             pair.judge_replaced(&now, present);
         } else if visible.default != pair.was.new_default {
@@ -355,16 +384,23 @@ impl Look<'_> {
             adopted.flat_map(|adopted| &adopted.triggers).any(|trigger| trigger.name == name)
         };
         hanging.retain(|h| !ours(&h.what.name) && (h.what.kind != "trigger" || !replaced(&h.what.name)));
-        let name =
-            |attnum| pairs.iter().find(|p| p.old.attnum == attnum).map_or_else(String::new, |p| p.old.name.clone());
-        dependants::judge(&hanging, name, found);
+        let column = |attnum| {
+            let pair = pairs.iter().find(|pair| pair.old.attnum == attnum);
+            pair.map_or_else(|| (String::new(), false), |pair| (pair.old.name.clone(), pair.change.borrows()))
+        };
+        dependants::judge(&hanging, column, found);
         // One that was there before the run is not dropped.
-        let made = pairs.iter().filter(|pair| pair.was.adopted.is_none());
-        let attnums: Vec<_> = made.map(|pair| i32::from(pair.new.attnum)).collect();
+        let made: Vec<_> = pairs.iter().filter(|pair| pair.was.adopted.is_none()).collect();
+        let attnums: Vec<_> = made.iter().map(|pair| i32::from(pair.new.attnum)).collect();
         let planned = self.planned_names();
+        let listeners = &present.facts.main().listeners;
         for hanging in dependants::read(conn, oid, &attnums).await? {
             let what = hanging.what;
-            if what.kind != "not_null" && !ours(&what.name) && !planned.contains(&what.name) {
+            let listens = what.kind == "trigger" && listeners.contains(&what.name);
+            if what.kind != "not_null" && !ours(&what.name) && !planned.contains(&what.name) && !listens {
+                if made.iter().any(|pair| pair.new.attnum == hanging.attnum && pair.change.borrows()) {
+                    present.left.push(what.description.clone());
+                }
                 present.lost.push(what.description);
             }
         }
@@ -386,10 +422,7 @@ impl Look<'_> {
 
     /// Whether the twin of the index has its name.
     fn exchanged(&self, index: &IndexFacts) -> bool {
-        index
-            .changes
-            .iter()
-            .all(|position| self.plan.pairs().any(|(at, change)| at == *position && has_moved(&change, self.stage)))
+        is_exchanged(self.plan, index, self.stage)
     }
 
     async fn indexes(
@@ -407,7 +440,11 @@ impl Look<'_> {
         let mut all = Index::read_all(conn, oid, &attnums).await?;
         all.retain(|index| !drop_index::drops(self.plan, index));
         let olds: Vec<_> = pairs.iter().map(|pair| (pair.position, pair.old.attnum)).collect();
-        let twin = |was: &IndexFacts| Twin { tail: was.twin.clone(), shape: was.twin_shape.clone() };
+        let twin = |was: &IndexFacts| Twin {
+            tail: was.twin.clone(),
+            mirror: was.mirror.clone(),
+            shape: was.twin_shape.clone(),
+        };
         let (mut now, mut added) = (Vec::new(), Vec::new());
         for index in all.iter().filter(|index| !index.name.starts_with(&own)) {
             let was = self.was.main().indexes.iter().find(|was| was.name == index.name);
@@ -429,9 +466,12 @@ impl Look<'_> {
                         ..seen
                     });
                 }
-                Some(was) if !self.exchanged(was) && index.has_twin_of(was) => {
-                    now.push(IndexFacts { changes: was.changes.clone(), ..index.facts(was.number, twin(was), &olds) });
+                Some(was) if !self.exchanged(was) && index.has_twin_of(was, self.is_retired()) => {
+                    let (changes, definition) = (was.changes.clone(), was.definition.clone());
+                    now.push(IndexFacts { definition, changes, ..index.facts(was.number, twin(was), &olds) });
                 }
+                // Nobody uses the name that was lent any more.
+                _ if self.is_retired() && index.stays(pairs.iter().map(Both::side)) => {}
                 _ if pairs.iter().any(|pair| !pair.moved && index.mentions(pair.old.attnum)) => {
                     added.push(index.clone());
                 }
@@ -459,15 +499,20 @@ impl Look<'_> {
             return Ok(());
         }
         for index in added {
-            index.judge(&self.plan.table, found);
+            index.judge(&self.plan.table, index.stays(pairs.iter().map(Both::side)), found);
         }
         let Some(_) = enter(conn, &self.plan.table, self.was.main().oid, server, found).await? else { return Ok(()) };
         for pair in pairs {
             if pair.moved && pair.default_differs(present) {
                 pair.follow_moved(conn, present).await?;
+            } else if pair.renamed && pair.default_differs(present) {
+                pair.follow_renamed(conn, present).await?;
             }
         }
-        let soaking: Vec<_> = pairs.iter().filter(|pair| !pair.moved).collect();
+        for pair in pairs.iter().filter(|pair| pair.renamed && pair.is_odd()) {
+            pair.judge_odd(conn, present).await?;
+        }
+        let soaking: Vec<_> = pairs.iter().filter(|pair| !pair.moved && !pair.renamed).collect();
         if soaking.is_empty() {
             return Ok(());
         }

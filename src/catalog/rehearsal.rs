@@ -11,7 +11,7 @@ use super::{CatalogError, Inspection};
 use crate::change::column_of_index;
 use crate::ident::ColumnName;
 use crate::plan::{AddIndex, ChangeType, Pair, Plan};
-use crate::run::Conversion;
+use crate::run::{Conversion, MirrorIndex};
 use crate::sql::quote_ident;
 
 pub(super) const COPY: &str = "pg_temp.crossfade_copy";
@@ -44,6 +44,13 @@ pub(super) struct Rehearsed {
     pub(super) outcomes: Vec<Outcome>,
     /// Each index's twin, `None` where it was refused.
     pub(super) twins: Vec<Option<Twin>>,
+}
+
+impl Part<'_> {
+    /// The number of the old column, and whether it stays.
+    fn side(&self) -> (i16, bool) {
+        (self.old.attnum, self.change.borrows())
+    }
 }
 
 /// Rehearses all changes, the twins of `indexes` and the plan's own indexes, on a copy without the columns of `ours`.
@@ -109,6 +116,12 @@ pub(super) async fn rehearse(
 pub(super) fn list(columns: &[ColumnName], in_place: &[Pair<'_>]) -> String {
     let name = |column| column_of_index(column, in_place.iter().copied()).sql();
     columns.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// The statements that give columns of the copy that only borrow their new names the old ones back.
+pub(super) fn give_back<'a>(changes: impl IntoIterator<Item = Pair<'a>>) -> Vec<String> {
+    let borrowed = changes.into_iter().filter(Pair::borrows);
+    borrowed.map(|c| format!("ALTER TABLE {COPY} RENAME COLUMN {} TO {}", c.new.sql(), c.old.sql())).collect()
 }
 
 /// The statements that make one change as plain ALTER would, and leave the new column under its first name.
@@ -265,7 +278,7 @@ async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Inde
     let mentioning = indexes.iter().filter(|index| index.mentions(part.old.attnum));
     before.extend(mentioning.enumerate().filter_map(|(n, index)| {
         let unique = if index.unique { "UNIQUE " } else { "" };
-        Some(format!("CREATE {unique}INDEX crossfade_index_{n} ON {COPY} {}", index.carried()?))
+        Some(format!("CREATE {unique}INDEX crossfade_index_{n} ON {COPY} {}", index.carried(false)?))
     }));
     let mut after = before.clone();
     before.push(files.clone());
@@ -291,8 +304,10 @@ async fn twin(
     outcomes: &[Outcome],
     found: &mut Inspection,
 ) -> Result<Option<Twin>, CatalogError> {
-    let Some(tail) = index.carried() else { return Ok(None) };
-    let unique = if index.unique { "UNIQUE " } else { "" };
+    let stays = index.stays(parts.iter().map(Part::side));
+    let Some(tail) = index.carried(stays) else { return Ok(None) };
+    let is_unique = index.is_unique_at_once() && tail.starts_with("USING btree");
+    let unique = if is_unique { "UNIQUE " } else { "" };
     let create = format!("CREATE {unique}INDEX crossfade_index ON {COPY} {tail}");
     run(conn, "rehearse an index", "SAVEPOINT crossfade_twin".to_owned()).await?;
     let mut refuse = |objection: Objection, what: &str| {
@@ -312,21 +327,38 @@ async fn twin(
             refuse(objection, "does not fit the new type");
         }
     } else {
-        let tail = query::fixed(include_str!("index_tail.sql")).bind(INDEX.to_owned()).fetch_optional(&mut *conn).await;
-        let tail = tail.map_err(|source| CatalogError::Database { what: "read an index's new definition", source })?;
         let swapped = parts.iter().zip(outcomes).filter(|(part, out)| !out.metadata_only && part.change.keeps_name());
         let renamed = swapped.map(|(part, _)| {
             let (new, last) = (part.change.new.sql(), part.change.final_name().sql());
             format!("ALTER TABLE {COPY} RENAME COLUMN {new} TO {last}")
         });
         let renamed: Vec<_> = renamed.collect();
-        if let (Some(tail), Ok(_)) = (tail, attempt(conn, "rehearse an index", renamed).await?) {
-            twin = Some(Twin { tail, shape: shape(conn, INDEX).await? });
+        let renamed_tail = tail_of(conn, INDEX).await?;
+        if let (Some(renamed_tail), Ok(_)) = (renamed_tail, attempt(conn, "rehearse an index", renamed).await?) {
+            let shape = shape(conn, INDEX).await?;
+            let mirror = stays.then_some(MirrorIndex { tail: renamed_tail, unique: is_unique });
+            // With the names that columns have while the twin is built.
+            let first = parts.iter().zip(outcomes).filter(|(part, out)| !out.metadata_only && part.change.keeps_name());
+            let first = first.map(|(part, _)| {
+                let (new, last) = (part.change.new.sql(), part.change.final_name().sql());
+                format!("ALTER TABLE {COPY} RENAME COLUMN {last} TO {new}")
+            });
+            let first = first.chain(give_back(parts.iter().map(|part| part.change)));
+            let named = attempt(conn, "rehearse an index", first.collect::<Vec<_>>()).await?;
+            if let (Ok(_), Some(tail)) = (named, tail_of(conn, INDEX).await?) {
+                twin = Some(Twin { tail, mirror, shape });
+            }
         }
     }
     run(conn, "rehearse an index", "ROLLBACK TO SAVEPOINT crossfade_twin".to_owned()).await?;
     run(conn, "rehearse an index", "RELEASE SAVEPOINT crossfade_twin".to_owned()).await?;
     Ok(twin)
+}
+
+/// Returns the definition of an index of the copy behind the table's name.
+pub(super) async fn tail_of(conn: &mut PgConnection, index: &str) -> Result<Option<String>, CatalogError> {
+    let tail = query::fixed(include_str!("index_tail.sql")).bind(index.to_owned()).fetch_optional(conn).await;
+    tail.map_err(|source| CatalogError::Database { what: "read an index's new definition", source })
 }
 
 /// Builds the index on the changed copy with one row of the table: an index on no rows calls no function.
@@ -346,7 +378,8 @@ async fn try_entry(
     );
     let columns = query::text(conn, WHAT, columns).await?.unwrap_or_default();
     let row = format!("INSERT INTO {COPY} ({columns}) SELECT {columns} FROM ONLY {} AS t LIMIT 1", plan.table.sql());
-    let row = std::iter::once(row).chain(all_changes(parts, outcomes));
+    let changes = all_changes(parts, outcomes).into_iter().chain(give_back(parts.iter().map(|part| part.change)));
+    let row = std::iter::once(row).chain(changes);
     // That its value does not convert is found elsewhere.
     if attempt(conn, WHAT, row).await?.is_ok() {
         let create = format!("CREATE INDEX crossfade_entry ON {COPY} {tail}");
@@ -378,7 +411,7 @@ fn judge_added(add: &AddIndex, parts: &[Part<'_>], outcomes: &[Outcome], found: 
         if !outcome.metadata_only && add.columns.contains(old) {
             found.refuse(
                 "catalog::index_on_old_column",
-                format!("index \"{}\" of the plan names \"{old}\", a column that will be dropped", add.name),
+                format!("index \"{}\" of the plan names \"{old}\", a name that goes", add.name),
                 format!("name \"{new}\" instead; an index follows its column through every renaming"),
             );
         }

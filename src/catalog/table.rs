@@ -108,6 +108,7 @@ impl Table {
             index_bytes: self.index_bytes,
             key: self.key.clone(),
             indexes: vec![],
+            listeners: vec![],
             other_before_triggers: false,
             functions_to_touch: vec![],
         }

@@ -196,20 +196,21 @@ pub(crate) async fn statements(
     Ok(Ok(Statements { sees_others, tracks, reset_at, evicted, seen }))
 }
 
-/// Returns the functions that may name one of the columns of the table, and the views and functions that depend on it.
+/// Returns the functions that may name one of the columns of the table, and the views and functions that depend on it. What
+/// depends on a column that stays follows it under its new name; `columns` says of each whether it does.
 pub(crate) async fn objects(
     conn: &mut PgConnection,
     (table, oid): (&TableName, i64),
-    columns: &[String],
+    columns: &[(String, bool)],
     ledger: &LedgerSchema,
 ) -> Result<Vec<SeenObject>, CatalogError> {
     const KINDS: [&str; 3] = ["view", "materialized_view", "function"];
     let functions = Function::read_all(conn, oid, ledger).await?;
     let mut found = Vec::new();
-    for column in columns {
+    for (column, stays) in columns {
         let may = functions.iter().filter_map(|function| function.names(table, column));
         found.extend(may.map(|(object, line)| SeenObject { column: column.clone(), object, line: Some(line) }));
-        let uses = dependants(conn, table, column).await?;
+        let uses = if *stays { vec![] } else { dependants(conn, table, column).await? };
         let uses = uses.into_iter().filter(|of| KINDS.contains(&of.kind.as_str()));
         found.extend(uses.map(|of| SeenObject { column: column.clone(), object: of.description, line: None }));
     }

@@ -22,7 +22,10 @@ pub(super) fn fragment(
             // While releases write the old column of a pair, a NULL there is not theirs to answer for.
             let pair = context.active.iter().find(|a| a.change.new == column);
             let proof = match pair {
-                Some(a) => Proof { constraint, column: a.names(&context.tag, Stage::Swapped).1, late: true },
+                Some(a) => {
+                    let (old, new) = a.names(&context.tag, Stage::Swapped);
+                    Proof { constraint, column: if a.change.borrows() { old } else { new }, late: true }
+                }
                 None => Proof { constraint, column: context.column(column).to_string(), late: false },
             };
             Fragment { not_null: vec![proof], ..Fragment::default() }

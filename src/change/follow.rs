@@ -2,7 +2,7 @@
 
 use super::alike::alike;
 use super::fragment::Stage;
-use super::{Active, Context, beside_text, compile, has_moved, sync_trigger};
+use super::{Active, Context, beside_text, compile, has_moved, is_exchanged, sync_trigger};
 use crate::names::LedgerSchema;
 use crate::plan::Plan;
 use crate::run::{
@@ -58,10 +58,11 @@ pub(crate) fn follow(
     let nullable = |facts: &Facts, at| facts.pair(at).map(|pair| pair.old.not_null);
     let null_changed = (0..was.changes.len()).any(|at| nullable(was, at) != nullable(now, at));
     let rebuilt = |key: &StepKey| match &key.what {
-        What::Build(name) | What::Constraint(name) => {
+        What::Build(name) | What::Mirror(name) | What::Constraint(name) => {
             let number = |facts: &Facts| facts.main().indexes.iter().find(|i| i.name == *name).map(|i| i.number);
             number(was) != number(now)
         }
+        What::Listen => was.main().listeners != now.main().listeners,
         // One step for the columns of all pairs; each can be done again.
         What::NotNullAdd | What::NotNullValidate | What::NotNullSet | What::RelaxOld => {
             null_changed && program.step(key).map(|step| &step.action) != fresh.step(key).map(|step| &step.action)
@@ -116,14 +117,18 @@ impl Taken<'_> {
         let table = self.context.table();
         let index = |name: &str| self.context.facts.main().indexes.iter().find(|index| index.name == name);
         match &key.what {
+            What::Mirror(name) => {
+                let drop = |index: &IndexFacts| {
+                    let name = quote_ident(&self.context.tag.mirror_index(index.number));
+                    format!("DROP INDEX IF EXISTS {}.{name}", quote_ident(&table.schema))
+                };
+                index(name).map(drop).into_iter().collect()
+            }
             What::Build(name) | What::Constraint(name) => {
                 let Some(index) = index(name) else { return vec![] };
                 // Once the twin has its name, what others have dropped was the twin.
                 let tag = &self.context.tag;
-                let moved = |position: &usize| {
-                    self.context.active.iter().any(|a| a.position == *position && has_moved(&a.change, self.stage))
-                };
-                let exchanged = index.changes.iter().all(moved);
+                let exchanged = is_exchanged(self.context.plan, index, self.stage);
                 let number = index.number;
                 let ours = if exchanged { tag.parked_index(number) } else { tag.twin_index(number) };
                 let ours = quote_ident(&ours);
@@ -148,8 +153,7 @@ fn texts(was: &Context<'_>, now: &Context<'_>, reached: Stage, state: &State) ->
     let mut all = Vec::new();
     for index in &now.facts.main().indexes {
         let Some(before) = was.facts.main().indexes.iter().find(|i| i.number == index.number) else { continue };
-        let moved = |at: &usize| now.active.iter().any(|a| a.position == *at && has_moved(&a.change, reached));
-        let exchanged = index.changes.iter().all(moved);
+        let exchanged = is_exchanged(now.plan, index, reached);
         let comment = |index: &IndexFacts| index.constraint.as_ref().and_then(|constraint| constraint.comment.clone());
         let done = state.done.iter().any(|key| key.what == What::Constraint(index.name.clone()));
         if comment(before) != comment(index) && done {

@@ -107,4 +107,6 @@ pub(super) struct Fragment {
     pub(super) steps: Vec<Step>,
     /// Steps of this fragment whose conditions name what `swap` and `retire` rename.
     pub(super) renamed: Vec<StepKey>,
+    /// Steps of this fragment whose conditions name what `drop` drops.
+    pub(super) dropped: Vec<StepKey>,
 }

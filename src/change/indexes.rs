@@ -4,20 +4,39 @@ use super::Context;
 use super::fragment::{ByStage, Fragment, Moves, Stage};
 use crate::ident::ColumnName;
 use crate::plan::{AddIndex, CopyIndexes, Pair};
-use crate::run::{Action, IndexFacts, IndexName, Is, Phase, RelationId, Step, StepKey, Undo, What};
+use crate::run::{Action, IndexFacts, IndexName, Is, MirrorIndex, Phase, RelationId, Step, StepKey, Undo, What};
 use crate::sql::{LockMode, quote_ident, quote_literal};
 
-/// The indexes that get a twin, with their number (which is in the twin's name).
-fn copied<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts)> {
+/// The indexes that have another on new columns, with their number (which is in its name).
+fn wanted<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts)> {
     let all = context.plan.indexes.copy == CopyIndexes::All;
-    let active = |index: &IndexFacts| index.changes.iter().any(|i| context.active.iter().any(|a| a.position == *i));
-    context
-        .facts
-        .main()
-        .indexes
-        .iter()
-        .map(|index| (index.number, index))
-        .filter(move |(_, index)| all && active(index))
+    let indexes = context.facts.main().indexes.iter().map(|index| (index.number, index));
+    indexes.filter(move |(_, index)| all && of(context, index).next().is_some())
+}
+
+/// The pairs with a column in the index.
+fn of<'a>(context: &'a Context<'_>, index: &'a IndexFacts) -> impl Iterator<Item = &'a super::Active<'a>> {
+    context.active.iter().filter(|a| index.changes.contains(&a.position))
+}
+
+/// The indexes that get a twin, which takes their place.
+fn copied<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts)> {
+    wanted(context).filter(|(_, index)| of(context, index).any(|a| !a.change.borrows()))
+}
+
+/// The indexes that stay, with what is built on the columns that lend their names, for as long as they do.
+fn mirrored<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts, &'a MirrorIndex)> {
+    let stays = wanted(context).filter(|(_, index)| of(context, index).all(|a| a.change.borrows()));
+    stays.filter_map(|(number, index)| Some((number, index, index.mirror.as_ref()?)))
+}
+
+/// Names of the indexes on columns that lend their names, which go with them.
+pub(super) fn mirror_names(context: &Context<'_>) -> Vec<String> {
+    let tag = &context.tag;
+    let of_table = context.facts.main().indexes.iter().map(|index| tag.mirror_index(index.number));
+    let of_added = (0..context.plan.indexes.add.len()).map(|position| tag.mirror_of_added(position));
+    let of_changes = (0..context.plan.changes.len()).map(|position| tag.mirror_of_new(position));
+    of_table.chain(of_added).chain(of_changes).collect()
 }
 
 /// Names of the indexes and constraints that go with the old column.
@@ -31,8 +50,10 @@ pub(super) fn parked_names(context: &Context<'_>) -> Vec<String> {
 
 /// Returns what the indexes contribute: builds early and late, and the exchange of names with their originals.
 pub(super) fn fragment(context: &Context<'_>) -> Fragment {
+    let steps = builds(context);
     Fragment {
-        steps: builds(context),
+        dropped: mirrors(&steps),
+        steps,
         layout: ByStage::new(|stage| renamed_indexes(context, stage)),
         swap: exchange(context, Stage::Swapped),
         retire: exchange(context, Stage::Retired),
@@ -52,7 +73,30 @@ fn builds(context: &Context<'_>) -> Vec<Step> {
         let constraint = index.constraint.is_some().then(|| constraint(context, n, index));
         std::iter::once(twin(context, n, index)).chain(constraint)
     });
-    twins.chain(context.plan.indexes.add.iter().map(|add| plain(context, add))).collect()
+    let mirrors = mirrored(context).map(|(number, index, mirror)| {
+        let name = context.tag.mirror_index(number);
+        let settings = index.tablespace.iter().map(|space| ("default_tablespace".to_owned(), space.clone())).collect();
+        mirror_of(context, (&index.name, &name), (&mirror.tail, mirror.unique), settings)
+    });
+    let added = context.plan.indexes.add.iter().enumerate();
+    twins.chain(mirrors).chain(added.flat_map(|(position, add)| plain(context, position, add))).collect()
+}
+
+/// The keys of those of these steps that build on columns that lend their names.
+pub(super) fn mirrors(steps: &[Step]) -> Vec<StepKey> {
+    let keys = steps.iter().map(|step| step.key.clone());
+    keys.filter(|key| matches!(key.what, What::Mirror(_))).collect()
+}
+
+/// Builds the mirror of the index `of` on columns that lend their names.
+pub(super) fn mirror_of(
+    context: &Context<'_>,
+    (of, name): (&str, &str),
+    (tail, unique): (&str, bool),
+    settings: Vec<(String, String)>,
+) -> Step {
+    let title = format!("build the mirror of index {of}");
+    build(context, name, unique, tail, settings, (What::Mirror(of.to_owned()), title))
 }
 
 /// Steps whose conditions name a twin's first name.
@@ -77,11 +121,20 @@ pub(crate) fn column_of_index<'a>(
     in_place.find(|change| change.new == column).map_or(column, |change| change.old)
 }
 
-fn plain(context: &Context<'_>, add: &AddIndex) -> Step {
+/// An index of `indexes.add`, and its mirror for the time in which its column borrows its name.
+fn plain(context: &Context<'_>, position: usize, add: &AddIndex) -> Vec<Step> {
     let columns: Vec<_> = add.columns.iter().map(|column| context.column(column).sql()).collect();
-    let tail = format!("USING btree ({})", columns.join(", "));
+    let tail = |columns: &[String]| format!("USING btree ({})", columns.join(", "));
     let what = (What::Build(add.name.to_string()), format!("build index {}", add.name));
-    build(context, add.name.as_str(), add.unique, &tail, vec![], what)
+    let mut steps = vec![build(context, add.name.as_str(), add.unique, &tail(&columns), vec![], what)];
+    let borrows = |column: &ColumnName| context.active.iter().any(|a| a.change.borrows() && a.change.new == column);
+    if add.columns.iter().any(borrows) {
+        let lent = add.columns.iter().zip(columns);
+        let lent: Vec<_> = lent.map(|(name, own)| if borrows(name) { name.sql() } else { own }).collect();
+        let name = context.tag.mirror_of_added(position);
+        steps.push(mirror_of(context, (add.name.as_str(), &name), (&tail(&lent), add.unique), vec![]));
+    }
+    steps
 }
 
 /// Builds an index concurrently.

@@ -28,7 +28,7 @@ pub(super) fn fragment(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>)
     }
 }
 
-fn layout(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Vec<Is> {
+pub(super) fn layout(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Vec<Is> {
     let (old, new) = a.names(&context.tag, stage);
     vec![
         Is::Column { name: old, type_name: a.facts.old.type_name.clone() },
@@ -37,7 +37,7 @@ fn layout(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Vec<Is> {
 }
 
 /// Adds the column, with what ALTER would have kept on it (docs/postgres.md, "What ALTER keeps on a column").
-fn expand(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -> Moves {
+pub(super) fn expand(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -> Moves {
     let table = context.table().sql();
     let (old, new) = (&a.facts.old, a.change.new.sql());
     let alter = format!("ALTER TABLE {table} ALTER COLUMN {new}");

@@ -3,7 +3,7 @@
 
 use super::fragment::{Fragment, Moves, Proof, Restore, Stage};
 use super::sync_default::asks_whether_filled;
-use super::{Active, Context, not_null, sync_trigger};
+use super::{Active, Context, listening, not_null, sync_trigger};
 use crate::plan::BuildIndexes;
 use crate::run::{
     Action, CompareSpec, Condition, FillSpec, Gate, Is, Phase, Program, Relation, RelationId, Step, StepKey, Undo, What,
@@ -49,6 +49,13 @@ impl Planner<'_> {
     /// Whether old and new columns exist side by side, so that there is a sync trigger.
     fn has_pairs(&self) -> bool {
         !self.context.active.is_empty()
+    }
+
+    /// Whether what is renamed away are mirrors alone, or none of them; `None` where there are both, or neither.
+    fn borrowing(&self) -> Option<bool> {
+        let mut all = self.context.active.iter().map(|a| a.change.borrows());
+        let first = all.next()?;
+        all.all(|other| other == first).then_some(first)
     }
 
     /// Whether a new column was there before the run, and stays when it is rolled back.
@@ -160,7 +167,18 @@ impl Planner<'_> {
                     "statistics are dropped with the column"
                 })),
         ];
-        fill.into_iter().chain(filled).collect()
+        let title = "let triggers for UPDATE OF the old column fire for the new name as well";
+        let listen = self.listens().then(|| {
+            Step::new(Phase::Backfill, What::Listen, title, Action::Transaction(vec![listening::listen(self.context)]))
+                .locks(ON, LockMode::AccessExclusive)
+                .undo(Undo::by(vec![listening::narrow(self.context)]))
+        });
+        fill.into_iter().chain(filled).chain(listen).collect()
+    }
+
+    /// Whether triggers of others fire for columns that borrow their new names.
+    fn listens(&self) -> bool {
+        !self.context.facts.main().listeners.is_empty()
     }
 
     fn compare(&self, phase: Phase, stage: Stage, title: &str) -> Option<Step> {
@@ -263,15 +281,20 @@ impl Planner<'_> {
         if forth.is_empty() {
             return None;
         }
+        if self.listens() {
+            forth.insert(0, listening::narrow(self.context));
+            back.push(listening::listen(self.context));
+        }
         if self.has_pairs() {
             forth.extend(sync_trigger::functions(self.context, Stage::Retired));
             back.extend(sync_trigger::functions(self.context, Stage::Swapped));
         }
         let quiet = self.has_pairs().then_some(Gate::Quiet { quiet: self.context.plan.contract.quiet });
-        let title = if self.has_pairs() {
-            "rename the old column away; it stays in sync"
-        } else {
-            "rename the column away; its values stay"
+        let title = match self.borrowing() {
+            Some(true) => "give the column its new name; the mirror that lent it stays in sync",
+            Some(false) => "rename the old column away; it stays in sync",
+            None if self.has_pairs() => "give each column its last name; those that go stay in sync",
+            None => "rename the column away; its values stay",
         };
         let restored: Vec<_> = self.fragments.iter().filter_map(|fragment| fragment.restore.as_ref()).collect();
         // Only the last action gives the columns their names back: what comes before it can be repeated after a kill.
@@ -309,12 +332,18 @@ impl Planner<'_> {
             gone.extend([tag.sync_function(), tag.around_function()].map(|name| Is::NoFunction { name }));
         }
         let (title, gone_for_good) = if self.has_pairs() {
-            (format!("drop {goes}, and the sync trigger with its functions"), "the old column is gone")
+            let gone = match self.borrowing() {
+                Some(true) => "the table has the old name no more; its values are where they always were",
+                _ => "the old column is gone",
+            };
+            (format!("drop {goes}, and the sync trigger with its functions"), gone)
         } else {
             (format!("drop {goes}"), "the column is gone")
         };
+        let dropped = self.fragments.iter().flat_map(|fragment| fragment.dropped.clone());
         Step::new(Phase::Contract, What::Drop, title, Action::Transaction(statements))
             .locks(ON, LockMode::AccessExclusive)
+            .supersedes(dropped)
             .needs(self.verified())
             .needs(needs)
             .done_when(gone.into_iter().map(|is| is.on(ON)))

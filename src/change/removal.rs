@@ -72,6 +72,12 @@ pub(crate) fn removal(
                 }
                 // The only one that has the values.
                 (None, Some(new)) => {
+                    let last = a.change.new.to_string();
+                    // Its own name is for the time after the retirement only.
+                    let is_mirror = a.change.borrows() && *new != last;
+                    let (from, to) = (quote_ident(new), quote_ident(&last));
+                    statements.extend(is_mirror.then(|| alter(format!("RENAME COLUMN {from} TO {to}"))));
+                    let new = if is_mirror { &last } else { new };
                     kept.push(format!(
                         "column \"{own}\" of {name} is gone, so column \"{new}\" stays: it has the values"
                     ));

@@ -63,11 +63,7 @@ pub(super) enum Side {
 
 /// Returns the side that has the default at `stage`.
 pub(super) fn carrier(a: &Active<'_>, stage: Stage) -> Side {
-    match stage {
-        Stage::Swapped if a.change.keeps_name() => Side::New,
-        Stage::Soak | Stage::Swapped => Side::Old,
-        Stage::Retired => Side::New,
-    }
+    if super::has_moved(&a.change, stage) { Side::New } else { Side::Old }
 }
 
 /// Returns the default that the new column has while the old one has its own: where both agree by themselves, an INSERT that
@@ -78,6 +74,9 @@ pub(super) fn beside(facts: &PairFacts) -> Option<Beside> {
         return None;
     }
     match (&facts.forward, &old.default, &old.type_default) {
+        (Conversion::InfallibleCast, None, Some(default)) if facts.new_type_default.is_none() => {
+            Some(Beside::Own(format!("({default})::{}", facts.new_type)))
+        }
         (Conversion::Identity, Some(default), _) => Some(Beside::Own(default.clone())),
         (Conversion::Identity, None, Some(_)) if facts.new_type_default == old.type_default => Some(Beside::OfType),
         (Conversion::InfallibleCast, Some(default), _) => {
@@ -100,7 +99,7 @@ pub(crate) fn beside_text(facts: &PairFacts) -> Option<String> {
 
 /// Returns whether the sync trigger knows an explicit NULL in the new column from no value.
 pub(crate) fn knows_null(facts: &PairFacts) -> bool {
-    facts.old.effective_default().is_none() || beside(facts).is_some()
+    facts.old.identity.is_none() && facts.old.effective_default().is_none() || beside(facts).is_some()
 }
 
 /// Returns whether a row that was copied before it was filled looks like one that was given NULL: the new column has a
@@ -140,6 +139,9 @@ impl Defaults {
             let known = new.is_none() || a.facts.new_default_is_repeatable;
             let new = if known { new_value(new) } else { Default::Unknown };
             return Self { old: old_value(None), new, agree: false, suffix };
+        }
+        if a.facts.old.identity.is_some() {
+            return Self { old: Default::Unknown, new: new_value(None), agree: false, suffix };
         }
         let old = a.facts.old.effective_default();
         match (old, beside(a.facts)) {
@@ -216,10 +218,13 @@ impl Defaults {
             _ => None,
         };
         let facts = a.facts;
-        vec![
+        let mut all = vec![
             (soak.helper(context, a, 'o'), facts.old.base_type.as_str(), condition(&soak.old)),
             (soak.helper(context, a, 'n'), facts.new_base_type.as_str(), condition(&soak.new)),
-            (moved.helper(context, a, 'n'), facts.new_base_type.as_str(), condition(&moved.new)),
-        ]
+        ];
+        if !a.change.borrows() {
+            all.push((moved.helper(context, a, 'n'), facts.new_base_type.as_str(), condition(&moved.new)));
+        }
+        all
     }
 }

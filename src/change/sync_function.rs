@@ -14,6 +14,7 @@ use super::sync_default::{Default, Defaults, Side, beside_text, carrier};
 use super::{Active, Context, adopt};
 use crate::names::Counters;
 use crate::plan::{OnConflict, OnError};
+use crate::run::IdentityColumn;
 use crate::sql::{quote_ident, quote_literal};
 
 /// The fields of a row, `NEW."old"` and `NEW."new"`.
@@ -60,10 +61,10 @@ pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
     text.push_str(&unless_there(context, &tables));
     text.push_str("  IF TG_NARGS OPERATOR(pg_catalog.=) 0 THEN\n");
     for table in &tables {
-        text.push_str(&table.insert());
+        text.push_str(&table.counted(table.insert()));
     }
     text.push_str("  ELSE\n");
-    text.push_str(&each(&tables, Table::update));
+    text.push_str(&each(&tables, |table| table.counted(table.update())));
     text.push_str("  END IF;\n");
     let counters = Counters::of(&context.tag);
     for (flag, name) in [("wrote_old", &counters.old), ("wrote_new", &counters.new), ("conflict", &counters.conflict)] {
@@ -92,7 +93,7 @@ pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
         "  setting := pg_catalog.concat('crossfade.noted_{}_', TG_ARGV[1], '_', pg_catalog.pg_trigger_depth());",
         context.tag
     );
-    text.push_str(&each(&tables, Table::around));
+    text.push_str(&each(&tables, |table| table.counted(table.around())));
     let counters = Counters::of(&context.tag);
     text.push_str(&count(context, "wrote_old", &counters.old));
     text.push_str(&count(context, "wrote_new", &counters.new));
@@ -172,6 +173,14 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Whether the old column has the new name: then what is written there counts as written under the new name.
+    fn counted(&self, text: String) -> String {
+        if !(self.a.change.borrows() && self.stage == Stage::Retired) {
+            return text;
+        }
+        text.replace("wrote_old", "wrote_other").replace("wrote_new", "wrote_old").replace("wrote_other", "wrote_new")
+    }
+
     fn strict(&self) -> bool {
         self.a.change.on_error == Some(OnError::Reject)
     }
@@ -181,6 +190,17 @@ impl<'a> Table<'a> {
     }
 
     fn to_old(&self) -> String {
+        if self.a.facts.old.identity == Some(IdentityColumn::Always) {
+            // As it would be said of the column itself; the statement has named the other one.
+            return format!(
+                "RAISE EXCEPTION USING ERRCODE = 'generated_always', MESSAGE = {}, DETAIL = {};",
+                quote_literal(&format!("cannot write a non-DEFAULT value into column \"{}\"", self.columns.1)),
+                quote_literal(&format!(
+                    "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+                    self.columns.1
+                ))
+            );
+        }
         format!("{} := {};", self.now.old, self.reverse.value_in_trigger(&self.now.new, self.strict()))
     }
 

@@ -108,7 +108,7 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
                 )
             }
             NotYet::Grace { name, until, left } => {
-                of("gate::grace", BLOCKED, "run again then").or(format!("crossfade rollback {name} still restores the old column")).or(format!("crossfade tune {name} grace=... makes it longer or shorter"))
+                of("gate::grace", BLOCKED, "run again then").or(format!("crossfade rollback {name} still gives applications the old name")).or(format!("crossfade tune {name} grace=... makes it longer or shorter"))
                     .values("gate", json!({ "gate": "grace", "until": until, "seconds": left.as_secs_f64() }))
             }
             NotYet::Irreversible { name, step, .. } => of(

@@ -9,7 +9,7 @@ use crate::run::Phase;
 
 /// Roll a run back, without losing what was written through either column
 ///
-/// Possible until the old column is dropped. It says first what it will drop, and asks. If it is stopped or killed, the same
+/// Possible until the retired column is dropped. It says first what it will drop, and asks. If it is stopped or killed, the same
 /// command continues.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -12,7 +12,7 @@ use crate::runner::Finish;
 
 /// Run the phases of a plan now, to the end or to the end of a phase
 ///
-/// A run that was stopped or killed continues where it was. Before the old column is dropped, nobody may
+/// A run that was stopped or killed continues where it was. Before the old name goes, nobody may
 /// have written it for a while (`quiet`), it is kept for a while (`grace`, 7 days unless the plan says otherwise), and you are
 /// asked. If it is still written, or if `grace` has more than a minute left, the command ends with exit code 5: run it again later.
 #[derive(Debug, clap::Args)]

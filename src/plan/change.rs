@@ -293,6 +293,12 @@ impl<'a> Pair<'a> {
     pub fn renames(&self) -> bool {
         self.retype.is_none()
     }
+
+    /// Returns whether the old column stays, with everything that hangs on it, and the new one only lends it the new name for
+    /// a while: `contract` gives the old column that name, and the new one goes.
+    pub fn borrows(&self) -> bool {
+        self.renames() && self.adopt.is_none()
+    }
 }
 
 impl std::fmt::Display for Change {

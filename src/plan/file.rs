@@ -474,7 +474,7 @@ impl Formed for Phase {
             Self::Backfill => "Fills the rows that existed before the trigger.",
             Self::Verify => "Compares all rows and proves the constraints.",
             Self::Switch => "Applications move to the new column.",
-            Self::Contract => "Retires the old column, waits, and drops it.",
+            Self::Contract => "Takes the old name away, waits, and drops what was retired.",
         };
         Form::Words(Self::ALL.map(|phase| Word { word: phase.as_str(), about: about(phase) }).to_vec())
     }

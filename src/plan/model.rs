@@ -52,6 +52,11 @@ impl Plan {
     pub fn pairs(&self) -> impl Iterator<Item = (usize, Pair<'_>)> {
         self.changes.iter().enumerate().filter_map(|(position, change)| Some((position, change.pair()?)))
     }
+
+    /// Returns whether every change is a rename whose column stays, so that no value is ever dropped.
+    pub fn only_borrows(&self) -> bool {
+        self.changes.iter().all(|change| change.pair().is_some_and(|pair| pair.borrows()))
+    }
 }
 
 /// Which indexes the new column gets.

@@ -32,6 +32,8 @@ pub enum What {
     AddColumn(String),
     /// Builds an index.
     Build(String),
+    /// Builds the mirror of an index on a column that lends a name.
+    Mirror(String),
     /// Drops an index.
     DropIndex(String),
     /// Adds a constraint, or makes one of an index.
@@ -42,6 +44,8 @@ pub enum What {
     Fill(RelationId),
     /// Lets NULL in a new column beside a default be a value.
     Filled,
+    /// Lets triggers for one column of a pair fire for the other as well.
+    Listen,
     /// Drops the trigger that fills an added column of rows that are written meanwhile.
     DropTrigger(String),
     /// Gathers statistics.
@@ -87,10 +91,11 @@ impl StepKey {
 
 impl What {
     /// The words without an object, and what they mean.
-    const WORDS: [(&'static str, Self); 14] = [
+    const WORDS: [(&'static str, Self); 15] = [
         ("columns", Self::Columns),
         ("rows", Self::Fill(RelationId::MAIN)),
         ("filled", Self::Filled),
+        ("listen", Self::Listen),
         ("analyze", Self::Analyze(RelationId::MAIN)),
         ("compare", Self::Compare(RelationId::MAIN)),
         ("not_null_add", Self::NotNullAdd),
@@ -112,6 +117,7 @@ impl What {
             "add_column" => Self::AddColumn(name()),
             "drop_trigger" => Self::DropTrigger(name()),
             "build" => Self::Build(name()),
+            "mirror" => Self::Mirror(name()),
             "drop_index" => Self::DropIndex(name()),
             "constraint" => Self::Constraint(name()),
             "validate" => Self::Validate(name()),
@@ -130,6 +136,7 @@ impl fmt::Display for What {
             Self::AddColumn(name) => ("add_column", name.clone()),
             Self::DropTrigger(name) => ("drop_trigger", name.clone()),
             Self::Build(name) => ("build", name.clone()),
+            Self::Mirror(name) => ("mirror", name.clone()),
             Self::DropIndex(name) => ("drop_index", name.clone()),
             Self::Constraint(name) => ("constraint", name.clone()),
             Self::Validate(name) => ("validate", name.clone()),
@@ -201,6 +208,7 @@ mod tests {
                 What::AddColumn,
                 What::DropTrigger,
                 What::Build,
+                What::Mirror,
                 What::DropIndex,
                 What::Constraint,
                 What::Validate,

@@ -11,7 +11,7 @@ use crate::change::{Followed, Ruin, follow};
 use crate::engine::Work;
 use crate::event::Event;
 use crate::pg::{self, ErrorClass};
-use crate::run::{Entry, RelationId, State, Target};
+use crate::run::{Entry, RelationId, State, Target, What};
 use crate::sql::LockMode;
 
 /// How often crossfade tries to look at a table that somebody has locked, for 2 s each time.
@@ -37,6 +37,8 @@ pub(super) enum Found {
         signature: String,
         /// What others made on a new column alone, which goes with it on the way back.
         lost: Vec<String>,
+        /// What they made on a column that only lends its name.
+        left: Vec<String>,
     },
     /// Something had changed, and the run has followed: its program and its state are others now.
     Followed,
@@ -50,16 +52,18 @@ pub(super) enum Found {
 /// [`Error::Drifted`] with what cannot be followed, which is then in the log.
 /// [`Error::Locked`] when somebody keeps the table locked for minutes.
 pub(super) async fn look(work: &mut Work, session: &mut Session, state: &State, way: Way) -> Result<Found, Error> {
-    if let Some(known) = session.known.clone().filter(|known| known.looked.elapsed() < FRESH)
+    let may_serve = |known: &Known| known.looked.elapsed() < FRESH && (known.free || !retires(work, state));
+    if let Some(known) = session.known.clone().filter(may_serve)
         && catalog::signature(&mut session.main, &work.run.program.relations).await? == known.signature
     {
         let Known { signature, lost, .. } = known;
-        return Ok(Found::AsPlanned { signature, lost });
+        return Ok(Found::AsPlanned { signature, lost, left: vec![] });
     }
     let found = look_at_everything(work, session, state, way).await?;
     session.known = match &found {
-        Found::AsPlanned { signature, lost } => {
-            Some(Known { signature: signature.clone(), lost: lost.clone(), looked: Instant::now() })
+        Found::AsPlanned { signature, lost, left } => {
+            let (signature, lost) = (signature.clone(), lost.clone());
+            Some(Known { signature, lost, free: left.is_empty(), looked: Instant::now() })
         }
         Found::Followed | Found::Ruined(_) => None,
     };
@@ -102,6 +106,15 @@ async fn look_once(work: &mut Work, session: &mut Session, state: &State, way: W
         from_the_start(work, session, &mut present).await?;
     }
     let run = &work.run;
+    if way == Way::Forward && retires(work, state) {
+        let left = present.left.iter().map(|what| {
+            format!(
+                "{what} uses the column that only lends its name until now, and would stay there: make it on the column that gets the \
+                 name, under its old name, and drop this one"
+            )
+        });
+        present.obstacles.extend(left);
+    }
     let followed = match follow(
         &run.plan,
         (&run.facts, &present.facts),
@@ -123,19 +136,24 @@ async fn look_once(work: &mut Work, session: &mut Session, state: &State, way: W
             go_on(work, session, state, followed, &signature).await?;
             Ok(Found::Followed)
         }
-        (Way::Back, None, None) => Ok(Found::AsPlanned { signature, lost: present.lost }),
+        (Way::Back, None, None) => Ok(Found::AsPlanned { signature, lost: present.lost, left: present.left }),
         (Way::Forward, _, None) => {
             let expected = expected_conditions(&run.program, state);
             let missing = missing(work, session, &expected).await?;
             let mut facts = present.obstacles;
             facts.extend(missing.into_iter().map(|fact| format!("not the case: {fact}")));
             if facts.is_empty() {
-                return Ok(Found::AsPlanned { signature, lost: present.lost });
+                return Ok(Found::AsPlanned { signature, lost: present.lost, left: present.left });
             }
             note(work, session, Entry::Drifted { facts: facts.clone() }).await?;
             Err(Error::Drifted { facts })
         }
     }
+}
+
+/// Whether the next step takes the old name away.
+fn retires(work: &Work, state: &State) -> bool {
+    state.next_step(&work.run.program).is_some_and(|step| step.key.what == What::Retire)
 }
 
 /// A step that is done although the log does not know it is adopted later, and may have renamed what others made.

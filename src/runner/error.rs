@@ -233,7 +233,7 @@ pub enum Error {
     WrittenMeanwhile,
     /// Something hangs on the column that is to be dropped.
     #[error(
-        "the old column cannot be dropped, because these objects depend on it: {}; move or drop them, then run again",
+        "the retired column cannot be dropped, because these objects depend on it: {}; move or drop them, then run again",
         .names.join(", ")
     )]
     Dependants {
@@ -547,7 +547,7 @@ fn rough(time: Duration) -> String {
 fn not_quiet(quiet: Duration, left: Duration, writes: i64) -> String {
     let (quiet, left) = (format_duration(quiet), format_duration(Duration::from_secs(left.as_secs())));
     if writes == 0 {
-        return format!("the old column goes once it has not been written for {quiet}; {left} to go");
+        return format!("contract goes on once the old column has not been written for {quiet}; {left} to go");
     }
     let seconds = if writes == 1 { "one second".to_owned() } else { format!("{writes} seconds") };
     format!("the old column is still written: in {seconds} while crossfade waited; it needs {quiet} without a write")

@@ -9,6 +9,7 @@ use crate::catalog;
 use crate::ident::TableName;
 use crate::ledger::{KnownStatements, Ledger, LedgerError, LoggedEntry, Run};
 use crate::pg::ErrorClass;
+use crate::plan::Pair;
 use crate::run::{Accepted, Entry, Evidence, Mode, Phase, RelationId, State, StepKey, Use, User, What};
 
 /// Returns whether a run in this state takes note of who uses its old columns.
@@ -19,10 +20,14 @@ pub(crate) fn is_due(run: &Run, state: &State) -> bool {
     watches && goes && !columns(run).is_empty()
 }
 
-/// Returns the names that go: those of old columns, as they are called when they are renamed away.
+/// Returns the names that go, those that old columns have before they are retired, and whether the column itself stays.
+fn going(run: &Run) -> Vec<(String, bool)> {
+    let name = |pair: Pair<'_>| if pair.keeps_name() { pair.new } else { pair.old }.to_string();
+    run.plan.pairs().map(|(_, pair)| (name(pair), pair.borrows())).collect()
+}
+
 fn columns(run: &Run) -> Vec<String> {
-    let pairs = run.plan.pairs().map(|(_, pair)| if pair.keeps_name() { pair.new } else { pair.old });
-    pairs.map(ToString::to_string).collect()
+    going(run).into_iter().map(|(name, _)| name).collect()
 }
 
 fn table(run: &Run) -> (&TableName, i64) {
@@ -117,7 +122,7 @@ pub(crate) async fn evidence(
         found.uses.push(Use { by: User::Writes { seconds: counts.old }, column: columns.join(", "), last });
     }
     found.uses.sort_by_key(|of| std::cmp::Reverse(of.last));
-    match catalog::objects(connection, (table, oid), &columns, ledger.schema()).await {
+    match catalog::objects(connection, (table, oid), &going(run), ledger.schema()).await {
         Ok(objects) => found.uses.extend(objects.into_iter().map(|of| {
             let by = User::Object { object: of.object, line: of.line };
             Use { by, column: of.column, last: None }

@@ -38,6 +38,8 @@ pub(super) struct Known {
     pub(super) signature: String,
     /// What others made on a new column alone, which goes with it on the way back.
     pub(super) lost: Vec<String>,
+    /// Whether others made nothing on a column that only lends its name.
+    pub(super) free: bool,
     /// When everything had been looked at.
     pub(super) looked: Instant,
 }

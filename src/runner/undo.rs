@@ -121,7 +121,7 @@ async fn look(work: &mut Work, session: &mut Session) -> Result<(State, Result<A
         }
         let state = work.ledger.log().state(&mut session.main, &work.run).await?;
         match drift::look(work, session, &state, Way::Back).await? {
-            Found::AsPlanned { signature, lost } => return Ok((state, Ok(At { signature, lost }))),
+            Found::AsPlanned { signature, lost, .. } => return Ok((state, Ok(At { signature, lost }))),
             Found::Ruined(ruin) => return Ok((state, Err(ruin))),
             Found::Followed => {}
         }

@@ -82,12 +82,12 @@ async fn a_run_stops_before_the_drop_until_somebody_says_yes() {
     }
     assert!(stage.retired().await);
     let output = stage.ends(10, &["advance", "rename"]).await;
-    assert!(output.stderr.contains("nothing was dropped yet. Next: drop the old column"), "{}", output.stderr);
+    assert!(output.stderr.contains("nothing was dropped yet. Next: drop the mirror cf_"), "{}", output.stderr);
     assert!(output.stderr.contains("crossfade run PLAN --yes, or crossfade advance rename --yes"), "{}", output.stderr);
     let output = stage.ends(10, &["advance", "--all"]).await;
     assert!(output.stderr.contains("gate::consent"), "{}", output.stderr);
     let status = stage.ends(0, &["status", "rename"]).await.stdout;
-    assert!(status.contains("waits for  your consent to drop the old column"), "{status}");
+    assert!(status.contains("waits for  your consent to drop the mirror cf_"), "{status}");
     assert!(stage.retired().await);
     stage.ends(0, &["advance", "rename", "--yes"]).await;
     assert!(!stage.retired().await);
@@ -141,10 +141,7 @@ async fn history_says_who_agreed_to_what() {
     assert!(first.starts_with("run 1 of 2"), "{history}");
     assert!(first.contains("consent was given to: ") && first.contains("DROP COLUMN IF EXISTS \"state\""), "{history}");
     assert!(first.contains("rollback finished") && !first.contains("contract is done"), "{history}");
-    assert!(
-        second.contains("consent was given to: drop the old column status (character varying(20), renamed to cf_"),
-        "{history}"
-    );
+    assert!(second.contains("consent was given to: drop the mirror cf_"), "{history}");
     assert!(second.contains("contract is done") && !second.contains("rolling"), "{history}");
     let json = stage.ends(0, &["history", "rename", "--format", "json"]).await.stdout;
     let all: Value = serde_json::from_str(&json).unwrap();

@@ -212,7 +212,10 @@ pub(crate) async fn forward_of(plan: &str, begun: &Begun, least: usize) {
             break;
         }
         kills += 1;
-        assert!(kills < 4 * least, "each call adds an entry, and gets no further");
+        if kills >= 4 * least {
+            let newest = "SELECT string_agg(left(entry::text, 300), E'\\n' ORDER BY seq) FROM (SELECT * FROM crossfade.event ORDER BY seq DESC LIMIT 8) AS e";
+            panic!("each call adds an entry, and gets no further:\n{}", stage.database.scalar::<String>(newest).await);
+        }
     }
     assert!(kills >= least, "only {kills} kills");
     stage.ok(&run).await;

@@ -43,9 +43,9 @@ struct Subject {
 
 const PAIR: &[(&str, &str)] = &[
     ("expand", "^phase_done expand"),
-    ("index", r"^step_[a-z]+ index\.build:.*_b"),
+    ("index", r"^step_[a-z]+ index\.(build|mirror):.*_b"),
     ("backfill", ""),
-    ("verify", r"^step_[a-z]+ verify\.build"),
+    ("verify", r"^step_[a-z]+ verify\.(build|mirror)"),
     ("switch", "^phase_done switch"),
     ("contract", r"^step_[a-z]+ contract\.(grace|drop)"),
 ];
@@ -72,7 +72,7 @@ const SUBJECTS: [Subject; 3] = [
         ],
         stops: &[
             ("expand", "^phase_done expand"),
-            ("index", r"^step_[a-z]+ index\.build:.*_b"),
+            ("index", r"^step_[a-z]+ index\.(build|mirror):.*_b"),
             ("backfill", ""),
             ("verify", r"^step_[a-z]+ verify\."),
             ("contract", r"^step_[a-z]+ contract\.(grace|drop)"),

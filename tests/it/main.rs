@@ -14,6 +14,7 @@ mod clock;
 mod consent;
 mod copies;
 mod crashes;
+mod dependants;
 mod distance;
 mod drift;
 mod drift_defaults;

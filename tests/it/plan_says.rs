@@ -95,7 +95,7 @@ async fn a_refused_plan_fits_the_terminal_and_says_why_first() {
     let database = Database::new().await;
     database
         .execute(
-            "CREATE TABLE t (id int PRIMARY KEY, a text); CREATE VIEW a_view_of_everything_in_it AS SELECT a FROM t",
+            "CREATE TABLE t (id int PRIMARY KEY, a text); CREATE RULE a_rule_about_everything_in_it AS ON UPDATE TO t WHERE NEW.a = '' DO ALSO NOTHING",
         )
         .await;
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
@@ -107,7 +107,7 @@ async fn a_refused_plan_fits_the_terminal_and_says_why_first() {
         assert_eq!(code, Some(4), "{shown}");
         let wide: Vec<_> = shown.lines().filter(|line| line.chars().count() > 80).collect();
         assert_eq!(wide, Vec::<&str>::new(), "{shown}");
-        let refused = shown.find("refused[catalog::view]").unwrap();
+        let refused = shown.find("refused[catalog::rule]").unwrap();
         assert!(command == "run" || refused < shown.find("Warnings").unwrap(), "{shown}");
         assert!(!shown.contains("ALTER TABLE"), "{shown}");
     }

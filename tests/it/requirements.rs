@@ -324,7 +324,11 @@ async fn a_folder_of_plans_is_ordered_and_judged() {
        1  rename  public.t  ready
        2  narrow  public.t  waits for rename
     ");
-    write(folder.path(), "30-view.yaml", &plan("view", "u", "rename_column: { from: c, to: d }", "plans: [nobody]"));
+    write(
+        folder.path(),
+        "30-view.yaml",
+        &plan("view", "u", "change_type: { column: c, to: varchar(9) }", "plans: [nobody]"),
+    );
     write(folder.path(), "40-broken.yaml", "version: 1\nname: broken\ntabel: t\n");
     write(folder.path(), "50-again.yaml", &plan("rename", "u", "add_column: { name: e, type: text }", ""));
     write(folder.path(), "60-same.yaml", &plan("same", "t", "rename_column: { from: a, to: z }", ""));

@@ -26,7 +26,8 @@ impl Stage {
     fn columns(self, keeps_name: bool, tag: &str) -> (String, String) {
         let (old, new) = match (self, keeps_name) {
             (Self::Retired, true) => (format!("cf_{tag}_old_o"), "o".to_owned()),
-            (Self::Retired, false) => (format!("cf_{tag}_old_o"), "n".to_owned()),
+            // The column itself has its new name, and the other one lends none.
+            (Self::Retired, false) => ("n".to_owned(), format!("cf_{tag}_mirror_n")),
             (Self::Swapped, true) => ("n".to_owned(), "o".to_owned()),
             (Self::Soak, _) | (Self::Swapped, false) => ("o".to_owned(), "n".to_owned()),
         };
@@ -237,8 +238,7 @@ impl Model<'_> {
     fn moved(&self) -> bool {
         match self.case.stage {
             Stage::Soak => false,
-            Stage::Swapped => self.case.keeps_name(),
-            Stage::Retired => true,
+            Stage::Swapped | Stage::Retired => self.case.keeps_name(),
         }
     }
 
@@ -381,6 +381,7 @@ fn program(case: &Case) -> Program {
             key: vec!["id".to_owned()],
             indexes: vec![],
             other_before_triggers: case.other_before_triggers,
+            listeners: vec![],
             functions_to_touch: vec![],
         }],
         changes: vec![ChangeFacts::Pair(PairFacts {
@@ -391,6 +392,7 @@ fn program(case: &Case) -> Program {
                 collate: String::new(),
                 not_null: false,
                 not_null_constraint: None,
+                identity: None,
                 default: case.default.filter(|_| !case.default_of_type).map(ToOwned::to_owned),
                 type_default: case.default.filter(|_| case.default_of_type).map(ToOwned::to_owned),
                 default_is_repeatable: case.repeatable,

@@ -104,7 +104,7 @@ async fn a_composite_value_of_nulls_is_a_value() {
                 .await;
             run_to(&database, &text, None).await;
             let all = rows(&database).await;
-            assert_eq!(all, "(1,0,\"(,)\") (2,1,\"(,)\") (3,0,\"(,7)\") (4,,\"(,)\") (5,,\"(,)\") (6,,\"(,)\")");
+            assert_eq!(all, "(1,\"(,)\",0) (2,\"(,)\",1) (3,\"(,7)\",0) (4,\"(,)\",) (5,\"(,)\",) (6,\"(,)\",)");
         }
     }
 }

@@ -232,7 +232,7 @@ async fn what_to_type_next_is_what_helps() {
     // Once it is over, the run waits for consent and for nothing else.
     stage.ends(0, &["tune", "rename", "grace=0s"]).await;
     let said = status().await;
-    assert!(said.contains("waits for  your consent to drop the old column status"), "{said}");
+    assert!(said.contains("waits for  your consent to drop the mirror cf_"), "{said}");
     assert!(said.contains("next: crossfade advance rename --yes  does it; there is no way back"), "{said}");
     stage.ends(0, &["advance", "rename", "--yes"]).await;
     assert!(status().await.starts_with("rename   contract, done"));

@@ -95,6 +95,19 @@ impl Both<'_> {
         Ok(())
     }
 
+    /// The default of a column that has got its new name was changed.
+    pub(super) async fn follow_renamed(
+        &self,
+        conn: &mut PgConnection,
+        present: &mut Present,
+    ) -> Result<(), CatalogError> {
+        let repeatable = is_repeatable(conn, self.old, self.old.default.as_deref()).await?;
+        if let Some(facts) = self.facts(present) {
+            (facts.old.default_is_repeatable, facts.new_default_is_repeatable) = (repeatable, repeatable);
+        }
+        Ok(())
+    }
+
     /// What the old column cannot have is lost on the way back.
     pub(super) fn lose_moved(&self, present: &mut Present) {
         let none = present.facts.pair(self.position).is_some_and(|facts| facts.old.default.is_none());

@@ -9,7 +9,7 @@ pub(in crate::plan) const SECTIONS: [(&str, &str); 6] = [
     ("throttle", "What makes the backfill slow down or hold."),
     ("throttle.probe", "Your own query whose result holds the backfill. Without it, there is none."),
     ("verify", "How the old and the new column are compared."),
-    ("contract", "How the old column is dropped."),
+    ("contract", "How the old name goes, and what is dropped."),
     ("approval", "Which approvals of phases count."),
 ];
 
@@ -216,7 +216,7 @@ settings! {
         kind: Kind::Time { zero: true },
         default: "7d",
         place: Both,
-        about: "How long the old column is kept, renamed away and still in sync, before it is dropped.",
+        about: "How long the retired column (of a rename: the mirror) is kept, still in sync, before it is dropped.",
         field: field!(contract.grace),
     }
     "contract.quiet" {

@@ -447,7 +447,7 @@ fn every_problem_is_told_well() {
     6:35 plan::index_on_old_column: `a` is dropped by this plan, and this index with it
         `a` dropped by this plan
         leave the column out, or keep it
-    6:31 plan::constraint_on_old_column: `a` is the old column: this constraint would go when it goes
+    6:31 plan::constraint_on_old_column: `a` is the name that goes: name the column of this constraint as it will be called
         `a` dropped by this plan
         use `b`
     5:39 plan::constraint_on_old_column: `a` is dropped by this plan, and this constraint with it
@@ -531,7 +531,7 @@ fn every_problem_is_told_well() {
     8:14 plan::cut_by_comment: YAML treats the rest of `using` as a comment
         `#>> \'{b}\'` lost
         put quotes around the whole expression
-    6:39 plan::index_on_old_column: `a` is the old column: this index would go when it goes
+    6:39 plan::index_on_old_column: `a` is the name that goes: name the column of this index as it will be called
         `a` dropped by this plan
         use `b`
     6:53 plan::duplicate_index: index `i` is named twice

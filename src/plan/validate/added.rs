@@ -77,7 +77,11 @@ impl Validator<'_> {
             Over::Constraint => (Code::ConstraintOnOldColumn, "constraint"),
         };
         if let Some(pair) = pairs().find(|pair| *pair.old == column) {
-            let message = format!("`{column}` is the old column: this {what} would go when it goes");
+            let message = if pair.borrows() {
+                format!("`{column}` is the name that goes: name the column of this {what} as it will be called")
+            } else {
+                format!("`{column}` is the old column: this {what} would go when it goes")
+            };
             self.report(code, self.places.value(at), message, format!("use `{}`", pair.new));
         }
         let dropped =

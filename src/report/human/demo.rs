@@ -50,7 +50,7 @@ pub(crate) fn demo(demo: &Demo, command: &str, look: Look) -> String {
     let verdict = |count: i64| if count == 0 { look.green("0") } else { look.red(&number(count)) };
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     row("rows", format!("{} filled at {}", number(demo.rows_filled), rate(demo.rows_per_second)));
-    row("time", format!("{} from the first step to the drop of the old column", duration(demo.seconds)));
+    row("time", format!("{} from the first step to the drop of the retired one", duration(demo.seconds)));
     row(
         "statements",
         format!("{} from three releases of an application", number(i64::try_from(demo.statements).unwrap_or(i64::MAX))),

@@ -128,7 +128,7 @@ fn purpose(program: &Program, phase: Phase) -> &'static str {
         Phase::Verify if compares() => "compare every row, prove the constraints",
         Phase::Verify => "prove the constraints",
         Phase::Switch => "applications move to the new column",
-        Phase::Contract if has_pairs => "retire the old column, then drop it",
+        Phase::Contract if has_pairs => "take the old name away, then drop what was retired",
         Phase::Contract if !any(|step| step.key.what == What::Retire) => "drop the indexes",
         Phase::Contract => "retire the column, then drop it",
     }

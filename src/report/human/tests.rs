@@ -377,7 +377,7 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
           ALTER TABLE t
             ADD COLUMN b text
 
-    contract: retire the old column, then drop it
+    contract: take the old name away, then drop what was retired
       Drop column a
         lock ACCESS EXCLUSIVE: reads and writes wait; for milliseconds
           ALTER TABLE t DROP COLUMN a

@@ -27,6 +27,7 @@ form!(struct TableFacts of facts::TableFacts {
     key: Vec<String>,
     indexes: Vec<Index>,
     other_before_triggers: bool,
+    listeners: Vec<String>,
     functions_to_touch: Vec<Function>,
 });
 
@@ -36,9 +37,14 @@ enum Change of facts::ChangeFacts {
     Pair(facts: Pair),
     AddColumn(facts: AddedColumn),
     DropColumn(facts: DroppedColumn),
-    AddIndex(definition: String),
+    AddIndex(facts: AddedIndex),
     DropIndex(facts: Index),
     AddConstraint(facts: AddedConstraint),
+});
+
+form!(struct AddedIndex of facts::AddedIndex {
+    tail: String,
+    mirror: Option<String>,
 });
 
 form!(struct AddedColumn of facts::AddedColumn {
@@ -95,6 +101,7 @@ form!(struct Column of facts::ColumnFacts {
     collate: String,
     not_null: bool,
     not_null_constraint: Option<String>,
+    identity: Option<Identity>,
     default: Option<String>,
     type_default: Option<String>,
     default_is_repeatable: bool,
@@ -133,6 +140,13 @@ form!(enum Conversion of facts::Conversion {
     None,
 });
 
+form!(enum Identity of facts::IdentityColumn { Always, ByDefault, });
+
+form!(struct Mirror of facts::MirrorIndex {
+    tail: String,
+    unique: bool,
+});
+
 form!(struct Index of facts::IndexFacts {
     number: usize,
     name: String,
@@ -140,6 +154,7 @@ form!(struct Index of facts::IndexFacts {
     unique: bool,
     constraint: Option<Constraint>,
     twin: String,
+    mirror: Option<Mirror>,
     twin_shape: String,
     tablespace: Option<String>,
     comment: Option<String>,

@@ -111,6 +111,7 @@ fn column() -> ColumnFacts {
         collate: text(" COLLATE \"C\""),
         not_null: true,
         not_null_constraint: some("vehicles_status_not_null"),
+        identity: Some(IdentityColumn::Always),
         default: some("'new'::character varying"),
         type_default: some("'none'::text"),
         default_is_repeatable: true,
@@ -162,6 +163,7 @@ fn facts() -> Facts {
         unique: true,
         constraint: Some(ConstraintFacts { deferrable: true, deferred: false, comment: some("one each") }),
         twin: text("USING btree (vehicle_status) WHERE (id > 0)"),
+        mirror: Some(MirrorIndex { tail: text("USING btree (lent) WHERE (id > 0)"), unique: true }),
         twin_shape: text("[\"btree\", false, 1, [\"vehicle_status\"]]"),
         tablespace: some("fast"),
         comment: some("for the list"),
@@ -181,6 +183,7 @@ fn facts() -> Facts {
             key: vec![text("id")],
             indexes: vec![index.clone()],
             other_before_triggers: true,
+            listeners: vec![text("note_wheels")],
             functions_to_touch: vec![FunctionFacts { signature: text("fleet.touch(bigint)"), cost: text("100") }],
         }],
         changes: vec![
@@ -202,11 +205,14 @@ fn facts() -> Facts {
                 not_null_name: some("vehicles_wheels_not_null"),
             }),
             ChangeFacts::DropColumn(DroppedColumn {
-                column: column(),
+                column: ColumnFacts { identity: Some(IdentityColumn::ByDefault), ..column() },
                 goes_along: vec![text("on_colour")],
                 unique: true,
             }),
-            ChangeFacts::AddIndex(text("USING btree (wheels)")),
+            ChangeFacts::AddIndex(AddedIndex {
+                tail: text("USING btree (wheels)"),
+                mirror: some("USING btree (lent)"),
+            }),
             ChangeFacts::DropIndex(index.clone()),
             ChangeFacts::AddConstraint(AddedConstraint {
                 definition: text("FOREIGN KEY (owner) REFERENCES people.owners(id)"),
@@ -503,12 +509,13 @@ fn every_variant_is_pinned() {
     let plan = write(&crate::plan::parse("plan.yaml", PLAN).unwrap()).unwrap();
     let (facts, program) = (write(&facts()).unwrap(), write(&program()).unwrap());
     let entries = entries().iter().map(|entry| write(entry).unwrap()).collect::<String>();
-    let variants: [(&str, &[&str]); 12] = [
+    let variants: [(&str, &[&str]); 13] = [
         (&plan, plan::Change::VARIANTS),
         (&plan, plan::IndexKey::VARIANTS),
         (&plan, plan::Rule::VARIANTS),
         (&facts, facts::Change::VARIANTS),
         (&facts, facts::Conversion::VARIANTS),
+        (&facts, facts::Identity::VARIANTS),
         (&program, program::Action::VARIANTS),
         (&program, program::Gate::VARIANTS),
         (&program, program::Undo::VARIANTS),

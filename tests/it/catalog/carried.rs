@@ -4,7 +4,7 @@ use crossfade::catalog::{holds, inspect};
 use crossfade::change::compile;
 use crossfade::names::LedgerSchema;
 use crossfade::plan::Plan;
-use crossfade::run::Action;
+use crossfade::run::{Action, IndexFacts, MirrorIndex};
 use sqlx::AssertSqlSafe;
 
 use super::{codes, facts_of, look, plan, rename, retype, retype_via};
@@ -35,13 +35,23 @@ async fn a_plain_rename_has_all_its_facts() {
         assert_eq!(old.grants, [("PUBLIC".to_owned(), "SELECT".to_owned(), false)]);
         let named = (version.major >= 18).then(|| "vehicles_status_not_null".to_owned());
         assert_eq!(old.not_null_constraint, named);
-        let twins: Vec<_> = facts.main().indexes.iter().map(|i| (i.name.as_str(), i.twin.as_str())).collect();
+        let mirror = |i: &IndexFacts| {
+            let MirrorIndex { tail, unique } = i.mirror.clone().unwrap();
+            (i.name.clone(), tail, unique)
+        };
+        let mirrors: Vec<_> = facts.main().indexes.iter().map(mirror).collect();
+        let mirrors: Vec<_> =
+            mirrors.iter().map(|(name, tail, unique)| (name.as_str(), tail.as_str(), *unique)).collect();
         assert_eq!(
-            twins,
+            mirrors,
             [
-                ("Mixed \"Case\"", "USING btree (upper(vehicle_status)) INCLUDE (plate)"),
-                ("once", "USING btree (vehicle_status, plate)"),
-                ("vehicles_status", "USING btree (vehicle_status, id DESC) WHERE (vehicle_status <> 'sold'::text)"),
+                ("Mixed \"Case\"", "USING btree (upper(vehicle_status)) INCLUDE (plate)", false),
+                ("once", "USING btree (vehicle_status, plate)", false),
+                (
+                    "vehicles_status",
+                    "USING btree (vehicle_status, id DESC) WHERE (vehicle_status <> 'sold'::text)",
+                    false
+                ),
             ]
         );
         assert!(facts.main().indexes[1].constraint.as_ref().is_some_and(|c| c.deferrable && !c.deferred));
@@ -132,9 +142,11 @@ async fn indexes_of_every_kind_get_a_twin_that_postgresql_wrote() {
                         quote(&index.name)
                     ))
                     .await;
-                assert!(altered.ends_with(&index.twin), "{altered}\n{}", index.twin);
-                let unique = if index.unique { "UNIQUE " } else { "" };
-                let twin = format!("CREATE {unique}INDEX cf_twin ON \"my app\".\"T t\" {}", index.twin);
+                let mirror = index.mirror.as_ref().unwrap();
+                assert!(altered.ends_with(&mirror.tail), "{altered}\n{}", mirror.tail);
+                assert_eq!(mirror.unique, index.unique && index.constraint.is_none(), "{altered}");
+                let unique = if mirror.unique { "UNIQUE " } else { "" };
+                let twin = format!("CREATE {unique}INDEX cf_twin ON \"my app\".\"T t\" {}", mirror.tail);
                 database.execute(&format!("{twin}; DROP INDEX \"my app\".cf_twin")).await;
             }
             let by_name = |name: &str| facts.main().indexes.iter().find(|index| index.name == name).unwrap();
@@ -197,8 +209,9 @@ async fn a_retyped_columns_default_and_indexes_are_what_plain_alter_leaves() {
         )
         .await;
         assert_eq!(facts.main().indexes[0].changes, [0, 1, 2]);
-        // The second is changed in place and keeps its name.
-        assert_eq!(facts.main().indexes[0].twin, "USING btree (\"New\", b, d)");
+        // The second is changed in place and keeps its name; the third stays, and gets its name last.
+        assert_eq!(facts.main().indexes[0].twin, "USING btree (\"New\", b, c)");
+        assert_eq!(facts.main().indexes[0].mirror, None);
         assert!(facts.pair(1).unwrap().metadata_only);
     }
 }

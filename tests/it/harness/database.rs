@@ -105,14 +105,28 @@ impl Database {
         }
     }
 
+    /// Returns the database's schema without the ledger, as it is: from the catalog, and from `pg_dump` where it is not older than
+    /// the server.
+    pub(crate) async fn exact_schema(&self) -> String {
+        let server: i32 = self.scalar("SELECT current_setting('server_version_num')::int / 10000").await;
+        let listed: String = self.scalar(include_str!("schema.sql")).await;
+        let noise = |line: &&str| ["\\restrict", "\\unrestrict"].iter().any(|n| line.starts_with(n));
+        let dumped = if u32::try_from(server).unwrap() <= *PG_DUMP { self.dump() } else { String::new() };
+        format!("{listed}\n{}", dumped.lines().filter(|line| !noise(line)).collect::<Vec<_>>().join("\n"))
+    }
+
     /// Returns `pg_dump --schema-only`, normalised.
     fn pg_dump(&self) -> String {
+        normalised(&self.dump())
+    }
+
+    fn dump(&self) -> String {
         let output = Command::new("pg_dump")
             .args(["--schema-only", "--exclude-schema=crossfade", "--dbname", &self.url])
             .output()
             .unwrap();
         assert!(output.status.success(), "pg_dump: {}", String::from_utf8_lossy(&output.stderr));
-        normalised(&String::from_utf8(output.stdout).unwrap())
+        String::from_utf8(output.stdout).unwrap()
     }
 }
 

@@ -33,7 +33,26 @@ WITH ours AS (
   SELECT format('trigger %s enabled %s', pg_get_triggerdef(t.oid), t.tgenabled)
   FROM ours c JOIN pg_trigger t ON t.tgrelid = c.oid WHERE NOT t.tgisinternal
   UNION ALL
-  SELECT format('view %s %s', c.oid::regclass, pg_get_viewdef(c.oid)) FROM ours c WHERE c.relkind IN ('v', 'm')
+  SELECT format('view %s of %s options %s %s', c.oid::regclass, c.relowner::regrole, coalesce(c.reloptions::text, '-'), pg_get_viewdef(c.oid))
+  FROM ours c WHERE c.relkind IN ('v', 'm')
+  UNION ALL
+  SELECT format('policy %s on %s for %s to %s using %s check %s', p.polname, c.oid::regclass, p.polcmd, p.polroles::regrole[]::text,
+      pg_get_expr(p.polqual, c.oid), pg_get_expr(p.polwithcheck, c.oid))
+  FROM ours c JOIN pg_policy p ON p.polrelid = c.oid
+  UNION ALL
+  SELECT format('rule %s', pg_get_ruledef(w.oid)) FROM ours c JOIN pg_rewrite w ON w.ev_class = c.oid WHERE w.rulename <> '_RETURN'
+  UNION ALL
+  SELECT format('sequence %s start %s by %s max %s of %s.%s', c.oid::regclass, s.seqstart, s.seqincrement, s.seqmax,
+      coalesce(d.refobjid::regclass::text, '-'), coalesce(a.attname::text, '-'))
+  FROM ours c JOIN pg_sequence s ON s.seqrelid = c.oid
+  LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+  LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+  UNION ALL
+  SELECT format('publication %s of %s columns %s', pubname, c.oid::regclass, to_jsonb(r) ->> 'prattrs')
+  FROM ours c JOIN pg_publication_rel r ON r.prrelid = c.oid JOIN pg_publication p ON p.oid = r.prpubid
+  UNION ALL
+  SELECT format('comment on %s: %s', pg_describe_object(s.classoid, s.objoid, 0), s.description)
+  FROM pg_description s WHERE s.classoid IN ('pg_constraint'::regclass, 'pg_trigger'::regclass)
   UNION ALL
   SELECT format('statistics %s', pg_get_statisticsobjdef(e.oid)) FROM ours c JOIN pg_statistic_ext e ON e.stxrelid = c.oid
   UNION ALL
