@@ -99,6 +99,15 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, bool),
                 "watches",
                 "another run is working on the column (`crossfade status` lists the runs): finish it or roll it back first",
             ),
+            "primary_key" if follows => {
+                found.warn(
+                    "catalog::key",
+                    format!("{description} contains column \"{column}\", and the new name is not known for a key until `contract`"),
+                    "meanwhile a new release cannot GROUP BY the new name alone beside other columns, nor use ON CONFLICT (...) with it \
+                     before `verify` has ended (ON CONFLICT ON CONSTRAINT works); tools that ask the catalog for the key see the old name",
+                );
+                continue;
+            }
             _ if follows => continue,
             // Carried: each gets a twin.
             "index" | "unique" | "not_null" if h.validated != Some(false) => continue,

@@ -25,6 +25,7 @@ SELECT coalesce(pg_catalog.json_agg(CASE kind
   WHEN 'no_column' THEN NOT EXISTS (SELECT FROM attribute WHERE attrelid = place AND attname = v ->> 'name')
   WHEN 'trigger' THEN EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = place
     AND t.tgname = v ->> 'name' AND t.tgenabled IN ('O', 'A') AND NOT t.tgisinternal)
+  WHEN 'no_trigger' THEN NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = place AND t.tgname = v ->> 'name')
   WHEN 'function' THEN EXISTS (SELECT FROM func WHERE proname = v ->> 'name' AND sha256 = v ->> 'sha256')
   WHEN 'no_function' THEN NOT EXISTS (SELECT FROM func WHERE proname = v ->> 'name')
   WHEN 'index' THEN EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid

@@ -376,7 +376,22 @@ fn refuse_needless(parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspect
                 format!("column \"{name}\" has type {} already", new.type_name),
                 "remove the change; a `using` would change the values",
             );
-        } else if outcome.metadata_only && retype.default.is_some() {
+        }
+        let given = [("using", retype.using.is_some()), ("reverse", retype.reverse.is_some())];
+        let given: Vec<_> = given.into_iter().filter(|(_, given)| *given).map(|(key, _)| format!("`{key}`")).collect();
+        if outcome.metadata_only && !given.is_empty() {
+            found.warn(
+                "catalog::in_place",
+                format!(
+                    "{} of column \"{name}\" will not be used: PostgreSQL changes the type to {} in place and touches no row, so there is \
+                     no second column",
+                    given.join(" and "),
+                    new.type_name
+                ),
+                "nothing has to be done; `keep_name: false` asks for a second column",
+            );
+        }
+        if outcome.metadata_only && retype.default.is_some() {
             found.refuse(
                 "catalog::default",
                 format!("`default` of column \"{name}\" has no use: PostgreSQL changes the type in place, and the column keeps its default"),

@@ -263,13 +263,18 @@ async fn in_savepoint(
 /// Returns whether plain ALTER would only touch the catalog: neither the table nor an index gets a new file, and nothing
 /// is scanned (docs/postgres.md, "Type changes that only touch the catalog").
 async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Index]) -> Result<bool, CatalogError> {
-    let Some(ChangeType { using: None, reverse: None, keep_name: true, .. }) = part.change.retype else {
+    let Some(ChangeType { using, keep_name: true, adopt: None, .. }) = part.change.retype else {
         return Ok(false);
     };
     let Some(retyped) = &part.retyped else { return Ok(false) };
     if retyped.column.collation_oid != part.old.collation_oid {
         return Ok(false);
     }
+    // PostgreSQL knows a plain cast when it sees one.
+    let using = match &retyped.forward {
+        Conversion::Expression { sql, .. } if using.is_some() => format!(" USING ({sql})"),
+        _ => String::new(),
+    };
     let files = format!(
         "SELECT string_agg(concat_ws(' ', relname, pg_relation_filenode(oid)), ', ' ORDER BY relname) || ' ' || pg_stat_get_xact_numscans('{COPY}'::regclass) \
          FROM pg_class WHERE oid = '{COPY}'::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = '{COPY}'::regclass)"
@@ -282,7 +287,7 @@ async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Inde
     }));
     let mut after = before.clone();
     before.push(files.clone());
-    after.extend([format!("{NOT_UTC}; {}", alter_type(part, retyped, "")), files]);
+    after.extend([format!("{NOT_UTC}; {}", alter_type(part, retyped, &using)), files]);
     run(conn, "rehearse the change", "SAVEPOINT crossfade_cheap".to_owned()).await?;
     let same = match attempt(conn, "rehearse the change", before).await? {
         Ok(before) => {

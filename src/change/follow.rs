@@ -80,10 +80,7 @@ pub(crate) fn follow(
         }));
     };
     if reached > Stage::Soak {
-        // What is said of the backfill is said when the functions are adapted.
-        let is_new = |step: &&Step| {
-            program.step(&step.key).is_none() && !state.is_done(&step.key) && step.key.what != What::Filled
-        };
+        let is_new = |step: &&Step| program.step(&step.key).is_none() && !state.is_done(&step.key);
         let late: Vec<_> =
             fresh.steps.iter().filter(is_new).map(|step| format!("it is too late to {}", step.title)).collect();
         if !late.is_empty() {

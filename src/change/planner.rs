@@ -2,7 +2,6 @@
 //! phase. The order of the functions is the order of a run.
 
 use super::fragment::{Fragment, Moves, Proof, Restore, Stage};
-use super::sync_default::asks_whether_filled;
 use super::{Active, Context, listening, not_null, sync_trigger};
 use crate::plan::BuildIndexes;
 use crate::run::{
@@ -72,12 +71,13 @@ impl Planner<'_> {
         all
     }
 
-    /// What the catalog shows between expand and the next renaming.
-    fn layout(&self, stage: Stage) -> Vec<Condition> {
+    /// What the catalog shows at `stage`, before every row is filled or afterwards.
+    fn layout(&self, stage: Stage, filled: bool) -> Vec<Condition> {
         let own = self.fragments.iter().flat_map(|fragment| fragment.layout.at(stage)).cloned();
         let sync = self.has_pairs().then(|| {
-            let triggers = sync_trigger::trigger_names(self.context).into_iter().map(|name| Is::Trigger { name });
-            sync_trigger::functions_are(self.context, stage).chain(triggers)
+            let said = sync_trigger::is_filled(self.context).filter(|_| filled);
+            let triggers = sync_trigger::triggers_are(self.context, filled);
+            sync_trigger::functions_are(self.context, stage).chain(triggers).chain(said)
         });
         own.chain(sync.into_iter().flatten()).map(|is| is.on(ON)).collect()
     }
@@ -114,7 +114,7 @@ impl Planner<'_> {
             "add the new column, its sync trigger and the write counters"
         };
         let step = Step::new(Phase::Expand, What::Columns, title, Action::Transaction(forth));
-        Some(step.locks(ON, LockMode::AccessExclusive).done_when(self.layout(Stage::Soak)).undo(Undo::Actions {
+        Some(step.locks(ON, LockMode::AccessExclusive).done_when(self.layout(Stage::Soak, false)).undo(Undo::Actions {
             // A column that stays loses no value.
             needs: if self.adopts() && !one_way {
                 vec![]
@@ -135,11 +135,17 @@ impl Planner<'_> {
         let spec = FillSpec { relation: ON, table: table.clone(), fills };
         let statement = format!("ANALYZE {} ({})", table.sql(), columns.join(", "));
         let title = "gather statistics, so that the first query plans with the new column are good";
-        let filled = asks_whether_filled(self.context).then(|| {
-            let say = |filled| Action::Transaction(vec![sync_trigger::filled(self.context, filled)]);
-            let title = "every row is filled: from now on NULL or the default in the new column counts as written";
+        let filled = self.has_pairs().then(|| {
+            let say = |filled| Action::Transaction(sync_trigger::say_filled(self.context, filled));
+            let title = if sync_trigger::is_filled(self.context).is_some() {
+                "every row is filled: no UPDATE has to look for one that is not, and NULL or the default in the new column counts as written"
+            } else {
+                "every row is filled: no UPDATE has to look for one that is not"
+            };
             Step::new(Phase::Backfill, What::Filled, title, say(true))
-                .done_when([sync_trigger::is_filled(self.context).on(ON)])
+                .locks(ON, LockMode::AccessExclusive)
+                .done_when(self.layout(Stage::Soak, true))
+                .supersedes([StepKey::new(Phase::Expand, What::Columns)])
                 .undo(Undo::Actions { needs: vec![], actions: vec![say(false)] })
         });
         let fill = [
@@ -238,7 +244,7 @@ impl Planner<'_> {
             Step::new(Phase::Switch, What::Swap, title, Action::Transaction(forth))
                 .locks(ON, LockMode::AccessExclusive)
                 .needs([Gate::Verified { max_age: self.context.plan.verify.max_age }])
-                .done_when(self.layout(Stage::Swapped))
+                .done_when(self.layout(Stage::Swapped, true))
                 .supersedes(self.renamed())
                 .supersedes([StepKey::new(Phase::Verify, What::RelaxOld)])
                 .undo(Undo::Actions {
@@ -251,7 +257,8 @@ impl Planner<'_> {
     /// Steps whose conditions name columns, indexes or constraints that a renaming step gives other names.
     fn renamed(&self) -> Vec<StepKey> {
         let own = self.fragments.iter().flat_map(|fragment| fragment.renamed.clone());
-        std::iter::once(StepKey::new(Phase::Expand, What::Columns)).chain(own).chain(not_null::keys()).collect()
+        let layouts = [StepKey::new(Phase::Expand, What::Columns), StepKey::new(Phase::Backfill, What::Filled)];
+        layouts.into_iter().chain(own).chain(not_null::keys()).collect()
     }
 
     fn contract(&self) -> Vec<Step> {
@@ -309,7 +316,7 @@ impl Planner<'_> {
                 .locks(ON, LockMode::AccessExclusive)
                 .needs(self.verified())
                 .needs(quiet)
-                .done_when(self.layout(Stage::Retired))
+                .done_when(self.layout(Stage::Retired, true))
                 .supersedes(self.renamed())
                 .supersedes([StepKey::new(Phase::Switch, What::Swap), StepKey::new(Phase::Verify, What::RelaxOld)])
                 .undo(Undo::Actions { needs, actions }),
@@ -347,7 +354,7 @@ impl Planner<'_> {
             .needs(self.verified())
             .needs(needs)
             .done_when(gone.into_iter().map(|is| is.on(ON)))
-            .supersedes([StepKey::new(Phase::Contract, What::Retire), StepKey::new(Phase::Backfill, What::Filled)])
+            .supersedes([StepKey::new(Phase::Contract, What::Retire)])
             .undo(Undo::PointOfNoReturn(gone_for_good.to_owned()))
     }
 }

@@ -56,7 +56,7 @@ struct Table<'a> {
 pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
     let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
     let mut text = String::from(
-        "\nDECLARE\n  old_changed boolean; new_changed boolean;\n  wrote_old boolean := false; wrote_new boolean := false; conflict boolean := false;\n  there boolean; this_second bigint; counted bigint;\nBEGIN\n",
+        "\nDECLARE\n  old_changed boolean; new_changed boolean;\n  wrote_old boolean := false; wrote_new boolean := false; conflict boolean := false;\n  this_second bigint; counted bigint;\nBEGIN\n",
     );
     text.push_str(&unless_there(context, &tables));
     text.push_str("  IF TG_NARGS OPERATOR(pg_catalog.=) 0 THEN\n");
@@ -85,7 +85,7 @@ pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
 pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
     let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
     let mut text = String::from(
-        "\nDECLARE\n  old_changed boolean := true; new_changed boolean := true;\n  wrote_old boolean := false; wrote_new boolean := false;\n  setting pg_catalog.text; noted pg_catalog.text;\n  there boolean; this_second bigint; counted bigint;\nBEGIN\n",
+        "\nDECLARE\n  old_changed boolean := true; new_changed boolean := true;\n  wrote_old boolean := false; wrote_new boolean := false;\n  setting pg_catalog.text; noted pg_catalog.text;\n  this_second bigint; counted bigint;\nBEGIN\n",
     );
     text.push_str(&unless_there(context, &tables));
     let _ = writeln!(
@@ -120,9 +120,11 @@ fn each<'a>(tables: &[Table<'a>], of: impl Fn(&Table<'a>) -> String) -> String {
 fn count(context: &Context<'_>, flag: &str, name: &str) -> String {
     let sequence = format!("{}::pg_catalog.regclass", quote_literal(&context.ledger.qualify(name)));
     let (bits, ones) = (Counters::BITS, (1_u32 << Counters::BITS) - 1);
+    // Each expression costs every transaction something, so that the one that all writes come to says everything.
+    let second = "pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())";
     format!(
-        "  IF {flag} THEN
-    this_second := pg_catalog.date_part('epoch', pg_catalog.clock_timestamp());
+        "  IF {flag} AND (pg_catalog.pg_sequence_last_value({sequence}) OPERATOR(pg_catalog.>>) {bits}) OPERATOR(pg_catalog.<>) CAST({second} AS pg_catalog.int8) THEN
+    this_second := {second};
     counted := pg_catalog.pg_sequence_last_value({sequence});
     IF (counted OPERATOR(pg_catalog.>>) {bits}) OPERATOR(pg_catalog.<>) this_second THEN
       counted := pg_catalog.setval({sequence}, (this_second OPERATOR(pg_catalog.<<) {bits}) OPERATOR(pg_catalog.|) ((counted OPERATOR(pg_catalog.+) 1) OPERATOR(pg_catalog.&) {ones}));
@@ -142,11 +144,10 @@ fn unless_there(context: &Context<'_>, tables: &[Table<'_>]) -> String {
     let table = context.table();
     format!(
         "  IF TG_TABLE_NAME OPERATOR(pg_catalog.=) {} AND TG_TABLE_SCHEMA OPERATOR(pg_catalog.=) {} THEN
-    there := {there}({}::pg_catalog.regclass, {names});
-  ELSE
-    there := {there}(TG_RELID, {names});
+    IF NOT {there}({}::pg_catalog.regclass, {names}) THEN RETURN NEW; END IF;
+  ELSIF NOT {there}(TG_RELID, {names}) THEN
+    RETURN NEW;
   END IF;
-  IF NOT there THEN RETURN NEW; END IF;
 ",
         quote_literal(&table.name),
         quote_literal(&table.schema),

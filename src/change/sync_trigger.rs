@@ -6,7 +6,7 @@
 //! - `insert`: an INSERT, unless both columns have a default and hold it;
 //! - `old`: an UPDATE that names the old column, whether it changes it or not: whoever names it still uses it;
 //! - `new`: an UPDATE that names the new column and changes it, unless it is the backfill;
-//! - `heal`: any UPDATE of a row whose new column is not filled yet.
+//! - `unfilled`: any UPDATE of a row whose new column is not filled yet; it goes when all are.
 //!
 //! Where the application has BEFORE triggers, another set stands around them: `note` notes what the first left, and `named`
 //! and `others`, whose names begin with `~~`, carry over what the application's triggers changed.
@@ -49,26 +49,41 @@ impl Trigger {
     }
 }
 
-/// The triggers that are always there.
+/// The triggers that fire before those of the application.
 fn first(context: &Context<'_>) -> Vec<Trigger> {
-    let trigger = |what: String, event: String, when: Option<String>, arguments: Vec<String>| Trigger {
-        name: context.tag.first_trigger(&what),
-        event,
-        when,
-        function: context.tag.sync_function(),
-        arguments,
-    };
+    steady(context).into_iter().chain(filling(context)).collect()
+}
+
+fn trigger(context: &Context<'_>, what: &str, event: String, when: Option<String>, arguments: Vec<String>) -> Trigger {
+    let (name, function) = (context.tag.first_trigger(what), context.tag.sync_function());
+    Trigger { name, event, when, function, arguments }
+}
+
+fn arguments(mode: &str, pair: usize) -> Vec<String> {
+    vec![mode.to_owned(), pair.to_string()]
+}
+
+/// Those that heal rows that are not filled yet. Each UPDATE has to read their conditions, whatever it names.
+fn filling(context: &Context<'_>) -> Vec<Trigger> {
+    let heals = (1..).zip(&context.active).map(|(n, a)| {
+        let when = Some(unfilled(context, a));
+        trigger(context, &format!("{n}_3_unfilled"), "UPDATE".to_owned(), when, arguments("heal", n))
+    });
+    heals.collect()
+}
+
+/// Those that are always there.
+fn steady(context: &Context<'_>) -> Vec<Trigger> {
     // The server reads a condition anew for each statement, which costs more than a look at two values in the function.
     let given: Option<Vec<_>> = context.active.iter().map(given).collect();
     let given = given.map(|all| all.join(" OR "));
-    let mut triggers = vec![trigger("insert".to_owned(), "INSERT".to_owned(), given, vec![])];
+    let mut triggers = vec![trigger(context, "insert", "INSERT".to_owned(), given, vec![])];
     for (n, a) in (1..).zip(&context.active) {
         let (old, new) = (a.change.old.sql(), a.change.new.sql());
-        let arguments = |mode: &str| vec![mode.to_owned(), n.to_string()];
+        let written = Some(new_written(context, a));
         triggers.extend([
-            trigger(format!("{n}_1_old"), format!("UPDATE OF {old}"), None, arguments("old")),
-            trigger(format!("{n}_2_new"), format!("UPDATE OF {new}"), Some(new_written(context, a)), arguments("new")),
-            trigger(format!("{n}_3_unfilled"), "UPDATE".to_owned(), Some(unfilled(context, a)), arguments("heal")),
+            trigger(context, &format!("{n}_1_old"), format!("UPDATE OF {old}"), None, arguments("old", n)),
+            trigger(context, &format!("{n}_2_new"), format!("UPDATE OF {new}"), written, arguments("new", n)),
         ]);
     }
     triggers
@@ -103,9 +118,29 @@ fn around(context: &Context<'_>) -> Vec<Trigger> {
     triggers
 }
 
-/// Names of the triggers that are always there.
-pub(super) fn trigger_names(context: &Context<'_>) -> Vec<String> {
-    first(context).into_iter().map(|trigger| trigger.name).collect()
+/// Which of the triggers that fire first are there, before every row is filled or afterwards.
+pub(super) fn triggers_are(context: &Context<'_>, filled: bool) -> impl Iterator<Item = Is> {
+    let steady = steady(context).into_iter().map(|Trigger { name, .. }| Is::Trigger { name });
+    let heals = filling(context).into_iter().map(
+        move |Trigger { name, .. }| {
+            if filled { Is::NoTrigger { name } } else { Is::Trigger { name } }
+        },
+    );
+    steady.chain(heals)
+}
+
+/// The statements that say that every row is filled, or that this is no longer so; each may be repeated.
+pub(super) fn say_filled(context: &Context<'_>, is_filled: bool) -> Vec<String> {
+    let table = context.table().sql();
+    let heals = filling(context).into_iter().map(|trigger| {
+        if is_filled {
+            format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(&trigger.name))
+        } else {
+            trigger.create(context)
+        }
+    });
+    let said = asks_whether_filled(context).then(|| filled(context, is_filled));
+    heals.chain(said).collect()
 }
 
 /// The statements that put the sync trigger around others; each may be repeated. They need SHARE ROW EXCLUSIVE.
@@ -191,8 +226,12 @@ pub(super) fn adapted(was: &Context<'_>, now: &Context<'_>, stage: Stage, filled
         statements.push(give_to_owner(now));
     }
     if stage == Stage::Soak {
-        let before: Vec<_> = first(was).iter().map(|trigger| trigger.create(was)).collect();
-        let after = first(now).into_iter().map(|trigger| trigger.create(now));
+        let there = |context: &Context<'_>| {
+            let heals = if filled_already { vec![] } else { filling(context) };
+            steady(context).into_iter().chain(heals).map(|trigger| trigger.create(context)).collect::<Vec<_>>()
+        };
+        let before = there(was);
+        let after = there(now).into_iter();
         statements.extend(after.filter(|trigger| !before.contains(trigger)));
     }
     statements
@@ -246,7 +285,7 @@ END
 }
 
 /// The statement that says in the database whether the backfill has ended.
-pub(super) fn filled(context: &Context<'_>, filled: bool) -> String {
+fn filled(context: &Context<'_>, filled: bool) -> String {
     let name = context.ledger.qualify(&context.tag.filled_function());
     format!(
         "CREATE OR REPLACE FUNCTION {name}() RETURNS boolean STABLE LANGUAGE sql AS {}",
@@ -254,9 +293,10 @@ pub(super) fn filled(context: &Context<'_>, filled: bool) -> String {
     )
 }
 
-/// That the database says so.
-pub(super) fn is_filled(context: &Context<'_>) -> Is {
-    Is::Function { name: context.tag.filled_function(), sha256: crate::ident::sha256_hex(&says(true)) }
+/// That the database says so, where it is asked.
+pub(super) fn is_filled(context: &Context<'_>) -> Option<Is> {
+    asks_whether_filled(context)
+        .then(|| Is::Function { name: context.tag.filled_function(), sha256: crate::ident::sha256_hex(&says(true)) })
 }
 
 fn says(filled: bool) -> String {

@@ -347,6 +347,11 @@ pub enum Is {
         /// The trigger.
         name: String,
     },
+    /// The table has no such trigger.
+    NoTrigger {
+        /// The trigger.
+        name: String,
+    },
     /// A function of the ledger schema has exactly this source text.
     Function {
         /// The function.
@@ -437,6 +442,7 @@ impl std::fmt::Display for Condition {
             Is::Column { name, type_name } => write!(f, "column \"{name}\" has type {type_name}"),
             Is::NoColumn { name } => write!(f, "there is no column \"{name}\""),
             Is::Trigger { name } => write!(f, "trigger \"{name}\" exists and is enabled"),
+            Is::NoTrigger { name } => write!(f, "there is no trigger \"{name}\""),
             Is::Function { name, .. } => write!(f, "function crossfade.\"{name}\" is unchanged"),
             Is::NoFunction { name } => write!(f, "there is no function crossfade.\"{name}\""),
             Is::Index { name } => write!(f, "index \"{name}\" is valid"),

@@ -3,7 +3,7 @@
 
 mod cases;
 
-use cases::{CASES, Case, ON_TEXT, ON_TEXT_WRITES};
+use cases::{CASES, Case, OF_A_TYPE, ON_TEXT, ON_TEXT_WRITES, TYPES};
 use crossfade::plan::Plan;
 use crossfade::run::Phase;
 use crossfade::runner::Error;
@@ -178,9 +178,16 @@ async fn all_end_like_alter(version: &Version, n: usize) {
         let table = "CREATE TABLE t (id int, a text, note text); INSERT INTO t SELECT g, CASE WHEN g % 9 > 0 THEN 'x' || g END, 'n' FROM generate_series(1, 40) g";
         Case { name, setup: format!("{table}; {more}").leak(), writes: ON_TEXT_WRITES, by_own_name: &[], since: 14 }
     });
+    let of_types = TYPES.iter().map(|(name, literals)| {
+        let table = format!("CREATE TABLE t (id int, a {name}, note text); INSERT INTO t SELECT g, {}, 'n' FROM generate_series(1, 40) g", literals[0]);
+        let writes = literals.iter().flat_map(|value| OF_A_TYPE.map(|write| &*write.replace("{v}", value).leak()));
+        let writes: &[&str] = writes.collect::<Vec<_>>().leak();
+        Case { name, setup: table.leak(), writes, by_own_name: &[], since: 14 }
+    });
     let only = std::env::var("CASE").ok();
     let wanted = |case: &Case| case.since <= version.major && only.as_ref().is_none_or(|only| case.name.contains(only));
-    let all: Vec<Case> = of_text.chain(CASES.iter().map(|case| Case { ..*case })).filter(wanted).collect();
+    let all: Vec<Case> =
+        of_text.chain(of_types).chain(CASES.iter().map(|case| Case { ..*case })).filter(wanted).collect();
     assert!(all.len() > 2 || only.is_some());
     for case in all.iter().skip(n).step_by(3) {
         ends_like_alter(version, case).await;

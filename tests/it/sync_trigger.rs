@@ -318,6 +318,8 @@ impl Model<'_> {
         let Some(before) = self.rows.get(&id).cloned() else { return };
         // Whoever names the new column alone and gives it NULL means it, also where it is not filled yet.
         let erases = old.is_none() && new == Some(None);
+        // Once every row is filled, nobody looks for one that is not.
+        let heals = old.is_some() || new.is_some() || self.case.stage == Stage::Soak;
         let after = (old.unwrap_or_else(|| before.0.clone()), new.unwrap_or_else(|| before.1.clone()));
         let pair = match (after.0 != before.0, after.1 != before.1) {
             (true, true) => self.settle(after),
@@ -326,7 +328,7 @@ impl Model<'_> {
             (false, true) if before.1.is_none() && after.1 == self.forward(after.0.as_ref()) => after,
             (false, true) => (self.reverse(after.1.as_ref()), after.1),
             (false, false) if erases && !self.consistent(&after) => (self.reverse(None), None),
-            (false, false) if after.1.is_none() => (after.0.clone(), self.forward(after.0.as_ref())),
+            (false, false) if after.1.is_none() && heals => (after.0.clone(), self.forward(after.0.as_ref())),
             (false, false) => after,
         };
         let pair = self.own_trigger(pair);

@@ -95,6 +95,7 @@ form!(enum Is of run::Is {
     Column { name: String, type_name: String, },
     NoColumn { name: String, },
     Trigger { name: String, },
+    NoTrigger { name: String, },
     Function { name: String, sha256: String, },
     NoFunction { name: String, },
     Index { name: String, },

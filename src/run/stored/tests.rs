@@ -270,6 +270,7 @@ fn program() -> Program {
         Is::NoFunction { name: name() },
         Is::Index { name: name() },
         Is::NoIndex { name: name() },
+        Is::NoTrigger { name: name() },
         Is::Constraint { name: name() },
         Is::SomeConstraint { name: name() },
         Is::NoConstraint { name: name() },

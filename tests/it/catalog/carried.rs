@@ -89,6 +89,19 @@ async fn what_only_touches_the_catalog_is_recognised() {
                 version.major
             );
         }
+        // What the plan says of the way makes no difference where it is a plain cast.
+        for (using, reverse, expected) in [
+            (Some("\"Old\"::varchar(20)"), None, true),
+            (Some("CAST(\"Old\" AS varchar(20))"), Some("\"New\"::varchar(10)"), true),
+            (None, Some("left(\"New\", 10)"), true),
+            (Some("upper(\"Old\")"), None, false),
+            (Some("\"Old\" || ''"), None, false),
+        ] {
+            database.execute("DROP TABLE IF EXISTS t; CREATE TABLE t (id int, \"Old\" varchar(10))").await;
+            let found = look(&database, &plan("t", vec![retype("Old", "varchar(20)", using, reverse)])).await;
+            assert_eq!(found.facts.unwrap().pair(0).unwrap().metadata_only, expected, "{using:?} {reverse:?}");
+            assert_eq!(found.warnings.iter().any(|warning| warning.code == "catalog::in_place"), expected);
+        }
         // Free in a session in UTC, and wrong in any other.
         database.execute("DROP TABLE t; CREATE TABLE t (\"Old\" timestamp)").await;
         let mut connection = database.pool.acquire().await.unwrap();

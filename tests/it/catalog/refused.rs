@@ -213,6 +213,8 @@ async fn whatever_cannot_be_carried_is_refused_by_name() {
             // Whatever only hangs on the column follows it through a rename.
             let refused = self::lines(&look(&database, &renames).await.refusals);
             let stays = REFUSED_OF_A_RENAME.contains(code) || make.contains("DO INSTEAD NOTHING");
+            let warned = look(&database, &renames).await.warnings.iter().any(|warning| warning.code == "catalog::key");
+            assert_eq!(warned, make.contains("PRIMARY KEY (\"Old\")"), "{make}");
             if refused.iter().any(|line| line.starts_with(code)) != stays || refused.is_empty() == stays {
                 wrong.push(format!("PostgreSQL {}: {make}\n  renamed: {refused:#?}", version.major));
             }

@@ -46,6 +46,42 @@ const KEY: &[&str] = &[
     "DELETE FROM t WHERE note = 'none'",
 ];
 
+/// Types, with three literals of each. Beside `CREATE TABLE t (id int, a TYPE, note text)`.
+pub(super) const TYPES: [(&str, [&str; 3]); 24] = [
+    ("varchar(5)", ["'abc'", "''", "'too long for it'"]),
+    ("char(4)", ["'a '", "'ab'", "'abcde'"]),
+    ("text COLLATE \"C\"", ["'B'", "'a'", "'ä'"]),
+    ("name", ["'n'", "'m'", "''"]),
+    ("\"char\"", ["'x'", "'y'", "''"]),
+    ("smallint", ["1", "-1", "70000"]),
+    ("numeric(6,2)", ["1.10", "1.1", "12345.678"]),
+    ("numeric", ["1.0", "1.00", "'NaN'"]),
+    ("double precision", ["0", "'-0'", "'NaN'"]),
+    ("real", ["0.1", "1e30", "'Infinity'"]),
+    ("money", ["1", "2", "'x'"]),
+    ("boolean", ["true", "false", "'maybe'"]),
+    ("bytea", ["'\\x00ff'", "'\\x'", "'abc'"]),
+    ("bit varying(4)", ["B'01'", "B''", "B'01010'"]),
+    ("date", ["'2026-02-28'", "'infinity'", "'2026-02-30'"]),
+    ("timestamptz(0)", ["'2026-01-01 00:00:00.7+00'", "'2026-01-01'", "'-infinity'"]),
+    ("interval", ["'1 day'", "'24 hours'", "'1 mon'"]),
+    ("uuid", ["'00000000-0000-0000-0000-000000000001'", "'00000000-0000-0000-0000-000000000002'", "'x'"]),
+    ("json", ["'{\"a\": 1}'", "'{\"a\":1}'", "'{'"]),
+    ("jsonb", ["'{\"a\": 1.0}'", "'{\"a\": 1.00}'", "'null'"]),
+    ("inet", ["'10.0.0.1/24'", "'::1'", "'10.0.0.300'"]),
+    ("point", ["'(1,2)'", "'(1.0,2)'", "'(1'"]),
+    ("int[]", ["'{1,2}'", "'{NULL}'", "'[0:1]={1,2}'"]),
+    ("tsvector", ["'a b'", "'a:1 b:2A'", "''"]),
+];
+
+/// What is done with each of a type's literals, `{v}`.
+pub(super) const OF_A_TYPE: [&str; 4] = [
+    "INSERT INTO t (id, {c}) VALUES ({n}, {v})",
+    "UPDATE t SET {c} = {v} WHERE id IN ({n}, 1)",
+    "UPDATE t SET note = {c}::text WHERE id = {n}",
+    "INSERT INTO t (id, {c}) VALUES ({n}, NULL)",
+];
+
 const fn case(name: &'static str, setup: &'static str, writes: &'static [&'static str]) -> Case {
     Case { name, setup, writes, by_own_name: &[], since: 14 }
 }
@@ -55,8 +91,29 @@ const fn text(name: &'static str, more: &'static str) -> (&'static str, &'static
 }
 
 /// Beside `CREATE TABLE t (id int, a text, note text)` with 40 rows.
-pub(super) const ON_TEXT: [(&str, &str); 27] = [
+pub(super) const ON_TEXT: [(&str, &str); 43] = [
     text("nothing", ""),
+    text("hash index and a column twice in one", "CREATE INDEX ON t USING hash (a); CREATE INDEX ON t (a, a DESC)"),
+    text("BRIN and GIN", "CREATE INDEX ON t USING brin (a) WITH (pages_per_range = 2); CREATE INDEX ON t USING gin (to_tsvector('simple', a)) WHERE a IS NOT NULL"),
+    text("unique index with a condition", "CREATE UNIQUE INDEX once ON t (a) WHERE id < 0 AND a IS NOT NULL"),
+    text("unique index on an expression", "CREATE UNIQUE INDEX once ON t (lower(a), id, note)"),
+    text("index with options", "CREATE INDEX i ON t (a COLLATE \"C\" text_pattern_ops DESC NULLS LAST) WITH (fillfactor = 60); ALTER INDEX i SET (deduplicate_items = off); COMMENT ON INDEX i IS 'i'"),
+    text("unlogged, with options", "ALTER TABLE t SET UNLOGGED; ALTER TABLE t SET (fillfactor = 60, autovacuum_enabled = off)"),
+    text("primary key with it", "UPDATE t SET a = id WHERE a IS NULL; ALTER TABLE t ADD PRIMARY KEY (a, id) INCLUDE (note)"),
+    text(
+        "foreign keys to a unique constraint",
+        "UPDATE t SET a = 'y' || id; ALTER TABLE t ADD CONSTRAINT one_a UNIQUE (a);
+         CREATE TABLE child (x text REFERENCES t (a) ON DELETE SET NULL ON UPDATE CASCADE, y text DEFAULT 'y1' REFERENCES t (a) ON DELETE SET DEFAULT DEFERRABLE INITIALLY DEFERRED);
+         INSERT INTO child SELECT a, a FROM t WHERE id % 3 = 0; GRANT ALL ON child TO neighbour",
+    ),
+    text("two foreign keys on it", "CREATE TABLE p (k text PRIMARY KEY); INSERT INTO p SELECT DISTINCT a FROM t WHERE a IS NOT NULL; ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES p, ADD CONSTRAINT loose FOREIGN KEY (a) REFERENCES p NOT VALID; GRANT ALL ON p TO neighbour"),
+    text("sequence that it owns", "CREATE SEQUENCE q OWNED BY t.a; GRANT ALL ON q TO neighbour"),
+    text("default that is the time", "ALTER TABLE t ALTER a SET DEFAULT CURRENT_DATE"),
+    text("view with triggers of its own", "CREATE VIEW w AS SELECT id, a FROM t; CREATE FUNCTION into_t() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; CREATE TRIGGER instead INSTEAD OF INSERT ON w FOR EACH ROW EXECUTE FUNCTION into_t(); GRANT ALL ON w TO neighbour"),
+    text("recursive view and a grouped one", "CREATE RECURSIVE VIEW r (x) AS SELECT a FROM t WHERE id = 1 UNION SELECT t.a FROM t JOIN r ON t.note = r.x; CREATE VIEW g AS SELECT a, count(*) AS n FROM t GROUP BY a HAVING max(a) > 'a'"),
+    text("view of whole rows", "CREATE VIEW w AS SELECT t FROM t; CREATE VIEW star AS SELECT t.*, a || 'x' AS x FROM t"),
+    text("policies with a subselect, forced", "CREATE TABLE may (who text); GRANT SELECT ON may TO neighbour; INSERT INTO may SELECT 'x' || g FROM generate_series(1, 40) g; ALTER TABLE t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY p ON t AS PERMISSIVE FOR ALL TO neighbour USING (a IN (SELECT who FROM may) OR a IS NULL OR a LIKE 'v%') WITH CHECK (true); CREATE POLICY r ON t AS RESTRICTIVE FOR DELETE USING (a <> 'x3')"),
+    text("trigger with WHEN", "CREATE TABLE log (what text); GRANT ALL ON log TO neighbour; CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (concat_ws(' ', TG_NAME, NEW.id)); RETURN NULL; END $$; CREATE TRIGGER changed AFTER UPDATE ON t FOR EACH ROW WHEN (OLD.a IS DISTINCT FROM NEW.a) EXECUTE FUNCTION note(); CREATE TRIGGER came AFTER INSERT ON t FOR EACH ROW WHEN (NEW.a LIKE 'v%') EXECUTE FUNCTION note()"),
     text("index", "CREATE INDEX on_a ON t (a)"),
     text("partial index", "CREATE INDEX on_a ON t (note) WHERE a > 'k'"),
     text("index on an expression", "CREATE INDEX on_a ON t (lower(a), id) INCLUDE (note)"),
