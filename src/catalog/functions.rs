@@ -97,7 +97,7 @@ pub(super) fn judge(
                 ),
                 format!(
                     "PostgreSQL does not rename it there, and the other tables keep their column: give the triggers of {table} a \
-                     function of their own that uses \"{new}\", before the old column is retired"
+                     function of their own that uses \"{new}\", before `contract`"
                 ),
             );
         }
@@ -105,9 +105,7 @@ pub(super) fn judge(
             found.warn(
                 "catalog::function_text",
                 format!("column \"{old}\" is named in the text of {}", signatures(&breaks)),
-                format!(
-                    "PostgreSQL does not rename it there: change them to use \"{new}\" before the old column is retired"
-                ),
+                format!("PostgreSQL does not rename it there: change them to use \"{new}\" before `contract`"),
             );
         }
         let captures = |f: &&Function| f.arguments.iter().any(|a| a == new) || mentions(&f.source, new);

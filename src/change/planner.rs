@@ -213,7 +213,12 @@ impl Planner<'_> {
             return vec![];
         }
         let quiet = Gate::Quiet { quiet: self.context.plan.contract.quiet };
-        let title = "wait until nobody writes the old column";
+        let borrowing = self.borrowing() == Some(true);
+        let title = if borrowing {
+            "wait until nobody writes under the old name"
+        } else {
+            "wait until nobody writes the old column"
+        };
         let mut steps: Vec<_> = self.swap().into_iter().collect();
         steps.push(
             Step::new(Phase::Switch, What::Quiet, title, Action::Await(quiet))
@@ -222,7 +227,11 @@ impl Planner<'_> {
         steps.extend(self.compare(
             Phase::Switch,
             Stage::Swapped,
-            "compare every row again before the old column is retired",
+            if borrowing {
+                "compare every row again before the old name goes"
+            } else {
+                "compare every row again before the old column is retired"
+            },
         ));
         steps
     }

@@ -215,3 +215,31 @@ async fn a_rename_ends_like_alter_table_whatever_hangs_on_the_column_second_thir
 async fn a_rename_ends_like_alter_table_whatever_hangs_on_the_column_last_third() {
     third(2).await;
 }
+
+/// An index on a column that stays and on one that does not: it is made anew for both, and keeps everything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_on_a_renamed_and_a_retyped_column_ends_like_alter_tables() {
+    const SETUP: &str = "CREATE TABLE t (id int PRIMARY KEY, a text, n int, note text); INSERT INTO t SELECT g, 'x' || g, g FROM generate_series(1, 40) g;
+        CREATE INDEX two_of_them ON t (n, a) WHERE a <> 'x1'; CREATE UNIQUE INDEX once ON t (a, n); COMMENT ON INDEX two_of_them IS 'both';
+        CREATE INDEX on_a ON t (a); CREATE INDEX on_n ON t (n)";
+    let text = "version: 1\nname: two\ntable: public.t\nchanges:\n  - rename_column: { from: a, to: b }\n  - change_type: { column: n, to: bigint, via: n_v2, reverse: \"n_v2::int\" }\ncontract: { grace: 0s, quiet: 0s }\n";
+    let plan = crossfade::plan::parse("plan.yaml", text).unwrap();
+    for version in long_versions() {
+        let (ours, beside) = (Place::new(&version, SETUP).await, Place::new(&version, SETUP).await);
+        let tool = tool(&ours.database.url);
+        for phase in PHASES {
+            tool.run(&plan, text, Some(phase)).await.unwrap_or_else(|error| panic!("to {phase}: {error:?}"));
+        }
+        tool.rollback("two", None).await.unwrap();
+        assert_eq!(ours.database.schema().await, beside.database.schema().await, "rolled back on {}", version.major);
+        tool.run(&plan, text, Some(Phase::Verify)).await.unwrap();
+        // In mid-run one more, and one less.
+        ours.database.execute("CREATE INDEX more ON t (a, n, id); DROP INDEX on_a").await;
+        beside.database.execute("CREATE INDEX more ON t (a, n, id); DROP INDEX on_a").await;
+        tool.run(&plan, text, None).await.unwrap();
+        for statement in plain_alter(&plan) {
+            beside.database.execute(&statement).await;
+        }
+        assert_eq!(ours.database.schema().await, beside.database.schema().await, "at the end on {}", version.major);
+    }
+}
