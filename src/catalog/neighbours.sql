@@ -25,10 +25,13 @@ SELECT row_to_json(x)::text FROM (
        WHERE y.typrelid = r.oid) AS row_columns,
     -- Views and functions that read whole rows.
     (SELECT coalesce(json_agg(DISTINCT o.description), '[]') FROM (
+       -- First the rules that depend on the table, then their texts: those of all views of the database are megabytes.
        SELECT pg_describe_object('pg_class'::regclass, w.ev_class, 0) AS description
-         FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid
-         WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid
-           AND d.refobjsubid = 0 AND w.ev_class <> r.oid AND w.ev_action::text ~ ':varattno 0 '
+         FROM (SELECT d.objid FROM pg_depend d
+             WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid
+               AND d.refobjsubid = 0 OFFSET 0) d,
+           LATERAL (SELECT w.ev_class, w.ev_action FROM pg_rewrite w WHERE w.oid = d.objid AND w.ev_class <> r.oid OFFSET 0) w
+         WHERE w.ev_action::text ~ ':varattno 0 '
        UNION ALL
        SELECT pg_describe_object(d.classid, d.objid, 0) FROM pg_depend d
          JOIN pg_type y ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (y.oid, y.typarray)

@@ -9,7 +9,7 @@ use crate::engine::{CHECK_CONNECTIONS, Work};
 use crate::event::Event;
 use crate::pg::{self, Connector, ErrorClass, Way};
 use crate::plan::Plan;
-use crate::run::{Action, Entry, Program, Step};
+use crate::run::{Action, Entry, Step};
 
 /// How often crossfade reconnects before the run stops: with the pauses below, about a minute.
 const RECONNECTS: u32 = 12;
@@ -92,7 +92,7 @@ pub(super) async fn refuse_pooler(connector: &Connector) -> Result<(), Error> {
     }
 }
 
-/// Opens as many connections as a run of `plan` needs at the same time besides those that are `open`, and closes them again:
+/// Opens as many connections as `steps` of a run of `plan` need at the same time besides those that are `open`, and closes them again:
 /// where there is no room for them, it would stand still later, in the queue of a pooler, without a word.
 ///
 /// # Errors
@@ -100,10 +100,10 @@ pub(super) async fn refuse_pooler(connector: &Connector) -> Result<(), Error> {
 pub(super) async fn require_room(
     connector: &Connector,
     plan: &Plan,
-    program: &Program,
+    steps: &[&Step],
     open: usize,
 ) -> Result<(), Error> {
-    let needed = connections(plan, program);
+    let needed = connections(plan, steps);
     match connector.room_for(needed, open).await {
         (_, None) => Ok(()),
         (0, Some(error)) if open == 0 => Err(error.into()),
@@ -111,8 +111,8 @@ pub(super) async fn require_room(
     }
 }
 
-/// Returns how many connections a run has open at the same time, at the most.
-fn connections(plan: &Plan, program: &Program) -> usize {
+/// Returns how many connections are open at the same time, at the most, while `steps` are done.
+fn connections(plan: &Plan, steps: &[&Step]) -> usize {
     let of_step = |step: &Step| match &step.action {
         // The control loop, the signals, somebody who looks who is in the way, the probes, the workers.
         Action::Fill(_) => {
@@ -125,7 +125,7 @@ fn connections(plan: &Plan, program: &Program) -> usize {
     };
     // Somebody delivers what is announced meanwhile.
     let courier = usize::from(cfg!(feature = "notify") && !plan.notify.is_empty());
-    SESSION + courier + program.steps.iter().map(of_step).max().unwrap_or_default()
+    SESSION + courier + steps.iter().map(|step| of_step(step)).max().unwrap_or_default()
 }
 
 /// Waits until the server has been silent for a minute. Asks it now and then, on `connection`, which is opened anew when it is

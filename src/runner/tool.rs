@@ -299,7 +299,7 @@ impl Tool {
             if !run.program.fills().all(|(step, _)| state.is_done(&step.key)) {
                 return Err(Error::NotFilledYet { name: run.name().clone() });
             }
-            let (work, beat) = self.work(run.clone(), false).await?;
+            let (work, beat) = self.work(run.clone(), None).await?;
             let repaired = tokio::select! {
                 repaired = compare::repair(&work, &spec, winner).instrument(work.span()) => repaired.map_err(Error::from),
                 why = beat.gives_up() => Err(why),
@@ -425,7 +425,7 @@ impl Tool {
     }
 
     async fn back(&self, run: Run, to: Option<Phase>) -> Result<Finish, Error> {
-        let (mut work, beat) = self.work(run, false).await?;
+        let (mut work, beat) = self.work(run, None).await?;
         let span = work.span();
         let result = tokio::select! {
             result = undo::back(&mut work, to, self.consent).instrument(span) => result,

@@ -128,6 +128,7 @@ impl Stage {
             if running.has_ended() {
                 break false;
             }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         };
         let output = if reached { running.kill().await } else { running.wait(PATIENCE).await };
         assert!(reached || output.code == Some(0), "ended by itself: {output:?}");

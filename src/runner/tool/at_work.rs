@@ -12,18 +12,21 @@ use super::{Finish, Tool, paused_by, waiting_for};
 use crate::engine::Work;
 use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Run};
 use crate::plan::Plan;
-use crate::run::{Entry, GateKind, Mode, Phase, Step, owed};
+use crate::run::{Entry, GateKind, Mode, Phase, State, Step, owed};
 
 /// How long a process that ends tries to give its lease back; the lease expires by itself.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Tool {
-    /// Takes the lease of `run`, of which the log says whether it is `filling` rows, on the connection that keeps it: a lease whose session is gone is free.
-    pub(super) async fn work(&self, run: Run, filling: bool) -> Result<(Work, Heartbeat), Error> {
+    /// Takes the lease of `run` on the connection that keeps it: a lease whose session is gone is free. There must be room for the
+    /// steps that are not done in `state`, or for all where there is none.
+    pub(super) async fn work(&self, run: Run, state: Option<&State>) -> Result<(Work, Heartbeat), Error> {
+        let ahead = || run.program.steps.iter().filter(|step| state.is_none_or(|state| !state.is_done(&step.key)));
+        let filling = state.is_some_and(|state| state.is_filling(&run.program));
         let mut connection = self
             .unless_stopped(async {
                 session::refuse_pooler(&self.connector).await?;
-                session::require_room(&self.connector, &run.plan, &run.program, 0).await?;
+                session::require_room(&self.connector, &run.plan, &ahead().collect::<Vec<_>>(), 0).await?;
                 Ok(self.connector.connect("heartbeat").await?)
             })
             .await?;
@@ -98,8 +101,7 @@ impl Tool {
             }
         }
         drop(connection);
-        let filling = state.is_filling(&run.program);
-        let (mut work, beat) = self.work(run, filling).await?;
+        let (mut work, beat) = self.work(run, Some(&state)).await?;
         let span = work.span();
         let course = Course {
             until,

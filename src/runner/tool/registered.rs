@@ -38,7 +38,7 @@ impl Tool {
             return Err(Error::Refused { findings: preview.refusals });
         };
         // Before anything is changed; this connection is one of them.
-        session::require_room(&self.connector, plan, &program, 1).await?;
+        session::require_room(&self.connector, plan, &program.steps.iter().collect::<Vec<_>>(), 1).await?;
         self.ledger.create(&mut connection).await?;
         let new = NewRun { plan, plan_text: text, facts: &facts, program: &program };
         match self.ledger.log().register(&mut connection, &new, &self.actor).await {
