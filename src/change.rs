@@ -9,6 +9,7 @@ mod add_index;
 mod adopt;
 mod alike;
 mod change_type;
+mod constraints;
 mod conversion;
 mod drop_column;
 mod drop_index;
@@ -16,9 +17,11 @@ mod follow;
 mod fragment;
 mod indexes;
 mod listening;
+mod made_anew;
 mod not_null;
 mod pair;
 mod planner;
+mod referring;
 mod removal;
 mod rename_column;
 mod script;
@@ -27,8 +30,10 @@ mod sync_function;
 mod sync_trigger;
 mod trial;
 
+pub(crate) use constraints::is_carried;
 pub(crate) use follow::{Followed, Other, follow};
 pub(crate) use indexes::column_of_index;
+pub(crate) use made_anew::lock_views;
 pub(crate) use removal::{Leftovers, Ruin, removal};
 pub(crate) use script::{refused, script};
 pub(crate) use sync_default::{beside_text, knows_null};
@@ -95,7 +100,13 @@ pub(crate) fn has_moved(change: &plan::Pair<'_>, stage: Stage) -> bool {
 
 /// Whether the twin of an index has the name of its original at `stage`. One on borrowed columns alone has no twin.
 pub(crate) fn is_exchanged(plan: &Plan, index: &IndexFacts, stage: Stage) -> bool {
-    let of_it = || plan.pairs().filter(|(position, _)| index.changes.contains(position)).map(|(_, change)| change);
+    has_last_names(plan, &index.changes, stage)
+}
+
+/// Whether what is on the columns of these changes is on their last columns, under their last names, at `stage`; not where all
+/// columns stay.
+fn has_last_names(plan: &Plan, changes: &[usize], stage: Stage) -> bool {
+    let of_it = || plan.pairs().filter(|(position, _)| changes.contains(position)).map(|(_, change)| change);
     let has_last_name =
         |change: plan::Pair<'_>| change.borrows() && stage == Stage::Retired || has_moved(&change, stage);
     of_it().any(|change| !change.borrows()) && of_it().all(has_last_name)
@@ -137,7 +148,10 @@ fn pairs<'a>(plan: &'a Plan, facts: &'a Facts) -> impl Iterator<Item = Active<'a
 pub fn compile(plan: &Plan, facts: &Facts, ledger: &LedgerSchema) -> Program {
     let context = Context::new(plan, facts, ledger);
     let mut fragments: Vec<_> = (0..plan.changes.len()).map(|position| fragment_of(&context, position)).collect();
+    fragments.push(referring::in_swap(&context));
     fragments.push(indexes::fragment(&context));
+    fragments.push(constraints::fragment(&context));
+    fragments.push(referring::fragment(&context));
     planner::program(&context, fragments)
 }
 

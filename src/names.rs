@@ -57,6 +57,26 @@ impl RunTag {
         self.name(&format!("mirror_new{}", position + 1))
     }
 
+    /// The twin of a CHECK constraint or a foreign key, until it takes the name of its original.
+    pub(crate) fn twin_constraint(&self, number: usize) -> String {
+        self.name(&format!("con{}", number + 1))
+    }
+
+    /// The original once its twin has its name.
+    pub(crate) fn parked_constraint(&self, number: usize) -> String {
+        self.name(&format!("old_con{}", number + 1))
+    }
+
+    /// The twin of a foreign key that refers to the old column, until it takes the name of its original.
+    pub(crate) fn twin_key(&self, number: usize) -> String {
+        self.name(&format!("fk{}", number + 1))
+    }
+
+    /// The foreign key that refers to the old column again, on the way back.
+    pub(crate) fn old_key(&self, number: usize) -> String {
+        self.name(&format!("old_fk{}", number + 1))
+    }
+
     /// The constraint that proves NOT NULL of a new column.
     pub(crate) fn not_null(&self, position: usize) -> String {
         self.name(&format!("nn{}", position + 1))

@@ -41,9 +41,9 @@ pub use entry::{Entry, HookKey};
 pub(crate) use evidence::Accepted;
 pub use evidence::{Evidence, Use, User};
 pub use facts::{
-    AddedColumn, AddedConstraint, AddedIndex, AdoptedColumn, ChangeFacts, ColumnFacts, Compiled, ConstraintFacts,
-    Conversion, DroppedColumn, Facts, FunctionFacts, IdentityColumn, IndexFacts, MirrorIndex, PairFacts,
-    ReplacedTrigger, TableFacts,
+    AddedColumn, AddedConstraint, AddedIndex, AdoptedColumn, CarriedConstraint, ChangeFacts, ColumnFacts, Compiled,
+    ConstraintFacts, Conversion, DroppedColumn, Facts, FunctionFacts, IdentityColumn, IndexFacts, MirrorIndex,
+    PairFacts, ReferringKey, ReplacedTrigger, TableFacts,
 };
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};

@@ -3,8 +3,9 @@
 use sqlx::PgConnection;
 
 use super::columns::Column;
+use super::copy::COPY;
 use super::query::{attempt, attempt_under, oid};
-use super::rehearsal::{COPY, DUPLICATE_COLUMN};
+use super::rehearsal::DUPLICATE_COLUMN;
 use super::unqualified::Expression;
 use super::{CatalogError, Inspection, not_null};
 use crate::ident::TableName;

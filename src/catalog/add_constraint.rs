@@ -3,18 +3,26 @@
 use sqlx::PgConnection;
 
 use super::columns::Column;
+use super::copy::{COPY, give_back, list};
 use super::query::oid;
 use super::query::{self, attempt};
-use super::rehearsal::{COPY, give_back, list};
 use super::unqualified::Expression;
 use super::{CatalogError, Inspection, not_null};
 use crate::change::column_of_index;
+use crate::ident::TableName;
 use crate::plan::{AddConstraint, ForeignKey, Pair, Plan, Rule};
 use crate::run::{AddedConstraint, RelationId, TableFacts};
 use crate::sql::quote_ident;
 
 const WHAT: &str = "rehearse a constraint of the plan";
-const OTHER: &str = "pg_temp.crossfade_referenced";
+
+/// The empty copy of the table that a foreign key refers to.
+pub(super) struct Referenced;
+
+impl Referenced {
+    pub(super) const NAME: &'static str = "crossfade_referenced";
+    pub(super) const COPY: &'static str = "pg_temp.crossfade_referenced";
+}
 
 /// Returns what the constraint is compiled from; `None` with a refusal. The other table of a foreign key is added to `tables`.
 pub(super) async fn rehearse(
@@ -57,9 +65,9 @@ pub(super) async fn rehearse(
             format!("UNIQUE{nulls} ({}){}", list(columns, in_place), deferrable.sql())
         }
         Rule::ForeignKey(key) => {
-            let Some(other) = other_table(conn, key, tables, found).await? else { return Ok(None) };
+            let Some(other) = other_table(conn, &key.references, tables, found).await? else { return Ok(None) };
             references = Some(other);
-            foreign_key(key, OTHER, in_place)
+            foreign_key(key, Referenced::COPY, in_place)
         }
         Rule::NotNull(_) => return Ok(None),
     };
@@ -79,7 +87,7 @@ pub(super) async fn rehearse(
         Err(objection) => {
             let mut said = objection.message.replace("crossfade_constraint", &name);
             if let Rule::ForeignKey(key) = &change.rule {
-                said = said.replace("crossfade_referenced", &key.references.name);
+                said = said.replace(Referenced::NAME, &key.references.name);
             }
             let said = said.replace("crossfade_copy", &plan.table.name);
             found.refuse(
@@ -115,17 +123,17 @@ fn foreign_key(key: &ForeignKey, table: &str, in_place: &[Pair<'_>]) -> String {
 }
 
 /// Makes an empty copy of the table that a foreign key refers to. Returns its place among `tables`.
-async fn other_table(
+pub(super) async fn other_table(
     conn: &mut PgConnection,
-    key: &ForeignKey,
+    references: &TableName,
     tables: &mut Vec<TableFacts>,
     found: &mut Inspection,
 ) -> Result<Option<RelationId>, CatalogError> {
-    let Some(table) = super::table::Table::read(conn, &key.references, found).await? else { return Ok(None) };
+    let Some(table) = super::table::Table::read(conn, references, found).await? else { return Ok(None) };
     if !table.ordinary() {
         found.refuse(
             "catalog::table_kind",
-            format!("{}, which the foreign key refers to, is not an ordinary table", key.references),
+            format!("{references}, which the foreign key refers to, is not an ordinary table"),
             "only ordinary tables can be referred to",
         );
         return Ok(None);
@@ -133,30 +141,30 @@ async fn other_table(
     let rights = query::fixed(
         "SELECT (has_table_privilege($1::text, 'REFERENCES') AND has_table_privilege($1::text, 'UPDATE, DELETE, TRUNCATE'))::text",
     );
-    let allowed: bool = query::read(conn, WHAT, rights.bind(key.references.sql())).await?;
+    let allowed: bool = query::read(conn, WHAT, rights.bind(references.sql())).await?;
     if !allowed {
         found.refuse(
             "catalog::no_privilege",
-            format!("this role may not refer to {} by a foreign key and lock it", key.references),
-            format!("GRANT REFERENCES, UPDATE ON {} to it", quote_ident(&key.references.name)),
+            format!("this role may not refer to {references} by a foreign key and lock it"),
+            format!("GRANT REFERENCES, UPDATE ON {} to it", quote_ident(&references.name)),
         );
         return Ok(None);
     }
     let copy = format!(
         "CREATE TEMPORARY TABLE IF NOT EXISTS crossfade_referenced (LIKE {} INCLUDING INDEXES)",
-        key.references.sql()
+        references.sql()
     );
-    let drop = format!("DROP TABLE IF EXISTS {OTHER}");
+    let drop = format!("DROP TABLE IF EXISTS {}", Referenced::COPY);
     if let Err(objection) = attempt(conn, WHAT, [drop, copy]).await? {
         found.refuse(
             "catalog::rehearsal",
-            format!("no empty copy of {} could be made: {}", key.references, objection.message),
+            format!("no empty copy of {} could be made: {}", references, objection.message),
             "the foreign key is rehearsed on such a copy, which needs SELECT on the table",
         );
         return Ok(None);
     }
     let place = tables.iter().position(|known| known.oid == table.oid).unwrap_or_else(|| {
-        tables.push(table.facts(&key.references));
+        tables.push(table.facts(references));
         tables.len() - 1
     });
     Ok(u16::try_from(place).ok().map(RelationId))

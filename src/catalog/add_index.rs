@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::rehearsal::{COPY, give_back, list};
+use super::copy::{COPY, give_back, list};
 use super::unqualified::Expression;
 use super::{CatalogError, Inspection};
 use crate::ident::ColumnName;

@@ -143,8 +143,12 @@ impl Column {
         if self.generated {
             refuse("catalog::generated_column", "is a generated column", "generated columns are not supported yet");
         }
-        if self.identity.is_some() && !change.borrows() {
-            refuse("catalog::identity", "is an identity column", "identity columns are not supported yet");
+        if self.identity.is_some() && !change.borrows() && !change.keeps_name() {
+            refuse(
+                "catalog::identity",
+                "is an identity column",
+                "change its type under its own name, without `keep_name: false`",
+            );
         }
         if self.inherited {
             refuse("catalog::inheritance", "is inherited", "table inheritance is not supported");

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
 use crate::names::{FIRST_TRIGGER, LAST_TRIGGER, is_our_trigger};
+use crate::plan::Pair;
 use crate::sql::{quote_literal, with_values};
 
 /// An object that would be dropped with a column, or would prevent the drop.
@@ -80,14 +81,44 @@ pub(super) async fn read(conn: &mut PgConnection, table: i64, attnums: &[i32]) -
     query::read(conn, "read what depends on the column", query).await
 }
 
+/// Whether what hangs on a column that gets another type, and is of this kind, is made anew in the swap.
+pub(super) fn is_made_anew(kind: &str) -> bool {
+    matches!(kind, "view" | "policy" | "trigger" | "statistics" | "sequence" | "identity")
+}
+
+/// What becomes of what hangs on a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It follows the column, which stays.
+    Follows,
+    /// It is carried to the column that gets the name.
+    Carried,
+    /// Only what a twin is built of is carried: another column goes on under another name.
+    Goes,
+}
+
+impl Fate {
+    /// Returns the fate of what hangs on the old column of a pair.
+    pub(super) fn of(change: &Pair<'_>) -> Self {
+        if change.borrows() {
+            Self::Follows
+        } else if change.keeps_name() {
+            Self::Carried
+        } else {
+            Self::Goes
+        }
+    }
+}
+
 /// Refuses everything that can neither follow its column nor be carried yet, by name. `column` gives an old column's name by
-/// its number, and whether what hangs on it follows.
-pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, bool), found: &mut Inspection) {
+/// its number, and what becomes of what hangs on it.
+pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, Fate), found: &mut Inspection) {
     const LATER: &str =
         "crossfade cannot carry it yet: before the run, drop it or change it so that it does not use the column";
     for h in hanging {
         let Dependant { name, kind, description } = &h.what;
-        let (column, follows) = column(h.attnum);
+        let (column, fate) = column(h.attnum);
+        let follows = fate == Fate::Follows;
         let (code, says, help) = match kind.as_str() {
             "rule_on_write" if follows => (
                 "catalog::rule",
@@ -109,10 +140,12 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, bool),
                 continue;
             }
             _ if follows => continue,
+            kind if fate == Fate::Carried && is_made_anew(kind) => continue,
             // Carried: each gets a twin.
+            "primary_key" | "referenced" if fate == Fate::Carried => continue,
             "index" | "unique" | "not_null" if h.validated != Some(false) => continue,
-            // The column itself is refused.
-            "identity" => continue,
+            // The column itself is refused if it is an identity column.
+            "check" | "foreign_key" | "identity" => continue,
             "generated_column" => ("catalog::generated_column", "is generated from", LATER),
             "sequence" => (
                 "catalog::sequence",
@@ -120,9 +153,7 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, bool),
                 "a sequence is dropped with its column; not supported yet (ALTER SEQUENCE ... OWNED BY NONE detaches it)",
             ),
             "primary_key" => ("catalog::primary_key", "contains", "primary keys are not supported yet"),
-            "foreign_key" => ("catalog::foreign_key", "is a foreign key of", LATER),
             "referenced" => ("catalog::foreign_key", "is a foreign key to", LATER),
-            "check" => ("catalog::check", "tests", LATER),
             "exclusion" => ("catalog::exclusion", "contains", LATER),
             "view" => ("catalog::view", "reads", LATER),
             "materialized_view" => ("catalog::materialized_view", "reads", LATER),

@@ -2,9 +2,9 @@
 
 use super::Inspection;
 use super::columns::Column;
+use super::copy::COPY;
 use super::dependants::Hanging;
 use super::index::Index;
-use super::rehearsal::COPY;
 use crate::ident::TableName;
 use crate::plan::DropColumn;
 use crate::run::DroppedColumn;

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use sqlx::PgConnection;
 
+use super::copy::{Outcome, Part};
 use super::finding::list;
-use super::rehearsal::{Outcome, Part};
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;

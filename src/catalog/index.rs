@@ -103,7 +103,7 @@ impl Index {
 
     /// Returns the tail of an index that the rehearsal can work on. One that `stays` may belong to any constraint.
     pub(super) fn carried(&self, stays: bool) -> Option<&str> {
-        let constraint = matches!(self.constraint_type.as_deref(), None | Some("u"));
+        let constraint = matches!(self.constraint_type.as_deref(), None | Some("u" | "p"));
         self.tail.as_deref().filter(|_| (constraint || stays) && !self.whole_row)
     }
 
@@ -162,6 +162,7 @@ impl Index {
             name: self.name.clone(),
             unique: self.unique,
             constraint: self.constraint_type.as_ref().map(|_| ConstraintFacts {
+                primary: self.constraint_type.as_deref() == Some("p"),
                 deferrable: self.deferrable.unwrap_or_default(),
                 deferred: self.deferred.unwrap_or_default(),
                 comment: self.constraint_comment.clone(),

@@ -4,11 +4,14 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::adopt::{self, Adoption};
 use super::columns::{self, Column};
-use super::dependants;
+use super::constraint::{self, Constraint, Referred};
+use super::copy::{Outcome, Part};
+use super::dependants::{self, Fate};
 use super::functions::{self, Function};
 use super::index::Index;
+use super::made_anew;
 use super::neighbours::Neighbours;
-use super::rehearsal::{Outcome, Part, Rehearsed, rehearse};
+use super::rehearsal::{Rehearsed, rehearse};
 use super::server::Server;
 use super::table::Table;
 use super::{CatalogError, Inspection, conversion, query, statements};
@@ -18,7 +21,7 @@ use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::pg::{self, Owner};
 use crate::plan::{AddConstraint, Change, CopyIndexes, DropColumn, OnConflict, Pair, Plan, Rule};
-use crate::run::{ChangeFacts, Conversion, DroppedColumn, Facts, IndexFacts, PairFacts, TableFacts};
+use crate::run::{CarriedConstraint, ChangeFacts, Conversion, DroppedColumn, Facts, IndexFacts, PairFacts, TableFacts};
 
 /// Returns what `plan` is compiled from, everything that rules it out, and everything worth knowing before it starts.
 ///
@@ -107,23 +110,33 @@ async fn look(
         index.judge(&plan.table, index.stays(sides.iter().copied()), found);
     }
     judge_names(conn, plan, table.oid, ledger, found).await?;
-    let neighbours = judge_around(conn, plan, (table.oid, &columns, &sides), &replaced, found).await?;
+    let (neighbours, made_anew) = judge_around(conn, plan, (table.oid, &columns, &olds), &replaced, found).await?;
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
     let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
     table.count(conn, &plan.table).await?;
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
-    let Some(rehearsed) = rehearse(conn, plan, &parts, &indexes, &there, found).await? else { return Ok(()) };
-    refuse_needless(&parts, &rehearsed.outcomes, found);
-    warn_of_values(&parts, &rehearsed.outcomes, found);
+    let mut tables = vec![table.facts(&plan.table)];
+    let mut constraints = Constraint::read_all(conn, table.oid, &attnums).await?;
+    constraints.retain(|constraint| sides.iter().any(|(attnum, stays)| !stays && constraint.mentions(*attnum)));
+    let carried = carried(plan, &olds);
+    constraints.retain(|constraint| !constraint.comes_in(&plan.table, &carried));
+    let hanging = (&indexes[..], &constraints[..]);
+    let Some(rehearsed) = rehearse(conn, plan, &parts, hanging, &there, &mut tables, found).await? else {
+        return Ok(());
+    };
+    let referred = referred(&parts, &rehearsed.outcomes);
+    let incoming = Constraint::read_incoming(conn, table.oid, &attnums_of(&referred)).await?;
+    let incoming: Vec<_> = incoming.into_iter().enumerate().collect();
+    let referring = constraint::incoming(conn, &incoming, &referred, &mut tables, found).await?;
+    judge_outcomes(&indexes, &parts, &rehearsed.outcomes, found);
     let mut functions = Function::read_all(conn, table.oid, ledger).await?;
     Adoption::mark(adoption.as_ref(), &mut functions);
     let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
     let second_column = adoption.is_none() && rehearsed.outcomes.iter().any(|outcome| !outcome.metadata_only);
     let adds_columns = second_column || plan.changes.iter().any(|change| matches!(change, Change::AddColumn(_)));
     statements::warn(conn, plan, adds_columns, found).await?;
-    let mut tables = vec![table.facts(&plan.table)];
     let pairs = parts.iter().zip(&rehearsed.outcomes);
     let in_place: Vec<_> = pairs.clone().filter(|(_, o)| o.metadata_only).map(|(part, _)| part.change).collect();
     let borrowed: Vec<_> = parts.iter().map(|part| part.change).filter(Pair::borrows).collect();
@@ -150,26 +163,20 @@ async fn look(
             Change::AddIndex(_) | Change::AddConstraint(_) => None,
         };
     }
+    let paths = (&in_place[..], &borrowed[..], user_path.as_str());
     for (change, facts) in plan.changes.iter().zip(&mut changes) {
-        match change {
-            Change::AddIndex(change) => {
-                let tail = add_index::rehearse(conn, change, (&in_place, &borrowed), &user_path, found).await?;
-                *facts = tail.map(ChangeFacts::AddIndex);
-            }
-            Change::AddConstraint(change) => {
-                let (change, names) = ((change, plan), (&mut tables, &mut taken));
-                let paths = (&in_place[..], &borrowed[..], user_path.as_str());
-                let added = add_constraint::rehearse(conn, change, paths, names, found).await?;
-                *facts = added.map(ChangeFacts::AddConstraint);
-            }
-            _ => {}
+        if let Some(added) = added(conn, (change, plan), paths, (&mut tables, &mut taken), found).await? {
+            *facts = Some(added);
         }
     }
     let Some(changes) = changes.into_iter().collect::<Option<Vec<_>>>() else { return Ok(()) };
     tables[0] = TableFacts {
         indexes: index_facts(&indexes, &rehearsed, plan, &parts),
+        constraints: constraint_facts(&constraints, &rehearsed, plan, &parts),
+        referring,
         other_before_triggers: neighbours.fire_before(),
         listeners: neighbours.listeners(&borrowing(&sides)),
+        made_anew,
         functions_to_touch,
         ..table.facts(&plan.table)
     };
@@ -177,26 +184,103 @@ async fn look(
     Ok(())
 }
 
+/// Tries an index or a constraint that the plan adds; `None` for other changes, or with a refusal.
+async fn added(
+    conn: &mut PgConnection,
+    (change, plan): (&Change, &Plan),
+    paths: (&[Pair<'_>], &[Pair<'_>], &str),
+    names: (&mut Vec<TableFacts>, &mut Vec<String>),
+    found: &mut Inspection,
+) -> Result<Option<ChangeFacts>, CatalogError> {
+    let (in_place, borrowed, user_path) = paths;
+    Ok(match change {
+        Change::AddIndex(change) => {
+            let tail = add_index::rehearse(conn, change, (in_place, borrowed), user_path, found).await?;
+            tail.map(ChangeFacts::AddIndex)
+        }
+        Change::AddConstraint(change) => {
+            let added = add_constraint::rehearse(conn, (change, plan), paths, names, found).await?;
+            added.map(ChangeFacts::AddConstraint)
+        }
+        _ => None,
+    })
+}
+
 /// Judges what hangs on the old columns, and what else is at work on the table but the triggers that are `replaced`.
 async fn judge_around(
     conn: &mut PgConnection,
     plan: &Plan,
-    (table, columns, sides): (i64, &[Column], &[(i16, bool)]),
+    (table, columns, olds): (i64, &[Column], &[Option<&Column>]),
     replaced: &[String],
     found: &mut Inspection,
-) -> Result<Neighbours, CatalogError> {
-    let attnums: Vec<i32> = sides.iter().map(|(attnum, _)| i32::from(*attnum)).collect();
+) -> Result<(Neighbours, Vec<String>), CatalogError> {
+    let fates: Vec<_> =
+        plan.pairs().zip(olds).filter_map(|((_, change), old)| Some(((*old)?.attnum, Fate::of(&change)))).collect();
+    let attnums: Vec<i32> = fates.iter().map(|(attnum, _)| i32::from(*attnum)).collect();
     let mut hanging = dependants::read(conn, table, &attnums).await?;
     hanging.retain(|h| h.what.kind != "trigger" || !replaced.contains(&h.what.name));
     let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
-    dependants::judge(&hanging, |attnum| (name(attnum), sides.contains(&(attnum, true))), found);
+    let fate = |attnum| fates.iter().find(|(other, _)| *other == attnum).map_or(Fate::Goes, |(_, fate)| *fate);
+    dependants::judge(&hanging, |attnum| (name(attnum), fate(attnum)), found);
+    let carried: Vec<_> = fates.iter().filter(|(_, fate)| *fate == Fate::Carried).map(|(attnum, _)| *attnum).collect();
+    let made_anew = made_anew::judge(conn, table, &carried, &hanging, found).await?;
     let mut neighbours = Neighbours::read(conn, table).await?;
     neighbours.disable(replaced);
     // An index or a constraint changes no row and no row type.
     if plan.changes.iter().any(|change| !builds_only(change)) {
         neighbours.judge(plan, found);
     }
-    Ok(neighbours)
+    Ok((neighbours, made_anew))
+}
+
+/// The numbers of columns of which another takes the name.
+fn carried(plan: &Plan, olds: &[Option<&Column>]) -> Vec<i32> {
+    let pairs = plan.pairs().zip(olds).filter(|((_, change), _)| Fate::of(change) == Fate::Carried);
+    pairs.filter_map(|(_, old)| Some(i32::from((*old)?.attnum))).collect()
+}
+
+fn attnums_of(columns: &[Referred]) -> Vec<i32> {
+    columns.iter().map(|column| i32::from(column.attnum)).collect()
+}
+
+/// The old columns that foreign keys may refer to, unless they are changed in place.
+fn referred(parts: &[Part<'_>], outcomes: &[Outcome]) -> Vec<Referred> {
+    let pairs = parts.iter().zip(outcomes).filter(|(part, outcome)| !outcome.metadata_only && !part.change.borrows());
+    pairs
+        .map(|(part, _)| Referred {
+            attnum: part.old.attnum,
+            beside: part.change.new.sql(),
+            to: part
+                .retyped
+                .as_ref()
+                .map(|retyped| format!("{}{}", retyped.column.type_name, retyped.column.collate())),
+        })
+        .collect()
+}
+
+fn judge_outcomes(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
+    judge_key(indexes, parts, outcomes, found);
+    refuse_needless(parts, outcomes, found);
+    warn_of_values(parts, outcomes, found);
+}
+
+/// Refuses a key whose values might not convert: its column could not be NOT NULL while releases write the old one.
+fn judge_key(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
+    let keys = || indexes.iter().filter(|index| index.constraint() == Some("primary key"));
+    for (part, outcome) in parts.iter().zip(outcomes) {
+        let total = part.retyped.as_ref().is_none_or(|retyped| retyped.forward.is_total());
+        let in_key = keys().any(|index| index.mentions(part.old.attnum));
+        let identity = part.old.identity.is_some() && !part.change.borrows();
+        if outcome.metadata_only || total || !in_key && !identity {
+            continue;
+        }
+        let what = if in_key { "part of the primary key" } else { "an identity column" };
+        found.refuse(
+            "catalog::primary_key",
+            format!("column \"{}\" is {what}, and its conversion may fail or change a value", part.old.name),
+            "a key can get a type that holds each of its values unchanged, such as bigint for integer",
+        );
+    }
 }
 
 /// Returns the numbers of old columns, and whether each stays.
@@ -464,6 +548,18 @@ fn pair_facts(part: &Part<'_>, outcome: &Outcome) -> PairFacts {
         metadata_only: outcome.metadata_only,
         adopted: None,
     }
+}
+
+fn constraint_facts(
+    constraints: &[Constraint],
+    rehearsed: &Rehearsed,
+    plan: &Plan,
+    parts: &[Part<'_>],
+) -> Vec<CarriedConstraint> {
+    let olds: Vec<_> = plan.pairs().zip(parts).map(|((position, _), part)| (position, part.old.attnum)).collect();
+    let twins = constraints.iter().zip(&rehearsed.constraints);
+    let twins = twins.filter_map(|(constraint, twin)| Some((constraint, twin.clone()?)));
+    twins.enumerate().map(|(number, (constraint, twin))| constraint.facts(number, twin, &olds)).collect()
 }
 
 fn index_facts(indexes: &[Index], rehearsed: &Rehearsed, plan: &Plan, parts: &[Part<'_>]) -> Vec<IndexFacts> {

@@ -1,16 +1,21 @@
 //! What the catalog says in the middle of a run of what the run was compiled from.
 
+mod constraints;
 mod defaults;
 
 use sqlx::{Connection as _, PgConnection};
 
+use self::constraints::Seen;
 use super::columns::Column;
 use super::conversion::Retyped;
+use super::copy::Part;
+use super::dependants::{Dependant, Fate, is_made_anew};
 use super::functions::{self, Function};
 use super::index::{Index, Twin, shape};
 use super::inspect::{enter, settle};
+use super::made_anew;
 use super::neighbours::Neighbours;
-use super::rehearsal::{Part, rehearse};
+use super::rehearsal::rehearse;
 use super::server::Server;
 use super::table::Table;
 use super::{CatalogError, Inspection, dependants, drop_column, drop_index, query};
@@ -217,6 +222,12 @@ impl Both<'_> {
     }
 }
 
+/// Whether it is a trigger made by hand that crossfade's has taken the place of.
+fn is_replaced(pairs: &[Both<'_>], what: &Dependant) -> bool {
+    let adopted = pairs.iter().filter_map(|pair| pair.was.adopted.as_ref());
+    what.kind == "trigger" && adopted.flat_map(|adopted| &adopted.triggers).any(|trigger| trigger.name == what.name)
+}
+
 impl Look<'_> {
     async fn at(
         &self,
@@ -252,6 +263,7 @@ impl Look<'_> {
         }
         self.dependants(conn, &pairs, present, found).await?;
         self.indexes(conn, &pairs, &server, present, found).await?;
+        self.referring(conn, &pairs, present, found).await?;
         for pair in &pairs {
             pair.lose_moved(present);
         }
@@ -331,7 +343,7 @@ impl Look<'_> {
                 }
             }
         }
-        now.old.identity = pair.old.identity;
+        now.old.identity = visible.identity;
         now.old.type_default.clone_from(&pair.old.type_default);
         now.new_type_default.clone_from(&pair.new.type_default);
         if !pair.moved {
@@ -379,16 +391,13 @@ impl Look<'_> {
         let ours = |name: &str| own.iter().any(|own| name.starts_with(own));
         let attnums: Vec<_> = pairs.iter().filter(|pair| !pair.moved).map(|pair| i32::from(pair.old.attnum)).collect();
         let mut hanging = dependants::read(conn, oid, &attnums).await?;
-        let replaced = |name: &str| {
-            let adopted = pairs.iter().filter_map(|pair| pair.was.adopted.as_ref());
-            adopted.flat_map(|adopted| &adopted.triggers).any(|trigger| trigger.name == name)
-        };
-        hanging.retain(|h| !ours(&h.what.name) && (h.what.kind != "trigger" || !replaced(&h.what.name)));
+        hanging.retain(|h| !ours(&h.what.name) && !is_replaced(pairs, &h.what));
         let column = |attnum| {
             let pair = pairs.iter().find(|pair| pair.old.attnum == attnum);
-            pair.map_or_else(|| (String::new(), false), |pair| (pair.old.name.clone(), pair.change.borrows()))
+            pair.map_or_else(|| (String::new(), Fate::Goes), |pair| (pair.old.name.clone(), Fate::of(&pair.change)))
         };
         dependants::judge(&hanging, column, found);
+        self.made_anew(conn, pairs, present, found).await?;
         // One that was there before the run is not dropped.
         let made: Vec<_> = pairs.iter().filter(|pair| pair.was.adopted.is_none()).collect();
         let attnums: Vec<_> = made.iter().map(|pair| i32::from(pair.new.attnum)).collect();
@@ -397,7 +406,11 @@ impl Look<'_> {
         for hanging in dependants::read(conn, oid, &attnums).await? {
             let what = hanging.what;
             let listens = what.kind == "trigger" && listeners.contains(&what.name);
-            if what.kind != "not_null" && !ours(&what.name) && !planned.contains(&what.name) && !listens {
+            // On the way back it is made anew on the column that has the name then.
+            let carried = |pair: &&&Both<'_>| pair.moved && Fate::of(&pair.change) == Fate::Carried;
+            let goes_back = (is_made_anew(&what.kind) || what.kind == "referenced")
+                && made.iter().filter(carried).any(|pair| pair.new.attnum == hanging.attnum);
+            if what.kind != "not_null" && !goes_back && !ours(&what.name) && !planned.contains(&what.name) && !listens {
                 if made.iter().any(|pair| pair.new.attnum == hanging.attnum && pair.change.borrows()) {
                     present.left.push(what.description.clone());
                 }
@@ -407,10 +420,35 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// What the swap, or its way back, has to make anew.
+    async fn made_anew(
+        &self,
+        conn: &mut PgConnection,
+        pairs: &[Both<'_>],
+        present: &mut Present,
+        found: &mut Inspection,
+    ) -> Result<(), CatalogError> {
+        let oid = self.was.main().oid;
+        let carried = self.plan.pairs().filter(|(_, change)| Fate::of(change) == Fate::Carried);
+        let visible = carried.filter_map(|(position, _)| {
+            let pair = pairs.iter().find(|pair| pair.position == position);
+            // One that was changed in place.
+            pair.map(|pair| pair.sides().0.attnum).or_else(|| Some(self.was.pair(position)?.old.attnum))
+        });
+        let visible: Vec<i16> = visible.collect();
+        let mut hanging =
+            dependants::read(conn, oid, &visible.iter().copied().map(i32::from).collect::<Vec<_>>()).await?;
+        hanging.retain(|h| !is_replaced(pairs, &h.what));
+        present.facts.tables[0].made_anew = made_anew::judge(conn, oid, &visible, &hanging, found).await?;
+        Ok(())
+    }
+
     /// The names on the new column that the run gives.
     fn planned_names(&self) -> Vec<String> {
         let exchanged = self.was.main().indexes.iter().filter(|index| self.exchanged(index));
         let mut names: Vec<_> = exchanged.map(|index| index.name.clone()).collect();
+        let constraints = self.was.main().constraints.iter().filter(|constraint| self.is_last(constraint));
+        names.extend(constraints.map(|constraint| constraint.name.clone()));
         names.extend(self.plan.indexes.add.iter().map(|add| add.name.to_string()));
         names.extend(self.plan.changes.iter().filter_map(|change| match change {
             Change::AddIndex(index) => Some(index.name.to_string()),
@@ -479,7 +517,11 @@ impl Look<'_> {
                 _ => {}
             }
         }
-        self.rehearse(conn, (pairs, server), (&added, &mut now, &olds), present, found).await?;
+        let mut constraints = self.constraints(conn, pairs).await?;
+        let known = (&mut now, &mut constraints);
+        self.rehearse(conn, (pairs, server), (&added, &olds), known, present, found).await?;
+        constraints.known.sort_by(|a, b| a.name.cmp(&b.name));
+        present.facts.tables[0].constraints = constraints.known;
         now.sort_by(|a, b| a.name.cmp(&b.name));
         present.facts.tables[0].indexes = now;
         Ok(())
@@ -490,12 +532,13 @@ impl Look<'_> {
         &self,
         conn: &mut PgConnection,
         (pairs, server): (&[Both<'_>], &Server),
-        (added, now, olds): (&[Index], &mut Vec<IndexFacts>, &[(usize, i16)]),
+        (added, olds): (&[Index], &[(usize, i16)]),
+        (now, constraints): (&mut Vec<IndexFacts>, &mut Seen),
         present: &mut Present,
         found: &mut Inspection,
     ) -> Result<(), CatalogError> {
         let defaults = |present: &Present| pairs.iter().any(|pair| pair.default_differs(present) || pair.is_odd());
-        if added.is_empty() && !defaults(present) {
+        if added.is_empty() && constraints.added.is_empty() && !defaults(present) {
             return Ok(());
         }
         for index in added {
@@ -519,7 +562,11 @@ impl Look<'_> {
         let parts: Vec<_> =
             soaking.iter().map(|pair| Part { change: pair.change, old: pair.old, retyped: pair.retyped() }).collect();
         let ours: Vec<_> = soaking.iter().map(|pair| pair.new.name.clone()).collect();
-        let Some(rehearsed) = rehearse(conn, self.plan, &parts, added, &ours, found).await? else { return Ok(()) };
+        let hanging = (added, &constraints.added[..]);
+        let tables = &mut present.facts.tables;
+        let Some(rehearsed) = rehearse(conn, self.plan, &parts, hanging, &ours, tables, found).await? else {
+            return Ok(());
+        };
         for (pair, outcome) in soaking.iter().zip(rehearsed.outcomes) {
             if let Some(facts) = pair.facts(present) {
                 facts.new_default = outcome.new_default;
@@ -535,6 +582,11 @@ impl Look<'_> {
         let next = self.was.main().indexes.iter().map(|index| index.number + 1).max().unwrap_or(0);
         let twins = added.iter().zip(rehearsed.twins).filter_map(|(index, twin)| Some((index, twin?)));
         now.extend((next..).zip(twins).map(|(number, (index, twin))| index.facts(number, twin, olds)));
+        let next = self.was.main().constraints.iter().map(|constraint| constraint.number + 1).max().unwrap_or(0);
+        let twins = constraints.added.iter().zip(rehearsed.constraints);
+        let twins = twins.filter_map(|(constraint, twin)| Some((constraint, twin?)));
+        let made = (next..).zip(twins).map(|(number, (constraint, twin))| constraint.facts(number, twin, olds));
+        constraints.known.extend(made);
         Ok(())
     }
 }

@@ -4,17 +4,16 @@
 use sqlx::PgConnection;
 
 use super::columns::Column;
-use super::conversion::Retyped;
+use super::constraint::{self, Constraint};
+use super::copy::{COPY, Outcome, Part, all_changes, alter_type, change_one, give_back};
 use super::index::{Index, Twin, shape};
 use super::query::{self, Objection, attempt, run};
 use super::{CatalogError, Inspection};
 use crate::change::column_of_index;
-use crate::ident::ColumnName;
-use crate::plan::{AddIndex, ChangeType, Pair, Plan};
-use crate::run::{Conversion, MirrorIndex};
+use crate::plan::{AddIndex, ChangeType, Plan};
+use crate::run::{Conversion, MirrorIndex, TableFacts};
 use crate::sql::quote_ident;
 
-pub(super) const COPY: &str = "pg_temp.crossfade_copy";
 const INDEX: &str = "pg_temp.crossfade_index";
 /// A name that is taken was refused when the names were looked at.
 pub(super) const DUPLICATE_COLUMN: &str = "42701";
@@ -22,44 +21,25 @@ pub(super) const DUPLICATE_COLUMN: &str = "42701";
 /// A time zone in which no value looks the same as in UTC: a type change that is free only in UTC is not free.
 const NOT_UTC: &str = "SET LOCAL timezone = 'Asia/Kathmandu'";
 
-/// A change with its old column and, for a type change, what the new one is.
-pub(super) struct Part<'a> {
-    pub(super) change: Pair<'a>,
-    pub(super) old: &'a Column,
-    pub(super) retyped: Option<Retyped>,
-}
-
-/// The outcome for one change.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    pub(super) new_default: Option<String>,
-    pub(super) new_default_is_repeatable: bool,
-    pub(super) default_is_repeatable: bool,
-    pub(super) metadata_only: bool,
-}
-
 /// The outcome.
 pub(super) struct Rehearsed {
     /// One for each part.
     pub(super) outcomes: Vec<Outcome>,
     /// Each index's twin, `None` where it was refused.
     pub(super) twins: Vec<Option<Twin>>,
+    /// Each constraint's twin, `None` where it was refused.
+    pub(super) constraints: Vec<Option<constraint::Twin>>,
 }
 
-impl Part<'_> {
-    /// The number of the old column, and whether it stays.
-    fn side(&self) -> (i16, bool) {
-        (self.old.attnum, self.change.borrows())
-    }
-}
-
-/// Rehearses all changes, the twins of `indexes` and the plan's own indexes, on a copy without the columns of `ours`.
+/// Rehearses all changes, the twins of `indexes` and `constraints`, and the plan's own indexes, on a copy without the columns of
+/// `ours`. The other tables of foreign keys are added to `tables`.
 pub(super) async fn rehearse(
     conn: &mut PgConnection,
     plan: &Plan,
     parts: &[Part<'_>],
-    indexes: &[Index],
+    (indexes, constraints): (&[Index], &[Constraint]),
     ours: &[String],
+    tables: &mut Vec<TableFacts>,
     found: &mut Inspection,
 ) -> Result<Option<Rehearsed>, CatalogError> {
     let copy = format!(
@@ -80,7 +60,7 @@ pub(super) async fn rehearse(
     for part in parts {
         outcomes.push(Outcome {
             default_is_repeatable: is_repeatable(conn, part.old, part.old.default.as_deref()).await?,
-            metadata_only: metadata_only(conn, part, indexes).await?,
+            metadata_only: metadata_only(conn, part, indexes, constraints).await?,
             new_default: None,
             new_default_is_repeatable: true,
         });
@@ -92,6 +72,10 @@ pub(super) async fn rehearse(
             try_entry(conn, plan, (index, &twin.tail), parts, &outcomes, found).await?;
         }
         twins.push(twin);
+    }
+    let mut constraint_twins = Vec::new();
+    for constraint in constraints {
+        constraint_twins.push(constraint.twin(conn, (parts, &outcomes), tables, found).await?);
     }
     if !change_all(conn, parts, &outcomes, found).await? {
         return Ok(None);
@@ -109,57 +93,7 @@ pub(super) async fn rehearse(
         judge_added(add, parts, &outcomes, found);
         try_added(conn, add, parts, &outcomes, found).await?;
     }
-    Ok(Some(Rehearsed { outcomes, twins }))
-}
-
-/// Returns columns for SQL. Plans name a change's new column; a change that is made in place has none.
-pub(super) fn list(columns: &[ColumnName], in_place: &[Pair<'_>]) -> String {
-    let name = |column| column_of_index(column, in_place.iter().copied()).sql();
-    columns.iter().map(name).collect::<Vec<_>>().join(", ")
-}
-
-/// The statements that give columns of the copy that only borrow their new names the old ones back.
-pub(super) fn give_back<'a>(changes: impl IntoIterator<Item = Pair<'a>>) -> Vec<String> {
-    let borrowed = changes.into_iter().filter(Pair::borrows);
-    borrowed.map(|c| format!("ALTER TABLE {COPY} RENAME COLUMN {} TO {}", c.new.sql(), c.old.sql())).collect()
-}
-
-/// The statements that make one change as plain ALTER would, and leave the new column under its first name.
-fn change_one(part: &Part<'_>, metadata_only: bool) -> Vec<String> {
-    let (old, new) = (part.change.old.sql(), part.change.new.sql());
-    let mut statements = Vec::new();
-    if let Some(retyped) = &part.retyped {
-        let using = match &retyped.forward {
-            _ if metadata_only => String::new(),
-            Conversion::Identity | Conversion::None => String::new(),
-            Conversion::InfallibleCast => format!(" USING CAST({old} AS {})", retyped.column.base_type),
-            Conversion::Expression { sql, .. } => format!(" USING ({sql})"),
-        };
-        // The old default need not be one of the new type.
-        let given = retyped.default.as_ref().filter(|_| !metadata_only);
-        let of_column = |what: &str| format!("ALTER TABLE {COPY} ALTER COLUMN {old} {what}");
-        statements.extend(given.map(|_| of_column("DROP DEFAULT")));
-        statements.push(alter_type(part, retyped, &using));
-        statements.extend(given.map(|default| of_column(&format!("SET DEFAULT {default}"))));
-    }
-    if !metadata_only {
-        statements.push(format!("ALTER TABLE {COPY} RENAME COLUMN {old} TO {new}"));
-    }
-    statements
-}
-
-fn alter_type(part: &Part<'_>, retyped: &Retyped, using: &str) -> String {
-    let column = &retyped.column;
-    format!(
-        "ALTER TABLE {COPY} ALTER COLUMN {} TYPE {}{}{using}",
-        part.change.old.sql(),
-        column.type_name,
-        column.collate()
-    )
-}
-
-fn all_changes(parts: &[Part<'_>], outcomes: &[Outcome]) -> Vec<String> {
-    parts.iter().zip(outcomes).flat_map(|(part, outcome)| change_one(part, outcome.metadata_only)).collect()
+    Ok(Some(Rehearsed { outcomes, twins, constraints: constraint_twins }))
 }
 
 /// Makes all changes; returns whether PostgreSQL accepted them.
@@ -262,7 +196,12 @@ async fn in_savepoint(
 
 /// Returns whether plain ALTER would only touch the catalog: neither the table nor an index gets a new file, and nothing
 /// is scanned (docs/postgres.md, "Type changes that only touch the catalog").
-async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Index]) -> Result<bool, CatalogError> {
+async fn metadata_only(
+    conn: &mut PgConnection,
+    part: &Part<'_>,
+    indexes: &[Index],
+    constraints: &[Constraint],
+) -> Result<bool, CatalogError> {
     let Some(ChangeType { using, keep_name: true, adopt: None, .. }) = part.change.retype else {
         return Ok(false);
     };
@@ -275,11 +214,17 @@ async fn metadata_only(conn: &mut PgConnection, part: &Part<'_>, indexes: &[Inde
         Conversion::Expression { sql, .. } if using.is_some() => format!(" USING ({sql})"),
         _ => String::new(),
     };
+    let constraints: Vec<_> = constraints.iter().filter(|constraint| constraint.mentions(part.old.attnum)).collect();
+    // What refers to another table cannot be tried on a temporary copy.
+    let Some(checks) = constraints.iter().enumerate().map(|(n, check)| check.on_copy(n)).collect::<Option<Vec<_>>>()
+    else {
+        return Ok(false);
+    };
     let files = format!(
         "SELECT string_agg(concat_ws(' ', relname, pg_relation_filenode(oid)), ', ' ORDER BY relname) || ' ' || pg_stat_get_xact_numscans('{COPY}'::regclass) \
          FROM pg_class WHERE oid = '{COPY}'::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = '{COPY}'::regclass)"
     );
-    let mut before = Vec::new();
+    let mut before = checks;
     let mentioning = indexes.iter().filter(|index| index.mentions(part.old.attnum));
     before.extend(mentioning.enumerate().filter_map(|(n, index)| {
         let unique = if index.unique { "UNIQUE " } else { "" };

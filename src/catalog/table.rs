@@ -108,7 +108,10 @@ impl Table {
             index_bytes: self.index_bytes,
             key: self.key.clone(),
             indexes: vec![],
+            constraints: vec![],
+            referring: vec![],
             listeners: vec![],
+            made_anew: vec![],
             other_before_triggers: false,
             functions_to_touch: vec![],
         }

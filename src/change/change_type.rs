@@ -2,7 +2,7 @@
 //! type is changed in place.
 
 use super::fragment::Fragment;
-use super::{Active, Context, pair};
+use super::{Active, Context, made_anew, pair};
 use crate::run::{Action, Is, Phase, RelationId, Step, Undo, What};
 use crate::sql::LockMode;
 
@@ -29,7 +29,15 @@ fn in_place(context: &Context<'_>, a: &Active<'_>) -> Fragment {
         Undo::Nothing(format!("{column} keeps the wider type, which holds every value it had"))
     };
     let title = format!("change the type of {column} in place: PostgreSQL only touches the catalog");
-    let step = Step::new(Phase::Expand, What::Alter(column.to_string()), title, Action::Transaction(vec![statement]))
+    let made_anew = !context.facts.main().made_anew.is_empty();
+    let statements = if made_anew {
+        let around = made_anew::around(context, &[column.as_str()], true);
+        vec![around.before, statement, around.after]
+    } else {
+        vec![statement]
+    };
+    let step = Step::new(Phase::Expand, What::Alter(column.to_string()), title, Action::Transaction(statements))
+        .above(made_anew.then(|| column.to_string()))
         .locks(RelationId::MAIN, LockMode::AccessExclusive)
         .done_when([Is::Column { name: column.to_string(), type_name: facts.new_type.clone() }.on(RelationId::MAIN)])
         .undo(undo);

@@ -2,12 +2,12 @@
 
 use super::alike::alike;
 use super::fragment::Stage;
-use super::{Active, Context, beside_text, compile, has_moved, is_exchanged, sync_trigger};
+use super::{Active, Context, beside_text, compile, constraints, has_moved, is_exchanged, referring, sync_trigger};
 use crate::names::LedgerSchema;
 use crate::plan::Plan;
 use crate::run::{
-    ColumnFacts, Compiled, Facts, IndexFacts, PairFacts, Phase, Program, RelationId, State, Step, StepKey, TableFacts,
-    What,
+    CarriedConstraint, ColumnFacts, Compiled, Facts, IndexFacts, PairFacts, Phase, Program, RelationId, State, Step,
+    StepKey, TableFacts, What,
 };
 use crate::sql::{quote_ident, quote_literal};
 
@@ -57,7 +57,15 @@ pub(crate) fn follow(
     let (before, after) = (Context::new(plan, was, ledger), Context::new(plan, now, ledger));
     let nullable = |facts: &Facts, at| facts.pair(at).map(|pair| pair.old.not_null);
     let null_changed = (0..was.changes.len()).any(|at| nullable(was, at) != nullable(now, at));
+    let constraint = |facts: &Facts, name: &str| {
+        facts.main().constraints.iter().find(|c| c.name == *name).map(|c| (c.number, c.validated))
+    };
     let rebuilt = |key: &StepKey| match &key.what {
+        What::Constraint(name) | What::Validate(name)
+            if constraint(was, name).is_some() || constraint(now, name).is_some() =>
+        {
+            constraint(was, name) != constraint(now, name)
+        }
         What::Build(name) | What::Mirror(name) | What::Constraint(name) => {
             let number = |facts: &Facts| facts.main().indexes.iter().find(|i| i.name == *name).map(|i| i.number);
             number(was) != number(now)
@@ -110,6 +118,10 @@ struct Taken<'a> {
 }
 
 impl Taken<'_> {
+    fn constraint(&self, name: &str) -> Option<&CarriedConstraint> {
+        self.context.facts.main().constraints.iter().find(|constraint| constraint.name == name)
+    }
+
     fn back(&self, key: &StepKey) -> Vec<String> {
         let table = self.context.table();
         let index = |name: &str| self.context.facts.main().indexes.iter().find(|index| index.name == name);
@@ -120,6 +132,17 @@ impl Taken<'_> {
                     format!("DROP INDEX IF EXISTS {}.{name}", quote_ident(&table.schema))
                 };
                 index(name).map(drop).into_iter().collect()
+            }
+            What::Constraint(name) if self.constraint(name).is_some() => {
+                let Some(constraint) = self.constraint(name) else { return vec![] };
+                // Once the twin has its name, what others have dropped was the twin.
+                let exchanged = constraints::is_carried(self.context.plan, self.context.facts, constraint, self.stage);
+                let (tag, number) = (&self.context.tag, constraint.number);
+                let ours = if exchanged { tag.parked_constraint(number) } else { tag.twin_constraint(number) };
+                vec![format!("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}", table.sql(), quote_ident(&ours))]
+            }
+            What::Constraint(name) if referring::without_twin(self.context, name).is_some() => {
+                referring::without_twin(self.context, name).unwrap_or_default()
             }
             What::Build(name) | What::Constraint(name) => {
                 let Some(index) = index(name) else { return vec![] };
@@ -143,11 +166,22 @@ impl Taken<'_> {
     }
 }
 
-/// Comments and statistics targets of the other index of each pair of indexes that exist.
+/// Comments and statistics targets of the other index, and comments of the other constraint, of each pair that exists.
 fn texts(was: &Context<'_>, now: &Context<'_>, reached: Stage, state: &State) -> Vec<String> {
     let (table, tag) = (now.table(), &now.tag);
     let literal = |text: &Option<String>| text.as_ref().map_or_else(|| "NULL".to_owned(), |text| quote_literal(text));
     let mut all = Vec::new();
+    for constraint in &now.facts.main().constraints {
+        let same = |was: &&CarriedConstraint| was.number == constraint.number && was.comment != constraint.comment;
+        let changed = was.facts.main().constraints.iter().any(|was| same(&was));
+        if changed && state.done.iter().any(|key| key.what == What::Constraint(constraint.name.clone())) {
+            let exchanged = constraints::is_carried(now.plan, now.facts, constraint, reached);
+            let number = constraint.number;
+            let name = if exchanged { tag.parked_constraint(number) } else { tag.twin_constraint(number) };
+            let (name, text) = (quote_ident(&name), literal(&constraint.comment));
+            all.push(format!("COMMENT ON CONSTRAINT {name} ON {} IS {text}", table.sql()));
+        }
+    }
     for index in &now.facts.main().indexes {
         let Some(before) = was.facts.main().indexes.iter().find(|i| i.number == index.number) else { continue };
         let exchanged = is_exchanged(now.plan, index, reached);
@@ -247,6 +281,26 @@ fn differences(was: &Facts, now: &Facts) -> Vec<String> {
     if was.main().key != now.main().key {
         all.push("the primary key was changed".to_owned());
     }
+    let (old, new) = (&was.main().constraints, &now.main().constraints);
+    for constraint in old {
+        match new.iter().find(|other| other.name == constraint.name) {
+            None => all.push(format!("constraint {} was dropped", constraint.name)),
+            Some(other) if other != constraint => {
+                all.push(format!("constraint {} was changed to {}", constraint.name, other.definition));
+            }
+            Some(_) => {}
+        }
+    }
+    let added = new.iter().filter(|constraint| !old.iter().any(|other| other.name == constraint.name));
+    all.extend(added.map(|constraint| format!("constraint {} was created", constraint.name)));
+    let (old, new) = (&was.main().referring, &now.main().referring);
+    let gone = old.iter().filter(|key| !new.iter().any(|other| other.number == key.number));
+    all.extend(gone.map(|key| format!("foreign key {}, which refers to the column, was dropped or changed", key.name)));
+    let added = new.iter().filter(|key| !old.iter().any(|other| other.number == key.number));
+    all.extend(added.map(|key| format!("foreign key {}, which refers to the column, was created", key.name)));
+    let (old, new) = (&was.main().made_anew, &now.main().made_anew);
+    all.extend(old.iter().filter(|what| !new.contains(what)).map(|what| format!("{what} is not there any more")));
+    all.extend(new.iter().filter(|what| !old.contains(what)).map(|what| format!("{what} was created")));
     if was.main().functions_to_touch != now.main().functions_to_touch {
         all.push("functions that use the table were created, changed or dropped".to_owned());
     }

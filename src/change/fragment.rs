@@ -3,7 +3,7 @@
 
 use crate::ident::ColumnName;
 pub(super) use crate::run::Stage;
-use crate::run::{Fill, Gate, Is, Pair, Step, StepKey};
+use crate::run::{Action, Fill, Gate, Is, Pair, Step, StepKey};
 
 /// One value for each stage.
 #[derive(Debug, Default)]
@@ -97,6 +97,8 @@ pub(super) struct Fragment {
     pub(super) relax: Option<Relax>,
     /// Of the transaction that exchanges the names.
     pub(super) swap: Moves,
+    /// What must be there before the names are exchanged back; each may be repeated.
+    pub(super) before_back: Vec<Action>,
     /// Of the transaction that renames old columns away.
     pub(super) retire: Moves,
     /// NOT NULL that the way back of `retire` proves again.

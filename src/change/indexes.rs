@@ -4,14 +4,18 @@ use super::Context;
 use super::fragment::{ByStage, Fragment, Moves, Stage};
 use crate::ident::ColumnName;
 use crate::plan::{AddIndex, CopyIndexes, Pair};
-use crate::run::{Action, IndexFacts, IndexName, Is, MirrorIndex, Phase, RelationId, Step, StepKey, Undo, What};
+use crate::run::{
+    Action, ConstraintFacts, IndexFacts, IndexName, Is, MirrorIndex, Phase, RelationId, Step, StepKey, Undo, What,
+};
 use crate::sql::{LockMode, quote_ident, quote_literal};
 
 /// The indexes that have another on new columns, with their number (which is in its name).
 fn wanted<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts)> {
     let all = context.plan.indexes.copy == CopyIndexes::All;
+    // What the table or another one cannot do without.
+    let needed = |index: &IndexFacts| is_primary(index) || index.unique && !context.facts.main().referring.is_empty();
     let indexes = context.facts.main().indexes.iter().map(|index| (index.number, index));
-    indexes.filter(move |(_, index)| all && of(context, index).next().is_some())
+    indexes.filter(move |(_, index)| (all || needed(index)) && of(context, index).next().is_some())
 }
 
 /// The pairs with a column in the index.
@@ -51,7 +55,16 @@ pub(super) fn parked_names(context: &Context<'_>) -> Vec<String> {
 /// Returns what the indexes contribute: builds early and late, and the exchange of names with their originals.
 pub(super) fn fragment(context: &Context<'_>) -> Fragment {
     let steps = builds(context);
+    // Its own index goes with the constraint.
+    let primary = copied(context).filter(|(_, index)| is_primary(index));
+    let before_back = primary.map(|(number, index)| {
+        let name = context.tag.parked_index(number);
+        // The old column has the name then that the new one has now.
+        build(context, &name, true, &index.twin, tablespace(index), (What::Build(index.name.clone()), String::new()))
+            .action
+    });
     Fragment {
+        before_back: before_back.collect(),
         dropped: mirrors(&steps),
         steps,
         layout: ByStage::new(|stage| renamed_indexes(context, stage)),
@@ -62,6 +75,20 @@ pub(super) fn fragment(context: &Context<'_>) -> Fragment {
     }
 }
 
+/// Whether the index is that of the primary key, of which a table has one: the new column's takes its place in the swap.
+fn is_primary(index: &IndexFacts) -> bool {
+    index.constraint.as_ref().is_some_and(|constraint| constraint.primary)
+}
+
+/// Whether the pair's column is part of the primary key.
+pub(super) fn in_primary_key(context: &Context<'_>, position: usize) -> bool {
+    copied(context).any(|(_, index)| is_primary(index) && index.changes.contains(&position))
+}
+
+fn tablespace(index: &IndexFacts) -> Vec<(String, String)> {
+    index.tablespace.iter().map(|space| ("default_tablespace".to_owned(), space.clone())).collect()
+}
+
 /// When an index may be built: before the backfill, unless it is unique (docs/postgres.md, "Two unique indexes", "Key
 /// updates"). If no column is added, there is no old release to disturb.
 fn phase(context: &Context<'_>, unique: bool) -> Phase {
@@ -70,13 +97,12 @@ fn phase(context: &Context<'_>, unique: bool) -> Phase {
 
 fn builds(context: &Context<'_>) -> Vec<Step> {
     let twins = copied(context).flat_map(|(n, index)| {
-        let constraint = index.constraint.is_some().then(|| constraint(context, n, index));
+        let constraint = (index.constraint.is_some() && !is_primary(index)).then(|| constraint(context, n, index));
         std::iter::once(twin(context, n, index)).chain(constraint)
     });
     let mirrors = mirrored(context).map(|(number, index, mirror)| {
         let name = context.tag.mirror_index(number);
-        let settings = index.tablespace.iter().map(|space| ("default_tablespace".to_owned(), space.clone())).collect();
-        mirror_of(context, (&index.name, &name), (&mirror.tail, mirror.unique), settings)
+        mirror_of(context, (&index.name, &name), (&mirror.tail, mirror.unique), tablespace(index))
     });
     let added = context.plan.indexes.add.iter().enumerate();
     twins.chain(mirrors).chain(added.flat_map(|(position, add)| plain(context, position, add))).collect()
@@ -101,15 +127,23 @@ pub(super) fn mirror_of(
 
 /// Steps whose conditions name a twin's first name.
 fn keys(index: &IndexFacts) -> Vec<StepKey> {
-    let phase = if index.unique { Phase::Verify } else { Phase::Index };
+    let phase = match index.unique {
+        // On the way back it goes with the constraint, and so does what needs it.
+        _ if is_primary(index) => Phase::Switch,
+        true => Phase::Verify,
+        false => Phase::Index,
+    };
     [What::Build(index.name.clone()), What::Constraint(index.name.clone())].map(|what| StepKey::new(phase, what)).into()
 }
 
 fn twin(context: &Context<'_>, position: usize, index: &IndexFacts) -> Step {
-    let settings = index.tablespace.iter().map(|space| ("default_tablespace".to_owned(), space.clone())).collect();
     let title = format!("build the twin of index {}", index.name);
     let (name, key) = (context.tag.twin_index(position), What::Build(index.name.clone()));
-    build(context, &name, index.unique, &index.twin, settings, (key, title))
+    let mut step = build(context, &name, index.unique, &index.twin, tablespace(index), (key, title));
+    if is_primary(index) {
+        step.key.phase = Phase::Switch;
+    }
+    step
 }
 
 /// Returns the column that an index of the plan is built on: plans name a change's new column, but a change that is made
@@ -163,11 +197,7 @@ fn constraint(context: &Context<'_>, position: usize, index: &IndexFacts) -> Ste
     let name = context.tag.twin_index(position);
     let quoted = quote_ident(&name);
     let facts = index.constraint.as_ref();
-    let deferrable = match facts {
-        Some(c) if c.deferred => " DEFERRABLE INITIALLY DEFERRED",
-        Some(c) if c.deferrable => " DEFERRABLE",
-        _ => "",
-    };
+    let deferrable = deferrable(facts);
     let mut statements =
         vec![format!("ALTER TABLE {table} ADD CONSTRAINT {quoted} UNIQUE USING INDEX {quoted}{deferrable}")];
     if let Some(comment) = facts.and_then(|c| c.comment.as_ref()) {
@@ -216,12 +246,46 @@ fn exchange(context: &Context<'_>, stage: Stage) -> Moves {
                 format!("ALTER INDEX {}.{} RENAME TO {}", quote_ident(schema), quote_ident(from), quote_ident(to))
             }
         };
-        forth.extend([rename(own, &parked), rename(&twin, own)]);
-        back.extend([rename(own, &twin), rename(&parked, own)]);
+        if is_primary(index) {
+            forth.extend(new_key(context, index, &twin));
+            back.extend(new_key(context, index, &parked));
+        } else {
+            forth.extend([rename(own, &parked), rename(&twin, own)]);
+            back.extend([rename(own, &twin), rename(&parked, own)]);
+        }
         forth.extend(dressed(context, index));
-        back.extend(cluster_on(context, index));
+        back.extend(if is_primary(index) {
+            dressed(context, index)
+        } else {
+            cluster_on(context, index).into_iter().collect()
+        });
     }
     Moves { forth, back }
+}
+
+/// Puts a primary key made of the index `of` in the place of the one there is, whose index goes.
+fn new_key(context: &Context<'_>, index: &IndexFacts, of: &str) -> Vec<String> {
+    let (table, own) = (context.table().sql(), quote_ident(&index.name));
+    let facts = index.constraint.as_ref();
+    let mut all = vec![
+        format!("ALTER TABLE {table} DROP CONSTRAINT {own}"),
+        format!(
+            "ALTER TABLE {table} ADD CONSTRAINT {own} PRIMARY KEY USING INDEX {}{}",
+            quote_ident(of),
+            deferrable(facts)
+        ),
+    ];
+    let comment = facts.and_then(|constraint| constraint.comment.as_ref());
+    all.extend(comment.map(|text| format!("COMMENT ON CONSTRAINT {own} ON {table} IS {}", quote_literal(text))));
+    all
+}
+
+fn deferrable(constraint: Option<&ConstraintFacts>) -> &'static str {
+    match constraint {
+        Some(c) if c.deferred => " DEFERRABLE INITIALLY DEFERRED",
+        Some(c) if c.deferrable => " DEFERRABLE",
+        _ => "",
+    }
 }
 
 /// Returns what gives an index that was just built, and stands under its own name, what else belongs to it.

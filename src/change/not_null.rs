@@ -55,7 +55,7 @@ pub(super) fn prove(context: &Context<'_>, phase: Phase, proofs: &[&Proof]) -> V
 }
 
 /// Add, validate, set; for PostgreSQL 18 the last has nothing left to do.
-fn proof(context: &Context<'_>, columns: &[(&str, &str)]) -> [Action; 3] {
+pub(super) fn proof(context: &Context<'_>, columns: &[(&str, &str)]) -> [Action; 3] {
     let table = context.table().sql();
     let named = context.facts.server_version >= NAMED_NOT_NULL;
     let mut add = Vec::new();

@@ -3,14 +3,15 @@
 
 use super::fragment::{ByStage, Drops, Fragment, Moves, Proof, Relax, Stage};
 use super::sync_default::{Beside, beside};
-use super::{Active, Context, adopt, conversion, indexes};
-use crate::run::{Gate, Is, RelationId};
+use super::{Active, Context, adopt, constraints, conversion, indexes, not_null};
+use crate::run::{Action, Gate, Is, RelationId};
 use crate::sql::{quote_ident, quote_literal};
 
 /// Returns everything that a pair contributes; `kept` are statements for what ALTER would have kept on the column besides
 /// statistics, options, comment and grants.
 pub(super) fn fragment(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -> Fragment {
     let not_null = a.facts.old.not_null;
+    let given = must_be_given(context, a);
     Fragment {
         expand: match &a.facts.adopted {
             Some(adopted) => adopt::expand(context, a, adopted),
@@ -20,7 +21,8 @@ pub(super) fn fragment(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>)
         compare: Some(ByStage::new(|stage| conversion::pair(context, a, stage))),
         layout: ByStage::new(|stage| layout(context, a, stage)),
         not_null: not_null.then(|| proof(context, a)).into_iter().collect(),
-        relax: must_relax(a).then(|| relax(context, a)),
+        relax: (must_relax(a) && !given).then(|| relax(context, a)),
+        before_back: if must_relax(a) && given { not_null_again(context, a) } else { vec![] },
         swap: swap(context, a),
         retire: retire(context, a),
         drop: drop(context, a),
@@ -72,11 +74,23 @@ fn must_relax(a: &Active<'_>) -> bool {
     a.facts.old.not_null && !a.facts.reverse.is_total()
 }
 
+/// Whether the old column cannot be empty while it is what it is: part of the primary key, or an identity column. Then it may be from
+/// the swap on.
+fn must_be_given(context: &Context<'_>, a: &Active<'_>) -> bool {
+    a.facts.old.identity.is_some() || indexes::in_primary_key(context, a.position)
+}
+
 fn relax(context: &Context<'_>, a: &Active<'_>) -> Relax {
     // PostgreSQL 18 drops the named constraint; it comes back under its own name.
     let own = a.facts.old.not_null_constraint.clone();
     let constraint = own.unwrap_or_else(|| context.tag.old_not_null(a.position));
     Relax { column: a.change.old.clone(), constraint }
+}
+
+/// Proves that the old column, while it has the new one's name, can be NOT NULL again.
+fn not_null_again(context: &Context<'_>, a: &Active<'_>) -> Vec<Action> {
+    let proof = context.tag.parked_not_null(a.position);
+    not_null::proof(context, &[(&proof, a.change.new.as_str())]).into()
 }
 
 /// Swaps the names of both columns, if the change keeps the old one.
@@ -124,6 +138,7 @@ fn drop(context: &Context<'_>, a: &Active<'_>) -> Drops {
     let triggers: Vec<_> = replaced.iter().map(|name| format!(", trigger {name} made by hand")).collect();
     let triggers = triggers.concat();
     let mut except = indexes::parked_names(context);
+    except.extend(constraints::parked_names(context));
     except.extend(replaced);
     let mut statements = adopt::drop(context, a);
     statements.push(format!("ALTER TABLE {table} DROP COLUMN {}", quote_ident(&retired)));
@@ -190,11 +205,19 @@ fn rename_not_null(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Moves
         format!("ALTER TABLE {table} RENAME CONSTRAINT {} TO {}", quote_ident(from), quote_ident(to))
     };
     // A relaxed column has no constraint to park.
-    let parks = !must_relax(a);
+    let parks = !must_relax(a) || must_be_given(context, a);
     let mut moves = Moves::default();
     moves.forth.extend(parks.then(|| rename(own, &parked)));
     moves.forth.push(rename(&twin, own));
     moves.back.push(rename(own, &twin));
     moves.back.extend(parks.then(|| rename(&parked, own)));
     moves
+}
+
+/// Lets old columns be empty that could not be until this swap, where a value of the new one may have no way back.
+pub(super) fn relaxed_in_swap(context: &Context<'_>) -> Vec<String> {
+    let of_key = context.active.iter().filter(|a| must_relax(a) && must_be_given(context, a));
+    let (table, of_key) = (context.table().sql(), of_key.filter(|a| a.change.keeps_name()));
+    // The old column has the new one's name by now.
+    of_key.map(|a| format!("ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL", a.change.new.sql())).collect()
 }

@@ -2,7 +2,7 @@
 //! phase. The order of the functions is the order of a run.
 
 use super::fragment::{Fragment, Moves, Proof, Restore, Stage};
-use super::{Active, Context, listening, not_null, sync_trigger};
+use super::{Active, Context, constraints, listening, made_anew, not_null, pair, referring, sync_trigger};
 use crate::plan::BuildIndexes;
 use crate::run::{
     Action, CompareSpec, Condition, FillSpec, Gate, Is, Phase, Program, Relation, RelationId, Step, StepKey, Undo, What,
@@ -241,24 +241,42 @@ impl Planner<'_> {
         if !self.context.active.iter().any(|a| a.change.keeps_name()) {
             return None;
         }
-        let Moves { mut forth, mut back } = self.moves(|fragment| &fragment.swap);
+        let exchanged: Vec<_> =
+            self.context.active.iter().filter(|a| a.change.keeps_name()).map(|a| a.change.old.as_str()).collect();
+        let made_anew = !self.context.facts.main().made_anew.is_empty();
+        let mut moves = self.moves(|fragment| &fragment.swap);
+        if made_anew {
+            moves = made_anew::surround(self.context, &exchanged, moves);
+        }
+        let Moves { mut forth, mut back } = moves;
+        forth.extend(pair::relaxed_in_swap(self.context));
         forth.extend(sync_trigger::functions(self.context, Stage::Swapped));
         back.extend(sync_trigger::functions(self.context, Stage::Soak));
         let functions = &self.context.facts.main().functions_to_touch;
         let touch = functions.iter().map(|f| format!("ALTER FUNCTION {} COST {}", f.signature, f.cost));
         forth.extend(touch.clone());
         back.extend(touch);
-        let title = "swap the names of the old and the new column";
+        let title = if made_anew {
+            "swap the names of the old and the new column, and make anew what hangs on them"
+        } else {
+            "swap the names of the old and the new column"
+        };
+        let above = exchanged.iter().filter(|_| made_anew).map(|column| (*column).to_owned());
+        let mut actions: Vec<_> = self.fragments.iter().flat_map(|fragment| fragment.before_back.clone()).collect();
+        actions.push(Action::Transaction(back));
+        let mut step = Step::new(Phase::Switch, What::Swap, title, Action::Transaction(forth)).above(above);
+        for referring in referring::tables(self.context) {
+            step = step.locks(referring, LockMode::AccessExclusive);
+        }
         Some(
-            Step::new(Phase::Switch, What::Swap, title, Action::Transaction(forth))
-                .locks(ON, LockMode::AccessExclusive)
+            step.locks(ON, LockMode::AccessExclusive)
                 .needs([Gate::Verified { max_age: self.context.plan.verify.max_age }])
                 .done_when(self.layout(Stage::Swapped, true))
                 .supersedes(self.renamed())
                 .supersedes([StepKey::new(Phase::Verify, What::RelaxOld)])
                 .undo(Undo::Actions {
                     needs: self.readable(Stage::Swapped, |a| a.change.keeps_name()).into_iter().collect(),
-                    actions: vec![Action::Transaction(back)],
+                    actions,
                 }),
         )
     }
@@ -357,9 +375,13 @@ impl Planner<'_> {
             (format!("drop {goes}"), "the column is gone")
         };
         let dropped = self.fragments.iter().flat_map(|fragment| fragment.dropped.clone());
-        Step::new(Phase::Contract, What::Drop, title, Action::Transaction(statements))
-            .locks(ON, LockMode::AccessExclusive)
-            .supersedes(dropped)
+        let mut step = Step::new(Phase::Contract, What::Drop, title, Action::Transaction(statements))
+            .locks(ON, LockMode::AccessExclusive);
+        // A foreign key that goes takes its triggers on the other table along.
+        for other in constraints::referenced(self.context) {
+            step = step.locks(other, LockMode::AccessExclusive);
+        }
+        step.supersedes(dropped)
             .needs(self.verified())
             .needs(needs)
             .done_when(gone.into_iter().map(|is| is.on(ON)))

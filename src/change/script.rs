@@ -10,11 +10,11 @@ mod still_so;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::compile;
+use super::{compile, lock_views};
 use crate::amounts::count;
 use crate::names::{Counters, FIRST_TRIGGER, LAST_TRIGGER, LedgerSchema};
 use crate::plan::{Plan, Triggers};
-use crate::run::{Action, CompareSpec, Facts, FillSpec, Gate, IndexName, Program, Step, Target, Undo};
+use crate::run::{Action, CompareSpec, Facts, FillSpec, Gate, IndexName, Program, RelationId, Step, Target, Undo};
 use crate::sql::{LockMode, dollar_quote, one_line, quote_ident, quote_literal};
 
 /// A wait that has no more than this left is waited for; a longer one ends the script.
@@ -216,7 +216,7 @@ BEGIN
             match action {
                 Action::Transaction(statements) => {
                     self.line("BEGIN;");
-                    self.lock(&targets);
+                    self.lock(&step.above, &targets);
                     if needs.iter().any(|need| matches!(need, Gate::NothingOnlyNew { one_way: true, .. })) {
                         let still = format!(
                             "\nBEGIN\n  IF {}::text <> pg_catalog.current_setting('crossfade.new_writes') THEN\n    RAISE EXCEPTION USING MESSAGE = 'the new column was written meanwhile, and such a value may have no way back', HINT = 'Stop the new release, then run this script again.';\n  END IF;\nEND\n",
@@ -292,8 +292,11 @@ BEGIN
         self.line(&format!("SELECT {condition} AS crossfade_now \\gset\n\\if :crossfade_now"));
     }
 
-    fn lock(&mut self, targets: &[Target]) {
+    fn lock(&mut self, above: &[String], targets: &[Target]) {
         let program = self.program;
+        if let Some(main) = program.relation(RelationId::MAIN).filter(|_| !above.is_empty()) {
+            self.call("lock_politely", &lock_views(&main.table.sql(), above));
+        }
         for target in targets {
             let Some(relation) = program.relation(target.relation) else { continue };
             if target.mode > LockMode::None {
@@ -357,7 +360,7 @@ BEGIN
 
     fn transaction(&mut self, step: &Step, statements: &[String]) {
         self.line("BEGIN;");
-        self.lock(&step.targets);
+        self.lock(&step.above, &step.targets);
         for need in &step.needs {
             match need {
                 Gate::Quiet { quiet } if !quiet.is_zero() => self.still_quiet(),

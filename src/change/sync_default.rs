@@ -136,7 +136,7 @@ impl Defaults {
         let suffix = if carrier(a, stage) == Side::Old { "" } else { "_moved" };
         if carrier(a, stage) == Side::New {
             let new = a.facts.final_default();
-            let known = new.is_none() || a.facts.new_default_is_repeatable;
+            let known = (new.is_none() || a.facts.new_default_is_repeatable) && a.facts.old.identity.is_none();
             let new = if known { new_value(new) } else { Default::Unknown };
             return Self { old: old_value(None), new, agree: false, suffix };
         }

@@ -191,7 +191,7 @@ impl<'a> Table<'a> {
     }
 
     fn to_old(&self) -> String {
-        if self.a.facts.old.identity == Some(IdentityColumn::Always) {
+        if self.a.change.borrows() && self.a.facts.old.identity == Some(IdentityColumn::Always) {
             // As it would be said of the column itself; the statement has named the other one.
             return format!(
                 "RAISE EXCEPTION USING ERRCODE = 'generated_always', MESSAGE = {}, DETAIL = {};",

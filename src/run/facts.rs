@@ -55,12 +55,18 @@ pub struct TableFacts {
     pub key: Vec<String>,
     /// Every index that mentions an old column.
     pub indexes: Vec<IndexFacts>,
+    /// Every CHECK constraint and foreign key that mentions an old column which does not stay.
+    pub constraints: Vec<CarriedConstraint>,
+    /// Every foreign key, of any table, that refers to an old column which does not stay.
+    pub referring: Vec<ReferringKey>,
     /// Whether other triggers fire BEFORE an INSERT or UPDATE of a row, so that the sync trigger must stand around them
     /// (docs/postgres.md, "Other BEFORE triggers").
     pub other_before_triggers: bool,
     /// Triggers of others for `UPDATE OF` a column that only borrows its new name: while it does, they must fire for the other
     /// column as well. By name.
     pub listeners: Vec<String>,
+    /// What hangs on columns that get another type and has to be made anew in the swap, as PostgreSQL describes it, in order.
+    pub made_anew: Vec<String>,
     /// PL/pgSQL functions that may have cached the column's type and must be touched in the swap (docs/postgres.md,
     /// "Types that PL/pgSQL remembers").
     pub functions_to_touch: Vec<FunctionFacts>,
@@ -332,9 +338,55 @@ pub struct MirrorIndex {
     pub unique: bool,
 }
 
-/// A unique constraint.
+/// A CHECK constraint or a foreign key of the table, on a column that gets another type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarriedConstraint {
+    /// Its number in the run, from 0, which is in the name of its twin: it stays when others come and go.
+    pub number: usize,
+    /// Its name.
+    pub name: String,
+    /// What stands behind its name, as it was when the twin's was made from it.
+    pub definition: String,
+    /// The same of the twin, while both columns are there.
+    pub soak: String,
+    /// The same of the twin once the new column has its final name.
+    pub last: String,
+    /// Whether it is a foreign key.
+    pub foreign_key: bool,
+    /// Whether it holds for all rows, and not only for those written since it was made.
+    pub validated: bool,
+    /// The table that a foreign key refers to.
+    pub references: Option<RelationId>,
+    /// Comment on the constraint.
+    pub comment: Option<String>,
+    /// The changes whose columns it mentions, as positions in [`Facts::changes`].
+    pub changes: Vec<usize>,
+}
+
+/// A foreign key that refers to a column of the table which gets another type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferringKey {
+    /// Its number in the run, from 0, which is in the name of its twin: it stays when others come and go.
+    pub number: usize,
+    /// Its name.
+    pub name: String,
+    /// The table that it belongs to.
+    pub table: RelationId,
+    /// What stands behind its name, as it was when the twin's was made from it.
+    pub definition: String,
+    /// The same of its twin, with the names that columns have while both are there.
+    pub twin: String,
+    /// Whether it holds for all rows, and not only for those written since it was made.
+    pub validated: bool,
+    /// Comment on the constraint.
+    pub comment: Option<String>,
+}
+
+/// A unique constraint, or the primary key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConstraintFacts {
+    /// Whether it is the primary key.
+    pub primary: bool,
     /// DEFERRABLE.
     pub deferrable: bool,
     /// INITIALLY DEFERRED.

@@ -93,6 +93,8 @@ pub struct Step {
     pub needs: Vec<Gate>,
     /// The tables that it locks, in the order in which they are locked, and how strongly.
     pub targets: Vec<Target>,
+    /// Columns of the plan's own table whose views it makes anew: they are locked before the tables, the outermost first.
+    pub above: Vec<String>,
     /// What to do.
     pub action: Action,
     /// True of the catalog when, and only when, the step is done.
@@ -110,6 +112,7 @@ impl Step {
             key: StepKey::new(phase, what),
             title: title.into(),
             needs: vec![],
+            above: vec![],
             targets: vec![],
             action,
             done_when: vec![],
@@ -122,6 +125,13 @@ impl Step {
     #[must_use]
     pub fn locks(mut self, relation: RelationId, mode: LockMode) -> Self {
         self.targets.push(Target { relation, mode });
+        self
+    }
+
+    /// Returns the step with the columns of the plan's own table whose views it makes anew.
+    #[must_use]
+    pub fn above(mut self, columns: impl IntoIterator<Item = String>) -> Self {
+        self.above.extend(columns);
         self
     }
 

@@ -16,12 +16,14 @@ use crate::engine::Work;
 use crate::event::{Blocker, Event};
 use crate::ledger::NewWrites;
 use crate::pg::{self, ErrorClass, Limits, Owner};
-use crate::run::{Entry, Gate, Phase, Relation, StepKey, Target};
+use crate::run::{Entry, Gate, Phase, Relation, RelationId, StepKey, Target};
 
 /// The first attempt waits this long for its lock.
 const FIRST_TRY: Duration = Duration::from_millis(100);
 /// No attempt waits longer, except the one that makes an autovacuum worker give way.
 const LONGEST_TRY: Duration = Duration::from_millis(1500);
+/// How long it waits for another lock while it has one.
+const OF_ANOTHER: Duration = Duration::from_millis(100);
 /// Pause after an attempt, in multiples of its length.
 const PAUSE_FACTOR: u32 = 5;
 /// How many attempts in all. With the pauses above: a few minutes.
@@ -38,6 +40,8 @@ pub(super) struct Job<'a> {
     pub(super) step: &'a StepKey,
     /// The tables that it locks, in this order.
     pub(super) targets: &'a [Target],
+    /// Columns of the plan's own table whose views it locks before.
+    pub(super) above: &'a [String],
     pub(super) needs: &'a [Gate],
     pub(super) statements: &'a [String],
     /// The ledger's entries once it is done.
@@ -181,9 +185,22 @@ async fn prepared<'a>(
         failed: GuardFailed::Changed,
     });
     let relation = |target: &Target| work.run.program.relation(target.relation).map(|found| (found, target.mode));
+    let views = work.run.program.relation(RelationId::MAIN).filter(|_| !job.above.is_empty());
+    let views = views.map(|main| (crate::change::lock_views(&main.table.sql(), job.above), Part::Lock));
     let locks = job.targets.iter().filter_map(relation);
     let locks =
         locks.map(|(relation, mode)| (format!("LOCK TABLE {} IN {mode} MODE", relation.table.sql()), Part::Lock));
+    // Who is waited for while something is locked already may wait for that in turn: crossfade gives up long before PostgreSQL
+    // looks for a deadlock and chooses a victim.
+    let briefly = format!("SET LOCAL lock_timeout = {}", OF_ANOTHER.as_millis());
+    let mut taken = Vec::new();
+    for (n, lock) in locks.enumerate() {
+        if n == 1 {
+            taken.push((briefly.clone(), Part::Settle));
+        }
+        taken.push(lock);
+    }
+    let locks: Vec<_> = views.into_iter().chain(taken).collect();
     let guards = same.into_iter().chain(guards).map(|Guard { condition, failed }| {
         let words = format!("crossfade: step {}: {failed}", job.step);
         (pg::guard(pg::GUARD, &condition, &words), Part::Guard(failed))
@@ -204,7 +221,7 @@ async fn prepared<'a>(
     }
     let end = [crate::catalog::signature_left(&work.run.program.relations), "COMMIT".to_owned()];
     let records = entries.into_iter().chain(end).map(|statement| (statement, Part::Record));
-    Ok(locks.chain(guards).chain(statements).chain(records).collect())
+    Ok(locks.into_iter().chain(guards).chain(statements).chain(records).collect())
 }
 
 /// Sends the message: one, so that nobody waits for the network while a table is locked.

@@ -194,6 +194,7 @@ async fn go_on(
     let entry = Entry::Replanned { changes: changes.clone(), undone, compiled: Box::new(compiled) };
     let locks = Target { relation: RelationId::MAIN, mode: LockMode::AccessExclusive };
     let job = Job {
+        above: &[],
         step: &key,
         targets: if statements.is_empty() { &[] } else { &[locks] },
         needs: &[],

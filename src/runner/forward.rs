@@ -358,6 +358,7 @@ async fn apply(
         let (targets, needs) = (&step.targets, &step.needs);
         let signature = Some(signature);
         let job = Job {
+            above: &step.above,
             step: &step.key,
             targets,
             needs,

@@ -47,6 +47,7 @@ pub(super) async fn remove(
     let Some(key) = steps.first().or_else(|| run.program.steps.first().map(|step| &step.key)) else { return Ok(()) };
     let lock = [Target { relation: RelationId::MAIN, mode: LockMode::AccessExclusive }];
     let job = Job {
+        above: &[],
         step: key,
         targets: if remains.table.is_some() { &lock } else { &[] },
         needs: &[],

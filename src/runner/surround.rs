@@ -41,6 +41,7 @@ pub(super) async fn surround(
     let targets = [Target { relation: RelationId::MAIN, mode: LockMode::ShareRowExclusive }];
     let entries = [Entry::Surrounded { triggers: others }];
     let job = Job {
+        above: &[],
         step: &step,
         targets: &targets,
         needs: &[],

@@ -231,6 +231,7 @@ async fn undo(work: &Work, session: &mut Session, step: &Step, signature: &str) 
                     prove_no_nulls(work, session, needs).await?;
                     let new_writes = nothing_only_new(work, session, step, needs).await?;
                     let job = Job {
+                        above: &step.above,
                         step: &step.key,
                         targets: &targets,
                         needs,

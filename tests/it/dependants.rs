@@ -2,6 +2,7 @@
 //! beside plain ALTER TABLE, the way back ends where the run began, and its end cannot be told from plain ALTER TABLE.
 
 mod cases;
+mod retyped;
 
 use cases::{CASES, Case, OF_A_TYPE, ON_TEXT, ON_TEXT_WRITES, TYPES};
 use crossfade::plan::Plan;

@@ -40,6 +40,8 @@ const KEPT: &str = "
     DROP INDEX public.things_b;
     CREATE INDEX things_e ON public.things ({c} DESC) WHERE id > 7;
     COMMENT ON CONSTRAINT things_key ON public.things IS 'each once';
+    ALTER TABLE public.things ADD CONSTRAINT things_f CHECK ({c} IS NOT NULL OR id <> 3);
+    COMMENT ON CONSTRAINT things_f ON public.things IS 'it is';
     ALTER TABLE public.things SET (fillfactor = 80);
     CREATE STATISTICS public.unrelated ON id, note FROM public.things;
     DROP FUNCTION public.sum_of_things()";
@@ -287,11 +289,9 @@ async fn what_is_taken_away_in_mid_run_stays_away_on_the_way_back() {
 }
 
 /// What stops a run at the end of a phase: what it is, how it is taken back, what the diff says.
-const STOPS: [(&str, &str, &str); 7] = [
+const STOPS: [(&str, &str, &str); 5] = [
     ("CREATE PUBLICATION p FOR TABLE things", "DROP PUBLICATION p", "publication \"p\""),
     ("CREATE PUBLICATION p FOR ALL TABLES", "DROP PUBLICATION p", "publication \"p\""),
-    ("CREATE VIEW v AS SELECT {c} FROM things", "DROP VIEW v", "v reads column"),
-    ("ALTER TABLE things ADD CONSTRAINT few CHECK ({c} < 1000)", "ALTER TABLE things DROP CONSTRAINT few", "few"),
     ("ALTER TABLE things RENAME {c} TO elsewhere", "ALTER TABLE things RENAME elsewhere TO {c}", "elsewhere"),
     ("ALTER TABLE things RENAME TO others", "ALTER TABLE others RENAME TO things", "others"),
     (
@@ -300,9 +300,6 @@ const STOPS: [(&str, &str, &str); 7] = [
         "others",
     ),
 ];
-
-/// Those that hang something on the column.
-const HANGS: [&str; 2] = ["CREATE VIEW", "ADD CONSTRAINT"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_follow_stops_the_run_with_a_diff() {
@@ -313,8 +310,6 @@ async fn what_cannot_follow_stops_the_run_with_a_diff() {
             site.run(Some(phase)).await.unwrap();
             // After the swap the column is the new one, and what others make on it stays.
             let stops = STOPS.iter().filter(|(ddl, ..)| !is_final(plan, phase) || !ddl.contains("{c}"));
-            // What hangs on a column that is renamed follows it.
-            let stops = stops.filter(|(ddl, ..)| plan.0 != "rename" || !HANGS.iter().any(|word| ddl.contains(word)));
             for (ddl, back, said) in stops {
                 site.execute(ddl).await;
                 let error =

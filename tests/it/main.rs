@@ -7,6 +7,7 @@ mod approvals;
 mod audit;
 mod awkward;
 mod bad_weather;
+mod bigint_key;
 mod catalog;
 mod cli;
 mod cli_runs;

@@ -384,6 +384,9 @@ fn program(case: &Case) -> Program {
             indexes: vec![],
             other_before_triggers: case.other_before_triggers,
             listeners: vec![],
+            made_anew: vec![],
+            constraints: vec![],
+            referring: vec![],
             functions_to_touch: vec![],
         }],
         changes: vec![ChangeFacts::Pair(PairFacts {

@@ -26,8 +26,11 @@ form!(struct TableFacts of facts::TableFacts {
     index_bytes: i64,
     key: Vec<String>,
     indexes: Vec<Index>,
+    constraints: Vec<CarriedConstraint>,
+    referring: Vec<ReferringKey>,
     other_before_triggers: bool,
     listeners: Vec<String>,
+    made_anew: Vec<String>,
     functions_to_touch: Vec<Function>,
 });
 
@@ -92,6 +95,29 @@ form!(struct Adopted of facts::AdoptedColumn {
 form!(struct ReplacedTrigger of facts::ReplacedTrigger {
     name: String,
     enabled: Option<String>,
+});
+
+form!(struct CarriedConstraint of facts::CarriedConstraint {
+    number: usize,
+    name: String,
+    definition: String,
+    soak: String,
+    last: String,
+    foreign_key: bool,
+    validated: bool,
+    references: Option<u16>,
+    comment: Option<String>,
+    changes: Vec<usize>,
+});
+
+form!(struct ReferringKey of facts::ReferringKey {
+    number: usize,
+    name: String,
+    table: u16,
+    definition: String,
+    twin: String,
+    validated: bool,
+    comment: Option<String>,
 });
 
 form!(struct Column of facts::ColumnFacts {
@@ -164,6 +190,7 @@ form!(struct Index of facts::IndexFacts {
 });
 
 form!(struct Constraint of facts::ConstraintFacts {
+    primary: bool,
     deferrable: bool,
     deferred: bool,
     comment: Option<String>,

@@ -37,6 +37,7 @@ form!(struct Step of run::Step {
     key: String,
     title: String,
     needs: Vec<Gate>,
+    above: Vec<String>,
     targets: Vec<Target>,
     action: Action,
     done_when: Vec<Condition>,

@@ -139,6 +139,33 @@ fn facts_that_adopt() -> Facts {
     facts
 }
 
+fn carried() -> CarriedConstraint {
+    CarriedConstraint {
+        number: 1,
+        name: text("has_parts"),
+        definition: text("CHECK ((parts > 0))"),
+        soak: text("CHECK ((parts_v2 > 0))"),
+        last: text("CHECK ((parts > 0))"),
+        foreign_key: false,
+        validated: true,
+        references: Some(RelationId(1)),
+        comment: some("at least one"),
+        changes: vec![1],
+    }
+}
+
+fn referring() -> ReferringKey {
+    ReferringKey {
+        number: 0,
+        name: text("wheel_of"),
+        table: RelationId(1),
+        definition: text("FOREIGN KEY (vehicle) REFERENCES vehicles(id)"),
+        twin: text("FOREIGN KEY (vehicle) REFERENCES vehicles (id_v2)"),
+        validated: true,
+        comment: some("of a vehicle"),
+    }
+}
+
 fn facts() -> Facts {
     let pair = |forward, reverse| {
         ChangeFacts::Pair(PairFacts {
@@ -161,7 +188,12 @@ fn facts() -> Facts {
         definition: text("USING btree (status) WHERE (id > 0)"),
         name: text("idx_status"),
         unique: true,
-        constraint: Some(ConstraintFacts { deferrable: true, deferred: false, comment: some("one each") }),
+        constraint: Some(ConstraintFacts {
+            primary: true,
+            deferrable: true,
+            deferred: false,
+            comment: some("one each"),
+        }),
         twin: text("USING btree (vehicle_status) WHERE (id > 0)"),
         mirror: Some(MirrorIndex { tail: text("USING btree (lent) WHERE (id > 0)"), unique: true }),
         twin_shape: text("[\"btree\", false, 1, [\"vehicle_status\"]]"),
@@ -182,8 +214,11 @@ fn facts() -> Facts {
             index_bytes: 60_000_000,
             key: vec![text("id")],
             indexes: vec![index.clone()],
+            constraints: vec![carried()],
+            referring: vec![referring()],
             other_before_triggers: true,
             listeners: vec![text("note_wheels")],
+            made_anew: vec![text("view fleet.all_vehicles")],
             functions_to_touch: vec![FunctionFacts { signature: text("fleet.touch(bigint)"), cost: text("100") }],
         }],
         changes: vec![

@@ -1,0 +1,407 @@
+//! The CHECK constraints and foreign keys on columns that get another type: each gets a twin on the new column.
+
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+use super::add_constraint::{Referenced, other_table};
+use super::copy::{COPY, Outcome, Part, all_changes, give_back};
+use super::query::{self, Objection, attempt, run};
+use super::{CatalogError, Inspection};
+use crate::ident::TableName;
+use crate::run::{CarriedConstraint, ReferringKey, RelationId, TableFacts};
+use crate::sql::quote_ident;
+
+const WHAT: &str = "rehearse a constraint";
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Constraint {
+    pub(super) name: String,
+    /// What stands behind its name, as it is now; of a CHECK without whether it is validated.
+    definition: String,
+    validated: bool,
+    comment: Option<String>,
+    /// The columns of the table that it mentions.
+    attnums: Vec<i16>,
+    /// What a foreign key is made of.
+    key: Option<Key>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Key {
+    own_schema: String,
+    own_table: String,
+    own_columns: Vec<(i16, String)>,
+    schema: String,
+    table: String,
+    referenced: Vec<(i16, String)>,
+    /// Whether both tables belong to the same role.
+    same_owner: bool,
+    /// Whether its own table is neither partitioned nor part of an inheritance.
+    plain: bool,
+    /// MATCH, ON UPDATE and ON DELETE.
+    actions: String,
+    /// The columns that ON DELETE SET NULL empties, where not all.
+    emptied: Vec<(i16, String)>,
+    /// DEFERRABLE and the like.
+    attributes: String,
+    temporal: bool,
+}
+
+/// A constraint after the changes.
+#[derive(Debug, Clone)]
+pub(super) struct Twin {
+    /// Its definition while both columns are there.
+    soak: String,
+    /// Its definition once the new column has its final name.
+    last: String,
+    references: Option<RelationId>,
+}
+
+impl Key {
+    /// Returns the definition of the foreign key to `table` (quoted for SQL), with the names (quoted) of its own columns and of those
+    /// that it refers to.
+    fn sql(
+        &self,
+        table: &str,
+        own: impl Fn(&(i16, String)) -> String,
+        referenced: impl Fn(&(i16, String)) -> String,
+    ) -> String {
+        let list = |columns: &[(i16, String)]| columns.iter().map(&own).collect::<Vec<_>>().join(", ");
+        let emptied = if self.emptied.is_empty() { String::new() } else { format!(" ({})", list(&self.emptied)) };
+        let referenced: Vec<_> = self.referenced.iter().map(referenced).collect();
+        format!(
+            "FOREIGN KEY ({}) REFERENCES {table} ({}){}{emptied}{}",
+            list(&self.own_columns),
+            referenced.join(", "),
+            self.actions,
+            self.attributes
+        )
+    }
+
+    fn refers_to(&self, attnum: i16) -> bool {
+        self.referenced.iter().any(|(column, _)| *column == attnum)
+    }
+}
+
+impl Constraint {
+    /// Returns those of the table that mention one of these columns, by name.
+    pub(super) async fn read_all(
+        conn: &mut PgConnection,
+        table: i64,
+        attnums: &[i32],
+    ) -> Result<Vec<Self>, CatalogError> {
+        let query = query::fixed(include_str!("constraints.sql")).bind(table).bind(attnums.to_vec()).bind(false);
+        query::read(conn, "read the table's constraints", query).await
+    }
+
+    /// Returns the foreign keys, of any table, that refer to one of these columns, by table and name.
+    pub(super) async fn read_incoming(
+        conn: &mut PgConnection,
+        table: i64,
+        attnums: &[i32],
+    ) -> Result<Vec<Self>, CatalogError> {
+        let query = query::fixed(include_str!("constraints.sql")).bind(table).bind(attnums.to_vec()).bind(true);
+        query::read(conn, "read the foreign keys to the table", query).await
+    }
+
+    /// Returns whether it is the foreign key of `table` that `key` describes, as it was.
+    pub(super) fn is_key(&self, table: &TableName, key: &ReferringKey) -> bool {
+        let here = self.key.as_ref().is_some_and(|own| own.own_schema == table.schema && own.own_table == table.name);
+        here && self.name == key.name && self.definition == key.definition
+    }
+
+    pub(super) fn comment(&self) -> Option<&String> {
+        self.comment.as_ref()
+    }
+
+    /// Whether it is a foreign key of the table itself to one of these columns: it is among those that come in.
+    pub(super) fn comes_in(&self, table: &TableName, attnums: &[i32]) -> bool {
+        self.key.as_ref().is_some_and(|key| {
+            key.schema == table.schema
+                && key.table == table.name
+                && attnums.iter().any(|attnum| key.refers_to(i16::try_from(*attnum).unwrap_or_default()))
+        })
+    }
+
+    pub(super) fn mentions(&self, attnum: i16) -> bool {
+        self.attnums.contains(&attnum)
+    }
+
+    /// Returns whether it is still what `facts` say of it: `renamed` says whether it is its own twin by now.
+    pub(super) fn is(&self, facts: &CarriedConstraint, renamed: bool) -> bool {
+        let own = match &self.key {
+            Some(key) if renamed => key.sql(&key.place(), plainly, plainly),
+            _ => self.definition.clone(),
+        };
+        own == if renamed { facts.last.clone() } else { facts.definition.clone() }
+    }
+
+    /// Returns the statement that puts it on the copy as it is now, under the name `crossfade_constraint_<number>`.
+    pub(super) fn on_copy(&self, number: usize) -> Option<String> {
+        self.key
+            .is_none()
+            .then(|| format!("ALTER TABLE {COPY} ADD CONSTRAINT crossfade_constraint_{number} {}", self.definition))
+    }
+
+    /// Returns the facts; `olds` are the changes' positions in the plan with their old columns.
+    pub(super) fn facts(&self, number: usize, twin: Twin, olds: &[(usize, i16)]) -> CarriedConstraint {
+        CarriedConstraint {
+            number,
+            name: self.name.clone(),
+            definition: self.definition.clone(),
+            soak: twin.soak,
+            last: twin.last,
+            foreign_key: self.key.is_some(),
+            validated: self.validated,
+            references: twin.references,
+            comment: self.comment.clone(),
+            changes: olds.iter().filter(|(_, old)| self.mentions(*old)).map(|(position, _)| *position).collect(),
+        }
+    }
+
+    /// Returns it as it is, with what else is known of it from `was`.
+    pub(super) fn seen(&self, was: &CarriedConstraint, renamed: bool) -> CarriedConstraint {
+        // A twin is validated later than its original.
+        let validated = if renamed { was.validated } else { self.validated };
+        CarriedConstraint { comment: self.comment.clone(), validated, ..was.clone() }
+    }
+
+    /// Has PostgreSQL write its twin, on the copy before the changes; refuses what it would refuse.
+    pub(super) async fn twin(
+        &self,
+        conn: &mut PgConnection,
+        (parts, outcomes): (&[Part<'_>], &[Outcome]),
+        tables: &mut Vec<TableFacts>,
+        found: &mut Inspection,
+    ) -> Result<Option<Twin>, CatalogError> {
+        let mut references = None;
+        if let Some(key) = &self.key {
+            if key.temporal {
+                found.refuse(
+                    "catalog::foreign_key",
+                    format!("foreign key \"{}\" has a PERIOD", self.name),
+                    "crossfade cannot carry it yet: drop it for the run",
+                );
+                return Ok(None);
+            }
+            let Ok(name) = TableName::new(&key.schema, &key.table) else { return Ok(None) };
+            references = other_table(conn, &name, tables, found).await?;
+            if references.is_none() {
+                return Ok(None);
+            }
+        }
+        run(conn, WHAT, "SAVEPOINT crossfade_constraint".to_owned()).await?;
+        let made = self.on_changed_copy(conn, parts, outcomes).await?;
+        run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_constraint".to_owned()).await?;
+        run(conn, WHAT, "RELEASE SAVEPOINT crossfade_constraint".to_owned()).await?;
+        match made {
+            Ok((soak, last)) => Ok(Some(Twin { soak, last, references })),
+            Err(objection) => {
+                let said = objection.message.replace(Referenced::NAME, self.key.as_ref().map_or("", |key| &key.table));
+                found.refuse(
+                    "catalog::constraint",
+                    format!("constraint \"{}\" does not fit the new type: {said}", self.name),
+                    "drop the constraint, or change it so that plain ALTER TABLE would accept it",
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    /// Returns the definitions in the soak and in the end.
+    async fn on_changed_copy(
+        &self,
+        conn: &mut PgConnection,
+        parts: &[Part<'_>],
+        outcomes: &[Outcome],
+    ) -> Result<Result<(String, String), Objection>, CatalogError> {
+        const NAME: &str = "crossfade_constraint_0";
+        let active = || parts.iter().zip(outcomes).filter(|(_, outcome)| !outcome.metadata_only).map(|(part, _)| part);
+        // What is wrong with the changes themselves is reported without a constraint.
+        if let Some(key) = &self.key {
+            let named = |of: fn(&Part<'_>) -> String| {
+                move |(attnum, name): &(i16, String)| {
+                    active().find(|part| part.old.attnum == *attnum).map_or_else(|| quote_ident(name), of)
+                }
+            };
+            let changed = key.sql(Referenced::COPY, named(|part| part.change.new.sql()), plainly);
+            let add = format!("ALTER TABLE {COPY} ADD CONSTRAINT {NAME} {changed}");
+            if attempt(conn, WHAT, all_changes(parts, outcomes)).await?.is_ok()
+                && let Err(objection) = attempt(conn, WHAT, [add]).await?
+            {
+                return Ok(Err(objection));
+            }
+            let place = key.place();
+            let soak = key.sql(&place, named(in_soak), plainly);
+            let last = key.sql(&place, named(|part| part.change.final_name().sql()), plainly);
+            return Ok(Ok((soak, last)));
+        }
+        if let Err(objection) = attempt(conn, WHAT, self.on_copy(0)).await? {
+            return Ok(Err(objection));
+        }
+        if let Err(objection) = attempt(conn, WHAT, all_changes(parts, outcomes)).await? {
+            let without = format!("ALTER TABLE {COPY} DROP CONSTRAINT {NAME}");
+            let alone = attempt(conn, WHAT, std::iter::once(without).chain(all_changes(parts, outcomes))).await?;
+            // The change alone is refused too, and that is said elsewhere.
+            return Ok(if alone.is_ok() { Err(objection) } else { Ok((String::new(), String::new())) });
+        }
+        let back = give_back(parts.iter().map(|part| part.change));
+        let soak = read(conn, back).await?;
+        let last = active().map(|part| {
+            let first = if part.change.borrows() { part.change.old } else { part.change.new };
+            (first, if part.change.borrows() { part.change.new } else { part.change.final_name() })
+        });
+        let last = last.filter(|(first, last)| first != last);
+        let last =
+            last.map(|(first, last)| format!("ALTER TABLE {COPY} RENAME COLUMN {} TO {}", first.sql(), last.sql()));
+        let last = read(conn, last.collect()).await?;
+        Ok(Ok((soak, last)))
+    }
+}
+
+fn plainly((_, name): &(i16, String)) -> String {
+    quote_ident(name)
+}
+
+/// The name of the column that a twin is on while both columns are there.
+fn in_soak(part: &Part<'_>) -> String {
+    if part.change.borrows() { part.change.old } else { part.change.new }.sql()
+}
+
+impl Key {
+    fn place(&self) -> String {
+        format!("{}.{}", quote_ident(&self.schema), quote_ident(&self.table))
+    }
+}
+
+/// Returns the definition of the copy's CHECK constraint after these statements.
+async fn read(conn: &mut PgConnection, statements: Vec<String>) -> Result<String, CatalogError> {
+    for statement in statements {
+        run(conn, WHAT, statement).await?;
+    }
+    let copy = query::oid(conn, COPY).await?;
+    let all = Constraint::read_all(conn, copy, &(1..=1600).collect::<Vec<_>>()).await?;
+    Ok(all
+        .into_iter()
+        .find(|made| made.name == "crossfade_constraint_0")
+        .map_or_else(String::new, |made| made.definition))
+}
+
+/// A column that another one takes the name of, and what foreign keys refer to.
+pub(super) struct Referred {
+    /// Its number.
+    pub(super) attnum: i16,
+    /// The name of the other one while both are there, quoted.
+    pub(super) beside: String,
+    /// The type of the other one, with its collation, if it is to be tried.
+    pub(super) to: Option<String>,
+}
+
+/// Returns the foreign keys that refer to `columns`, with their twins; refuses what cannot be carried. Their tables are added to
+/// `tables`.
+pub(super) async fn incoming(
+    conn: &mut PgConnection,
+    all: &[(usize, Constraint)],
+    columns: &[Referred],
+    tables: &mut Vec<TableFacts>,
+    found: &mut Inspection,
+) -> Result<Vec<ReferringKey>, CatalogError> {
+    let beside = |(attnum, name): &(i16, String)| {
+        let other = columns.iter().find(|column| column.attnum == *attnum);
+        other.map_or_else(|| quote_ident(name), |column| column.beside.clone())
+    };
+    let mut facts = Vec::new();
+    for (number, constraint) in all {
+        let Some(key) = &constraint.key else { continue };
+        let Ok(own) = TableName::new(&key.own_schema, &key.own_table) else { continue };
+        let name = format!("foreign key \"{}\" of {own}", constraint.name);
+        let refused = if key.temporal {
+            Some(("has a PERIOD", "crossfade cannot carry it yet: drop it for the run"))
+        } else if !key.plain {
+            Some(("is that of a partitioned or inherited table", "crossfade cannot carry it yet: drop it for the run"))
+        } else if !key.same_owner {
+            let help = "give both tables the same owner, or drop it for the run";
+            Some(("belongs to another role than the table that it refers to", help))
+        } else {
+            None
+        };
+        if let Some((why, help)) = refused {
+            found.refuse("catalog::foreign_key", format!("{name} {why}"), help);
+            continue;
+        }
+        let Some(table) = referring_table(conn, &own, tables, found).await? else { continue };
+        let here = table == RelationId::MAIN;
+        if !here && !fits(conn, key, columns, &name, found).await? {
+            continue;
+        }
+        let place = key.place();
+        facts.push(ReferringKey {
+            number: *number,
+            name: constraint.name.clone(),
+            table,
+            definition: constraint.definition.clone(),
+            twin: if here { key.sql(&place, beside, beside) } else { key.sql(&place, plainly, beside) },
+            validated: constraint.validated,
+            comment: constraint.comment.clone(),
+        });
+    }
+    Ok(facts)
+}
+
+/// Returns the place among `tables` of the table that a foreign key belongs to.
+async fn referring_table(
+    conn: &mut PgConnection,
+    name: &TableName,
+    tables: &mut Vec<TableFacts>,
+    found: &mut Inspection,
+) -> Result<Option<RelationId>, CatalogError> {
+    let Some(table) = super::table::Table::read(conn, name, found).await? else { return Ok(None) };
+    let place = tables.iter().position(|known| known.oid == table.oid).unwrap_or_else(|| {
+        tables.push(table.facts(name));
+        tables.len() - 1
+    });
+    Ok(u16::try_from(place).ok().map(RelationId))
+}
+
+/// Whether PostgreSQL accepts the foreign key between the types that there will be.
+async fn fits(
+    conn: &mut PgConnection,
+    key: &Key,
+    changed: &[Referred],
+    name: &str,
+    found: &mut Inspection,
+) -> Result<bool, CatalogError> {
+    let types = |columns: &[(i16, String)], table: String| {
+        let names: Vec<_> = columns.iter().map(plainly).collect();
+        format!("(SELECT {} FROM {table} LIMIT 0)", names.join(", "))
+    };
+    let own = TableName::new(&key.own_schema, &key.own_table).map(|name| name.sql()).unwrap_or_default();
+    let mut make = vec![
+        format!("CREATE TEMPORARY TABLE crossfade_own AS {}", types(&key.own_columns, own)),
+        format!("CREATE TEMPORARY TABLE crossfade_key AS {}", types(&key.referenced, key.place())),
+    ];
+    let altered = key.referenced.iter().filter_map(|(attnum, name)| {
+        let to = changed.iter().find(|column| column.attnum == *attnum)?.to.as_ref()?;
+        let name = quote_ident(name);
+        Some(format!("ALTER TABLE pg_temp.crossfade_key DROP COLUMN {name}, ADD COLUMN {name} {to}"))
+    });
+    make.extend(altered);
+    let list = |columns: &[(i16, String)]| columns.iter().map(plainly).collect::<Vec<_>>().join(", ");
+    let (own, referenced) = (list(&key.own_columns), list(&key.referenced));
+    make.push(format!("ALTER TABLE pg_temp.crossfade_key ADD UNIQUE ({referenced})"));
+    make.push(format!(
+        "ALTER TABLE pg_temp.crossfade_own ADD FOREIGN KEY ({own}) REFERENCES pg_temp.crossfade_key ({referenced})"
+    ));
+    run(conn, WHAT, "SAVEPOINT crossfade_incoming".to_owned()).await?;
+    let tried = attempt(conn, WHAT, make).await?;
+    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_incoming".to_owned()).await?;
+    run(conn, WHAT, "RELEASE SAVEPOINT crossfade_incoming".to_owned()).await?;
+    if let Err(objection) = &tried {
+        found.refuse(
+            "catalog::foreign_key",
+            format!("{name} does not fit the new type: {}", objection.message),
+            "change the type of its own columns first, in a plan of their own, or drop it for the run",
+        );
+    }
+    Ok(tried.is_ok())
+}

@@ -1,0 +1,63 @@
+-- The views above columns $2 of table $1 (oid), which are made anew with them, and what stands in the way.
+WITH RECURSIVE above (view) AS (
+  SELECT w.ev_class
+  FROM pg_catalog.pg_depend d
+  JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid AND w.ev_type = '1' AND w.ev_class <> d.refobjid
+  WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = $1::bigint::oid AND d.refobjsubid = ANY ($2::int[])
+    AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+  UNION
+  SELECT w.ev_class
+  FROM above
+  JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = above.view
+    AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+  JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid AND w.ev_type = '1' AND w.ev_class <> above.view
+), view AS (
+  SELECT c.*, n.nspname, pg_catalog.pg_describe_object('pg_catalog.pg_class'::regclass, c.oid, 0) AS description
+  FROM above JOIN pg_catalog.pg_class c ON c.oid = above.view JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+), obstacle AS (
+  SELECT description, 'is a materialized view: it would have to be filled anew while the table is locked' AS why,
+    'drop it before the run, and create it again once the column has the new type' AS help
+  FROM view WHERE relkind = 'm'
+  UNION ALL
+  SELECT v.description, 'belongs to role "' || pg_catalog.pg_get_userbyid(v.relowner) || '", as which this session may not act',
+    'GRANT that role to the one that runs crossfade, or drop the view for the run'
+  FROM view v WHERE v.relkind = 'v' AND NOT pg_catalog.pg_has_role(v.relowner, 'USAGE')
+  UNION ALL
+  -- Who is no superuser may give the view only to an owner who could have made it.
+  SELECT v.description, 'is in schema "' || v.nspname || '", in which role "' || r.rolname || '" may not create it again',
+    'GRANT CREATE ON SCHEMA to that role, or drop the view for the run'
+  FROM view v JOIN pg_catalog.pg_roles r
+    ON r.rolname = current_user OR r.oid = v.relowner AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+  WHERE v.relkind = 'v' AND NOT pg_catalog.has_schema_privilege(r.oid, v.relnamespace, 'CREATE')
+  UNION ALL
+  SELECT v.description, 'belongs to an extension', 'drop what of the extension reads the column for the run'
+  FROM view v WHERE EXISTS (SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = v.oid AND d.deptype = 'e')
+  UNION ALL
+  SELECT v.description, 'has a security label', 'remove the label, or drop the view for the run'
+  FROM view v WHERE EXISTS (SELECT FROM pg_catalog.pg_seclabel s WHERE s.classoid = 'pg_catalog.pg_class'::regclass AND s.objoid = v.oid)
+  UNION ALL
+  -- What would not let it be dropped: all but what goes, and comes again, with it.
+  SELECT DISTINCT v.description, 'is used by ' || pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
+    'drop that before the run, and create it again once the column has the new type'
+  FROM view v
+  JOIN pg_catalog.pg_type y ON y.oid = v.reltype
+  JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = v.oid
+    OR d.refclassid = 'pg_catalog.pg_type'::regclass AND d.refobjid IN (y.oid, y.typarray)
+  LEFT JOIN pg_catalog.pg_rewrite w ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND w.oid = d.objid
+  LEFT JOIN pg_catalog.pg_trigger g ON d.classid = 'pg_catalog.pg_trigger'::regclass AND g.oid = d.objid
+  LEFT JOIN pg_catalog.pg_attrdef f ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND f.oid = d.objid
+  WHERE v.relkind = 'v'
+    AND NOT (d.classid = 'pg_catalog.pg_type'::regclass AND d.objid IN (y.oid, y.typarray))
+    AND w.ev_class IS DISTINCT FROM v.oid AND NOT (w.ev_type IS NOT DISTINCT FROM '1' AND w.ev_class IN (SELECT view FROM above))
+    AND g.tgrelid IS DISTINCT FROM v.oid AND f.adrelid IS DISTINCT FROM v.oid
+  UNION ALL
+  SELECT pg_catalog.pg_describe_object('pg_catalog.pg_statistic_ext'::regclass, s.oid, 0),
+    'belongs to role "' || pg_catalog.pg_get_userbyid(s.stxowner) || '", as which this session may not act',
+    'GRANT that role to the one that runs crossfade, or drop it for the run'
+  FROM pg_catalog.pg_statistic_ext s
+  WHERE s.stxrelid = $1::bigint::oid AND NOT pg_catalog.pg_has_role(s.stxowner, 'USAGE')
+)
+SELECT json_build_object(
+  'views', (SELECT coalesce(json_agg(description ORDER BY description), '[]') FROM view WHERE relkind = 'v'),
+  'obstacles', (SELECT coalesce(json_agg(json_build_array(description, why, help) ORDER BY description, why), '[]') FROM obstacle))::text

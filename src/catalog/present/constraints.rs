@@ -1,0 +1,97 @@
+//! The CHECK constraints and foreign keys of a run's columns, in the middle of the run.
+
+use sqlx::PgConnection;
+
+use super::{Both, Look, Present};
+use crate::catalog::constraint::{self, Constraint, Referred};
+use crate::catalog::dependants::Fate;
+use crate::catalog::{CatalogError, Inspection};
+use crate::run::{CarriedConstraint, ReferringKey};
+
+/// Those that are there now.
+pub(super) struct Seen {
+    /// Known to the run.
+    pub(super) known: Vec<CarriedConstraint>,
+    /// On old columns, and made since.
+    pub(super) added: Vec<Constraint>,
+}
+
+impl Look<'_> {
+    pub(super) async fn constraints(&self, conn: &mut PgConnection, pairs: &[Both<'_>]) -> Result<Seen, CatalogError> {
+        let own = self.program.tag.name("");
+        let attnums: Vec<_> = pairs.iter().flat_map(|p| [i32::from(p.old.attnum), i32::from(p.new.attnum)]).collect();
+        let all = Constraint::read_all(conn, self.was.main().oid, &attnums).await?;
+        let stays = |constraint: &Constraint| {
+            pairs.iter().all(|pair| pair.change.borrows() || !constraint.mentions(pair.old.attnum))
+        };
+        let mut seen = Seen { known: vec![], added: vec![] };
+        let referred: Vec<_> = Self::referred(pairs).iter().map(|column| i32::from(column.attnum)).collect();
+        let all = all.into_iter().filter(|constraint| !constraint.name.starts_with(&own));
+        for constraint in all.filter(|constraint| !constraint.comes_in(&self.plan.table, &referred)) {
+            let was = self.was.main().constraints.iter().find(|was| was.name == constraint.name);
+            match was {
+                Some(was) if constraint.is(was, self.is_last(was)) => {
+                    seen.known.push(constraint.seen(was, self.is_last(was)));
+                }
+                _ if stays(&constraint) => {}
+                _ if pairs.iter().any(|pair| !pair.moved && constraint.mentions(pair.old.attnum)) => {
+                    seen.added.push(constraint);
+                }
+                // On a new column alone.
+                _ => {}
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The columns under whose names foreign keys refer to the table.
+    fn referred(pairs: &[Both<'_>]) -> Vec<Referred> {
+        let carried = pairs.iter().filter(|pair| Fate::of(&pair.change) == Fate::Carried);
+        carried
+            .map(|pair| {
+                let (visible, other) = pair.sides();
+                let to = (!pair.moved).then(|| format!("{}{}", other.type_name, other.collate()));
+                Referred { attnum: visible.attnum, beside: pair.change.new.sql(), to }
+            })
+            .collect()
+    }
+
+    /// Reads the foreign keys that refer to the columns.
+    pub(super) async fn referring(
+        &self,
+        conn: &mut PgConnection,
+        pairs: &[Both<'_>],
+        present: &mut Present,
+        found: &mut Inspection,
+    ) -> Result<(), CatalogError> {
+        let own = self.program.tag.name("");
+        let referred = Self::referred(pairs);
+        let attnums: Vec<_> = referred.iter().map(|column| i32::from(column.attnum)).collect();
+        let was = &self.was.main().referring;
+        let next = was.iter().map(|key| key.number + 1).max().unwrap_or(0);
+        let mut now = Vec::new();
+        let mut added = Vec::new();
+        for constraint in Constraint::read_incoming(conn, self.was.main().oid, &attnums).await? {
+            if constraint.name.starts_with(&own) {
+                continue;
+            }
+            let known = was.iter().find(|key| {
+                let table = self.was.tables.get(usize::from(key.table.0)).map(|table| &table.name);
+                table.is_some_and(|table| constraint.is_key(table, key))
+            });
+            match known {
+                Some(key) => now.push(ReferringKey { comment: constraint.comment().cloned(), ..key.clone() }),
+                None => added.push((next + added.len(), constraint)),
+            }
+        }
+        now.extend(constraint::incoming(conn, &added, &referred, &mut present.facts.tables, found).await?);
+        now.sort_by_key(|key| key.number);
+        present.facts.tables[0].referring = now;
+        Ok(())
+    }
+
+    /// Whether the twin of the constraint has its name: a CHECK of a conversion that can fail waits for the end.
+    pub(super) fn is_last(&self, constraint: &CarriedConstraint) -> bool {
+        crate::change::is_carried(self.plan, self.was, constraint, self.stage)
+    }
+}

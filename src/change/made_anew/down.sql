@@ -1,0 +1,210 @@
+
+DECLARE
+  place pg_catalog.oid := pg_catalog.to_regclass($1);
+  attnums int2[] := ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute AS a
+    WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = ANY ($2) AND NOT a.attisdropped);
+  in_place bool := $3;
+  down text[] := '{}';
+  up text[] := '{}';
+  found record;
+  part record;
+  statement text;
+BEGIN
+  FOR found IN
+    WITH RECURSIVE above (view, depth) AS (
+      SELECT w.ev_class, 1
+      FROM pg_catalog.pg_depend AS d
+      JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid AND w.ev_type = '1' AND w.ev_class <> place
+      WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = place AND d.refobjsubid = ANY (attnums)
+        AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+      UNION
+      SELECT w.ev_class, above.depth + 1
+      FROM above
+      JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = above.view
+        AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+      JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid AND w.ev_type = '1' AND w.ev_class <> above.view
+    )
+    SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, c.relowner, c.reloptions, c.relacl
+    FROM above
+    JOIN pg_catalog.pg_class AS c ON c.oid = above.view
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    GROUP BY c.oid, n.nspname ORDER BY max(above.depth), c.oid
+  LOOP
+    down := pg_catalog.array_prepend(pg_catalog.format('DROP VIEW %s', found.name), down);
+    up := up || pg_catalog.format('CREATE VIEW %s%s AS %s', found.name,
+      ' WITH (' || pg_catalog.array_to_string(found.reloptions, ', ') || ')', pg_catalog.pg_get_viewdef(found.oid));
+    up := up || pg_catalog.format('ALTER VIEW %s OWNER TO %I', found.name, pg_catalog.pg_get_userbyid(found.relowner));
+    -- Default privileges may have given others rights on what is made.
+    up := up || pg_catalog.format(
+      'DO %L', pg_catalog.format('DECLARE who text; BEGIN
+        FOR who IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN ''PUBLIC'' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+          FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(COALESCE(c.relacl, pg_catalog.acldefault(''r'', c.relowner))) AS a
+          WHERE c.oid = %L::pg_catalog.regclass
+        LOOP EXECUTE ''REVOKE ALL ON %s FROM '' || who; END LOOP; END', found.name, pg_catalog.replace(found.name, '''', '''''')));
+    FOR part IN
+      SELECT a.privilege_type AS right, a.is_grantable, a.grantee
+      FROM pg_catalog.aclexplode(COALESCE(found.relacl, pg_catalog.acldefault('r', found.relowner))) AS a
+    LOOP
+      up := up || pg_catalog.format('GRANT %s ON %s TO %s%s', part.right, found.name,
+        CASE part.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(part.grantee)) END,
+        CASE WHEN part.is_grantable THEN ' WITH GRANT OPTION' END);
+    END LOOP;
+    FOR part IN
+      SELECT a.attname, x.privilege_type AS right, x.is_grantable, x.grantee
+      FROM pg_catalog.pg_attribute AS a, pg_catalog.aclexplode(a.attacl) AS x WHERE a.attrelid = found.oid
+    LOOP
+      up := up || pg_catalog.format('GRANT %s (%I) ON %s TO %s%s', part.right, part.attname, found.name,
+        CASE part.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(part.grantee)) END,
+        CASE WHEN part.is_grantable THEN ' WITH GRANT OPTION' END);
+    END LOOP;
+    up := up || ARRAY(
+      SELECT pg_catalog.format('ALTER VIEW %s ALTER COLUMN %I SET DEFAULT %s', found.name, a.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid))
+      FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+      WHERE d.adrelid = found.oid ORDER BY a.attnum);
+    up := up || ARRAY(
+      SELECT CASE o.objsubid WHEN 0 THEN pg_catalog.format('COMMENT ON VIEW %s IS %L', found.name, o.description)
+        ELSE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', found.name, a.attname, o.description) END
+      FROM pg_catalog.pg_description AS o
+      LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = o.objoid AND a.attnum = o.objsubid
+      WHERE o.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.objoid = found.oid ORDER BY o.objsubid);
+    up := up || ARRAY(
+      SELECT pg_catalog.pg_get_ruledef(w.oid) FROM pg_catalog.pg_rewrite AS w
+      WHERE w.ev_class = found.oid AND w.ev_type <> '1' ORDER BY w.rulename);
+    up := up || ARRAY(
+      SELECT pg_catalog.format('COMMENT ON RULE %I ON %s IS %L', w.rulename, found.name, o.description)
+      FROM pg_catalog.pg_rewrite AS w
+      JOIN pg_catalog.pg_description AS o ON o.classoid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND o.objoid = w.oid
+      WHERE w.ev_class = found.oid AND w.ev_type <> '1' ORDER BY w.rulename);
+    up := up || ARRAY(
+      SELECT pg_catalog.pg_get_triggerdef(g.oid) FROM pg_catalog.pg_trigger AS g
+      WHERE g.tgrelid = found.oid AND NOT g.tgisinternal ORDER BY g.tgname);
+    up := up || ARRAY(
+      SELECT pg_catalog.format('COMMENT ON TRIGGER %I ON %s IS %L', g.tgname, found.name, o.description)
+      FROM pg_catalog.pg_trigger AS g
+      JOIN pg_catalog.pg_description AS o ON o.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND o.objoid = g.oid
+      WHERE g.tgrelid = found.oid AND NOT g.tgisinternal ORDER BY g.tgname);
+  END LOOP;
+
+  -- A policy is never away: for this transaction, which holds the table, it lets nobody pass.
+  FOR found IN
+    SELECT p.polname, p.polqual IS NOT NULL AS has_using, p.polwithcheck IS NOT NULL AS has_check,
+      pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS passes, pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) AS accepts
+    FROM pg_catalog.pg_policy AS p
+    WHERE p.polrelid = place AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+      WHERE d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid
+        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = place AND d.refobjsubid = ANY (attnums))
+    ORDER BY p.polname
+  LOOP
+    down := pg_catalog.array_prepend(pg_catalog.format('ALTER POLICY %I ON %s%s%s', found.polname, $1,
+      CASE WHEN found.has_using THEN ' USING (false)' END, CASE WHEN found.has_check THEN ' WITH CHECK (false)' END), down);
+    up := up || pg_catalog.format('ALTER POLICY %I ON %s%s%s', found.polname, $1,
+      ' USING (' || found.passes || ')', ' WITH CHECK (' || found.accepts || ')');
+  END LOOP;
+
+  FOR found IN
+    SELECT g.oid, g.tgname, g.tgenabled FROM pg_catalog.pg_trigger AS g
+    WHERE g.tgrelid = place AND NOT g.tgisinternal
+      AND NOT pg_catalog.starts_with(g.tgname, $4) AND NOT pg_catalog.starts_with(g.tgname, $5)
+      AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+        WHERE d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND d.objid = g.oid
+          AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = place AND d.refobjsubid = ANY (attnums))
+    ORDER BY g.tgname
+  LOOP
+    down := down || pg_catalog.format('DROP TRIGGER %I ON %s', found.tgname, $1);
+    up := up || pg_catalog.pg_get_triggerdef(found.oid);
+    up := up || ARRAY(
+      SELECT pg_catalog.format('COMMENT ON TRIGGER %I ON %s IS %L', found.tgname, $1, o.description) FROM pg_catalog.pg_description AS o
+      WHERE o.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND o.objoid = found.oid);
+    up := up || ARRAY(
+      SELECT pg_catalog.format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION %I', found.tgname, $1, e.extname)
+      FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+      WHERE d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND d.objid = found.oid
+        AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'x');
+    IF found.tgenabled <> 'O' THEN
+      up := up || pg_catalog.format('ALTER TABLE %s %s TRIGGER %I', $1,
+        CASE found.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, found.tgname);
+    END IF;
+  END LOOP;
+
+  IF NOT in_place THEN
+    FOR found IN
+      SELECT s.oid, pg_catalog.format('%I.%I', n.nspname, s.stxname) AS name, s.stxowner,
+        (pg_catalog.to_jsonb(s) ->> 'stxstattarget')::int4 AS target
+      FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_namespace AS n ON n.oid = s.stxnamespace
+      WHERE s.stxrelid = place AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+        WHERE d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND d.objid = s.oid
+          AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = place AND d.refobjsubid = ANY (attnums))
+      ORDER BY s.stxname
+    LOOP
+      down := down || pg_catalog.format('DROP STATISTICS %s', found.name);
+      up := up || pg_catalog.pg_get_statisticsobjdef(found.oid);
+      up := up || pg_catalog.format('ALTER STATISTICS %s OWNER TO %I', found.name, pg_catalog.pg_get_userbyid(found.stxowner));
+      IF found.target >= 0 THEN
+        up := up || pg_catalog.format('ALTER STATISTICS %s SET STATISTICS %s', found.name, found.target);
+      END IF;
+      up := up || ARRAY(
+        SELECT pg_catalog.format('COMMENT ON STATISTICS %s IS %L', found.name, o.description) FROM pg_catalog.pg_description AS o
+        WHERE o.classoid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND o.objoid = found.oid);
+    END LOOP;
+    up := up || ARRAY(
+      SELECT pg_catalog.format('ALTER SEQUENCE %I.%I OWNED BY %s.%I', n.nspname, c.relname, $1, a.attname)
+      FROM pg_catalog.pg_depend AS d
+      JOIN pg_catalog.pg_class AS c ON c.oid = d.objid AND c.relkind = 'S'
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        AND d.refobjid = place AND d.refobjsubid = ANY (attnums) AND d.deptype = 'a'
+      ORDER BY c.oid);
+  END IF;
+
+  IF NOT in_place THEN
+    FOR found IN
+      SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, c.relowner, c.relacl, a.attname, s.*,
+        CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END AS given,
+        CASE s.seqtypid WHEN 'int2'::pg_catalog.regtype THEN 32767 WHEN 'int4'::pg_catalog.regtype THEN 2147483647
+          ELSE 9223372036854775807 END AS most
+      FROM pg_catalog.pg_depend AS d
+      JOIN pg_catalog.pg_class AS c ON c.oid = d.objid AND c.relkind = 'S'
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+      JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = c.oid
+      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        AND d.refobjid = place AND d.refobjsubid = ANY (attnums) AND d.deptype = 'i'
+    LOOP
+      -- From here on nextval waits, and the next value is known.
+      EXECUTE pg_catalog.format('ALTER SEQUENCE %s INCREMENT %s', found.name, found.seqincrement);
+      EXECUTE pg_catalog.format('SELECT last_value, is_called FROM %s', found.name) INTO part;
+      down := down || pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP IDENTITY', $1, found.attname);
+      -- A limit that is that of its type becomes that of the other type.
+      up := up || pg_catalog.format(
+        'ALTER TABLE %s ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME %s START WITH %s INCREMENT BY %s%s%s CACHE %s%s)',
+        $1, found.attname, found.given, found.name, found.seqstart, found.seqincrement,
+        CASE WHEN found.seqmax <> CASE WHEN found.seqincrement > 0 THEN found.most ELSE -1 END THEN ' MAXVALUE ' || found.seqmax END,
+        CASE WHEN found.seqmin <> CASE WHEN found.seqincrement > 0 THEN 1 ELSE -found.most - 1 END THEN ' MINVALUE ' || found.seqmin END,
+        found.seqcache, CASE WHEN found.seqcycle THEN ' CYCLE' END);
+      up := up || pg_catalog.format('SELECT pg_catalog.setval(%L, %s, %L)', found.name, part.last_value, part.is_called);
+      up := up || pg_catalog.format(
+        'DO %L', pg_catalog.format('DECLARE who text; BEGIN
+          FOR who IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN ''PUBLIC'' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+            FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(COALESCE(c.relacl, pg_catalog.acldefault(''s'', c.relowner))) AS a
+            WHERE c.oid = %L::pg_catalog.regclass
+          LOOP EXECUTE ''REVOKE ALL ON SEQUENCE %s FROM '' || who; END LOOP; END', found.name, pg_catalog.replace(found.name, '''', '''''')));
+      FOR part IN
+        SELECT a.privilege_type AS right, a.is_grantable, a.grantee
+        FROM pg_catalog.aclexplode(COALESCE(found.relacl, pg_catalog.acldefault('s', found.relowner))) AS a
+      LOOP
+        up := up || pg_catalog.format('GRANT %s ON SEQUENCE %s TO %s%s', part.right, found.name,
+          CASE part.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(part.grantee)) END,
+          CASE WHEN part.is_grantable THEN ' WITH GRANT OPTION' END);
+      END LOOP;
+      up := up || ARRAY(
+        SELECT pg_catalog.format('COMMENT ON SEQUENCE %s IS %L', found.name, o.description) FROM pg_catalog.pg_description AS o
+        WHERE o.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.objoid = found.oid);
+    END LOOP;
+  END IF;
+
+  PERFORM pg_catalog.set_config('crossfade.made_anew', pg_catalog.array_to_json(up)::text, true);
+  FOREACH statement IN ARRAY down LOOP
+    EXECUTE statement;
+  END LOOP;
+END
