@@ -1,5 +1,5 @@
 # All targets do all of their set-up on a fresh Debian with nothing but Rust; elsewhere they say what is missing.
-.PHONY: demo test test-all fast bench
+.PHONY: demo test test-all fast bench man
 
 # Tests mostly wait for servers, so twice as many run at once as there are cores.
 RUST_TEST_THREADS ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
@@ -36,3 +36,8 @@ BENCH ?= backfill
 bench:
 	.ci/need cc postgres
 	cargo bench --bench $(BENCH) -- $(ARGS)
+
+# Man pages, one for each command: man -l target/man/crossfade.1
+man:
+	.ci/need cc
+	cargo run --quiet -- man target/man

@@ -3,8 +3,12 @@
 
 mod advance;
 mod approve;
+mod ask;
 mod check;
+mod cleanup;
+mod complete_names;
 mod completions;
+mod config;
 mod consent;
 mod context;
 mod database;
@@ -12,18 +16,26 @@ mod demo;
 mod described;
 mod error;
 pub mod exit_code;
+mod file;
 mod history;
+mod inventory;
+mod man;
+mod metrics;
+mod new;
 #[cfg(feature = "notify")]
 mod notify;
 mod pause;
 mod plan;
 mod plan_file;
+mod report;
 mod reported;
 mod resume;
 mod rollback;
 mod run;
 mod schedule;
 mod schema;
+#[cfg(feature = "serve")]
+mod serve;
 mod show;
 mod signals;
 mod start;
@@ -41,6 +53,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 
 use crate::run::Phase;
+use config::Config;
 use context::Context;
 use error::CliError;
 
@@ -57,7 +70,8 @@ struct Arguments {
 
 const AFTER_HELP: &str = "\
 The database: --database-url, or DATABASE_URL, or, as for psql, PGHOST, PGPORT,
-PGUSER, PGDATABASE, PGSSLMODE and PGPASSWORD or ~/.pgpass.
+PGUSER, PGDATABASE, PGSSLMODE and PGPASSWORD or ~/.pgpass; or the same in .env,
+or database_url in crossfade.toml.
 
 Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused
 or unreachable, 5 blocked or not due, 6 rows not equal, 7 the database differs
@@ -72,16 +86,9 @@ struct Global {
     /// The database, as postgres://user@host:port/database
     #[arg(long, global = true, value_name = "URL", env = "DATABASE_URL", hide_env = true, hide_env_values = true)]
     database_url: Option<String>,
-    /// The schema that holds the ledger
-    #[arg(
-        long,
-        global = true,
-        value_name = "SCHEMA",
-        env = "CROSSFADE_LEDGER_SCHEMA",
-        hide_env = true,
-        default_value = "crossfade"
-    )]
-    ledger_schema: String,
+    /// The schema that holds the ledger [default: crossfade]
+    #[arg(long, global = true, value_name = "SCHEMA", env = "CROSSFADE_LEDGER_SCHEMA", hide_env = true)]
+    ledger_schema: Option<String>,
     /// The role that may own crossfade's schema, besides your own and superusers; it gets your rights
     #[arg(long, global = true, value_name = "ROLE", env = "CROSSFADE_LEDGER_OWNER", hide_env = true)]
     ledger_owner: Option<String>,
@@ -108,6 +115,8 @@ enum Format {
     Json,
     /// Only `plan` has it.
     Sql,
+    /// Only `plan` has it.
+    Markdown,
 }
 
 /// Reads what clap has already compared with the words allowed.
@@ -116,14 +125,17 @@ fn format(word: String) -> Format {
     match word.as_str() {
         "json" => Format::Json,
         "sql" => Format::Sql,
+        "markdown" => Format::Markdown,
         _ => Format::Text,
     }
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    New(new::Args),
     Check(check::Args),
     Plan(plan::Args),
+    Inventory(inventory::Args),
     Run(run::Args),
     Start(start::Args),
     Advance(advance::Args),
@@ -136,12 +148,19 @@ enum Command {
     Tune(tune::Args),
     Rollback(rollback::Args),
     History(history::Args),
+    Report(report::Args),
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
+    Metrics(metrics::Args),
     #[cfg(feature = "notify")]
     Notify(notify::Args),
     Show(show::Args),
+    Cleanup(cleanup::Args),
     Demo(demo::Args),
     Schema(schema::Args),
     Completions(completions::Args),
+    CompleteNames(complete_names::Args),
+    Man(man::Args),
 }
 
 /// `[--to PHASE]`.
@@ -156,12 +175,19 @@ pub async fn main(args: Vec<OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return ExitCode::from(reported::usage(&error, &args)),
     };
-    let context = Context::new(&arguments.global);
+    // These are called where nobody works on a database, when a shell starts for example.
+    let offline = matches!(arguments.command, Command::Schema(_) | Command::Completions(_) | Command::Demo(_));
+    let config = if offline { Ok(Config::default()) } else { Config::load() };
+    let (config, read) = match config {
+        Ok(config) => (config, Ok(())),
+        Err(error) => (Config::default(), Err(error)),
+    };
+    let context = Context::new(&arguments.global, config);
     #[cfg(feature = "failpoints")]
     if let Ok(name) = std::env::var("CROSSFADE_FAILPOINT") {
         crate::failpoint::arm(name);
     }
-    let done = match context.check() {
+    let done = match read.and_then(|()| context.check()) {
         Ok(()) => Box::pin(dispatch(arguments.command, &context)).await,
         Err(error) => Err(error),
     };
@@ -170,8 +196,10 @@ pub async fn main(args: Vec<OsString>) -> ExitCode {
 
 async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
     match command {
-        Command::Check(args) => check::run(&args, context),
+        Command::New(args) => Box::pin(new::run(&args, context)).await,
+        Command::Check(args) => check::run(&args, context).await,
         Command::Plan(args) => plan::run(&args, context).await,
+        Command::Inventory(args) => Box::pin(inventory::run(&args, context)).await,
         Command::Run(args) => run::run(&args, context).await,
         Command::Start(args) => start::run(&args, context).await,
         Command::Advance(args) => advance::run(&args, context).await,
@@ -184,11 +212,18 @@ async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
         Command::Rollback(args) => rollback::run(&args, context).await,
         Command::Schedule(args) => schedule::run(&args, context).await,
         Command::History(args) => history::run(&args, context).await,
+        Command::Report(args) => report::run(&args, context).await,
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&args, context).await,
+        Command::Metrics(args) => metrics::run(&args, context).await,
         #[cfg(feature = "notify")]
         Command::Notify(args) => notify::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
+        Command::Cleanup(args) => cleanup::run(&args, context).await,
         Command::Demo(args) => Box::pin(demo::run(&args, context)).await,
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::CompleteNames(args) => complete_names::run(&args, context).await,
+        Command::Man(args) => man::run(&args),
     }
 }

@@ -138,26 +138,7 @@ impl TableName {
     /// # Errors
     /// [`IdentError`] when a part cannot be a name, or there are more than two parts.
     pub fn parse(text: &str) -> Result<Self, IdentError> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        loop {
-            let part = if let Some(quoted) = rest.strip_prefix('"') {
-                let (part, after) = unquote(quoted)?;
-                rest = after;
-                part
-            } else {
-                let end = rest.find('.').unwrap_or(rest.len());
-                let part = rest[..end].to_owned();
-                rest = &rest[end..];
-                part
-            };
-            parts.push(part);
-            match rest.strip_prefix('.') {
-                Some(after) => rest = after,
-                None if rest.is_empty() => break,
-                None => return Err(IdentError::BadQualifiedName),
-            }
-        }
+        let parts = parts(text)?;
         match parts.as_slice() {
             [name] => Self::new("public", name),
             [schema, name] => Self::new(schema, name),
@@ -168,6 +149,33 @@ impl TableName {
     /// Returns the qualified name, quoted for SQL.
     pub fn sql(&self) -> String {
         format!("{}.{}", crate::sql::quote_ident(&self.schema), crate::sql::quote_ident(&self.name))
+    }
+}
+
+/// Returns the parts of a name between dots, without their quotes: `public."a.b".c` has three. Case is kept as written.
+///
+/// # Errors
+/// [`IdentError::BadQualifiedName`] when a quote is not closed, or something follows it. A part may be empty or too long.
+pub fn parts(text: &str) -> Result<Vec<String>, IdentError> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let part = if let Some(quoted) = rest.strip_prefix('"') {
+            let (part, after) = unquote(quoted)?;
+            rest = after;
+            part
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            let part = rest[..end].to_owned();
+            rest = &rest[end..];
+            part
+        };
+        parts.push(part);
+        match rest.strip_prefix('.') {
+            Some(after) => rest = after,
+            None if rest.is_empty() => return Ok(parts),
+            None => return Err(IdentError::BadQualifiedName),
+        }
     }
 }
 

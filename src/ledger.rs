@@ -12,6 +12,7 @@
 mod error;
 mod leases;
 mod log;
+mod objects;
 mod outbox;
 mod progress;
 
@@ -24,16 +25,16 @@ use crate::pg;
 
 pub use error::{LeaseError, LedgerError};
 pub(crate) use leases::NOT_OURS;
-pub use leases::{Lease, Leases, Peer};
+pub use leases::{Leader, Lease, Leases, Peer};
 #[cfg(feature = "cli")]
 pub(crate) use log::called;
-pub use log::{Log, LoggedEntry, NewRun, Record, RecordedEntry, Run};
+pub use log::{Listed, ListedRun, Log, LoggedEntry, NewRun, Record, RecordedEntry, Run};
 #[cfg(feature = "notify")]
 pub use outbox::{Delivery, Ended};
 pub use outbox::{Outbox, Undelivered};
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
-pub use progress::{FillProgress, FillReport, LastTick, NewWrites, Progress};
+pub use progress::{Check, FillProgress, FillReport, LastTick, NewWrites, Progress};
 pub(crate) use progress::{KnownStatements, Position, REWRITTEN, Seat, Window, WindowSize};
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
@@ -192,6 +193,16 @@ impl Ledger {
             .replace("SCHEMA crossfade", &format!("SCHEMA {schema}"))
             .replace("NOT EXISTS crossfade", &format!("NOT EXISTS {schema}"))
     }
+}
+
+/// Returns the names of the tables, views and functions that every ledger has.
+pub(crate) fn made_objects() -> Vec<String> {
+    let kinds = ["CREATE TABLE crossfade.", "CREATE VIEW crossfade.", "CREATE FUNCTION crossfade."];
+    let name = |line: &str| {
+        let rest = kinds.iter().find_map(|kind| line.strip_prefix(kind))?;
+        Some(rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or(rest).to_owned())
+    };
+    include_str!("ledger/schema.sql").lines().filter_map(name).collect()
 }
 
 /// Returns what initdb gave to the cluster; a standby has its primary's. `None` where the role may not read it.

@@ -108,6 +108,10 @@ mod run;
 pub mod runner;
 #[cfg(not(feature = "internals"))]
 mod runner;
+#[cfg(all(feature = "serve", feature = "internals"))]
+pub mod serve;
+#[cfg(all(feature = "serve", not(feature = "internals")))]
+mod serve;
 #[cfg(feature = "internals")]
 pub mod sql;
 #[cfg(not(feature = "internals"))]
@@ -131,25 +135,35 @@ pub use notify::Destinations;
 pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
-pub use runner::{Approved, Error, Finish, Joined, Known, NoJoin, NotYet, Preview, Tool};
+pub use runner::{
+    Approved, Cleanup, Draft, Error, Finish, Joined, Known, NoCleanup, NoJoin, NotYet, PointOfNoReturn, Preview, Tool,
+    Wanted,
+};
 pub use view::{
-    Bypassed, CheckedLog, CheckedRun, Folder, FolderConflict, FolderPlan, FolderState, NoPlan, NotedHead,
-    PhaseApproval, PhaseDates, RunView, Timetable,
+    Advice, Asked, Bypassed, Certificate, CheckedLog, CheckedRun, Course, CoursePoint, Criterion, Felt, Folder,
+    FolderConflict, FolderPlan, FolderState, Inventory, InventoryTable, Judgement, Metrics, Need, NoPlan, NotedHead,
+    Numbers, PhaseApproval, PhaseCourse, PhaseDates, PhaseState, Reason, ReportView, RunView, Span, StepCourse,
+    StepState, Timeline, Timetable, Totals, Worked,
 };
 
 pub mod results {
     //! What calls return and events carry: plain data.
 
-    pub use crate::catalog::{CatalogError, Finding};
+    pub use crate::catalog::{
+        Answer, CatalogError, ColumnAnswers, Fate, Finding, NotThere, Outline, OutlineColumn, Scope,
+    };
     pub use crate::ident::{RunId, RunTag};
-    pub use crate::ledger::{LastTick, LeaseError, LedgerError, LoggedEntry, Peer, Record, RecordedEntry, Undelivered};
+    pub use crate::ledger::{
+        Check, LastTick, Leader, LeaseError, LedgerError, Listed, ListedRun, LoggedEntry, Peer, Record, RecordedEntry,
+        Undelivered,
+    };
     pub use crate::run::{
         Action, Actor, Approval, BadStepKey, Broken, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates,
         Evidence, Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime,
-        HookKey, IllegalEntry, IndexName, Is, Level, Machine, MismatchKey, Mode, Opener, Orders, Outcome, PaceReport,
-        Pair, PlannedPace, Prediction, Program, Progress, Range, Relation, RelationId, Requirement, Side, Signal,
-        Slice, Stage, Standing, State, Step, StepKey, Target, Undo, Use, User, Verdict, Voided, WaitingFor, What,
-        Written, WrittenBy,
+        HookKey, IllegalEntry, IndexName, Is, Latencies, Level, Machine, MismatchKey, Mode, Moment, ObjectCount,
+        Opener, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range, Relation,
+        RelationId, Requirement, Side, Signal, Slice, Stage, Standing, State, Step, StepKey, Target, Undo, Use, User,
+        Verdict, Voided, WaitingFor, What, Written, WrittenBy,
     };
     pub use crate::sql::LockMode;
 }

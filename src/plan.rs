@@ -7,6 +7,7 @@
 mod bytes;
 pub mod calendar;
 mod change;
+mod comments;
 mod diagnostic;
 mod file;
 mod folder;
@@ -31,6 +32,7 @@ pub use change::{
     AddColumn, AddConstraint, Adopt, Change, ChangeType, Claim, Deferrable, DropColumn, DropIndex, ForeignKey,
     IndexKey, NewIndex, OnConflict, OnError, Pair, ReferentialAction, RenameColumn, Rule,
 };
+pub use comments::{Comment, to_commented_yaml};
 pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use folder::{Conflict, Order, order};
 pub(crate) use folder::{made_columns, needed_columns};
@@ -41,6 +43,8 @@ pub use model::{
 pub use requires::{Comparison, Disk, Extension, ExtensionError, Replicas, RequiredColumn, Requires, Slots, Version};
 pub use schema::json_schema;
 pub use settings::Settings;
+#[cfg(feature = "cli")]
+pub(crate) use suggest::did_you_mean;
 pub use tell::{Hook, HookTime, Notify, Shape, Topic};
 pub use words::Word;
 pub use write::{to_json, to_yaml};

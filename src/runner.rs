@@ -1,11 +1,13 @@
 //! Runs a plan: the step loop, locks with retries, cancellation, and the way back.
 
 mod approve;
+mod cleanup;
 mod clock;
 mod conditions;
 #[cfg(feature = "notify")]
 mod courier;
 mod ddl;
+mod draft;
 mod drift;
 mod error;
 mod evidence;
@@ -16,6 +18,7 @@ mod heartbeat;
 mod hooks;
 mod join;
 mod nearing;
+mod no_cleanup;
 mod preview;
 mod removal;
 mod requirements;
@@ -27,11 +30,16 @@ mod tool;
 mod undo;
 
 pub use approve::Approved;
+pub use cleanup::Cleanup;
 pub(crate) use clock::server as server_clock;
+pub use draft::{Draft, Wanted};
 pub use error::{Error, NoJoin, NotYet};
 pub(crate) use evidence::{evidence, is_due as watches_uses};
 pub(crate) use gates::{approval_of, entered, readings};
 pub use join::Joined;
+pub use nearing::PointOfNoReturn;
+pub(crate) use nearing::ahead as point_of_no_return;
+pub use no_cleanup::NoCleanup;
 pub use preview::{Known, Preview};
 pub use tool::{Finish, Tool};
 pub(crate) use tool::{refuse_copy, waiting_for};

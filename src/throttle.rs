@@ -16,7 +16,7 @@ pub use decide::{Reading, decide};
 pub(crate) use holds::Holds;
 
 pub use crate::run::Signal;
-pub(crate) use latency::{Felt, feel};
+pub(crate) use latency::{Felt, Tally, feel};
 pub(crate) use limiter::RowRate;
 pub(crate) use probe::probe;
 pub(crate) use seen::Seen;

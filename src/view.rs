@@ -2,6 +2,11 @@
 
 mod checked;
 mod folder;
+mod inventory;
+mod metrics;
+mod need;
+mod numbers;
+mod report;
 mod timetable;
 
 use chrono::{DateTime, Utc};
@@ -11,15 +16,24 @@ use sqlx::PgConnection;
 
 use crate::ledger::{LastTick, Ledger, LedgerError, LoggedEntry, Peer, Run, Undelivered};
 use crate::run::{
-    Approval, Entry, Estimates, Evidence, Filled, GateReading, Head, HoldTime, MismatchKey, Mode, PaceReport, Phase,
-    Progress, Standing, State, StepKey, WaitingFor, What,
+    Approval, Cause, Entry, Estimates, Evidence, Filled, GateReading, Head, HoldTime, MismatchKey, Mode, PaceReport,
+    Phase, Progress, Standing, State, StepKey, WaitingFor, What,
 };
 use crate::runner::{
-    Error, Tool, approval_of, evidence, readings, refuse_copy, server_clock, waiting_for, watches_uses,
+    Error, PointOfNoReturn, Tool, approval_of, evidence, point_of_no_return, readings, refuse_copy, server_clock,
+    waiting_for, watches_uses,
 };
 
 pub use checked::{CheckedLog, CheckedRun, NotedHead};
 pub use folder::{Folder, FolderConflict, FolderPlan, FolderState, NoPlan};
+pub use inventory::{Advice, Inventory, InventoryTable, Reason, Totals};
+pub use metrics::Metrics;
+pub use need::Need;
+pub use numbers::Numbers;
+pub use report::{
+    Asked, Certificate, Course, CoursePoint, Criterion, Felt, Judgement, PhaseCourse, PhaseState, ReportView, Span,
+    StepCourse, StepState, Timeline, Worked,
+};
 pub use timetable::{PhaseDates, Timetable};
 
 /// The state of a run.
@@ -34,6 +48,9 @@ pub struct RunView {
     /// How far its backfill is.
     #[serde(flatten)]
     pub progress: Progress,
+    /// Whether it fills rows.
+    #[serde(skip)]
+    pub fills: bool,
     /// Whether it keeps two columns equal, so that their writes are counted and their rows compared.
     #[serde(skip)]
     pub compares: bool,
@@ -85,6 +102,15 @@ pub struct RunView {
     /// Whether its plan has a schedule, to which ticks keep.
     #[serde(skip)]
     pub scheduled: bool,
+    /// Since when the next tick of its schedule is overdue; `None` when it is not.
+    pub tick_overdue_since: Option<DateTime<Utc>>,
+    /// What cannot be undone and is ahead; `None` where there is nothing, or where its time depends on a person.
+    pub point_of_no_return: Option<PointOfNoReturn>,
+    /// Whom it needs before it can go on.
+    pub needs: Need,
+    /// What is counted and measured of it, for monitoring.
+    #[serde(skip)]
+    pub numbers: Numbers,
     /// The hash of its log's latest entry.
     pub head: Option<Head>,
 }
@@ -127,19 +153,26 @@ impl Tool {
     pub async fn status(&self, name: &str) -> Result<RunView, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
-        view(&self.ledger, &mut connection, &run).await
+        let log = self.ledger.log().entries(&mut connection, run.id).await?;
+        view(&self.ledger, &mut connection, &run, &log).await
     }
 }
 
-async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<RunView, Error> {
-    let log = ledger.log().entries(connection, run.id).await?;
-    let state = run.replay(&log).map_err(LedgerError::from)?;
+/// Returns the state of a run whose whole log this is.
+async fn view(
+    ledger: &Ledger,
+    connection: &mut PgConnection,
+    run: &Run,
+    log: &[LoggedEntry],
+) -> Result<RunView, Error> {
+    let state = run.replay(log).map_err(LedgerError::from)?;
     if !state.is_over() {
         refuse_copy(ledger, run)?;
     }
     let filled =
         log.iter().rev().find_map(|line| if let Entry::Filled(filled) = line.entry { Some(filled) } else { None });
-    let holder = ledger.leases().holder(connection, run.id).await?;
+    let leader = ledger.leases().leader(connection, run.id).await?;
+    let holder = leader.as_ref().map(|leader| leader.holder.clone());
     let joined: Vec<_> =
         ledger.leases().peers(connection, run.id).await?.into_iter().filter(|peer| !peer.leads).collect();
     let counts = ledger.progress().write_counts(connection, run).await?;
@@ -154,19 +187,29 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
     let report = report.unwrap_or_default();
     let holds = ledger.progress().holds(connection, run.id).await?;
     // A run that fills nothing is nowhere between none and all of the rows.
-    let progress = if run.program.fills().next().is_some() {
+    let fills = run.program.fills().next().is_some();
+    let progress = if fills {
         fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds)
     } else {
         Progress { rows_total: run.facts.main().rows, ..Progress::default() }
     };
     let now = server_clock(connection).await?;
-    let gates = readings(ledger, connection, run, &state, &log, now).await?;
+    let gates = readings(ledger, connection, run, &state, log, now).await?;
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
+    let standing = if at_work { Standing::Running } else { state.standing() };
+    let waiting_for = if at_work {
+        report.held_by.map(WaitingFor::from).or_else(|| lock_wait(log).filter(|_| leads))
+    } else {
+        waiting_for(ledger, connection, run, &state, (log, &gates)).await?
+    };
+    let last_tick = if state.is_over() { None } else { ledger.progress().last_tick(connection, run.id).await? };
+    let tick_overdue_since = need::tick_overdue_since(run, standing, last_tick.as_ref(), now);
     Ok(RunView {
         name: run.called.clone(),
         phase: state.phase,
-        state: if at_work { Standing::Running } else { state.standing() },
+        state: standing,
         progress,
+        fills,
         compares: run.program.compared().next().is_some(),
         mismatches: checked.map(|(_, mismatches)| mismatches),
         unequal: match checked {
@@ -175,13 +218,20 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         },
         old_column_write_seconds: counts.old,
         new_column_write_seconds: counts.new,
-        waiting_for: if at_work {
-            report.held_by.map(WaitingFor::from).or_else(|| lock_wait(&log).filter(|_| leads))
-        } else {
-            waiting_for(ledger, connection, run, &state, (&log, &gates)).await?
+        needs: Need::of(standing, holder.is_some(), waiting_for.as_ref(), tick_overdue_since),
+        numbers: Numbers {
+            at_work: i64::from(leader.is_some()) + i64::try_from(joined.len()).unwrap_or(i64::MAX),
+            rows_filled: fill.rows,
+            hot_rows_filled: fill.hot,
+            held_by: report.held_by.map(Cause::from),
+            leader,
+            awaits_approval: need::awaits_approval(&gates),
+            ..Numbers::of(run, &state, log)
         },
+        point_of_no_return: point_of_no_return(ledger, connection, (run, &state, log), now).await?,
+        waiting_for,
         gates,
-        evidence: if watches_uses(run, &state) { Some(evidence(ledger, connection, run, &log).await?) } else { None },
+        evidence: if watches_uses(run, &state) { Some(evidence(ledger, connection, run, log).await?) } else { None },
         zone: crate::run::zone(&run.plan),
         holder,
         joined,
@@ -192,9 +242,10 @@ async fn view(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Resu
         filled,
         pace,
         holds,
-        approvals: approvals(run, &state, &log, now)?,
+        approvals: approvals(run, &state, log, now)?,
         bypassed: log.iter().filter_map(bypassed).collect(),
-        last_tick: if state.is_over() { None } else { ledger.progress().last_tick(connection, run.id).await? },
+        last_tick,
+        tick_overdue_since,
         scheduled: run.plan.schedule.is_some(),
         head: log.last().map(|line| line.head.clone()),
         undelivered: match run.plan.notify.as_slice() {

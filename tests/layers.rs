@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["runner"],
     &["view"],
     &["report"],
+    &["serve"],
     &["testkit"],
     &["cli"],
 ];

@@ -91,6 +91,11 @@ impl Column {
         self.is_enum || self.deterministic && PLAIN.contains(&self.base_type.as_str())
     }
 
+    /// Returns the type that its domain is made of, if it is of a domain.
+    pub(super) fn made_of(&self) -> Option<&str> {
+        self.domain_base.as_ref().map(|base| base.type_name.as_str())
+    }
+
     /// Returns what the column is that lends this one its new name: one that is added without a look at the table's rows.
     pub(super) fn lender(&self) -> Self {
         match &self.domain_base {

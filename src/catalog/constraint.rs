@@ -8,7 +8,7 @@ use super::copy::{COPY, Outcome, Part, all_changes, give_back};
 use super::query::{self, Objection, attempt, run};
 use super::{CatalogError, Inspection};
 use crate::ident::TableName;
-use crate::run::{CarriedConstraint, ReferringKey, RelationId, TableFacts};
+use crate::run::{CarriedConstraint, ReferringKey, RelationId, Stage, TableFacts};
 use crate::sql::quote_ident;
 
 const WHAT: &str = "rehearse a constraint";
@@ -114,6 +114,11 @@ impl Constraint {
         self.comment.as_ref()
     }
 
+    /// Whether it is a foreign key that refers to this column.
+    pub(super) fn refers_to(&self, attnum: i16) -> bool {
+        self.key.as_ref().is_some_and(|key| key.refers_to(attnum))
+    }
+
     /// Whether it is a foreign key of the table itself to one of these columns: it is among those that come in.
     pub(super) fn comes_in(&self, table: &TableName, attnums: &[i32]) -> bool {
         self.key.as_ref().is_some_and(|key| {
@@ -127,13 +132,18 @@ impl Constraint {
         self.attnums.contains(&attnum)
     }
 
-    /// Returns whether it is still what `facts` say of it: `renamed` says whether it is its own twin by now.
-    pub(super) fn is(&self, facts: &CarriedConstraint, renamed: bool) -> bool {
-        let own = match &self.key {
-            Some(key) if renamed => key.sql(&key.place(), plainly, plainly),
-            _ => self.definition.clone(),
+    /// Returns whether it is still what `facts` say of it at `stage`: `is_last` says whether it is its own twin by then. Where it is not,
+    /// the old column has the name after the swap that the new one had before.
+    pub(super) fn is(&self, facts: &CarriedConstraint, stage: Stage, is_last: bool) -> bool {
+        let expected = match stage {
+            _ if is_last => &facts.last,
+            Stage::Soak => &facts.definition,
+            Stage::Swapped | Stage::Retired => &facts.soak,
         };
-        own == if renamed { facts.last.clone() } else { facts.definition.clone() }
+        match &self.key {
+            Some(key) if is_last || stage != Stage::Soak => key.sql(&key.place(), plainly, plainly) == *expected,
+            _ => self.definition == *expected,
+        }
     }
 
     /// Returns the statement that puts it on the copy as it is now, under the name `crossfade_constraint_<number>`.
@@ -197,7 +207,8 @@ impl Constraint {
         match made {
             Ok((soak, last)) => Ok(Some(Twin { soak, last, references })),
             Err(objection) => {
-                let said = objection.message.replace(Referenced::NAME, self.key.as_ref().map_or("", |key| &key.table));
+                let said = objection.message.replace("crossfade_constraint_0", &self.name);
+                let said = said.replace(Referenced::NAME, self.key.as_ref().map_or("", |key| &key.table));
                 found.refuse(
                     "catalog::constraint",
                     format!("constraint \"{}\" does not fit the new type: {said}", self.name),
@@ -331,7 +342,7 @@ pub(super) async fn incoming(
         }
         let Some(table) = referring_table(conn, &own, tables, found).await? else { continue };
         let here = table == RelationId::MAIN;
-        if !here && !fits(conn, key, columns, &name, found).await? {
+        if !here && !fits(conn, (key, &constraint.name), columns, &name, found).await? {
             continue;
         }
         let place = key.place();
@@ -366,7 +377,7 @@ async fn referring_table(
 /// Whether PostgreSQL accepts the foreign key between the types that there will be.
 async fn fits(
     conn: &mut PgConnection,
-    key: &Key,
+    (key, called): (&Key, &str),
     changed: &[Referred],
     name: &str,
     found: &mut Inspection,
@@ -390,7 +401,8 @@ async fn fits(
     let (own, referenced) = (list(&key.own_columns), list(&key.referenced));
     make.push(format!("ALTER TABLE pg_temp.crossfade_key ADD UNIQUE ({referenced})"));
     make.push(format!(
-        "ALTER TABLE pg_temp.crossfade_own ADD FOREIGN KEY ({own}) REFERENCES pg_temp.crossfade_key ({referenced})"
+        "ALTER TABLE pg_temp.crossfade_own ADD CONSTRAINT {} FOREIGN KEY ({own}) REFERENCES pg_temp.crossfade_key ({referenced})",
+        quote_ident(called)
     ));
     run(conn, WHAT, "SAVEPOINT crossfade_incoming".to_owned()).await?;
     let tried = attempt(conn, WHAT, make).await?;

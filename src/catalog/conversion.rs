@@ -34,6 +34,7 @@ const NEVER_RAISE: [(&str, &[&str]); 17] = [
 ];
 
 /// A type with its modifier and collation, as the rehearsal needs it.
+#[derive(Clone)]
 pub(super) struct Retyped {
     /// The new column's type, as a column of that type shows it.
     pub(super) column: Column,
@@ -422,7 +423,11 @@ impl Way<'_> {
         let (code, help) = match objection.code.as_str() {
             "42P17" => (
                 "catalog::expression_volatile",
-                format!("say in `using` which one is meant, for example: {} AT TIME ZONE 'UTC'", self.name),
+                if [self.source, self.target].iter().any(|column| column.base_type.starts_with("timestamp")) {
+                    format!("say in `using` which one is meant, for example: {} AT TIME ZONE 'UTC'", self.name)
+                } else {
+                    "give an expression in `using` whose result is the same under all settings".to_owned()
+                },
             ),
             _ => ("catalog::expression_type", "give an expression in `using`".to_owned()),
         };

@@ -88,7 +88,7 @@ pub(super) fn is_made_anew(kind: &str) -> bool {
 
 /// What becomes of what hangs on a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Bond {
     /// It follows the column, which stays.
     Follows,
     /// It is carried to the column that gets the name.
@@ -97,7 +97,7 @@ pub(super) enum Fate {
     Goes,
 }
 
-impl Fate {
+impl Bond {
     /// Returns the fate of what hangs on the old column of a pair.
     pub(super) fn of(change: &Pair<'_>) -> Self {
         if change.borrows() {
@@ -112,13 +112,13 @@ impl Fate {
 
 /// Refuses everything that can neither follow its column nor be carried yet, by name. `column` gives an old column's name by
 /// its number, and what becomes of what hangs on it.
-pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, Fate), found: &mut Inspection) {
+pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, Bond), found: &mut Inspection) {
     const LATER: &str =
         "crossfade cannot carry it yet: before the run, drop it or change it so that it does not use the column";
     for h in hanging {
         let Dependant { name, kind, description } = &h.what;
         let (column, fate) = column(h.attnum);
-        let follows = fate == Fate::Follows;
+        let follows = fate == Bond::Follows;
         let (code, says, help) = match kind.as_str() {
             "rule_on_write" if follows => (
                 "catalog::rule",
@@ -140,9 +140,9 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, Fate),
                 continue;
             }
             _ if follows => continue,
-            kind if fate == Fate::Carried && is_made_anew(kind) => continue,
+            kind if fate == Bond::Carried && is_made_anew(kind) => continue,
             // Carried: each gets a twin.
-            "primary_key" | "referenced" if fate == Fate::Carried => continue,
+            "primary_key" | "referenced" if fate == Bond::Carried => continue,
             "index" | "unique" | "not_null" if h.validated != Some(false) => continue,
             // The column itself is refused if it is an identity column.
             "check" | "foreign_key" | "identity" => continue,

@@ -6,16 +6,16 @@ use super::adopt::{self, Adoption};
 use super::columns::{self, Column};
 use super::constraint::{self, Constraint, Referred};
 use super::copy::{Outcome, Part};
-use super::dependants::{self, Fate};
+use super::dependants::{self, Bond, Hanging};
 use super::functions::{self, Function};
 use super::index::Index;
 use super::made_anew;
 use super::neighbours::Neighbours;
-use super::rehearsal::{Rehearsed, rehearse};
+use super::rehearsal::{self, Asked, Rehearsed, rehearse};
 use super::server::Server;
 use super::table::Table;
 use super::{CatalogError, Inspection, conversion, query, statements};
-use super::{add_column, add_constraint, add_index, drop_column, drop_index, rehearsal};
+use super::{add_column, add_constraint, add_index, drop_column, drop_index};
 use crate::change::knows_null;
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
@@ -93,7 +93,7 @@ async fn look(
         return Ok(());
     }
     if server.has_hypertables {
-        refuse_hypertable(conn, plan, found).await?;
+        refuse_hypertable(conn, &plan.table, found).await?;
     }
     let columns = Column::read_all(conn, table.oid).await?;
     let olds = columns::judge(plan, &columns, found);
@@ -119,13 +119,13 @@ async fn look(
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
     let mut tables = vec![table.facts(&plan.table)];
     let mut constraints = Constraint::read_all(conn, table.oid, &attnums).await?;
-    constraints.retain(|constraint| sides.iter().any(|(attnum, stays)| !stays && constraint.mentions(*attnum)));
-    let carried = carried(plan, &olds);
-    constraints.retain(|constraint| !constraint.comes_in(&plan.table, &carried));
+    constraints.retain(|constraint| has_twin(constraint, plan, &sides, &carried(plan, &olds)));
     let hanging = (&indexes[..], &constraints[..]);
-    let Some(rehearsed) = rehearse(conn, plan, &parts, hanging, &there, &mut tables, found).await? else {
+    if !rehearsal::copy(conn, &plan.table, &there, found).await? {
         return Ok(());
-    };
+    }
+    let rehearsed = rehearse(conn, plan, &parts, hanging, Asked::Facts, &mut tables, found).await?;
+    let Some(rehearsed) = rehearsed else { return Ok(()) };
     let referred = referred(&parts, &rehearsed.outcomes);
     let incoming = Constraint::read_incoming(conn, table.oid, &attnums_of(&referred)).await?;
     let incoming: Vec<_> = incoming.into_iter().enumerate().collect();
@@ -214,29 +214,51 @@ async fn judge_around(
     replaced: &[String],
     found: &mut Inspection,
 ) -> Result<(Neighbours, Vec<String>), CatalogError> {
-    let fates: Vec<_> =
-        plan.pairs().zip(olds).filter_map(|((_, change), old)| Some(((*old)?.attnum, Fate::of(&change)))).collect();
-    let attnums: Vec<i32> = fates.iter().map(|(attnum, _)| i32::from(*attnum)).collect();
+    let attnums: Vec<i32> = bonds(plan, olds).iter().map(|(attnum, _)| i32::from(*attnum)).collect();
     let mut hanging = dependants::read(conn, table, &attnums).await?;
     hanging.retain(|h| h.what.kind != "trigger" || !replaced.contains(&h.what.name));
-    let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
-    let fate = |attnum| fates.iter().find(|(other, _)| *other == attnum).map_or(Fate::Goes, |(_, fate)| *fate);
-    dependants::judge(&hanging, |attnum| (name(attnum), fate(attnum)), found);
-    let carried: Vec<_> = fates.iter().filter(|(_, fate)| *fate == Fate::Carried).map(|(attnum, _)| *attnum).collect();
-    let made_anew = made_anew::judge(conn, table, &carried, &hanging, found).await?;
     let mut neighbours = Neighbours::read(conn, table).await?;
     neighbours.disable(replaced);
+    let made_anew = judge_read(conn, plan, (table, columns, olds), (&hanging, &neighbours), found).await?;
+    Ok((neighbours, made_anew))
+}
+
+/// As [`judge_around`], where both are read.
+pub(super) async fn judge_read(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    (table, columns, olds): (i64, &[Column], &[Option<&Column>]),
+    (hanging, neighbours): (&[Hanging], &Neighbours),
+    found: &mut Inspection,
+) -> Result<Vec<String>, CatalogError> {
+    let bonds = bonds(plan, olds);
+    let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
+    let bond = |attnum| bonds.iter().find(|(other, _)| *other == attnum).map_or(Bond::Goes, |(_, bond)| *bond);
+    dependants::judge(hanging, |attnum| (name(attnum), bond(attnum)), found);
+    let carried: Vec<_> = bonds.iter().filter(|(_, bond)| *bond == Bond::Carried).map(|(attnum, _)| *attnum).collect();
+    let made_anew = made_anew::judge(conn, table, &carried, hanging, found).await?;
     // An index or a constraint changes no row and no row type.
     if plan.changes.iter().any(|change| !builds_only(change)) {
         neighbours.judge(plan, found);
     }
-    Ok((neighbours, made_anew))
+    Ok(made_anew)
+}
+
+/// The numbers of old columns, and what becomes of what hangs on them.
+fn bonds(plan: &Plan, olds: &[Option<&Column>]) -> Vec<(i16, Bond)> {
+    plan.pairs().zip(olds).filter_map(|((_, change), old)| Some(((*old)?.attnum, Bond::of(&change)))).collect()
 }
 
 /// The numbers of columns of which another takes the name.
-fn carried(plan: &Plan, olds: &[Option<&Column>]) -> Vec<i32> {
-    let pairs = plan.pairs().zip(olds).filter(|((_, change), _)| Fate::of(change) == Fate::Carried);
-    pairs.filter_map(|(_, old)| Some(i32::from((*old)?.attnum))).collect()
+pub(super) fn carried(plan: &Plan, olds: &[Option<&Column>]) -> Vec<i32> {
+    let bonds = bonds(plan, olds).into_iter().filter(|(_, bond)| *bond == Bond::Carried);
+    bonds.map(|(attnum, _)| i32::from(attnum)).collect()
+}
+
+/// Whether a constraint gets a twin: it is on a column that does not stay, and is no foreign key to one of them.
+pub(super) fn has_twin(constraint: &Constraint, plan: &Plan, sides: &[(i16, bool)], carried: &[i32]) -> bool {
+    let goes = sides.iter().any(|(attnum, stays)| !stays && constraint.mentions(*attnum));
+    goes && !constraint.comes_in(&plan.table, carried)
 }
 
 fn attnums_of(columns: &[Referred]) -> Vec<i32> {
@@ -244,7 +266,7 @@ fn attnums_of(columns: &[Referred]) -> Vec<i32> {
 }
 
 /// The old columns that foreign keys may refer to, unless they are changed in place.
-fn referred(parts: &[Part<'_>], outcomes: &[Outcome]) -> Vec<Referred> {
+pub(super) fn referred(parts: &[Part<'_>], outcomes: &[Outcome]) -> Vec<Referred> {
     let pairs = parts.iter().zip(outcomes).filter(|(part, outcome)| !outcome.metadata_only && !part.change.borrows());
     pairs
         .map(|(part, _)| Referred {
@@ -258,7 +280,7 @@ fn referred(parts: &[Part<'_>], outcomes: &[Outcome]) -> Vec<Referred> {
         .collect()
 }
 
-fn judge_outcomes(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
+pub(super) fn judge_outcomes(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
     judge_key(indexes, parts, outcomes, found);
     refuse_needless(parts, outcomes, found);
     warn_of_values(parts, outcomes, found);
@@ -284,7 +306,7 @@ fn judge_key(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found:
 }
 
 /// Returns the numbers of old columns, and whether each stays.
-fn sides(plan: &Plan, olds: &[Option<&Column>]) -> Vec<(i16, bool)> {
+pub(super) fn sides(plan: &Plan, olds: &[Option<&Column>]) -> Vec<(i16, bool)> {
     let pairs = plan.pairs().zip(olds);
     pairs.filter_map(|((_, change), old)| Some(((*old)?.attnum, change.borrows()))).collect()
 }
@@ -373,15 +395,19 @@ fn builds_only(change: &Change) -> bool {
     matches!(change, Change::AddIndex(_) | Change::DropIndex(_) | Change::AddConstraint(_))
 }
 
-async fn refuse_hypertable(conn: &mut PgConnection, plan: &Plan, found: &mut Inspection) -> Result<(), CatalogError> {
+pub(super) async fn refuse_hypertable(
+    conn: &mut PgConnection,
+    table: &TableName,
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
     let query = query::fixed(
         "SELECT (count(*) > 0)::text FROM timescaledb_information.hypertables WHERE hypertable_schema = $1 AND hypertable_name = $2",
     );
-    let query = query.bind(plan.table.schema.clone()).bind(plan.table.name.clone());
+    let query = query.bind(table.schema.clone()).bind(table.name.clone());
     if query::read(conn, "look for hypertables", query).await? {
         found.refuse(
             "catalog::table_kind",
-            format!("{} is a hypertable of TimescaleDB", plan.table),
+            format!("{table} is a hypertable of TimescaleDB"),
             "only ordinary tables are supported yet",
         );
     }
@@ -449,7 +475,7 @@ async fn resolve<'a>(
 }
 
 /// Refuses a change of a column's type to the type that it has, and a default that such a change has no use for.
-fn refuse_needless(parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
+pub(super) fn refuse_needless(parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
     for (part, outcome) in parts.iter().zip(outcomes) {
         let (Some(retype), Some(retyped)) = (part.change.retype, &part.retyped) else { continue };
         let (new, name) = (&retyped.column, &part.old.name);

@@ -9,13 +9,13 @@ use self::constraints::Seen;
 use super::columns::Column;
 use super::conversion::Retyped;
 use super::copy::Part;
-use super::dependants::{Dependant, Fate, is_made_anew};
+use super::dependants::{Bond, Dependant, is_made_anew};
 use super::functions::{self, Function};
 use super::index::{Index, Twin, shape};
 use super::inspect::{enter, settle};
 use super::made_anew;
 use super::neighbours::Neighbours;
-use super::rehearsal::rehearse;
+use super::rehearsal::{self, Asked, rehearse};
 use super::server::Server;
 use super::table::Table;
 use super::{CatalogError, Inspection, dependants, drop_column, drop_index, query};
@@ -394,7 +394,7 @@ impl Look<'_> {
         hanging.retain(|h| !ours(&h.what.name) && !is_replaced(pairs, &h.what));
         let column = |attnum| {
             let pair = pairs.iter().find(|pair| pair.old.attnum == attnum);
-            pair.map_or_else(|| (String::new(), Fate::Goes), |pair| (pair.old.name.clone(), Fate::of(&pair.change)))
+            pair.map_or_else(|| (String::new(), Bond::Goes), |pair| (pair.old.name.clone(), Bond::of(&pair.change)))
         };
         dependants::judge(&hanging, column, found);
         self.made_anew(conn, pairs, present, found).await?;
@@ -407,9 +407,13 @@ impl Look<'_> {
             let what = hanging.what;
             let listens = what.kind == "trigger" && listeners.contains(&what.name);
             // On the way back it is made anew on the column that has the name then.
-            let carried = |pair: &&&Both<'_>| pair.moved && Fate::of(&pair.change) == Fate::Carried;
-            let goes_back = (is_made_anew(&what.kind) || what.kind == "referenced")
-                && made.iter().filter(carried).any(|pair| pair.new.attnum == hanging.attnum);
+            let carried = |pair: &&&Both<'_>| pair.moved && Bond::of(&pair.change) == Bond::Carried;
+            let comes_back = if what.kind == "referenced" {
+                self.was.main().referring.iter().any(|key| key.name == what.name)
+            } else {
+                is_made_anew(&what.kind)
+            };
+            let goes_back = comes_back && made.iter().filter(carried).any(|pair| pair.new.attnum == hanging.attnum);
             if what.kind != "not_null" && !goes_back && !ours(&what.name) && !planned.contains(&what.name) && !listens {
                 if made.iter().any(|pair| pair.new.attnum == hanging.attnum && pair.change.borrows()) {
                     present.left.push(what.description.clone());
@@ -429,7 +433,7 @@ impl Look<'_> {
         found: &mut Inspection,
     ) -> Result<(), CatalogError> {
         let oid = self.was.main().oid;
-        let carried = self.plan.pairs().filter(|(_, change)| Fate::of(change) == Fate::Carried);
+        let carried = self.plan.pairs().filter(|(_, change)| Bond::of(change) == Bond::Carried);
         let visible = carried.filter_map(|(position, _)| {
             let pair = pairs.iter().find(|pair| pair.position == position);
             // One that was changed in place.
@@ -562,11 +566,13 @@ impl Look<'_> {
         let parts: Vec<_> =
             soaking.iter().map(|pair| Part { change: pair.change, old: pair.old, retyped: pair.retyped() }).collect();
         let ours: Vec<_> = soaking.iter().map(|pair| pair.new.name.clone()).collect();
+        if !rehearsal::copy(conn, &self.plan.table, &ours, found).await? {
+            return Ok(());
+        }
         let hanging = (added, &constraints.added[..]);
         let tables = &mut present.facts.tables;
-        let Some(rehearsed) = rehearse(conn, self.plan, &parts, hanging, &ours, tables, found).await? else {
-            return Ok(());
-        };
+        let rehearsed = rehearse(conn, self.plan, &parts, hanging, Asked::Facts, tables, found).await?;
+        let Some(rehearsed) = rehearsed else { return Ok(()) };
         for (pair, outcome) in soaking.iter().zip(rehearsed.outcomes) {
             if let Some(facts) = pair.facts(present) {
                 facts.new_default = outcome.new_default;

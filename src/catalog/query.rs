@@ -134,15 +134,31 @@ pub(super) async fn ask(
     all_or_none(conn, what, [(true, Owner::try_ask(sql, limits))]).await
 }
 
+/// Sends as few messages as possible: a plan tries dozens of statements, and each waits for the network.
 async fn all_or_none(
     conn: &mut PgConnection,
     what: &'static str,
     statements: impl IntoIterator<Item = (bool, String)>,
 ) -> Result<Result<Option<String>, Objection>, CatalogError> {
-    run(conn, what, "SAVEPOINT crossfade_attempt".to_owned()).await?;
-    let mut answer = None;
+    let mut messages = vec![(false, "SAVEPOINT crossfade_attempt".to_owned())];
+    let mut any = false;
     for (asks, sql) in statements {
-        match pg::rows(conn, &sql).await {
+        match messages.last_mut() {
+            // What was run before may return rows as well.
+            Some((_, message)) if !(asks && any) => *message = format!("{message}\n;\n{sql}"),
+            _ => messages.push((false, sql)),
+        }
+        if let Some((last_asks, _)) = messages.last_mut() {
+            *last_asks = asks;
+        }
+        any = true;
+    }
+    if let Some((_, message)) = messages.last_mut() {
+        message.push_str("\n;\nRELEASE SAVEPOINT crossfade_attempt");
+    }
+    let mut answer = None;
+    for (asks, message) in messages {
+        match pg::rows(conn, &message).await {
             Ok(rows) => {
                 let text = rows.first().filter(|_| asks).map(|row| row.try_get::<Option<String>, _>(0)).transpose();
                 answer = text.map_err(|source| CatalogError::Database { what, source })?.flatten();
@@ -156,13 +172,11 @@ async fn all_or_none(
             }
         }
     }
-    run(conn, what, "RELEASE SAVEPOINT crossfade_attempt".to_owned()).await?;
     Ok(Ok(answer))
 }
 
 async fn back_out(conn: &mut PgConnection, what: &'static str) -> Result<(), CatalogError> {
-    run(conn, what, "ROLLBACK TO SAVEPOINT crossfade_attempt".to_owned()).await?;
-    run(conn, what, "RELEASE SAVEPOINT crossfade_attempt".to_owned()).await
+    run(conn, what, "ROLLBACK TO SAVEPOINT crossfade_attempt; RELEASE SAVEPOINT crossfade_attempt".to_owned()).await
 }
 
 /// Returns the oid of a relation of the rehearsal.

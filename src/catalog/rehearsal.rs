@@ -10,6 +10,7 @@ use super::index::{Index, Twin, shape};
 use super::query::{self, Objection, attempt, run};
 use super::{CatalogError, Inspection};
 use crate::change::column_of_index;
+use crate::ident::TableName;
 use crate::plan::{AddIndex, ChangeType, Plan};
 use crate::run::{Conversion, MirrorIndex, TableFacts};
 use crate::sql::quote_ident;
@@ -25,41 +26,61 @@ const NOT_UTC: &str = "SET LOCAL timezone = 'Asia/Kathmandu'";
 pub(super) struct Rehearsed {
     /// One for each part.
     pub(super) outcomes: Vec<Outcome>,
-    /// Each index's twin, `None` where it was refused.
+    /// Each index's twin, `None` where it was refused, or only refusals were asked for.
     pub(super) twins: Vec<Option<Twin>>,
     /// Each constraint's twin, `None` where it was refused.
     pub(super) constraints: Vec<Option<constraint::Twin>>,
 }
 
-/// Rehearses all changes, the twins of `indexes` and `constraints`, and the plan's own indexes, on a copy without the columns of
-/// `ours`. The other tables of foreign keys are added to `tables`.
+/// Makes the empty copy of a table, without the columns of `ours`; returns whether that was possible, else refuses it.
+pub(super) async fn copy(
+    conn: &mut PgConnection,
+    table: &TableName,
+    ours: &[String],
+    found: &mut Inspection,
+) -> Result<bool, CatalogError> {
+    let copy = format!(
+        "CREATE TEMPORARY TABLE crossfade_copy (LIKE {} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION)",
+        table.sql()
+    );
+    let mut copy = vec![copy];
+    copy.extend(ours.iter().map(|column| format!("ALTER TABLE {COPY} DROP COLUMN {}", quote_ident(column))));
+    let made = attempt(conn, "copy the table's definition", copy).await?;
+    if let Err(objection) = &made {
+        found.refuse(
+            "catalog::rehearsal",
+            format!("no empty copy of {table} could be made: {}", objection.message),
+            "the change is rehearsed on such a copy, which needs SELECT on the table and TEMPORARY on the database",
+        );
+    }
+    Ok(made.is_ok())
+}
+
+/// What is asked of a rehearsal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// What the plan is compiled from. For each index, one row of the table is read, and the index's functions are called with it.
+    Facts,
+    /// Only what rules the change out; no row is read.
+    Refusals,
+}
+
+/// Rehearses all changes, the twins of `indexes` and `constraints`, and the plan's own indexes, on the [`copy`], and leaves it changed.
+/// The other tables of foreign keys are added to `tables`.
 pub(super) async fn rehearse(
     conn: &mut PgConnection,
     plan: &Plan,
     parts: &[Part<'_>],
     (indexes, constraints): (&[Index], &[Constraint]),
-    ours: &[String],
+    asked: Asked,
     tables: &mut Vec<TableFacts>,
     found: &mut Inspection,
 ) -> Result<Option<Rehearsed>, CatalogError> {
-    let copy = format!(
-        "CREATE TEMPORARY TABLE crossfade_copy (LIKE {} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION)",
-        plan.table.sql()
-    );
-    let mut copy = vec![copy];
-    copy.extend(ours.iter().map(|column| format!("ALTER TABLE {COPY} DROP COLUMN {}", quote_ident(column))));
-    if let Err(objection) = attempt(conn, "copy the table's definition", copy).await? {
-        found.refuse(
-            "catalog::rehearsal",
-            format!("no empty copy of {} could be made: {}", plan.table, objection.message),
-            "the change is rehearsed on such a copy, which needs SELECT on the table and TEMPORARY on the database",
-        );
-        return Ok(None);
-    }
     let mut outcomes = Vec::new();
     for part in parts {
+        let repeatable = asked == Asked::Facts && is_repeatable(conn, part.old, part.old.default.as_deref()).await?;
         outcomes.push(Outcome {
-            default_is_repeatable: is_repeatable(conn, part.old, part.old.default.as_deref()).await?,
+            default_is_repeatable: repeatable,
             metadata_only: metadata_only(conn, part, indexes, constraints).await?,
             new_default: None,
             new_default_is_repeatable: true,
@@ -67,7 +88,7 @@ pub(super) async fn rehearse(
     }
     let mut twins = Vec::new();
     for index in indexes {
-        let twin = twin(conn, index, parts, &outcomes, found).await?;
+        let twin = twin(conn, index, parts, &outcomes, asked, found).await?;
         if let Some(twin) = &twin {
             try_entry(conn, plan, (index, &twin.tail), parts, &outcomes, found).await?;
         }
@@ -79,6 +100,9 @@ pub(super) async fn rehearse(
     }
     if !change_all(conn, parts, &outcomes, found).await? {
         return Ok(None);
+    }
+    if asked == Asked::Refusals {
+        return Ok(Some(Rehearsed { outcomes, twins, constraints: constraint_twins }));
     }
     let copy = query::oid(conn, COPY).await?;
     let columns = Column::read_all(conn, copy).await?;
@@ -189,8 +213,8 @@ async fn in_savepoint(
     const WHAT: &str = "rehearse the change";
     run(conn, WHAT, "SAVEPOINT crossfade_rehearsal".to_owned()).await?;
     let answer = attempt(conn, WHAT, statements).await?;
-    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_rehearsal".to_owned()).await?;
-    run(conn, WHAT, "RELEASE SAVEPOINT crossfade_rehearsal".to_owned()).await?;
+    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_rehearsal; RELEASE SAVEPOINT crossfade_rehearsal".to_owned())
+        .await?;
     Ok(answer)
 }
 
@@ -241,17 +265,22 @@ async fn metadata_only(
         }
         Err(_) => false,
     };
-    run(conn, "rehearse the change", "ROLLBACK TO SAVEPOINT crossfade_cheap".to_owned()).await?;
-    run(conn, "rehearse the change", "RELEASE SAVEPOINT crossfade_cheap".to_owned()).await?;
+    run(
+        conn,
+        "rehearse the change",
+        "ROLLBACK TO SAVEPOINT crossfade_cheap; RELEASE SAVEPOINT crossfade_cheap".to_owned(),
+    )
+    .await?;
     Ok(same)
 }
 
-/// Returns what the index is after the changes.
+/// Returns what the index is after the changes; `None` where it was refused, or nobody asked.
 async fn twin(
     conn: &mut PgConnection,
     index: &Index,
     parts: &[Part<'_>],
     outcomes: &[Outcome],
+    asked: Asked,
     found: &mut Inspection,
 ) -> Result<Option<Twin>, CatalogError> {
     let stays = index.stays(parts.iter().map(Part::side));
@@ -276,7 +305,7 @@ async fn twin(
         if attempt_without_index(conn, parts, outcomes).await? {
             refuse(objection, "does not fit the new type");
         }
-    } else {
+    } else if asked == Asked::Facts {
         let swapped = parts.iter().zip(outcomes).filter(|(part, out)| !out.metadata_only && part.change.keeps_name());
         let renamed = swapped.map(|(part, _)| {
             let (new, last) = (part.change.new.sql(), part.change.final_name().sql());
@@ -300,8 +329,8 @@ async fn twin(
             }
         }
     }
-    run(conn, "rehearse an index", "ROLLBACK TO SAVEPOINT crossfade_twin".to_owned()).await?;
-    run(conn, "rehearse an index", "RELEASE SAVEPOINT crossfade_twin".to_owned()).await?;
+    run(conn, "rehearse an index", "ROLLBACK TO SAVEPOINT crossfade_twin; RELEASE SAVEPOINT crossfade_twin".to_owned())
+        .await?;
     Ok(twin)
 }
 
@@ -341,8 +370,7 @@ async fn try_entry(
             );
         }
     }
-    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_entry".to_owned()).await?;
-    run(conn, WHAT, "RELEASE SAVEPOINT crossfade_entry".to_owned()).await
+    run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_entry; RELEASE SAVEPOINT crossfade_entry".to_owned()).await
 }
 
 async fn attempt_without_index(

@@ -77,7 +77,7 @@ impl Table {
     }
 
     /// Returns the nearest name; the same name in another schema comes before a similar one.
-    fn near(name: &TableName, all: &[(String, String)]) -> Option<String> {
+    pub(super) fn near(name: &TableName, all: &[(String, String)]) -> Option<String> {
         let exact = all.iter().find(|(_, table)| *table == name.name);
         let similar = || {
             let here = all.iter().filter(|(schema, _)| *schema == name.schema);

@@ -2,7 +2,7 @@
 //! phase. The order of the functions is the order of a run.
 
 use super::fragment::{Fragment, Moves, Proof, Restore, Stage};
-use super::{Active, Context, constraints, listening, made_anew, not_null, pair, referring, sync_trigger};
+use super::{Active, Context, constraints, first_write, listening, made_anew, not_null, pair, referring, sync_trigger};
 use crate::plan::BuildIndexes;
 use crate::run::{
     Action, CompareSpec, Condition, FillSpec, Gate, Is, Phase, Program, Relation, RelationId, Step, StepKey, Undo, What,
@@ -322,6 +322,9 @@ impl Planner<'_> {
         if self.has_pairs() {
             forth.extend(sync_trigger::functions(self.context, Stage::Retired));
             back.extend(sync_trigger::functions(self.context, Stage::Swapped));
+            let (before, after) = first_write::around(self.context);
+            forth.splice(0..0, before);
+            forth.extend(after);
         }
         let quiet = self.has_pairs().then_some(Gate::Quiet { quiet: self.context.plan.contract.quiet });
         let title = match self.borrowing() {

@@ -15,17 +15,17 @@ use crate::report::{self, human, json as as_json};
 /// Reports every problem in every file, with its place and what to write instead. Exit code 3 if there is any.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Plan files
+    /// Plan files, or - for standard input
     #[arg(value_name = "PLAN", required = true)]
     plans: Vec<PathBuf>,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
+pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let mut worst = exit_code::DONE;
     let mut results: Vec<Value> = Vec::new();
     for path in &args.plans {
-        let file = path.to_string_lossy();
-        match plan_file::read(path) {
+        let file = plan_file::name(path);
+        match plan_file::read(path).await {
             Ok((plan, _)) => {
                 let name = plan.name.as_str();
                 let clocks = plan.schedule.as_ref().and_then(Schedule::clock_changes);

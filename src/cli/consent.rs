@@ -1,14 +1,9 @@
 //! Consent to what cannot be undone: `--yes`, or the plan's name typed at a terminal.
 
-use std::io::{self, IsTerminal as _, Write as _};
-
-use rustix::termios::{QueueSelector, tcflush};
-use tokio::sync::oneshot;
-
+use super::ask;
 use super::context::{Context, Session};
 use super::error::CliError;
-use super::signals;
-use crate::runner::{Error, NotYet};
+use crate::runner::{Error, NoCleanup, NotYet};
 
 /// Runs `call`. If it stops because nobody has agreed to what comes next, and a person is there to agree, runs it again.
 pub(super) async fn asking<T>(
@@ -28,7 +23,7 @@ pub(super) async fn asking<T>(
     };
     let mut words = String::new();
     context.err.wrap(&mut words, ("", ""), &asked.to_string());
-    match typed(context, &words, &name).await? {
+    match typed(context, &words, ("plan", &name)).await? {
         Answer::Yes => {}
         answer => return Err(answer.explains(Error::NotYet(asked))),
     }
@@ -53,49 +48,20 @@ impl Answer {
     /// Returns the error of a call that went without consent. Who was asked has just read what would be done.
     pub(super) fn explains(self, error: Error) -> CliError {
         match error {
-            Error::NotYet(_) if self == Self::No => CliError::Declined(error),
+            Error::NotYet(_) | Error::NotCleaned { why: NoCleanup::Consent { .. } } if self == Self::No => {
+                CliError::Declined(error)
+            }
             error => error.into(),
         }
     }
 }
 
-/// Asks for `name` at the terminal, after `words`, which are lines.
+/// Asks for the name of something (`what`, `name`) at the terminal, after `words`, which are lines.
 ///
 /// # Errors
 /// [`Error::Interrupted`] when the answer is Ctrl-C.
-pub(super) async fn typed(context: &Context, words: &str, name: &str) -> Result<Answer, CliError> {
-    if context.json() || !context.terminal || !io::stdin().is_terminal() {
-        return Ok(Answer::NotAsked);
-    }
-    if !ask(words, name) {
-        return Ok(Answer::NotAsked);
-    }
-    // A thread of its own: the runtime would wait for it, and nobody may type anything.
-    let (say, said) = oneshot::channel();
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let read = io::stdin().read_line(&mut line);
-        let _ = say.send(read.map(|_| line));
-    });
-    let line = tokio::select! {
-        line = said => line.ok().and_then(Result::ok).unwrap_or_default(),
-        () = signals::asked_to_stop() => {
-            context.console.line("");
-            return Err(Error::Interrupted.into());
-        }
-    };
-    if !line.ends_with('\n') {
-        context.console.line("");
-    }
+pub(super) async fn typed(context: &Context, words: &str, (what, name): (&str, &str)) -> Result<Answer, CliError> {
+    let question = format!("To continue, type the name of the {what} ({name}): ");
+    let Some(line) = ask::line(context, words, &question).await? else { return Ok(Answer::NotAsked) };
     Ok(if line.trim() == name { Answer::Yes } else { Answer::No })
-}
-
-/// Writes the question. Returns whether it could be asked: what was typed before it is no answer, and is thrown away.
-fn ask(words: &str, name: &str) -> bool {
-    let mut err = io::stderr().lock();
-    let told = err.write_all(words.as_bytes()).and_then(|()| err.flush());
-    if told.is_err() || tcflush(io::stdin(), QueueSelector::IFlush).is_err() {
-        return false;
-    }
-    write!(err, "To continue, type the name of the plan ({name}): ").and_then(|()| err.flush()).is_ok()
 }

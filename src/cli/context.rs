@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::config::Config;
 use super::error::CliError;
 use super::{Format, Global, database, signals, watchdog};
 use crate::event;
@@ -70,7 +71,7 @@ pub(super) fn size(stream: &impl AsFd) -> (usize, usize) {
 /// Settings of this invocation.
 pub(super) struct Context {
     pub(super) format: Format,
-    quiet: bool,
+    pub(super) quiet: bool,
     verbose: u8,
     /// How standard output looks.
     pub(super) out: Look,
@@ -84,6 +85,7 @@ pub(super) struct Context {
     ledger_schema: String,
     ledger_owner: Option<String>,
     hooks: Option<PathBuf>,
+    config: Config,
 }
 
 /// What a long-running command needs: a tool that reports its events and that a signal stops.
@@ -107,7 +109,7 @@ impl Session {
 }
 
 impl Context {
-    pub(super) fn new(global: &Global) -> Self {
+    pub(super) fn new(global: &Global, config: Config) -> Self {
         let environment = Environment::read();
         let look = |terminal, columns| Look {
             color: global.format == Format::Text && environment.color(global.no_color, terminal),
@@ -123,12 +125,20 @@ impl Context {
             err: look(terminal, columns(&io::stderr())),
             terminal,
             console: Console::default(),
-            database_url: global.database_url.clone().filter(|url| !url.is_empty()),
-            ledger_schema: global.ledger_schema.clone(),
-            ledger_owner: global.ledger_owner.clone().filter(|role| !role.is_empty()),
-            hooks: global.hooks.clone().filter(|path| !path.as_os_str().is_empty()),
+            database_url: global.database_url.clone().or(config.database_url()).filter(|url| !url.is_empty()),
+            ledger_schema: global
+                .ledger_schema
+                .clone()
+                .or(config.ledger_schema())
+                .unwrap_or_else(|| LedgerSchema::default().as_str().to_owned()),
+            ledger_owner: global.ledger_owner.clone().or(config.ledger_owner()).filter(|role| !role.is_empty()),
+            hooks: global.hooks.clone().or(config.hooks()).filter(|path| !path.as_os_str().is_empty()),
+            config,
         };
         context.log();
+        for warning in &context.config.warnings {
+            tracing::warn!("{warning}");
+        }
         context
     }
 
@@ -196,7 +206,7 @@ impl Context {
         match self.format {
             _ if self.quiet => Telling::Nothing,
             Format::Json => Telling::Json,
-            Format::Text | Format::Sql => {
+            Format::Text | Format::Sql | Format::Markdown => {
                 Telling::Words { look: self.err, terminal: self.terminal, verbose: self.verbose > 0 }
             }
         }
@@ -212,16 +222,16 @@ impl Context {
         let actor = actor(connector.role());
         let tool = Tool::new(connector, LedgerSchema::new(&self.ledger_schema), actor, sink, stop);
         #[cfg(feature = "notify")]
-        let tool = tool.with_destinations(Self::destinations());
+        let tool = tool.with_destinations(self.destinations());
         let tool = self.hooks.iter().fold(tool, |tool, directory| tool.with_hooks(directory.clone()));
         self.ledger_owner.iter().fold(tool, |tool, role| tool.trusting(role))
     }
 
-    /// Returns the destinations of announcements that the environment names.
+    /// Returns the destinations of announcements that the environment names, or else a file.
     #[cfg(feature = "notify")]
-    pub(super) fn destinations() -> Destinations {
+    pub(super) fn destinations(&self) -> Destinations {
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        Destinations::from_env(std::env::vars_os().filter_map(text))
+        Destinations::from_env(self.config.destinations().into_iter().chain(std::env::vars_os().filter_map(text)))
     }
 
     /// Prints a result: as JSON, or as the text that `text` makes.

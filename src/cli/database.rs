@@ -35,7 +35,7 @@ const MORE_PARAMETERS: [&str; 3] = ["password", "application_name", "options"];
 const ROOT_CERTIFICATE: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
 
 const THREE_WAYS: &str = "use --database-url postgres://user@host/database, or set DATABASE_URL, \
-     or set PGHOST, PGUSER and PGDATABASE (the password in PGPASSWORD or ~/.pgpass)";
+     or set PGHOST, PGUSER and PGDATABASE (the password in PGPASSWORD or ~/.pgpass), in the environment or in .env";
 
 /// Returns the connector to the database that `url`, or the environment, names.
 pub(super) fn connector(url: Option<&str>) -> Result<Connector, CliError> {

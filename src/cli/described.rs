@@ -13,7 +13,7 @@ use crate::ledger::{LeaseError, LedgerError};
 use crate::pg::{self, ErrorClass};
 use crate::plan::PlanErrors;
 use crate::run::{GateKind, GateReading, Outcome, Phase};
-use crate::runner::{Error, NoJoin, NotYet};
+use crate::runner::{Error, NoCleanup, NoJoin, NotYet};
 use crate::testkit::server::ServerError;
 
 /// What is said of an error.
@@ -72,6 +72,7 @@ pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
             of("usage::file", PLAN_INVALID, "a plan must be a UTF-8 text file")
         }
         CliError::File { .. } => of("usage::file", USAGE, "check the path; a plan is a YAML file"),
+        CliError::Written { source, .. } => of("output::file", INTERNAL, not_written(source)),
         CliError::Output(_) => of(
             "output::not_written",
             INTERNAL,
@@ -89,6 +90,18 @@ pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
     }
 }
 
+/// Returns what to do about a file that cannot be written.
+fn not_written(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "create the directory first; -o - writes to standard output",
+        io::ErrorKind::StorageFull => "nothing was left behind; make room, or name a file on another disk",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "name a file in a directory that you may write to; -o - writes to standard output"
+        }
+        _ => "name another file; -o - writes to standard output",
+    }
+}
+
 /// Exit code 5 is for what may work later as it is; what somebody must change first in the command, the plan or the data
 /// is not.
 #[expect(clippy::too_many_lines, reason = "one arm a kind")]
@@ -97,6 +110,15 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::Refused { findings } => {
             of("run::refused", DATABASE, "fix these problems, then run `crossfade plan` again")
                 .with(Detail::Findings(findings))
+        }
+        Error::NotThere { near, .. } => {
+            let near = near.as_ref().map(|near| format!("did you mean {near}?"));
+            let exact = "names must match exactly, including upper and lower case; a part that holds a dot stands in double quotes";
+            of("usage::not_there", USAGE, near.unwrap_or_else(|| exact.to_owned()))
+        }
+        Error::NoName { .. } => of("usage::name", USAGE, "choose another name"),
+        Error::Unwritable(problems) => {
+            of("usage::change", USAGE, "choose another name or type").with(Detail::Problems(problems))
         }
         Error::PlanEdited { name } => of("run::plan_edited", PLAN_INVALID, "restore the file")
             .or(format!("crossfade rollback {name}, then run the new plan")),
@@ -242,6 +264,14 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         }
         Error::Rewritten { .. } => of("verify::rewritten", BLOCKED, "run the same command again"),
         Error::NotCovered { .. } => of("run::not_covered", BLOCKED, "run the same command again"),
+        Error::NothingThere { near, .. } => of(
+            "inventory::nothing",
+            USAGE,
+            match near.as_slice() {
+                [] => "check the name, and whether this is the right database".to_owned(),
+                near => format!("did you mean {}?", near.join(" or ")),
+            },
+        ),
         Error::TableGone { .. } => {
             of("run::table_gone", DRIFTED, "somebody dropped the table, or put another in its place")
         }
@@ -254,13 +284,25 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::MadeOnNew { what } => {
             of("rollback::made_on_new", BLOCKED, "an index, for example, can be made again on the old column").values("what", what)
         }
+        Error::NotCleaned { why } => match why {
+            NoCleanup::Active { runs } => {
+                let first = runs.first().map_or("NAME", String::as_str);
+                of("cleanup::active", BLOCKED, format!("finish it, or go back: crossfade rollback {first}; `crossfade status` shows the runs"))
+                    .values("runs", runs)
+            }
+            NoCleanup::Consent { drops } => {
+                of("gate::consent", BLOCKED, "to agree to it: crossfade cleanup --yes")
+                    .values("gate", json!({ "gate": "consent", "drops": drops }))
+            }
+            NoCleanup::Locked { .. } => of("cleanup::locked", BLOCKED, "try again when the transactions that use the tables have ended"),
+        },
         Error::Copied { schema, .. } => {
             let schema = crate::sql::quote_ident(schema);
             of(
                 "run::copied",
                 DRIFTED,
                 format!(
-                    "in a copy that is to live on its own, `DROP SCHEMA {schema} CASCADE` removes the ledger with its triggers, and the columns stay; \
+                    "in a copy that is to live on its own, `crossfade cleanup` removes the ledger with its triggers, and the columns stay; \
                      if pg_upgrade made this database from the original, which is gone, let the ledger move with it: \
                      UPDATE {schema}.ledger SET system_identifier = (SELECT system_identifier FROM pg_control_system()), \
                      database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -273,6 +315,14 @@ fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
             DATABASE,
             "this step left nothing behind; fix the cause, then run again, or roll back with `crossfade rollback`",
         )
+        .values("step", step),
+        Error::WriteFails { step, .. } => of(
+            "run::write_fails",
+            DATABASE,
+            "what an UPDATE calls, most likely a trigger of the table, still names the old column, in the text of a function or among \
+             a trigger's arguments: make it use the new name, which the table has already, then run again",
+        )
+        .or("`crossfade rollback` takes the run back")
         .values("step", step),
         Error::UndoFailed { step, .. } => of(
             "rollback::step_failed",
@@ -306,6 +356,10 @@ fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
         .values("wrong", wrong),
         LedgerError::NotALedger { .. } => {
             of("ledger::not_a_ledger", DATABASE, "name another schema with --ledger-schema or CROSSFADE_LEDGER_SCHEMA")
+        }
+        LedgerError::Gone { .. } => {
+            of("ledger::gone", DRIFTED, "crossfade cleanup removes what is left; columns with values stay")
+                .or("a plan with `adopt` takes the new column over as it is now")
         }
         LedgerError::NoSuchRun { .. } => {
             of("ledger::no_such_run", USAGE, "`crossfade status` lists the runs; `crossfade run PLAN` starts one")

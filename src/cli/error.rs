@@ -24,11 +24,14 @@ pub(super) enum CliError {
     /// A file that cannot be read.
     #[error("{} cannot be read: {source}", .path.display())]
     File { path: PathBuf, source: io::Error },
+    /// A file that cannot be written.
+    #[error("{} cannot be written: {source}", .path.display())]
+    Written { path: PathBuf, source: io::Error },
     /// The library's error.
     #[error(transparent)]
     Tool(#[from] Error),
     /// What was typed when the command asked for consent was something else than the name.
-    #[error("that is not the name of the plan, so nothing was dropped")]
+    #[error("that is not the name, so nothing was dropped")]
     Declined(Error),
     /// The demo's server.
     #[error(transparent)]

@@ -24,7 +24,8 @@ pub const DRIFTED: u8 = 7;
 pub const STALLED: u8 = 8;
 /// Of a tick (`advance`, `start`): nothing is due, or another process is at work on it. The next tick may find more.
 pub const NOTHING_DUE: u8 = 9;
-/// Of a tick: a person must decide something first, such as to agree to what cannot be undone, or to resume.
+/// Of a tick, and of `status --exit-code`: a person must decide something first, such as to agree to what cannot be undone, or
+/// to resume.
 pub const PERSON: u8 = 10;
 /// Told to stop by a signal; everything done so far is recorded.
 pub const INTERRUPTED: u8 = 130;

@@ -7,18 +7,22 @@ use crate::ledger::Record;
 use crate::report::{self, human, json};
 use crate::run::SHORT_HEAD;
 
-/// Show the log of a run: who did what, and when by the database's clock
+/// Show the log of a run (who did what, and when), or list the runs
 ///
-/// If a plan was rolled back and run again, its earlier runs come first.
+/// Times are the database's. Without a name it lists the latest runs, newest first, each in a line or two. If a plan was rolled back and run again, its
+/// earlier runs come first in its log.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The run
-    name: String,
+    /// The run; without it, a list of runs
+    name: Option<String>,
+    /// List at most this many runs
+    #[arg(long, value_name = "RUNS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000), conflicts_with = "name")]
+    limit: u32,
     /// Check that the log is what was recorded: each entry carries the hash of the one before
     ///
     /// Whoever may write the ledger's tables could also compute all hashes anew. That, and entries cut off at the end, is
     /// only noticed by comparing with a head that was noted elsewhere: --head. Exit code 7 if the log is not intact.
-    #[arg(long)]
+    #[arg(long, requires = "name")]
     check: bool,
     /// With --check: a head noted earlier, which must still be in the log
     #[arg(long, value_name = "HASH", requires = "check", value_parser = digits)]
@@ -34,7 +38,13 @@ fn digits(text: &str) -> Result<String, String> {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
-    let (tool, name) = (context.tool()?, run_name(&args.name)?);
+    let tool = context.tool()?;
+    let Some(name) = &args.name else {
+        let listed = tool.runs(args.limit).await?;
+        context.result(&listed, || human::listed(&listed, context.out))?;
+        return Ok(exit_code::DONE);
+    };
+    let name = run_name(name)?;
     if args.check {
         let checked = tool.check_log(name, args.head.as_deref()).await?;
         context.result(&checked, || human::checked(&checked, context.out))?;

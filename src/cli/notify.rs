@@ -38,14 +38,14 @@ struct Test {
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let Command::Test(args) = &args.command;
     let plan = match (&args.plan, &args.name) {
-        (Some(file), _) => plan_file::read(file)?.0,
+        (Some(file), _) => plan_file::read(file).await?.0,
         (None, name) => context.tool()?.stored(run_name(name.as_deref().unwrap_or_default())?).await?.0,
     };
     if plan.notify.is_empty() {
         let message = format!("plan {} tells nobody anything", plan.name);
         return Err(CliError::usage("usage::no_destination", message, "add `notify: [{ to: ops }]` to the plan"));
     }
-    let tested = notify::test(&Context::destinations(), &plan).await;
+    let tested = notify::test(&context.destinations(), &plan).await;
     context.result(&tested, || text(&tested, context.out))?;
     Ok(if tested.iter().all(|tested| tested.ok) { exit_code::DONE } else { exit_code::BLOCKED })
 }

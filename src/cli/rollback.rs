@@ -27,7 +27,11 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let name = run_name(&args.name)?;
     let drops = context.tool()?.rollback_preview(name, args.to).await?;
     let words = human::drops(name, &drops, context.err);
-    let answer = if args.yes || drops.is_empty() { Answer::Yes } else { consent::typed(context, &words, name).await? };
+    let answer = if args.yes || drops.is_empty() {
+        Answer::Yes
+    } else {
+        consent::typed(context, &words, ("plan", name)).await?
+    };
     if args.yes && !drops.is_empty() && !context.json() {
         context.console.line(words.trim_end());
     }

@@ -17,7 +17,7 @@ use crate::runner::Finish;
 /// asked. If it is still written, or if `grace` has more than a minute left, the command ends with exit code 5: run it again later.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The plan file
+    /// The plan file, or - for standard input
     plan: PathBuf,
     /// Stop when this phase is done
     #[arg(long, value_name = "PHASE", value_parser = phase_parser())]
@@ -37,7 +37,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
-    let (plan, text) = plan_file::read(&args.plan)?;
+    let (plan, text) = plan_file::read(&args.plan).await?;
     if args.join {
         let session = context.session(false, None)?;
         let joined = session.tool.join(&plan).await?;

@@ -12,7 +12,7 @@ use crate::report::{human, json};
 pub(super) struct Args {
     /// The run
     name: String,
-    /// Add the steps of the run, as comments
+    /// Add the steps of the run with all of their SQL, as comments
     #[arg(long)]
     program: bool,
 }

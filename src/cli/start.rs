@@ -14,7 +14,7 @@ use crate::report::human;
 /// After that, `crossfade advance` moves it forward, one phase at a time.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The plan file
+    /// The plan file, or - for standard input
     plan: PathBuf,
     /// Agree to what cannot be undone: without it, the run stops before its point of no return with exit code 5, or asks
     /// at a terminal
@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
-    let (plan, text) = plan_file::read(&args.plan)?;
+    let (plan, text) = plan_file::read(&args.plan).await?;
     let call = async |session: &Session| session.tool.start(&plan, &text).await;
     let finish = match consent::asking(context, (args.yes, args.bypass.given()), call).await {
         Ok(finish) => finish,

@@ -49,6 +49,15 @@ pub enum LedgerError {
         /// The schema.
         schema: String,
     },
+    /// Somebody has dropped the ledger while this process worked on a run.
+    #[error(
+        "schema {schema} is gone: somebody has dropped it in the middle of a run. The sync trigger went with it, so what applications \
+         write to one column does not reach the other"
+    )]
+    Gone {
+        /// The schema.
+        schema: String,
+    },
     /// There is no run of this name.
     #[error("there is no run named {name} in this database")]
     NoSuchRun {

@@ -37,6 +37,19 @@ pub struct Lease {
     pub leads: bool,
 }
 
+/// The process that leads a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leader {
+    /// User, host and process.
+    pub holder: String,
+    /// For how many seconds it has had the lease.
+    pub seconds: f64,
+    /// How many seconds ago it last renewed the lease.
+    pub silent_seconds: f64,
+}
+
+pg::columns!(Leader { holder, seconds, silent_seconds });
+
 pg::columns!(
     struct Held {
         holder: String,
@@ -172,12 +185,14 @@ impl Leases<'_> {
     ///
     /// # Errors
     /// The server's error.
-    pub async fn holder(self, connection: &mut PgConnection, run: RunId) -> Result<Option<String>, sqlx::Error> {
+    pub async fn leader(self, connection: &mut PgConnection, run: RunId) -> Result<Option<Leader>, sqlx::Error> {
         let select = self.ledger.sql(
-            "SELECT holder FROM crossfade.lease WHERE run_id = $1 AND leads AND expires > pg_catalog.clock_timestamp() \
+            "SELECT holder, GREATEST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - taken_at)::float8, 0) AS seconds, \
+               GREATEST($2 - EXTRACT(EPOCH FROM expires - pg_catalog.clock_timestamp())::float8, 0) AS silent_seconds \
+             FROM crossfade.lease WHERE run_id = $1 AND leads AND expires > pg_catalog.clock_timestamp() \
              AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = backend_pid \
                AND (a.backend_start IS NULL OR lease.backend_start IS NULL OR a.backend_start = lease.backend_start))",
         );
-        pg::query_scalar(&select).bind(run.0).fetch_optional(connection).await
+        pg::query_as(&select).bind(run.0).bind(LEASE_SECONDS).fetch_optional(connection).await
     }
 }

@@ -1,6 +1,7 @@
 //! The runs and their logs.
 
 mod approvals;
+mod list;
 mod record;
 mod runs;
 
@@ -9,14 +10,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::objects::count_objects;
 use super::outbox::Teller;
 use super::{BOOKKEEPING, Lease, Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
 use crate::phase::Phase;
-use crate::run::{Actor, Entry, FORMAT, Head, Program, State};
+use crate::run::{Actor, Entry, FORMAT, Head, Moment, Program, State};
 use crate::sql::quote_literal;
 
+pub use list::{Listed, ListedRun};
 pub use record::{Record, RecordedEntry};
 #[cfg(feature = "cli")]
 pub(crate) use runs::called;
@@ -174,6 +177,7 @@ impl Log<'_> {
         }
         if state.is_over() {
             statements.push(self.ledger.sql(&format!("DELETE FROM crossfade.claim WHERE run_id = {run}")));
+            statements.push(count_objects(self.ledger, run, Moment::After));
         }
         Ok((state, statements))
     }

@@ -5,6 +5,7 @@ mod filled;
 mod holds;
 mod passes;
 mod report;
+mod samples;
 mod ticks;
 mod uses;
 mod windows;
@@ -18,6 +19,7 @@ use crate::pg;
 use crate::plan::Contract;
 use crate::run::RelationId;
 
+pub use checks::Check;
 pub use report::{FillProgress, FillReport};
 pub use ticks::LastTick;
 pub(crate) use uses::KnownStatements;

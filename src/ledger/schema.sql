@@ -37,6 +37,20 @@ CREATE TABLE crossfade.relation (
     PRIMARY KEY (run_id, relation)
 );
 
+-- How many objects those tables had when the run was registered ("before") and when it had ended ("after"), for reports.
+CREATE TABLE crossfade.object_count (
+    run_id       bigint      NOT NULL,
+    relation     smallint    NOT NULL,
+    moment       text        NOT NULL,
+    at           timestamptz NOT NULL,
+    columns      bigint      NOT NULL,
+    indexes      bigint      NOT NULL,
+    constraints  bigint      NOT NULL,
+    triggers     bigint      NOT NULL,
+    PRIMARY KEY (run_id, relation, moment),
+    FOREIGN KEY (run_id, relation) REFERENCES crossfade.relation
+);
+
 -- What a run was predicted to cost when it was registered, to be compared with the entry "filled" of its log.
 CREATE TABLE crossfade.prediction (
     run_id     bigint      NOT NULL PRIMARY KEY REFERENCES crossfade.run,
@@ -197,6 +211,22 @@ CREATE TABLE crossfade.backfill (
     pace             jsonb,
     reported_at      timestamptz,
     PRIMARY KEY (run_id, relation),
+    FOREIGN KEY (run_id, relation) REFERENCES crossfade.relation
+);
+
+-- The course of a backfill, for reports: rows filled until then, and the latencies of the probes since the sample before, by class
+-- of length. One sample a second in the first minute, then 32 whenever the time since the backfill began has doubled: 400 in a
+-- day, 600 in twelve weeks.
+CREATE TABLE crossfade.backfill_sample (
+    run_id      bigint      NOT NULL,
+    relation    smallint    NOT NULL,
+    -- The first second that it stands for, since the backfill began.
+    slot        bigint      NOT NULL,
+    at          timestamptz NOT NULL,
+    rows        bigint      NOT NULL,
+    latencies   bigint[]    NOT NULL,
+    over_goal   bigint      NOT NULL,
+    PRIMARY KEY (run_id, relation, slot),
     FOREIGN KEY (run_id, relation) REFERENCES crossfade.relation
 );
 
@@ -377,6 +407,57 @@ LEFT JOIN LATERAL (
 LEFT JOIN crossfade.write_count ON write_count.run_id = run.id
 LEFT JOIN crossfade.tick ON tick.run_id = run.id;
 COMMENT ON VIEW crossfade.status IS 'Where every run of crossfade stands, one line a run';
+
+-- For exporters that make metrics of a query: columns of numbers are called as the metrics of `crossfade metrics` without
+-- `crossfade_`, the others are labels. What only the program can compute (gates, dates to come) is not here. Reads nothing but the
+-- ledger's tables.
+CREATE VIEW crossfade.metrics AS
+SELECT pg_catalog.current_database()::text AS database, run.name || '@' || run.number AS run, run.name AS plan,
+       relation.schema_name || '.' || relation.table_name AS table, last.phase,
+       CASE WHEN last.state IN ('waiting', 'failed') AND lease.expires > now.at THEN 'running' ELSE last.state END AS state,
+       EXTRACT(EPOCH FROM now.at)::double precision AS metrics_timestamp_seconds,
+       EXTRACT(EPOCH FROM run.created_at)::double precision AS run_created_timestamp_seconds,
+       CASE WHEN last.state IN ('done', 'rolled_back') THEN EXTRACT(EPOCH FROM last.at)::double precision END AS run_ended_timestamp_seconds,
+       log.entries AS log_entries_total, log.failures AS step_failures_total, log.lock_waits AS lock_waits_total, log.checks AS checks_total,
+       EXTRACT(EPOCH FROM verification.at)::double precision AS check_timestamp_seconds,
+       CASE WHEN last.state NOT IN ('done', 'rolled_back') THEN verification.unequal END AS unequal_rows,
+       COALESCE(filled.rows, 0) AS rows_filled_total, COALESCE(filled.hot, 0) AS hot_rows_filled_total,
+       write_count.old_writes AS old_column_written_seconds_total, write_count.new_writes AS new_column_written_seconds_total,
+       write_count.conflicts AS conflict_seconds_total,
+       CASE WHEN last.state NOT IN ('done', 'rolled_back') THEN EXTRACT(EPOCH FROM tick.at)::double precision END AS last_tick_timestamp_seconds,
+       CASE WHEN COALESCE(pg_catalog.jsonb_typeof(run.plan -> 'schedule'), 'null') = 'null' OR last.state IN ('done', 'rolled_back') THEN NULL
+            WHEN last.state NOT IN ('waiting', 'failed', 'drifted') OR lease.expires > now.at
+              OR COALESCE(tick.at, run.created_at) + interval '1 hour' >= now.at THEN 0
+            ELSE EXTRACT(EPOCH FROM COALESCE(tick.at, run.created_at) + interval '1 hour')::double precision
+       END AS tick_overdue_since_timestamp_seconds,
+       CASE WHEN last.state NOT IN ('done', 'rolled_back') THEN leases.processes END AS processes,
+       CASE WHEN lease.expires > now.at THEN EXTRACT(EPOCH FROM now.at - lease.taken_at)::double precision END AS lease_age_seconds,
+       (SELECT pg_catalog.count(*) FROM crossfade.delivery AS d JOIN crossfade.announcement AS a ON a.id = d.announcement
+        WHERE d.run_id = run.id AND d.delivered_at IS NULL
+          AND (d.last_error IS NOT NULL OR a.at < now.at - interval '1 minute')) AS announcements_undelivered
+FROM crossfade.run
+CROSS JOIN LATERAL (SELECT pg_catalog.clock_timestamp() AS at) AS now
+JOIN crossfade.relation ON relation.run_id = run.id AND relation.relation = 0
+JOIN LATERAL (SELECT * FROM crossfade.event AS e WHERE e.run_id = run.id ORDER BY e.seq DESC LIMIT 1) AS last ON true
+CROSS JOIN LATERAL (
+    SELECT pg_catalog.count(*) AS entries,
+           pg_catalog.count(*) FILTER (WHERE e.entry ->> 'kind' = 'step_failed') AS failures,
+           pg_catalog.count(*) FILTER (WHERE e.entry ->> 'kind' = 'lock_wait') AS lock_waits,
+           pg_catalog.count(*) FILTER (WHERE e.entry ->> 'kind' = 'verified') AS checks
+    FROM crossfade.event AS e WHERE e.run_id = run.id) AS log
+CROSS JOIN LATERAL (
+    SELECT pg_catalog.sum(w.rows)::bigint AS rows, pg_catalog.sum(w.hot)::bigint AS hot
+    FROM crossfade.page_window AS w WHERE w.run_id = run.id) AS filled
+CROSS JOIN LATERAL (
+    SELECT pg_catalog.min(v.at) AS at, pg_catalog.sum(v.empty + v.different + v.unconverted)::bigint AS unequal
+    FROM (SELECT DISTINCT ON (c.relation) c.* FROM crossfade.verification AS c WHERE c.run_id = run.id
+          ORDER BY c.relation, c.id DESC) AS v) AS verification
+CROSS JOIN LATERAL (
+    SELECT pg_catalog.count(*) AS processes FROM crossfade.lease AS l WHERE l.run_id = run.id AND l.expires > now.at) AS leases
+LEFT JOIN crossfade.lease ON lease.run_id = run.id AND lease.leads
+LEFT JOIN crossfade.write_count ON write_count.run_id = run.id
+LEFT JOIN crossfade.tick ON tick.run_id = run.id;
+COMMENT ON VIEW crossfade.metrics IS 'Numbers of every run of crossfade, one line a run, for exporters';
 
 INSERT INTO crossfade.ledger (version, database_oid)
 SELECT 1, d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database();

@@ -82,16 +82,25 @@ pub(crate) fn context(error: &PgDatabaseError) -> Option<String> {
     (!shown.is_empty()).then_some(shown)
 }
 
-/// Returns the server's CONTEXT of an error without the lines that come from the functions of [`Owner`](super::Owner).
+/// Returns the server's CONTEXT of an error without the lines that come from the functions of [`Owner`](super::Owner), and from a
+/// DO block that they run.
 fn of_others(context: &str) -> &str {
     let Some(own) = context.find("crossfade_owner(").or_else(|| context.find("crossfade_as_owner(")) else {
         return context;
     };
-    let before = context[..own].rfind('\n').map_or("", |end| &context[..end]);
-    // The statement itself.
-    let statement = if before.starts_with("SQL statement \"") { Some(0) } else { None };
-    let last = before.rfind("\nSQL statement \"").or(statement);
-    last.map_or(before, |start| &before[..start])
+    let before = without_statement(context[..own].rfind('\n').map_or("", |end| &context[..end]));
+    let last = before.rfind('\n').map_or(0, |end| end + 1);
+    if before[last..].starts_with("PL/pgSQL function inline_code_block ") {
+        return without_statement(before[..last].trim_end_matches('\n'));
+    }
+    before
+}
+
+/// Returns a CONTEXT without the statement at its end.
+fn without_statement(context: &str) -> &str {
+    let statement = if context.starts_with("SQL statement \"") { Some(0) } else { None };
+    let last = context.rfind("\nSQL statement \"").or(statement);
+    last.map_or(context, |start| &context[..start])
 }
 
 #[cfg(test)]
@@ -105,5 +114,9 @@ mod tests {
         assert_eq!(of_others("PL/pgSQL function f() line 3 at RAISE"), "PL/pgSQL function f() line 3 at RAISE");
         let others = "SQL statement \"INSERT INTO a\"\nPL/pgSQL function f() line 3 at SQL statement";
         assert_eq!(of_others(&format!("{others}\n{own}")), others);
+        let block =
+            "SQL statement \"UPDATE ONLY t\nSET a = t.a\"\nPL/pgSQL function inline_code_block line 5 at SQL statement";
+        assert_eq!(of_others(&format!("{block}\n{own}")), "");
+        assert_eq!(of_others(&format!("{others}\n{block}\n{own}")), others);
     }
 }

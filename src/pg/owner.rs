@@ -201,6 +201,17 @@ END ",
         format!("DO {}; {}", dollar_quote(&body), self.settled_but_reset(limits).join("; "))
     }
 
+    /// Returns the statements that do what [`Owner::run`] and [`Owner::settle`] do, and leave the setting `kept` of the transaction
+    /// as the statement has left it.
+    pub(crate) fn run_keeping(&self, statement: &str, limits: Limits, kept: &str) -> Vec<String> {
+        let body = format!(
+            "DECLARE kept pg_catalog.text; BEGIN PERFORM {}; kept := pg_catalog.current_setting('{kept}', true); {RESET}; \
+             PERFORM pg_catalog.set_config('{kept}', COALESCE(kept, ''), true); END",
+            call(statement, false, None)
+        );
+        [format!("DO {}", dollar_quote(&body))].into_iter().chain(self.settled_but_reset(limits)).collect()
+    }
+
     /// Returns the statements that undo what the owner's code may have left in the session, so that what follows in the
     /// transaction, and its COMMIT, runs nothing of it.
     pub(crate) fn settle(&self, limits: Limits) -> Vec<String> {

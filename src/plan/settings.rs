@@ -17,7 +17,11 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::diagnostic::Code;
-use super::{Approvals, Backfill, Bytes, Contract, Plan, Probe, Throttle, Verify, Word, suggest};
+use super::{
+    Approvals, Backfill, BuildIndexes, Bytes, Change, Contract, CopyIndexes, Indexes, Plan, Probe, Requires, Throttle,
+    Verify, Word, suggest,
+};
+use crate::ident::{PlanName, TableName};
 
 /// A setting.
 #[derive(Debug)]
@@ -132,6 +136,28 @@ impl Settings {
 }
 
 impl Plan {
+    /// Returns a plan in which everything but these has its default. Nothing is checked: [`parse`](super::parse) what
+    /// [`to_yaml`](super::to_yaml) writes for it.
+    pub fn new(name: PlanName, table: TableName, changes: Vec<Change>) -> Self {
+        let settings = Settings::default();
+        Self {
+            name,
+            table,
+            changes,
+            indexes: Indexes { build: BuildIndexes::default(), copy: CopyIndexes::default(), add: vec![] },
+            backfill: settings.backfill,
+            throttle: settings.throttle,
+            verify: settings.verify,
+            contract: settings.contract,
+            schedule: None,
+            approve: vec![],
+            approval: settings.approval,
+            requires: Requires::default(),
+            notify: vec![],
+            hooks: vec![],
+        }
+    }
+
     /// Returns the values of all settings.
     pub fn settings(&self) -> Settings {
         Settings {

@@ -21,7 +21,7 @@ pub(super) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// Returns a help text for `typed`: the nearest of `known` or, where none is near, all of them.
-pub(super) fn did_you_mean(typed: &str, known: &[&str]) -> String {
+pub(crate) fn did_you_mean(typed: &str, known: &[&str]) -> String {
     match nearest(typed, known.iter().copied()) {
         Some(word) => format!("did you mean `{word}`?"),
         None => format!("expected {}{}", if known.len() == 1 { "" } else { "one of " }, listed(known.iter().copied())),

@@ -22,21 +22,35 @@ pub(super) const PREDICTED: &str = "predicted";
 pub(super) const BTREE: &str = "btree";
 
 /// Returns `plan` as a plan file. Read again, it is the same plan.
-#[expect(clippy::missing_panics_doc, reason = "no plan can make it panic")]
 pub fn to_yaml(plan: &Plan) -> String {
-    let file = to_json(plan);
-    let yaml = serde_yaml::to_string(&file).expect("YAML can say whatever JSON can");
-    if yaml.contains(OLD_LINE_BREAKS) { escaped(&file) } else { yaml }
+    yaml(&to_json(plan))
+}
+
+/// Returns a map as YAML.
+pub(super) fn yaml(file: &Value) -> String {
+    let yaml = serde_yaml::to_string(file).expect("YAML can say whatever JSON can");
+    if yaml.contains(OLD_LINE_BREAKS) { escaped(file) } else { yaml }
 }
 
 /// Line breaks in YAML 1.1, which `serde_yaml` writes, and none in YAML 1.2, which we and most others read: around them
 /// white space would come and go.
 const OLD_LINE_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 
-/// Returns the file as JSON, which is YAML as well, without any character that cannot be seen.
+/// Returns the file as JSON, which is YAML as well.
 fn escaped(file: &Value) -> String {
+    shown(&format!("{file:#}\n"))
+}
+
+/// Returns one key of a map as YAML, in lines that may be indented or follow a `#`.
+pub(super) fn entry(key: &str, value: &Value) -> String {
+    let yaml = yaml(&Value::Object([(key.to_owned(), value.clone())].into_iter().collect()));
+    if yaml.starts_with('{') { shown(&format!("{key}: {value}\n")) } else { yaml }
+}
+
+/// Returns JSON without any character that cannot be seen.
+fn shown(json: &str) -> String {
     let mut text = String::new();
-    for c in format!("{file:#}\n").chars() {
+    for c in json.chars() {
         if OLD_LINE_BREAKS.contains(&c) || (c.is_control() && c != '\n') {
             let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {

@@ -1,21 +1,32 @@
 //! Results as text for people: short lines, always with the next command.
 
 mod checked;
+mod cleanup;
 mod demo;
+mod drafted;
 mod estimates;
 mod folder;
+mod inventory;
+mod listed;
 mod preview;
+mod summary;
 mod timetable;
 
 pub(crate) use crate::amounts::{bytes, duration, number, plural, rate};
 pub(crate) use checked::checked;
+pub(crate) use cleanup::{cleaned, cleanup, lost_ledger};
 pub(crate) use demo::{Demo, demo};
-pub(crate) use estimates::{compared, range};
+pub(crate) use drafted::drafted;
+pub(crate) use estimates::{compared, percent, range, share};
 pub(crate) use folder::folder;
-pub(crate) use preview::{changes, one_finding, preview, stored};
+pub(crate) use inventory::inventory;
+pub(crate) use listed::listed;
+pub(crate) use preview::{changes, locks, one_finding, preview, purpose, stored, time, way_back};
+pub(crate) use summary::{cost, summary};
 pub(crate) use timetable::timetable;
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::look::{Look, printable};
 use super::words;
@@ -95,6 +106,15 @@ pub(crate) fn approved(approved: &Approved, look: Look) -> String {
     let of = format!("plan, SQL and warnings have the digest {}; a change of one voids the approval", approved.digest);
     look.wrap(&mut text, ("  ", "  "), &of);
     next(&mut text, &[(format!("crossfade status {}", approved.name), String::new())], look);
+    text
+}
+
+/// Returns that the report of a run was written.
+pub(crate) fn written(name: &str, file: &Path, bytes: usize, look: Look) -> String {
+    let mut text = String::new();
+    let (name, file) = (look.bold(name), printable(&file.display().to_string()));
+    let size = self::bytes(i64::try_from(bytes).unwrap_or(i64::MAX));
+    look.wrap(&mut text, ("", "  "), &format!("{name}: the report is in {file} ({size})"));
     text
 }
 
@@ -436,7 +456,8 @@ pub(crate) fn history(attempts: &[Vec<LoggedEntry>], look: Look) -> String {
     text
 }
 
-fn entry(entry: &Entry, look: Look) -> String {
+/// Returns what an entry of the log says.
+pub(super) fn entry(entry: &Entry, look: Look) -> String {
     match entry {
         Entry::Registered => "the run was registered".to_owned(),
         Entry::PhaseStarted { phase, gates } => {

@@ -65,6 +65,15 @@ impl Cause {
     }
 }
 
+impl From<HeldBy> for Cause {
+    fn from(held: HeldBy) -> Self {
+        match held {
+            HeldBy::Paused => Self::Paused,
+            HeldBy::Signal(level) => Self::Signal(level.signal),
+        }
+    }
+}
+
 impl Serialize for Cause {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())

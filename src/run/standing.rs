@@ -34,6 +34,18 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Every state.
+    pub const ALL: [Self; 8] = [
+        Self::Running,
+        Self::Waiting,
+        Self::Paused,
+        Self::Failed,
+        Self::Drifted,
+        Self::RollingBack,
+        Self::RolledBack,
+        Self::Done,
+    ];
+
     /// Returns the word that JSON and the `crossfade.status` view use.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use super::Error;
 use super::gate::{Guard, GuardFailed};
 use super::session::{Known, Session};
+use crate::change::{FirstWrite, ROW};
 use crate::engine::Work;
 use crate::event::{Blocker, Event};
 use crate::ledger::NewWrites;
@@ -216,6 +217,11 @@ async fn prepared<'a>(
             Some(owner) => owner,
             None => owner.insert(Owner::enter(&mut *tx, relation.oid).await?),
         };
+        if FirstWrite::of(statement) == Some(FirstWrite::Before) {
+            let parts = [Part::Step(statement)].into_iter().chain(std::iter::repeat_with(|| Part::Settle));
+            statements.extend(owner.run_keeping(statement, limits, ROW).into_iter().zip(parts));
+            continue;
+        }
         statements.push((owner.run(statement), Part::Step(statement)));
         statements.extend(owner.settle(limits).into_iter().map(|settle| (settle, Part::Settle)));
     }
@@ -256,15 +262,21 @@ async fn send(
             NotDone::Guard(GuardFailed::Changed)
         }
         (_, Some((_, Part::Guard(failed)))) if is_guard => NotDone::Guard(failed.clone()),
+        (_, Some((_, Part::Step(statement)))) if FirstWrite::of(statement) == Some(FirstWrite::After) => {
+            NotDone::Failed(Error::WriteFails { step: job.step.clone(), error: pg::describe(&error) })
+        }
         (_, Some((_, Part::Step(statement)))) => NotDone::Failed(Error::failed(job.step, statement, &error)),
         _ => error.into(),
     })
 }
 
-/// Returns the table whose owner's code the statement may run: a default is evaluated when its column is added, and the server
-/// evaluates what it can of every CHECK when it looks for a proof of NOT NULL.
+/// Returns the table whose owner's code the statement may run: a default is evaluated when its column is added, the server
+/// evaluates what it can of every CHECK when it looks for a proof of NOT NULL, and the first write fires the triggers.
 fn runs_owners_code<'w>(work: &'w Work, statement: &str) -> Option<&'w Relation> {
     let runs = |on: &&Relation| {
+        if FirstWrite::of(statement).is_some() {
+            return true;
+        }
         let Some(rest) = statement.strip_prefix(&format!("ALTER TABLE {} ", on.table.sql())) else { return false };
         rest.starts_with("ADD COLUMN ") && rest.contains(" DEFAULT ") || rest.ends_with(" SET NOT NULL")
     };

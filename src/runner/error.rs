@@ -5,13 +5,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use humantime::format_duration;
 
+use super::no_cleanup::NoCleanup;
 use crate::amounts;
-use crate::catalog::Finding;
+use crate::catalog::{Finding, NotThere};
 use crate::engine;
 use crate::event::Blocker;
-use crate::ident::{PlanName, TableName};
+use crate::ident::{IdentError, PlanName, TableName};
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg;
+use crate::plan::PlanErrors;
 use crate::run::{GateReading, Outcome, Phase, Standing, StepKey};
 
 /// Why a command could not do what it was asked to do. Each kind says what a caller can do about it; the command line gives
@@ -24,6 +26,25 @@ pub enum Error {
         /// All of them.
         findings: Vec<Finding>,
     },
+    /// A table, a column or a type that somebody has named is not there.
+    #[error("{what}")]
+    NotThere {
+        /// The sentence that says so.
+        what: String,
+        /// What may have been meant.
+        near: Option<String>,
+    },
+    /// A new column cannot have this name.
+    #[error("`{}` cannot be the name of a column: {why}", crate::sql::one_line(.name))]
+    NoName {
+        /// The name.
+        name: String,
+        /// Why not.
+        why: IdentError,
+    },
+    /// No plan can say what is wanted.
+    #[error(transparent)]
+    Unwritable(PlanErrors),
     /// The plan file is not the one the run was started with.
     #[error(
         "plan {name} was edited after its run began. Restore the file, or roll the run back and start again; `crossfade tune` changes the pace of a run"
@@ -303,6 +324,16 @@ pub enum Error {
         /// What is missing, as a clause.
         what: String,
     },
+    /// There is no table in the part of the database that was asked about.
+    #[error("there is no {what} in database \"{database}\"")]
+    NothingThere {
+        /// What there is not.
+        what: String,
+        /// The database.
+        database: String,
+        /// Tables of that name elsewhere.
+        near: Vec<String>,
+    },
     /// The table is not there any more.
     #[error("table {table} is gone")]
     TableGone {
@@ -334,6 +365,12 @@ pub enum Error {
         /// The schema of the ledger.
         schema: String,
     },
+    /// Nothing was removed from the database.
+    #[error(transparent)]
+    NotCleaned {
+        /// Why.
+        why: NoCleanup,
+    },
     /// Told to stop; everything done so far is recorded.
     #[error("stopped; everything done so far is recorded, and the next `crossfade run` continues from there")]
     Interrupted,
@@ -343,6 +380,14 @@ pub enum Error {
         /// The step.
         step: StepKey,
         /// The server's message.
+        error: String,
+    },
+    /// With the new names, an UPDATE that works now would fail.
+    #[error("step {step} was undone: with the new names an UPDATE fails that works now: {error}")]
+    WriteFails {
+        /// The step.
+        step: StepKey,
+        /// The server's message, and in whose code it was raised.
         error: String,
     },
     /// A statement that takes a step back failed.
@@ -575,4 +620,10 @@ fn blocked_by(blockers: &[Blocker]) -> String {
     }
     let names: Vec<_> = blockers.iter().map(ToString::to_string).collect();
     format!("; blocked by {}", names.join("; "))
+}
+
+impl From<NotThere> for Error {
+    fn from(NotThere { what, near }: NotThere) -> Self {
+        Self::NotThere { what, near }
+    }
 }

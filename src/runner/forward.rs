@@ -320,7 +320,10 @@ async fn execute(
         Ok(executed) => Ok(executed),
         Err(error) => {
             // A person must see this in the ledger; a lost connection or a stop is not a failure of the step.
-            let failed = matches!(error, Error::Step { .. } | Error::Locked { .. } | Error::Mismatch(_));
+            let failed = matches!(
+                error,
+                Error::Step { .. } | Error::WriteFails { .. } | Error::Locked { .. } | Error::Mismatch(_)
+            );
             if failed {
                 let entry = Entry::StepFailed { step: step.key.clone(), error: error.to_string() };
                 note(work, session, entry).await?;

@@ -17,7 +17,7 @@ use super::preview::{Known, Preview};
 use super::{Error, clock, gate, gates, preview, session, soak, undo};
 use crate::engine::{CHECK_CONNECTIONS, compare};
 use crate::event::EventSink;
-use crate::ledger::{Ledger, LedgerError, LoggedEntry, Record, Run};
+use crate::ledger::{Ledger, LedgerError, Listed, LoggedEntry, Record, Run};
 use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::plan::Plan;
@@ -33,7 +33,7 @@ pub struct Tool {
     pub(super) sink: EventSink,
     pub(super) stop: CancellationToken,
     pub(super) pulse: Pulse,
-    consent: bool,
+    pub(super) consent: bool,
     bypass: Option<Bypass>,
     hooks: Option<PathBuf>,
     #[cfg(feature = "notify")]
@@ -250,6 +250,15 @@ impl Tool {
         Ok(self.ledger.log().entries(&mut connection, run.id).await?)
     }
 
+    /// Returns the latest `limit` runs, newest first. What is stored of them is not looked at.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn runs(&self, limit: u32) -> Result<Listed, Error> {
+        let mut connection = self.connect().await?;
+        Ok(self.ledger.log().list(&mut connection, limit).await?)
+    }
+
     /// Returns all runs of this name with their logs as they are stored, oldest first: a plan that was rolled back may have
     /// been run again. Of a single run, where the name says which, that one alone.
     ///
@@ -421,7 +430,10 @@ impl Tool {
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
         let plan = run.plan.clone();
-        self.telling(&plan, Box::pin(self.back(run, to))).await
+        match self.telling(&plan, Box::pin(self.back(run, to))).await {
+            Err(error) => Err(self.unless_gone(error).await),
+            done => done,
+        }
     }
 
     async fn back(&self, run: Run, to: Option<Phase>) -> Result<Finish, Error> {

@@ -1,5 +1,6 @@
 //! Measures the latency that an application sees: a small transaction, about 20 times a second.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
@@ -11,6 +12,7 @@ use crate::ident::{RunId, TableName};
 use crate::latest::Latest;
 use crate::ledger::Ledger;
 use crate::pg::{self, Connector, ErrorClass, Owner};
+use crate::run::Latencies;
 
 /// Between two probes; they never overlap.
 const EVERY: Duration = Duration::from_millis(50);
@@ -42,15 +44,36 @@ pub(crate) enum Felt {
     },
 }
 
-/// Probes whenever a goal is set, and publishes the latency that nine of ten probes stay below. Never returns.
-pub(crate) async fn feel(connector: Connector, sink: EventSink, seen: Latest<Seen>, felt: Felt) {
+/// The latencies of all probes that nobody has kept yet.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<Latencies>);
+
+impl Tally {
+    fn took(&self, seconds: f64, goal: f64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).took(seconds, goal);
+    }
+
+    /// Returns them.
+    pub(crate) fn latencies(&self) -> Latencies {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes those out that are kept now.
+    pub(crate) fn kept(&self, kept: &Latencies) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take_out(kept);
+    }
+}
+
+/// Probes whenever a goal is set, publishes the latency that nine of ten probes stay below, and counts all of them in `tally`.
+/// Never returns.
+pub(crate) async fn feel(connector: Connector, sink: EventSink, seen: Latest<Seen>, felt: Felt, tally: Arc<Tally>) {
     let mut wanted = seen.follow();
     let mut told = String::new();
     loop {
         if wanted.wait_for(|seen| seen.wants(Signal::GoalLatency)).await.is_err() {
             return;
         }
-        if let Err(error) = probes(&connector, &seen, &felt).await {
+        if let Err(error) = probes(&connector, &seen, &felt, &tally).await {
             let message = format!("the latency probe fails, so the pace stays as it is: {}", pg::describe(&error));
             if pg::class_of(&error) == ErrorClass::Connection {
                 tracing::debug!(message);
@@ -64,7 +87,7 @@ pub(crate) async fn feel(connector: Connector, sink: EventSink, seen: Latest<See
 }
 
 /// Probes until nobody needs the result any more.
-async fn probes(connector: &Connector, seen: &Latest<Seen>, felt: &Felt) -> Result<(), sqlx::Error> {
+async fn probes(connector: &Connector, seen: &Latest<Seen>, felt: &Felt, tally: &Tally) -> Result<(), sqlx::Error> {
     let mut probe = Probe::open(connector, felt).await?;
     let mut window = Window::new(Instant::now());
     let mut tick = tokio::time::interval(EVERY);
@@ -77,7 +100,9 @@ async fn probes(connector: &Connector, seen: &Latest<Seen>, felt: &Felt) -> Resu
         }
         let began = Instant::now();
         probe.once().await?;
-        if let Some(latency) = window.took(began, Instant::now(), goal) {
+        let ended = Instant::now();
+        tally.took(ended.duration_since(began).as_secs_f64(), goal);
+        if let Some(latency) = window.took(began, ended, goal) {
             seen.change(|seen| seen.set(Signal::GoalLatency, Value::Known(latency), None));
         }
     }

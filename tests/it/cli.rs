@@ -8,10 +8,12 @@ use serde_json::Value;
 
 use crate::harness::{Cli, Database, Output, PATIENCE, own_server, wait_for};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 23] = [
+    "new",
     "check",
     "plan",
     "run",
+    "inventory",
     "start",
     "advance",
     "approve",
@@ -22,7 +24,11 @@ const COMMANDS: [&str; 17] = [
     "tune",
     "rollback",
     "history",
+    "report",
+    "serve",
+    "metrics",
     "show",
+    "cleanup",
     "demo",
     "schema",
     "completions",
@@ -50,8 +56,10 @@ async fn help_is_a_result() {
     Usage: crossfade [OPTIONS] <COMMAND>
 
     Commands:
+      new          Write a plan for a column of this database, and try it
       check        Find mistakes in plan files, without a database
       plan         Show what a plan would do on the database: steps, SQL, locks, estimates, risks
+      inventory    Show for every column what a rename or a type change would meet
       run          Run the phases of a plan now, to the end or to the end of a phase
       start        Register the run of a plan and do its first phase
       advance      Move a run, or every run, forward by at most one phase
@@ -63,9 +71,13 @@ async fn help_is_a_result() {
       resume       Resume a paused run
       tune         Change settings of a run while it is running, such as its rows per second
       rollback     Roll a run back, without losing what was written through either column
-      history      Show the log of a run: who did what, and when by the database's clock
+      history      Show the log of a run (who did what, and when), or list the runs
+      report       Write a report of a run as an HTML file: what was asked, done, measured and decided
+      serve        Show all runs in a browser, and the report of each, updated while it lasts
+      metrics      Print the state of all runs in Prometheus' text format
       notify       Try who is told what happens in a run
       show         Print the plan of a run again, as a plan file that can be run
+      cleanup      Remove everything that crossfade has created in the database, when no run is active
       demo         Watch a column being renamed under live traffic, on a throwaway server
       schema       Print the JSON Schema of plan files, for editors
       completions  Print a script for command completion in a shell
@@ -89,7 +101,8 @@ async fn help_is_a_result() {
           --no-color                Print without colours, as with the environment variable NO_COLOR
 
     The database: --database-url, or DATABASE_URL, or, as for psql, PGHOST, PGPORT,
-    PGUSER, PGDATABASE, PGSSLMODE and PGPASSWORD or ~/.pgpass.
+    PGUSER, PGDATABASE, PGSSLMODE and PGPASSWORD or ~/.pgpass; or the same in .env,
+    or database_url in crossfade.toml.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 plan invalid, 4 database refused
     or unreachable, 5 blocked or not due, 6 rows not equal, 7 the database differs
@@ -102,9 +115,10 @@ async fn help_is_a_result() {
 #[tokio::test]
 async fn every_command_explains_itself() {
     let mut all = String::new();
-    for command in COMMANDS {
-        let Output { code, stdout, stderr } = crossfade(&[command, "-h"]).await;
-        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{command}");
+    let subcommands = [["new", "rename"], ["new", "type"]];
+    for command in COMMANDS.iter().map(std::slice::from_ref).chain(subcommands.iter().map(<[_; 2]>::as_slice)) {
+        let Output { code, stdout, stderr } = crossfade(&[command, &["-h"]].concat()).await;
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{command:?}");
         let own = stdout.split("Global options:").next().unwrap();
         writeln!(all, "{own}").unwrap();
     }
@@ -200,7 +214,7 @@ async fn without_a_database_the_three_ways_to_name_one_are_told() {
     assert_eq!(output.code, Some(2));
     insta::assert_snapshot!(output.stderr, @"
     error[usage::no_database]: no database was given
-      help: use --database-url postgres://user@host/database, or set DATABASE_URL, or set PGHOST, PGUSER and PGDATABASE (the password in PGPASSWORD or ~/.pgpass)
+      help: use --database-url postgres://user@host/database, or set DATABASE_URL, or set PGHOST, PGUSER and PGDATABASE (the password in PGPASSWORD or ~/.pgpass), in the environment or in .env
     ");
     let output = Cli::new("").env("DATABASE_URL", "").args(["status"]).run().await;
     assert!(output.stderr.contains("usage::no_database"), "{}", output.stderr);

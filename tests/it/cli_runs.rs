@@ -107,6 +107,8 @@ async fn the_plan_of_a_run_can_be_shown_and_run_again() {
     let database = fleet_of(100).await;
     result(&database, 0, &["start", PLAN]).await;
     let output = crossfade(&database, &["show", NAME, "--program"]).await;
+    // All of it: functions too.
+    assert!(!output.stdout.contains("more lines") && output.stdout.contains("\n#       END"), "{}", output.stdout);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(output.stdout.starts_with("version: 1\nname: vehicle-status\n"), "{}", output.stdout);
     assert!(output.stdout.contains("\n# backfill: fill the existing rows\n"), "{}", output.stdout);

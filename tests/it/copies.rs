@@ -95,7 +95,7 @@ async fn a_database_restored_in_mid_run_is_left_alone() {
             said.contains("run p was started in another database, of which this one is a copy"),
             "{args:?}: {said}"
         );
-        assert!(said.contains("`DROP SCHEMA \"crossfade\" CASCADE`"), "{args:?}: {said}");
+        assert!(said.contains("`crossfade cleanup` removes the ledger"), "{args:?}: {said}");
         assert!(dump(&copy) == before, "{args:?} has changed the copy");
     }
     for args in [["history", "p"], ["show", "p"]] {
@@ -105,10 +105,11 @@ async fn a_database_restored_in_mid_run_is_left_alone() {
     // The original never noticed.
     assert_eq!(tool.run(&plan, PLAN, None).await.unwrap().state, Standing::Done);
     // What is said of the copy works, and the columns stay.
-    sqlx::raw_sql("DROP SCHEMA crossfade CASCADE; INSERT INTO t (id, a, b) VALUES (1002, 'one', 'other')")
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    let output = Cli::new(&copy).args(["cleanup", "--yes"]).run().await;
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.stderr.contains("Not ended in the database of which this one is a copy: p."), "{output:#?}");
+    let insert = "INSERT INTO t (id, a, b) VALUES (1002, 'one', 'other')";
+    sqlx::raw_sql(insert).execute(&mut connection).await.unwrap();
     let triggers: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass")
         .fetch_one(&mut connection)
         .await

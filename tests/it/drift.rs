@@ -579,7 +579,11 @@ async fn a_ledger_of_another_cluster_is_a_copy() {
     }
     let output = Cli::new(&site.database.url).args(["advance", "rename"]).run().await;
     assert_eq!(output.code, Some(7), "{output:#?}");
-    assert!(output.stderr.contains("DROP SCHEMA") && output.stderr.contains("pg_control_system"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("crossfade cleanup") && output.stderr.contains("pg_control_system"),
+        "{}",
+        output.stderr
+    );
     // What it says of pg_upgrade is enough.
     site.execute("UPDATE crossfade.ledger SET system_identifier = (SELECT system_identifier FROM pg_control_system()), database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())").await;
     assert_eq!(site.run(None).await.unwrap(), Standing::Done);

@@ -149,10 +149,13 @@ async fn the_roles_of_the_page_can_do_what_it_says_and_no_more() {
                 &["history", "rename"],
                 &["history", "rename", "--check"],
                 &["show", "rename"],
+                &["report", "rename", "-o", "-"],
+                &["metrics"],
             ] {
                 stage.ends(role, 0, args).await;
             }
             assert_eq!(stage.says(role, "SELECT * FROM crossfade.status").await, Ok(()));
+            assert_eq!(stage.says(role, "SELECT * FROM crossfade.metrics").await, Ok(()));
             let before = stage.log().await;
             for sql in ATTEMPTS {
                 let said = stage.says(role, sql).await;

@@ -340,3 +340,28 @@ async fn names_are_names_in_scripts_and_on_terminals() {
     assert!(database.scalar::<bool>("SELECT to_regclass('payroll') IS NOT NULL").await);
     assert_eq!(left_behind(&database).await, 0);
 }
+
+/// A trigger whose function names the old column stops the script before it renames anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_tries_a_write_under_the_new_name() {
+    const STALE: &str = "CREATE OR REPLACE FUNCTION stale() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           PERFORM NEW.status; RETURN NEW; END $$";
+    for version in versions() {
+        let database = Database::on(&version).await;
+        fleet_of(&database, 10).await;
+        database.execute(STALE).await;
+        database.execute("CREATE TRIGGER stale BEFORE UPDATE ON vehicles FOR EACH ROW EXECUTE FUNCTION stale()").await;
+        let script = File::ready("vehicle-status.yaml").script(&database, 0).await;
+        let output = psql(&database, YES, &script).await;
+        assert_eq!(output.code, STOPPED, "{}", output.stderr);
+        assert!(output.stderr.contains("record \"new\" has no field \"status\""), "{}", output.stderr);
+        assert!(output.stderr.contains("stale() line 2 at PERFORM"), "{}", output.stderr);
+        database
+            .execute("UPDATE vehicles SET status = status; UPDATE vehicles SET vehicle_status = vehicle_status")
+            .await;
+        database.execute(&STALE.replace("NEW.status", "NEW.vehicle_status")).await;
+        let output = psql(&database, YES, &script).await;
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+        assert_eq!(left_behind(&database).await, 0);
+    }
+}

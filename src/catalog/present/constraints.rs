@@ -4,9 +4,9 @@ use sqlx::PgConnection;
 
 use super::{Both, Look, Present};
 use crate::catalog::constraint::{self, Constraint, Referred};
-use crate::catalog::dependants::Fate;
+use crate::catalog::dependants::Bond;
 use crate::catalog::{CatalogError, Inspection};
-use crate::run::{CarriedConstraint, ReferringKey};
+use crate::run::{CarriedConstraint, ReferringKey, Stage};
 
 /// Those that are there now.
 pub(super) struct Seen {
@@ -30,7 +30,7 @@ impl Look<'_> {
         for constraint in all.filter(|constraint| !constraint.comes_in(&self.plan.table, &referred)) {
             let was = self.was.main().constraints.iter().find(|was| was.name == constraint.name);
             match was {
-                Some(was) if constraint.is(was, self.is_last(was)) => {
+                Some(was) if constraint.is(was, self.stage, self.is_last(was)) => {
                     seen.known.push(constraint.seen(was, self.is_last(was)));
                 }
                 _ if stays(&constraint) => {}
@@ -46,7 +46,7 @@ impl Look<'_> {
 
     /// The columns under whose names foreign keys refer to the table.
     fn referred(pairs: &[Both<'_>]) -> Vec<Referred> {
-        let carried = pairs.iter().filter(|pair| Fate::of(&pair.change) == Fate::Carried);
+        let carried = pairs.iter().filter(|pair| Bond::of(&pair.change) == Bond::Carried);
         carried
             .map(|pair| {
                 let (visible, other) = pair.sides();
@@ -81,7 +81,9 @@ impl Look<'_> {
             });
             match known {
                 Some(key) => now.push(ReferringKey { comment: constraint.comment().cloned(), ..key.clone() }),
-                None => added.push((next + added.len(), constraint)),
+                None if self.stage == Stage::Soak => added.push((next + added.len(), constraint)),
+                // It refers to the new column, and stays; a rollback would lose it.
+                None => {}
             }
         }
         now.extend(constraint::incoming(conn, &added, &referred, &mut present.facts.tables, found).await?);

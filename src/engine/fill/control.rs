@@ -20,7 +20,7 @@ use crate::latest::Latest;
 use crate::ledger::{FillProgress, FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
 use crate::run::{Action, FillSpec, Level, PaceReport, Phase, StepKey, What};
-use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal};
+use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal, Tally};
 
 /// The interval for reading settings and signals.
 const TICK: Duration = Duration::from_millis(100);
@@ -97,6 +97,8 @@ struct Control {
     at_work: BTreeSet<u16>,
     orders: Latest<Orders>,
     seen: Latest<Seen>,
+    /// The latencies that are not in the ledger yet.
+    tally: Arc<Tally>,
     pacer: Pacer,
     holds: Holds,
     /// The tasks that read the signals; they end when this is dropped.
@@ -137,8 +139,10 @@ impl Control {
             work.emit(Event::Paused);
         }
         let now = Instant::now();
+        let tally = Arc::default();
         Ok(Self {
-            _watchers: watchers(&shared, &seen),
+            _watchers: watchers(&shared, &seen, &tally),
+            tally,
             shared,
             connection,
             workers: JoinSet::new(),
@@ -359,7 +363,10 @@ impl Control {
             if let Some(level) = report.pace.slowed_by {
                 work.emit(Event::Slowed { level, speed: orders.pace.speed() });
             }
-            work.ledger.progress().report(&mut self.connection, work.lease, self.shared.spec.relation, &report).await?;
+            let latencies = self.tally.latencies();
+            let seat = (work.lease, self.shared.spec.relation);
+            work.ledger.progress().report(&mut self.connection, seat, &report, (done.rows, &latencies)).await?;
+            self.tally.kept(&latencies);
         }
         Ok(())
     }
@@ -371,7 +378,7 @@ fn and_us(others: usize) -> u16 {
 }
 
 /// Starts the tasks that read the signals.
-fn watchers(shared: &Shared, seen: &Latest<Seen>) -> JoinSet<()> {
+fn watchers(shared: &Shared, seen: &Latest<Seen>, tally: &Arc<Tally>) -> JoinSet<()> {
     let Work { connector, sink, ledger, run, .. } = &shared.work;
     let (plan, table_oid) = (&run.plan, shared.table_oid());
     let mut watchers = JoinSet::new();
@@ -383,7 +390,7 @@ fn watchers(shared: &Shared, seen: &Latest<Seen>) -> JoinSet<()> {
         || Felt::Own { ledger: ledger.clone(), run: run.id, table: shared.spec.table.clone(), table_oid },
         Felt::Query,
     );
-    watchers.spawn(throttle::feel(connector.clone(), sink.clone(), seen.clone(), felt));
+    watchers.spawn(throttle::feel(connector.clone(), sink.clone(), seen.clone(), felt, Arc::clone(tally)));
     watchers
 }
 

@@ -7,11 +7,14 @@ use sqlx::PgConnection;
 
 use super::{Log, LoggedEntry};
 use crate::ident::{PlanName, RunId};
+use crate::ledger::objects::count_objects;
 use crate::ledger::outbox::Teller;
 use crate::ledger::{BOOKKEEPING, LedgerError};
 use crate::pg;
 use crate::plan::{Change, Claim, Plan};
-use crate::run::{Actor, Compiled, Document, Entry, Estimates, FORMAT, Facts, IllegalEntry, Program, Relation, State};
+use crate::run::{
+    Actor, Compiled, Document, Entry, Estimates, FORMAT, Facts, IllegalEntry, Moment, Program, Relation, State,
+};
 
 /// The oid of no table, for claims that are on none.
 const NO_TABLE: i64 = 0;
@@ -24,6 +27,8 @@ pub struct Run {
     /// What it is called on the command line: the name of its plan, with its number behind an @ if there is a later run of
     /// that plan.
     pub called: String,
+    /// Its number among the runs of its plan.
+    pub number: i32,
     /// The plan's fingerprint when it began.
     pub fingerprint: String,
     /// The text of the plan's file when it began.
@@ -65,6 +70,11 @@ impl Run {
         State::replay(&self.original, log.iter().map(|line| &line.entry))
     }
 
+    /// Returns the program that it began with: the log says how that changed.
+    pub(crate) fn original(&self) -> &Program {
+        &self.original
+    }
+
     /// Returns whom it tells what happens.
     pub(in crate::ledger) fn teller(&self) -> Teller<'_> {
         Teller { called: &self.called, plan: &self.plan }
@@ -99,6 +109,7 @@ pg::columns!(
     struct Stored {
         id: i64,
         called: String,
+        number: i32,
         format: i32,
         fingerprint: String,
         plan_text: String,
@@ -106,6 +117,13 @@ pg::columns!(
         facts: String,
         program: String,
         created_at: DateTime<Utc>,
+    }
+);
+
+pg::columns!(
+    struct Ends {
+        done: i64,
+        rolled_back: i64,
     }
 );
 
@@ -168,6 +186,7 @@ impl Log<'_> {
             let query = pg::query(&insert).bind(id).bind(number).bind(oid).bind(&table.schema).bind(&table.name);
             query.execute(&mut *tx).await?;
         }
+        pg::batch(tx, &count_objects(self.ledger, RunId(id), Moment::Before)).await?;
         Ok(RunId(id))
     }
 
@@ -215,7 +234,7 @@ impl Log<'_> {
         }
         let select = self.ledger.sql(
             "SELECT id, name || CASE WHEN EXISTS (SELECT FROM crossfade.run AS later WHERE later.name = run.name AND later.id > run.id) \
-               THEN '@' || number ELSE '' END AS called, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, \
+               THEN '@' || number ELSE '' END AS called, number, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, \
              created_at FROM crossfade.run WHERE name = $1 AND ($2::integer IS NULL OR number = $2) ORDER BY id DESC LIMIT 1",
         );
         let (name, number) = called(name);
@@ -228,6 +247,7 @@ impl Log<'_> {
         let mut run = Run {
             id,
             called: stored.called,
+            number: stored.number,
             fingerprint: stored.fingerprint,
             plan_text: stored.plan_text,
             plan: read("plan", id, &stored.plan)?,
@@ -255,6 +275,41 @@ impl Log<'_> {
         }
         let select = self.ledger.sql("SELECT name FROM crossfade.run GROUP BY name ORDER BY pg_catalog.max(id) DESC");
         Ok(pg::query_scalar(&select).fetch_all(connection).await?)
+    }
+
+    /// Returns the names of runs to be watched: of each name the latest run, unless it ended more than `days` days ago, newest
+    /// first; empty where there is no ledger.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn watched(self, connection: &mut PgConnection, days: i32) -> Result<Vec<String>, LedgerError> {
+        if self.ledger.version(connection).await?.is_none() {
+            return Ok(vec![]);
+        }
+        let select = self.ledger.sql(
+            "SELECT r.name FROM (SELECT DISTINCT ON (name) id, name FROM crossfade.run ORDER BY name, id DESC) AS r \
+             JOIN LATERAL (SELECT e.state, e.at FROM crossfade.event AS e WHERE e.run_id = r.id ORDER BY e.seq DESC LIMIT 1) AS e ON true \
+             WHERE e.state NOT IN ('done', 'rolled_back') OR e.at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(days => $1) \
+             ORDER BY r.id DESC",
+        );
+        Ok(pg::query_scalar(&select).bind(days).fetch_all(connection).await?)
+    }
+
+    /// Returns how many runs are done and how many were rolled back, ever.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn ended(self, connection: &mut PgConnection) -> Result<(i64, i64), LedgerError> {
+        if self.ledger.version(connection).await?.is_none() {
+            return Ok((0, 0));
+        }
+        let select = self.ledger.sql(
+            "SELECT pg_catalog.count(*) FILTER (WHERE e.state = 'done') AS done, \
+               pg_catalog.count(*) FILTER (WHERE e.state = 'rolled_back') AS rolled_back FROM crossfade.run AS r \
+             JOIN LATERAL (SELECT e.state FROM crossfade.event AS e WHERE e.run_id = r.id ORDER BY e.seq DESC LIMIT 1) AS e ON true",
+        );
+        let Ends { done, rolled_back } = pg::query_as(&select).fetch_one(connection).await?;
+        Ok((done, rolled_back))
     }
 
     /// Returns all runs of this name, oldest first, or the one that `name@number` names. What they are is not looked at: a

@@ -3,19 +3,39 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::{Progress, number};
 use crate::ident::RunId;
 use crate::ledger::{LedgerError, Run};
 use crate::pg;
-use crate::run::{Identity, MismatchKey, Outcome, Phase, RelationId, StepKey, What, WrittenBy};
+use crate::run::{Counts, Identity, MismatchKey, Outcome, Phase, RelationId, StepKey, What, WrittenBy};
 use crate::sql::quote_literal;
 
 pg::columns!(
     struct Last {
         at: Option<DateTime<Utc>>,
         mismatches: Option<i64>,
+    }
+);
+
+pg::columns!(
+    struct Stored {
+        table: String,
+        started_at: DateTime<Utc>,
+        at: DateTime<Utc>,
+        seconds: f64,
+        fingerprint: String,
+        body_hash: String,
+        relfilenode: i64,
+        repaired: bool,
+        rows: i64,
+        equal: i64,
+        empty: i64,
+        different: i64,
+        unconverted: i64,
+        only_new: i64,
     }
 );
 
@@ -31,7 +51,52 @@ pg::columns!(
     }
 );
 
+/// The result of a check of one table, and what it counts for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    /// The table, under the name that it had when the run was registered.
+    pub table: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub at: DateTime<Utc>,
+    /// How many seconds it took.
+    pub seconds: f64,
+    /// What it found.
+    pub counts: Counts,
+    /// The fingerprint of the plan.
+    pub fingerprint: String,
+    /// SHA-256 of the text of the sync trigger's functions.
+    pub body_hash: String,
+    /// The table's file: a rewrite of the table gives it another.
+    pub relfilenode: i64,
+    /// Whether it was a part of a repair. Then it does not count as a proof.
+    pub repaired: bool,
+}
+
 impl Progress<'_> {
+    /// Returns the latest check of each of the run's relations.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn checks(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<Check>, LedgerError> {
+        let select = self.ledger.sql(
+            "SELECT DISTINCT ON (v.relation) r.schema_name || '.' || r.table_name AS table, v.started_at, v.at, v.seconds, \
+               v.fingerprint, v.body_hash, v.relfilenode::bigint AS relfilenode, v.repaired, v.rows, v.equal, v.empty, v.different, \
+               v.unconverted, v.only_new FROM crossfade.verification AS v \
+             JOIN crossfade.relation AS r ON r.run_id = v.run_id AND r.relation = v.relation \
+             WHERE v.run_id = $1 ORDER BY v.relation, v.id DESC",
+        );
+        let stored: Vec<Stored> = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
+        let check = |row: Stored| {
+            let Stored { table, started_at, at, seconds, fingerprint, body_hash, relfilenode, repaired, .. } = row;
+            let Stored { rows, equal, empty, different, unconverted, only_new, .. } = row;
+            let counts = Counts { rows, equal, empty, different, unconverted, only_new };
+            Check { table, started_at, at, seconds, counts, fingerprint, body_hash, relfilenode, repaired }
+        };
+        Ok(stored.into_iter().map(check).collect())
+    }
+
     /// Finds out how rows that are not equal were last written, as far as the server and the ledger know (docs/postgres.md, "Who
     /// wrote a row").
     ///

@@ -9,7 +9,7 @@ use super::{Progress, number};
 use crate::ident::RunId;
 use crate::ledger::{Lease, LedgerError};
 use crate::pg;
-use crate::run::{self, HeldBy, PaceReport, RelationId, TableFacts};
+use crate::run::{self, HeldBy, Latencies, PaceReport, RelationId, TableFacts};
 
 /// How far a backfill is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -132,22 +132,16 @@ impl Progress<'_> {
         pg::query_as(&self.ledger.sql(include_str!("fill.sql"))).bind(run.0).fetch_all(connection).await
     }
 
-    /// Lets others see how the backfill of a relation goes. Of several processes at work, the one that leads speaks for all.
+    /// Lets others see how the backfill of a relation goes, and keeps a sample of it: `rows` filled in all, and the latencies
+    /// that were measured since the last call. Of several processes at work, the one that leads speaks for all.
     pub(crate) async fn report(
         self,
         connection: &mut PgConnection,
-        lease: Lease,
-        relation: RelationId,
+        (lease, relation): (Lease, RelationId),
         report: &FillReport,
+        (rows, latencies): (i64, &Latencies),
     ) -> Result<(), LedgerError> {
-        let update = self.ledger.sql(
-            "UPDATE crossfade.backfill SET rows_per_second = $4, eta_seconds = $5, held_by = $6, pace = $7, \
-               reported_at = pg_catalog.clock_timestamp() \
-             WHERE run_id = $1 AND relation = $2 AND EXISTS (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = $3 \
-               AND (l.leads OR NOT EXISTS (SELECT FROM crossfade.lease AS o WHERE o.run_id = $1 AND o.leads \
-                 AND o.expires > pg_catalog.clock_timestamp())))",
-        );
-        pg::query(&update)
+        pg::query(&self.ledger.sql(include_str!("report.sql")))
             .bind(lease.run.0)
             .bind(number(relation))
             .bind(lease.epoch)
@@ -155,6 +149,9 @@ impl Progress<'_> {
             .bind(report.eta_seconds)
             .bind(report.held_by.map(Json))
             .bind(Json(&report.pace))
+            .bind(rows)
+            .bind(&latencies.counts)
+            .bind(latencies.over_goal)
             .execute(connection)
             .await?;
         Ok(())

@@ -138,7 +138,11 @@ impl Validator<'_> {
     /// Complains about a reverse expression that can only have been meant for another column than it can see.
     fn reverse(&mut self, at: &str, reverse: &str, old: &ColumnName, new: &ColumnName, named: bool) {
         let lower = reverse.to_lowercase();
-        let mentions = |column: &ColumnName| lower.contains(&column.as_str().to_lowercase());
+        let mentions = |column: &ColumnName| {
+            let column = column.as_str().to_lowercase();
+            // Within quotes, a quote is written twice.
+            lower.contains(&column) || lower.contains(&column.replace('"', "\"\""))
+        };
         if mentions(new) {
             return;
         }

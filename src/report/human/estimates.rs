@@ -180,12 +180,12 @@ pub(super) fn filled(filled: &Filled) -> String {
 }
 
 /// Returns `+20 %`.
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let percent = (100.0 * share).round();
     if percent == 0.0 { "+0 %".to_owned() } else { format!("{percent:+.0} %") }
 }
 
 /// Returns `81 %`.
-fn share(share: f64) -> String {
+pub(crate) fn share(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }

@@ -37,7 +37,7 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
     findings(&mut text, "Blocking problems", &preview.refusals, &look.red("refused"), look);
     if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
         let fill = costs.orders.as_ref().map(|orders| orders.backfill_paced);
-        steps(&mut text, program, &fill.map(range).unwrap_or_default(), look);
+        steps(&mut text, program, (&fill.map(range).unwrap_or_default(), LONG_STATEMENT), look);
         estimates::orders(&mut text, costs, look);
     }
     findings(&mut text, "Warnings", &preview.warnings, &look.yellow("warning"), look);
@@ -76,13 +76,14 @@ fn known(path: &str, plan: &Plan, run: &Known, look: Look) -> String {
     text
 }
 
-fn steps(text: &mut String, program: &Program, fill: &str, look: Look) {
+/// Lists the steps; `fill` is how long a backfill takes, `longest` of how many lines a statement is shown whole.
+fn steps(text: &mut String, program: &Program, (fill, longest): (&str, usize), look: Look) {
     for phase in &program.phases {
         let steps: Vec<_> = program.steps_of(*phase).collect();
         if !steps.is_empty() {
             let _ = writeln!(text, "\n{}", look.bold(&format!("{phase}: {}", purpose(program, *phase))));
             for step in steps {
-                one_step(text, step, fill, look);
+                one_step(text, step, (fill, longest), look);
             }
         }
     }
@@ -98,7 +99,8 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> String {
     let mut text = crate::plan::to_yaml(plan);
     if let Some(program) = program {
         let mut listed = String::new();
-        steps(&mut listed, program, "", Look { columns: Look::ENDLESS, ..Look::default() });
+        // Nothing else prints what was stored.
+        steps(&mut listed, program, ("", usize::MAX), Look { columns: Look::ENDLESS, ..Look::default() });
         for line in listed.lines() {
             text.push_str(format!("# {line}").trim_end());
             text.push('\n');
@@ -114,7 +116,7 @@ pub(crate) fn changes(plan: &Plan) -> Vec<String> {
 }
 
 /// What a phase of this run is for.
-fn purpose(program: &Program, phase: Phase) -> &'static str {
+pub(crate) fn purpose(program: &Program, phase: Phase) -> &'static str {
     let any = |is: fn(&Step) -> bool| program.steps_of(phase).any(is);
     let compares = || any(|step| matches!(step.action, Action::Compare(_)));
     let has_pairs = program.steps.iter().any(|step| step.key.what == What::Columns);
@@ -134,19 +136,19 @@ fn purpose(program: &Program, phase: Phase) -> &'static str {
     }
 }
 
-fn one_step(text: &mut String, step: &Step, fill: &str, look: Look) {
+fn one_step(text: &mut String, step: &Step, (fill, longest): (&str, usize), look: Look) {
     look.wrap(text, ("  ", "  "), &printable(&step.title));
     look.wrap(text, ("    ", "      "), &look.dim(&format!("{}; {}", locks(step), time(step, fill))));
     for statement in step.sql() {
-        one_statement(text, &statement, look);
+        one_statement(text, &statement, longest, look);
     }
     if let Undo::PointOfNoReturn(why) = &step.undo {
         look.wrap(text, (&format!("    {} ", look.yellow("point of no return:")), "    "), &printable(why));
     }
 }
 
-/// Writes a statement, or what of it fits in a few lines.
-fn one_statement(text: &mut String, statement: &str, look: Look) {
+/// Writes a statement, or its beginning where it takes more lines than the `longest`.
+fn one_statement(text: &mut String, statement: &str, longest: usize, look: Look) {
     let mut shown = String::new();
     for line in statement.lines() {
         let indent = &line[..line.len() - line.trim_start().len()];
@@ -154,7 +156,7 @@ fn one_statement(text: &mut String, statement: &str, look: Look) {
         look.wrap(&mut shown, (&first, &next), &printable(line.trim_start()));
     }
     let lines: Vec<_> = shown.lines().collect();
-    let most = if lines.len() > LONG_STATEMENT { SHORT } else { lines.len() };
+    let most = if lines.len() > longest { SHORT } else { lines.len() };
     for line in &lines[..most] {
         let _ = writeln!(text, "{line}");
     }
@@ -164,7 +166,8 @@ fn one_statement(text: &mut String, statement: &str, look: Look) {
     }
 }
 
-fn locks(step: &Step) -> String {
+/// Returns the strongest lock of a step, and who waits for it.
+pub(crate) fn locks(step: &Step) -> String {
     let effect = match step.strongest_lock() {
         LockMode::None => return "no lock".to_owned(),
         LockMode::AccessShare => "nobody waits",
@@ -176,7 +179,8 @@ fn locks(step: &Step) -> String {
     format!("lock {}: {effect}", step.strongest_lock())
 }
 
-fn time(step: &Step, fill: &str) -> String {
+/// Returns how long a step takes; `fill` is how long a backfill does.
+pub(crate) fn time(step: &Step, fill: &str) -> String {
     match &step.action {
         Action::Concurrent { .. } if matches!(step.key.what, What::DropIndex(_)) => {
             "waits for transactions that use the table".to_owned()
@@ -190,7 +194,8 @@ fn time(step: &Step, fill: &str) -> String {
     }
 }
 
-fn way_back(program: &Program) -> String {
+/// Returns until when the run can be taken back.
+pub(crate) fn way_back(program: &Program) -> String {
     match program.steps.iter().find(|step| matches!(step.undo, Undo::PointOfNoReturn(_))) {
         Some(step) => format!(
             "Point of no return: {} ({}). A run stops before it unless it is told --yes. Until then, crossfade rollback undoes {}.",
@@ -249,7 +254,7 @@ pub(crate) fn one_finding(mark: &str, finding: &Finding, look: Look) -> String {
 }
 
 /// Returns `path` so that a shell reads it as one word.
-fn shell_word(path: &str) -> String {
+pub(crate) fn shell_word(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+@%:,".contains(c);
     if !path.is_empty() && path.chars().all(plain) {
         path.to_owned()

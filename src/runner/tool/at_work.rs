@@ -11,11 +11,15 @@ use super::super::{Error, NotYet, clock, evidence, forward, gates, nearing, sess
 use super::{Finish, Tool, paused_by, waiting_for};
 use crate::engine::Work;
 use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Run};
+use crate::pg;
 use crate::plan::Plan;
 use crate::run::{Entry, GateKind, Mode, Phase, State, Step, owed};
 
 /// How long a process that ends tries to give its lease back; the lease expires by itself.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// SQLSTATEs of what is not there: a table, a schema, a function.
+const NOT_THERE: [&str; 3] = ["42P01", "3F000", "42883"];
 
 impl Tool {
     /// Takes the lease of `run` on the connection that keeps it: a lease whose session is gone is free. There must be room for the
@@ -67,7 +71,24 @@ impl Tool {
 
     pub(super) async fn go(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
         let plan = run.plan.clone();
-        self.telling(&plan, Box::pin(self.go_on(run, until, scheduled))).await
+        let done = self.telling(&plan, Box::pin(self.go_on(run, until, scheduled))).await;
+        match done {
+            Err(error) => Err(self.unless_gone(error).await),
+            done => done,
+        }
+    }
+
+    /// Returns that the ledger is gone, where that is why something was not there.
+    pub(super) async fn unless_gone(&self, error: Error) -> Error {
+        let code = error.database().and_then(pg::sqlstate).unwrap_or_default();
+        if !NOT_THERE.contains(&code.as_str()) {
+            return error;
+        }
+        let version = async { self.ledger.version(&mut self.connect().await?).await.map_err(Error::from) };
+        match self.last_words(version).await {
+            Some(Ok(None)) => LedgerError::Gone { schema: self.ledger.schema().as_str().to_owned() }.into(),
+            _ => error,
+        }
     }
 
     async fn go_on(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {

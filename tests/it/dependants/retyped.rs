@@ -285,3 +285,76 @@ async fn what_others_hang_on_a_column_in_mid_change_is_carried() {
         }
     }
 }
+
+/// Conversions that may fail, and plans that copy no index: what the table cannot do without is there in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_on_a_column_is_carried_whatever_the_plan_leaves_out() {
+    const CASES: [(&str, &str, &str, &str); 3] = [
+        (
+            "int",
+            "smallint",
+            "ALTER TABLE t ADD CONSTRAINT small CHECK (n < 1000), ADD CONSTRAINT later CHECK (n > 0) NOT VALID; CREATE VIEW v AS SELECT n FROM t",
+            "",
+        ),
+        (
+            "text",
+            "int",
+            "ALTER TABLE t ADD CONSTRAINT filled CHECK (n IS NOT NULL); CREATE TABLE p (id int PRIMARY KEY); COMMENT ON CONSTRAINT filled ON t IS 'c'",
+            "",
+        ),
+        (
+            "int",
+            "bigint",
+            "ALTER TABLE t ADD PRIMARY KEY (n), ADD UNIQUE (id); CREATE INDEX gone ON t (n, id); CREATE TABLE c (t int REFERENCES t)",
+            "indexes: { copy: none }\n",
+        ),
+    ];
+    for version in long_versions() {
+        for (from, to, more, indexes) in CASES {
+            let setup = |of_type: &str| {
+                format!(
+                    "CREATE TABLE t (id int, n {of_type}, note text); INSERT INTO t SELECT g, g::text::{of_type} FROM generate_series(1, 40) g; {more}"
+                )
+            };
+            let ours = Place::new(&version, &setup(from)).await;
+            let beside = Place::new(&version, &setup(to)).await;
+            if !indexes.is_empty() {
+                beside.database.execute("DROP INDEX gone").await;
+            }
+            let text = format!(
+                "version: 1\nname: carry\ntable: public.t\nchanges: [{{ change_type: {{ column: n, to: {to}, via: n_v2, using: \"n::text::{to}\", reverse: \"n_v2::text::{from}\" }} }}]\n\
+                 contract: {{ grace: 0s, quiet: 0s }}\n{indexes}"
+            );
+            let text = if indexes.is_empty() { text } else { text.replace(", using: \"n::text::bigint\"", "") };
+            let plan = crossfade::plan::parse("plan.yaml", &text).unwrap();
+            let tool = tool(&ours.database.url);
+            let before = ours.schema().await;
+            tool.run(&plan, &text, Some(Phase::Switch)).await.unwrap_or_else(|error| panic!("{to}: {error:?}"));
+            tool.rollback("carry", None).await.unwrap_or_else(|error| panic!("{to} back: {error:?}"));
+            let back = ours.schema().await;
+            assert!(back == before, "{to} on {}, rolled back:\n{}", version.major, difference(&before, &back));
+            tool.run(&plan, &text, None).await.unwrap_or_else(|error| panic!("{to} to the end: {error:?}"));
+            let (found, expected) = (ours.database.schema().await, beside.database.schema().await);
+            assert!(found == expected, "{to} on {}:\n{}", version.major, difference(&expected, &found));
+        }
+    }
+}
+
+/// A foreign key that somebody makes after the swap refers to the new column: the run goes on, and only a rollback, which would lose
+/// it, stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_key_made_after_the_swap_stays() {
+    const SETUP: &str = "CREATE TABLE t (id int, n int PRIMARY KEY); INSERT INTO t SELECT g, g FROM generate_series(1, 9) g; CREATE TABLE c (t int)";
+    let text = "version: 1\nname: carry\ntable: public.t\nchanges: [{ change_type: { column: n, to: bigint, via: n_v2, reverse: \"n_v2::int\" } }]\n\
+                contract: { grace: 0s, quiet: 0s }\n";
+    let plan = crossfade::plan::parse("plan.yaml", text).unwrap();
+    let ours = Place::new(&long_versions()[0], SETUP).await;
+    let tool = tool(&ours.database.url);
+    tool.run(&plan, text, Some(Phase::Switch)).await.unwrap();
+    ours.database.execute("ALTER TABLE c ADD CONSTRAINT late FOREIGN KEY (t) REFERENCES t").await;
+    let refused = tool.rollback("carry", None).await.unwrap_err();
+    assert!(refused.to_string().contains("late"), "{refused}");
+    tool.run(&plan, text, None).await.unwrap();
+    let kept: bool = ours.database.scalar("SELECT convalidated FROM pg_constraint WHERE conname = 'late'").await;
+    assert!(kept);
+}

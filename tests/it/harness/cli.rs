@@ -1,13 +1,14 @@
 //! The tool as a process.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
@@ -18,6 +19,8 @@ use super::limit;
 pub(crate) struct Cli {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    input: Option<String>,
+    folder: Option<PathBuf>,
 }
 
 /// What an invocation said.
@@ -33,7 +36,7 @@ impl Cli {
     /// Returns an invocation with `DATABASE_URL` set, unless `url` is empty.
     pub(crate) fn new(url: &str) -> Self {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let cli = Self { args: Vec::new(), env: Vec::new() }.env("PATH", path);
+        let cli = Self { args: Vec::new(), env: Vec::new(), input: None, folder: None }.env("PATH", path);
         if url.is_empty() { cli } else { cli.env("DATABASE_URL", url) }
     }
 
@@ -49,19 +52,39 @@ impl Cli {
         self
     }
 
+    /// Gives it a text on standard input, which is empty otherwise.
+    pub(crate) fn input(mut self, text: &str) -> Self {
+        self.input = Some(text.to_owned());
+        self
+    }
+
+    /// Starts it in a directory.
+    pub(crate) fn folder(mut self, path: &Path) -> Self {
+        self.folder = Some(path.to_owned());
+        self
+    }
+
     /// Starts the tool. It is killed if the value is dropped before it has ended.
     pub(crate) fn spawn(&self) -> Running {
         limit::begin();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_crossfade"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crossfade"));
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        let mut child = command
             .args(&self.args)
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
+        if let (Some(mut stdin), Some(text)) = (child.stdin.take(), self.input.clone()) {
+            // Who does not read it does not need it.
+            tokio::spawn(async move { stdin.write_all(text.as_bytes()).await });
+        }
         let stdout = Capture::of(child.stdout.take().unwrap());
         let stderr = Capture::of(child.stderr.take().unwrap());
         let pid = child.id().unwrap();

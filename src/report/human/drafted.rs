@@ -1,0 +1,40 @@
+//! What a plan that was just written would do, in a few lines.
+
+use super::super::look::{Look, printable};
+use super::preview::{one_finding, shell_word};
+use super::summary::cost;
+use crate::catalog::Outline;
+use crate::lines::command;
+use crate::runner::Draft;
+
+/// Returns what was found when the plan was tried. `file` is where it was written to.
+pub(crate) fn drafted(file: Option<&str>, outline: &Outline, draft: &Draft, look: Look) -> String {
+    let (preview, mut text) = (&draft.preview, String::new());
+    if outline.by_path {
+        let table = printable(&outline.table.to_string());
+        look.wrap(
+            &mut text,
+            ("", "  "),
+            &format!("table {}, the first of that name in the search_path", look.bold(&table)),
+        );
+    }
+    for finding in &preview.refusals {
+        text.push_str(&one_finding(&look.red("refused"), finding, look));
+    }
+    for finding in &preview.warnings {
+        text.push_str(&one_finding(&look.yellow("warning"), finding, look));
+    }
+    for line in cost(preview) {
+        look.wrap(&mut text, ("  ", "    "), &line);
+    }
+    let shown = file.map(shell_word);
+    let plan = shown.as_deref().unwrap_or("PLAN");
+    let wrote = shown.as_ref().map(|file| format!("The plan is in {file}. ")).unwrap_or_default();
+    let next = if preview.refusals.is_empty() {
+        format!("Next: {}", command(&format!("crossfade run {plan}")))
+    } else {
+        format!("Fix these problems, then run {}", command(&format!("crossfade plan {plan}")))
+    };
+    look.wrap(&mut text, ("", ""), &format!("{wrote}Nothing was changed in the database. {next}"));
+    text
+}
