@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Postgres};
 use crate::sql::quote_literal;
 
 pub(crate) use answer::{Asked, no_answer, up_to};
+pub(crate) use blockers::{OldReader, old_readers};
 pub use blockers::{blockers, old_holders};
 pub(crate) use columns::columns;
 pub use connect::Connector;

@@ -71,6 +71,23 @@ impl Log<'_> {
         Ok(phase.and_then(|phase| phase.parse().ok()))
     }
 
+    /// Returns the transaction that wrote the last of the entries that `is` names; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Log::entries`].
+    pub(crate) async fn transaction_of(
+        self,
+        connection: &mut PgConnection,
+        run: RunId,
+        is: impl Fn(&Entry) -> bool,
+    ) -> Result<Option<i64>, LedgerError> {
+        let log = self.entries(connection, run).await?;
+        let Some(line) = log.iter().rfind(|line| is(&line.entry)) else { return Ok(None) };
+        let select = "SELECT transaction::text::bigint FROM crossfade.event WHERE run_id = $1 AND seq = $2";
+        let select = pg::query_scalar(&self.ledger.sql(select)).bind(run.0).bind(line.seq).fetch_one(connection);
+        Ok(Some(select.await?))
+    }
+
     /// Returns the state that the log of a run adds up to.
     ///
     /// # Errors

@@ -86,6 +86,8 @@ CREATE TABLE crossfade.event (
     -- The hash of the entry before, of the first entry that of the run; and the entry's own, which covers that one too.
     previous  text        NOT NULL,
     hash      text        NOT NULL,
+    -- The transaction that wrote it: whose snapshot is older does not see what was done before.
+    transaction xid8      NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
     PRIMARY KEY (run_id, seq)
 );
 CREATE FUNCTION crossfade.append_only() RETURNS trigger LANGUAGE plpgsql AS $$

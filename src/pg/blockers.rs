@@ -33,6 +33,42 @@ pub async fn old_holders(
     Ok(found.into_iter().map(Blocker::from).collect())
 }
 
+/// A transaction that reads with an old snapshot.
+#[derive(Debug, Clone)]
+pub(crate) struct OldReader {
+    /// Its virtual transaction id: another transaction of the session has another.
+    pub(crate) transaction: String,
+    /// Its session.
+    pub(crate) session: Blocker,
+}
+
+/// Returns the transactions of this database that may read with a snapshot from before the transaction `before`, one after the
+/// other if something from before it is still under way; not those of crossfade. Every role may see them.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn old_readers(connection: &mut PgConnection, before: i64) -> Result<Vec<OldReader>, sqlx::Error> {
+    let found: Vec<Reader> =
+        query_as(include_str!("old_readers.sql")).bind(before.to_string()).fetch_all(connection).await?;
+    let reader = |Reader { transaction, pid, user, application, state, transaction_seconds, query }| {
+        let session = Found { pid, user, application, state, transaction_seconds, query };
+        OldReader { transaction, session: session.into() }
+    };
+    Ok(found.into_iter().map(reader).collect())
+}
+
+columns!(
+    struct Reader {
+        transaction: String,
+        pid: i32,
+        user: Option<Vec<u8>>,
+        application: Option<Vec<u8>>,
+        state: Option<String>,
+        transaction_seconds: Option<i64>,
+        query: Option<Vec<u8>>,
+    }
+);
+
 columns!(
     /// A row of the two queries. Texts come as bytes: a session of another database, or of one in `SQL_ASCII`, may run a
     /// statement that is not UTF-8.

@@ -16,8 +16,8 @@ use crate::change::{FirstWrite, ROW};
 use crate::engine::Work;
 use crate::event::{Blocker, Event};
 use crate::ledger::NewWrites;
-use crate::pg::{self, ErrorClass, Limits, Owner};
-use crate::run::{Entry, Gate, Phase, Relation, RelationId, StepKey, Target};
+use crate::pg::{self, ErrorClass, Limits, OldReader, Owner};
+use crate::run::{Entry, Gate, Phase, Relation, RelationId, StepKey, Target, What};
 
 /// The first attempt waits this long for its lock.
 const FIRST_TRY: Duration = Duration::from_millis(100);
@@ -72,8 +72,14 @@ pub(super) async fn transaction(work: &Work, session: &mut Session, job: &Job<'_
     let mut blockers = Vec::new();
     let mut patient_before = false;
     let mut noted: Option<Vec<i32>> = None;
+    let mut readers = None;
     for attempt in 1..=TRIES {
-        let old = old_holders(work, session, job).await?;
+        let mut old = old_holders(work, session, job).await?;
+        if job.step.what == What::Swap {
+            let still = old_readers(work, session, readers).await?;
+            old.extend(still.iter().map(|reader| reader.session.clone()));
+            readers = Some(still);
+        }
         if old.is_empty() {
             // If the COMMIT is lost, the outcome is unknown: the caller reads the ledger again, which committed with it.
             match attempt_once(work, session, job, wait).await {
@@ -293,6 +299,27 @@ async fn old_holders(work: &Work, session: &mut Session, job: &Job<'_>) -> Resul
             // To know who would be in the way spares others a wait; it is no condition.
             Err(error) => tracing::debug!(%error, "old transactions"),
         }
+    }
+    Ok(found)
+}
+
+/// Returns whose snapshot may be older than the end of the backfill: under the old name, it would show him rows of the new column
+/// that are not filled yet. Only those `known` before count, because a snapshot is called old as long as anything goes on that
+/// was under way when the backfill ended; whoever came later has a newer one.
+async fn old_readers(
+    work: &Work,
+    session: &mut Session,
+    known: Option<Vec<OldReader>>,
+) -> Result<Vec<OldReader>, Error> {
+    if known.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(vec![]);
+    }
+    let is_filled = |entry: &Entry| matches!(entry, Entry::StepDone { step, .. } if matches!(step.what, What::Fill(_)));
+    let filled = work.ledger.log().transaction_of(&mut session.main, work.run.id, is_filled).await?;
+    let Some(filled) = filled else { return Ok(vec![]) };
+    let mut found = pg::old_readers(&mut session.watch, filled).await?;
+    if let Some(known) = known {
+        found.retain(|reader| known.iter().any(|known| known.transaction == reader.transaction));
     }
     Ok(found)
 }

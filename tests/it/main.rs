@@ -44,6 +44,7 @@ mod new;
 mod new_default;
 mod newcomer;
 mod old_runs;
+mod old_snapshots;
 mod overdue;
 mod owners_code;
 mod owners_errors;
