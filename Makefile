@@ -1,5 +1,5 @@
 # All targets do all of their set-up on a fresh Debian with nothing but Rust; elsewhere they say what is missing.
-.PHONY: demo test test-all fast bench man
+.PHONY: demo test test-all fast bench man dist
 
 # Tests mostly wait for servers, so twice as many run at once as there are cores.
 RUST_TEST_THREADS ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
@@ -15,6 +15,7 @@ test:
 	.ci/need cc postgres pgbouncer npm
 	if command -v apt-get >/dev/null; then .ci/need faketime pg_cron python3-venv; fi
 	.ci/schemas
+	.ci/migration-tools
 	.ci/postgres-versions
 	cargo test $(ARGS)
 
@@ -23,6 +24,7 @@ test-all:
 	.ci/need cc postgres pgbouncer npm
 	if command -v apt-get >/dev/null; then .ci/need faketime pg_cron python3-venv; fi
 	.ci/schemas
+	.ci/migration-tools
 	.ci/postgres-versions all
 	CROSSFADE_TEST_ALL=1 cargo test $(ARGS)
 
@@ -41,3 +43,7 @@ bench:
 man:
 	.ci/need cc
 	cargo run --quiet -- man target/man
+
+# What is published, in target/dist: a static binary, a Debian package, what is in them (CycloneDX) and checksums. See docs/install.md.
+dist:
+	.ci/dist

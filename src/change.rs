@@ -8,6 +8,7 @@ mod add_constraint;
 mod add_index;
 mod adopt;
 mod alike;
+mod bodies;
 mod change_type;
 mod cleanup;
 mod constraints;
@@ -24,6 +25,7 @@ mod made_anew;
 mod not_null;
 mod pair;
 mod planner;
+mod publications;
 mod referring;
 mod removal;
 mod rename_column;
@@ -33,6 +35,7 @@ mod sync_function;
 mod sync_trigger;
 mod trial;
 
+pub(crate) use bodies::{given_in, replace};
 pub(crate) use cleanup::Ours;
 pub(crate) use constraints::is_carried;
 pub(crate) use draft::{Instead, Side, Way, instead, ways};
@@ -89,6 +92,7 @@ pub(crate) fn names_at(change: &plan::Pair<'_>, tag: &RunTag, stage: Stage) -> (
     match stage {
         Stage::Swapped if change.keeps_name() => (new, old),
         Stage::Soak | Stage::Swapped => (old, new),
+        Stage::Retired if change.trades_names => (new, old),
         Stage::Retired if change.borrows() => (new, tag.mirror(change.new)),
         Stage::Retired => (tag.retired(change.old), change.final_name().to_string()),
     }
@@ -158,6 +162,8 @@ pub fn compile(plan: &Plan, facts: &Facts, ledger: &LedgerSchema) -> Program {
     fragments.push(indexes::fragment(&context));
     fragments.push(constraints::fragment(&context));
     fragments.push(referring::fragment(&context));
+    // Last: the columns that go are gone by then.
+    fragments.push(publications::fragment(&context));
     planner::program(&context, fragments)
 }
 
@@ -165,12 +171,13 @@ pub fn compile(plan: &Plan, facts: &Facts, ledger: &LedgerSchema) -> Program {
 fn fragment_of(context: &Context<'_>, position: usize) -> Fragment {
     let Some(facts) = context.facts.changes.get(position) else { return Fragment::default() };
     let change = &context.plan.changes[position];
+    let pair = || context.plan.pairs().find(|(at, _)| *at == position).map(|(_, pair)| pair);
     match (change, facts) {
         (Change::RenameColumn(_), ChangeFacts::Pair(facts)) => {
-            change.pair().map(|pair| rename_column::fragment(context, &Active { position, change: pair, facts }))
+            pair().map(|pair| rename_column::fragment(context, &Active { position, change: pair, facts }))
         }
         (Change::ChangeType(_), ChangeFacts::Pair(facts)) => {
-            change.pair().map(|pair| change_type::fragment(context, &Active { position, change: pair, facts }))
+            pair().map(|pair| change_type::fragment(context, &Active { position, change: pair, facts }))
         }
         (Change::AddColumn(change), ChangeFacts::AddColumn(facts)) => {
             Some(add_column::fragment(context, position, change, facts))

@@ -16,6 +16,7 @@ mod demo;
 mod described;
 mod error;
 pub mod exit_code;
+mod export;
 mod file;
 mod history;
 mod inventory;
@@ -44,10 +45,13 @@ mod tick;
 mod tune;
 mod verify;
 mod watchdog;
+#[cfg(test)]
+mod written;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
@@ -59,7 +63,7 @@ use error::CliError;
 
 /// Change the columns, indexes and constraints of a live PostgreSQL table: in phases, under traffic, with proof and a way back.
 #[derive(Debug, Parser)]
-#[command(name = "crossfade", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "crossfade", version = version(), max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = AFTER_HELP)]
 struct Arguments {
     #[command(flatten)]
@@ -78,6 +82,15 @@ or unreachable, 5 blocked or not due, 6 rows not equal, 7 the database differs
 from the ledger, 8 stopped by its watchdog, 130 interrupted.
 
 To see it work: crossfade demo";
+
+/// Returns the version, with the commit where the build was told of it (`make dist`).
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let commit = option_env!("CROSSFADE_COMMIT").filter(|commit| !commit.is_empty());
+        env!("CARGO_PKG_VERSION").to_owned() + &commit.map(|commit| format!(" ({commit})")).unwrap_or_default()
+    });
+    &VERSION
+}
 
 /// What every command understands.
 #[derive(Debug, clap::Args)]
@@ -155,6 +168,7 @@ enum Command {
     #[cfg(feature = "notify")]
     Notify(notify::Args),
     Show(show::Args),
+    Export(export::Args),
     Cleanup(cleanup::Args),
     Demo(demo::Args),
     Schema(schema::Args),
@@ -219,6 +233,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
         #[cfg(feature = "notify")]
         Command::Notify(args) => notify::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
+        Command::Export(args) => export::run(&args, context).await,
         Command::Cleanup(args) => cleanup::run(&args, context).await,
         Command::Demo(args) => Box::pin(demo::run(&args, context)).await,
         Command::Schema(args) => schema::run(&args),

@@ -40,6 +40,8 @@
 #[doc(hidden)] // for src/main.rs
 pub mod cli;
 pub mod event;
+#[cfg(feature = "cli")]
+mod export;
 pub mod plan;
 
 mod amounts;

@@ -61,11 +61,16 @@ fn words(sentence: &str) -> Vec<String> {
     parts
 }
 
-/// Returns the columns that a text takes; its colours take none.
+/// Returns the columns that a text takes; its colours and the targets of its links take none.
 pub(crate) fn width(text: &str) -> usize {
     let mut parts = text.split('\u{1b}');
     let plain = parts.next().unwrap_or_default().width();
-    plain + parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| rest.width())).sum::<usize>()
+    let after = |part: &str| match part.chars().next() {
+        Some(']') => 0,
+        Some('\\') => part[1..].width(),
+        _ => part.split_once('m').map_or(0, |(_, rest)| rest.width()),
+    };
+    plain + parts.map(after).sum::<usize>()
 }
 
 #[cfg(test)]

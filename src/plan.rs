@@ -13,6 +13,8 @@ mod file;
 mod folder;
 mod form;
 mod model;
+#[cfg(test)]
+mod reference;
 mod requires;
 mod schema;
 pub mod settings;
@@ -37,8 +39,8 @@ pub use diagnostic::{CODES, Code, PlanErrors, Problem};
 pub use folder::{Conflict, Order, order};
 pub(crate) use folder::{made_columns, needed_columns};
 pub use model::{
-    AddIndex, Approvals, Backfill, BuildIndexes, Contract, CopyIndexes, Day, ExtraWindow, Freeze, Indexes,
-    LongTransactions, Plan, Probe, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
+    AddIndex, Approvals, Backfill, BuildIndexes, Contract, CopyIndexes, Day, ExtraWindow, Freeze, FunctionBody,
+    Indexes, LongTransactions, Plan, Probe, Publications, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
 };
 pub use requires::{Comparison, Disk, Extension, ExtensionError, Replicas, RequiredColumn, Requires, Slots, Version};
 pub use schema::json_schema;

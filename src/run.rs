@@ -45,7 +45,7 @@ pub use evidence::{Evidence, Use, User};
 pub use facts::{
     AddedColumn, AddedConstraint, AddedIndex, AdoptedColumn, CarriedConstraint, ChangeFacts, ColumnFacts, Compiled,
     ConstraintFacts, Conversion, DroppedColumn, Facts, FunctionFacts, IdentityColumn, IndexFacts, MirrorIndex,
-    PairFacts, ReferringKey, ReplacedTrigger, TableFacts,
+    PairFacts, Publication, ReferringKey, ReplacedFunction, ReplacedTrigger, TableFacts,
 };
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};

@@ -35,7 +35,7 @@ pub(crate) use clock::server as server_clock;
 pub use draft::{Draft, Wanted};
 pub use error::{Error, NoJoin, NotYet};
 pub(crate) use evidence::{evidence, is_due as watches_uses};
-pub(crate) use gates::{approval_of, entered, readings};
+pub(crate) use gates::{approval_of, digest_of, entered, readings};
 pub use join::Joined;
 pub use nearing::PointOfNoReturn;
 pub(crate) use nearing::ahead as point_of_no_return;

@@ -6,6 +6,8 @@ mod inventory;
 mod metrics;
 mod need;
 mod numbers;
+#[cfg(feature = "serve")]
+mod overview;
 mod report;
 mod timetable;
 
@@ -30,6 +32,8 @@ pub use inventory::{Advice, Inventory, InventoryTable, Reason, Totals};
 pub use metrics::Metrics;
 pub use need::Need;
 pub use numbers::Numbers;
+#[cfg(feature = "serve")]
+pub(crate) use overview::Overview;
 pub use report::{
     Asked, Certificate, Course, CoursePoint, Criterion, Felt, Judgement, PhaseCourse, PhaseState, ReportView, Span,
     StepCourse, StepState, Timeline, Worked,

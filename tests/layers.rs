@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["run"],
     &["event"],
     &["change"],
+    &["export"],
     &["latest", "pulse", "failpoint"],
     &["pg"],
     &["catalog"],

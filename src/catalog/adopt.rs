@@ -254,7 +254,7 @@ impl Look<'_> {
                     let policy = rest.map_or(description.as_str(), |(policy, _)| policy);
                     format!("DROP POLICY {} ON {of};", quote_ident(policy))
                 }
-                "rule" => format!("DROP RULE {name} ON {of};"),
+                "rule" | "rule_on_write" | "rule_on_delete" => format!("DROP RULE {name} ON {of};"),
                 "generated_column" => format!("ALTER TABLE {of} ALTER COLUMN {name} DROP EXPRESSION;"),
                 _ => "drop it, or change it so that it does not use the column".to_owned(),
             };

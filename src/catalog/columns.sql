@@ -28,7 +28,8 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
     END AS type_default,
     CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by_default' END AS identity,
     a.attgenerated <> '' AS generated,
-    a.attinhcount > 0 OR NOT a.attislocal AS inherited,
+    -- A partition is refused as such.
+    (a.attinhcount > 0 OR NOT a.attislocal) AND NOT (SELECT relispartition FROM pg_class WHERE oid = a.attrelid) AS inherited,
     CASE WHEN a.attstorage <> t.typstorage
          THEN CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'x' THEN 'EXTENDED' ELSE 'MAIN' END
     END AS storage,

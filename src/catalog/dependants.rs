@@ -83,7 +83,18 @@ pub(super) async fn read(conn: &mut PgConnection, table: i64, attnums: &[i32]) -
 
 /// Whether what hangs on a column that gets another type, and is of this kind, is made anew in the swap.
 pub(super) fn is_made_anew(kind: &str) -> bool {
-    matches!(kind, "view" | "policy" | "trigger" | "statistics" | "sequence" | "identity")
+    matches!(
+        kind,
+        "view"
+            | "policy"
+            | "trigger"
+            | "statistics"
+            | "sequence"
+            | "identity"
+            | "publication"
+            | "function"
+            | "rule_on_delete"
+    )
 }
 
 /// What becomes of what hangs on a column.
@@ -119,6 +130,7 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, Bond),
         let Dependant { name, kind, description } = &h.what;
         let (column, fate) = column(h.attnum);
         let follows = fate == Bond::Follows;
+        let carried = fate == Bond::Carried;
         let (code, says, help) = match kind.as_str() {
             "rule_on_write" if follows => (
                 "catalog::rule",
@@ -130,6 +142,11 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, Bond),
                 "watches",
                 "another run is working on the column (`crossfade status` lists the runs): finish it or roll it back first",
             ),
+            "function_of_rows" => (
+                "catalog::function",
+                "returns rows of the table, and its body would not fit them while the table has a second column; it uses",
+                "give it a body in quotes (AS $$ ... $$) before the run: PostgreSQL reads such a body again when the table changes",
+            ),
             "primary_key" if follows => {
                 found.warn(
                     "catalog::key",
@@ -140,12 +157,18 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, Bond),
                 continue;
             }
             _ if follows => continue,
-            kind if fate == Bond::Carried && is_made_anew(kind) => continue,
+            kind if carried && is_made_anew(kind) => continue,
             // Carried: each gets a twin.
-            "primary_key" | "referenced" if fate == Bond::Carried => continue,
+            "primary_key" | "referenced" if carried => continue,
             "index" | "unique" | "not_null" if h.validated != Some(false) => continue,
             // The column itself is refused if it is an identity column.
             "check" | "foreign_key" | "identity" => continue,
+            "generated_column" if carried => (
+                "catalog::generated_column",
+                "is generated from",
+                "PostgreSQL refuses it too (cannot alter type of a column used by a generated column): drop the generated column before the \
+                 run, and add it again once the column has the new type",
+            ),
             "generated_column" => ("catalog::generated_column", "is generated from", LATER),
             "sequence" => (
                 "catalog::sequence",
@@ -154,15 +177,28 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, Bond),
             ),
             "primary_key" => ("catalog::primary_key", "contains", "primary keys are not supported yet"),
             "referenced" => ("catalog::foreign_key", "is a foreign key to", LATER),
-            "exclusion" => ("catalog::exclusion", "contains", LATER),
+            "exclusion" => (
+                "catalog::exclusion",
+                "contains",
+                "PostgreSQL builds the index of such a constraint only with the table locked against writes: drop the constraint before the \
+                 run, and add it again afterwards",
+            ),
             "view" => ("catalog::view", "reads", LATER),
             "materialized_view" => ("catalog::materialized_view", "reads", LATER),
-            "rule" | "rule_on_write" => ("catalog::rule", "uses", LATER),
+            "rule_on_write" if carried => (
+                "catalog::rule",
+                "uses",
+                "PostgreSQL refuses to change the type of a column that a rule uses, and a rule sees nothing of the other column while a table \
+                 has both: turn it into a trigger",
+            ),
+            "rule" | "rule_on_write" | "rule_on_delete" => ("catalog::rule", "uses", LATER),
             "policy" => ("catalog::policy", "uses", LATER),
             "statistics" => ("catalog::statistics", "covers", LATER),
-            "publication" => {
-                ("catalog::publication", "names", "a publication must name the new column; not supported yet")
-            }
+            "publication" => (
+                "catalog::publication",
+                "names",
+                "list or filter by other columns for the run, or let the new column keep the name",
+            ),
             "function" => ("catalog::function", "uses", LATER),
             "trigger" => ("catalog::trigger", "names", LATER),
             _ => ("catalog::dependant", "depends on", LATER),

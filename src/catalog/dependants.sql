@@ -28,13 +28,14 @@ WITH hangs AS (
              WHEN 'f' THEN CASE WHEN k.conrelid = $1::bigint::oid AND h.attnum = ANY (k.conkey) THEN 'foreign_key' ELSE 'referenced' END
              ELSE 'other' END
       WHEN 'pg_catalog.pg_rewrite'::pg_catalog.regclass THEN
-        CASE WHEN w.ev_class = $1::bigint::oid THEN CASE WHEN w.ev_type IN ('2', '3') THEN 'rule_on_write' ELSE 'rule' END
+        CASE WHEN w.ev_class = $1::bigint::oid THEN CASE WHEN w.ev_type IN ('2', '3') THEN 'rule_on_write' ELSE 'rule_on_delete' END
              WHEN wc.relkind = 'm' THEN 'materialized_view' WHEN wc.relkind = 'v' AND w.rulename = '_RETURN' THEN 'view' ELSE 'rule' END
       WHEN 'pg_catalog.pg_trigger'::pg_catalog.regclass THEN 'trigger'
       WHEN 'pg_catalog.pg_policy'::pg_catalog.regclass THEN 'policy'
       WHEN 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass THEN 'statistics'
       WHEN 'pg_catalog.pg_publication_rel'::pg_catalog.regclass THEN 'publication'
-      WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN 'function'
+      WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_class r
+          WHERE r.oid = $1::bigint::oid AND r.reltype = p.prorettype) THEN 'function_of_rows' ELSE 'function' END
       ELSE 'other'
     END AS kind,
     coalesce(k.conname, c.relname, t.tgname,
@@ -51,6 +52,7 @@ WITH hangs AS (
   LEFT JOIN pg_catalog.pg_constraint k ON h.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = h.objid
   LEFT JOIN pg_catalog.pg_rewrite w ON h.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND w.oid = h.objid
   LEFT JOIN pg_catalog.pg_class wc ON wc.oid = w.ev_class
+  LEFT JOIN pg_catalog.pg_proc p ON h.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = h.objid
   LEFT JOIN pg_catalog.pg_trigger t ON h.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND t.oid = h.objid
 )
 SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum, x.kind, x.description), '[]')::text

@@ -195,7 +195,7 @@ async fn count(
     const LIMITS: pg::Limits =
         pg::Limits { lock: std::time::Duration::from_secs(2), statement: std::time::Duration::ZERO, durable: true };
     let failed = |source| CatalogError::Database { what: WHAT, source };
-    let count = format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM ONLY {} AS t WHERE {condition}", table.sql());
+    let count = format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM {} AS t WHERE {condition}", table.sql());
     let owner = Owner::enter(&mut *conn, facts.main().oid).await.map_err(failed)?;
     let said =
         pg::rolled_back(conn, LIMITS, async |tx| pg::texts(tx, &owner.ask(&count)).await).await.map_err(failed)?;

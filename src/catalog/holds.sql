@@ -1,7 +1,7 @@
 -- Which conditions are true. $1: the ledger's schema, $2: kinds of the conditions, $3: what each says, as JSON, $4: the
 -- oid of the table that each is about. Arrays of known length keep the planner's estimate, and with it JIT
 -- compilation, low. Qualified throughout, because it runs under whatever search_path the caller has.
-WITH condition AS (
+WITH RECURSIVE condition AS (
   SELECT kind, said::pg_catalog.jsonb AS v, on_table::pg_catalog.oid AS place, n
   FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.int8[]))
     WITH ORDINALITY AS c(kind, said, on_table, n)
@@ -16,6 +16,10 @@ WITH condition AS (
   JOIN pg_catalog.pg_type e ON e.oid = CASE WHEN t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc THEN t.typelem ELSE t.oid END
   JOIN pg_catalog.pg_namespace tn ON tn.oid = e.typnamespace
   WHERE a.attrelid IN (SELECT place FROM condition) AND a.attnum > 0 AND NOT a.attisdropped
+), member AS (
+  SELECT DISTINCT place, place AS oid FROM condition
+  UNION
+  SELECT m.place, i.inhrelid FROM pg_catalog.pg_inherits i JOIN member m ON m.oid = i.inhparent WHERE NOT i.inhdetachpending
 ), func AS (
   SELECT f.proname, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(f.prosrc, 'UTF8')), 'hex') AS sha256
   FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = $1
@@ -25,6 +29,9 @@ SELECT coalesce(pg_catalog.json_agg(CASE kind
   WHEN 'no_column' THEN NOT EXISTS (SELECT FROM attribute WHERE attrelid = place AND attname = v ->> 'name')
   WHEN 'trigger' THEN EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = place
     AND t.tgname = v ->> 'name' AND t.tgenabled IN ('O', 'A') AND NOT t.tgisinternal)
+    -- Each partition has one of its own, which can be disabled alone. Before PostgreSQL 15 it counts as internal.
+    AND NOT EXISTS (SELECT FROM member m WHERE m.place = condition.place AND m.oid <> m.place AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = m.oid AND t.tgname = v ->> 'name' AND t.tgenabled IN ('O', 'A')))
   WHEN 'no_trigger' THEN NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = place AND t.tgname = v ->> 'name')
   WHEN 'function' THEN EXISTS (SELECT FROM func WHERE proname = v ->> 'name' AND sha256 = v ->> 'sha256')
   WHEN 'no_function' THEN NOT EXISTS (SELECT FROM func WHERE proname = v ->> 'name')

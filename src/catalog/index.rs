@@ -3,11 +3,14 @@
 use serde::Deserialize;
 use sqlx::PgConnection;
 
+use super::copy::{Outcome, Part};
+use super::finding::did_you_mean;
 use super::{CatalogError, Inspection, query};
 
 use crate::run::{ConstraintFacts, MirrorIndex};
 
 use crate::ident::TableName;
+use crate::plan::Plan;
 use crate::run::IndexFacts;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -75,21 +78,14 @@ impl Index {
         query::read(conn, "read the table's indexes", query).await
     }
 
-    /// Refuses an index that cannot be carried, or, if it `stays`, have a mirror.
-    pub(super) fn judge(&self, table: &TableName, stays: bool, found: &mut Inspection) {
+    /// Refuses an index that can neither be carried nor have a mirror.
+    pub(super) fn judge(&self, table: &TableName, found: &mut Inspection) {
         let name = &self.name;
         if !self.valid {
             found.refuse(
                 "catalog::index_invalid",
                 format!("index \"{name}\" of {table} is invalid: an earlier CREATE INDEX CONCURRENTLY failed or is still running"),
                 "run DROP INDEX CONCURRENTLY or REINDEX INDEX CONCURRENTLY first",
-            );
-        }
-        if self.replica_identity && !stays {
-            found.refuse(
-                "catalog::replica_identity",
-                format!("index \"{name}\" is the replica identity of {table}"),
-                "not supported yet; run ALTER TABLE ... REPLICA IDENTITY DEFAULT first",
             );
         }
         if self.whole_row {
@@ -111,6 +107,11 @@ impl Index {
     pub(super) fn stays(&self, pairs: impl IntoIterator<Item = (i16, bool)>) -> bool {
         let mut of_it = pairs.into_iter().filter(|(attnum, _)| self.mentions(*attnum)).peekable();
         of_it.peek().is_some() && of_it.all(|(_, borrows)| borrows)
+    }
+
+    /// Returns whether it refuses a row at some time.
+    pub(super) fn is_unique(&self) -> bool {
+        self.unique
     }
 
     /// Returns whether it refuses a row at once, and not at the end of a statement or a transaction.
@@ -174,7 +175,58 @@ impl Index {
             comment: self.comment.clone(),
             statistics: self.statistics.clone(),
             clustered: self.clustered,
+            replica_identity: self.replica_identity,
             changes: olds.iter().filter(|(_, old)| self.mentions(*old)).map(|(position, _)| *position).collect(),
         }
+    }
+}
+
+/// Refuses keys whose values might not convert: their columns could not be NOT NULL while releases write the old one.
+pub(super) fn judge_keys(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
+    let keys = || indexes.iter().filter(|index| index.constraint() == Some("primary key"));
+    for (part, outcome) in parts.iter().zip(outcomes) {
+        let total = part.retyped.as_ref().is_none_or(|retyped| retyped.forward.is_total());
+        let mentions = |index: &Index| index.mentions(part.old.attnum);
+        let is_carried = total && part.change.keeps_name();
+        let replica =
+            indexes.iter().filter(|index| index.is_replica_identity() && !part.change.borrows()).find(|i| mentions(i));
+        if let Some(index) = replica.filter(|_| !outcome.metadata_only && !is_carried) {
+            found.refuse(
+                "catalog::replica_identity",
+                format!(
+                    "index \"{}\" is the replica identity of the table, and column \"{}\" may be empty for a while",
+                    index.name, part.old.name
+                ),
+                "run ALTER TABLE ... REPLICA IDENTITY DEFAULT first",
+            );
+        }
+        let in_key = keys().any(mentions);
+        let identity = part.old.identity.is_some() && !part.change.borrows();
+        if outcome.metadata_only || total || !in_key && !identity {
+            continue;
+        }
+        let what = if in_key { "part of the primary key" } else { "an identity column" };
+        found.refuse(
+            "catalog::primary_key",
+            format!("column \"{}\" is {what}, and its conversion may fail or change a value", part.old.name),
+            "a key can get a type that holds each of its values unchanged, such as bigint for integer",
+        );
+    }
+}
+
+/// Refuses indexes that can neither be carried nor have a mirror, and names of `indexes.copy` that none of them has.
+pub(super) fn judge(plan: &Plan, indexes: &[Index], found: &mut Inspection) {
+    for index in indexes {
+        index.judge(&plan.table, found);
+    }
+    let names = || indexes.iter().map(|index| index.name.as_str());
+    for name in plan.indexes.copied.iter().filter(|copied| !names().any(|name| name == copied.as_str())) {
+        let help = match did_you_mean(name.as_str(), names()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "remove the name from `indexes.copy`".to_owned(),
+        };
+        let message =
+            format!("`indexes.copy` names \"{name}\", and {} has no such index on a column that changes", plan.table);
+        found.refuse("catalog::index_missing", message, help);
     }
 }

@@ -3,14 +3,17 @@
 use sqlx::{Connection as _, PgConnection};
 
 use super::adopt::{self, Adoption};
+use super::bodies;
 use super::columns::{self, Column};
 use super::constraint::{self, Constraint, Referred};
 use super::copy::{Outcome, Part};
 use super::dependants::{self, Bond, Hanging};
 use super::functions::{self, Function};
-use super::index::Index;
+use super::index::{self, Index};
+use super::integer_key;
 use super::made_anew;
 use super::neighbours::Neighbours;
+use super::publications::Published;
 use super::rehearsal::{self, Asked, Rehearsed, rehearse};
 use super::server::Server;
 use super::table::Table;
@@ -20,8 +23,11 @@ use crate::change::knows_null;
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::pg::{self, Owner};
-use crate::plan::{AddConstraint, Change, CopyIndexes, DropColumn, OnConflict, Pair, Plan, Rule};
-use crate::run::{CarriedConstraint, ChangeFacts, Conversion, DroppedColumn, Facts, IndexFacts, PairFacts, TableFacts};
+use crate::plan::{AddConstraint, Change, DropColumn, OnConflict, Pair, Plan, Rule};
+use crate::run::{
+    CarriedConstraint, ChangeFacts, Conversion, DroppedColumn, Facts, FunctionFacts, IndexFacts, PairFacts,
+    Publication, ReplacedFunction, TableFacts,
+};
 
 /// Returns what `plan` is compiled from, everything that rules it out, and everything worth knowing before it starts.
 ///
@@ -77,6 +83,7 @@ pub(super) async fn settle(conn: &mut PgConnection) -> Result<String, CatalogErr
     .await
 }
 
+#[expect(clippy::too_many_lines, reason = "one look after the other, in the order in which they need each other")]
 async fn look(
     conn: &mut PgConnection,
     plan: &Plan,
@@ -103,17 +110,16 @@ async fn look(
     let mut indexes = Index::read_all(conn, table.oid, &attnums).await?;
     indexes.retain(|i| !drop_index::drops(plan, i) && !Adoption::refuses(adoption.as_ref(), &i.name));
     let sides = sides(plan, &olds);
-    let copies = plan.indexes.copy == CopyIndexes::All && !indexes.is_empty();
+    let copies = indexes.iter().any(|index| plan.indexes.copies(&index.name));
     let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds_only);
     table.judge(plan, &server.role, builds, found);
-    for index in &indexes {
-        index.judge(&plan.table, index.stays(sides.iter().copied()), found);
-    }
+    index::judge(plan, &indexes, found);
     judge_names(conn, plan, table.oid, ledger, found).await?;
     let (neighbours, made_anew) = judge_around(conn, plan, (table.oid, &columns, &olds), &replaced, found).await?;
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
+    let replaced_functions = bodies::rehearse(conn, plan, &user_path, found).await?;
     let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
     table.count(conn, &plan.table).await?;
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
@@ -131,12 +137,14 @@ async fn look(
     let incoming: Vec<_> = incoming.into_iter().enumerate().collect();
     let referring = constraint::incoming(conn, &incoming, &referred, &mut tables, found).await?;
     judge_outcomes(&indexes, &parts, &rehearsed.outcomes, found);
-    let mut functions = Function::read_all(conn, table.oid, ledger).await?;
-    Adoption::mark(adoption.as_ref(), &mut functions);
-    let functions_to_touch = functions::judge(&functions, &plan.table, &parts, &rehearsed.outcomes, found);
+    let tried = (&parts[..], &rehearsed.outcomes[..]);
+    let publications = judge_published(conn, plan, (table.oid, server.version), tried, found).await?;
+    let of_others = (adoption.as_ref(), &replaced_functions[..]);
+    let functions_to_touch = judge_functions(conn, plan, (table.oid, ledger), tried, of_others, found).await?;
     let second_column = adoption.is_none() && rehearsed.outcomes.iter().any(|outcome| !outcome.metadata_only);
     let adds_columns = second_column || plan.changes.iter().any(|change| matches!(change, Change::AddColumn(_)));
     statements::warn(conn, plan, adds_columns, found).await?;
+    integer_key::warn(conn, table.oid, &parts, found).await?;
     let pairs = parts.iter().zip(&rehearsed.outcomes);
     let in_place: Vec<_> = pairs.clone().filter(|(_, o)| o.metadata_only).map(|(part, _)| part.change).collect();
     let borrowed: Vec<_> = parts.iter().map(|part| part.change).filter(Pair::borrows).collect();
@@ -178,9 +186,10 @@ async fn look(
         listeners: neighbours.listeners(&borrowing(&sides)),
         made_anew,
         functions_to_touch,
+        publications,
         ..table.facts(&plan.table)
     };
-    found.facts = Some(Facts { server_version: server.version, tables, changes });
+    found.facts = Some(Facts { server_version: server.version, tables, changes, functions: replaced_functions });
     Ok(())
 }
 
@@ -235,6 +244,9 @@ pub(super) async fn judge_read(
     let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
     let bond = |attnum| bonds.iter().find(|(other, _)| *other == attnum).map_or(Bond::Goes, |(_, bond)| *bond);
     dependants::judge(hanging, |attnum| (name(attnum), bond(attnum)), found);
+    let follow: Vec<_> =
+        bonds.iter().filter(|(_, bond)| *bond == Bond::Follows).map(|(attnum, _)| vec![*attnum]).collect();
+    neighbours.judge_listeners(&plan.table, &follow, found);
     let carried: Vec<_> = bonds.iter().filter(|(_, bond)| *bond == Bond::Carried).map(|(attnum, _)| *attnum).collect();
     let made_anew = made_anew::judge(conn, table, &carried, hanging, found).await?;
     // An index or a constraint changes no row and no row type.
@@ -281,28 +293,41 @@ pub(super) fn referred(parts: &[Part<'_>], outcomes: &[Outcome]) -> Vec<Referred
 }
 
 pub(super) fn judge_outcomes(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
-    judge_key(indexes, parts, outcomes, found);
+    index::judge_keys(indexes, parts, outcomes, found);
     refuse_needless(parts, outcomes, found);
     warn_of_values(parts, outcomes, found);
 }
 
-/// Refuses a key whose values might not convert: its column could not be NOT NULL while releases write the old one.
-fn judge_key(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
-    let keys = || indexes.iter().filter(|index| index.constraint() == Some("primary key"));
-    for (part, outcome) in parts.iter().zip(outcomes) {
-        let total = part.retyped.as_ref().is_none_or(|retyped| retyped.forward.is_total());
-        let in_key = keys().any(|index| index.mentions(part.old.attnum));
-        let identity = part.old.identity.is_some() && !part.change.borrows();
-        if outcome.metadata_only || total || !in_key && !identity {
-            continue;
-        }
-        let what = if in_key { "part of the primary key" } else { "an identity column" };
-        found.refuse(
-            "catalog::primary_key",
-            format!("column \"{}\" is {what}, and its conversion may fail or change a value", part.old.name),
-            "a key can get a type that holds each of its values unchanged, such as bigint for integer",
-        );
-    }
+/// Judges what subscribers of the table meet; returns its publications.
+async fn judge_published(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    (table, version): (i64, u32),
+    (parts, outcomes): (&[Part<'_>], &[Outcome]),
+    found: &mut Inspection,
+) -> Result<Vec<Publication>, CatalogError> {
+    let in_place = |pair: &Pair<'_>| {
+        parts.iter().zip(outcomes).any(|(part, outcome)| outcome.metadata_only && part.change.old == pair.old)
+    };
+    let published = Published::read(conn, table).await?;
+    published.judge(plan, version, in_place, found);
+    Ok(published.facts(plan, in_place))
+}
+
+/// Judges the functions that name the columns, but those that `adoption` or the plan replaces; returns those to touch in the swap.
+async fn judge_functions(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    (table, ledger): (i64, &LedgerSchema),
+    (parts, outcomes): (&[Part<'_>], &[Outcome]),
+    (adoption, replaced): (Option<&Adoption>, &[ReplacedFunction]),
+    found: &mut Inspection,
+) -> Result<Vec<FunctionFacts>, CatalogError> {
+    let mut functions = Function::read_all(conn, table, ledger).await?;
+    Adoption::mark(adoption, &mut functions);
+    bodies::mark(replaced, &mut functions);
+    bodies::judge(plan, outcomes, found);
+    Ok(functions::judge(&functions, &plan.table, parts, outcomes, found))
 }
 
 /// Returns the numbers of old columns, and whether each stays.
@@ -449,7 +474,7 @@ async fn judge_names(
         found.refuse(
             "catalog::name_taken",
             format!("{object} has a name that the run needs"),
-            "rename or drop it; if an earlier run of this plan left it behind, roll that run back",
+            "rename or drop it; if an earlier run of this plan left it behind, roll that run back, or where its ledger is gone, `crossfade cleanup` removes it",
         );
     }
     Ok(())

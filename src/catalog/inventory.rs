@@ -15,6 +15,7 @@ use super::dependants::{self, Hanging};
 use super::index::Index;
 use super::inspect::{self, carried, has_twin, judge_outcomes, judge_read, referred, refuse_hypertable, settle, sides};
 use super::neighbours::Neighbours;
+use super::publications::Published;
 use super::query::{self, LIMITS, run};
 use super::rehearsal::{self, Asked, rehearse};
 use super::server::Server;
@@ -258,6 +259,7 @@ struct Ground {
     incoming: Vec<Constraint>,
     hanging: Vec<Hanging>,
     neighbours: Neighbours,
+    published: Published,
     user_path: String,
     /// What rules out every change, found before and after the table itself is judged.
     refusals: (Vec<Finding>, Vec<Finding>),
@@ -280,6 +282,7 @@ impl Ground {
         server.judge(ledger, &mut before);
         let attnums: Vec<_> = columns.iter().filter(|c| c.attnum > 0).map(|c| i32::from(c.attnum)).collect();
         let neighbours = Neighbours::read(tx, table.oid).await?;
+        let published = Published::read(tx, table.oid).await?;
         let (mut indexes, mut hanging, mut owner) = (vec![], vec![], None);
         let (mut constraints, mut incoming) = (vec![], vec![]);
         if table.ordinary() {
@@ -307,6 +310,7 @@ impl Ground {
             incoming,
             hanging,
             neighbours,
+            published,
             user_path,
             refusals,
             owner,
@@ -356,6 +360,7 @@ impl Ground {
     async fn change(&self, tx: &mut PgConnection, plan: &Plan, memo: &mut Memo) -> Result<Answer, CatalogError> {
         let mut found = Inspection::empty();
         let cheap = self.judge(tx, plan, memo, &mut found).await?;
+        self.published.judge_any(plan, self.server.version, cheap, &mut found);
         let outcome = match cheap {
             _ if !found.refusals.is_empty() => Fate::Refused,
             _ if plan.only_borrows() => Fate::Follows,
@@ -385,7 +390,7 @@ impl Ground {
         let indexes: Vec<_> = indexes.cloned().collect();
         self.table.judge(plan, &self.server.role, !indexes.is_empty(), found);
         for index in &indexes {
-            index.judge(&plan.table, index.stays(sides.iter().copied()), found);
+            index.judge(&plan.table, found);
         }
         let hanging: Vec<_> = self.hanging.iter().filter(|hanging| on_it(hanging.attnum)).cloned().collect();
         let around = (&hanging[..], &self.neighbours);

@@ -25,6 +25,8 @@ pub(super) async fn judge(
     found: &mut Inspection,
 ) -> Result<Vec<String>, CatalogError> {
     let of_them = hanging.iter().filter(|h| attnums.contains(&h.attnum) && is_made_anew(&h.what.kind));
+    // Publications are made anew by a statement of their own.
+    let of_them = of_them.filter(|h| h.what.kind != "publication");
     let of_them = of_them.filter(|h| h.what.kind != "trigger" || !is_our_trigger(&h.what.name));
     let mut all: Vec<_> = of_them.map(|h| h.what.description.clone()).collect();
     if all.is_empty() {

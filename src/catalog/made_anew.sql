@@ -14,6 +14,12 @@ WITH RECURSIVE above (view) AS (
 ), view AS (
   SELECT c.*, n.nspname, pg_catalog.pg_describe_object('pg_catalog.pg_class'::regclass, c.oid, 0) AS description
   FROM above JOIN pg_catalog.pg_class c ON c.oid = above.view JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+), routine AS (
+  SELECT p.*, n.nspname, pg_catalog.pg_describe_object('pg_catalog.pg_proc'::regclass, p.oid, 0) AS description
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  WHERE p.prosqlbody IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
+      AND (d.refobjid = $1::bigint::oid AND d.refobjsubid = ANY ($2::int[]) OR d.refobjid IN (SELECT view FROM above)))
 ), obstacle AS (
   SELECT description, 'is a materialized view: it would have to be filled anew while the table is locked' AS why,
     'drop it before the run, and create it again once the column has the new type' AS help
@@ -29,6 +35,14 @@ WITH RECURSIVE above (view) AS (
   FROM view v JOIN pg_catalog.pg_roles r
     ON r.rolname = current_user OR r.oid = v.relowner AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
   WHERE v.relkind = 'v' AND NOT pg_catalog.has_schema_privilege(r.oid, v.relnamespace, 'CREATE')
+  UNION ALL
+  SELECT r.description, CASE WHEN pg_catalog.pg_has_role(r.proowner, 'USAGE') THEN 'is in schema "' || r.nspname || '", in which this role may not create it again'
+      ELSE 'belongs to role "' || pg_catalog.pg_get_userbyid(r.proowner) || '", as which this session may not act' END,
+    'GRANT what is missing to the role that runs crossfade, or drop the function for the run'
+  FROM routine r WHERE NOT (pg_catalog.pg_has_role(r.proowner, 'USAGE') AND pg_catalog.has_schema_privilege(r.pronamespace, 'CREATE'))
+  UNION ALL
+  SELECT r.description, 'is LEAKPROOF, which only a superuser may say of a function', 'run crossfade as a superuser, or drop the function for the run'
+  FROM routine r WHERE r.proleakproof AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
   UNION ALL
   SELECT v.description, 'belongs to an extension', 'drop what of the extension reads the column for the run'
   FROM view v WHERE EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -51,6 +65,7 @@ WITH RECURSIVE above (view) AS (
     AND NOT (d.classid = 'pg_catalog.pg_type'::regclass AND d.objid IN (y.oid, y.typarray))
     AND w.ev_class IS DISTINCT FROM v.oid AND NOT (w.ev_type IS NOT DISTINCT FROM '1' AND w.ev_class IN (SELECT view FROM above))
     AND g.tgrelid IS DISTINCT FROM v.oid AND f.adrelid IS DISTINCT FROM v.oid
+    AND NOT (d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid IN (SELECT oid FROM routine) AND d.refclassid = 'pg_catalog.pg_class'::regclass)
   UNION ALL
   SELECT pg_catalog.pg_describe_object('pg_catalog.pg_statistic_ext'::regclass, s.oid, 0),
     'belongs to role "' || pg_catalog.pg_get_userbyid(s.stxowner) || '", as which this session may not act',
@@ -59,5 +74,6 @@ WITH RECURSIVE above (view) AS (
   WHERE s.stxrelid = $1::bigint::oid AND NOT pg_catalog.pg_has_role(s.stxowner, 'USAGE')
 )
 SELECT json_build_object(
-  'views', (SELECT coalesce(json_agg(description ORDER BY description), '[]') FROM view WHERE relkind = 'v'),
+  'views', (SELECT coalesce(json_agg(description ORDER BY description), '[]') FROM (
+    SELECT description FROM view WHERE relkind = 'v' UNION SELECT description FROM routine) x),
   'obstacles', (SELECT coalesce(json_agg(json_build_array(description, why, help) ORDER BY description, why), '[]') FROM obstacle))::text

@@ -1,4 +1,4 @@
-//! What else is at work on the table: triggers, rules, replication, users of whole rows.
+//! What else is at work on the table: triggers, rules, subscriptions, users of whole rows.
 
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -11,10 +11,10 @@ use crate::plan::Plan;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Neighbours {
+    partitioned: bool,
     triggers: Vec<Trigger>,
     /// Name, and whether it replaces an UPDATE.
     rules: Vec<(String, bool)>,
-    publications: Vec<String>,
     subscriptions: Vec<String>,
     row_columns: Vec<String>,
     row_users: Vec<String>,
@@ -48,7 +48,7 @@ impl Neighbours {
             .bind(table)
             .bind(FIRST_TRIGGER.to_owned())
             .bind(LAST_TRIGGER.to_owned());
-        query::read(conn, "read the table's triggers, rules and publications", query).await
+        query::read(conn, "read the table's triggers and rules", query).await
     }
 
     /// Returns whether another trigger fires before a row is written. It may read or change the columns, whatever its function
@@ -74,6 +74,19 @@ impl Neighbours {
         self.triggers.iter().filter(listens).map(|trigger| trigger.name.clone()).collect()
     }
 
+    /// Refuses triggers for `UPDATE OF` one of these columns, which stay, where the table is partitioned: rows of a partition that is
+    /// attached later are filled when such triggers fire for both columns.
+    pub(super) fn judge_listeners(&self, table: &TableName, columns: &[Vec<i16>], found: &mut Inspection) {
+        for trigger in self.listeners(columns).iter().filter(|_| self.partitioned) {
+            found.refuse(
+                "catalog::partition_trigger",
+                format!("trigger \"{trigger}\" of {table} or of one of its partitions fires for UPDATE OF a column that is renamed"),
+                "crossfade cannot make it listen to both names on a partitioned table yet: let it fire for every UPDATE for the run, \
+                 and look in its function whether the column has changed",
+            );
+        }
+    }
+
     pub(super) fn judge(&self, plan: &Plan, found: &mut Inspection) {
         let table = &plan.table;
         for trigger in &self.triggers {
@@ -94,13 +107,6 @@ impl Neighbours {
                 "catalog::rule",
                 format!("rule \"{rule}\" of {table} replaces every UPDATE, including the backfill's"),
                 "turn it into a trigger, or drop it for the run",
-            );
-        }
-        for publication in &self.publications {
-            found.refuse(
-                "catalog::publication",
-                format!("publication \"{publication}\" publishes {table}"),
-                "a subscriber stops at the first row with a column that it does not have; not supported yet",
             );
         }
         for subscription in &self.subscriptions {

@@ -97,18 +97,23 @@ async fn try_with(
 /// Copies one row, which it does not lock, into a table with the same indexes and constraints. Returns the condition that
 /// finds the row; `None` where there is none.
 async fn copy(tx: &mut PgConnection, owner: &Owner, quoted: &str, oid: i64) -> Result<Option<String>, sqlx::Error> {
-    let any = format!("SELECT t.ctid::pg_catalog.text FROM ONLY {quoted} AS t LIMIT 1");
+    let any = format!("SELECT pg_catalog.concat(t.tableoid::oid, ' ', t.ctid) FROM {quoted} AS t LIMIT 1");
     let rows = pg::fetch(tx, &owner.ask(&any)).await?;
     let ctid: Option<String> = rows.first().map(|row| sqlx::Row::try_get(row, 0)).transpose()?.flatten();
-    let Some(ctid) = ctid else { return Ok(None) };
-    let here = format!("t.ctid OPERATOR(pg_catalog.=) {}::pg_catalog.tid", quote_literal(&ctid));
+    let Some((place, ctid)) = ctid.as_deref().and_then(|here| here.split_once(' ')) else { return Ok(None) };
+    // In a partition, maybe.
+    let here = format!(
+        "t.ctid OPERATOR(pg_catalog.=) {}::pg_catalog.tid AND t.tableoid OPERATOR(pg_catalog.=) {}::pg_catalog.oid",
+        quote_literal(ctid),
+        quote_literal(place)
+    );
     let copy = format!("CREATE TEMPORARY TABLE crossfade_row (LIKE {quoted} INCLUDING ALL)");
     pg::batch(tx, &owner.run(&copy)).await?;
     let columns = "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ') FROM pg_catalog.pg_attribute AS a \
                    WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''";
     let columns: String = pg::query_scalar(columns).bind(oid).fetch_one(&mut *tx).await?;
     let insert = format!(
-        "INSERT INTO pg_temp.crossfade_row ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM ONLY {quoted} AS t WHERE {here}"
+        "INSERT INTO pg_temp.crossfade_row ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {quoted} AS t WHERE {here}"
     );
     pg::batch(tx, &owner.run(&insert)).await?;
     Ok(Some(here))

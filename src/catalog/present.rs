@@ -6,6 +6,7 @@ mod defaults;
 use sqlx::{Connection as _, PgConnection};
 
 use self::constraints::Seen;
+use super::bodies;
 use super::columns::Column;
 use super::conversion::Retyped;
 use super::copy::Part;
@@ -15,6 +16,7 @@ use super::index::{Index, Twin, shape};
 use super::inspect::{enter, settle};
 use super::made_anew;
 use super::neighbours::Neighbours;
+use super::publications::Published;
 use super::rehearsal::{self, Asked, rehearse};
 use super::server::Server;
 use super::table::Table;
@@ -128,6 +130,10 @@ async fn look(
     let mut plan = plan.clone();
     plan.table = name;
     let mut found = Inspection::empty();
+    // Before the first step the plan is judged anew.
+    if !state.done.is_empty() {
+        present.obstacles.extend(bodies::changed(conn, &plan, &was.functions, state).await?);
+    }
     if !state.is_done(&StepKey::new(Phase::Contract, What::Retire)) {
         dropped(conn, (&plan, was), program, &mut present, &mut found).await?;
     }
@@ -252,6 +258,9 @@ impl Look<'_> {
         }
         let neighbours = Neighbours::read(conn, oid).await?;
         neighbours.judge(self.plan, found);
+        let second: Vec<_> = pairs.iter().map(|pair| pair.sides().1.name.clone()).collect();
+        let published = Published::read(conn, oid).await?;
+        present.obstacles.extend(published.changed(self.plan, &self.was.main().publications, &second));
         // Their lists are narrowed again when the column gets its name.
         if !self.is_retired() {
             // One that somebody has made anew for the old column alone does not listen to both any more.
@@ -546,7 +555,7 @@ impl Look<'_> {
             return Ok(());
         }
         for index in added {
-            index.judge(&self.plan.table, index.stays(pairs.iter().map(Both::side)), found);
+            index.judge(&self.plan.table, found);
         }
         let Some(_) = enter(conn, &self.plan.table, self.was.main().oid, server, found).await? else { return Ok(()) };
         for pair in pairs {

@@ -111,6 +111,15 @@ pub(super) async fn attempt(
     attempt_under(conn, what, None, statements).await
 }
 
+/// As [`attempt`], with the rights of the connection's own role: for statements that run nobody else's code.
+pub(super) async fn attempt_as_oneself(
+    conn: &mut PgConnection,
+    what: &'static str,
+    statements: impl IntoIterator<Item = String>,
+) -> Result<Result<Option<String>, Objection>, CatalogError> {
+    all_or_none(conn, what, statements.into_iter().map(|sql| (false, sql))).await
+}
+
 /// As [`attempt`], under `path` instead of the owner's `search_path`.
 pub(super) async fn attempt_under(
     conn: &mut PgConnection,

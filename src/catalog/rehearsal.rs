@@ -285,8 +285,9 @@ async fn twin(
 ) -> Result<Option<Twin>, CatalogError> {
     let stays = index.stays(parts.iter().map(Part::side));
     let Some(tail) = index.carried(stays) else { return Ok(None) };
-    let is_unique = index.is_unique_at_once() && tail.starts_with("USING btree");
-    let unique = if is_unique { "UNIQUE " } else { "" };
+    let is_btree = tail.starts_with("USING btree");
+    // The twin of a deferrable constraint is unique like any other, which is part of its shape; a mirror would refuse too early.
+    let unique = if index.is_unique() && is_btree { "UNIQUE " } else { "" };
     let create = format!("CREATE {unique}INDEX crossfade_index ON {COPY} {tail}");
     run(conn, "rehearse an index", "SAVEPOINT crossfade_twin".to_owned()).await?;
     let mut refuse = |objection: Objection, what: &str| {
@@ -315,7 +316,8 @@ async fn twin(
         let renamed_tail = tail_of(conn, INDEX).await?;
         if let (Some(renamed_tail), Ok(_)) = (renamed_tail, attempt(conn, "rehearse an index", renamed).await?) {
             let shape = shape(conn, INDEX).await?;
-            let mirror = stays.then_some(MirrorIndex { tail: renamed_tail, unique: is_unique });
+            let mirror =
+                stays.then_some(MirrorIndex { tail: renamed_tail, unique: index.is_unique_at_once() && is_btree });
             // With the names that columns have while the twin is built.
             let first = parts.iter().zip(outcomes).filter(|(part, out)| !out.metadata_only && part.change.keeps_name());
             let first = first.map(|(part, _)| {
@@ -356,7 +358,7 @@ async fn try_entry(
         "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '{COPY}'::regclass AND attnum > 0 AND NOT attisdropped"
     );
     let columns = query::text(conn, WHAT, columns).await?.unwrap_or_default();
-    let row = format!("INSERT INTO {COPY} ({columns}) SELECT {columns} FROM ONLY {} AS t LIMIT 1", plan.table.sql());
+    let row = format!("INSERT INTO {COPY} ({columns}) SELECT {columns} FROM {} AS t LIMIT 1", plan.table.sql());
     let changes = all_changes(parts, outcomes).into_iter().chain(give_back(parts.iter().map(|part| part.change)));
     let row = std::iter::once(row).chain(changes);
     // That its value does not convert is found elsewhere.

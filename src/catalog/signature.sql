@@ -1,7 +1,9 @@
--- One text that changes with every change to what hangs on the tables $1 (oids), their names included: it is made of the
+-- One text that changes with every change to what hangs on the tables $1 (oids) and their partitions, their names included: it is made of the
 -- versions of their rows in the catalog. VACUUM and ANALYZE make no new versions.
-WITH place AS (
+WITH RECURSIVE place AS (
   SELECT oid::pg_catalog.oid AS oid FROM pg_catalog.unnest($1::pg_catalog.int8[]) AS oid
+  UNION
+  SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN place AS p ON p.oid = i.inhparent WHERE NOT i.inhdetachpending
 ), relation AS (
   SELECT oid FROM place
   UNION ALL

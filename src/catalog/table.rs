@@ -26,6 +26,12 @@ pub(super) struct Table {
     typed: bool,
     partition: bool,
     system: bool,
+    /// Columns of the partition key, of any level.
+    partition_key: Vec<String>,
+    /// Partitions with what rules them out.
+    odd_partitions: Vec<(String, String)>,
+    /// Partitions in which a column, the second of each pair, has a default of its own.
+    own_defaults: Vec<(String, String)>,
     relatives: Vec<String>,
     extension: Option<String>,
     pub(super) owner: String,
@@ -69,7 +75,8 @@ impl Table {
         if self.pages > COUNTED_PAGES {
             return Ok(());
         }
-        let count = format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM ONLY {}", name.sql());
+        let only = if self.partitioned() { "" } else { "ONLY " };
+        let count = format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM {only}{}", name.sql());
         if let Ok(Some(rows)) = query::ask(conn, "count the rows", &count, query::LIMITS).await? {
             self.rows = rows.parse().unwrap_or(self.rows);
         }
@@ -94,7 +101,12 @@ impl Table {
 
     /// Returns whether the table is of a kind for which the other checks make sense.
     pub(super) fn ordinary(&self) -> bool {
-        self.kind == "r" && !self.system
+        matches!(self.kind.as_str(), "r" | "p") && !self.system
+    }
+
+    /// Returns whether its rows are in partitions.
+    pub(super) fn partitioned(&self) -> bool {
+        self.kind == "p"
     }
 
     /// Returns the facts of the table itself; what hangs on columns is left empty.
@@ -102,6 +114,7 @@ impl Table {
         TableFacts {
             name: name.clone(),
             oid: self.oid,
+            partitioned: self.partitioned(),
             rows: self.rows,
             pages: self.pages,
             index_count: self.index_count,
@@ -114,6 +127,7 @@ impl Table {
             made_anew: vec![],
             other_before_triggers: false,
             functions_to_touch: vec![],
+            publications: vec![],
         }
     }
 
@@ -122,8 +136,7 @@ impl Table {
         let name = &plan.table;
         let mut refuse = |code, what: &str, help: &str| found.refuse(code, format!("{name} {what}"), help);
         let kind = match self.kind.as_str() {
-            "r" => None,
-            "p" => Some("is a partitioned table"),
+            "r" | "p" => None,
             "v" => Some("is a view"),
             "m" => Some("is a materialized view"),
             "f" => Some("is a foreign table"),
@@ -148,14 +161,25 @@ impl Table {
             refuse("catalog::access_method", &what, "only heap tables are supported");
         }
         if self.partition {
-            refuse("catalog::partition", "is a partition", "partitioned tables are not supported yet");
-        } else if !self.relatives.is_empty() {
+            let root = list(&self.relatives);
+            let help = format!("name {root} in `table`: a rename reaches all of its partitions");
+            refuse("catalog::partition", &format!("is a partition of {root}"), &help);
+        } else if !self.partitioned() && !self.relatives.is_empty() {
             let what = format!("inherits from, or is inherited by, {}", list(&self.relatives));
-            refuse("catalog::inheritance", &what, "table inheritance is not supported");
+            refuse(
+                "catalog::inheritance",
+                &what,
+                "not supported yet: row triggers are not inherited, so rows of the children would not be kept in sync; use plain ALTER \
+                 TABLE, which reaches them all, while nobody writes",
+            );
         }
         if self.typed {
             refuse("catalog::typed_table", "is a typed table (CREATE TABLE OF)", "PostgreSQL cannot add columns to it");
         }
+        if self.partitioned() {
+            self.judge_partitions(plan, builds, found);
+        }
+        let mut refuse = |code, what: &str, help: &str| found.refuse(code, format!("{name} {what}"), help);
         if let Some(extension) = &self.extension {
             let what = format!("belongs to extension \"{extension}\"");
             refuse("catalog::extension_member", &what, "the extension's own scripts must change it");
@@ -182,6 +206,53 @@ impl Table {
                     self.max_attnum
                 ),
                 "each change of a run uses one more; only copying the table into a new one frees them",
+            );
+        }
+    }
+
+    /// Judges what a plan does with a partitioned table (docs/postgres.md, "Partitioned tables").
+    fn judge_partitions(&self, plan: &Plan, builds: bool, found: &mut Inspection) {
+        let name = &plan.table;
+        if !plan.only_borrows() {
+            found.refuse(
+                "catalog::partitioned",
+                format!("{name} is a partitioned table, and the plan does more than rename columns"),
+                "only `rename_column` without `adopt` is supported there: what else a plan does needs indexes and constraints that are built \
+                 partition by partition, which crossfade cannot do yet; use plain ALTER TABLE, or carry the rows to a new table",
+            );
+        }
+        if builds && plan.only_borrows() {
+            found.refuse(
+                "catalog::partitioned_index",
+                format!("indexes of partitioned table {name} would be built for the new name"),
+                "that is not supported yet: write `indexes: { copy: none }`, without `add`; queries under the new name have no index \
+                 until `contract`, and then have those of the column",
+            );
+        }
+        for (_, change) in plan.pairs() {
+            let old = change.old.as_str();
+            if self.partition_key.iter().any(|column| column == old) {
+                found.refuse(
+                    "catalog::partition_key",
+                    format!("column \"{old}\" is part of the partition key of {name}"),
+                    "PostgreSQL chooses the partition before a trigger can fill the key, so an INSERT under the new name would fail; \
+                     docs/postgres.md, \"Partitioned tables\", shows the way over three releases",
+                );
+            }
+            for (partition, _) in self.own_defaults.iter().filter(|(_, column)| column == old) {
+                found.refuse(
+                    "catalog::partition_default",
+                    format!("column \"{old}\" has another default in partition {partition} than in {name}"),
+                    "crossfade tells by the default whether a value was written: give the partition the same default",
+                );
+            }
+        }
+        for (partition, what) in &self.odd_partitions {
+            found.refuse(
+                "catalog::partition_unlike",
+                format!("partition {partition} of {name} {what}"),
+                "partitions must be ordinary tables with the owner of the partitioned one, without rules on writes, forced \
+                 row-level security and replication of their own: change that, or detach the partition for the run",
             );
         }
     }

@@ -1,4 +1,15 @@
--- The table itself; no row where there is none. $1: schema, $2: name.
+-- The table itself; no row where there is none. Rows, pages and indexes of a partitioned one are those of its partitions.
+-- $1: schema, $2: name.
+WITH member AS (
+  SELECT p.oid, p.relkind, p.reltuples, p.relpages,
+    CASE WHEN p.relkind IN ('r', 'm') THEN pg_relation_size(p.oid) / current_setting('block_size')::bigint ELSE 0 END AS pages
+  FROM pg_class p
+  WHERE p.oid IN (
+    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2
+    UNION
+    SELECT t.relid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, pg_partition_tree(c.oid) t
+      WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'p')
+)
 SELECT row_to_json(x)::text FROM (
   SELECT c.oid::bigint AS oid,
     c.relkind::text AS kind,
@@ -7,9 +18,10 @@ SELECT row_to_json(x)::text FROM (
     c.reloftype <> 0 AS typed,
     c.relispartition AS partition,
     n.nspname ~ '^pg_' OR n.nspname = 'information_schema' AS system,
-    (SELECT coalesce(json_agg(o.oid::regclass::text ORDER BY 1), '[]')
+    -- Of a partition, the table that is divided.
+    CASE WHEN c.relispartition THEN json_build_array(pg_partition_root(c.oid)::text) ELSE (SELECT coalesce(json_agg(o.oid::regclass::text ORDER BY 1), '[]')
        FROM pg_inherits h JOIN pg_class o ON o.oid IN (h.inhrelid, h.inhparent)
-      WHERE c.oid IN (h.inhrelid, h.inhparent) AND o.oid <> c.oid) AS relatives,
+      WHERE c.oid IN (h.inhrelid, h.inhparent) AND o.oid <> c.oid) END AS relatives,
     (SELECT e.extname::text FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
         AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e') AS extension,
@@ -17,14 +29,39 @@ SELECT row_to_json(x)::text FROM (
     pg_has_role(c.relowner, 'USAGE') AS owned,
     has_schema_privilege(n.oid, 'USAGE') AS may_use_schema,
     has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema,
-    c.relkind = 'r' AND row_security_active(c.oid) AS row_security,
+    c.relkind IN ('r', 'p') AND row_security_active(c.oid) AS row_security,
     c.relreplident::text AS replica_identity,
     (SELECT max(attnum) FROM pg_attribute WHERE attrelid = c.oid) AS max_attnum,
     s.pages,
-    CASE WHEN c.reltuples <= 0 OR c.relpages = 0 THEN s.pages * 8168 / (28 + s.width)
-         ELSE c.reltuples::float8 / c.relpages * s.pages END::bigint AS rows,
+    s.rows,
     (SELECT count(*) FROM pg_index WHERE indrelid = c.oid) AS index_count,
-    (SELECT coalesce(sum(pg_relation_size(indexrelid)), 0)::bigint FROM pg_index WHERE indrelid = c.oid) AS index_bytes,
+    (SELECT coalesce(sum(pg_indexes_size(m.oid)), 0)::bigint FROM member m WHERE m.relkind IN ('r', 'm')) AS index_bytes,
+    -- Columns of the partition key, of any level (docs/postgres.md, "Partitioned tables").
+    (SELECT coalesce(json_agg(DISTINCT a.attname::text), '[]') FROM member m
+       JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = m.oid AND d.objsubid > 0
+         AND d.refclassid = d.classid AND d.refobjid = m.oid AND d.refobjsubid = 0 AND d.deptype = 'i'
+       JOIN pg_attribute a ON a.attrelid = m.oid AND a.attnum = d.objsubid
+      WHERE m.relkind = 'p') AS partition_key,
+    -- Partitions that are what no partition may be.
+    (SELECT coalesce(json_agg(json_build_array(m.oid::regclass::text, o.what) ORDER BY m.oid::regclass::text), '[]')
+       FROM member m JOIN pg_class p ON p.oid = m.oid, LATERAL (
+         SELECT 'is a foreign table' AS what WHERE p.relkind = 'f'
+         UNION ALL SELECT format('belongs to role "%s"', pg_get_userbyid(p.relowner)) WHERE p.relowner <> c.relowner
+         UNION ALL SELECT format('is stored by access method "%s"', pa.amname) FROM pg_am pa WHERE pa.oid = p.relam AND pa.amname <> 'heap' AND p.relkind = 'r'
+         UNION ALL SELECT format('has rule "%s"', w.rulename) FROM pg_rewrite w WHERE w.ev_class = p.oid AND w.ev_type IN ('2', '3')
+         UNION ALL SELECT 'has row-level security forced on its owner' WHERE p.relforcerowsecurity
+         UNION ALL SELECT format('is published by "%s"', b.pubname) FROM pg_publication_tables b
+           JOIN pg_namespace bn ON bn.nspname = b.schemaname WHERE bn.oid = p.relnamespace AND b.tablename = p.relname
+         UNION ALL SELECT format('is written to by subscription "%s"', u.subname)
+           FROM pg_subscription_rel sr JOIN pg_subscription u ON u.oid = sr.srsubid WHERE sr.srrelid = p.oid
+       ) o WHERE m.oid <> c.oid) AS odd_partitions,
+    -- Columns with another default in a partition, and where.
+    (SELECT coalesce(json_agg(json_build_array(m.oid::regclass::text, a.attname::text) ORDER BY m.oid::regclass::text, a.attnum), '[]')
+       FROM member m JOIN pg_attribute a ON a.attrelid = m.oid AND a.attnum > 0 AND NOT a.attisdropped
+       JOIN pg_attribute r ON r.attrelid = c.oid AND r.attname = a.attname
+       LEFT JOIN pg_attrdef ad ON (ad.adrelid, ad.adnum) = (a.attrelid, a.attnum)
+       LEFT JOIN pg_attrdef rd ON (rd.adrelid, rd.adnum) = (r.attrelid, r.attnum)
+      WHERE m.oid <> c.oid AND pg_get_expr(ad.adbin, ad.adrelid) IS DISTINCT FROM pg_get_expr(rd.adbin, rd.adrelid)) AS own_defaults,
     (SELECT coalesce(json_agg(coalesce(a.attname::text, '') ORDER BY k.n), '[]')
        FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
        JOIN pg_attribute a ON a.attnum = k.attnum
@@ -32,9 +69,11 @@ SELECT row_to_json(x)::text FROM (
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_am am ON am.oid = c.relam
   CROSS JOIN LATERAL (
-    SELECT CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint ELSE 0 END AS pages,
-      (SELECT coalesce(sum(CASE WHEN attlen > 0 THEN attlen ELSE 32 END), 0)
-         FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS width
+    SELECT coalesce(sum(CASE WHEN m.relkind IN ('r', 'm') THEN m.pages ELSE 0 END), 0)::bigint AS pages,
+      coalesce(sum(CASE WHEN m.reltuples <= 0 OR m.relpages = 0 THEN m.pages * 8168 / (28 + w.width)
+        ELSE m.reltuples::float8 / m.relpages * m.pages END), 0)::bigint AS rows
+    FROM member m, LATERAL (SELECT coalesce(sum(CASE WHEN attlen > 0 THEN attlen ELSE 32 END), 0) AS width
+         FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) w
   ) s
   WHERE n.nspname = $1 AND c.relname = $2
 ) x

@@ -1,8 +1,8 @@
 //! `change_type`: the column gets another type; for a while it exists in both. Where PostgreSQL only touches the catalog, the
 //! type is changed in place.
 
-use super::fragment::Fragment;
-use super::{Active, Context, made_anew, pair};
+use super::fragment::{Fragment, Moves};
+use super::{Active, Context, made_anew, pair, publications};
 use crate::run::{Action, Is, Phase, RelationId, Step, Undo, What};
 use crate::sql::LockMode;
 
@@ -36,6 +36,8 @@ fn in_place(context: &Context<'_>, a: &Active<'_>) -> Fragment {
     } else {
         vec![statement]
     };
+    let moves = Moves { forth: statements, back: vec![] };
+    let statements = publications::surround(context, &[column.as_str()], moves).forth;
     let step = Step::new(Phase::Expand, What::Alter(column.to_string()), title, Action::Transaction(statements))
         .above(made_anew.then(|| column.to_string()))
         .locks(RelationId::MAIN, LockMode::AccessExclusive)

@@ -7,6 +7,7 @@
 //! rolled back. They run with the rights of the table's owner, under the owner's `search_path`. They name the columns by names
 //! that there are before and after, and are no write to an old column.
 
+use super::fragment::Stage;
 use super::{Active, Context};
 use crate::run::IdentityColumn;
 use crate::sql::{dollar_quote, quote_ident};
@@ -56,13 +57,22 @@ pub(super) fn around(context: &Context<'_>) -> (Vec<String>, Vec<String>) {
     (limited(before(context)), limited(after(context)))
 }
 
+/// The condition that finds the row, and the declarations of what it needs.
+fn here(context: &Context<'_>) -> &'static str {
+    if context.facts.main().partitioned {
+        "t.tableoid OPERATOR(pg_catalog.=) place AND t.ctid OPERATOR(pg_catalog.=) here"
+    } else {
+        "t.ctid OPERATOR(pg_catalog.=) here"
+    }
+}
+
 /// The update, for the names before the renames or afterwards.
 fn update(context: &Context<'_>, renamed: bool) -> String {
     let column = |a: &Active<'_>| {
         let always = a.facts.old.identity == Some(IdentityColumn::Always);
         // A column that is always generated can only be set to DEFAULT; the other one of its pair is an ordinary one.
         let name = if renamed && always && a.change.borrows() {
-            context.tag.mirror(a.change.new)
+            a.names(&context.tag, Stage::Retired).1
         } else {
             a.change.final_name().to_string()
         };
@@ -70,15 +80,19 @@ fn update(context: &Context<'_>, renamed: bool) -> String {
         format!("{name} = t.{name}")
     };
     let columns: Vec<_> = context.active.iter().map(column).collect();
-    let (table, columns) = (context.table().sql(), columns.join(", "));
+    let (table, columns, here) = (context.table().sql(), columns.join(", "), here(context));
+    let only = if context.facts.main().partitioned { "" } else { "ONLY " };
     format!(
-        "UPDATE ONLY {table} AS t SET {columns} WHERE t.ctid OPERATOR(pg_catalog.=) here;
+        "UPDATE {only}{table} AS t SET {columns} WHERE {here};
       SET CONSTRAINTS ALL IMMEDIATE;
       RAISE EXCEPTION USING ERRCODE = '{UNDONE}', MESSAGE = 'undone';"
     )
 }
 
 fn before(context: &Context<'_>) -> String {
+    if context.facts.main().partitioned {
+        return before_in_partitions(context);
+    }
     let (table, update) = (context.table().sql(), update(context, false));
     let regclass = crate::sql::quote_literal(&table);
     let body = format!(
@@ -112,13 +126,56 @@ END
     format!("{BEFORE}{}", dollar_quote(&body))
 }
 
-fn after(context: &Context<'_>) -> String {
-    let update = update(context, true);
+/// As [`before`]: a row's place is a partition and a place there.
+fn before_in_partitions(context: &Context<'_>) -> String {
+    let (table, update) = (context.table().sql(), update(context, false));
     let body = format!(
         "
 DECLARE
-  here pg_catalog.tid := CASE WHEN pg_catalog.current_setting('{ROW}', true) OPERATOR(pg_catalog.<>) ''
-    THEN pg_catalog.current_setting('{ROW}', true)::pg_catalog.tid END;
+  place pg_catalog.oid;
+  here pg_catalog.tid;
+BEGIN
+  PERFORM pg_catalog.set_config('{ROW}', '', true);
+  FOR place, here IN
+    SELECT t.tableoid, t.ctid FROM {table} AS t WHERE t.ctid OPERATOR(pg_catalog.<) '({PAGES},0)'::pg_catalog.tid LIMIT {ROWS}
+  LOOP
+    BEGIN
+      {update}
+    EXCEPTION
+      WHEN SQLSTATE '{UNDONE}' THEN
+        PERFORM pg_catalog.set_config('{ROW}', pg_catalog.concat(place, ' ', here), true);
+        EXIT;
+      -- Somebody has locked what a trigger needs: not the row's fault.
+      WHEN lock_not_available OR deadlock_detected THEN RAISE;
+      WHEN query_canceled THEN EXIT;
+      WHEN OTHERS THEN NULL;
+    END;
+  END LOOP;
+END
+"
+    );
+    format!("{BEFORE}{}", dollar_quote(&body))
+}
+
+fn after(context: &Context<'_>) -> String {
+    let update = update(context, true);
+    let said = format!("pg_catalog.current_setting('{ROW}', true)");
+    let declared = if context.facts.main().partitioned {
+        let part = |type_name: &str, n: u8| {
+            format!(
+                "CASE WHEN {said} OPERATOR(pg_catalog.<>) ''\n    THEN pg_catalog.split_part({said}, ' ', {n})::pg_catalog.{type_name} END"
+            )
+        };
+        format!("place pg_catalog.oid := {};\n  here pg_catalog.tid := {};", part("oid", 1), part("tid", 2))
+    } else {
+        format!(
+            "here pg_catalog.tid := CASE WHEN {said} OPERATOR(pg_catalog.<>) ''\n    THEN {said}::pg_catalog.tid END;"
+        )
+    };
+    let body = format!(
+        "
+DECLARE
+  {declared}
 BEGIN
   -- No row: there is nothing to try.
   IF here IS NOT NULL THEN

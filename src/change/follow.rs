@@ -301,6 +301,12 @@ fn differences(was: &Facts, now: &Facts) -> Vec<String> {
     let (old, new) = (&was.main().made_anew, &now.main().made_anew);
     all.extend(old.iter().filter(|what| !new.contains(what)).map(|what| format!("{what} is not there any more")));
     all.extend(new.iter().filter(|what| !old.contains(what)).map(|what| format!("{what} was created")));
+    if was.main().publications != now.main().publications {
+        all.push("the publications of the table were changed".to_owned());
+    }
+    if was.functions != now.functions {
+        all.push("a function that gets another body was changed".to_owned());
+    }
     if was.main().functions_to_touch != now.main().functions_to_touch {
         all.push("functions that use the table were created, changed or dropped".to_owned());
     }

@@ -3,7 +3,7 @@
 use super::Context;
 use super::fragment::{ByStage, Fragment, Moves, Stage};
 use crate::ident::ColumnName;
-use crate::plan::{AddIndex, CopyIndexes, Pair};
+use crate::plan::{AddIndex, Pair};
 use crate::run::{
     Action, ConstraintFacts, IndexFacts, IndexName, Is, MirrorIndex, Phase, RelationId, Step, StepKey, Undo, What,
 };
@@ -11,11 +11,13 @@ use crate::sql::{LockMode, quote_ident, quote_literal};
 
 /// The indexes that have another on new columns, with their number (which is in its name).
 fn wanted<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts)> {
-    let all = context.plan.indexes.copy == CopyIndexes::All;
+    let indexes = &context.plan.indexes;
     // What the table or another one cannot do without.
-    let needed = |index: &IndexFacts| is_primary(index) || index.unique && !context.facts.main().referring.is_empty();
-    let indexes = context.facts.main().indexes.iter().map(|index| (index.number, index));
-    indexes.filter(move |(_, index)| (all || needed(index)) && of(context, index).next().is_some())
+    let needed = |index: &IndexFacts| {
+        is_primary(index) || index.replica_identity || index.unique && !context.facts.main().referring.is_empty()
+    };
+    let all = context.facts.main().indexes.iter().map(|index| (index.number, index));
+    all.filter(move |(_, index)| (indexes.copies(&index.name) || needed(index)) && of(context, index).next().is_some())
 }
 
 /// The pairs with a column in the index.
@@ -80,9 +82,10 @@ fn is_primary(index: &IndexFacts) -> bool {
     index.constraint.as_ref().is_some_and(|constraint| constraint.primary)
 }
 
-/// Whether the pair's column is part of the primary key.
-pub(super) fn in_primary_key(context: &Context<'_>, position: usize) -> bool {
-    copied(context).any(|(_, index)| is_primary(index) && index.changes.contains(&position))
+/// Whether the pair's column is part of the primary key, or of the index by which subscribers find rows: it cannot be empty then.
+pub(super) fn in_key(context: &Context<'_>, position: usize) -> bool {
+    let is_key = |index: &IndexFacts| is_primary(index) || index.replica_identity;
+    copied(context).any(|(_, index)| is_key(index) && index.changes.contains(&position))
 }
 
 fn tablespace(index: &IndexFacts) -> Vec<(String, String)> {
@@ -254,11 +257,7 @@ fn exchange(context: &Context<'_>, stage: Stage) -> Moves {
             back.extend([rename(own, &twin), rename(&parked, own)]);
         }
         forth.extend(dressed(context, index));
-        back.extend(if is_primary(index) {
-            dressed(context, index)
-        } else {
-            cluster_on(context, index).into_iter().collect()
-        });
+        back.extend(if is_primary(index) { dressed(context, index) } else { marks(context, index).collect() });
     }
     Moves { forth, back }
 }
@@ -294,10 +293,13 @@ pub(super) fn dressed(context: &Context<'_>, index: &IndexFacts) -> Vec<String> 
     let comment = index.comment.iter().map(|text| format!("COMMENT ON INDEX {name} IS {}", quote_literal(text)));
     let target =
         |(column, target): &(i16, i32)| format!("ALTER INDEX {name} ALTER COLUMN {column} SET STATISTICS {target}");
-    comment.chain(index.statistics.iter().map(target)).chain(cluster_on(context, index)).collect()
+    comment.chain(index.statistics.iter().map(target)).chain(marks(context, index)).collect()
 }
 
-fn cluster_on(context: &Context<'_>, index: &IndexFacts) -> Option<String> {
+/// What the table says of the index: that it is clustered by it, and that it is its replica identity.
+fn marks(context: &Context<'_>, index: &IndexFacts) -> impl Iterator<Item = String> {
     let (table, name) = (context.table().sql(), quote_ident(&index.name));
-    index.clustered.then(|| format!("ALTER TABLE {table} CLUSTER ON {name}"))
+    let cluster = index.clustered.then(|| format!("ALTER TABLE {table} CLUSTER ON {name}"));
+    let identity = index.replica_identity.then(|| format!("ALTER TABLE {table} REPLICA IDENTITY USING INDEX {name}"));
+    cluster.into_iter().chain(identity)
 }

@@ -74,10 +74,10 @@ fn must_relax(a: &Active<'_>) -> bool {
     a.facts.old.not_null && !a.facts.reverse.is_total()
 }
 
-/// Whether the old column cannot be empty while it is what it is: part of the primary key, or an identity column. Then it may be from
+/// Whether the old column cannot be empty while it is what it is: part of a key, or an identity column. Then it may be from
 /// the swap on.
 fn must_be_given(context: &Context<'_>, a: &Active<'_>) -> bool {
-    a.facts.old.identity.is_some() || indexes::in_primary_key(context, a.position)
+    a.facts.old.identity.is_some() || indexes::in_key(context, a.position)
 }
 
 fn relax(context: &Context<'_>, a: &Active<'_>) -> Relax {

@@ -2,10 +2,14 @@
 //! phase. The order of the functions is the order of a run.
 
 use super::fragment::{Fragment, Moves, Proof, Restore, Stage};
-use super::{Active, Context, constraints, first_write, listening, made_anew, not_null, pair, referring, sync_trigger};
+use super::{
+    Active, Context, bodies, constraints, first_write, listening, made_anew, not_null, pair, publications, referring,
+    sync_trigger,
+};
 use crate::plan::BuildIndexes;
 use crate::run::{
-    Action, CompareSpec, Condition, FillSpec, Gate, Is, Phase, Program, Relation, RelationId, Step, StepKey, Undo, What,
+    Action, CompareSpec, Condition, FillSpec, Gate, Is, Phase, Program, Relation, RelationId, Step, StepKey,
+    TableFacts, Undo, What,
 };
 use crate::sql::LockMode;
 
@@ -34,9 +38,20 @@ pub(super) fn program(context: &Context<'_>, mut fragments: Vec<Fragment>) -> Pr
     // A stable sort: the order inside a phase stays.
     steps.sort_by_key(|step| phases.iter().position(|phase| *phase == step.key.phase));
     let relations = context.facts.tables.iter();
-    let relations = relations.map(|table| Relation { table: table.name.clone(), oid: table.oid }).collect();
+    let relation =
+        |table: &TableFacts| Relation { table: table.name.clone(), oid: table.oid, partitioned: table.partitioned };
+    let relations = relations.map(relation).collect();
     let surround = if context.active.is_empty() { vec![] } else { sync_trigger::surround(context) };
     Program { tag: context.tag.clone(), relations, phases, steps, surround }
+}
+
+/// What is said of functions that get another body, behind a step's title.
+fn bodies_in_words(bodies: &Moves) -> String {
+    match bodies.forth.iter().filter(|sql| sql.starts_with("DO ")).count() {
+        0 => String::new(),
+        1 => "; a function gets its other body".to_owned(),
+        count => format!("; {count} functions get their other bodies"),
+    }
 }
 
 struct Planner<'a> {
@@ -55,6 +70,11 @@ impl Planner<'_> {
         let mut all = self.context.active.iter().map(|a| a.change.borrows());
         let first = all.next()?;
         all.all(|other| other == first).then_some(first)
+    }
+
+    /// Whether a mirror has the old name until it goes.
+    fn trades_names(&self) -> bool {
+        self.context.active.iter().any(|a| a.change.trades_names)
     }
 
     /// Whether a new column was there before the run, and stays when it is rolled back.
@@ -244,7 +264,7 @@ impl Planner<'_> {
         let exchanged: Vec<_> =
             self.context.active.iter().filter(|a| a.change.keeps_name()).map(|a| a.change.old.as_str()).collect();
         let made_anew = !self.context.facts.main().made_anew.is_empty();
-        let mut moves = self.moves(|fragment| &fragment.swap);
+        let mut moves = publications::surround(self.context, &exchanged, self.moves(|fragment| &fragment.swap));
         if made_anew {
             moves = made_anew::surround(self.context, &exchanged, moves);
         }
@@ -256,6 +276,10 @@ impl Planner<'_> {
         let touch = functions.iter().map(|f| format!("ALTER FUNCTION {} COST {}", f.signature, f.cost));
         forth.extend(touch.clone());
         back.extend(touch);
+        let bodies = bodies::moves(self.context, &StepKey::new(Phase::Switch, What::Swap));
+        let others = bodies_in_words(&bodies);
+        forth.extend(bodies.forth);
+        back.extend(bodies.back);
         let title = if made_anew {
             "swap the names of the old and the new column, and make anew what hangs on them"
         } else {
@@ -264,6 +288,7 @@ impl Planner<'_> {
         let above = exchanged.iter().filter(|_| made_anew).map(|column| (*column).to_owned());
         let mut actions: Vec<_> = self.fragments.iter().flat_map(|fragment| fragment.before_back.clone()).collect();
         actions.push(Action::Transaction(back));
+        let title = format!("{title}{others}");
         let mut step = Step::new(Phase::Switch, What::Swap, title, Action::Transaction(forth)).above(above);
         for referring in referring::tables(self.context) {
             step = step.locks(referring, LockMode::AccessExclusive);
@@ -319,6 +344,10 @@ impl Planner<'_> {
             forth.insert(0, listening::narrow(self.context));
             back.push(listening::listen(self.context));
         }
+        let bodies = bodies::moves(self.context, &StepKey::new(Phase::Contract, What::Retire));
+        let others = bodies_in_words(&bodies);
+        forth.extend(bodies.forth);
+        back.extend(bodies.back);
         if self.has_pairs() {
             forth.extend(sync_trigger::functions(self.context, Stage::Retired));
             back.extend(sync_trigger::functions(self.context, Stage::Swapped));
@@ -328,6 +357,9 @@ impl Planner<'_> {
         }
         let quiet = self.has_pairs().then_some(Gate::Quiet { quiet: self.context.plan.contract.quiet });
         let title = match self.borrowing() {
+            Some(true) if self.trades_names() => {
+                "give the column its new name, and the mirror that lent it the old one"
+            }
             Some(true) => "give the column its new name; the mirror that lent it stays in sync",
             Some(false) => "rename the old column away; it stays in sync",
             None if self.has_pairs() => "give each column its last name; those that go stay in sync",
@@ -342,7 +374,7 @@ impl Planner<'_> {
         let readable = self.readable(Stage::Retired, |a| !a.change.keeps_name());
         let needs = restored.iter().map(filled).chain(readable).collect();
         Some(
-            Step::new(Phase::Contract, What::Retire, title, Action::Transaction(forth))
+            Step::new(Phase::Contract, What::Retire, format!("{title}{others}"), Action::Transaction(forth))
                 .locks(ON, LockMode::AccessExclusive)
                 .needs(self.verified())
                 .needs(quiet)
@@ -386,6 +418,8 @@ impl Planner<'_> {
         }
         step.supersedes(dropped)
             .needs(self.verified())
+            // The name that goes now could be written until now.
+            .needs(self.trades_names().then_some(Gate::Quiet { quiet: self.context.plan.contract.quiet }))
             .needs(needs)
             .done_when(gone.into_iter().map(|is| is.on(ON)))
             .supersedes([StepKey::new(Phase::Contract, What::Retire)])

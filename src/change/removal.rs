@@ -2,7 +2,7 @@
 //! pair the column that is left stays.
 
 use super::fragment::Stage;
-use super::{Context, sync_trigger};
+use super::{Context, publications, sync_trigger};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::plan::Plan;
@@ -86,6 +86,7 @@ pub(crate) fn removal(
                 (None, None) => {}
             }
         }
+        statements.extend(publications::widen(&context));
     }
     statements.extend(left.functions.iter().map(|function| format!("DROP FUNCTION IF EXISTS {function}")));
     statements.extend(left.sequences.iter().map(|name| format!("DROP SEQUENCE IF EXISTS {}", ledger.qualify(name))));

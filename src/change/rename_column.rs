@@ -32,8 +32,14 @@ pub(super) fn fragment(context: &Context<'_>, a: &Active<'_>) -> Fragment {
 fn retire(context: &Context<'_>, a: &Active<'_>) -> Moves {
     let table = context.table().sql();
     let (old, new) = (a.change.old.sql(), a.change.new.sql());
-    let mirror = quote_ident(&context.tag.mirror(a.change.new));
+    let mirror = quote_ident(&a.names(&context.tag, Stage::Retired).1);
     let rename = |from: &str, to: &str| format!("ALTER TABLE {table} RENAME COLUMN {from} TO {to}");
+    if a.change.trades_names {
+        let between = quote_ident(&context.tag.between(a.position));
+        let exchange = vec![rename(&new, &between), rename(&old, &new), rename(&between, &old)];
+        let back = vec![rename(&old, &between), rename(&new, &old), rename(&between, &new)];
+        return Moves { forth: exchange, back };
+    }
     Moves {
         forth: vec![rename(&new, &mirror), rename(&old, &new)],
         back: vec![rename(&new, &old), rename(&mirror, &new)],

@@ -252,6 +252,12 @@ impl<'a> Table<'a> {
             Side::Old => (facts.old.default.is_some(), beside_text(facts).is_some()),
             Side::New => (facts.old.type_default.is_some(), facts.new_default.is_some()),
         };
+        // Each partition has defaults of its own, which are younger where it is.
+        let table = if self.context.facts.main().partitioned {
+            "pg_catalog.pg_partition_root(TG_RELID::pg_catalog.regclass)"
+        } else {
+            "TG_RELID"
+        };
         let changed = |column: &str, has: bool| {
             let quoted = quote_literal(column);
             let schema = quote_literal(&quote_ident(self.context.ledger.as_str()));
@@ -259,7 +265,7 @@ impl<'a> Table<'a> {
             let found = format!(
                 "EXISTS (SELECT FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_attribute AS a
             ON a.attrelid OPERATOR(pg_catalog.=) d.adrelid AND a.attnum OPERATOR(pg_catalog.=) d.adnum
-            WHERE a.attrelid OPERATOR(pg_catalog.=) TG_RELID AND a.attname OPERATOR(pg_catalog.=) {quoted}"
+            WHERE a.attrelid OPERATOR(pg_catalog.=) {table} AND a.attname OPERATOR(pg_catalog.=) {quoted}"
             );
             if has {
                 // Each default has a row of its own, whose age is that of the transaction that set it.
@@ -310,6 +316,12 @@ impl<'a> Table<'a> {
             // What has no way back must not be lost in a rollback.
             Side::New => format!("    ELSIF NOT ({consistent}) THEN\n      wrote_new := true; {to_old}\n"),
         };
+        // A row that an UPDATE moves to another partition is inserted there with both values, which agree: its UPDATE counted.
+        let (unless_moved, end) = if self.context.facts.main().partitioned {
+            (format!("    IF NOT ({consistent}) THEN\n"), "    END IF;\n")
+        } else {
+            (String::new(), "")
+        };
         let copied = if defaults.asks_whether_filled() {
             let filled = self.context.ledger.qualify(&self.context.tag.filled_function());
             format!(
@@ -320,7 +332,7 @@ impl<'a> Table<'a> {
             String::new()
         };
         format!(
-            "    IF {old_given} THEN
+            "{unless_moved}    IF {old_given} THEN
       IF {new_given} AND {} IS DISTINCT FROM NULL THEN
         {both}
       ELSE
@@ -330,7 +342,7 @@ impl<'a> Table<'a> {
       wrote_new := true;
       IF NOT ({consistent}) THEN {to_old} END IF;
 {neither}    END IF;
-",
+{end}",
             self.now.new
         )
     }

@@ -17,15 +17,17 @@ const DATABASE_URL: &str = "DATABASE_URL";
 const LEDGER_SCHEMA: &str = "CROSSFADE_LEDGER_SCHEMA";
 const LEDGER_OWNER: &str = "CROSSFADE_LEDGER_OWNER";
 const HOOKS: &str = "CROSSFADE_HOOKS";
+const SERVE_TOKEN: &str = "CROSSFADE_SERVE_TOKEN";
 const NOTIFY: &str = "CROSSFADE_NOTIFY_";
 const OURS: &str = "CROSSFADE_";
 
 /// Keys of `crossfade.toml`, and the variables that mean the same.
-const KEYS: [(&str, &str); 4] = [
+const KEYS: [(&str, &str); 5] = [
     ("database_url", DATABASE_URL),
     ("ledger_schema", LEDGER_SCHEMA),
     ("ledger_owner", LEDGER_OWNER),
     ("hooks", HOOKS),
+    ("serve_token", SERVE_TOKEN),
 ];
 
 /// The table of `crossfade.toml` that holds one table for each destination, and what stands in each of those.
@@ -86,7 +88,7 @@ impl Config {
     fn take(&mut self, file: &Path, values: Vec<(String, String)>) {
         let distrust = distrust(file);
         for (name, value) in values {
-            let gives_rights = [LEDGER_OWNER, HOOKS].contains(&name.as_str()) || name.starts_with(NOTIFY);
+            let gives_rights = [LEDGER_OWNER, HOOKS, SERVE_TOKEN].contains(&name.as_str()) || name.starts_with(NOTIFY);
             match &distrust {
                 Some(why) if gives_rights => {
                     self.warnings.push(format!("{name} of {} is not used: {why}", file.display()));
@@ -138,6 +140,12 @@ impl Config {
 
     pub(super) fn hooks(&self) -> Option<PathBuf> {
         self.values.get(HOOKS).map(PathBuf::from)
+    }
+
+    /// Returns the token of `crossfade serve`.
+    #[cfg(feature = "serve")]
+    pub(super) fn serve_token(&self) -> Option<String> {
+        self.values.get(SERVE_TOKEN).cloned()
     }
 
     /// Returns the variables that say where destinations are.

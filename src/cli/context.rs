@@ -175,6 +175,11 @@ impl Context {
         }
     }
 
+    /// Returns the name of the ledger's schema.
+    pub(super) fn ledger_schema(&self) -> &str {
+        &self.ledger_schema
+    }
+
     pub(super) fn json(&self) -> bool {
         self.format == Format::Json
     }
@@ -212,7 +217,14 @@ impl Context {
         }
     }
 
-    fn tool_with(&self, sink: event::EventSink, stop: CancellationToken) -> Result<Tool, CliError> {
+    /// Returns the token of `crossfade serve` that somebody has chosen in the environment, or else in a file.
+    #[cfg(feature = "serve")]
+    pub(super) fn serve_token(&self) -> Option<String> {
+        let set = std::env::var("CROSSFADE_SERVE_TOKEN").ok().or_else(|| self.config.serve_token());
+        set.filter(|token| !token.is_empty())
+    }
+
+    pub(super) fn tool_with(&self, sink: event::EventSink, stop: CancellationToken) -> Result<Tool, CliError> {
         let connector = database::connector(self.database_url.as_deref())?;
         Ok(self.tool_on(connector, sink, stop))
     }

@@ -105,7 +105,7 @@ fn not_written(error: &io::Error) -> &'static str {
 /// Exit code 5 is for what may work later as it is; what somebody must change first in the command, the plan or the data
 /// is not.
 #[expect(clippy::too_many_lines, reason = "one arm a kind")]
-fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
+pub(super) fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
     match error {
         Error::Refused { findings } => {
             of("run::refused", DATABASE, "fix these problems, then run `crossfade plan` again")
@@ -361,6 +361,12 @@ fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
             of("ledger::gone", DRIFTED, "crossfade cleanup removes what is left; columns with values stay")
                 .or("a plan with `adopt` takes the new column over as it is now")
         }
+        LedgerError::NoSuchRun { missing: Some(_), .. } => of(
+            "ledger::no_such_run",
+            USAGE,
+            "check whether this is the right database, and the right --ledger-schema; if somebody has dropped the schema in mid-run, \
+             `crossfade status` says so",
+        ),
         LedgerError::NoSuchRun { .. } => {
             of("ledger::no_such_run", USAGE, "`crossfade status` lists the runs; `crossfade run PLAN` starts one")
         }
@@ -478,7 +484,7 @@ mod tests {
         assert_eq!(said(Error::Refused { findings: vec![] }), ("run::refused", 4));
         assert_eq!(said(Error::PlanEdited { name: String::new() }), ("run::plan_edited", 3));
         assert_eq!(said(Error::Drifted { facts: vec![] }), ("run::drifted", 7));
-        assert_eq!(said(LedgerError::NoSuchRun { name: String::new() }), ("ledger::no_such_run", 2));
+        assert_eq!(said(LedgerError::NoSuchRun { name: String::new(), missing: None }), ("ledger::no_such_run", 2));
         assert_eq!(said(LeaseError::Held { holder: String::new(), seconds: 1.0 }), ("lease::held", 5));
         assert_eq!(said(sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into())), ("database::unreachable", 4));
         // A certificate that is not trusted will not be, however often one asks.

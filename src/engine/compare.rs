@@ -2,11 +2,13 @@
 
 mod check;
 mod identity;
+mod partitions;
 mod repair;
 
 pub use check::check;
 pub use identity::identify;
 pub(crate) use identity::identity_query;
+pub(crate) use partitions::complete;
 pub use repair::repair;
 
 use super::{Error, Work};

@@ -2,7 +2,7 @@
 //!
 //! Rows written since the trigger committed are already right, so only the pages that existed then are visited: windows
 //! of them, taken from the ledger by one or several workers. A worker fills its window in batches, each one short
-//! transaction that proves the lease and commits its progress with the rows. The control loop ([`run`]) reads the live
+//! transaction that proves the lease and commits its progress with the rows. The control loop reads the live
 //! settings and the signals, gives the pace, and reports.
 
 mod control;
@@ -10,6 +10,7 @@ mod horizon;
 mod method;
 mod orders;
 mod pace;
+mod partitions;
 mod policy;
 pub(crate) mod privileged;
 mod rehearse;
@@ -19,7 +20,7 @@ mod slices;
 mod strict;
 mod worker;
 
-pub use control::run;
 pub use method::{Method, Shape};
 pub(crate) use pace::BatchSize;
+pub use partitions::run;
 pub(crate) use rehearse::Page;

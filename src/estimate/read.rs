@@ -9,9 +9,9 @@ use super::model::{blocks_hot, predict};
 use crate::catalog::COUNTED_PAGES;
 use crate::change::column_of_index;
 use crate::engine::fill::{Method, Shape};
-use crate::ident::ColumnName;
+use crate::ident::{ColumnName, TableName};
 use crate::pg::{self, Owner};
-use crate::plan::{BuildIndexes, CopyIndexes, Pair, Plan, Triggers};
+use crate::plan::{BuildIndexes, Pair, Plan, Triggers};
 use crate::run::{
     AddedColumn, ChangeFacts, Conversion, Estimates, Facts, FillSpec, IndexFacts, Orders, PairFacts, PlannedPace,
 };
@@ -62,20 +62,27 @@ pub(crate) async fn estimate(
     let active: Vec<Filled> = filled(plan, facts).collect();
     let mut types: Vec<_> = active.iter().map(|filled| filled.facts.new_base_type.clone()).collect();
     types.extend(by_default(facts).map(|added| added.type_name.clone()));
-    let query = pg::query_scalar(include_str!("facts.sql")).bind(facts.main().oid).bind(types);
+    let Place { table, oid, pages } = place(connection, facts).await?;
+    let spec = &FillSpec { table: table.clone(), ..spec.clone() };
+    let query = pg::query_scalar(include_str!("facts.sql")).bind(oid).bind(types);
     let text: String = query.fetch_one(&mut *connection).await?;
-    let answer: Answer = serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let mut answer: Answer = serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let times = float(facts.main().pages) / float(pages.max(1));
+    for index in answer.indexes.iter_mut().filter(|_| facts.main().partitioned) {
+        index.bytes *= times;
+        index.entries *= times;
+    }
     let values: Vec<_> = active.iter().map(value).collect();
-    let pages = u32::try_from(facts.main().pages).unwrap_or(u32::MAX);
+    let pages = u32::try_from(pages).unwrap_or(u32::MAX);
     let sample = if may_read {
-        let owner = Owner::enter(&mut *connection, facts.main().oid).await?;
-        calibrate::calibrate(connection, &owner, (&plan.table, facts.main().oid), pages, &values).await?
+        let owner = Owner::enter(&mut *connection, oid).await?;
+        calibrate::calibrate(connection, &owner, (&table, oid), pages, &values).await?
     } else {
         Sample::default()
     };
     let analyzed = answer.analyzed;
     let subject = subject(plan, facts, &active, answer, &sample);
-    let shape = shape(connection, facts, spec, &subject, may_read).await?;
+    let shape = shape(connection, facts, (spec, oid), &subject, may_read).await?;
     let predicted = |order| {
         let method = Method::choose(&Shape { filled_is_indexed: blocks_hot(&subject, order), ..shape });
         predict(&subject, order, method, &sample.machine, plan.backfill.batch_target.as_secs_f64())
@@ -105,17 +112,41 @@ pub(crate) async fn estimate(
     })
 }
 
+/// The table of which rows are read.
+struct Place {
+    table: TableName,
+    oid: i64,
+    pages: i64,
+}
+
+/// Returns the plan's table, or the largest of its partitions.
+async fn place(connection: &mut PgConnection, facts: &Facts) -> Result<Place, sqlx::Error> {
+    let main = facts.main();
+    let largest = "SELECT c.oid::bigint, n.nspname::text, c.relname::text, \
+                     pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint \
+                   FROM pg_catalog.pg_partition_tree($1::bigint::oid::pg_catalog.regclass) AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.relid \
+                   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relkind = 'r' ORDER BY 4 DESC, 1 LIMIT 1";
+    let found: Option<(i64, String, String, i64)> =
+        if main.partitioned { pg::query_as(largest).bind(main.oid).fetch_optional(connection).await? } else { None };
+    let found = found
+        .and_then(|(oid, schema, name, pages)| Some(Place { table: TableName::new(&schema, &name).ok()?, oid, pages }));
+    Ok(found.unwrap_or_else(|| Place { table: main.name.clone(), oid: main.oid, pages: main.pages }))
+}
+
 /// Returns what the engine will choose its method from; where that may not or cannot be read, the same from `subject`.
 async fn shape(
     connection: &mut PgConnection,
     facts: &Facts,
-    spec: &FillSpec,
+    (spec, oid): (&FillSpec, i64),
     subject: &Subject,
     may_read: bool,
 ) -> Result<Shape, sqlx::Error> {
     if may_read {
-        match Shape::read(connection, spec, facts.main().oid).await {
-            Ok((shape, _)) => return Ok(shape),
+        match Shape::read(connection, spec, oid).await {
+            Ok((shape, _)) => {
+                let pages = u32::try_from(facts.main().pages).unwrap_or(u32::MAX);
+                return Ok(Shape { pages: if facts.main().partitioned { pages } else { shape.pages }, ..shape });
+            }
             Err(error) if error.as_database_error().is_some() => tracing::debug!(%error, "read the table's shape"),
             Err(error) => return Err(error),
         }
@@ -263,7 +294,7 @@ fn new_indexes<'p>(
         })
     };
     let copied = |index: &&IndexFacts| {
-        plan.indexes.copy == CopyIndexes::All
+        plan.indexes.copies(&index.name)
             && !index.unique
             && index.changes.iter().any(|change| active.iter().any(|filled| filled.position == *change))
     };

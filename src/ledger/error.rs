@@ -59,10 +59,12 @@ pub enum LedgerError {
         schema: String,
     },
     /// There is no run of this name.
-    #[error("there is no run named {name} in this database")]
+    #[error("there is no run named {name} in this database{}", without_ledger(.missing.as_deref()))]
     NoSuchRun {
         /// The name.
         name: String,
+        /// The ledger's schema, where the database has none.
+        missing: Option<String>,
     },
     /// Another run works on the column.
     #[error("run {other} is working on {what} of this table; finish it or roll it back first")]
@@ -128,4 +130,9 @@ impl LedgerError {
     pub(super) fn unless_readable(what: &'static str, run: RunId, found: i32) -> Result<(), Self> {
         if READABLE.contains(&found) { Ok(()) } else { Err(Self::Format { what, run, found }) }
     }
+}
+
+/// Returns why there is no run at all, where that is so.
+fn without_ledger(schema: Option<&str>) -> String {
+    schema.map(|schema| format!(": it has no ledger, there is no schema {schema}")).unwrap_or_default()
 }

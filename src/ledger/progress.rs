@@ -3,6 +3,7 @@
 mod checks;
 mod filled;
 mod holds;
+mod partitions;
 mod passes;
 mod report;
 mod samples;

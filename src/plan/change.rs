@@ -276,6 +276,9 @@ pub struct Pair<'a> {
     pub on_error: Option<OnError>,
     /// How the new column is taken over, if it is there already.
     pub adopt: Option<&'a Adopt>,
+    /// Whether the new column gets the old one's name when that gets the new one, until it goes: subscribers of the table know
+    /// both names, and no third.
+    pub trades_names: bool,
 }
 
 impl<'a> Pair<'a> {
@@ -348,6 +351,7 @@ impl Change {
                 on_conflict: *on_conflict,
                 on_error: None,
                 adopt: adopt.as_ref(),
+                trades_names: false,
             }),
             Self::ChangeType(retype) => Some(Pair {
                 old: &retype.column,
@@ -356,6 +360,7 @@ impl Change {
                 on_conflict: retype.on_conflict,
                 on_error: retype.on_error,
                 adopt: retype.adopt.as_ref(),
+                trades_names: false,
             }),
             Self::AddColumn(_)
             | Self::DropColumn(_)

@@ -6,7 +6,10 @@
 
 use super::form::{Form, Formed, Key, Map, typed};
 use super::settings::{SECTIONS, SETTINGS};
-use super::{BuildIndexes, CopyIndexes, Day, Deferrable, OnConflict, OnError, ReferentialAction, Shape, Topic, Word};
+use super::{
+    BuildIndexes, CopyIndexes, Day, Deferrable, OnConflict, OnError, Publications, ReferentialAction, Shape, Topic,
+    Word,
+};
 use crate::phase::Phase;
 
 /// The key of the format's number.
@@ -54,7 +57,7 @@ typed! {
         changes: Vec<ChangeFile> [required, not_empty],
         /// Which indexes are built, and when.
         indexes: IndexesFile,
-        /// When each phase may run. Not supported yet: a plan that has it is refused.
+        /// When each phase may be done. `crossfade run` does not wait for it.
         schedule: ScheduleFile,
         /// Phases that wait until a person has approved them: `crossfade approve`.
         approve: Vec<Phase>,
@@ -64,6 +67,10 @@ typed! {
         notify: Vec<NotifyFile>,
         /// Programs that are run before and after phases: docs/hooks.md.
         hooks: Vec<HookFile>,
+        /// How subscribers of the table get through, if it is in a publication that publishes all of its columns.
+        publications: Publications,
+        /// PL/pgSQL functions that get another body in the transaction that takes the old name away; a rollback puts the old one back.
+        functions: Vec<FunctionFile>,
     }
 
     /// One change: exactly one of these keys.
@@ -217,8 +224,8 @@ typed! {
     struct IndexesFile {
         /// When indexes are built. Unique ones always come late, in `verify`.
         build: BuildIndexes [default("before_backfill")],
-        /// Whether every index that mentions an old column gets a twin on the new one.
-        copy: CopyIndexes [default("all")],
+        /// Whether every index that mentions an old column gets a twin on the new one, or a mirror: all, none, or a list of names.
+        copy: CopiedFile [default("all")],
         /// Further indexes.
         add: Vec<AddIndexFile>,
     }
@@ -397,6 +404,14 @@ typed! {
         on: Vec<Topic> [not_empty],
     }
 
+    /// A PL/pgSQL function that gets another body. Its owner, arguments, options and grants stay.
+    struct FunctionFile {
+        /// The function with its schema and the types of its arguments.
+        name: String [required, example("public.note_change()")],
+        /// What stands between the quotes behind AS, under the names that columns have when the run is done.
+        body: String [required],
+    }
+
     /// A program that is run before or after a phase.
     struct HookFile {
         /// The phase before which it is run; the phase only begins if the program ends well. Either this or `after`.
@@ -480,6 +495,17 @@ impl Formed for Phase {
     }
 }
 
+/// The names of `indexes.copy`: none are written `none`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(transparent)]
+pub(super) struct CopiedFile(pub(super) Vec<String>);
+
+impl Formed for CopiedFile {
+    fn form() -> Form {
+        Form::WordOrNames(CopyIndexes::WORDS.to_vec())
+    }
+}
+
 macro_rules! formed_as_words {
     ($($type:ty),+) => {
         $(impl Formed for $type {
@@ -490,4 +516,4 @@ macro_rules! formed_as_words {
     };
 }
 
-formed_as_words!(OnConflict, OnError, BuildIndexes, CopyIndexes, Day, Deferrable, ReferentialAction, Shape, Topic);
+formed_as_words!(OnConflict, OnError, BuildIndexes, Day, Deferrable, Publications, ReferentialAction, Shape, Topic);

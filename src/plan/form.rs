@@ -21,6 +21,8 @@ pub(super) enum Form {
     Version,
     /// One of these words.
     Words(Vec<Word>),
+    /// One of these words, or a list of names. The first word means all there are, the second none.
+    WordOrNames(Vec<Word>),
     /// Whatever the setting takes.
     Setting(&'static Setting),
 }
@@ -106,6 +108,10 @@ impl Form {
             Self::Whole { .. } | Self::Version => "a whole number".to_owned(),
             Self::Truth => "true or false".to_owned(),
             Self::Text | Self::Words(_) => "text".to_owned(),
+            Self::WordOrNames(words) => {
+                let words: Vec<_> = words.iter().map(|word| word.word).collect();
+                format!("{} or a list of names", words.join(", "))
+            }
             Self::Setting(setting) => setting.wanted(),
         }
     }

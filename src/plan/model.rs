@@ -40,6 +40,10 @@ pub struct Plan {
     pub notify: Vec<Notify>,
     /// Programs that are run before and after phases.
     pub hooks: Vec<Hook>,
+    /// How subscribers of the table get through; `None` where the plan does not say.
+    pub publications: Option<Publications>,
+    /// Functions that get another body where columns get their last names.
+    pub functions: Vec<FunctionBody>,
 }
 
 impl Plan {
@@ -50,7 +54,20 @@ impl Plan {
 
     /// Returns the changes that keep an old and a new column in step, with their positions.
     pub fn pairs(&self) -> impl Iterator<Item = (usize, Pair<'_>)> {
-        self.changes.iter().enumerate().filter_map(|(position, change)| Some((position, change.pair()?)))
+        let trades = self.publications == Some(Publications::SubscriberFirst);
+        self.changes.iter().enumerate().filter_map(move |(position, change)| {
+            let pair = change.pair()?;
+            Some((position, Pair { trades_names: trades && pair.borrows(), ..pair }))
+        })
+    }
+
+    /// Returns whether columns get their last names when the old ones are retired, and not in the swap alone: a column goes or is
+    /// renamed.
+    pub fn takes_names_away(&self) -> bool {
+        let takes = |change: &Change| {
+            matches!(change, Change::DropColumn(_)) || change.pair().is_some_and(|pair| !pair.keeps_name())
+        };
+        self.changes.iter().any(takes)
     }
 
     /// Returns whether every change is a rename whose column stays, so that no value is ever dropped.
@@ -59,13 +76,37 @@ impl Plan {
     }
 }
 
+words! {
+    /// How subscribers of the table get through, if it is in a publication that publishes all of its columns.
+    pub enum Publications {
+        /// crossfade keeps the second column out of the publication until it is gone (PostgreSQL 15 and later). At a rename's
+        /// `contract`, subscribers rename the column too.
+        Narrow = "narrow",
+        /// You have added the new column on every subscriber before the run. The two columns of a rename exchange their names, so
+        /// subscribers never see one that they do not have.
+        SubscriberFirst = "subscriber_first",
+    }
+}
+
+/// Another body of a PL/pgSQL function, whose text PostgreSQL does not change when a column is renamed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FunctionBody {
+    /// The function as SQL names it: `public.note_change()`, or `public.note_change` where no other has the name.
+    pub name: String,
+    /// What stands between the quotes behind AS.
+    pub body: String,
+}
+
 /// Which indexes the new column gets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Indexes {
     /// Before the backfill (default) or after it.
     pub build: BuildIndexes,
-    /// Whether every index that mentions an old column gets a twin.
+    /// Whether the indexes that mention an old column get a twin.
     pub copy: CopyIndexes,
+    /// Those that do, where not every one: by their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copied: Vec<RelationName>,
     /// Further indexes, under their own names.
     pub add: Vec<AddIndex>,
 }
@@ -87,6 +128,14 @@ words! {
         BeforeBackfill = "before_backfill" (default),
         /// After the backfill: faster, see ARCHITECTURE.md.
         AfterBackfill = "after_backfill",
+    }
+}
+
+impl Indexes {
+    /// Returns whether an index of this name gets a twin, if it mentions an old column.
+    pub fn copies(&self, name: &str) -> bool {
+        self.copy == CopyIndexes::All
+            && (self.copied.is_empty() || self.copied.iter().any(|copied| copied.as_str() == name))
     }
 }
 

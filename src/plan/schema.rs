@@ -34,6 +34,13 @@ fn form(form: &Form) -> Object<String, Value> {
         Form::Truth => json!({ "type": "boolean" }),
         Form::Version => json!({ "type": "integer", "const": 1 }),
         Form::Words(known) => words(known),
+        Form::WordOrNames(known) => {
+            let mut schema = words(known);
+            if let Some(Value::Array(all)) = schema.get_mut("oneOf") {
+                all.push(json!({ "type": "array", "minItems": 1, "items": { "type": "string" }, "description": "Those of these names." }));
+            }
+            schema
+        }
         Form::Setting(setting) => self::setting(setting),
     };
     from(schema)

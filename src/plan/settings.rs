@@ -144,7 +144,12 @@ impl Plan {
             name,
             table,
             changes,
-            indexes: Indexes { build: BuildIndexes::default(), copy: CopyIndexes::default(), add: vec![] },
+            indexes: Indexes {
+                build: BuildIndexes::default(),
+                copy: CopyIndexes::default(),
+                copied: vec![],
+                add: vec![],
+            },
             backfill: settings.backfill,
             throttle: settings.throttle,
             verify: settings.verify,
@@ -155,6 +160,8 @@ impl Plan {
             requires: Requires::default(),
             notify: vec![],
             hooks: vec![],
+            publications: None,
+            functions: vec![],
         }
     }
 

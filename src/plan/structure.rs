@@ -102,6 +102,7 @@ impl Walk<'_> {
         match (form, &node.kind) {
             (Form::Map(map), Kind::Map { entries, flow }) => Some(self.map(map, entries, *flow, path)),
             (Form::List { of, least }, Kind::Seq(items)) => self.list(of, *least, items, path),
+            (Form::WordOrNames(_), Kind::Seq(items)) => self.list(&Form::Text, 1, items, path),
             (Form::Map(_) | Form::List { .. }, _) | (_, Kind::Seq(_) | Kind::Map { .. }) => {
                 self.wrong_type(path, node, form)
             }
@@ -196,6 +197,11 @@ impl Walk<'_> {
                     None
                 }
                 None => self.wrong_type(path, node, form),
+            },
+            // A list of no names means none of them; what is left out means all.
+            Form::WordOrNames(words) => match self.scalar(node, text, plain, &Form::Words(words.clone()), path)? {
+                word if words.first().is_some_and(|all| word == all.word) => None,
+                _ => Some(Value::Array(vec![])),
             },
             Form::Words(words) => {
                 if words.iter().any(|known| known.word == text) {
@@ -377,7 +383,7 @@ fn wrong_type_help(node: &Node, typed: &str, form: &Form) -> Option<String> {
         return Some(format!("expected the keys {}", suggest::listed(map.names())));
     }
     if node.is_null() {
-        let text = matches!(form, Form::Text | Form::Words(_) | Form::Setting(_));
+        let text = matches!(form, Form::Text | Form::Words(_) | Form::WordOrNames(_) | Form::Setting(_));
         return (text && !typed.is_empty()).then(|| "put quotes around it if you mean the word".to_owned());
     }
     match (form, &node.kind) {

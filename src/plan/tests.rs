@@ -68,6 +68,8 @@ requires:
   replicas: { count: 2, behind: 64MB }
 notify: [{ to: ops, shape: slack, on: [mismatch, failed] }]
 hooks: [{ before: switch, run: ask.sh, timeout: 30s }]
+functions: [{ name: public.note(), body: BEGIN RETURN NEW; END }]
+publications: narrow
 "#;
 
 fn good(text: &str) -> Plan {
@@ -309,6 +311,13 @@ fn every_key_arrives_in_the_plan() {
             "nanos": 0
           }
         }
+      ],
+      "publications": "narrow",
+      "functions": [
+        {
+          "name": "public.note()",
+          "body": "BEGIN RETURN NEW; END"
+        }
       ]
     }
     "#);
@@ -358,6 +367,27 @@ fn sections_with_everything_commented_out_are_as_good_as_absent() {
     let plan = "version: 1\nname: p\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n";
     let empty = format!("{plan}indexes:\n  # copy: none\nbackfill:\napprove:\nschedule:\n");
     assert_eq!(good(&empty), good(plan));
+}
+
+#[test]
+fn the_indexes_to_copy_are_all_or_none_or_those_of_a_list() {
+    let with = |copy: &str| {
+        format!(
+            "version: 1\nname: p\ntable: t\nchanges: [{{ rename_column: {{ from: a, to: b }} }}]\nindexes: {{ copy: {copy} }}\n"
+        )
+    };
+    let copies = |copy: &str| {
+        let plan = good(&with(copy));
+        assert_eq!(good(&crate::plan::to_yaml(&plan)), plan, "{copy}");
+        ["one", "an other"].map(|name| plan.indexes.copies(name))
+    };
+    assert_eq!(copies("all"), [true, true]);
+    assert_eq!(copies("none"), [false, false]);
+    assert_eq!(copies("[an other, third]"), [false, true]);
+    let says = |copy: &str| bad(&with(copy)).problems().iter().map(|p| p.message.clone()).collect::<Vec<_>>();
+    assert_eq!(says("some"), ["unknown value `some` in `copy`"]);
+    assert_eq!(says("[]"), ["`copy` is an empty list"]);
+    assert_eq!(says("{ one: two }"), ["`copy`: expected all, none or a list of names, found a map"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::phase::Phase;
 mod added;
 mod adopt;
 mod changes;
+mod functions;
 mod requires;
 mod schedule;
 mod tell;
@@ -65,6 +66,7 @@ impl Validator<'_> {
         let requires = self.requires(file.requires.as_ref(), (name.as_ref(), table.as_ref()), &changes);
         let notify = self.notify(file.notify.as_deref().unwrap_or_default());
         let hooks = self.hooks(file.hooks.as_deref().unwrap_or_default());
+        let functions = self.functions(file.functions.as_deref().unwrap_or_default(), &changes);
         Some(Plan {
             name: name?,
             table: table?,
@@ -80,6 +82,8 @@ impl Validator<'_> {
             requires,
             notify,
             hooks,
+            publications: file.publications,
+            functions,
         })
     }
 

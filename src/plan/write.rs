@@ -9,8 +9,9 @@ use super::calendar::MOMENT;
 use super::settings::{SETTINGS, time_text};
 use super::{
     AddColumn, AddConstraint, AddIndex, Adopt, BuildIndexes, Bytes, Change, ChangeType, CopyIndexes, Deferrable, Disk,
-    ExtraWindow, ForeignKey, Freeze, Hook, IndexKey, NewIndex, Notify, OnConflict, OnError, Plan, ReferentialAction,
-    RenameColumn, Replicas, RequiredColumn, Requires, Rule, Schedule, Shape, Slots, Topic, Window,
+    ExtraWindow, ForeignKey, Freeze, FunctionBody, Hook, IndexKey, NewIndex, Notify, OnConflict, OnError, Plan,
+    Publications, ReferentialAction, RenameColumn, Replicas, RequiredColumn, Requires, Rule, Schedule, Shape, Slots,
+    Topic, Window,
 };
 use crate::ident::{ColumnName, PlanName, RelationName};
 use crate::phase::Phase;
@@ -74,6 +75,8 @@ pub fn to_json(plan: &Plan) -> Value {
         .section("requires", requires(&plan.requires))
         .list("notify", plan.notify.iter().map(notify))
         .list("hooks", plan.hooks.iter().map(hook))
+        .maybe("publications", plan.publications.map(Publications::as_str))
+        .list("functions", plan.functions.iter().map(function))
         .into()
 }
 
@@ -215,6 +218,7 @@ fn indexes(plan: &Plan) -> Keys {
     Keys::default()
         .maybe("build", unless_default(indexes.build).map(BuildIndexes::as_str))
         .maybe("copy", unless_default(indexes.copy).map(CopyIndexes::as_str))
+        .list("copy", indexes.copied.iter().map(RelationName::as_str))
         .list("add", indexes.add.iter().map(|index| add_index(plan, index)))
 }
 
@@ -302,6 +306,10 @@ fn hook(hook: &Hook) -> Keys {
         .with(hook.when.as_str(), hook.phase.as_str())
         .with("run", hook.run.as_str())
         .maybe("timeout", (hook.timeout != Hook::TIMEOUT).then(|| time_text(hook.timeout)))
+}
+
+fn function(function: &FunctionBody) -> Keys {
+    Keys::default().with("name", function.name.as_str()).with("body", function.body.as_str())
 }
 
 fn requires(requires: &Requires) -> Keys {

@@ -32,7 +32,7 @@ use super::look::{Look, printable};
 use super::words;
 use crate::ledger::{LastTick, LoggedEntry};
 use crate::lines::{NO_BREAK, command};
-use crate::run::{Entry, Evidence, HoldTime, MismatchKey, Outcome, Progress, Signal, Standing, WaitingFor, WrittenBy};
+use crate::run::{Entry, Evidence, HoldTime, MismatchKey, Outcome, Progress, Signal, Standing, WrittenBy};
 use crate::runner::{Approved, Finish, Joined};
 use crate::view::RunView;
 
@@ -73,7 +73,7 @@ pub(crate) fn drops(name: &str, drops: &[String], look: Look) -> String {
     let sentence = format!("Rolling back {name} drops what the run has made. It runs, among others:");
     look.wrap(&mut text, ("", ""), &sentence);
     for statement in drops {
-        let _ = writeln!(text, "  {}", printable(statement));
+        look.wrap(&mut text, ("  ", "    "), &printable(statement));
     }
     text
 }
@@ -112,10 +112,18 @@ pub(crate) fn approved(approved: &Approved, look: Look) -> String {
 /// Returns that the report of a run was written.
 pub(crate) fn written(name: &str, file: &Path, bytes: usize, look: Look) -> String {
     let mut text = String::new();
-    let (name, file) = (look.bold(name), printable(&file.display().to_string()));
+    let (name, file) = (look.bold(name), look.file(file));
     let size = self::bytes(i64::try_from(bytes).unwrap_or(i64::MAX));
     look.wrap(&mut text, ("", "  "), &format!("{name}: the report is in {file} ({size})"));
     text
+}
+
+/// Returns that the migration of a run was written, or was there already, and the command that applies it.
+pub(crate) fn exported(name: &str, file: &Path, written: bool, apply: &str, look: Look) -> String {
+    let file = printable(&file.display().to_string());
+    let did = if written { "the migration is in" } else { "nothing to write: the migration is there already, in" };
+    let when = "It does nothing where the run has ended, and fails while the run is under way.";
+    said(&format!("{}: {did} {file}. {when}", look.bold(name)), apply, look)
 }
 
 /// Returns a sentence and the command that comes next.
@@ -143,8 +151,7 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     let mut row = |name: &str, value: String| {
         look.wrap(&mut text, (&format!("  {name:<10} "), "             "), &value);
     };
-    let told = |waiting: &WaitingFor| waiting.is_command() || matches!(waiting, WaitingFor::Gate { .. });
-    if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !told(waiting)) {
+    if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
         row(if waiting.is_failure() { "failed" } else { "waits for" }, words::waiting_for(waiting));
     }
     for (at, reading) in status.gates.iter().enumerate() {

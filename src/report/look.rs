@@ -1,5 +1,8 @@
 //! How text is decorated: colour, symbols, and nothing that could harm the terminal.
 
+use std::fmt::Write as _;
+use std::path::Path;
+
 use crate::lines;
 use crate::sql::one_line;
 
@@ -52,6 +55,24 @@ impl Look {
 
     pub(crate) fn red(self, text: &str) -> String {
         self.paint("1;31", text)
+    }
+
+    /// Returns the path of a file as a link to it (OSC 8), where colours are shown; a terminal that knows no links shows the path.
+    pub(crate) fn file(self, path: &Path) -> String {
+        let shown = printable(&path.display().to_string());
+        let Some(whole) = std::path::absolute(path).ok().filter(|_| self.color) else { return shown };
+        let mut url = "file://".to_owned();
+        for byte in whole.as_os_str().as_encoded_bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                    url.push(char::from(*byte));
+                }
+                byte => {
+                    let _ = write!(url, "%{byte:02X}");
+                }
+            }
+        }
+        format!("\u{1b}]8;;{url}\u{1b}\\{shown}\u{1b}]8;;\u{1b}\\")
     }
 
     /// Returns the mark for something done.
@@ -179,6 +200,11 @@ mod tests {
     fn nothing_is_coloured_unless_asked_for() {
         let plain = Look::default();
         assert_eq!((plain.done(), plain.failed(), plain.bold("x")), ("ok".into(), "FAILED".into(), "x".into()));
-        assert_eq!(Look { color: true, unicode: true, ..Look::default() }.done(), "\u{1b}[32m✓\u{1b}[0m");
+        let colored = Look { color: true, unicode: true, ..Look::default() };
+        assert_eq!(colored.done(), "\u{1b}[32m✓\u{1b}[0m");
+        assert_eq!(plain.file(Path::new("/a b/ä.html")), "/a b/ä.html");
+        let link = colored.file(Path::new("/a b/ä.html"));
+        assert_eq!(link, "\u{1b}]8;;file:///a%20b/%C3%A4.html\u{1b}\\/a b/ä.html\u{1b}]8;;\u{1b}\\");
+        assert_eq!(lines::width(&link), "/a b/ä.html".chars().count());
     }
 }

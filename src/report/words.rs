@@ -70,7 +70,7 @@ pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
         WaitingFor::Gate { phase, reading, .. } if reading.gate == GateKind::Approved => {
             format!("the approval of {phase}: {}", printable(&reading.reason))
         }
-        WaitingFor::Gate { reading, .. } => gate(reading),
+        WaitingFor::Gate { reading, zone, .. } => gate(reading, *zone),
         WaitingFor::Resume { by } => {
             let by = by.as_ref().map(|by| format!(" (paused by {})", printable(by))).unwrap_or_default();
             format!("somebody to resume it{by}")
@@ -120,17 +120,21 @@ pub(super) fn reading(reading: &GateReading, zone: Tz, look: Look) -> String {
         Verdict::Fail => look.yellow("closed"),
         Verdict::Unknown => look.red("unknown"),
     };
-    // The schedule's own reasons name their dates.
-    let opens = reading.opens.filter(|_| !reading.gate.is_scheduled());
-    let opens = opens.map(|at| format!(", until {}", in_zone(at, zone))).unwrap_or_default();
+    let opens = until(reading, zone);
     let since = reading.since.filter(|_| reading.gate == GateKind::Verified);
     let since = since.map(|at| format!(" ({})", in_zone(at, zone))).unwrap_or_default();
     format!("{} {verdict}: {}{since}{opens}", reading.gate, printable(&reading.reason))
 }
 
+/// Returns until when a gate is closed, where that is known; the schedule's own reasons name their dates.
+fn until(reading: &GateReading, zone: Tz) -> String {
+    let opens = reading.opens.filter(|_| !reading.gate.is_scheduled());
+    opens.map(|at| format!(", until {}", in_zone(at, zone))).unwrap_or_default()
+}
+
 /// Returns a gate and what was found of it.
-fn gate(reading: &GateReading) -> String {
-    format!("{}: {}", reading.gate, printable(&reading.reason))
+fn gate(reading: &GateReading, zone: Tz) -> String {
+    format!("{}: {}{}", reading.gate, printable(&reading.reason), until(reading, zone))
 }
 
 /// Returns what has not reached a destination.

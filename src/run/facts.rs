@@ -12,6 +12,8 @@ pub struct Facts {
     pub tables: Vec<TableFacts>,
     /// One entry for each change of the plan, in the plan's order.
     pub changes: Vec<ChangeFacts>,
+    /// One entry for each of the plan's functions, in the plan's order.
+    pub functions: Vec<ReplacedFunction>,
 }
 
 impl Facts {
@@ -43,6 +45,8 @@ pub struct TableFacts {
     pub name: TableName,
     /// `pg_class.oid`.
     pub oid: i64,
+    /// Whether it is partitioned: its rows are in its partitions, and rows, pages and index bytes are the sums over them.
+    pub partitioned: bool,
     /// Estimated rows (`reltuples`, or from pages where it was never analysed).
     pub rows: i64,
     /// Pages of 8 KiB in the main fork.
@@ -70,6 +74,17 @@ pub struct TableFacts {
     /// PL/pgSQL functions that may have cached the column's type and must be touched in the swap (docs/postgres.md,
     /// "Types that PL/pgSQL remembers").
     pub functions_to_touch: Vec<FunctionFacts>,
+    /// The publications that publish it, by name.
+    pub publications: Vec<Publication>,
+}
+
+/// A publication of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// Its name.
+    pub name: String,
+    /// Whether the run gives it a list of columns, which it has not, without those that come and go with the run.
+    pub narrowed: bool,
 }
 
 /// What is known of one change.
@@ -325,6 +340,8 @@ pub struct IndexFacts {
     pub statistics: Vec<(i16, i32)>,
     /// Whether CLUSTER ON names it.
     pub clustered: bool,
+    /// Whether it is the replica identity of its table.
+    pub replica_identity: bool,
     /// The changes whose columns it mentions, as positions in [`Facts::changes`].
     pub changes: Vec<usize>,
 }
@@ -393,6 +410,15 @@ pub struct ConstraintFacts {
     pub deferred: bool,
     /// Comment on the constraint.
     pub comment: Option<String>,
+}
+
+/// A function whose body the plan replaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplacedFunction {
+    /// `regprocedure` text, qualified and quoted.
+    pub signature: String,
+    /// The body that a rollback puts back, `pg_proc.prosrc`.
+    pub body: String,
 }
 
 /// A function to be touched by a no-op ALTER.

@@ -20,6 +20,8 @@ pub struct Relation {
     pub table: TableName,
     /// `pg_class.oid`.
     pub oid: i64,
+    /// Whether it is partitioned: its rows are in its partitions, which come and go while the run lasts.
+    pub partitioned: bool,
 }
 
 impl Relation {

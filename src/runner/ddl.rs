@@ -33,6 +33,8 @@ const TRIES: u32 = 40;
 const NOTED: u32 = 5;
 /// While a transaction has held the table for longer than this, crossfade waits without trying.
 const OLD_TRANSACTION: Duration = Duration::from_secs(2);
+/// How long it waits for all partitions of a table together while it has the table.
+const OF_PARTITIONS: Duration = Duration::from_millis(500);
 /// The statements are metadata-only; one that is not must not hold the lock for long.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -195,17 +197,23 @@ async fn prepared<'a>(
     let views = work.run.program.relation(RelationId::MAIN).filter(|_| !job.above.is_empty());
     let views = views.map(|main| (crate::change::lock_views(&main.table.sql(), job.above), Part::Lock));
     let locks = job.targets.iter().filter_map(relation);
-    let locks =
-        locks.map(|(relation, mode)| (format!("LOCK TABLE {} IN {mode} MODE", relation.table.sql()), Part::Lock));
     // Who is waited for while something is locked already may wait for that in turn: crossfade gives up long before PostgreSQL
     // looks for a deadlock and chooses a victim.
     let briefly = format!("SET LOCAL lock_timeout = {}", OF_ANOTHER.as_millis());
     let mut taken = Vec::new();
-    for (n, lock) in locks.enumerate() {
+    for (n, (relation, mode)) in locks.enumerate() {
+        let lock = |only: &str| (format!("LOCK TABLE {only}{} IN {mode} MODE", relation.table.sql()), Part::Lock);
         if n == 1 {
             taken.push((briefly.clone(), Part::Settle));
         }
-        taken.push(lock);
+        if !relation.partitioned {
+            taken.push(lock(""));
+            continue;
+        }
+        // Partitions come one after the other, and whoever has one of them may wait for the table already.
+        let within = |limit: Duration| (format!("SET LOCAL statement_timeout = {}", limit.as_millis()), Part::Settle);
+        taken.extend([lock("ONLY "), (briefly.clone(), Part::Settle), within(OF_PARTITIONS)]);
+        taken.extend([lock(""), within(STATEMENT_TIMEOUT)]);
     }
     let locks: Vec<_> = views.into_iter().chain(taken).collect();
     let guards = same.into_iter().chain(guards).map(|Guard { condition, failed }| {

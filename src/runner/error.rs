@@ -434,7 +434,7 @@ pub enum NotYet {
     #[error(
         "waiting as planned until {} ({} to go): the retired column is kept for its grace period",
         .until.format("%Y-%m-%d %H:%M:%S UTC"),
-        rough(*.left)
+        amounts::duration(.left.as_secs_f64().round())
     )]
     Grace {
         /// The run.
@@ -577,16 +577,6 @@ impl Error {
     pub(crate) fn class(&self) -> pg::ErrorClass {
         self.database().map_or(pg::ErrorClass::Other, pg::class_of)
     }
-}
-
-/// Returns a time in its largest units: nobody counts the seconds of a week.
-fn rough(time: Duration) -> String {
-    let unit = match time.as_secs() {
-        0..3600 => 1,
-        3600..86_400 => 60,
-        _ => 3600,
-    };
-    format_duration(Duration::from_secs(time.as_secs() / unit * unit)).to_string()
 }
 
 fn not_quiet(quiet: Duration, left: Duration, writes: i64) -> String {

@@ -123,16 +123,23 @@ pub(crate) async fn evidence(
     }
     found.uses.sort_by_key(|of| std::cmp::Reverse(of.last));
     match catalog::objects(connection, (table, oid), &going(run), ledger.schema()).await {
-        Ok(objects) => found.uses.extend(objects.into_iter().map(|of| {
-            let by = User::Object { object: of.object, line: of.line };
-            Use { by, column: of.column, last: None }
-        })),
+        Ok(objects) => {
+            found.uses.extend(objects.into_iter().filter(|of| !gets_another_body(run, &of.object)).map(|of| {
+                let by = User::Object { object: of.object, line: of.line };
+                Use { by, column: of.column, last: None }
+            }));
+        }
         Err(error) => match Error::from(error) {
             error if error.class() == ErrorClass::Connection => return Err(error),
             error => found.lost.push(format!("functions and views cannot be read ({error})")),
         },
     }
     Ok(found)
+}
+
+/// Whether it is a function whose body the plan replaces when the column goes.
+fn gets_another_body(run: &Run, object: &str) -> bool {
+    run.facts.functions.iter().any(|function| object.strip_prefix("function ") == Some(&function.signature))
 }
 
 /// When phase `switch` began.

@@ -138,6 +138,7 @@ pub(super) async fn check(
     phase: Phase,
     step: Option<&Step>,
 ) -> Result<Outcome, Error> {
+    crate::engine::compare::complete(work, spec).await?;
     let (mut outcome, identity) = work.check(spec, phase).await?;
     work.ledger.progress().trace(&mut session.main, work.run.id, &mut outcome.keys).await?;
     let limits = pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(10), durable: true };

@@ -121,7 +121,7 @@ pub(crate) fn approval_of(
 }
 
 /// Returns the digest of what an approval given now is of.
-pub(super) fn digest_of(run: &Run, log: &[LoggedEntry]) -> Result<Head, LedgerError> {
+pub(crate) fn digest_of(run: &Run, log: &[LoggedEntry]) -> Result<Head, LedgerError> {
     let warnings = warnings(log.iter().map(|line| &line.entry));
     let unreadable = |error| LedgerError::Unreadable { what: "program", run: run.id, error };
     digest(&run.plan, &run.facts, &run.program, warnings).map_err(unreadable)
@@ -200,7 +200,13 @@ async fn quiet(
         GateReading::pass(GateKind::Quiet, format!("nobody has written the old column for {needs} or longer"))
     } else {
         let for_now = duration(f64::from(i32::try_from(counts.old_quiet_seconds).unwrap_or(i32::MAX)));
-        let reason = format!("the old column was written {for_now} ago; nobody may write it for {needs}");
+        // Without a write, the time counts from the moment when the trigger began to look.
+        let known = if counts.old == 0 {
+            format!("nobody has written the old column in the {for_now} that it is watched")
+        } else {
+            format!("the old column was written {for_now} ago")
+        };
+        let reason = format!("{known}; nobody may write it for {needs}");
         GateReading::fail(GateKind::Quiet, reason).opens(Some(opens))
     };
     Ok(reading.since(Some(since)))

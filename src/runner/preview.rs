@@ -71,6 +71,13 @@ impl Preview {
     /// script says so, and fails.
     pub fn script(&self, plan: &Plan) -> String {
         match &self.facts {
+            Some(facts) if self.refusals.is_empty() && facts.main().partitioned => {
+                let reason = format!(
+                    "{} is partitioned, and a script cannot follow partitions that come and go: use `crossfade run`",
+                    plan.table
+                );
+                change::refused(plan, &[reason])
+            }
             Some(facts) if self.refusals.is_empty() => change::script(plan, facts),
             _ if self.run.is_some() => {
                 let reason = format!("plan {} has a run already; `crossfade status {0}` shows it", plan.name);

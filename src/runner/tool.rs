@@ -95,6 +95,19 @@ impl Tool {
         Self { consent: true, ..self }
     }
 
+    /// Returns the tool of somebody for whom this process works, such as a visitor of its page: the log names `person` before the user of this
+    /// process. That is the process's own word; what counts for the server is the role.
+    #[must_use]
+    pub fn on_behalf_of(mut self, person: &str) -> Self {
+        self.actor.user = format!("{person} through {}", self.actor.user);
+        self
+    }
+
+    /// Returns who the log says has done what this tool does.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
     /// Returns the tool, which goes on without an approval that the plan asks for: `person` answers for it, for this `reason`. The
     /// log keeps both.
     #[must_use]
@@ -390,13 +403,21 @@ impl Tool {
         Ok(true)
     }
 
+    /// Returns the run as the ledger has it.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub(crate) async fn run_called(&self, name: &str) -> Result<Run, Error> {
+        let mut connection = self.connect().await?;
+        Ok(self.ledger.log().find(&mut connection, name).await?)
+    }
+
     /// Returns the plan of the run and the program it was compiled to, as the ledger has them.
     ///
     /// # Errors
     /// The ledger's.
     pub async fn stored(&self, name: &str) -> Result<(Plan, Program), Error> {
-        let mut connection = self.connect().await?;
-        let run = self.ledger.log().find(&mut connection, name).await?;
+        let run = self.run_called(name).await?;
         Ok((run.plan, run.program))
     }
 

@@ -40,8 +40,7 @@ impl Tool {
         let (done, rolled_back) = self.ledger.log().ended(&mut connection).await?;
         let mut runs = Vec::new();
         for name in self.ledger.log().watched(&mut connection, ENDED_DAYS).await? {
-            let run = self.ledger.log().find(&mut connection, &name).await?;
-            let log = self.ledger.log().entries(&mut connection, run.id).await?;
+            let Some((run, log)) = self.ledger.log().find_listed(&mut connection, &name).await? else { continue };
             runs.push(view(&self.ledger, &mut connection, &run, &log).await?);
         }
         Ok(Metrics { database, at, version: env!("CARGO_PKG_VERSION"), done, rolled_back, runs })

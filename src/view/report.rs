@@ -15,7 +15,7 @@ use crate::ledger::{Check, LedgerError, LoggedEntry, Run};
 use crate::pg;
 use crate::plan::Plan;
 use crate::run::{Actor, Broken, Counts, Entry, Head, ObjectCount};
-use crate::runner::{Error, Tool, server_clock};
+use crate::runner::{Error, Tool, digest_of, server_clock};
 
 pub use course::{Course, CoursePoint, Felt};
 pub use criteria::{Criterion, Judgement};
@@ -33,6 +33,8 @@ pub struct ReportView {
     pub database: String,
     /// The server's version.
     pub server: String,
+    /// The digest of plan, SQL and warnings as they are now: what an approval is of.
+    pub digest: Head,
     /// What was asked for.
     pub asked: Asked,
     /// When which phase was worked on.
@@ -156,6 +158,7 @@ impl Tool {
             at,
             database,
             server,
+            digest: digest_of(&run, &log)?,
             asked: asked(&run, &log),
             timeline: Timeline::of(&run, &state, &log, at),
             objects,

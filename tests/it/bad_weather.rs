@@ -319,7 +319,7 @@ async fn during_the_grace_period_the_old_column_is_kept_in_sync_and_can_come_bac
     let tool = tool(&database.url);
     let error = tool.run(&plan, &text, None).await.unwrap_err();
     assert!(matches!(error, Error::NotYet(NotYet::Grace { .. })), "{error:?}");
-    assert!(error.to_string().contains("59m") && error.to_string().contains("UTC"), "{error}");
+    assert!(error.to_string().contains(" to go)") && error.to_string().contains("UTC"), "{error}");
     // The application sees the end state, by name, but for the retired column.
     database
         .execute("INSERT INTO vehicles (vin, depot_id) VALUES ('grace', 1); UPDATE vehicles SET vehicle_status = 'grace' WHERE id = 5")

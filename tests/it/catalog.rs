@@ -24,7 +24,7 @@ fn plan(table: &str, changes: Vec<Change>) -> Plan {
         name: PlanName::new("p").unwrap(),
         table: TableName::parse(table).unwrap(),
         changes,
-        indexes: Indexes { build: BuildIndexes::default(), copy: CopyIndexes::All, add: vec![] },
+        indexes: Indexes { build: BuildIndexes::default(), copy: CopyIndexes::All, copied: vec![], add: vec![] },
         backfill: Backfill::default(),
         throttle: Throttle::default(),
         verify: Verify { max_age: Duration::from_hours(24) },
@@ -35,6 +35,8 @@ fn plan(table: &str, changes: Vec<Change>) -> Plan {
         requires: Requires::default(),
         notify: vec![],
         hooks: vec![],
+        publications: None,
+        functions: vec![],
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::{Cli, Database, Output, PATIENCE, own_server, wait_for};
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "new",
     "check",
     "plan",
@@ -28,6 +28,7 @@ const COMMANDS: [&str; 23] = [
     "serve",
     "metrics",
     "show",
+    "export",
     "cleanup",
     "demo",
     "schema",
@@ -73,10 +74,11 @@ async fn help_is_a_result() {
       rollback     Roll a run back, without losing what was written through either column
       history      Show the log of a run (who did what, and when), or list the runs
       report       Write a report of a run as an HTML file: what was asked, done, measured and decided
-      serve        Show all runs in a browser, and the report of each, updated while it lasts
+      serve        Show all runs in a browser, and decide there: approve, pause, resume, compare, tune
       metrics      Print the state of all runs in Prometheus' text format
       notify       Try who is told what happens in a run
       show         Print the plan of a run again, as a plan file that can be run
+      export       Write the migration that tells your migration tool what a run has done
       cleanup      Remove everything that crossfade has created in the database, when no run is active
       demo         Watch a column being renamed under live traffic, on a throwaway server
       schema       Print the JSON Schema of plan files, for editors

@@ -2,6 +2,7 @@
 //! beside plain ALTER TABLE, the way back ends where the run began, and its end cannot be told from plain ALTER TABLE.
 
 mod cases;
+mod partitions;
 mod retyped;
 
 use cases::{CASES, Case, OF_A_TYPE, ON_TEXT, ON_TEXT_WRITES, TYPES};
@@ -120,9 +121,10 @@ fn difference(expected: &str, found: &str) -> String {
 fn plan(case: &Case) -> (Plan, String) {
     // Triggers for every UPDATE would fire once for each row of the backfill, as its warning says.
     let triggers = if case.setup.contains("UPDATE ON t") { "backfill: { triggers: skip }\n" } else { "" };
+    let indexes = if case.setup.contains("PARTITION BY") { "indexes: { copy: none }\n" } else { "" };
     let text = format!(
         "version: 1\nname: borrow\ntable: public.t\nchanges: [{{ rename_column: {{ from: a, to: b }} }}]\n\
-         contract: {{ grace: 0s, quiet: 0s }}\n{triggers}"
+         contract: {{ grace: 0s, quiet: 0s }}\n{triggers}{indexes}"
     );
     (crossfade::plan::parse("plan.yaml", &text).unwrap(), text)
 }

@@ -13,6 +13,7 @@ mod receiver;
 mod run;
 mod terminal;
 mod wait;
+mod writers;
 
 pub(crate) use cli::{Cli, Output, Running};
 pub(crate) use clock::Clock;
@@ -25,3 +26,4 @@ pub(crate) use receiver::{Manner, Received, Receiver};
 pub(crate) use run::{contents, plain_alter, tool};
 pub(crate) use terminal::Terminal;
 pub(crate) use wait::{CRAWL, PATIENCE, wait_for};
+pub(crate) use writers::Writers;

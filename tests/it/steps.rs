@@ -16,19 +16,43 @@ struct Stage {
     plan: Plan,
     text: String,
     tool: Tool,
+    setup: Setup,
+}
+
+/// What makes the tables.
+#[derive(Clone, Copy)]
+enum Setup {
+    Fleet,
+    Sql(&'static str),
+}
+
+impl Setup {
+    async fn on(self, version: &Version) -> Database {
+        let database = Database::on(version).await;
+        match self {
+            Self::Fleet => {
+                let mut connection = PgConnection::connect(&database.url).await.unwrap();
+                fleet::create(&mut connection).await.unwrap();
+                fleet::load(&mut connection, ROWS).await.unwrap();
+            }
+            Self::Sql(sql) => database.execute(sql).await,
+        }
+        database
+    }
 }
 
 impl Stage {
     async fn new(version: &Version, file: &str) -> Self {
-        let database = Database::on(version).await;
-        let mut connection = PgConnection::connect(&database.url).await.unwrap();
-        fleet::create(&mut connection).await.unwrap();
-        fleet::load(&mut connection, ROWS).await.unwrap();
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("plans").join(file);
         let text = std::fs::read_to_string(path).unwrap().replace("quiet: 2s", "quiet: 0s");
-        let plan = crossfade::plan::parse(file, &text).unwrap();
+        Self::of(version, Setup::Fleet, &text).await
+    }
+
+    async fn of(version: &Version, setup: Setup, text: &str) -> Self {
+        let database = setup.on(version).await;
+        let plan = crossfade::plan::parse("plan.yaml", text).unwrap();
         let tool = tool(&database.url);
-        Self { database, plan, text, tool }
+        Self { database, plan, text: text.to_owned(), tool, setup }
     }
 
     /// The run's steps, from the dry run.
@@ -56,10 +80,8 @@ impl Stage {
     }
 
     async fn assert_done(&self, version: &Version) {
-        let twin = Database::on(version).await;
+        let twin = self.setup.on(version).await;
         let mut connection = PgConnection::connect(&twin.url).await.unwrap();
-        fleet::create(&mut connection).await.unwrap();
-        fleet::load(&mut connection, ROWS).await.unwrap();
         for statement in plain_alter(&self.plan) {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
         }
@@ -70,7 +92,15 @@ impl Stage {
 /// The entry that says a step is done fails: a transactional step then has no effect, another has one that nobody knows
 /// of; either way the next run does it, or sees that it is done.
 pub(crate) async fn each_step_failed(version: &Version, file: &str) {
-    let stage = Stage::new(version, file).await;
+    failed(version, Stage::new(version, file).await).await;
+}
+
+/// As [`each_step_failed`], for a plan of tables that `setup` makes.
+pub(crate) async fn each_step_failed_on(version: &Version, setup: &'static str, plan: &str) {
+    failed(version, Stage::of(version, Setup::Sql(setup), plan).await).await;
+}
+
+async fn failed(version: &Version, stage: Stage) {
     let steps = stage.steps().await;
     let least = if stage.plan.pairs().next().is_some() { 10 } else { 1 };
     assert!(steps.len() >= least, "{steps:?}");

@@ -376,6 +376,7 @@ fn program(case: &Case) -> Program {
         tables: vec![TableFacts {
             name: plan.table.clone(),
             oid: 0,
+            partitioned: false,
             rows: 0,
             pages: 0,
             index_count: 0,
@@ -388,7 +389,9 @@ fn program(case: &Case) -> Program {
             constraints: vec![],
             referring: vec![],
             functions_to_touch: vec![],
+            publications: vec![],
         }],
+        functions: vec![],
         changes: vec![ChangeFacts::Pair(PairFacts {
             old: ColumnFacts {
                 attnum: 2,

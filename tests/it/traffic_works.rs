@@ -62,7 +62,12 @@ fn plan(changes: Vec<Change>) -> Plan {
         name: PlanName::new("test").unwrap(),
         table: TableName::new("public", "vehicles").unwrap(),
         changes,
-        indexes: Indexes { build: BuildIndexes::BeforeBackfill, copy: CopyIndexes::All, add: Vec::new() },
+        indexes: Indexes {
+            build: BuildIndexes::BeforeBackfill,
+            copy: CopyIndexes::All,
+            copied: vec![],
+            add: Vec::new(),
+        },
         backfill: Backfill::default(),
         throttle: Throttle::default(),
         verify: Verify { max_age: Duration::from_hours(24) },
@@ -73,6 +78,8 @@ fn plan(changes: Vec<Change>) -> Plan {
         requires: Requires::default(),
         notify: vec![],
         hooks: vec![],
+        publications: None,
+        functions: vec![],
     }
 }
 

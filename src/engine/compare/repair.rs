@@ -9,7 +9,7 @@ use crate::engine::fill::BatchSize;
 use crate::engine::{Error, Work};
 use crate::ledger::NOT_OURS;
 use crate::pg::{self, ErrorClass, Owner};
-use crate::run::{CompareSpec, Side};
+use crate::run::{CompareSpec, Relation, Side};
 
 /// What one transaction should take.
 const TARGET: Duration = Duration::from_millis(100);
@@ -29,12 +29,26 @@ const TRIES: u32 = 100;
 /// [`Error::Interrupted`] when `stop` was cancelled; [`Error::RowStaysLocked`] when a row stays locked; the lease's error;
 /// the server's error, when a value does not convert for example.
 pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64, Error> {
-    let (mut connection, mut owner) = connect(work, spec).await?;
+    let gone = || Error::TableGone { table: spec.table.clone() };
+    let relation = work.run.program.relation(spec.relation).ok_or_else(gone)?;
+    sweep(work, relation, spec, |from, to| spec.repair(from, to, winner)).await
+}
+
+/// Runs an UPDATE for all pages of a table, a range at a time, as [`repair`] does. Returns the number of rows that were changed.
+///
+/// # Errors
+/// As [`repair`].
+pub(super) async fn sweep(
+    work: &Work,
+    relation: &Relation,
+    spec: &CompareSpec,
+    update: impl Fn(u32, Option<u32>) -> String,
+) -> Result<i64, Error> {
+    let (mut connection, mut owner) = connect(work, relation).await?;
     // All waits of a batch together end before the detector of a session of the application looks, so that it finds no
     // deadlock with crossfade.
     let waits_end = pg::waits_end(pg::deadlock_timeout(&mut connection).await?);
-    let gone = || Error::TableGone { table: spec.table.clone() };
-    let is_it = work.run.program.relation(spec.relation).ok_or_else(gone)?.is_it();
+    let is_it = relation.is_it();
     let pages = table_pages(&mut connection, spec).await?;
     let mut size = BatchSize::new(TARGET);
     let (mut from, mut changed, mut tries) = (0_u32, 0_i64, 0);
@@ -47,7 +61,7 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
         let to = (end < pages).then_some(end);
         // Because the page is locked, or because it takes long: now it may, for it waits for nobody.
         let lock = (tries > 0 && end - from == 1).then(|| spec.lock(from, to));
-        let statement = format!("{} AND {is_it}", spec.repair(from, to, winner));
+        let statement = format!("{} AND {is_it}", update(from, to));
         match batch(work, (&mut connection, &owner), waits_end, lock, &statement).await {
             Ok((rows, time)) => {
                 size.took(end - from, rows, time);
@@ -65,7 +79,7 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
                         size.contended(end - from);
                         tokio::time::sleep(pg::jitter(Duration::from_millis(75))).await;
                     }
-                    ErrorClass::Connection if tries <= TRIES => (connection, owner) = connect(work, spec).await?,
+                    ErrorClass::Connection if tries <= TRIES => (connection, owner) = connect(work, relation).await?,
                     ErrorClass::Contention => {
                         return Err(Error::RowStaysLocked { table: spec.table.clone(), page: from });
                     }
@@ -76,11 +90,11 @@ pub async fn repair(work: &Work, spec: &CompareSpec, winner: Side) -> Result<i64
     }
 }
 
-async fn connect(work: &Work, spec: &CompareSpec) -> Result<(PgConnection, Owner), Error> {
+async fn connect(work: &Work, relation: &Relation) -> Result<(PgConnection, Owner), Error> {
     let connection = work.connector.connect_patiently("repair", &work.stop, Some(&work.sink)).await?;
     let mut connection = connection.ok_or(Error::Interrupted)?;
-    let oid = work.run.program.relation(spec.relation).map_or(0, |relation| relation.oid);
-    let owner = Owner::enter(&mut connection, oid).await.map_err(|error| Error::or_gone(error, &spec.table))?;
+    let owner = Owner::enter(&mut connection, relation.oid).await;
+    let owner = owner.map_err(|error| Error::or_gone(error, &relation.table))?;
     Ok((connection, owner))
 }
 

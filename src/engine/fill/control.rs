@@ -19,7 +19,7 @@ use crate::failpoint;
 use crate::latest::Latest;
 use crate::ledger::{FillProgress, FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
-use crate::run::{Action, FillSpec, Level, PaceReport, Phase, StepKey, What};
+use crate::run::{FillSpec, Level, PaceReport, Phase, Relation, StepKey};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal, Tally};
 
 /// The interval for reading settings and signals.
@@ -33,21 +33,10 @@ const REPORT: Duration = Duration::from_secs(1);
 /// The time over which the rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
-/// Fills every row that existed when the sync trigger was created, from where the ledger says. Returns when every page below
-/// the bound was in a committed window.
-///
-/// Takes row locks for the time of a batch. May be dropped at any point: at most the open batches are lost, and the next
-/// call continues from there.
-///
-/// # Errors
-/// [`Error::Interrupted`] when `work.stop` was cancelled, after the open batches were finished; the lease's error when it
-/// is lost; the server's error when a row cannot be filled, or when the server is unreachable for more than a minute.
-pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
+/// Fills one table, as a part of this step. As [`run`](super::run) otherwise.
+pub(super) async fn of_table(work: &Work, spec: &FillSpec, relation: Relation, step: StepKey) -> Result<(), Error> {
     let mut connection = control(work, true).await?;
-    let unknown = || Error::TableGone { table: spec.table.clone() };
-    let relation = work.run.program.relation(spec.relation).cloned().ok_or_else(unknown)?;
     work.ledger.progress().open_pass(&mut connection, work.lease, spec.relation, &relation).await?;
-    let step = work.run.program.steps.iter().find(|step| matches!(&step.action, Action::Fill(s) if s == spec));
     let deadlock_timeout = pg::deadlock_timeout(&mut connection).await?;
     let (shape, counts_hot) = Shape::read(&mut connection, spec, relation.oid).await?;
     let shared = Arc::new(Shared {
@@ -56,7 +45,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
         relation,
         method: Method::choose(&shape),
         counts_hot,
-        step: step.map_or_else(|| StepKey::new(Phase::Backfill, What::Fill(spec.relation)), |step| step.key.clone()),
+        step,
         session: session(work, &mut connection).await?,
         lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
         batch_timeout: pg::waits_end(deadlock_timeout),
@@ -76,7 +65,7 @@ async fn session(work: &Work, connection: &mut PgConnection) -> Result<String, E
 }
 
 /// Connects for the control loop, which must not wait for anybody for long, because workers depend on it.
-async fn control(work: &Work, announce: bool) -> Result<PgConnection, Error> {
+pub(super) async fn control(work: &Work, announce: bool) -> Result<PgConnection, Error> {
     let mut tries = 0;
     loop {
         let mut connection = connect(work, "control", announce).await?;
@@ -345,11 +334,14 @@ impl Control {
 
     async fn progress(&mut self, over: bool) -> Result<(), Error> {
         let work = &self.shared.work;
-        let Some(done) =
-            work.ledger.progress().fill_of(&mut self.connection, work.run.id, self.shared.spec.relation).await?
-        else {
+        let progress = work.ledger.progress();
+        let Some(own) = progress.fill_of(&mut self.connection, work.run.id, self.shared.spec.relation).await? else {
             return Ok(());
         };
+        // What is told of a partition is told of all of them together.
+        let is_partition = work.run.program.relation(self.shared.spec.relation).is_none();
+        let all = if is_partition { progress.fill(&mut self.connection, work.run.id).await? } else { None };
+        let done = all.unwrap_or_else(|| own.clone());
         let (rows_per_second, eta_seconds) = self.rate.over(&done);
         let eta_seconds = if over { Some(0.0) } else { eta_seconds };
         let progress = done.progress(work.run.facts.main(), rows_per_second, eta_seconds);
@@ -365,7 +357,7 @@ impl Control {
             }
             let latencies = self.tally.latencies();
             let seat = (work.lease, self.shared.spec.relation);
-            work.ledger.progress().report(&mut self.connection, seat, &report, (done.rows, &latencies)).await?;
+            work.ledger.progress().report(&mut self.connection, seat, &report, (own.rows, &latencies)).await?;
             self.tally.kept(&latencies);
         }
         Ok(())

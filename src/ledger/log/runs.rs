@@ -182,7 +182,7 @@ impl Log<'_> {
              VALUES ($1, $2::integer::smallint, $3::bigint::oid, $4, $5)",
         );
         for (relation, number) in new.program.relations.iter().zip(0_i32..) {
-            let Relation { table, oid } = relation;
+            let Relation { table, oid, partitioned: _ } = relation;
             let query = pg::query(&insert).bind(id).bind(number).bind(oid).bind(&table.schema).bind(&table.name);
             query.execute(&mut *tx).await?;
         }
@@ -220,8 +220,17 @@ impl Log<'_> {
     /// # Errors
     /// [`LedgerError::NoSuchRun`]; [`LedgerError::Format`] when another version stored it; [`LedgerError::Unreadable`] when what is stored is damaged.
     pub async fn find(self, connection: &mut PgConnection, name: &str) -> Result<Run, LedgerError> {
-        let found = self.find_opt(connection, name).await?;
-        found.ok_or_else(|| LedgerError::NoSuchRun { name: name.to_owned() })
+        match self.find_opt(connection, name).await? {
+            Some(run) => Ok(run),
+            None => Err(self.no_such_run(connection, name).await?),
+        }
+    }
+
+    /// Returns that there is no run of this name, and whether there is a ledger at all.
+    async fn no_such_run(self, connection: &mut PgConnection, name: &str) -> Result<LedgerError, LedgerError> {
+        let missing = self.ledger.version(connection).await?.is_none();
+        let missing = missing.then(|| self.ledger.schema().as_str().to_owned());
+        Ok(LedgerError::NoSuchRun { name: name.to_owned(), missing })
     }
 
     /// Returns the latest run of this name, or the one that `name@number` names; `None` when there is none, or no ledger.
@@ -232,6 +241,19 @@ impl Log<'_> {
         if self.ledger.version(connection).await?.is_none() {
             return Ok(None);
         }
+        Ok(self.find_listed(connection, name).await?.map(|(run, _)| run))
+    }
+
+    /// Returns the same, with the log, of a ledger that this connection has just listed the runs of, and so found to be one that may be trusted: to find
+    /// that out takes longer than all else.
+    ///
+    /// # Errors
+    /// As [`Log::find_opt`].
+    pub(crate) async fn find_listed(
+        self,
+        connection: &mut PgConnection,
+        name: &str,
+    ) -> Result<Option<(Run, Vec<LoggedEntry>)>, LedgerError> {
         let select = self.ledger.sql(
             "SELECT id, name || CASE WHEN EXISTS (SELECT FROM crossfade.run AS later WHERE later.name = run.name AND later.id > run.id) \
                THEN '@' || number ELSE '' END AS called, number, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, \
@@ -257,12 +279,13 @@ impl Log<'_> {
             created_at: stored.created_at,
             same_database: self.ledger.is_at_home(connection).await?,
         };
-        for line in self.entries(connection, id).await? {
-            if let Entry::Replanned { compiled, .. } = line.entry {
-                run.replan(*compiled);
+        let log = self.entries(connection, id).await?;
+        for line in &log {
+            if let Entry::Replanned { compiled, .. } = &line.entry {
+                run.replan((**compiled).clone());
             }
         }
-        Ok(Some(run))
+        Ok(Some((run, log)))
     }
 
     /// Returns the names of all runs, the latest of each name, newest first; empty where there is no ledger.
@@ -322,16 +345,18 @@ impl Log<'_> {
         connection: &mut PgConnection,
         text: &str,
     ) -> Result<Vec<RunId>, LedgerError> {
-        let none = || LedgerError::NoSuchRun { name: text.to_owned() };
         if self.ledger.version(connection).await?.is_none() {
-            return Err(none());
+            return Err(self.no_such_run(connection, text).await?);
         }
         let (name, number) = called(text);
         let select = self
             .ledger
             .sql("SELECT id FROM crossfade.run WHERE name = $1 AND ($2::integer IS NULL OR number = $2) ORDER BY id");
         let ids: Vec<i64> = pg::query_scalar(&select).bind(name).bind(number).fetch_all(connection).await?;
-        if ids.is_empty() { Err(none()) } else { Ok(ids.into_iter().map(RunId).collect()) }
+        if ids.is_empty() {
+            return Err(self.no_such_run(connection, text).await?);
+        }
+        Ok(ids.into_iter().map(RunId).collect())
     }
 
     /// Keeps what a run was predicted to cost. The first prediction counts.

@@ -128,6 +128,10 @@ fn a_plan_is_written_as_people_write_it() {
     - before: switch
       run: ask.sh
       timeout: 30s
+    publications: narrow
+    functions:
+    - name: public.note()
+      body: BEGIN RETURN NEW; END
     ");
     let bare = good("version: 1\nname: p\ntable: t\nchanges: [{ change_type: { column: a, to: bigint } }]");
     assert_snapshot!(to_yaml(&bare), @"

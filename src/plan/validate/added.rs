@@ -5,7 +5,9 @@ use crate::amounts::count;
 use crate::ident::{ColumnName, RelationName, TableName};
 use crate::plan::file::{AddConstraintFile, AddIndexFile, ForeignKeyFile, Match, NewIndexFile, PlanFile};
 use crate::plan::write::BTREE;
-use crate::plan::{AddConstraint, AddIndex, Change, DropIndex, ForeignKey, IndexKey, Indexes, NewIndex, Rule};
+use crate::plan::{
+    AddConstraint, AddIndex, Change, CopyIndexes, DropIndex, ForeignKey, IndexKey, Indexes, NewIndex, Rule,
+};
 
 /// What names columns.
 #[derive(Clone, Copy)]
@@ -17,7 +19,7 @@ enum Over {
 impl Validator<'_> {
     pub(super) fn indexes(&mut self, file: &PlanFile, changes: &[(String, Change)]) -> Indexes {
         let Some(file) = &file.indexes else {
-            return Indexes { build: <_>::default(), copy: <_>::default(), add: Vec::new() };
+            return Indexes { build: <_>::default(), copy: <_>::default(), copied: Vec::new(), add: Vec::new() };
         };
         let mut add: Vec<AddIndex> = Vec::new();
         for (number, file) in file.add.iter().flatten().enumerate() {
@@ -31,7 +33,12 @@ impl Validator<'_> {
             }
             add.push(index);
         }
-        Indexes { build: file.build.unwrap_or_default(), copy: file.copy.unwrap_or_default(), add }
+        let copied = file.copy.as_ref().map(|copied| &copied.0);
+        let copy = if copied.is_some_and(Vec::is_empty) { CopyIndexes::None } else { CopyIndexes::All };
+        let names = copied.into_iter().flatten().enumerate();
+        let copied = names.filter_map(|(number, name)| self.relation(&format!("/indexes/copy/{number}"), Some(name)));
+        let copied: Vec<_> = copied.collect();
+        Indexes { build: file.build.unwrap_or_default(), copy, copied, add }
     }
 
     fn add_index(&mut self, at: &str, file: &AddIndexFile, changes: &[(String, Change)]) -> Option<AddIndex> {

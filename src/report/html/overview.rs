@@ -2,34 +2,39 @@
 
 use maud::{Markup, html};
 
-use super::super::human::{number, rate};
+use super::super::human::{duration, number, rate};
 use super::super::look::printable;
 use super::super::words;
+use super::chart::{Stretch, bar};
 use super::excerpt::Room;
 use super::parts::{standing, table, unknown};
 use super::{REFRESH, page};
-use crate::view::RunView;
+use crate::run::Progress;
+use crate::view::{Overview, RunView};
 
 /// Of one text in the table.
 const CELL: usize = 500;
 /// Of all of them.
 const ALL: usize = 60_000;
 
-/// Returns the page that lists runs, newest first, each with its state or the reason why that cannot be read; `more` are left out.
-pub(crate) fn overview(runs: &[(String, Result<RunView, String>)], more: usize) -> String {
+/// Returns the page that lists runs, newest first, each with its state or the reason why that cannot be read.
+pub(crate) fn overview(overview: &Overview) -> String {
     let mut room = Room::new(ALL);
-    let rows: Vec<_> = runs.iter().map(|(name, run)| row(name, run.as_ref(), &mut room)).collect();
+    let rows: Vec<_> = overview.runs.iter().map(|(name, run)| row(name, run.as_ref(), &mut room)).collect();
+    let database = printable(&overview.database);
+    let head = ["Run", "State", "Phase", "Rows", "Waits for"];
     let body = html! {
         h1 { "Runs of crossfade" }
-        @if runs.is_empty() {
-            p { "There are no runs in this database yet." }
+        p.note { "Database " code { (database) } }
+        @if overview.runs.is_empty() {
+            p { "There are no runs in this database yet. " code { "crossfade start PLAN" } " begins one." }
         } @else {
-            (table("The latest run of each plan, newest first", &["Run", "State", "Phase", "Rows", "Waits for"], &rows))
+            div.runs { (table("The latest run of each plan, newest first", &head, &rows)) }
         }
-        @if more > 0 { p.note { (more) " more are left out." } }
-        footer { p { "Read-only. Written by crossfade " (env!("CARGO_PKG_VERSION")) "; updated every " (REFRESH) " seconds." } }
+        @if overview.more > 0 { p.note { (overview.more) " more are left out; " code { "crossfade status" } " lists all." } }
+        footer { p { "Written by crossfade " (env!("CARGO_PKG_VERSION")) "; updated every " (REFRESH) " seconds." } }
     };
-    page("Runs of crossfade", Some(REFRESH), &body)
+    page(&format!("Runs of crossfade in {database}"), Some(REFRESH), &body)
 }
 
 fn row(name: &str, run: Result<&RunView, &String>, room: &mut Room) -> Vec<Markup> {
@@ -38,24 +43,26 @@ fn row(name: &str, run: Result<&RunView, &String>, room: &mut Room) -> Vec<Marku
         Ok(run) => run,
         Err(why) => return vec![link, unknown("cannot be read"), html! { "–" }, html! { "–" }, room.line(why, CELL)],
     };
-    let progress = &run.progress;
-    let rows = match progress.rows_percent {
-        Some(percent) if percent < 100 => html! {
-            (percent) " % of " (number(progress.rows_total))
-            @if progress.rows_per_second > 0.0 { ", " (rate(progress.rows_per_second)) }
-        },
-        _ => html! { (number(progress.rows_total)) },
+    let waits = match &run.waiting_for {
+        Some(waits) if waits.is_failure() => html! { "failed: " (room.line(&words::waiting_for(waits), CELL)) },
+        Some(waits) => room.line(&words::waiting_for(waits), CELL),
+        None => html! { "–" },
     };
-    let waits = run.waiting_for.as_ref().map(words::waiting_for);
-    let waits = waits.map_or_else(|| html! { "–" }, |waits| room.line(&waits, CELL));
-    vec![link, standing(run.state), html! { span.amount { (run.phase.as_str()) } }, rows, waits]
+    let phase = html! { span.amount { (run.phase.as_str()) } };
+    vec![link, standing(run.state), phase, rows(&run.progress), waits]
 }
 
-/// Returns a page that says one thing; `again`: it asks again by itself.
-pub(crate) fn message(title: &str, why: &str, again: bool) -> String {
-    let body = html! {
-        h1 { (title) }
-        p { (Room::new(ALL).line(why, ALL)) }
+/// Returns how far a backfill is, how fast, and how long it takes at this rate.
+fn rows(progress: &Progress) -> Markup {
+    let Some(percent) = progress.rows_percent.filter(|percent| *percent < 100) else {
+        return html! { (number(progress.rows_total)) };
     };
-    page(title, again.then_some(REFRESH), &body)
+    let eta = progress.eta_seconds.filter(|_| progress.rows_per_second > 0.0);
+    let stretch = Stretch { from: 0.0, to: f64::from(i32::try_from(percent).unwrap_or(0)) / 100.0 };
+    html! {
+        (percent) " % of " (number(progress.rows_total))
+        @if progress.rows_per_second > 0.0 { ", " span.amount { (rate(progress.rows_per_second)) } }
+        @if let Some(eta) = eta { ", " span.amount { (duration(eta)) " to go" } }
+        @if percent > 0 { (bar(&format!("{percent} % of the rows"), "span", &[stretch])) }
+    }
 }

@@ -39,7 +39,13 @@ pub(crate) fn report(view: &ReportView) -> String {
 pub(crate) fn live(view: &ReportView) -> String {
     let over = view.run.state.is_over();
     let body = html! {
-        nav { p { a href=".." { "All runs" } @if !over { span.note { " – updated every " (REFRESH) " seconds" } } } }
+        nav {
+            p {
+                a href=".." { "All runs" }
+                @if !over { " · " a href={ (view.run.name) "/actions" } { "Approve, pause, compare, tune" } }
+                @if !over { span.note { " – updated every " (REFRESH) " seconds" } }
+            }
+        }
         (body(view))
     };
     page(&title(view), (!over).then_some(REFRESH), &body)
@@ -61,7 +67,7 @@ fn body(view: &ReportView) -> Markup {
         @if !view.run.state.is_over() { (section("In front of it", &gates(view))) }
         (section("Who did and approved what", &people(view)))
         (section("Log", &log(view)))
-        (section("SQL", &statements::statements(view)))
+        div id="sql" { (section("SQL", &statements::statements(view))) }
         (foot(view))
     }
 }
@@ -298,6 +304,12 @@ fn people(view: &ReportView) -> Markup {
             &["Who", "Version", "First entry", "Last entry", "Entries"], &rows))
         @if left_out > 0 { p.note { (left_out) " more are left out." } }
     }
+}
+
+/// Returns the latest of what persons have decided about the run.
+#[cfg(feature = "serve")]
+pub(super) fn latest_decisions(view: &ReportView) -> Markup {
+    entries("What persons have decided, the latest at the end", &view.decisions, (0, 15), DECISIONS)
 }
 
 fn log(view: &ReportView) -> Markup {

@@ -484,7 +484,7 @@ fn everything_fits_a_terminal_of_80_columns() {
         head: Head::of(&[]),
     };
     let reason =
-        "waiting as planned until 2027-01-15 08:00:00 UTC (6days 23h to go): the retired column is kept".to_owned();
+        "waiting as planned until 2027-01-15 08:00:00 UTC (6 d 23 h to go): the retired column is kept".to_owned();
     let log = vec![
         line(Entry::Registered),
         line(Entry::Blocked { gate: "grace".to_owned(), reason }),

@@ -138,7 +138,10 @@ fn every_change_voids_it() {
             steps: vec![],
             surround: vec![],
         };
-        Box::new(Compiled { facts: crate::run::Facts { server_version: 15, tables: vec![], changes: vec![] }, program })
+        Box::new(Compiled {
+            facts: crate::run::Facts { server_version: 15, tables: vec![], changes: vec![], functions: vec![] },
+            program,
+        })
     };
     // Though the same digest comes back, nobody has seen what was in between.
     let replanned = || Entry::Replanned { changes: vec![], undone: vec![], compiled: compiled() };

@@ -15,11 +15,19 @@ form!(struct Facts of facts::Facts {
     server_version: u32,
     tables: Vec<TableFacts>,
     changes: Vec<Change>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    functions: Vec<ReplacedFunction>,
+});
+
+form!(struct ReplacedFunction of facts::ReplacedFunction {
+    signature: String,
+    body: String,
 });
 
 form!(struct TableFacts of facts::TableFacts {
     name: Table,
     oid: i64,
+    partitioned: bool,
     rows: i64,
     pages: i64,
     index_count: i64,
@@ -32,6 +40,13 @@ form!(struct TableFacts of facts::TableFacts {
     listeners: Vec<String>,
     made_anew: Vec<String>,
     functions_to_touch: Vec<Function>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    publications: Vec<Publication>,
+});
+
+form!(struct Publication of facts::Publication {
+    name: String,
+    narrowed: bool,
 });
 
 form!(
@@ -186,6 +201,8 @@ form!(struct Index of facts::IndexFacts {
     comment: Option<String>,
     statistics: Vec<(i16, i32)>,
     clustered: bool,
+    #[serde(default)]
+    replica_identity: bool,
     changes: Vec<usize>,
 });
 

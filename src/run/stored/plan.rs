@@ -32,6 +32,15 @@ form!(struct Plan of plan::Plan {
     notify: Vec<Notify>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     hooks: Vec<Hook>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    publications: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    functions: Vec<FunctionBody>,
+});
+
+form!(struct FunctionBody of plan::FunctionBody {
+    name: String,
+    body: String,
 });
 
 form!(enum Change of plan::Change {
@@ -127,6 +136,8 @@ form!(struct ForeignKey of plan::ForeignKey {
 form!(struct Indexes of plan::Indexes {
     build: String,
     copy: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    copied: Vec<String>,
     add: Vec<AddIndex>,
 });
 
@@ -259,6 +270,7 @@ form!(struct Hook of plan::Hook {
 });
 
 words!(
+    plan::Publications,
     plan::OnConflict,
     plan::OnError,
     plan::BuildIndexes,

@@ -31,6 +31,7 @@ form!(struct Program of run::Program {
 form!(struct Relation of run::Relation {
     table: Table,
     oid: i64,
+    partitioned: bool,
 });
 
 form!(struct Step of run::Step {

@@ -79,6 +79,8 @@ requires:
   replicas: { count: 2, behind: 64MB }
 notify: [{ to: ops, on: [failed, mismatch] }, { to: team, shape: slack }]
 hooks: [{ before: switch, run: ask.sh, timeout: 90s }, { after: contract, run: tell }]
+functions: [{ name: fleet.note(), body: BEGIN RETURN NEW; END }]
+publications: subscriber_first
 "#;
 
 /// A plan that takes a column over can do nothing else.
@@ -201,6 +203,7 @@ fn facts() -> Facts {
         comment: some("for the list"),
         statistics: vec![(1, 200)],
         clustered: true,
+        replica_identity: true,
         changes: vec![0, 1],
     };
     Facts {
@@ -208,6 +211,7 @@ fn facts() -> Facts {
         tables: vec![TableFacts {
             name: table("vehicles"),
             oid: 16_384,
+            partitioned: false,
             rows: 1_000_000,
             pages: 20_000,
             index_count: 3,
@@ -220,6 +224,7 @@ fn facts() -> Facts {
             listeners: vec![text("note_wheels")],
             made_anew: vec![text("view fleet.all_vehicles")],
             functions_to_touch: vec![FunctionFacts { signature: text("fleet.touch(bigint)"), cost: text("100") }],
+            publications: vec![Publication { name: text("everything"), narrowed: true }],
         }],
         changes: vec![
             pair(Conversion::Identity, Conversion::Identity),
@@ -255,6 +260,7 @@ fn facts() -> Facts {
                 not_null_name: None,
             }),
         ],
+        functions: vec![ReplacedFunction { signature: text("fleet.note()"), body: text("BEGIN RETURN OLD; END") }],
     }
 }
 
@@ -344,8 +350,8 @@ fn program() -> Program {
     Program {
         tag: RunTag::new(&PlanName::new("everything").unwrap()),
         relations: vec![
-            Relation { table: table("vehicles"), oid: 16_384 },
-            Relation { table: table("owners"), oid: 16_400 },
+            Relation { table: table("vehicles"), oid: 16_384, partitioned: false },
+            Relation { table: table("owners"), oid: 16_400, partitioned: true },
         ],
         phases: Phase::ALL.to_vec(),
         steps: [expand].into_iter().chain(rest).collect(),
@@ -534,7 +540,7 @@ fn what_is_stored_never_changes() {
     pinned("entries", &entries());
     assert_eq!(
         fingerprint(&plan),
-        "1e23f5a18a8d91ee49d396242d0462f24e832604f689ed6c6941af7491a53090",
+        "cc92ec9cf33e03a5a73c45ce6f719aaea20baf14a15e420a978cc2cb9a81b512",
         "the fingerprints of plans changed: runs under way would look edited"
     );
 }

@@ -61,7 +61,7 @@ async fn a_step_is_done_when_the_catalog_says_so() {
         let ask: Vec<_> = facts.iter().map(|(is, _)| is.clone().on(on)).collect();
         // A table is known by its oid.
         let oid = database.scalar("SELECT '\"My\".\"T\"'::regclass::oid::bigint").await;
-        let tables = [Relation { table: TableName::new("My", "T").unwrap(), oid }];
+        let tables = [Relation { table: TableName::new("My", "T").unwrap(), oid, partitioned: false }];
         // Whatever the search_path hides or shows.
         for path in ["\"My\", public", "''", "pg_catalog, pg_temp"] {
             let mut connection = database.pool.acquire().await.unwrap();

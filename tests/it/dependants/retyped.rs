@@ -142,6 +142,35 @@ const CASES: &[Case] = &[
         &["UPDATE t SET n = {n} + 500 WHERE n = 21", "DELETE FROM t WHERE n = 19", "INSERT INTO child VALUES (23, 23)", "INSERT INTO child VALUES (23, 24)"],
     ),
     case(
+        "functions whose bodies PostgreSQL has read",
+        "CREATE VIEW low AS SELECT id, n FROM t WHERE n < 5000;
+         CREATE FUNCTION top(bottom int DEFAULT 3) RETURNS bigint STABLE SECURITY DEFINER COST 7 SET work_mem = '5MB' RETURN (SELECT max(n) FROM t WHERE n > bottom);
+         CREATE FUNCTION of_low(OUT i int, OUT twice numeric) RETURNS SETOF record ROWS 11 BEGIN ATOMIC SELECT id, n * 2 FROM low; END;
+         CREATE PROCEDURE \"put $it\"(i int, INOUT said text DEFAULT 'a,b') BEGIN ATOMIC INSERT INTO t (id, n, note) VALUES (i, i, said); SELECT 'it''s'::text; END;
+         CREATE FUNCTION less(t) RETURNS int RETURN ($1).n - 1;
+         CREATE VIEW calls AS SELECT top() AS t, twice FROM of_low(); ALTER TABLE t ADD CHECK (note <> 'x' OR top() > 0);
+         REVOKE ALL ON FUNCTION top FROM PUBLIC; GRANT EXECUTE ON FUNCTION top TO neighbour WITH GRANT OPTION; COMMENT ON FUNCTION of_low() IS 'it''s'",
+        &["CALL \"put $it\"({n} + 3)", "SELECT FROM calls WHERE twice > 10", "SELECT FROM top(5) AS x WHERE x > 100", "SELECT FROM t WHERE less(t) = 8"],
+    ),
+    case(
+        "rules for DELETE",
+        "CREATE TABLE log (n bigint); GRANT ALL ON log TO neighbour; CREATE RULE logged AS ON DELETE TO t DO ALSO INSERT INTO log VALUES (OLD.n);
+         CREATE RULE \"kept by it\" AS ON DELETE TO t WHERE OLD.n = 14 DO INSTEAD UPDATE t SET note = 'kept' WHERE id = OLD.id; COMMENT ON RULE logged ON t IS 'it''s';
+         CREATE RULE \"not any more\" AS ON DELETE TO t WHERE OLD.n > 2 DO INSTEAD NOTHING; ALTER TABLE t DISABLE RULE \"not any more\"",
+        &["DELETE FROM t WHERE id IN (14, 15)", "DELETE FROM t WHERE n BETWEEN 16 AND 17"],
+    ),
+    case(
+        "a replica identity, and what else a column can have",
+        "DELETE FROM t WHERE n IS NULL; ALTER TABLE t ALTER n SET NOT NULL; CREATE UNIQUE INDEX \"of n\" ON t (n) INCLUDE (note); ALTER TABLE t REPLICA IDENTITY USING INDEX \"of n\", CLUSTER ON \"of n\";
+         ALTER TABLE t ALTER n SET STATISTICS 55, ALTER n SET (n_distinct = 33, n_distinct_inherited = -0.5); COMMENT ON COLUMN t.n IS 'it''s'; GRANT UPDATE (n) ON t TO neighbour WITH GRANT OPTION",
+        &["UPDATE t SET n = {n} + 500 WHERE n = 21", "INSERT INTO t (id, n) VALUES (1, 33)", "DELETE FROM t WHERE n = 19"],
+    ),
+    case(
+        "unique constraints that can be deferred",
+        "ALTER TABLE t ADD CONSTRAINT late UNIQUE (id, n) DEFERRABLE INITIALLY DEFERRED, ADD CONSTRAINT \"at the end\" UNIQUE (n) DEFERRABLE",
+        &["UPDATE t SET n = n + 1 WHERE id IN (20, 21, 22)", "INSERT INTO t (id, n) VALUES (1, 1)"],
+    ),
+    case(
         "a sequence of its own",
         "CREATE SEQUENCE t_n_seq START 1000000 OWNED BY t.n; ALTER TABLE t ALTER COLUMN n SET DEFAULT nextval('t_n_seq'); GRANT ALL ON SEQUENCE t_n_seq TO neighbour",
         &["INSERT INTO t (id, n) VALUES ({n} + 2, DEFAULT)"],
@@ -289,7 +318,7 @@ async fn what_others_hang_on_a_column_in_mid_change_is_carried() {
 /// Conversions that may fail, and plans that copy no index: what the table cannot do without is there in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_hangs_on_a_column_is_carried_whatever_the_plan_leaves_out() {
-    const CASES: [(&str, &str, &str, &str); 3] = [
+    const CASES: [(&str, &str, &str, &str); 4] = [
         (
             "int",
             "smallint",
@@ -307,6 +336,12 @@ async fn what_hangs_on_a_column_is_carried_whatever_the_plan_leaves_out() {
             "bigint",
             "ALTER TABLE t ADD PRIMARY KEY (n), ADD UNIQUE (id); CREATE INDEX gone ON t (n, id); CREATE TABLE c (t int REFERENCES t)",
             "indexes: { copy: none }\n",
+        ),
+        (
+            "int",
+            "bigint",
+            "ALTER TABLE t ADD PRIMARY KEY (n); CREATE INDEX gone ON t (n, id); CREATE INDEX \"kept, too\" ON t (n); CREATE INDEX others ON t (id)",
+            "indexes: { copy: ['kept, too'] }\n",
         ),
     ];
     for version in long_versions() {
