@@ -229,6 +229,7 @@ async fn a_database_that_is_gone_is_told_and_asked_again() {
 #[tokio::test]
 async fn no_page_reads_a_table_of_the_application() {
     const RUNS: i32 = 2;
+    const VISITS: i64 = 5;
     let database = Database::new().await;
     for number in 0..RUNS {
         let table = TABLE.replace("vehicles", &format!("v{number}"));
@@ -250,8 +251,12 @@ async fn no_page_reads_a_table_of_the_application() {
     wait_for("the runs to end", PATIENCE, &idle).await;
     let scanned: i64 = database.scalar(scans).await;
     for path in ["/", "/runs/rename-0", "/runs/rename-0/actions", "/metrics"] {
-        assert_eq!(served.get(path).await.0, 200);
+        for _ in 0..VISITS {
+            assert_eq!(served.get(path).await.0, 200);
+        }
     }
     wait_for("the sessions to end", PATIENCE, &idle).await;
-    assert_eq!(database.scalar::<i64>(scans).await, scanned, "a page has read a table of the application");
+    // What the runs have read may be told late; each visit of a page that reads would count.
+    let later = database.scalar::<i64>(scans).await - scanned;
+    assert!(later < VISITS, "{later} scans of a table of the application");
 }

@@ -17,7 +17,10 @@ const LISTED: usize = 2;
 pub(crate) fn inventory(inventory: &Inventory, look: Look) -> String {
     let database = look.bold(&printable(&inventory.database));
     let (tables, columns) = (count(inventory.tables.len(), "table"), count(inventory.totals.columns, "column"));
-    let mut text = format!("Database {database}, PostgreSQL {}: {tables}, {columns}\n\n", inventory.server_version);
+    let mut text = String::new();
+    let server = printable(&inventory.server_version);
+    look.wrap(&mut text, ("", ""), &format!("Database {database}, PostgreSQL {server}: {tables}, {columns}"));
+    text.push('\n');
     let tried = match &inventory.to {
         Some(to) => format!("Tried on empty copies of the tables: a rename of each column, and a change of its type to {}.", printable(to)),
         None => "Tried on empty copies of the tables: a rename of each column, and a change of its type to the one behind the arrow."
