@@ -91,7 +91,10 @@ fn commands(lines: &[&str], block: std::ops::Range<usize>, into: &mut Vec<Part>)
 
 /// Whether `said` is what the page shows; a line `...` of the page stands for any lines.
 fn alike(shown: &str, said: &str) -> bool {
-    let said = plain(said);
+    // What a busy machine adds, where the page does not speak of it.
+    const BUSY: [&str; 5] = ["held", "holding", "continuing", "slowed", "waits for a lock"];
+    let of_busy = |line: &&str| BUSY.iter().any(|word| line.contains(word) && !shown.contains(word));
+    let said = plain(&said.lines().filter(|line| !of_busy(line)).collect::<Vec<_>>().join("\n"));
     let pieces: Vec<_> =
         shown.split("...\n").map(|piece| plain(piece.strip_suffix("\n...").unwrap_or(piece))).collect();
     let open = shown == "..." || shown.ends_with("\n...");
