@@ -84,6 +84,16 @@ impl Active<'_> {
     fn retired_name(&self, tag: &RunTag) -> String {
         tag.retired(self.change.old)
     }
+
+    /// Whether a write to the new column may leave the old one empty, so that the old one cannot stay NOT NULL.
+    fn must_relax(&self) -> bool {
+        self.facts.old.not_null && !self.facts.reverse.is_total()
+    }
+
+    /// Whether neither column is NOT NULL for a while, so that a trigger has to keep one of them filled.
+    fn may_lose_both(&self) -> bool {
+        self.must_relax() && !self.facts.forward.is_total()
+    }
 }
 
 /// The names of (old, new), not quoted, at `stage`.

@@ -19,6 +19,7 @@ pub mod exit_code;
 mod export;
 mod file;
 mod history;
+mod import;
 mod inventory;
 mod man;
 mod metrics;
@@ -42,6 +43,8 @@ mod signals;
 mod start;
 mod status;
 mod tick;
+#[cfg(feature = "otlp")]
+mod traces;
 mod tune;
 mod verify;
 mod watchdog;
@@ -146,6 +149,7 @@ fn format(word: String) -> Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     New(new::Args),
+    Import(import::Args),
     Check(check::Args),
     Plan(plan::Args),
     Inventory(inventory::Args),
@@ -205,12 +209,16 @@ pub async fn main(args: Vec<OsString>) -> ExitCode {
         Ok(()) => Box::pin(dispatch(arguments.command, &context)).await,
         Err(error) => Err(error),
     };
-    ExitCode::from(done.unwrap_or_else(|error| error.report(&context)))
+    let code = done.unwrap_or_else(|error| error.report(&context));
+    #[cfg(feature = "otlp")]
+    context.end();
+    ExitCode::from(code)
 }
 
 async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
     match command {
         Command::New(args) => Box::pin(new::run(&args, context)).await,
+        Command::Import(args) => Box::pin(import::run(&args, context)).await,
         Command::Check(args) => check::run(&args, context).await,
         Command::Plan(args) => plan::run(&args, context).await,
         Command::Inventory(args) => Box::pin(inventory::run(&args, context)).await,

@@ -3,7 +3,7 @@
 //! out as text.
 
 mod alembic;
-mod django;
+pub(crate) mod django;
 mod drizzle;
 mod guard;
 mod literal;

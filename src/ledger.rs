@@ -9,12 +9,14 @@
 //!   counted writes, holds, live settings.
 //! - [`Outbox`] (`ledger.outbox()`): what people are told of all that, and whether they have got it.
 
+mod by_run;
 mod error;
 mod leases;
 mod log;
 mod objects;
 mod outbox;
 mod progress;
+mod snapshot;
 
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use sqlx::PgConnection;
 use crate::names::LedgerSchema;
 use crate::pg;
 
+use by_run::ByRun;
 pub use error::{LeaseError, LedgerError};
 pub(crate) use leases::NOT_OURS;
 pub use leases::{Leader, Lease, Leases, Peer};
@@ -32,10 +35,13 @@ pub use log::{Listed, ListedRun, Log, LoggedEntry, NewRun, Record, RecordedEntry
 #[cfg(feature = "notify")]
 pub use outbox::{Delivery, Ended};
 pub use outbox::{Outbox, Undelivered};
+#[cfg(not(feature = "internals"))]
+pub(crate) use progress::WriteCounts;
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
 pub use progress::{Check, FillProgress, FillReport, LastTick, NewWrites, Progress};
-pub(crate) use progress::{KnownStatements, Position, REWRITTEN, Seat, Window, WindowSize};
+pub(crate) use progress::{KnownStatements, LastCheck, Position, REWRITTEN, Seat, Window, WindowSize};
+pub(crate) use snapshot::Snapshot;
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -59,12 +65,13 @@ pub struct Ledger {
     schema: LedgerSchema,
     /// Roles besides the session's own and superusers that may own the schema.
     trusted: Vec<String>,
+    bodies: log::Bodies,
 }
 
 impl Ledger {
     /// Returns the ledger in `schema`.
     pub fn new(schema: LedgerSchema) -> Self {
-        Self { schema, trusted: vec![] }
+        Self { schema, trusted: vec![], bodies: log::Bodies::default() }
     }
 
     /// Returns the ledger, whose schema may also belong to `role`: whoever has that role can make crossfade run any statement

@@ -42,6 +42,8 @@ pub mod cli;
 pub mod event;
 #[cfg(feature = "cli")]
 mod export;
+#[cfg(feature = "cli")]
+mod import;
 pub mod plan;
 
 mod amounts;

@@ -10,6 +10,8 @@ mod test;
 pub use destination::Destinations;
 pub(crate) use destination::{Destination, url_variable};
 pub(crate) use message::Message;
+#[cfg(feature = "otlp")]
+pub(crate) use post::agent;
 pub(crate) use post::{Answer, post};
 pub(crate) use retry::after;
 pub use test::{Tested, test};

@@ -32,10 +32,12 @@ mod undo;
 pub use approve::Approved;
 pub use cleanup::Cleanup;
 pub(crate) use clock::server as server_clock;
+#[cfg(feature = "cli")]
+pub(crate) use draft::unseen;
 pub use draft::{Draft, Wanted};
 pub use error::{Error, NoJoin, NotYet};
 pub(crate) use evidence::{evidence, is_due as watches_uses};
-pub(crate) use gates::{approval_of, digest_of, entered, readings};
+pub(crate) use gates::{Readings, Seen, approval_of, digest_of, entered, look, look_at, readings};
 pub use join::Joined;
 pub use nearing::PointOfNoReturn;
 pub(crate) use nearing::ahead as point_of_no_return;

@@ -1,6 +1,8 @@
 //! Quoting and the strongest lock of a statement. The only places that make SQL text are `compile`, `backfill`
 //! and `verify`; they build it from static text, quoted names, typed literals and the plan's own expressions.
 
+pub(crate) mod token;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +28,7 @@ pub fn dollar_quote(body: &str) -> String {
 }
 
 /// Returns a fixed query with `values` in place of `$1`, `$2` and so on: where it is a part of a message that can carry no
-/// values of its own.
+/// values of its own. In a comment a value is one line: a name with a line break would end the comment.
 pub fn with_values(query: &str, values: &[String]) -> String {
     let mut text = String::new();
     let mut rest = query;
@@ -35,6 +37,9 @@ pub fn with_values(query: &str, values: &[String]) -> String {
         let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let number: Option<usize> = after[..digits].parse().ok();
         match number.and_then(|number| values.get(number.checked_sub(1)?)) {
+            Some(value) if text.rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with("--")) => {
+                text.push_str(&one_line(value));
+            }
             Some(value) => text.push_str(value),
             None => text.push_str(&rest[before.len()..=before.len() + digits]),
         }
@@ -107,6 +112,8 @@ mod tests {
         let values: Vec<String> = (1..=10).map(|n| format!("<{n}$1>")).collect();
         assert_eq!(with_values("a = $1 AND $10 > $2", &values), "a = <1$1> AND <10$1> > <2$1>");
         assert_eq!(with_values("$11 $0 $$ $cf$ é$", &values), "$11 $0 $$ $cf$ é$");
+        let values = ["'a\nb'".to_owned()];
+        assert_eq!(with_values("SELECT $1\n  -- of $1\n", &values), "SELECT 'a\nb'\n  -- of 'a\\nb'\n");
     }
 
     #[test]

@@ -16,14 +16,16 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::PgConnection;
 
+use crate::ident::RunId;
 use crate::ledger::{LastTick, Ledger, LedgerError, LoggedEntry, Peer, Run, Undelivered};
+use crate::pg::ErrorClass;
 use crate::run::{
     Approval, Cause, Entry, Estimates, Evidence, Filled, GateReading, Head, HoldTime, MismatchKey, Mode, PaceReport,
     Phase, Progress, Standing, State, StepKey, WaitingFor, What,
 };
 use crate::runner::{
-    Error, PointOfNoReturn, Tool, approval_of, evidence, point_of_no_return, readings, refuse_copy, server_clock,
-    waiting_for, watches_uses,
+    Error, PointOfNoReturn, Readings, Seen, Tool, approval_of, evidence as evidence_of, look, look_at,
+    point_of_no_return, readings, refuse_copy, waiting_for, watches_uses,
 };
 
 pub use checked::{CheckedLog, CheckedRun, NotedHead};
@@ -158,38 +160,96 @@ impl Tool {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
-        view(&self.ledger, &mut connection, &run, &log).await
+        one(&self.ledger, &mut connection, &run, &log).await
+    }
+
+    /// Returns the state of the latest run of each plan, newest first. Changes nothing.
+    ///
+    /// # Errors
+    /// The ledger's, of whichever run.
+    pub async fn statuses(&self) -> Result<Vec<RunView>, Error> {
+        let mut connection = self.connect().await?;
+        let runs = self.ledger.log().latest(&mut connection).await?;
+        all(&self.ledger, &mut connection, &runs).await?.into_iter().map(|(_, run)| run).collect()
     }
 }
 
 /// Returns the state of a run whose whole log this is.
+async fn one(ledger: &Ledger, connection: &mut PgConnection, run: &Run, log: &[LoggedEntry]) -> Result<RunView, Error> {
+    let state = run.replay(log).map_err(LedgerError::from)?;
+    let seen = look_at(ledger, connection, run, &state).await?;
+    view(ledger, connection, (run, &state, log), seen).await
+}
+
+/// Returns the states of these runs, with what they are called and in their order, or why one cannot be read. The ledger is read once for all
+/// of them.
+///
+/// # Errors
+/// The server's, when it cannot be reached or nothing can be read.
+async fn all(
+    ledger: &Ledger,
+    connection: &mut PgConnection,
+    runs: &[RunId],
+) -> Result<Vec<(String, Result<RunView, Error>)>, Error> {
+    // Where there is no run, there may be no ledger.
+    if runs.is_empty() {
+        return Ok(vec![]);
+    }
+    let found = ledger.log().read_all(connection, runs).await?;
+    let mut replayed = Vec::new();
+    for (name, read) in found {
+        let with_state = read.and_then(|(run, log)| Ok((run.replay(&log)?, run, log)));
+        replayed.push((name, with_state.map_err(Error::from)));
+    }
+    let readable: Vec<_> =
+        replayed.iter().filter_map(|(_, read)| read.as_ref().ok()).map(|(state, run, _)| (run, state)).collect();
+    let mut seen = look(ledger, connection, &readable).await?.into_iter();
+    let mut views = Vec::new();
+    for (name, read) in replayed {
+        let viewed = match read {
+            Err(error) => Err(error),
+            Ok((state, run, log)) => match seen.next().expect("there is one for each readable run") {
+                Err(error) => Err(error.into()),
+                Ok(seen) => view(ledger, connection, (&run, &state, &log), seen).await,
+            },
+        };
+        match viewed {
+            Err(error) if error.class() == ErrorClass::Connection => return Err(error),
+            viewed => views.push((name, viewed)),
+        }
+    }
+    Ok(views)
+}
+
+/// Returns the state of a run, of which this was `seen` just now.
 async fn view(
     ledger: &Ledger,
     connection: &mut PgConnection,
-    run: &Run,
-    log: &[LoggedEntry],
+    (run, state, log): (&Run, &State, &[LoggedEntry]),
+    seen: Seen,
 ) -> Result<RunView, Error> {
-    let state = run.replay(log).map_err(LedgerError::from)?;
     if !state.is_over() {
         refuse_copy(ledger, run)?;
     }
     let filled =
         log.iter().rev().find_map(|line| if let Entry::Filled(filled) = line.entry { Some(filled) } else { None });
-    let leader = ledger.leases().leader(connection, run.id).await?;
-    let holder = leader.as_ref().map(|leader| leader.holder.clone());
-    let joined: Vec<_> =
-        ledger.leases().peers(connection, run.id).await?.into_iter().filter(|peer| !peer.leads).collect();
-    let counts = ledger.progress().write_counts(connection, run).await?;
-    let checked = ledger.progress().last_check(connection, run.id).await?;
-    let fill = ledger.progress().fill(connection, run.id).await?.unwrap_or_default();
+    let now = seen.snapshot.at;
+    let Readings { gates, evidence } = readings(ledger, connection, (run, state, log), &seen, now).await?;
+    let seen = seen.snapshot;
+    let evidence = match evidence {
+        _ if !watches_uses(run, state) => None,
+        None => Some(evidence_of(ledger, connection, run, log, &seen).await?),
+        found => found,
+    };
+    let holder = seen.leader.as_ref().map(|leader| leader.holder.clone());
+    let fill = seen.fill.clone().unwrap_or_default();
     let alive = matches!(state.mode, Mode::Forward | Mode::Failed | Mode::New) && !state.paused;
     let leads = alive && holder.is_some();
     // Those who have joined fill rows without anybody who leads.
-    let at_work = leads || alive && !joined.is_empty();
+    let at_work = leads || alive && !seen.joined.is_empty();
     let report = fill.report.clone().filter(|_| at_work);
     let pace = report.as_ref().map(|report| report.pace.clone());
     let report = report.unwrap_or_default();
-    let holds = ledger.progress().holds(connection, run.id).await?;
     // A run that fills nothing is nowhere between none and all of the rows.
     let fills = run.program.fills().next().is_some();
     let progress = if fills {
@@ -197,16 +257,14 @@ async fn view(
     } else {
         Progress { rows_total: run.facts.main().rows, ..Progress::default() }
     };
-    let now = server_clock(connection).await?;
-    let gates = readings(ledger, connection, run, &state, log, now).await?;
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
     let standing = if at_work { Standing::Running } else { state.standing() };
     let waiting_for = if at_work {
         report.held_by.map(WaitingFor::from).or_else(|| lock_wait(log).filter(|_| leads))
     } else {
-        waiting_for(ledger, connection, run, &state, (log, &gates)).await?
+        waiting_for((run, state, log), &seen, &gates)
     };
-    let last_tick = if state.is_over() { None } else { ledger.progress().last_tick(connection, run.id).await? };
+    let last_tick = seen.last_tick.clone().filter(|_| !state.is_over());
     let tick_overdue_since = need::tick_overdue_since(run, standing, last_tick.as_ref(), now);
     Ok(RunView {
         name: run.called.clone(),
@@ -215,47 +273,41 @@ async fn view(
         progress,
         fills,
         compares: run.program.compared().next().is_some(),
-        mismatches: checked.map(|(_, mismatches)| mismatches),
-        unequal: match checked {
-            Some((_, 1..)) => ledger.progress().unequal(connection, run.id).await?,
-            _ => vec![],
-        },
-        old_column_write_seconds: counts.old,
-        new_column_write_seconds: counts.new,
+        mismatches: seen.check.as_ref().map(|check| check.mismatches),
+        verified_at: seen.check.as_ref().map(|check| check.at),
+        unequal: seen.check.filter(|check| check.mismatches > 0).map(|check| check.unequal).unwrap_or_default(),
+        old_column_write_seconds: seen.writes.old,
+        new_column_write_seconds: seen.writes.new,
         needs: Need::of(standing, holder.is_some(), waiting_for.as_ref(), tick_overdue_since),
         numbers: Numbers {
-            at_work: i64::from(leader.is_some()) + i64::try_from(joined.len()).unwrap_or(i64::MAX),
+            at_work: i64::from(seen.leader.is_some()) + i64::try_from(seen.joined.len()).unwrap_or(i64::MAX),
             rows_filled: fill.rows,
             hot_rows_filled: fill.hot,
             held_by: report.held_by.map(Cause::from),
-            leader,
+            leader: seen.leader,
             awaits_approval: need::awaits_approval(&gates),
-            ..Numbers::of(run, &state, log)
+            ..Numbers::of(run, state, log)
         },
-        point_of_no_return: point_of_no_return(ledger, connection, (run, &state, log), now).await?,
+        point_of_no_return: point_of_no_return((run, state, log), &seen.contract, now),
         waiting_for,
         gates,
-        evidence: if watches_uses(run, &state) { Some(evidence(ledger, connection, run, log).await?) } else { None },
+        evidence,
         zone: crate::run::zone(&run.plan),
         holder,
-        joined,
-        conflicts: counts.conflicts,
-        old_quiet_seconds: expanded.then_some(counts.old_quiet_seconds),
-        verified_at: checked.map(|(at, _)| at),
-        predicted: ledger.log().prediction(connection, run.id).await?,
+        joined: seen.joined,
+        conflicts: seen.writes.conflicts,
+        old_quiet_seconds: expanded.then_some(seen.writes.old_quiet_seconds),
+        predicted: seen.predicted,
         filled,
         pace,
-        holds,
-        approvals: approvals(run, &state, log, now)?,
+        holds: seen.holds,
+        approvals: approvals(run, state, log, now)?,
         bypassed: log.iter().filter_map(bypassed).collect(),
         last_tick,
         tick_overdue_since,
         scheduled: run.plan.schedule.is_some(),
         head: log.last().map(|line| line.head.clone()),
-        undelivered: match run.plan.notify.as_slice() {
-            [] => vec![],
-            _ => ledger.outbox().undelivered(connection, run.id).await?,
-        },
+        undelivered: seen.undelivered,
     })
 }
 

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["run"],
     &["event"],
     &["change"],
-    &["export"],
+    &["export", "import"],
     &["latest", "pulse", "failpoint"],
     &["pg"],
     &["catalog"],

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::add_constraint::{Referenced, other_table};
-use super::copy::{COPY, Outcome, Part, all_changes, give_back};
+use super::copy::{COPY, Outcome, Part, all_changes, change_one, give_back};
 use super::query::{self, Objection, attempt, run};
 use super::{CatalogError, Inspection};
 use crate::ident::TableName;
@@ -54,6 +54,8 @@ pub(super) struct Twin {
     soak: String,
     /// Its definition once the new column has its final name.
     last: String,
+    /// The original's definition after the swap, where its twin takes its place later.
+    parked: String,
     references: Option<RelationId>,
 }
 
@@ -138,7 +140,7 @@ impl Constraint {
         let expected = match stage {
             _ if is_last => &facts.last,
             Stage::Soak => &facts.definition,
-            Stage::Swapped | Stage::Retired => &facts.soak,
+            Stage::Swapped | Stage::Retired => &facts.parked,
         };
         match &self.key {
             Some(key) if is_last || stage != Stage::Soak => key.sql(&key.place(), plainly, plainly) == *expected,
@@ -161,6 +163,7 @@ impl Constraint {
             definition: self.definition.clone(),
             soak: twin.soak,
             last: twin.last,
+            parked: twin.parked,
             foreign_key: self.key.is_some(),
             validated: self.validated,
             references: twin.references,
@@ -194,6 +197,15 @@ impl Constraint {
                 );
                 return Ok(None);
             }
+            if let Some(column) = self.set_to_default(parts, outcomes) {
+                found.refuse(
+                    "catalog::foreign_key",
+                    format!("foreign key \"{}\" has SET DEFAULT, and column \"{column}\" has a default", self.name),
+                    "while there are two columns, only one of them has the default, and the other would become NULL: drop the foreign key \
+                     for the run, or give it another action",
+                );
+                return Ok(None);
+            }
             let Ok(name) = TableName::new(&key.schema, &key.table) else { return Ok(None) };
             references = other_table(conn, &name, tables, found).await?;
             if references.is_none() {
@@ -205,7 +217,7 @@ impl Constraint {
         run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_constraint".to_owned()).await?;
         run(conn, WHAT, "RELEASE SAVEPOINT crossfade_constraint".to_owned()).await?;
         match made {
-            Ok((soak, last)) => Ok(Some(Twin { soak, last, references })),
+            Ok([soak, last, parked]) => Ok(Some(Twin { soak, last, parked, references })),
             Err(objection) => {
                 let said = objection.message.replace("crossfade_constraint_0", &self.name);
                 let said = said.replace(Referenced::NAME, self.key.as_ref().map_or("", |key| &key.table));
@@ -219,13 +231,22 @@ impl Constraint {
         }
     }
 
-    /// Returns the definitions in the soak and in the end.
+    /// Returns the column of a foreign key that gets a second one, if the key may set it to a default other than NULL.
+    fn set_to_default<'a>(&self, parts: &'a [Part<'_>], outcomes: &[Outcome]) -> Option<&'a str> {
+        self.key.as_ref().filter(|key| key.actions.contains("SET DEFAULT"))?;
+        let goes = parts.iter().zip(outcomes).filter(|(part, out)| !out.metadata_only && !part.change.borrows());
+        let mut of_it = goes.map(|(part, _)| part.old).filter(|old| self.mentions(old.attnum));
+        let given = of_it.find(|old| old.default.is_some() || old.type_default.is_some())?;
+        Some(&given.name)
+    }
+
+    /// Returns the definitions in the soak and in the end, and that of the original between the swap and the end.
     async fn on_changed_copy(
         &self,
         conn: &mut PgConnection,
         parts: &[Part<'_>],
         outcomes: &[Outcome],
-    ) -> Result<Result<(String, String), Objection>, CatalogError> {
+    ) -> Result<Result<[String; 3], Objection>, CatalogError> {
         const NAME: &str = "crossfade_constraint_0";
         let active = || parts.iter().zip(outcomes).filter(|(_, outcome)| !outcome.metadata_only).map(|(part, _)| part);
         // What is wrong with the changes themselves is reported without a constraint.
@@ -245,16 +266,18 @@ impl Constraint {
             let place = key.place();
             let soak = key.sql(&place, named(in_soak), plainly);
             let last = key.sql(&place, named(|part| part.change.final_name().sql()), plainly);
-            return Ok(Ok((soak, last)));
+            let parked = key.sql(&place, named(after_swap), plainly);
+            return Ok(Ok([soak, last, parked]));
         }
         if let Err(objection) = attempt(conn, WHAT, self.on_copy(0)).await? {
             return Ok(Err(objection));
         }
+        let parked = self.after_swap(conn, parts, outcomes).await?;
         if let Err(objection) = attempt(conn, WHAT, all_changes(parts, outcomes)).await? {
             let without = format!("ALTER TABLE {COPY} DROP CONSTRAINT {NAME}");
             let alone = attempt(conn, WHAT, std::iter::once(without).chain(all_changes(parts, outcomes))).await?;
             // The change alone is refused too, and that is said elsewhere.
-            return Ok(if alone.is_ok() { Err(objection) } else { Ok((String::new(), String::new())) });
+            return Ok(if alone.is_ok() { Err(objection) } else { Ok(<[String; 3]>::default()) });
         }
         let back = give_back(parts.iter().map(|part| part.change));
         let soak = read(conn, back).await?;
@@ -266,12 +289,43 @@ impl Constraint {
         let last =
             last.map(|(first, last)| format!("ALTER TABLE {COPY} RENAME COLUMN {} TO {}", first.sql(), last.sql()));
         let last = read(conn, last.collect()).await?;
-        Ok(Ok((soak, last)))
+        Ok(Ok([soak, last, parked]))
+    }
+
+    /// Returns the definition of the copy's constraint, whose columns keep their types, once others have their names.
+    async fn after_swap(
+        &self,
+        conn: &mut PgConnection,
+        parts: &[Part<'_>],
+        outcomes: &[Outcome],
+    ) -> Result<String, CatalogError> {
+        run(conn, WHAT, "SAVEPOINT crossfade_parked".to_owned()).await?;
+        let moved = parts.iter().zip(outcomes).flat_map(|(part, outcome)| {
+            if outcome.metadata_only {
+                change_one(part, true)
+            } else if part.change.keeps_name() {
+                vec![format!("ALTER TABLE {COPY} RENAME COLUMN {} TO {}", part.change.old.sql(), part.change.new.sql())]
+            } else {
+                vec![]
+            }
+        });
+        // What cannot be changed in place is refused elsewhere.
+        let moved: Vec<_> = moved.collect();
+        let moved = attempt(conn, WHAT, moved).await?;
+        let definition = if moved.is_ok() { read(conn, vec![]).await? } else { String::new() };
+        run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_parked; RELEASE SAVEPOINT crossfade_parked".to_owned())
+            .await?;
+        Ok(definition)
     }
 }
 
 fn plainly((_, name): &(i16, String)) -> String {
     quote_ident(name)
+}
+
+/// The name of the old column while another has its own.
+fn after_swap(part: &Part<'_>) -> String {
+    if part.change.keeps_name() { part.change.new } else { part.change.old }.sql()
 }
 
 /// The name of the column that a twin is on while both columns are there.
@@ -342,7 +396,7 @@ pub(super) async fn incoming(
         }
         let Some(table) = referring_table(conn, &own, tables, found).await? else { continue };
         let here = table == RelationId::MAIN;
-        if !here && !fits(conn, (key, &constraint.name), columns, &name, found).await? {
+        if !fits(conn, (key, &constraint.name, here), columns, &name, found).await? {
             continue;
         }
         let place = key.place();
@@ -374,10 +428,11 @@ async fn referring_table(
     Ok(u16::try_from(place).ok().map(RelationId))
 }
 
-/// Whether PostgreSQL accepts the foreign key between the types that there will be.
+/// Whether PostgreSQL accepts the foreign key between the types that there will be; `here` says whether it is of the table that it
+/// refers to.
 async fn fits(
     conn: &mut PgConnection,
-    (key, called): (&Key, &str),
+    (key, called, here): (&Key, &str, bool),
     changed: &[Referred],
     name: &str,
     found: &mut Inspection,
@@ -391,12 +446,18 @@ async fn fits(
         format!("CREATE TEMPORARY TABLE crossfade_own AS {}", types(&key.own_columns, own)),
         format!("CREATE TEMPORARY TABLE crossfade_key AS {}", types(&key.referenced, key.place())),
     ];
-    let altered = key.referenced.iter().filter_map(|(attnum, name)| {
-        let to = changed.iter().find(|column| column.attnum == *attnum)?.to.as_ref()?;
-        let name = quote_ident(name);
-        Some(format!("ALTER TABLE pg_temp.crossfade_key DROP COLUMN {name}, ADD COLUMN {name} {to}"))
-    });
-    make.extend(altered);
+    let altered = |table: &str, columns: &[(i16, String)]| -> Vec<String> {
+        let altered = columns.iter().filter_map(|(attnum, name)| {
+            let to = changed.iter().find(|column| column.attnum == *attnum)?.to.as_ref()?;
+            let name = quote_ident(name);
+            Some(format!("ALTER TABLE pg_temp.{table} DROP COLUMN {name}, ADD COLUMN {name} {to}"))
+        });
+        altered.collect()
+    };
+    make.extend(altered("crossfade_key", &key.referenced));
+    if here {
+        make.extend(altered("crossfade_own", &key.own_columns));
+    }
     let list = |columns: &[(i16, String)]| columns.iter().map(plainly).collect::<Vec<_>>().join(", ");
     let (own, referenced) = (list(&key.own_columns), list(&key.referenced));
     make.push(format!("ALTER TABLE pg_temp.crossfade_key ADD UNIQUE ({referenced})"));

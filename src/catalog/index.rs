@@ -214,6 +214,24 @@ pub(super) fn judge_keys(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outc
     }
 }
 
+/// Refuses exclusion constraints that mention a column only in an expression or a condition: PostgreSQL knows such a column from the
+/// index alone.
+pub(super) fn judge_exclusions(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
+    for (part, outcome) in parts.iter().zip(outcomes) {
+        for index in indexes.iter().filter(|index| index.constraint_type.as_deref() == Some("x")) {
+            let said = found.refusals.iter().any(|finding| finding.code == "catalog::exclusion");
+            if !said && index.mentions(part.old.attnum) && !part.change.borrows() && !outcome.metadata_only {
+                found.refuse(
+                    "catalog::exclusion",
+                    format!("exclusion constraint \"{}\" uses column \"{}\"", index.name, part.old.name),
+                    "PostgreSQL builds the index of such a constraint only with the table locked against writes: drop the constraint before \
+                     the run, and add it again afterwards",
+                );
+            }
+        }
+    }
+}
+
 /// Refuses indexes that can neither be carried nor have a mirror, and names of `indexes.copy` that none of them has.
 pub(super) fn judge(plan: &Plan, indexes: &[Index], found: &mut Inspection) {
     for index in indexes {

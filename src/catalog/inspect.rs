@@ -3,6 +3,7 @@
 use sqlx::{Connection as _, PgConnection};
 
 use super::adopt::{self, Adoption};
+use super::anew;
 use super::bodies;
 use super::columns::{self, Column};
 use super::constraint::{self, Constraint, Referred};
@@ -13,6 +14,7 @@ use super::index::{self, Index};
 use super::integer_key;
 use super::made_anew;
 use super::neighbours::Neighbours;
+use super::not_valid;
 use super::publications::Published;
 use super::rehearsal::{self, Asked, Rehearsed, rehearse};
 use super::server::Server;
@@ -132,6 +134,10 @@ async fn look(
     }
     let rehearsed = rehearse(conn, plan, &parts, hanging, Asked::Facts, &mut tables, found).await?;
     let Some(rehearsed) = rehearsed else { return Ok(()) };
+    if !made_anew.is_empty() {
+        let place = (&plan.table, table.oid, &carried(plan, &olds)[..]);
+        anew::try_out(conn, place, (&parts, &rehearsed.outcomes), found).await?;
+    }
     let referred = referred(&parts, &rehearsed.outcomes);
     let incoming = Constraint::read_incoming(conn, table.oid, &attnums_of(&referred)).await?;
     let incoming: Vec<_> = incoming.into_iter().enumerate().collect();
@@ -143,6 +149,9 @@ async fn look(
     let functions_to_touch = judge_functions(conn, plan, (table.oid, ledger), tried, of_others, found).await?;
     let second_column = adoption.is_none() && rehearsed.outcomes.iter().any(|outcome| !outcome.metadata_only);
     let adds_columns = second_column || plan.changes.iter().any(|change| matches!(change, Change::AddColumn(_)));
+    if adds_columns || adoption.is_some() {
+        not_valid::judge(conn, &plan.table, table.oid, found).await?;
+    }
     statements::warn(conn, plan, adds_columns, found).await?;
     integer_key::warn(conn, table.oid, &parts, found).await?;
     let pairs = parts.iter().zip(&rehearsed.outcomes);
@@ -183,7 +192,7 @@ async fn look(
         constraints: constraint_facts(&constraints, &rehearsed, plan, &parts),
         referring,
         other_before_triggers: neighbours.fire_before(),
-        listeners: neighbours.listeners(&borrowing(&sides)),
+        listeners: neighbours.listeners(&heard_twice(&parts, &rehearsed.outcomes)),
         made_anew,
         functions_to_touch,
         publications,
@@ -294,6 +303,7 @@ pub(super) fn referred(parts: &[Part<'_>], outcomes: &[Outcome]) -> Vec<Referred
 
 pub(super) fn judge_outcomes(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
     index::judge_keys(indexes, parts, outcomes, found);
+    index::judge_exclusions(indexes, parts, outcomes, found);
     refuse_needless(parts, outcomes, found);
     warn_of_values(parts, outcomes, found);
 }
@@ -336,9 +346,11 @@ pub(super) fn sides(plan: &Plan, olds: &[Option<&Column>]) -> Vec<(i16, bool)> {
     pairs.filter_map(|((_, change), old)| Some(((*old)?.attnum, change.borrows()))).collect()
 }
 
-/// The columns that borrow their new names, for [`Neighbours::listeners`].
-fn borrowing(sides: &[(i16, bool)]) -> Vec<Vec<i16>> {
-    sides.iter().filter(|(_, borrows)| *borrows).map(|(attnum, _)| vec![*attnum]).collect()
+/// The columns that are written under a second name too while the run lasts, for [`Neighbours::listeners`].
+fn heard_twice(parts: &[Part<'_>], outcomes: &[Outcome]) -> Vec<Vec<i16>> {
+    let pairs = parts.iter().zip(outcomes).filter(|(_, outcome)| !outcome.metadata_only);
+    let of_both = pairs.filter(|(part, _)| part.change.borrows() || part.change.keeps_name());
+    of_both.map(|(part, _)| vec![part.old.attnum]).collect()
 }
 
 /// Drops the column of the copy, and returns what goes with it; `None` where there is no such column, or with a refusal.

@@ -265,10 +265,12 @@ impl Look<'_> {
         if !self.is_retired() {
             // One that somebody has made anew for the old column alone does not listen to both any more.
             let listens = self.state.is_done(&StepKey::new(Phase::Backfill, What::Listen));
-            let both =
-                |pair: &Both<'_>| [pair.old.attnum].into_iter().chain(listens.then_some(pair.new.attnum)).collect();
-            let borrowed: Vec<_> = pairs.iter().filter(|pair| pair.change.borrows()).map(both).collect();
-            present.facts.tables[0].listeners = neighbours.listeners(&borrowed);
+            let both = |pair: &Both<'_>| {
+                let (own, other) = pair.sides();
+                [own.attnum].into_iter().chain(listens.then_some(other.attnum)).collect()
+            };
+            let of_both = pairs.iter().filter(|pair| pair.change.borrows() || pair.change.keeps_name());
+            present.facts.tables[0].listeners = neighbours.listeners(&of_both.map(both).collect::<Vec<_>>());
         }
         self.dependants(conn, &pairs, present, found).await?;
         self.indexes(conn, &pairs, &server, present, found).await?;
@@ -417,10 +419,10 @@ impl Look<'_> {
             let listens = what.kind == "trigger" && listeners.contains(&what.name);
             // On the way back it is made anew on the column that has the name then.
             let carried = |pair: &&&Both<'_>| pair.moved && Bond::of(&pair.change) == Bond::Carried;
-            let comes_back = if what.kind == "referenced" {
-                self.was.main().referring.iter().any(|key| key.name == what.name)
-            } else {
-                is_made_anew(&what.kind)
+            let comes_back = match what.kind.as_str() {
+                // One of the table itself may be of the very column that it refers to.
+                "referenced" | "foreign_key" => self.was.main().referring.iter().any(|key| key.name == what.name),
+                kind => is_made_anew(kind),
             };
             let goes_back = comes_back && made.iter().filter(carried).any(|pair| pair.new.attnum == hanging.attnum);
             if what.kind != "not_null" && !goes_back && !ours(&what.name) && !planned.contains(&what.name) && !listens {

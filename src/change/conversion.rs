@@ -260,11 +260,17 @@ pub(super) fn pair(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Pair 
     let (old, new) = (quote_ident(&old), quote_ident(&new));
     let (t_old, t_new) = (format!("t.{old}"), format!("t.{new}"));
     let (forward, reverse) = (forward(context, a), reverse(context, a));
+    let (mut suspect, mut fails) = (forward.suspect(&t_new, &t_old), forward.fails(&t_old));
+    // A value that becomes NULL does not convert where the column is NOT NULL.
+    if let Some(fails) = fails.as_mut().filter(|_| a.facts.old.not_null) {
+        *fails = format!("({fails} OR {} IS NOT DISTINCT FROM NULL)", forward.value(&t_old));
+        suspect = format!("({suspect} OR {t_new} IS NOT DISTINCT FROM NULL)");
+    }
     Pair {
         same_forward: forward.same(&t_new, &t_old),
         same_reverse: reverse.same(&t_old, &t_new),
-        suspect: forward.suspect(&t_new, &t_old),
-        fails: forward.fails(&t_old),
+        suspect,
+        fails,
         forward: forward.value(&t_old),
         reverse: reverse.value(&t_new),
         old,

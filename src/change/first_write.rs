@@ -5,7 +5,8 @@
 //! Before the renames, a row is looked for that can be updated; afterwards it is updated once more. What fails only afterwards
 //! fails for the renames, and they are undone. Both updates change no value, make all deferred constraints immediate, and are
 //! rolled back. They run with the rights of the table's owner, under the owner's `search_path`. They name the columns by names
-//! that there are before and after, and are no write to an old column.
+//! that there are before and after, and are no write to an old column; nor are they counted as one to a new column, because what is
+//! counted is what applications do.
 
 use super::fragment::Stage;
 use super::{Active, Context};
@@ -17,6 +18,8 @@ const BEFORE: &str = "-- look for a row that can be updated, and undo that\nDO "
 const AFTER: &str = "-- update that row under the new names, and undo that\nDO ";
 /// The setting of the transaction that keeps the row's place.
 pub(crate) const ROW: &str = "crossfade.row";
+/// The setting of the transaction by which the sync trigger knows that nothing is to be counted: no rollback sets its counters back.
+pub(super) const UNCOUNTED: &str = "crossfade.uncounted";
 /// Ends what is undone. No class of PostgreSQL's begins with `CF`.
 const UNDONE: &str = "CF002";
 /// The update did not end in time.
@@ -101,7 +104,7 @@ DECLARE
   here pg_catalog.tid;
   pages pg_catalog.int8 := pg_catalog.pg_relation_size({regclass}::pg_catalog.regclass) OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::pg_catalog.int8;
 BEGIN
-  PERFORM pg_catalog.set_config('{ROW}', '', true);
+  PERFORM pg_catalog.set_config('{ROW}', '', true), pg_catalog.set_config('{UNCOUNTED}', 'on', true);
   FOR here IN
     (SELECT t.ctid FROM ONLY {table} AS t WHERE t.ctid OPERATOR(pg_catalog.<) '({PAGES},0)'::pg_catalog.tid LIMIT {ROWS})
     UNION ALL
@@ -135,7 +138,7 @@ DECLARE
   place pg_catalog.oid;
   here pg_catalog.tid;
 BEGIN
-  PERFORM pg_catalog.set_config('{ROW}', '', true);
+  PERFORM pg_catalog.set_config('{ROW}', '', true), pg_catalog.set_config('{UNCOUNTED}', 'on', true);
   FOR place, here IN
     SELECT t.tableoid, t.ctid FROM {table} AS t WHERE t.ctid OPERATOR(pg_catalog.<) '({PAGES},0)'::pg_catalog.tid LIMIT {ROWS}
   LOOP
@@ -179,6 +182,7 @@ DECLARE
 BEGIN
   -- No row: there is nothing to try.
   IF here IS NOT NULL THEN
+    PERFORM pg_catalog.set_config('{UNCOUNTED}', 'on', true);
     BEGIN
       {update}
     EXCEPTION

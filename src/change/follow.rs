@@ -232,6 +232,8 @@ fn mirrored(context: &Context<'_>, a: &Active<'_>, stage: Stage, facts: &PairFac
             all.push(format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {proof}"));
         }
         all.push(alter("DROP NOT NULL"));
+        let [_, without_guard] = sync_trigger::never_empty(context, a);
+        all.push(without_guard);
     }
     all
 }

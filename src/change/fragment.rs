@@ -59,6 +59,8 @@ pub(super) struct Relax {
     pub(super) column: ColumnName,
     /// The constraint under which it comes back when the run is rolled back.
     pub(super) constraint: String,
+    /// What makes, and what removes, the trigger that stands in for NOT NULL where neither column is.
+    pub(super) guard: Option<[String; 2]>,
 }
 
 /// A column that was NOT NULL until it was retired.

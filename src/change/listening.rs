@@ -1,5 +1,5 @@
-//! Triggers of the application for `UPDATE OF` a column that borrows its new name: while another column lends it, they fire for
-//! both.
+//! Triggers of the application for `UPDATE OF` a column that has a second one, under a name that goes: while there are both, they
+//! fire for both.
 //!
 //! The columns that others list are found when the statement runs, so that what they change meanwhile is kept.
 
@@ -12,7 +12,7 @@ pub(super) fn listen(context: &Context<'_>) -> String {
     rewritten(context, "attnums || lent", "attnums @> ARRAY[own] AND NOT attnums @> ARRAY[lent]")
 }
 
-/// Takes the new columns out of the lists again; may be repeated. The columns have their first names.
+/// Takes those under the other names out of the lists again; may be repeated. None has been renamed away yet.
 pub(super) fn narrow(context: &Context<'_>) -> String {
     rewritten(context, "pg_catalog.array_remove(attnums, lent)", "attnums @> ARRAY[own, lent]")
 }
@@ -21,7 +21,7 @@ pub(super) fn narrow(context: &Context<'_>) -> String {
 /// enabled, its comment, what extension it belongs to) is set again: a constraint trigger cannot be replaced.
 fn rewritten(context: &Context<'_>, attnums: &str, when: &str) -> String {
     let table = context.table().sql();
-    let pairs = context.active.iter().filter(|a| a.change.borrows());
+    let pairs = context.active.iter().filter(|a| a.change.borrows() || a.change.keeps_name());
     let pairs: Vec<_> = pairs
         .map(|a| format!("({}, {})", quote_literal(a.change.old.as_str()), quote_literal(a.change.new.as_str())))
         .collect();

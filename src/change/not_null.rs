@@ -115,14 +115,16 @@ pub(super) fn relax(context: &Context<'_>, columns: &[&Relax], spec: CompareSpec
     }
     let table = context.table().sql();
     let on = RelationId::MAIN;
-    let statements =
+    let mut statements: Vec<_> =
         columns.iter().map(|r| format!("ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL", r.column.sql())).collect();
+    let guards = || columns.iter().filter_map(|r| r.guard.clone());
+    statements.extend(guards().map(|[create, _]| create));
     let names: Vec<_> = columns.iter().map(|r| (r.constraint.as_str(), r.column.as_str())).collect();
     // NOT NULL comes back only where no row would fail it.
-    let undo = Undo::Actions {
-        needs: vec![Gate::NothingOnlyNew { spec, one_way: true }],
-        actions: proof(context, &names).into(),
-    };
+    let mut actions: Vec<_> = proof(context, &names).into();
+    let removed: Vec<_> = guards().map(|[_, drop]| drop).collect();
+    actions.extend((!removed.is_empty()).then_some(Action::Transaction(removed)));
+    let undo = Undo::Actions { needs: vec![Gate::NothingOnlyNew { spec, one_way: true }], actions };
     let title = "drop NOT NULL of the old column: a new value may have no way back";
     Some(
         Step::new(Phase::Verify, What::RelaxOld, title, Action::Transaction(statements))

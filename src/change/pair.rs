@@ -3,7 +3,7 @@
 
 use super::fragment::{ByStage, Drops, Fragment, Moves, Proof, Relax, Stage};
 use super::sync_default::{Beside, beside};
-use super::{Active, Context, adopt, constraints, conversion, indexes, not_null};
+use super::{Active, Context, adopt, constraints, conversion, indexes, not_null, sync_trigger};
 use crate::run::{Action, Gate, Is, RelationId};
 use crate::sql::{quote_ident, quote_literal};
 
@@ -21,8 +21,8 @@ pub(super) fn fragment(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>)
         compare: Some(ByStage::new(|stage| conversion::pair(context, a, stage))),
         layout: ByStage::new(|stage| layout(context, a, stage)),
         not_null: not_null.then(|| proof(context, a)).into_iter().collect(),
-        relax: (must_relax(a) && !given).then(|| relax(context, a)),
-        before_back: if must_relax(a) && given { not_null_again(context, a) } else { vec![] },
+        relax: (a.must_relax() && !given).then(|| relax(context, a)),
+        before_back: if a.must_relax() && given { not_null_again(context, a) } else { vec![] },
         swap: swap(context, a),
         retire: retire(context, a),
         drop: drop(context, a),
@@ -69,11 +69,6 @@ fn proof(context: &Context<'_>, a: &Active<'_>) -> Proof {
     Proof { constraint: context.tag.not_null(a.position), column: a.names(&context.tag, stage).1, late }
 }
 
-/// Whether a write to the new column may leave the old one empty, so that the old one cannot stay NOT NULL.
-fn must_relax(a: &Active<'_>) -> bool {
-    a.facts.old.not_null && !a.facts.reverse.is_total()
-}
-
 /// Whether the old column cannot be empty while it is what it is: part of a key, or an identity column. Then it may be from
 /// the swap on.
 fn must_be_given(context: &Context<'_>, a: &Active<'_>) -> bool {
@@ -84,7 +79,8 @@ fn relax(context: &Context<'_>, a: &Active<'_>) -> Relax {
     // PostgreSQL 18 drops the named constraint; it comes back under its own name.
     let own = a.facts.old.not_null_constraint.clone();
     let constraint = own.unwrap_or_else(|| context.tag.old_not_null(a.position));
-    Relax { column: a.change.old.clone(), constraint }
+    let guard = a.may_lose_both().then(|| sync_trigger::never_empty(context, a));
+    Relax { column: a.change.old.clone(), constraint, guard }
 }
 
 /// Proves that the old column, while it has the new one's name, can be NOT NULL again.
@@ -205,7 +201,7 @@ fn rename_not_null(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Moves
         format!("ALTER TABLE {table} RENAME CONSTRAINT {} TO {}", quote_ident(from), quote_ident(to))
     };
     // A relaxed column has no constraint to park.
-    let parks = !must_relax(a) || must_be_given(context, a);
+    let parks = !a.must_relax() || must_be_given(context, a);
     let mut moves = Moves::default();
     moves.forth.extend(parks.then(|| rename(own, &parked)));
     moves.forth.push(rename(&twin, own));
@@ -216,7 +212,7 @@ fn rename_not_null(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Moves
 
 /// Lets old columns be empty that could not be until this swap, where a value of the new one may have no way back.
 pub(super) fn relaxed_in_swap(context: &Context<'_>) -> Vec<String> {
-    let of_key = context.active.iter().filter(|a| must_relax(a) && must_be_given(context, a));
+    let of_key = context.active.iter().filter(|a| a.must_relax() && must_be_given(context, a));
     let (table, of_key) = (context.table().sql(), of_key.filter(|a| a.change.keeps_name()));
     // The old column has the new one's name by now.
     of_key.map(|a| format!("ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL", a.change.new.sql())).collect()

@@ -9,6 +9,7 @@
 use std::fmt::Write as _;
 
 use super::conversion::{Way, forward, reverse, same_in_trigger};
+use super::first_write::UNCOUNTED;
 use super::fragment::Stage;
 use super::sync_default::{Default, Defaults, Side, beside_text, carrier};
 use super::{Active, Context, adopt};
@@ -51,6 +52,13 @@ struct Table<'a> {
     before: Names,
 }
 
+/// As PostgreSQL says it of the column itself.
+const REFUSES_EMPTY: &str = "  IF TG_ARGV[0] OPERATOR(pg_catalog.=) 'empty' THEN
+    RAISE EXCEPTION USING ERRCODE = 'not_null_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, COLUMN = TG_ARGV[1],
+      MESSAGE = pg_catalog.format('null value in column \"%s\" of relation \"%s\" violates not-null constraint', TG_ARGV[1], TG_TABLE_NAME);
+  END IF;
+";
+
 /// Returns the body of the function that the first triggers call. Without arguments for an INSERT, else with what happened
 /// (`old`, `new` or `heal`) and the number of the pair.
 pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
@@ -59,6 +67,9 @@ pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
         "\nDECLARE\n  old_changed boolean; new_changed boolean;\n  wrote_old boolean := false; wrote_new boolean := false; conflict boolean := false;\n  this_second bigint; counted bigint;\nBEGIN\n",
     );
     text.push_str(&unless_there(context, &tables));
+    if context.active.iter().any(Active::may_lose_both) {
+        text.push_str(REFUSES_EMPTY);
+    }
     text.push_str("  IF TG_NARGS OPERATOR(pg_catalog.=) 0 THEN\n");
     for table in &tables {
         text.push_str(&table.counted(table.insert()));
@@ -118,6 +129,13 @@ fn each<'a>(tables: &[Table<'a>], of: impl Fn(&Table<'a>) -> String) -> String {
 /// second, so that writers do not disturb each other; `setval` touches neither `lastval()` nor anybody's `currval()`
 /// (docs/postgres.md, "Sequences as counters").
 fn count(context: &Context<'_>, flag: &str, name: &str) -> String {
+    // A trial of crossfade's writes no old column.
+    let uncounted = match flag {
+        "wrote_new" => format!(
+            "\n       AND COALESCE(pg_catalog.current_setting('{UNCOUNTED}', true), '') OPERATOR(pg_catalog.=) ''"
+        ),
+        _ => String::new(),
+    };
     let sequence = format!("{}::pg_catalog.regclass", quote_literal(&context.ledger.qualify(name)));
     let (bits, ones) = (Counters::BITS, (1_u32 << Counters::BITS) - 1);
     // Each expression costs every transaction something, so that the one that all writes come to says everything.
@@ -126,7 +144,7 @@ fn count(context: &Context<'_>, flag: &str, name: &str) -> String {
         "  IF {flag} AND (pg_catalog.pg_sequence_last_value({sequence}) OPERATOR(pg_catalog.>>) {bits}) OPERATOR(pg_catalog.<>) CAST({second} AS pg_catalog.int8) THEN
     this_second := {second};
     counted := pg_catalog.pg_sequence_last_value({sequence});
-    IF (counted OPERATOR(pg_catalog.>>) {bits}) OPERATOR(pg_catalog.<>) this_second THEN
+    IF (counted OPERATOR(pg_catalog.>>) {bits}) OPERATOR(pg_catalog.<>) this_second{uncounted} THEN
       counted := pg_catalog.setval({sequence}, (this_second OPERATOR(pg_catalog.<<) {bits}) OPERATOR(pg_catalog.|) ((counted OPERATOR(pg_catalog.+) 1) OPERATOR(pg_catalog.&) {ones}));
     END IF;
   END IF;

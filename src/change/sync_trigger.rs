@@ -89,6 +89,26 @@ fn steady(context: &Context<'_>) -> Vec<Trigger> {
     triggers
 }
 
+/// The trigger that refuses a row without a value in either column, as NOT NULL did: after all others, which may give it one.
+fn guard(context: &Context<'_>, n: usize, a: &Active<'_>) -> Trigger {
+    let (old, new) = (a.change.old.sql(), a.change.new.sql());
+    Trigger {
+        name: context.tag.last_trigger(&format!("{n}_z_empty")),
+        event: "INSERT OR UPDATE".to_owned(),
+        when: Some(format!("NEW.{old} IS NOT DISTINCT FROM NULL AND NEW.{new} IS NOT DISTINCT FROM NULL")),
+        function: context.tag.sync_function(),
+        arguments: vec!["empty".to_owned(), a.change.old.to_string()],
+    }
+}
+
+/// Returns what makes, and what removes, the trigger that refuses a row without a value in either column of a pair.
+pub(super) fn never_empty(context: &Context<'_>, a: &Active<'_>) -> [String; 2] {
+    let n = (1..).zip(&context.active).find(|(_, other)| other.position == a.position).map_or(1, |(n, _)| n);
+    let trigger = guard(context, n, a);
+    let drop = format!("DROP TRIGGER IF EXISTS {} ON {}", quote_ident(&trigger.name), context.table().sql());
+    [trigger.create(context), drop]
+}
+
 /// The triggers that stand around those of the application.
 fn around(context: &Context<'_>) -> Vec<Trigger> {
     let mut triggers = Vec::new();
@@ -178,7 +198,9 @@ pub(super) fn create(context: &Context<'_>) -> Vec<String> {
 /// Drops what [`create`] and [`surround`] made; each statement may be repeated.
 pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
     let table = context.table().sql();
-    let triggers = first(context).into_iter().chain(around(context));
+    let guards = (1..).zip(&context.active).filter(|(_, a)| a.may_lose_both());
+    let guards = guards.map(|(n, a)| guard(context, n, a));
+    let triggers = first(context).into_iter().chain(around(context)).chain(guards);
     let mut statements = vec![take_back(context)];
     statements.extend(triggers.map(|t| format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(&t.name))));
     let filled = asks_whether_filled(context).then(|| context.tag.filled_function());

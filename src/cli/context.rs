@@ -9,9 +9,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
 use super::config::Config;
 use super::error::CliError;
+#[cfg(feature = "otlp")]
+use super::traces::Traces;
 use super::{Format, Global, database, signals, watchdog};
 use crate::event;
 use crate::ident::{PlanName, RelationName};
@@ -86,6 +89,8 @@ pub(super) struct Context {
     ledger_owner: Option<String>,
     hooks: Option<PathBuf>,
     config: Config,
+    #[cfg(feature = "otlp")]
+    traces: Option<Traces>,
 }
 
 /// What a long-running command needs: a tool that reports its events and that a signal stops.
@@ -117,6 +122,11 @@ impl Context {
             columns,
         };
         let terminal = io::stderr().is_terminal();
+        #[cfg(feature = "otlp")]
+        let (traces, no_traces) = match Traces::from_env() {
+            Ok(traces) => (traces, None),
+            Err(why) => (None, Some(why)),
+        };
         let context = Self {
             format: global.format,
             quiet: global.quiet,
@@ -134,8 +144,14 @@ impl Context {
             ledger_owner: global.ledger_owner.clone().or(config.ledger_owner()).filter(|role| !role.is_empty()),
             hooks: global.hooks.clone().or(config.hooks()).filter(|path| !path.as_os_str().is_empty()),
             config,
+            #[cfg(feature = "otlp")]
+            traces,
         };
         context.log();
+        #[cfg(feature = "otlp")]
+        if let Some(why) = no_traces {
+            tracing::warn!("no spans are sent: {why}; look at the variables OTEL_EXPORTER_OTLP_*");
+        }
         for warning in &context.config.warnings {
             tracing::warn!("{warning}");
         }
@@ -260,19 +276,26 @@ impl Context {
             2 => "debug",
             _ => "trace",
         };
-        if self.quiet {
-            return;
-        }
         let filter = format!("off,crossfade={level},sqlx_postgres::options::pgpass=warn");
         let console = self.console.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        let lines = tracing_subscriber::fmt::layer()
             .with_ansi(self.err.color)
             .with_target(false)
             .with_writer(move || LogLine { console: console.clone(), bytes: Vec::new() })
-            .finish();
+            .with_filter(tracing_subscriber::EnvFilter::new(filter));
+        let subscriber = tracing_subscriber::registry().with((!self.quiet).then_some(lines));
+        #[cfg(feature = "otlp")]
+        let subscriber = subscriber.with(self.traces.as_ref().map(Traces::layer));
         // Somebody may have set another one already: then that one is to be kept.
         let _ = tracing::subscriber::set_global_default(subscriber);
+    }
+
+    /// Ends what has a thread of its own. Takes two seconds at the most.
+    #[cfg(feature = "otlp")]
+    pub(super) fn end(&self) {
+        if let Some(traces) = &self.traces {
+            traces.end();
+        }
     }
 }
 

@@ -5,10 +5,11 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::error::CliError;
+use super::error::{CliError, FileKind};
 use super::exit_code::{BLOCKED, DATABASE, DRIFTED, INTERNAL, INTERRUPTED, MISMATCH, PLAN_INVALID, USAGE};
 use crate::catalog::{CatalogError, Finding};
 use crate::ident::PlanName;
+use crate::import::Trouble;
 use crate::ledger::{LeaseError, LedgerError};
 use crate::pg::{self, ErrorClass};
 use crate::plan::PlanErrors;
@@ -34,6 +35,8 @@ pub(super) enum Detail<'e> {
     None,
     /// The problems of a plan file.
     Problems(&'e PlanErrors),
+    /// The lines of a migration, by its name, that do not become a plan.
+    Troubles(&'e str, &'e [Trouble]),
     /// What the catalog has against the plan.
     Findings(&'e [Finding]),
     /// What a check of all rows found.
@@ -68,10 +71,16 @@ pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
         CliError::Usage { code, help, .. } => of(code, USAGE, help.as_str()),
         CliError::Plan(problems) => of("plan::invalid", PLAN_INVALID, "fix the file, then run `crossfade check`")
             .with(Detail::Problems(problems)),
-        CliError::File { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
+        CliError::File { source, kind: FileKind::Plan, .. } if source.kind() == io::ErrorKind::InvalidData => {
             of("usage::file", PLAN_INVALID, "a plan must be a UTF-8 text file")
         }
-        CliError::File { .. } => of("usage::file", USAGE, "check the path; a plan is a YAML file"),
+        CliError::File { kind, .. } => of("usage::file", USAGE, not_read(*kind)),
+        CliError::Import { file, troubles } => of(
+            "import::refused",
+            USAGE,
+            "nothing was written; `crossfade new` writes a plan for one column without a migration",
+        )
+        .with(Detail::Troubles(file, troubles)),
         CliError::Written { source, .. } => of("output::file", INTERNAL, not_written(source)),
         CliError::Output(_) => of(
             "output::not_written",
@@ -87,6 +96,17 @@ pub(super) fn describe<'e>(error: &'e CliError, target: &str) -> Described<'e> {
             "the demo needs a PostgreSQL that it can start on this machine, and space in the temporary directory",
         ),
         CliError::Tool(error) | CliError::Declined(error) => tool(error, target),
+    }
+}
+
+/// Returns what to do about a file that cannot be read.
+fn not_read(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Plan => "check the path; a plan is a YAML file",
+        FileKind::Folder => "check the path, and whether you may read what is in it",
+        FileKind::Migration => "check the path; name a file of your migration tool",
+        #[cfg(feature = "serve")]
+        FileKind::Token => "check the path; it is a text file that holds the token and nothing else",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::import::Trouble;
 use crate::plan::PlanErrors;
 use crate::runner::Error;
 use crate::testkit::server::ServerError;
@@ -23,7 +24,10 @@ pub(super) enum CliError {
     Plan(#[from] PlanErrors),
     /// A file that cannot be read.
     #[error("{} cannot be read: {source}", .path.display())]
-    File { path: PathBuf, source: io::Error },
+    File { path: PathBuf, source: io::Error, kind: FileKind },
+    /// A migration that does not become a plan, by its name, with at least one reason.
+    #[error("{file} does not become a plan")]
+    Import { file: String, troubles: Vec<Trouble> },
     /// A file that cannot be written.
     #[error("{} cannot be written: {source}", .path.display())]
     Written { path: PathBuf, source: io::Error },
@@ -47,8 +51,22 @@ impl CliError {
     }
 }
 
+/// What a file was to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileKind {
+    /// A plan.
+    Plan,
+    /// A folder of plans.
+    Folder,
+    /// A migration of a team's migration tool.
+    Migration,
+    /// The token of `crossfade serve`.
+    #[cfg(feature = "serve")]
+    Token,
+}
+
 /// Returns the error of a file that could not be read.
-pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> CliError {
+pub(super) fn file(path: &Path, kind: FileKind) -> impl FnOnce(io::Error) -> CliError {
     let path = path.to_owned();
-    move |source| CliError::File { path, source }
+    move |source| CliError::File { path, source, kind }
 }

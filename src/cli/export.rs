@@ -92,7 +92,7 @@ fn next(tool: MigrationTool) -> &'static str {
 }
 
 /// Returns the files of the directory and of those in it, and the name of the directory that it is in.
-fn read(directory: &Path) -> Result<(Vec<File>, String), CliError> {
+pub(super) fn read(directory: &Path) -> Result<(Vec<File>, String), CliError> {
     let mut files = Vec::new();
     below(directory, "", &mut files)?;
     for path in files.iter().filter(|file| file.path.ends_with('/')).map(|file| file.path.clone()).collect::<Vec<_>>() {

@@ -74,20 +74,16 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
         Kind::Rename(rename) => asker.rename(rename).await?,
         Kind::Type(retype) => asker.retype(retype).await?,
     };
-    let draft = tool.draft(&outline, &wanted).await?;
+    let draft = tool.draft(&outline, &[wanted], &[]).await?;
     if let Some(file) = &args.output {
-        let replaced = file.exists();
-        write(file, &draft.text, args.force)?;
-        if replaced && !context.quiet && !context.json() {
-            context.console.line(&printable(&format!("{} was there, and was replaced", file.display())));
-        }
+        write(file, &draft.text, args.force, context)?;
     }
-    print(args.output.as_deref(), &outline, &draft, context)?;
+    print(args.output.as_deref(), &outline, &draft, context, &[])?;
     Ok(verdict(&draft.preview))
 }
 
 /// Refuses a file that is there, before anything else is done.
-fn may_write(file: &Path, force: bool) -> Result<(), CliError> {
+pub(super) fn may_write(file: &Path, force: bool) -> Result<(), CliError> {
     if file.exists() && !force {
         let message = format!("{} is there already, and was not changed", file.display());
         return Err(CliError::usage("usage::file_exists", message, "name another file, or replace it with --force"));
@@ -95,7 +91,9 @@ fn may_write(file: &Path, force: bool) -> Result<(), CliError> {
     Ok(())
 }
 
-fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
+/// Writes a plan to a file, and says so if another one was there.
+pub(super) fn write(file: &Path, text: &str, force: bool, context: &Context) -> Result<(), CliError> {
+    let replaced = file.exists();
     let mut options = std::fs::OpenOptions::new();
     options.write(true);
     let options = if force { options.create(true).truncate(true) } else { options.create_new(true) };
@@ -103,15 +101,29 @@ fn write(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
     written.map_err(|error| {
         let message = format!("{} cannot be written: {error}", file.display());
         CliError::usage("usage::file", message, "check the path; without --output, the plan is printed")
-    })
+    })?;
+    if replaced && !context.quiet && !context.json() {
+        context.console.line(&printable(&format!("{} was there, and was replaced", file.display())));
+    }
+    Ok(())
 }
 
-fn print(file: Option<&Path>, outline: &Outline, draft: &Draft, context: &Context) -> Result<(), CliError> {
+/// Prints a plan that was tried, and what that found; before it, what `notes` say of the file that it comes from.
+pub(super) fn print(
+    file: Option<&Path>,
+    outline: &Outline,
+    draft: &Draft,
+    context: &Context,
+    notes: &[String],
+) -> Result<(), CliError> {
     if context.json() {
         let mut value = json::preview(&draft.plan, &draft.preview);
         value["file"] = file.map(|file| file.to_string_lossy()).into();
         value["plan"] = crate::plan::to_json(&draft.plan);
         value["text"] = draft.text.as_str().into();
+        if !notes.is_empty() {
+            value["notes"] = notes.into();
+        }
         return Ok(report::result(&json::result(&value))?);
     }
     if file.is_none() {
@@ -119,7 +131,7 @@ fn print(file: Option<&Path>, outline: &Outline, draft: &Draft, context: &Contex
     }
     if !context.quiet {
         let file = file.map(Path::to_string_lossy);
-        let text = human::drafted(file.as_deref(), outline, draft, context.err);
+        let text = human::noted(notes, context.err) + &human::drafted(file.as_deref(), outline, draft, context.err);
         context.console.line(&report::redacted(text.trim_end()));
     }
     Ok(())
@@ -191,7 +203,7 @@ impl Asker<'_> {
         } else {
             given.to.join(" ")
         };
-        Ok((outline, Wanted::Type { column, to }))
+        Ok((outline, Wanted::to_type(column, to)))
     }
 
     /// Returns the table of these parts of a name.
@@ -297,7 +309,7 @@ fn missing(message: &str, help: &str) -> CliError {
     CliError::usage("usage::arguments", message, help)
 }
 
-fn parts_of(text: &str) -> Result<Vec<String>, CliError> {
+pub(super) fn parts_of(text: &str) -> Result<Vec<String>, CliError> {
     ident::parts(text).map_err(|error| {
         CliError::usage("usage::table", format!("`{}`: {error}", printable(text)), "as in public.vehicles")
     })

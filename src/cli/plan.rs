@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
 use super::context::Context;
-use super::error::{self, CliError};
+use super::error::{self, CliError, FileKind};
 use super::{Format, exit_code, format, plan_file};
 use crate::report::{self, human, json, markdown};
 use crate::runner::Preview;
@@ -84,8 +84,8 @@ async fn all(path: &Path, format: Format, context: &Context) -> Result<u8, CliEr
         ));
     }
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(error::file(path))? {
-        let file = entry.map_err(error::file(path))?.path();
+    for entry in std::fs::read_dir(path).map_err(error::file(path, FileKind::Folder))? {
+        let file = entry.map_err(error::file(path, FileKind::Folder))?.path();
         let is_plan = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         if is_plan && !file.is_dir() {
             files.push(file);

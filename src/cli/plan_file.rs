@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::error::{self, CliError};
+use super::error::{self, CliError, FileKind};
 use super::{ask, signals};
 use crate::plan::{self, Plan};
 use crate::runner::Error;
@@ -22,7 +22,7 @@ pub(super) async fn read(path: &Path) -> Result<(Plan, String), CliError> {
     } else {
         std::fs::read_to_string(path)
     };
-    let text = text.map_err(error::file(Path::new(&name)))?;
+    let text = text.map_err(error::file(Path::new(&name), FileKind::Plan))?;
     let plan = plan::parse(&name, &text)?;
     Ok((plan, text))
 }

@@ -31,6 +31,7 @@ impl CliError {
         match detail {
             Detail::None => {}
             Detail::Problems(problems) => value["problems"] = json!(problems),
+            Detail::Troubles(_, troubles) => value["problems"] = json!(troubles),
             Detail::Findings(findings) => value["findings"] = json!(findings),
             Detail::Outcome(outcome) => value["outcome"] = json!(outcome),
             Detail::Values(key, values) => value[key] = values,
@@ -50,6 +51,7 @@ impl CliError {
         let message = self.message(target.as_deref());
         look.wrap_lines(&mut text, (&format!("{} ", look.red(&format!("error[{code}]:"))), "  "), &message);
         match detail {
+            Detail::Troubles(file, troubles) => text.push_str(&human::troubles(file, troubles, look)),
             Detail::Findings(findings) => {
                 for finding in findings {
                     text.push_str(&human::one_finding(&look.red("refused"), finding, look));

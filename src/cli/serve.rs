@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::error::{CliError, file};
+use super::error::{CliError, FileKind, file};
 use super::{described, exit_code, signals};
 use crate::event::{self, Event};
 use crate::report::Reporter;
@@ -89,7 +89,7 @@ fn advise(error: &Error) -> Vec<String> {
 }
 
 fn from_file(path: &Path) -> Result<Token, CliError> {
-    checked(&std::fs::read_to_string(path).map_err(file(path))?, &path.display().to_string())
+    checked(&std::fs::read_to_string(path).map_err(file(path, FileKind::Token))?, &path.display().to_string())
 }
 
 /// Returns the token that `text`, from `place`, is.

@@ -79,10 +79,7 @@ impl Shown {
         if let Some(name) = name {
             return Ok(Self::One(Box::new(tool.status(name).await?)));
         }
-        let mut all = Vec::new();
-        for name in tool.names().await? {
-            all.push(tool.status(&name).await?);
-        }
+        let all = tool.statuses().await?;
         if all.is_empty() && tool.has_lost_its_ledger().await? {
             return Ok(Self::Lost);
         }

@@ -7,7 +7,7 @@ mod repair;
 
 pub use check::check;
 pub use identity::identify;
-pub(crate) use identity::identity_query;
+pub(crate) use identity::{checked_query, identity_query};
 pub(crate) use partitions::complete;
 pub use repair::repair;
 

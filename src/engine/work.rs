@@ -39,6 +39,11 @@ impl Work {
         tracing::error_span!("run", plan = %self.run.name(), run_id = self.run.id.0)
     }
 
+    /// Returns the span of the run's heartbeat, which goes on beside it: its warnings say which run they are about.
+    pub(crate) fn heartbeat_span(&self) -> tracing::Span {
+        tracing::error_span!("heartbeat", plan = %self.run.name(), run_id = self.run.id.0)
+    }
+
     /// Returns the span of a step, inside that of the run.
     pub(crate) fn step_span(step: &StepKey) -> tracing::Span {
         tracing::error_span!("step", key = %step, phase = %step.phase)

@@ -45,6 +45,31 @@ pub(super) fn file(migration: &Migration, there: &[File], folder: &str) -> Resul
     text(migration, &model, &app, &below).map(|text| File { path: format!("{name}.py"), text })
 }
 
+/// A field of a model, as migrations leave it.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    /// The column that it is in.
+    pub(crate) column: String,
+    /// Its class and arguments, as code.
+    pub(crate) code: String,
+}
+
+/// Returns the table of a model that the migrations of `app` in `before` leave, and its field of this name.
+pub(crate) fn stored<'a>(
+    before: impl Iterator<Item = &'a str>,
+    app: &str,
+    (model, field): (&str, &str),
+) -> Option<(String, Option<Stored>)> {
+    let model = models(before, app).into_iter().find(|other| other.name.eq_ignore_ascii_case(model))?;
+    let stored = model.field_called(field).map(|field| Stored { column: field.column(), code: field.code.clone() });
+    Some((model.table, stored))
+}
+
+/// Returns the app that the migration `text` says it is of: that of a dependency on one of `names`.
+pub(crate) fn app_of(text: &str, names: &BTreeSet<&str>) -> Option<String> {
+    dependencies(text).into_iter().find(|(_, name)| names.contains(&**name)).and_then(|(app, _)| app)
+}
+
 fn no_table(migration: &Migration) -> NoExport {
     NoExport::new(
         format!("no migration there creates a model with the table {}", migration.table.name),

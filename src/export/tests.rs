@@ -1,5 +1,7 @@
 //! What is written for each tool, by what is in its directory. That the tools take it is shown in tests/it/export.rs.
 
+use std::collections::BTreeSet;
+
 use chrono::DateTime;
 
 use super::literal::literal;
@@ -173,4 +175,102 @@ fn literals_are_what_they_were() {
     assert_eq!(literal(":a\n"), "(chr(58) || 'a' || chr(10))");
     assert_eq!(literal("--"), "('-' || chr(45))");
     assert_eq!(literal(""), "''");
+}
+
+/// What one tool is told, `crossfade import` reads in its file.
+#[test]
+fn what_was_exported_is_imported_again() {
+    let retype = |column: &str, name: &str, using: &str, default: Option<&str>| Alter::Retype {
+        column: column.to_owned(),
+        from: "text".to_owned(),
+        to: "numeric(12,2)".to_owned(),
+        collate: String::new(),
+        using: using.to_owned(),
+        default: default.map(str::to_owned),
+        not_null: false,
+        name: name.to_owned(),
+    };
+    let rename = |from: &str, to: &str| Alter::Rename { from: from.to_owned(), to: to.to_owned() };
+    let initial = INITIAL.replace("Car", "Vehicle").replace("\"state\"", "\"status\"");
+    let hostile = "a \"b\" ${c} #{d} %s :e\\ it's `x`; -- y";
+    let mut came = BTreeSet::new();
+    for (alters, django, expected) in [
+        (vec![rename("status", "state")], true, "status->state - None None"),
+        (
+            vec![retype("license", "license", "f(license, ';')", Some("0"))],
+            true,
+            "license->license numeric(12,2) f(license, ';') 0",
+        ),
+        (
+            vec![rename("status", "state"), retype("license", "sign", "CASE WHEN status = '${a}%' THEN 1 END", None)],
+            false,
+            "status->state - None None, license->sign numeric(12,2) CASE WHEN status = '${a}%' THEN 1 END None",
+        ),
+        (vec![rename(hostile, "x")], false, &format!("{hostile}->x - None None")),
+    ] {
+        let migration = Migration { alters, ..migration() };
+        for (name, tool) in TOOLS {
+            let there = match tool {
+                MigrationTool::Django if !django => continue,
+                MigrationTool::Django => vec![file("0001_initial.py", &initial)],
+                MigrationTool::Drizzle => {
+                    let journal =
+                        r#"{"version": "7", "dialect": "postgresql", "entries": [{"idx": 0, "tag": "0000_first"}]}"#;
+                    let column = |name: &str| (name.to_owned(), serde_json::json!({ "name": name, "type": "text" }));
+                    let columns: serde_json::Map<_, _> =
+                        ["status", "license", hostile].map(column).into_iter().collect();
+                    let tables =
+                        serde_json::json!({ "public.fleet_vehicle": { "name": "fleet_vehicle", "columns": columns } });
+                    let snapshot = serde_json::json!({ "id": "a", "tables": tables }).to_string();
+                    vec![file(drizzle::JOURNAL, journal), file("meta/0000_snapshot.json", &snapshot)]
+                }
+                _ => vec![],
+            };
+            let files = migration.files(tool, &there, "fleet").unwrap();
+            let written = files
+                .iter()
+                .find(|file| std::path::Path::new(&file.path).extension() != Some("json".as_ref()))
+                .unwrap();
+            let wishes =
+                crate::import::read(&written.path, &written.text, &there, "fleet").and_then(|read| read.wishes(None));
+            let wishes = wishes.unwrap_or_else(|troubles| panic!("{name}: {troubles:?}\n{}", written.text));
+            let table = (wishes.table.schema.as_deref(), wishes.table.name.as_str());
+            assert_eq!(table, (Some("public"), "fleet_vehicle"), "{name}");
+            let said: Vec<_> = wishes
+                .columns
+                .iter()
+                .map(|wish| {
+                    let (to, using) = match &wish.retype {
+                        Some((to, crate::import::Using::Expression(sql))) => (to.as_str(), sql.as_str()),
+                        Some((to, _)) => (to.as_str(), "a cast"),
+                        None => ("-", "None"),
+                    };
+                    format!("{}->{} {to} {using} {}", wish.column, wish.name, wish.default.as_deref().unwrap_or("None"))
+                })
+                .collect();
+            assert_eq!(said.join(", "), expected, "{name}");
+            came.insert(name);
+        }
+    }
+    let all: BTreeSet<_> = TOOLS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(came, all, "a tool's files were not read at all");
+}
+
+/// A block that somebody has changed is not taken for what it was.
+#[test]
+fn an_exported_block_that_was_changed_is_refused() {
+    let written = migration().files(MigrationTool::Sqlx, &[], "").unwrap().remove(0);
+    let of = |text: &str| crate::import::read("1_a.sql", text, &[], "");
+    assert!(of(&written.text).is_ok());
+    for (old, new) in [
+        ("END\n$crossfade$", "  PERFORM x();\nEND\n$crossfade$"),
+        ("path text DEFAULT", "pfad text DEFAULT"),
+        ("  END LOOP;", "  END LOOP; DELETE FROM t;"),
+        ("EXECUTE 'ALTER", "EXECUTE x || 'ALTER"),
+        ("RENAME COLUMN", "DROP COLUMN"),
+    ] {
+        let changed = written.text.replacen(old, new, 1);
+        assert_ne!(changed, written.text, "{old}");
+        assert!(of(&changed).is_err(), "{changed}");
+    }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{LEASE_SECONDS, LeaseError, Ledger};
+use super::{ByRun, LEASE_SECONDS, LeaseError, Ledger};
 use crate::ident::RunId;
 use crate::pg;
 
@@ -181,18 +181,22 @@ impl Leases<'_> {
         pg::query_scalar(&select).bind(holder).fetch_all(connection).await
     }
 
-    /// Returns who leads the run with a live lease, unless the session of its heartbeat is gone: then the lease is free.
+    /// Returns who leads each run with a live lease, unless the session of its heartbeat is gone: then the lease is free.
     ///
     /// # Errors
     /// The server's error.
-    pub async fn leader(self, connection: &mut PgConnection, run: RunId) -> Result<Option<Leader>, sqlx::Error> {
-        let select = self.ledger.sql(
-            "SELECT holder, GREATEST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - taken_at)::float8, 0) AS seconds, \
-               GREATEST($2 - EXTRACT(EPOCH FROM expires - pg_catalog.clock_timestamp())::float8, 0) AS silent_seconds \
-             FROM crossfade.lease WHERE run_id = $1 AND leads AND expires > pg_catalog.clock_timestamp() \
+    pub(crate) async fn leaders(
+        self,
+        connection: &mut PgConnection,
+        runs: &[RunId],
+    ) -> Result<ByRun<Leader>, sqlx::Error> {
+        let select = format!(
+            "SELECT run_id, holder, GREATEST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - taken_at)::float8, 0) AS seconds, \
+               GREATEST({LEASE_SECONDS} - EXTRACT(EPOCH FROM expires - pg_catalog.clock_timestamp())::float8, 0) AS silent_seconds \
+             FROM crossfade.lease WHERE run_id = ANY ($1) AND leads AND expires > pg_catalog.clock_timestamp() \
              AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = backend_pid \
-               AND (a.backend_start IS NULL OR lease.backend_start IS NULL OR a.backend_start = lease.backend_start))",
+               AND (a.backend_start IS NULL OR lease.backend_start IS NULL OR a.backend_start = lease.backend_start))"
         );
-        pg::query_as(&select).bind(run.0).bind(LEASE_SECONDS).fetch_optional(connection).await
+        self.ledger.by_run(connection, &select, runs).await
     }
 }

@@ -16,11 +16,12 @@ use super::{BOOKKEEPING, Lease, Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
 use crate::phase::Phase;
-use crate::run::{Actor, Entry, FORMAT, Head, Moment, Program, State};
+use crate::run::{Actor, Document, Entry, FORMAT, Head, Moment, Program, State};
 use crate::sql::quote_literal;
 
 pub use list::{Listed, ListedRun};
 pub use record::{Record, RecordedEntry};
+pub(super) use runs::Bodies;
 #[cfg(feature = "cli")]
 pub(crate) use runs::called;
 pub use runs::{NewRun, Run};
@@ -57,8 +58,8 @@ impl Log<'_> {
     /// [`LedgerError::Format`] when an entry is in a format of another version, [`LedgerError::Unreadable`] when it is
     /// damaged.
     pub async fn entries(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<LoggedEntry>, LedgerError> {
-        let lines = self.lines(connection, run).await?;
-        lines.iter().map(|line| line.read(run)).collect()
+        let lines = self.lines(connection, &[run]).await?.all(run);
+        lines.into_iter().map(|line| line?.read(run)).collect()
     }
 
     /// Returns the phase that a run is in, by the latest entry of its log alone; `None` where there is none.
@@ -249,4 +250,9 @@ impl Log<'_> {
         })
         .await
     }
+}
+
+/// Returns what a run has stored.
+fn read<T: Document>(what: &'static str, run: RunId, text: &str) -> Result<T, LedgerError> {
+    crate::run::read(text).map_err(|error| LedgerError::Unreadable { what, run, error })
 }

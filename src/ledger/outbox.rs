@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Ledger, LedgerError};
+use super::{ByRun, Ledger, LedgerError};
 use crate::ident::RunId;
 use crate::pg;
 use crate::plan::{Notify, Plan};
@@ -95,19 +95,21 @@ impl Outbox<'_> {
         .concat())
     }
 
-    /// Returns what of a run's announcements has not arrived although it was tried, or is a minute old.
+    /// Returns what of each run's announcements has not arrived although it was tried, or is a minute old.
     ///
     /// # Errors
     /// The server's error.
-    pub async fn undelivered(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<Undelivered>, LedgerError> {
-        let select = self.ledger.sql(
-            "SELECT d.destination AS \"to\", pg_catalog.count(*) AS count, pg_catalog.bool_or(d.given_up_at IS NOT NULL) AS given_up, \
+    pub(crate) async fn undelivered(
+        self,
+        connection: &mut PgConnection,
+        runs: &[RunId],
+    ) -> Result<ByRun<Undelivered>, sqlx::Error> {
+        let select = "SELECT d.run_id, d.destination AS \"to\", pg_catalog.count(*) AS count, pg_catalog.bool_or(d.given_up_at IS NOT NULL) AS given_up, \
                (pg_catalog.array_agg(d.last_error ORDER BY a.at DESC))[1] AS error \
              FROM crossfade.delivery AS d JOIN crossfade.announcement AS a ON a.id = d.announcement \
-             WHERE d.run_id = $1 AND d.delivered_at IS NULL \
+             WHERE d.run_id = ANY ($1) AND d.delivered_at IS NULL \
                AND (d.last_error IS NOT NULL OR a.at < pg_catalog.clock_timestamp() - interval '1 minute') \
-             GROUP BY d.destination ORDER BY d.destination",
-        );
-        Ok(pg::query_as(&select).bind(run.0).fetch_all(connection).await?)
+             GROUP BY d.run_id, d.destination ORDER BY d.destination";
+        self.ledger.by_run(connection, select, runs).await
     }
 }

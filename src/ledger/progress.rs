@@ -14,18 +14,21 @@ mod writes;
 
 use sqlx::PgConnection;
 
-use super::{BOOKKEEPING, Ledger, LedgerError, Run};
+use super::{BOOKKEEPING, ByRun, Ledger, LedgerError, Run};
 use crate::ident::RunId;
 use crate::pg;
 use crate::plan::Contract;
 use crate::run::RelationId;
 
 pub use checks::Check;
+pub(crate) use checks::LastCheck;
 pub use report::{FillProgress, FillReport};
 pub use ticks::LastTick;
 pub(crate) use uses::KnownStatements;
 pub(crate) use windows::{Position, REWRITTEN, Seat, Window, WindowSize};
 pub use writes::NewWrites;
+#[cfg(not(feature = "internals"))]
+pub(crate) use writes::WriteCounts;
 #[cfg(feature = "internals")]
 pub use writes::WriteCounts;
 
@@ -49,9 +52,20 @@ impl Progress<'_> {
         connection: &mut PgConnection,
         run: RunId,
     ) -> Result<Vec<(String, String)>, LedgerError> {
-        let select = self.ledger.sql("SELECT key, value FROM crossfade.setting WHERE run_id = $1 ORDER BY key");
-        let settings: Vec<Setting> = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
-        Ok(settings.into_iter().map(|Setting { key, value }| (key, value)).collect())
+        Ok(self.settings_of(connection, &[run]).await?.all(run))
+    }
+
+    /// Returns the live settings of these runs.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn settings_of(
+        self,
+        connection: &mut PgConnection,
+        runs: &[RunId],
+    ) -> Result<ByRun<(String, String)>, sqlx::Error> {
+        let select = "SELECT run_id, key, value FROM crossfade.setting WHERE run_id = ANY ($1) ORDER BY key";
+        Ok(self.ledger.by_run(connection, select, runs).await?.map(|_, Setting { key, value }| (key, value)))
     }
 
     /// Returns how long a run waits before the old column goes: what its plan says, or what it was tuned to.
@@ -59,12 +73,7 @@ impl Progress<'_> {
     /// # Errors
     /// The server's error.
     pub async fn contract(self, connection: &mut PgConnection, run: &Run) -> Result<Contract, LedgerError> {
-        let mut settings = run.plan.settings();
-        for (key, value) in self.settings(connection, run.id).await? {
-            // What is stored besides them (a pause, say) is nobody's setting.
-            let _ = settings.tune(&key, &value);
-        }
-        Ok(settings.contract)
+        Ok(run.contract(&self.settings(connection, run.id).await?))
     }
 }
 

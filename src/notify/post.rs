@@ -48,6 +48,12 @@ static AGENT: LazyLock<Agent> = LazyLock::new(|| {
     Agent::new_with_config(config)
 });
 
+/// Returns what makes requests, one within [`REQUEST`] and with the system's certificates.
+#[cfg(feature = "otlp")]
+pub(crate) fn agent() -> &'static Agent {
+    &AGENT
+}
+
 /// Sends a message to `destination`; takes at most [`REQUEST`] and a little. The answer's body is not read. If this is dropped,
 /// the request ends by itself.
 pub(crate) async fn post(destination: &Destination, message: &Message) -> Answer {

@@ -1,8 +1,8 @@
 //! Whether a statement, or the text of a function, names a column of a table. Names are read as PostgreSQL reads them; what they
 //! stand for is found only as far as the text tells, and in doubt it is the column.
 
-use super::redact::token;
 use crate::ident::TableName;
+use crate::sql::token::{Token, tokens};
 
 /// What a statement begins with that reads or writes rows.
 const STATEMENTS: [&str; 9] = ["select", "insert", "update", "delete", "merge", "with", "copy", "declare", "prepare"];
@@ -86,100 +86,6 @@ pub(crate) fn function_names(text: &str, table: &TableName, column: &str, of_tri
         })
     };
     outside.or_else(inside).map(line)
-}
-
-/// A part of a statement, and where it begins.
-struct Token<'t> {
-    at: usize,
-    what: What<'t>,
-}
-
-enum What<'t> {
-    /// A name or a keyword, folded as PostgreSQL folds it.
-    Name { name: String, quoted: bool },
-    /// A literal that is text, with its quotes.
-    Text(&'t str),
-    /// Any other character.
-    Sign(char),
-}
-
-impl Token<'_> {
-    fn is(&self, sign: char) -> bool {
-        matches!(self.what, What::Sign(c) if c == sign)
-    }
-
-    fn name(&self) -> Option<&str> {
-        if let What::Name { name, .. } = &self.what { Some(name) } else { None }
-    }
-
-    /// Returns what may be a keyword.
-    fn word(&self) -> Option<&str> {
-        if let What::Name { name, quoted: false } = &self.what { Some(name) } else { None }
-    }
-
-    /// Returns what a literal says; nothing where this is none.
-    fn code(&self) -> String {
-        let What::Text(text) = self.what else { return String::new() };
-        match text.split_once('\'') {
-            Some((_, inside)) if !text.starts_with('$') => inside.trim_end_matches('\'').replace("''", "'"),
-            _ => {
-                let tag = 1 + text[1..].find('$').unwrap_or(0);
-                text.get(tag + 1..text.len().saturating_sub(tag + 1)).unwrap_or_default().to_owned()
-            }
-        }
-    }
-}
-
-fn tokens(text: &str) -> Vec<Token<'_>> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some(first) = text[at..].chars().next() {
-        let (length, shown) = token(&text[at..], first);
-        let raw = &text[at..at + length];
-        let name = |name: String, quoted| What::Name { name, quoted };
-        let what = if shown.is_empty() || first.is_whitespace() {
-            None
-        } else if first == '"' {
-            Some(name(unquoted(raw), true))
-        } else if shown == "?" && raw != "?" {
-            let is_text = raw.starts_with('$') || raw.contains('\'');
-            Some(if is_text { What::Text(raw) } else { What::Sign('0') })
-        } else if raw.contains('"') {
-            Some(name(unescaped(&unquoted(&raw[2..])), true))
-        } else if first.is_alphabetic() || first == '_' || !first.is_ascii() {
-            Some(name(raw.to_lowercase(), false))
-        } else {
-            Some(What::Sign(first))
-        };
-        found.extend(what.map(|what| Token { at, what }));
-        at += length;
-    }
-    found
-}
-
-/// Takes the quotes off a quoted name.
-fn unquoted(raw: &str) -> String {
-    let inside = raw.strip_prefix('"').unwrap_or(raw);
-    inside.strip_suffix('"').unwrap_or(inside).replace("\"\"", "\"")
-}
-
-/// Returns a name that was written as `U&"..."`, with the usual escape.
-fn unescaped(name: &str) -> String {
-    let mut text = String::new();
-    let mut rest = name;
-    while let Some((before, after)) = rest.split_once('\\') {
-        text.push_str(before);
-        let (skip, digits) = if after.starts_with('+') { (1, 6) } else { (0, 4) };
-        let code = after.get(skip..skip + digits).and_then(|code| u32::from_str_radix(code, 16).ok());
-        if let Some(c) = code.and_then(char::from_u32) {
-            text.push(c);
-            rest = &after[skip + digits..];
-        } else {
-            text.push('\\');
-            rest = after.strip_prefix('\\').unwrap_or(after);
-        }
-    }
-    text + rest
 }
 
 /// What the names of a text stand for.

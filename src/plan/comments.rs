@@ -9,8 +9,8 @@ use super::write::{entry, to_json};
 use crate::lines;
 use crate::sql::one_line;
 
-/// Lines of a comment end before this column.
-const COLUMNS: usize = 100;
+/// Lines of a comment end before this column, where they can.
+const COLUMNS: usize = 80;
 
 /// A comment in a plan file.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,7 +16,7 @@ pub(crate) use crate::amounts::{bytes, duration, number, plural, rate};
 pub(crate) use checked::checked;
 pub(crate) use cleanup::{cleaned, cleanup, lost_ledger};
 pub(crate) use demo::{Demo, demo};
-pub(crate) use drafted::drafted;
+pub(crate) use drafted::{drafted, noted, troubles, unseen};
 pub(crate) use estimates::{compared, percent, range, share};
 pub(crate) use folder::folder;
 pub(crate) use inventory::inventory;

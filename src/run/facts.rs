@@ -368,6 +368,8 @@ pub struct CarriedConstraint {
     pub soak: String,
     /// The same of the twin once the new column has its final name.
     pub last: String,
+    /// The same of the original after the swap, where its twin takes its place later.
+    pub parked: String,
     /// Whether it is a foreign key.
     pub foreign_key: bool,
     /// Whether it holds for all rows, and not only for those written since it was made.

@@ -30,7 +30,25 @@ pub enum Wanted {
         column: String,
         /// The type, as in CREATE TABLE.
         to: String,
+        /// The expression that converts values; one that fits is looked for where there is none.
+        using: Option<String>,
+        /// The default under the new type; one that fits is looked for where there is none.
+        default: Option<String>,
+        /// Another name, which the column gets along with its type.
+        name: Option<String>,
     },
+}
+
+impl Wanted {
+    /// Returns the wish for another type of a column, and nothing else.
+    pub fn to_type(column: impl Into<String>, to: impl Into<String>) -> Self {
+        Self::Type { column: column.into(), to: to.into(), using: None, default: None, name: None }
+    }
+
+    fn column(&self) -> &str {
+        let (Self::Rename { column, .. } | Self::Type { column, .. }) = self;
+        column
+    }
 }
 
 /// A plan that begins.
@@ -44,8 +62,10 @@ pub struct Draft {
     pub preview: Preview,
 }
 
-/// The path of the change in the plan file.
-const TYPE: &str = "changes/0/change_type";
+/// Returns the path of a change in the plan file.
+fn path(number: usize) -> String {
+    format!("changes/{number}/change_type")
+}
 
 impl Tool {
     /// Returns the tables that a plan could be about, those that need no schema first. Changes nothing.
@@ -67,25 +87,36 @@ impl Tool {
         Ok(catalog::outline(&mut connection, schema, name).await??)
     }
 
-    /// Returns a plan for what is `wanted` of a column of the table. Tries expressions on an empty copy of the table, and then the
-    /// plan as [`Tool::preview`] does, in transactions that are rolled back.
+    /// Returns a plan for what is `wanted` of columns of the table, one each, in a file that begins with the sentences `about` as
+    /// comments. Tries expressions on an empty copy of the table, and then the plan as [`Tool::preview`] does, in transactions that are
+    /// rolled back.
     ///
     /// # Errors
     /// [`Error::NotThere`]; [`Error::Unwritable`] where no plan can say what is wanted; the server's. What is wrong with plan or table is
     /// in the preview.
-    pub async fn draft(&self, outline: &Outline, wanted: &Wanted) -> Result<Draft, Error> {
+    pub async fn draft(&self, outline: &Outline, wanted: &[Wanted], about: &[String]) -> Result<Draft, Error> {
         let mut connection = self.connect().await?;
         let now = clock::server(&mut connection).await?;
         let taken = self.ledger.log().names(&mut connection).await?;
-        let (mut plan, mut comments) = match wanted {
-            Wanted::Rename { column, to } => rename(outline, column, to, &taken)?,
-            Wanted::Type { column, to } => self.retype(&mut connection, outline, (column, to), &taken).await?,
-        };
+        let wanted = resolved(&mut connection, outline, wanted).await?;
+        let name = name_for(&outline.table, &wanted, &taken);
+        let (mut changes, mut comments) = (Vec::new(), of_file(about));
+        for (number, wish) in wanted.iter().enumerate() {
+            match wish {
+                Wanted::Rename { column, to } => changes.push(rename(column, to)?),
+                Wanted::Type { .. } => {
+                    let (change, more) = self.retype(&mut connection, outline, wish, (&name, number)).await?;
+                    changes.push(Change::ChangeType(change));
+                    comments.extend(more);
+                }
+            }
+        }
         drop(connection);
+        comments.extend(of_renames(&wanted));
         // What is printed is tried, and nothing else.
-        plan = plan::parse("the new plan", &plan::to_yaml(&plan)).map_err(Error::Unwritable)?;
+        let plan = written(&Plan::new(name, outline.table.clone(), changes))?;
         let preview = self.preview(&plan).await?;
-        if let Wanted::Type { column, to } = wanted {
+        if let [Wanted::Type { column, to, .. }] = wanted.as_slice() {
             let outline = outline.column(column)?;
             comments.extend(self.instead(outline, to, (&plan, &preview)).await?);
         }
@@ -94,32 +125,20 @@ impl Tool {
         Ok(Draft { plan, text, preview })
     }
 
-    /// Returns a plan for another type of a column, with comments.
+    /// Returns the change of a plan for another type of a column, with comments. It is the one of this number in the plan `name`.
     async fn retype(
         &self,
         connection: &mut PgConnection,
         outline: &Outline,
-        (column, to): (&str, &str),
-        taken: &[String],
-    ) -> Result<(Plan, Vec<Comment>), Error> {
+        wish: &Wanted,
+        (name, number): (&PlanName, usize),
+    ) -> Result<(ChangeType, Vec<Comment>), Error> {
+        let column = wish.column();
         let old = outline.column(column)?;
+        let change = retyped(wish, &second_name(outline, column))?;
+        let (to, via) = (change.to.as_str(), change.via.to_string());
+        let (given, own_default) = (change.using.clone(), change.default.clone());
         let new = catalog::outline_type(connection, to).await??;
-        // A type of somebody's own is found by everybody, whatever their search_path, if its schema is written.
-        let to = new.as_ref().filter(|new| !new.built_in && !to.contains('(')).map_or(to, |new| &new.base_type);
-        let via = second_name(outline, column);
-        let name = plan_name(&[&outline.table.name, column, "to", to], taken);
-        let change = ChangeType {
-            column: name_of(column)?,
-            via: name_of(&via)?,
-            to: to.to_owned(),
-            using: None,
-            reverse: None,
-            default: None,
-            keep_name: true,
-            on_conflict: OnConflict::default(),
-            on_error: None,
-            adopt: None,
-        };
         let made = |change: &ChangeType| {
             Plan::new(name.clone(), outline.table.clone(), vec![Change::ChangeType(change.clone())])
         };
@@ -127,17 +146,22 @@ impl Tool {
         let in_place = plain.facts.as_ref().and_then(|facts| facts.pair(0)).is_some_and(|pair| pair.metadata_only);
         let Some(new) = new.filter(|_| !in_place) else {
             // Such a name need not be written.
-            let via = ColumnName::new(&RunTag::new(&name).name(column)).unwrap_or_else(|_| change.via.clone());
-            return Ok((made(&ChangeType { via, ..change }), vec![]));
+            let unwritten = ColumnName::new(&RunTag::new(name).name(column)).ok().filter(|_| change.keep_name);
+            let via = unwritten.unwrap_or_else(|| change.via.clone());
+            return Ok((ChangeType { via, ..change }, vec![]));
         };
         let mut best: Option<(usize, ChangeType, &'static str)> = None;
         for (way, of_default) in ways_of(old, &new, &via) {
-            for default in defaults(connection, old, &new, of_default).await? {
-                let (using, reverse) = (way.using.clone(), way.reverse.clone());
+            let of_default = match &own_default {
+                Some(default) => vec![Some(default.clone())],
+                None => defaults(connection, old, &new, of_default).await?,
+            };
+            for default in of_default {
+                let (using, reverse) = (given.clone().or(way.using.clone()), way.reverse.clone());
                 let change = ChangeType { using, reverse, default, ..change.clone() };
                 let refused = refusals(connection, &made(&change), self.ledger.schema()).await?;
                 if best.as_ref().is_none_or(|(least, ..)| refused < *least) {
-                    best = Some((refused, change, way.note));
+                    best = Some((refused, change, if given.is_some() { "" } else { way.note }));
                 }
                 if refused == 0 {
                     break;
@@ -148,8 +172,8 @@ impl Tool {
             }
         }
         let (_, change, note) = best.unwrap_or((0, change, ""));
-        let comments = of_change(&change, old, note);
-        Ok((made(&change), comments))
+        let comments = of_change(&change, old, note, number);
+        Ok((change, comments))
     }
 
     /// Returns what could be written in place of `using` where values do not convert, as comments.
@@ -162,7 +186,7 @@ impl Tool {
         let found = preview.refusals.iter().find(|finding| finding.code == "catalog::does_not_convert");
         let (Some(found), Some(Change::ChangeType(change))) = (found, plan.changes.first()) else { return Ok(vec![]) };
         let mut connection = self.connect().await?;
-        let at = format!("{TYPE}/{}", if change.using.is_some() { "using" } else { "to" });
+        let at = format!("{}/{}", path(0), if change.using.is_some() { "using" } else { "to" });
         let mut comments = vec![Comment::below(&at, format!("As it stands, {}.", found.message), vec![])];
         if let Ok(Some(new)) = catalog::outline_type(&mut connection, to).await? {
             let via = in_sql(change.via.as_str());
@@ -188,14 +212,101 @@ async fn refusals(connection: &mut PgConnection, plan: &Plan, ledger: &LedgerSch
     Ok(catalog::inspect(connection, plan, ledger).await?.refusals.len())
 }
 
-fn rename(outline: &Outline, column: &str, to: &str, taken: &[String]) -> Result<(Plan, Vec<Comment>), Error> {
-    outline.column(column)?;
-    let change =
-        RenameColumn { from: name_of(column)?, to: name_of(to)?, on_conflict: OnConflict::default(), adopt: None };
-    let name = plan_name(&[&outline.table.name, column, "to", to], taken);
+/// Returns a plan for what is `wanted` of columns of a table that was not looked at, in a file that begins with the sentences `about`
+/// as comments.
+///
+/// # Errors
+/// [`Error::NoName`]; [`Error::Unwritable`] where no plan can say what is wanted.
+#[cfg(feature = "cli")]
+pub(crate) fn unseen(table: &TableName, wanted: &[Wanted], about: &[String]) -> Result<(Plan, String), Error> {
+    let name = name_for(table, wanted, &[]);
+    let (mut changes, mut comments) = (Vec::new(), of_file(about));
+    for (number, wish) in wanted.iter().enumerate() {
+        changes.push(match wish {
+            Wanted::Rename { column, to } => rename(column, to)?,
+            Wanted::Type { column, name: own, .. } => {
+                let via = if own.is_some() { "" } else { "name the new column with `via`, and " };
+                let sentence = format!("There is no way back in the plan: for one, {via}add `reverse` with an expression over the new column.");
+                comments.push(Comment::below(&format!("{}/to", path(number)), sentence, vec![]));
+                Change::ChangeType(retyped(wish, &RunTag::new(&name).name(column))?)
+            }
+        });
+    }
+    comments.extend(of_renames(wanted));
+    comments.extend([
+        Comment::above("", "Written without a look at a database: `crossfade plan` says what the plan does there, and what is missing."),
+        Comment::above("", ""),
+    ]);
+    let plan = written(&Plan::new(name, table.clone(), changes))?;
+    let text = plan::to_commented_yaml(&plan, &comments);
+    Ok((plan, text))
+}
+
+/// Returns the plan as it is read from its file.
+fn written(plan: &Plan) -> Result<Plan, Error> {
+    plan::parse("the new plan", &plan::to_yaml(plan)).map_err(Error::Unwritable)
+}
+
+/// Returns what is wanted with types as everybody finds them, whatever their `search_path`: one of somebody's own with its schema.
+async fn resolved(connection: &mut PgConnection, outline: &Outline, wanted: &[Wanted]) -> Result<Vec<Wanted>, Error> {
+    let mut all = wanted.to_vec();
+    for wish in &mut all {
+        outline.column(wish.column())?;
+        if let Wanted::Type { to, .. } = wish
+            && let Some(new) = catalog::outline_type(connection, to).await??
+            && !new.built_in
+            && !to.contains('(')
+        {
+            *to = new.base_type;
+        }
+    }
+    Ok(all)
+}
+
+fn rename(column: &str, to: &str) -> Result<Change, Error> {
+    let (from, to) = (name_of(column)?, name_of(to)?);
+    Ok(Change::RenameColumn(RenameColumn { from, to, on_conflict: OnConflict::default(), adopt: None }))
+}
+
+/// Returns the change of type that is wanted, as far as it was said. `via` is the name of the new column where it gets none for good.
+fn retyped(wish: &Wanted, via: &str) -> Result<ChangeType, Error> {
+    let (to, using, default, name) = match wish {
+        Wanted::Type { to, using, default, name, .. } => (to.clone(), using.clone(), default.clone(), name.as_deref()),
+        Wanted::Rename { .. } => (String::new(), None, None, None),
+    };
+    Ok(ChangeType {
+        column: name_of(wish.column())?,
+        via: name_of(name.unwrap_or(via))?,
+        to,
+        using,
+        reverse: None,
+        default,
+        keep_name: name.is_none(),
+        on_conflict: OnConflict::default(),
+        on_error: None,
+        adopt: None,
+    })
+}
+
+/// Returns sentences that the file begins with, as comments.
+fn of_file(about: &[String]) -> Vec<Comment> {
+    about.iter().map(|sentence| Comment::above("", sentence.clone())).collect()
+}
+
+/// Returns the comment on changes that are all renames.
+fn of_renames(wanted: &[Wanted]) -> Option<Comment> {
     let sentence = "For a while both names work, and a trigger keeps them equal, whichever of the two is written.";
-    let comments = vec![Comment::above("changes", sentence)];
-    Ok((Plan::new(name, outline.table.clone(), vec![Change::RenameColumn(change)]), comments))
+    wanted.iter().all(|wish| matches!(wish, Wanted::Rename { .. })).then(|| Comment::above("changes", sentence))
+}
+
+/// Returns a name for a plan of these changes that no run has.
+fn name_for(table: &TableName, wanted: &[Wanted], taken: &[String]) -> PlanName {
+    let words = match wanted {
+        [Wanted::Rename { column, to } | Wanted::Type { column, to, .. }] => vec![column.as_str(), "to", to.as_str()],
+        several => several.iter().map(Wanted::column).collect(),
+    };
+    let words: Vec<_> = std::iter::once(table.name.as_str()).chain(words).collect();
+    plan_name(&words, taken)
 }
 
 fn name_of(text: &str) -> Result<ColumnName, Error> {
@@ -310,8 +421,14 @@ fn length(of_type: &str) -> Option<u32> {
 }
 
 /// Returns comments on a type change.
-fn of_change(change: &ChangeType, old: &OutlineColumn, note: &str) -> Vec<Comment> {
-    let above = |key: &str, sentence: &str| Comment::above(&format!("{TYPE}/{key}"), sentence);
+fn of_change(change: &ChangeType, old: &OutlineColumn, note: &str, number: usize) -> Vec<Comment> {
+    let at = path(number);
+    let above = |key: &str, sentence: &str| Comment::above(&format!("{at}/{key}"), sentence);
+    let via = if change.keep_name {
+        "The new column's name until `switch` swaps the two names."
+    } else {
+        "The new column's name, for good."
+    };
     let using = if note.is_empty() { "The value under the new type, from the old column." } else { note };
     let mut comments = vec![
         above("using", using),
@@ -319,7 +436,7 @@ fn of_change(change: &ChangeType, old: &OutlineColumn, note: &str) -> Vec<Commen
             "reverse",
             "The way back: it fills the old column where a release writes only the new one, and makes a rollback possible.",
         ),
-        above("via", "The new column's name until `switch` swaps the two names."),
+        above("via", via),
     ];
     if let Some(default) = &old.default {
         let sentence = format!("PostgreSQL does not carry the default {default} over to the new type by itself.");
@@ -328,7 +445,7 @@ fn of_change(change: &ChangeType, old: &OutlineColumn, note: &str) -> Vec<Commen
     if change.reverse.is_none() {
         let sentence = "There is no `reverse` that crossfade knows: from the moment when a release writes the new column there is no way back. \
                         To have one, add `reverse` with an expression over the new column (its name is `via`).";
-        comments.push(Comment::below(&format!("{TYPE}/via"), sentence, vec![]));
+        comments.push(Comment::below(&format!("{at}/via"), sentence, vec![]));
     }
     comments
 }
@@ -337,7 +454,10 @@ fn of_change(change: &ChangeType, old: &OutlineColumn, note: &str) -> Vec<Commen
 fn around(outline: &Outline, plan: &Plan, preview: &Preview, now: DateTime<Utc>) -> Vec<Comment> {
     let below = |sentence: &str, keys: Vec<(String, Value)>| Comment::below("", sentence, keys);
     let said = |change: &Change| match change {
-        Change::ChangeType(change) => format!("change the type of column {} to {}", change.column, change.to),
+        Change::ChangeType(change) => {
+            let name = if change.keep_name { String::new() } else { format!(", and its name to {}", change.via) };
+            format!("change the type of column {} to {}{name}", change.column, change.to)
+        }
         change => change.to_string(),
     };
     let said = plan.changes.iter().map(|change| Comment::above("", format!("{}: {}.", plan.table, said(change))));
@@ -372,7 +492,7 @@ fn around(outline: &Outline, plan: &Plan, preview: &Preview, now: DateTime<Utc>)
     ));
     comments.push(below("", vec![]));
     comments.push(below(
-        "When `crossfade advance` may do each phase (`crossfade run` does not wait for it):",
+        "When `crossfade advance` may do each phase; `crossfade run` does not wait:",
         vec![("schedule".to_owned(), schedule(&phases, now))],
     ));
     comments

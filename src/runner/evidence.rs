@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::{Error, clock};
 use crate::catalog;
 use crate::ident::TableName;
-use crate::ledger::{KnownStatements, Ledger, LedgerError, LoggedEntry, Run};
+use crate::ledger::{KnownStatements, Ledger, LedgerError, LoggedEntry, Run, Snapshot};
 use crate::pg::ErrorClass;
 use crate::plan::Pair;
 use crate::run::{Accepted, Entry, Evidence, Mode, Phase, RelationId, State, StepKey, Use, User, What};
@@ -76,7 +76,8 @@ pub(super) async fn note_clients(ledger: &Ledger, connection: &mut PgConnection,
     ledger.progress().note_clients(connection, run.id, &clients, window).await
 }
 
-/// Returns what was noted of the use of the columns, and what can be seen of it now. Changes nothing. What cannot be seen is said.
+/// Returns what was noted of the use of the columns, and what can be seen of it now, beside what the ledger was `seen` to hold. Changes nothing. What
+/// cannot be seen is said.
 ///
 /// # Errors
 /// The ledger's, and those of a lost connection.
@@ -85,9 +86,9 @@ pub(crate) async fn evidence(
     connection: &mut PgConnection,
     run: &Run,
     log: &[LoggedEntry],
+    seen: &Snapshot,
 ) -> Result<Evidence, Error> {
-    let (columns, (table, oid)) = (columns(run), table(run));
-    let now = clock::server(connection).await?;
+    let (columns, (table, oid), now) = (columns(run), table(run), seen.at);
     let mut found = Evidence { unseen: catalog::unseen_sessions(connection).await?, ..Evidence::default() };
     let clients = catalog::clients(connection, table, &columns).await?;
     found.uses = ledger.progress().clients(connection, run.id, clients).await?;
@@ -116,7 +117,7 @@ pub(crate) async fn evidence(
             found.unseen.extend((!seen.tracks).then(|| off.to_owned()));
         }
     }
-    let counts = ledger.progress().write_counts(connection, run).await?;
+    let counts = seen.writes;
     if counts.old > 0 {
         let last = Some(now - chrono::Duration::seconds(counts.old_quiet_seconds));
         found.uses.push(Use { by: User::Writes { seconds: counts.old }, column: columns.join(", "), last });

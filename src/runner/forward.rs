@@ -11,6 +11,7 @@ use super::conditions::missing;
 use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
+use super::gates::Readings;
 use super::session::{Session, note};
 use super::{Error, NotYet, clock, ddl, evidence, gate, gates, hooks, schedule, soak, surround};
 use crate::engine::{Work, build_index};
@@ -240,8 +241,10 @@ async fn found(
     let mut seen = None;
     loop {
         let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
-        let now = clock::now(session).await?;
-        let found = gates::readings(&work.ledger, &mut session.main, &work.run, state, &log, now).await?;
+        let at_first = gates::look_at(&work.ledger, &mut session.main, &work.run, state).await?;
+        let (all, now) = ((&work.run, state, log.as_slice()), at_first.snapshot.at);
+        let Readings { gates: found, evidence } =
+            gates::readings(&work.ledger, &mut session.main, all, &at_first, now).await?;
         let unused = found.iter().find(|reading| reading.gate == GateKind::Unused && !reading.is_open()).cloned();
         let others: Vec<_> = found.iter().filter(|reading| reading.gate != GateKind::Unused).cloned().collect();
         match (gates::closed(&work.run, state, &others, scheduled), bypass.take()) {
@@ -256,9 +259,8 @@ async fn found(
         }
         let Some(unused) = unused else { return Ok(found) };
         if let Some(reason) = accepts.take() {
-            let window = work.ledger.progress().contract(&mut session.main, &work.run).await?.unused;
-            let all = evidence::evidence(&work.ledger, &mut session.main, &work.run, &log).await?;
-            let evidence = all.open(window, &evidence::accepted(&log), now);
+            let window = at_first.snapshot.contract.unused;
+            let evidence = evidence.map(|all| all.open(window, &evidence::accepted(&log), now)).unwrap_or_default();
             if !evidence.is_empty() {
                 note(work, session, Entry::EvidenceAccepted { reason: reason.to_owned(), evidence }).await?;
             }

@@ -1,6 +1,7 @@
 //! The gates in front of what a run does next: what is found of them now. Nothing is decided on an old finding: each call
 //! looks again, and what is proved in the transaction of a step is proved there as well ([`super::gate`]).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,32 +9,124 @@ use sqlx::PgConnection;
 
 use super::{Error, NotYet, clock, evidence, requirements};
 use crate::amounts::{duration, plural};
-use crate::engine::compare::identity_query;
-use crate::ledger::{Ledger, LedgerError, LoggedEntry, Run};
+use crate::engine::compare::checked_query;
+use crate::ident::RunId;
+use crate::ledger::{Ledger, LedgerError, LoggedEntry, Run, Snapshot};
 use crate::pg::{self, ErrorClass};
 use crate::plan::calendar::in_zone;
 use crate::run::{
-    Action, Approval, Entry, Gate, GateKind, GateReading, Given, Head, Line, Phase, Relation, Stage, State, Undo,
+    Action, Approval, Entry, Evidence, Gate, GateKind, GateReading, Given, Head, Line, Phase, Stage, State, Undo,
     approval, digest, gates_of, scheduled, warnings, zone,
 };
 
-/// No check is as old.
-const AGES: Duration = Duration::from_hours(24 * 36_500);
+/// What was read of a run before its gates are judged.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// What the ledger holds of it besides its log.
+    pub(crate) snapshot: Snapshot,
+    /// Whether the last check is of the tables and the triggers as they are; `None` where no gate asks for that.
+    is_of_now: Option<Result<bool, Error>>,
+}
+
+/// Reads what gates are judged by, of all of these runs at once and in their order.
+///
+/// # Errors
+/// The ledger's; inside, those of one run by itself.
+pub(crate) async fn look(
+    ledger: &Ledger,
+    connection: &mut PgConnection,
+    runs: &[(&Run, &State)],
+) -> Result<Vec<Result<Seen, LedgerError>>, Error> {
+    let named: Vec<&Run> = runs.iter().map(|(run, _)| *run).collect();
+    let snapshots = ledger.snapshots(connection, &named).await?;
+    let mut checked = Vec::new();
+    for ((run, state), snapshot) in runs.iter().zip(&snapshots) {
+        let is_checked = snapshot.as_ref().is_ok_and(|snapshot| snapshot.check.is_some());
+        if is_checked && gates_of(&run.plan, &run.program, state).contains(&GateKind::Verified) {
+            checked.push(*run);
+        }
+    }
+    let mut of_now = of_now(ledger, connection, &checked).await?;
+    let seen = |((run, _), snapshot): (&(&Run, &State), Result<Snapshot, LedgerError>)| {
+        Ok(Seen { snapshot: snapshot?, is_of_now: of_now.remove(&run.id) })
+    };
+    Ok(runs.iter().zip(snapshots).map(seen).collect())
+}
+
+/// As [`look`], of one run.
+///
+/// # Errors
+/// The ledger's.
+pub(crate) async fn look_at(
+    ledger: &Ledger,
+    connection: &mut PgConnection,
+    run: &Run,
+    state: &State,
+) -> Result<Seen, Error> {
+    let mut seen = look(ledger, connection, &[(run, state)]).await?;
+    Ok(seen.pop().expect("there is one for each run")?)
+}
+
+pg::columns!(
+    struct OfNow {
+        run_id: i64,
+        is_of_now: bool,
+    }
+);
+
+/// Returns of which of these runs the last check is of the tables and the triggers as they are: asked in one statement, unless one of them
+/// cannot be answered.
+async fn of_now(
+    ledger: &Ledger,
+    connection: &mut PgConnection,
+    runs: &[&Run],
+) -> Result<BTreeMap<RunId, Result<bool, Error>>, Error> {
+    if runs.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let relations: Vec<_> =
+        runs.iter().flat_map(|run| run.program.compared().map(|(id, relation)| (*run, id, relation))).collect();
+    let found: Result<Vec<OfNow>, _> =
+        pg::query_as(&checked_query(ledger, &relations)).fetch_all(&mut *connection).await;
+    match (found, runs) {
+        (Ok(found), _) => {
+            let all = |run: &Run| found.iter().filter(|of| of.run_id == run.id.0).all(|of| of.is_of_now);
+            Ok(runs.iter().map(|run| (run.id, Ok(all(run)))).collect())
+        }
+        (Err(error), _) if pg::class_of(&error) == ErrorClass::Connection => Err(error.into()),
+        (Err(error), [run]) => Ok(BTreeMap::from([(run.id, Err(error.into()))])),
+        (Err(_), _) => {
+            let mut found = BTreeMap::new();
+            for run in runs {
+                found.append(&mut Box::pin(of_now(ledger, connection, &[run])).await?);
+            }
+            Ok(found)
+        }
+    }
+}
+
+/// What is found of the gates in front of what a run does next.
+#[derive(Debug)]
+pub(crate) struct Readings {
+    /// What is found of each gate.
+    pub(crate) gates: Vec<GateReading>,
+    /// Who uses the old columns, if one of the gates asks for that and it could be read.
+    pub(crate) evidence: Option<Evidence>,
+}
 
 /// Returns what is found of the gates in front of what a run does next: as things are now, if the clock stood at `at`.
-/// `log` is its whole log.
+/// `log` is its whole log, `seen` what was read of it just now.
 ///
 /// # Errors
 /// The ledger's. What cannot be read otherwise is [`Unknown`](crate::run::Verdict::Unknown).
 pub(crate) async fn readings(
     ledger: &Ledger,
     connection: &mut PgConnection,
-    run: &Run,
-    state: &State,
-    log: &[LoggedEntry],
+    (run, state, log): (&Run, &State, &[LoggedEntry]),
+    seen: &Seen,
     at: DateTime<Utc>,
-) -> Result<Vec<GateReading>, Error> {
-    let mut found = Vec::new();
+) -> Result<Readings, Error> {
+    let (mut found, mut evidence) = (Vec::new(), None);
     if !state.is_over() {
         found = scheduled(&run.plan, &run.program, (state.phase, entered(log)), at);
     }
@@ -44,12 +137,14 @@ pub(crate) async fn readings(
             GateKind::Due | GateKind::Window => continue,
             GateKind::Requires => Box::pin(requirements::gate(ledger, connection, run, state)).await,
             GateKind::Approved => approved(run, state.phase, log, at),
-            GateKind::Verified => verified(ledger, connection, run, at).await,
-            GateKind::Quiet => quiet(ledger, connection, run, at).await,
-            GateKind::Grace => grace(ledger, connection, run, state, log, at).await,
+            GateKind::Verified => Ok(verified(run, seen, at)),
+            GateKind::Quiet => Ok(quiet(&seen.snapshot, at)),
+            GateKind::Grace => Ok(grace(&seen.snapshot, state, log, at)),
             GateKind::Consent => Ok(consent(run, state)),
             GateKind::Hook => Ok(super::hooks::last_said(run, state.phase, log)),
-            GateKind::Unused => unused(ledger, connection, run, log, at).await,
+            GateKind::Unused => evidence::evidence(ledger, connection, run, log, &seen.snapshot)
+                .await
+                .map(|found| evidence.insert(found).judge(seen.snapshot.contract.unused, &evidence::accepted(log), at)),
         };
         found.push(match reading {
             Err(error) if error.class() == ErrorClass::Connection => return Err(error),
@@ -57,7 +152,7 @@ pub(crate) async fn readings(
             Ok(reading) => reading,
         });
     }
-    Ok(found)
+    Ok(Readings { gates: found, evidence })
 }
 
 /// Returns the first gate that keeps a run from going on with its phase; those of the schedule count if it is `scheduled`.
@@ -150,29 +245,20 @@ pub(super) fn approved(run: &Run, phase: Phase, log: &[LoggedEntry], at: DateTim
 }
 
 /// Returns whether the last check of all rows still counts at `at`.
-///
-/// # Errors
-/// The ledger's.
-pub(super) async fn verified(
-    ledger: &Ledger,
-    connection: &mut PgConnection,
-    run: &Run,
-    at: DateTime<Utc>,
-) -> Result<GateReading, Error> {
+pub(super) fn verified(run: &Run, seen: &Seen, at: DateTime<Utc>) -> GateReading {
     let again = "it is done again by a tick, and before the step that needs it";
-    let Some((checked, mismatches)) = ledger.progress().last_check(connection, run.id).await? else {
-        return Ok(GateReading::fail(GateKind::Verified, format!("no row was compared yet; {again}")));
+    let Some((check, is_of_now)) = seen.snapshot.check.as_ref().zip(seen.is_of_now.as_ref()) else {
+        return GateReading::fail(GateKind::Verified, format!("no row was compared yet; {again}"));
     };
     let max_age = run.plan.verify.max_age;
-    let tag = &run.program.tag;
-    let identity = |relation: &Relation| identity_query(ledger, relation, tag);
-    let relations: Vec<_> = run.program.compared().map(|(id, relation)| (id, identity(relation))).collect();
-    let counts = ledger.progress().verified(run, &relations, AGES);
-    let counts: bool = pg::query_scalar(&format!("SELECT {counts}")).fetch_one(connection).await?;
-    let age = (at - checked).to_std().unwrap_or_default();
-    let reading = if mismatches > 0 {
-        GateReading::fail(GateKind::Verified, format!("{} not equal", plural(mismatches, "row")))
-    } else if !counts {
+    let age = (at - check.at).to_std().unwrap_or_default();
+    let is_of_now = match is_of_now {
+        Ok(is_of_now) => *is_of_now,
+        Err(error) => return GateReading::unknown(GateKind::Verified, error.to_string()),
+    };
+    let reading = if check.mismatches > 0 {
+        GateReading::fail(GateKind::Verified, format!("{} not equal", plural(check.mismatches, "row")))
+    } else if !is_of_now {
         let reason = format!("all rows were equal, but the table or its triggers have changed since; {again}");
         GateReading::fail(GateKind::Verified, reason)
     } else if age > max_age {
@@ -181,19 +267,12 @@ pub(super) async fn verified(
     } else {
         GateReading::pass(GateKind::Verified, "all rows were equal")
     };
-    Ok(reading.since(Some(checked)))
+    reading.since(Some(check.at))
 }
 
-async fn quiet(
-    ledger: &Ledger,
-    connection: &mut PgConnection,
-    run: &Run,
-    at: DateTime<Utc>,
-) -> Result<GateReading, Error> {
-    let quiet = ledger.progress().contract(connection, run).await?.quiet;
-    let now = clock::server(connection).await?;
-    let counts = ledger.progress().write_counts(connection, run).await?;
-    let since = now - chrono::Duration::seconds(counts.old_quiet_seconds);
+fn quiet(seen: &Snapshot, at: DateTime<Utc>) -> GateReading {
+    let (quiet, counts) = (seen.contract.quiet, seen.writes);
+    let since = seen.at - chrono::Duration::seconds(counts.old_quiet_seconds);
     let needs = duration(quiet.as_secs_f64());
     let opens = after(since, quiet);
     let reading = if opens <= at {
@@ -209,23 +288,16 @@ async fn quiet(
         let reason = format!("{known}; nobody may write it for {needs}");
         GateReading::fail(GateKind::Quiet, reason).opens(Some(opens))
     };
-    Ok(reading.since(Some(since)))
+    reading.since(Some(since))
 }
 
-async fn grace(
-    ledger: &Ledger,
-    connection: &mut PgConnection,
-    run: &Run,
-    state: &State,
-    log: &[LoggedEntry],
-    at: DateTime<Utc>,
-) -> Result<GateReading, Error> {
-    let grace = ledger.progress().contract(connection, run).await?.grace;
+fn grace(seen: &Snapshot, state: &State, log: &[LoggedEntry], at: DateTime<Utc>) -> GateReading {
+    let grace = seen.contract.grace;
     let kept = duration(grace.as_secs_f64());
     let retired = clock::last_done(log).filter(|_| state.stage() == Some(Stage::Retired));
     let Some(retired) = retired else {
         let reason = format!("the old column is not retired yet; it is kept for {kept} after that");
-        return Ok(GateReading::fail(GateKind::Grace, reason));
+        return GateReading::fail(GateKind::Grace, reason);
     };
     let opens = after(retired, grace);
     let reading = if opens <= at {
@@ -234,7 +306,7 @@ async fn grace(
         let reason = format!("the retired column is kept for {kept}");
         GateReading::fail(GateKind::Grace, reason).opens(Some(opens))
     };
-    Ok(reading.since(Some(retired)))
+    reading.since(Some(retired))
 }
 
 fn consent(run: &Run, state: &State) -> GateReading {
@@ -242,18 +314,6 @@ fn consent(run: &Run, state: &State) -> GateReading {
     let step = steps.find(|step| matches!(step.undo, Undo::PointOfNoReturn(_)));
     let what = step.map_or("what cannot be undone", |step| &step.title);
     GateReading::fail(GateKind::Consent, format!("somebody must agree to this, with --yes: {what}"))
-}
-
-async fn unused(
-    ledger: &Ledger,
-    connection: &mut PgConnection,
-    run: &Run,
-    log: &[LoggedEntry],
-    at: DateTime<Utc>,
-) -> Result<GateReading, Error> {
-    let window = ledger.progress().contract(connection, run).await?.unused;
-    let found = evidence::evidence(ledger, connection, run, log).await?;
-    Ok(found.judge(window, &evidence::accepted(log), at))
 }
 
 fn after(at: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {

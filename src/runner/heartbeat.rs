@@ -78,7 +78,7 @@ impl Drop for Heartbeat {
 pub(super) fn start(work: Work, connection: sqlx::PgConnection) -> Heartbeat {
     let lost = CancellationToken::new();
     let heard = Latest::new(Heard::default());
-    let (pulse, span, stop) = (work.pulse.clone(), work.span(), work.stop.clone());
+    let (pulse, span, stop) = (work.pulse.clone(), work.heartbeat_span(), work.stop.clone());
     let beating = beat(work, connection, lost.clone(), heard.clone());
     let beating = async move { pulse.beating("the heartbeat", beating).await };
     let task = tokio::spawn(beating.instrument(span));

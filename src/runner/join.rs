@@ -145,7 +145,9 @@ impl Tool {
         work.emit(Event::Joined { name: run.name().to_string() });
         work.emit(Event::PhaseStarted { phase: step.key.phase });
         let beat = heartbeat::start(work.clone(), connection);
-        let fill = fill::run(&work, spec).instrument(Work::step_span(&step.key)).instrument(work.span());
+        let span = work.span();
+        let inside = span.in_scope(|| Work::step_span(&step.key));
+        let fill = fill::run(&work, spec).instrument(inside).instrument(span);
         let ended = tokio::select! {
             result = fill => result.map(|()| Ended::Covered).map_err(Error::from),
             why = beat.gives_up() => Err(why),

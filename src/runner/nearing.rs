@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use super::{Error, clock, gates};
 use crate::ledger::{Ledger, LedgerError, LoggedEntry, Run};
+use crate::plan::Contract;
 use crate::run::{Actor, Entry, Nears, State, StepKey, point_of_no_return};
 
 /// How long before.
@@ -24,25 +25,20 @@ pub struct PointOfNoReturn {
 
 /// Returns the point of no return that is ahead, at `now`; `None` where there is none any more, or where it depends on when
 /// somebody goes on by hand. `log` is the whole log of the run.
-///
-/// # Errors
-/// The ledger's.
-pub(crate) async fn ahead(
-    ledger: &Ledger,
-    connection: &mut PgConnection,
+pub(crate) fn ahead(
     (run, state, log): (&Run, &State, &[LoggedEntry]),
+    contract: &Contract,
     now: DateTime<Utc>,
-) -> Result<Option<PointOfNoReturn>, Error> {
-    let contract = ledger.progress().contract(connection, run).await?;
+) -> Option<PointOfNoReturn> {
     let told = Nears {
         schedule: run.plan.schedule.as_ref(),
-        contract: &contract,
+        contract,
         entered: gates::entered(log),
         last_done: clock::last_done(log),
         now,
     };
     let found = point_of_no_return(&run.program, state, told);
-    Ok(found.map(|(step, at)| PointOfNoReturn { step, at, near: at - now <= NEAR }))
+    found.map(|(step, at)| PointOfNoReturn { step, at, near: at - now <= NEAR })
 }
 
 /// Puts into the log that what cannot be undone may be done soon; once.
@@ -58,7 +54,8 @@ pub(super) async fn note(
     let log = ledger.log().entries(connection, run.id).await?;
     let state = run.replay(&log).map_err(LedgerError::from)?;
     let now = clock::server(connection).await?;
-    let Some(ahead) = ahead(ledger, connection, (run, &state, &log), now).await? else { return Ok(()) };
+    let contract = ledger.progress().contract(connection, run).await?;
+    let Some(ahead) = ahead((run, &state, &log), &contract, now) else { return Ok(()) };
     if !ahead.near || state.has_told_near() {
         return Ok(());
     }

@@ -4,7 +4,7 @@
 
 use super::drift::{self, Way};
 use super::session::Session;
-use super::{Error, NotYet, clock, gate, gates, schedule};
+use super::{Error, NotYet, gate, gates, schedule};
 use crate::engine::Work;
 use crate::run::{GateKind, GateReading, Mode, State, Verdict};
 
@@ -30,8 +30,9 @@ pub(super) async fn verify(work: &mut Work, session: &mut Session, consent: bool
         return Ok(());
     }
     let log = work.ledger.log().entries(&mut session.main, work.run.id).await?;
-    let now = clock::now(session).await?;
-    let found = gates::readings(&work.ledger, &mut session.main, &work.run, &state, &log, now).await?;
+    let seen = gates::look_at(&work.ledger, &mut session.main, &work.run, &state).await?;
+    let (all, now) = ((&work.run, &state, log.as_slice()), seen.snapshot.at);
+    let found = gates::readings(&work.ledger, &mut session.main, all, &seen, now).await?.gates;
     let goes_on =
         gates::closed(&work.run, &state, &found, true).is_none() && !gates::waits(&work.run, &state, &found, consent);
     if goes_on && state.unequal == 0 || due(&state, &found).is_none() {

@@ -17,7 +17,7 @@ use super::preview::{Known, Preview};
 use super::{Error, clock, gate, gates, preview, session, soak, undo};
 use crate::engine::{CHECK_CONNECTIONS, compare};
 use crate::event::EventSink;
-use crate::ledger::{Ledger, LedgerError, Listed, LoggedEntry, Record, Run};
+use crate::ledger::{Ledger, LedgerError, Listed, LoggedEntry, Record, Run, Snapshot};
 use crate::names::LedgerSchema;
 use crate::pg::Connector;
 use crate::plan::Plan;
@@ -219,11 +219,9 @@ impl Tool {
         if state.is_over() {
             return Ok(format!("nothing: the run is {}", state.standing()));
         }
-        let at = match at {
-            Some(at) => at,
-            None => clock::server(&mut connection).await?,
-        };
-        let found = gates::readings(&self.ledger, &mut connection, &run, &state, &log, at).await?;
+        let seen = gates::look_at(&self.ledger, &mut connection, &run, &state).await?;
+        let at = at.unwrap_or(seen.snapshot.at);
+        let found = gates::readings(&self.ledger, &mut connection, (&run, &state, &log), &seen, at).await?.gates;
         let closed = gates::closed(&run, &state, &found, true).map(|closed| closed.to_string());
         let closed = closed.or_else(|| gates::first(&run, &state, &found).map(|gate| gate.reason.clone()));
         let check = soak::due(&state, &found).filter(|_| state.is_soaking(&run.program));
@@ -518,28 +516,20 @@ impl Tool {
     }
 }
 
-/// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log, `readings`
-/// what was found of its gates.
-///
-/// # Errors
-/// The ledger's.
-pub(crate) async fn waiting_for(
-    ledger: &Ledger,
-    connection: &mut sqlx::PgConnection,
-    run: &Run,
-    state: &State,
-    (log, readings): (&[LoggedEntry], &[GateReading]),
-) -> Result<Option<WaitingFor>, Error> {
-    let contract = ledger.progress().contract(connection, run).await?;
-    let quiet = ledger.progress().write_counts(connection, run).await?.old_quiet_seconds;
-    let now = clock::server(connection).await?;
-    let quiet = Duration::from_secs(u64::try_from(quiet).unwrap_or(0));
+/// Returns what a run waits for while no process is at work on it; `None` when it is over. `log` is its whole log, `seen` what the ledger holds
+/// besides, `readings` what was found of its gates.
+pub(crate) fn waiting_for(
+    (run, state, log): (&Run, &State, &[LoggedEntry]),
+    seen: &Snapshot,
+    readings: &[GateReading],
+) -> Option<WaitingFor> {
     let entry = readings.iter().find(|reading| reading.gate.is_entry() && !reading.is_open()).map(|reading| {
         WaitingFor::Gate { phase: state.phase, reading: reading.clone(), zone: crate::run::zone(&run.plan) }
     });
+    let quiet = Duration::from_secs(u64::try_from(seen.writes.old_quiet_seconds).unwrap_or(0));
     let (last_done, paused_by) = (clock::last_done(log), paused_by(log));
-    let told = Told { last_done, paused_by, contract: &contract, quiet, now, entry };
-    Ok(WaitingFor::of(&run.program, state, told))
+    let told = Told { last_done, paused_by, contract: &seen.contract, quiet, now: seen.at, entry };
+    WaitingFor::of(&run.program, state, told)
 }
 
 /// Returns who paused the run last.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{RunView, view};
+use super::{RunView, all};
 use crate::pg;
 use crate::runner::{Error, Tool, server_clock};
 
@@ -38,11 +38,9 @@ impl Tool {
         let database = pg::query_scalar(database).fetch_one(&mut connection).await?;
         let at = server_clock(&mut connection).await?;
         let (done, rolled_back) = self.ledger.log().ended(&mut connection).await?;
-        let mut runs = Vec::new();
-        for name in self.ledger.log().watched(&mut connection, ENDED_DAYS).await? {
-            let Some((run, log)) = self.ledger.log().find_listed(&mut connection, &name).await? else { continue };
-            runs.push(view(&self.ledger, &mut connection, &run, &log).await?);
-        }
+        let watched = self.ledger.log().watched(&mut connection, ENDED_DAYS).await?;
+        let runs = all(&self.ledger, &mut connection, &watched).await?;
+        let runs = runs.into_iter().map(|(_, run)| run).collect::<Result<_, _>>()?;
         Ok(Metrics { database, at, version: env!("CARGO_PKG_VERSION"), done, rolled_back, runs })
     }
 }

@@ -1,8 +1,8 @@
 //! All runs of a ledger, for a page.
 
-use super::{RunView, view};
+use super::{RunView, all};
 use crate::ledger::LedgerError;
-use crate::pg::{self, ErrorClass};
+use crate::pg;
 use crate::runner::{Error, Tool};
 
 /// The runs of a ledger.
@@ -26,23 +26,11 @@ impl Tool {
         let mut connection = self.connect().await?;
         let database = "SELECT pg_catalog.current_database()::text";
         let database = pg::query_scalar(database).fetch_one(&mut connection).await.map_err(LedgerError::from)?;
-        let names = self.ledger.log().names(&mut connection).await?;
-        let more = names.len().saturating_sub(limit);
-        let mut runs = Vec::new();
-        for name in names.into_iter().take(limit) {
-            match self.one(&mut connection, &name).await {
-                Err(error) if error.class() == ErrorClass::Connection => return Err(error),
-                Ok(Some(run)) => runs.push((name, Ok(run))),
-                Err(error) => runs.push((name, Err(error.to_string()))),
-                // A cleanup has just removed it.
-                Ok(None) => {}
-            }
-        }
+        let mut latest = self.ledger.log().latest(&mut connection).await?;
+        let more = latest.len().saturating_sub(limit);
+        latest.truncate(limit);
+        let runs = all(&self.ledger, &mut connection, &latest).await?;
+        let runs = runs.into_iter().map(|(name, run)| (name, run.map_err(|error| error.to_string()))).collect();
         Ok(Overview { database, runs, more })
-    }
-
-    async fn one(&self, connection: &mut sqlx::PgConnection, name: &str) -> Result<Option<RunView>, Error> {
-        let Some((run, log)) = self.ledger.log().find_listed(connection, name).await? else { return Ok(None) };
-        view(&self.ledger, connection, &run, &log).await.map(Some)
     }
 }

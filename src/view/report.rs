@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::{RunView, view};
+use super::{RunView, one};
 use crate::ledger::{Check, LedgerError, LoggedEntry, Run};
 use crate::pg;
 use crate::plan::Plan;
@@ -129,7 +129,7 @@ impl Tool {
         let run = self.ledger.log().find(connection, name).await?;
         let record = self.ledger.log().record_of(connection, run.id).await?;
         let log = record.log()?;
-        let status = view(&self.ledger, connection, &run, &log).await?;
+        let status = one(&self.ledger, connection, &run, &log).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
         let at = server_clock(connection).await?;
         let progress = self.ledger.progress();

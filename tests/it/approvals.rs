@@ -1,7 +1,5 @@
 //! Phases that wait until a person has approved them.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::harness::{Cli, Database, Output, PATIENCE, wait_for};
@@ -164,7 +162,7 @@ async fn it_must_hold_at_the_moment_of_the_step() {
     .await;
     stage.approve(0, &["contract", "--revoke"]).await;
     sqlx::raw_sql("COMMIT").execute(&mut *holder).await.unwrap();
-    let output = running.wait(Duration::from_mins(1)).await;
+    let output = running.wait(PATIENCE).await;
     assert_eq!(output.code, Some(10), "{output:#?}");
     assert!(output.stderr.contains("was revoked"), "{output:#?}");
     let retired = "SELECT EXISTS (SELECT FROM crossfade.event WHERE entry ->> 'step' = 'contract.retire' AND entry ->> 'kind' = 'step_done')";

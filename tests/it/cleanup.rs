@@ -1,7 +1,5 @@
 //! `crossfade cleanup`, and what happens when somebody drops the ledger in the middle of a run.
 
-use std::time::Duration;
-
 use crossfade::testkit::fleet;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -116,7 +114,7 @@ async fn locks_are_waited_for_in_short_attempts() {
     let blocked = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade control' AND wait_event_type = 'Lock')";
     wait_for("an attempt", PATIENCE, async || stage.database.scalar::<bool>(blocked).await).await;
     waiting.signal(Signal::SIGINT);
-    let stopped = waiting.wait(Duration::from_secs(30)).await;
+    let stopped = waiting.wait(PATIENCE).await;
     assert_eq!(stopped.code, Some(130), "{stopped:#?}");
     let waiting = Cli::new(&stage.database.url).args(["cleanup", "--yes"]).spawn();
     wait_for("an attempt", PATIENCE, async || stage.database.scalar::<bool>(blocked).await).await;
@@ -198,6 +196,6 @@ async fn a_process_whose_ledger_is_dropped_ends_and_says_so() {
     })
     .await;
     stage.database.execute("DROP SCHEMA crossfade CASCADE").await;
-    let ended = running.wait(Duration::from_mins(1)).await;
+    let ended = running.wait(PATIENCE).await;
     assert!(ended.code == Some(7) && ended.stderr.contains("ledger::gone"), "{ended:#?}");
 }

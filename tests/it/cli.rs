@@ -1,15 +1,15 @@
 //! The command line: help, exit codes, messages, and what must never be printed.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::harness::{Cli, Database, Output, PATIENCE, own_server, wait_for};
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "new",
+    "import",
     "check",
     "plan",
     "run",
@@ -58,6 +58,7 @@ async fn help_is_a_result() {
 
     Commands:
       new          Write a plan for a column of this database, and try it
+      import       Write a plan for what a migration does that renames a column or changes its type
       check        Find mistakes in plan files, without a database
       plan         Show what a plan would do on the database: steps, SQL, locks, estimates, risks
       inventory    Show for every column what a rename or a type change would meet
@@ -359,7 +360,7 @@ async fn the_demo_can_be_interrupted_and_leaves_nothing_behind() {
     let running = Cli::new("").env("TMPDIR", dir.path()).args(["demo", "--rows", "5000"]).spawn();
     wait_for("the idle measurement", PATIENCE, async || running.stderr().contains("fleet ")).await;
     running.signal(Signal::SIGINT);
-    let output = running.wait(Duration::from_mins(1)).await;
+    let output = running.wait(PATIENCE).await;
     assert_eq!(output.code, Some(130), "{}", output.stderr);
     assert!(output.stderr.contains("press Ctrl-C again to stop at once"), "{}", output.stderr);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);

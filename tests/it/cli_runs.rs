@@ -1,7 +1,5 @@
 //! Whole runs from the command line: what scripts rely on.
 
-use std::time::Duration;
-
 use crossfade::testkit::fleet;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -169,7 +167,7 @@ async fn ctrl_c_finishes_the_batch_and_the_same_command_goes_on() {
         let running = Cli::new(&database.url).args(["run", plan, "-v"]).spawn();
         wait_for("the backfill", PATIENCE, async || running.stderr().contains("backfill.rows:")).await;
         running.signal(signal);
-        let output = running.wait(Duration::from_secs(30)).await;
+        let output = running.wait(PATIENCE).await;
         assert_eq!(output.code, Some(130), "{}", output.stderr);
         assert!(output.stderr.contains("finishing the current batch"), "{}", output.stderr);
         assert!(output.stderr.contains("help: run the same command again to continue"), "{}", output.stderr);

@@ -1,13 +1,11 @@
 //! The server's clock is set back: it is noticed, said, and nothing waits for as long as the jump.
 
-use std::time::Duration;
-
 use crossfade::ledger::{LeaseError, Ledger};
 use crossfade::names::LedgerSchema;
 use crossfade::testkit::fleet;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Clock, Database, tool};
+use crate::harness::{Cli, Clock, Database, PATIENCE, tool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_and_grace_do_not_wait_for_as_long_as_a_clock_was_set_back() {
@@ -28,7 +26,7 @@ async fn quiet_and_grace_do_not_wait_for_as_long_as_a_clock_was_set_back() {
     clock.set("-1h");
     let behind = "SELECT clock_timestamp() < (SELECT max(at) FROM crossfade.event)";
     assert!(database.scalar::<bool>(behind).await, "faketime has no effect");
-    let output = run(&[]).spawn().wait(Duration::from_mins(2)).await;
+    let output = run(&[]).spawn().wait(PATIENCE).await;
     assert_eq!(output.code, Some(0), "{output:#?}");
     assert!(output.stderr.contains("clock was set back by"), "{output:#?}");
     let history = Cli::new(&database.url).args(["history", "vehicle-status"]).run().await;

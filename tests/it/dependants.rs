@@ -2,6 +2,7 @@
 //! beside plain ALTER TABLE, the way back ends where the run began, and its end cannot be told from plain ALTER TABLE.
 
 mod cases;
+mod found;
 mod partitions;
 mod retyped;
 

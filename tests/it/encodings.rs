@@ -4,7 +4,7 @@
 use crossfade::testkit::server::SUPERUSER;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Output, wait_for};
+use crate::harness::{Cli, Database, Output, PATIENCE, wait_for};
 
 /// `café` in LATIN1.
 const CAFE: &str = r"E'caf\xe9'";
@@ -71,7 +71,7 @@ async fn rows_and_sessions_with_other_bytes_are_no_obstacle() {
     let running = database.run("run", &plan);
     let ended = async {
         let mut watch = database.connect().await;
-        wait_for("the run to wait", std::time::Duration::from_mins(1), async || {
+        wait_for("the run to wait", PATIENCE, async || {
             sqlx::query_scalar(
                 "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade run' AND datname = current_database())",
             )

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crossfade::run::{Phase, Standing};
 use sqlx::migrate::Migrator;
 use tokio::process::Command;
 
-use crate::harness::{Cli, Database, missing, tool};
+use crate::harness::{Cli, Database, PATIENCE, missing, tool};
 
 const RUN: &str = "vehicle-columns";
 
@@ -97,7 +96,7 @@ impl Project {
         let mut command = Command::new(program);
         command.args(args).current_dir(self.folder.path()).env("DATABASE_URL", url).env("PYTHONDONTWRITEBYTECODE", "1");
         command.env("PYTHONPATH", self.folder.path()).stdin(std::process::Stdio::null()).kill_on_drop(true);
-        let output = tokio::time::timeout(Duration::from_mins(2), command.output()).await.unwrap().unwrap();
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code(), text)
     }

@@ -7,7 +7,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use crossfade::plan::Plan;
 use crossfade::run::{FORMAT, Standing};
@@ -105,7 +104,7 @@ async fn stopped_in(database: &Database, plan: &Path, phase: &str, stop: &str) {
         let open = "SELECT count(*) FROM crossfade.page_window WHERE done_at IS NULL AND rows > 0";
         wait_for("a window with some rows done", PATIENCE, async || database.scalar::<i64>(open).await > 0).await;
         running.signal(Signal::SIGKILL);
-        running.wait(Duration::from_mins(1)).await;
+        running.wait(PATIENCE).await;
         return;
     }
     crossfade_ledger(database).await;

@@ -10,7 +10,7 @@ use crossfade::view::Inventory;
 use insta::assert_snapshot;
 use sqlx::Connection as _;
 
-use crate::harness::{Cli, Database, long_versions, tool};
+use crate::harness::{Cli, Database, long_versions, tool, whole};
 
 /// A column for each outcome and each reason that hangs on a column.
 const SHOP: &str = r#"
@@ -34,7 +34,7 @@ CREATE POLICY guarded ON shop.goods USING (guarded > 0);
 CREATE STATISTICS shop.both_of_them ON counted, beside FROM shop.goods;
 CREATE FUNCTION shop.called() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT sum(called) FROM shop.goods; END;
 CREATE TABLE shop.bills (good int REFERENCES shop.goods, amount int);
-CREATE TABLE shop.parted (day date, value int) PARTITION BY RANGE (day);
+CREATE TABLE shop.parted (day date, value int) PARTITION BY RANGE (day); CREATE INDEX ON shop.parted (value);
 CREATE TABLE shop.part PARTITION OF shop.parted DEFAULT;
 CREATE TABLE shop.published (value int);
 CREATE PUBLICATION sold FOR TABLE shop.published;
@@ -68,7 +68,10 @@ fn lines(inventory: &Inventory) -> String {
 /// What a plan with one change is refused for, but for what rows say.
 async fn plan_says(tool: &Tool, table: &str, change: serde_json::Value) -> BTreeSet<String> {
     let says = async |way: &str| {
-        let plan = serde_json::json!({ "version": 1, "name": "one", "table": table, "changes": [change.clone()], "publications": way });
+        let mut plan = serde_json::json!({ "version": 1, "name": "one", "table": table, "changes": [change.clone()], "publications": way });
+        if table == "shop.parted" {
+            plan["indexes"] = serde_json::json!({ "copy": "none" });
+        }
         let plan = crossfade::plan::parse("plan", &plan.to_string()).unwrap();
         said(&tool.preview(&plan).await.unwrap().refusals)
     };
@@ -138,13 +141,11 @@ async fn every_column_is_told_what_a_plan_would_be_told() {
     shop.goods.Über "x": follows; to bigint: carried
     shop.goods.parent: follows; to bigint: carried
     shop.log.ruled: follows; to bigint: refused: rule
-    shop.part.day: refused: partition; to timestamp without time zone: refused: partition
-    shop.part.value: refused: partition; to bigint: refused: partition
     shop.parted.day: refused: partition_key; to timestamp without time zone: refused: partition_key partitioned
-    shop.parted.value: follows; to bigint: refused: partitioned
+    shop.parted.value: follows; to bigint: refused: dependant partitioned
     shop.published.value: follows; to bigint: carried
     "#);
-    assert_eq!(inventory.totals.columns, 37);
+    assert_eq!(inventory.totals.columns, 35);
     for version in long_versions() {
         let database = Database::on(&version).await;
         database.execute(SHOP).await;
@@ -292,7 +293,8 @@ async fn a_table_that_is_locked_is_left_out_and_said() {
         .unwrap();
     let begun = Instant::now();
     let inventory = tool(&database.url).inventory(&Scope::Database, None).await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    // How busy the machine is counts too, so only the tests that run by themselves look at it.
+    assert!(!whole() || begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     let said: Vec<_> =
         inventory.tables.iter().map(|t| (t.table.as_str(), t.columns.len(), t.error.is_some())).collect();
     assert_eq!(said, [("public.a", 1, false), ("public.b", 0, true), ("public.c", 1, false)]);

@@ -9,7 +9,7 @@ use crossfade::run::Entry;
 use crossfade::testkit::fleet;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Database, tool, wait_for};
+use crate::harness::{Database, PATIENCE, tool, wait_for};
 
 const LIMITS: pg::Limits =
     pg::Limits { lock: Duration::from_secs(5), statement: Duration::from_secs(5), durable: true };
@@ -63,7 +63,7 @@ async fn a_transaction_without_the_lease_does_not_get_past_the_fence() {
     assert_eq!(holder, "second");
     drop(other);
     // Its session is gone: nobody need wait for the rest of the lease.
-    wait_for("the holder's session to end", Duration::from_secs(20), async || {
+    wait_for("the holder's session to end", PATIENCE, async || {
         ledger.leases().take(&mut connection, run.id, "third").await.is_ok()
     })
     .await;
@@ -88,7 +88,7 @@ async fn a_takeover_waits_for_an_open_transaction() {
         let mut connection = PgConnection::connect(&url).await.unwrap();
         second.leases().take(&mut connection, run_id, "second").await.map(|lease| (lease, connection))
     });
-    wait_for("the takeover to wait", Duration::from_secs(5), async || {
+    wait_for("the takeover to wait", PATIENCE, async || {
         let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%crossfade.lease%FOR UPDATE%' AND datname = current_database())";
         database.scalar::<bool>(waiting).await
     })

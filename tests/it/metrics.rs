@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use crossfade::testkit::fleet;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -262,7 +261,7 @@ async fn a_file_is_replaced_as_a_whole_and_nobody_waits_for_the_table() {
     let path = file.to_str().unwrap();
     let mut other = PgConnection::connect(&stage.database.url).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE vehicles IN ACCESS EXCLUSIVE MODE").execute(&mut other).await.unwrap();
-    let output = stage.cli(&["metrics", "-o", path]).spawn().wait(Duration::from_secs(30)).await;
+    let output = stage.cli(&["metrics", "-o", path]).spawn().wait(PATIENCE).await;
     assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (Some(0), "", ""), "{output:#?}");
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     let first = std::fs::read_to_string(&file).unwrap();

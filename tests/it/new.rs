@@ -23,14 +23,14 @@ CREATE INDEX i ON t (number, word);
 
 async fn wanted(tool: &Tool, table: &str, wanted: Wanted) -> Draft {
     let outline = tool.outline(None, table).await.unwrap();
-    let draft = tool.draft(&outline, &wanted).await.unwrap();
+    let draft = tool.draft(&outline, &[wanted], &[]).await.unwrap();
     let read = plan::parse("new.yaml", &draft.text).unwrap_or_else(|error| panic!("{}\n{error}", draft.text));
     assert_eq!(read, draft.plan, "{}", draft.text);
     draft
 }
 
 fn to_type(column: &str, to: &str) -> Wanted {
-    Wanted::Type { column: column.to_owned(), to: to.to_owned() }
+    Wanted::to_type(column, to)
 }
 
 /// The plan with every line that is commented out, but for sentences.
@@ -198,7 +198,7 @@ async fn hostile_names_survive() {
     for name in HOSTILE {
         let new = format!("{}!", &name[..name.char_indices().nth(30).map_or(name.len(), |(at, _)| at)]);
         for wish in [Wanted::Rename { column: (*name).to_owned(), to: new.clone() }, to_type(name, "integer")] {
-            let draft = tool.draft(&outline, &wish).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let draft = tool.draft(&outline, &[wish], &[]).await.unwrap_or_else(|error| panic!("{name}: {error}"));
             let read = plan::parse("new.yaml", &draft.text).unwrap_or_else(|error| panic!("{}\n{error}", draft.text));
             assert_eq!(read, draft.plan, "{}", draft.text);
             let old = draft.plan.pairs().map(|(_, pair)| pair.old.to_string()).next();

@@ -19,7 +19,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::batch::{Batch, Seen};
+pub(crate) use self::passes::chain;
 use self::places::Places;
+pub(crate) use self::places::difference;
 use crate::harness::{versions, whole};
 
 /// Cases of one database.
@@ -72,10 +74,10 @@ async fn all_end_like_alter(rename: bool, cases: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn renames_of_random_tables_end_like_alter_table() {
-    all_end_like_alter(true, 40).await;
+    all_end_like_alter(true, if whole() { 250 } else { 40 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn type_changes_of_random_tables_end_like_alter_table() {
-    all_end_like_alter(false, 40).await;
+    all_end_like_alter(false, if whole() { 300 } else { 40 }).await;
 }

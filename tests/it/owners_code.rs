@@ -1,14 +1,12 @@
 //! Other people's code as it is in every larger database: triggers and functions that rely on the `search_path` of the
 //! application. They work as before, or the plan says beforehand, with the server's words, why they would not.
 
-use std::time::Duration;
-
 use crossfade::plan::{Plan, parse};
 use crossfade::run::{Phase, Standing};
 use crossfade::runner::Tool;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Version, tool, versions, wait_for};
+use crate::harness::{Cli, Database, PATIENCE, Version, tool, versions, wait_for};
 
 const TABLE: &str = "
 SET ROLE %o; SET search_path = app;
@@ -159,7 +157,6 @@ async fn a_failure_in_mid_run_names_the_code() {
 /// drops nothing of its successor's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_builder_does_not_drop_its_successors_index() {
-    let patience = Duration::from_mins(2);
     let database = Database::new().await;
     database
         .execute("CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t SELECT n, n FROM generate_series(1, 999) n")
@@ -172,14 +169,14 @@ async fn a_frozen_builder_does_not_drop_its_successors_index() {
     sqlx::raw_sql("BEGIN; INSERT INTO t VALUES (0, 0)").execute(&mut old).await.unwrap();
     let first = Cli::new(&database.url).args(["run".into(), file.path().as_os_str().to_owned()]).spawn();
     let building = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'CREATE INDEX%'";
-    wait_for("the build to wait", patience, async || {
+    wait_for("the build to wait", PATIENCE, async || {
         database.scalar::<bool>(&format!("SELECT EXISTS ({building} AND wait_event_type = 'Lock')")).await
     })
     .await;
     first.signal(nix::sys::signal::Signal::SIGSTOP);
     let pid: i32 = database.scalar(building).await;
     database.execute(&format!("SELECT pg_cancel_backend({pid})")).await;
-    wait_for("the build to end", patience, async || {
+    wait_for("the build to end", PATIENCE, async || {
         !database.scalar::<bool>(&format!("SELECT EXISTS ({building})")).await
     })
     .await;
@@ -194,6 +191,6 @@ async fn a_frozen_builder_does_not_drop_its_successors_index() {
     let built: i64 = database.scalar(valid).await;
     assert!(built > 0);
     first.signal(nix::sys::signal::Signal::SIGCONT);
-    let said = first.wait(patience).await;
+    let said = first.wait(PATIENCE).await;
     assert_eq!(database.scalar::<i64>(valid).await, built, "the successor's index is gone: {said:?}");
 }

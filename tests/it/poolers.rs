@@ -1,12 +1,10 @@
 //! Poolers of every mode and size: crossfade works through one that gives it the sessions that it needs, and says at once
 //! what is missing where it does not.
 
-use std::time::Duration;
-
 use crossfade::testkit::fleet;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Cli, Database, Output, PgBouncer, server};
+use crate::harness::{Cli, Database, Output, PATIENCE, PgBouncer, server};
 
 async fn run_through(mode: &str, size: u32) -> Option<(Database, Output)> {
     let database = Database::new().await;
@@ -17,7 +15,7 @@ async fn run_through(mode: &str, size: u32) -> Option<(Database, Output)> {
     let plan = concat!(env!("CARGO_MANIFEST_DIR"), "/plans/vehicle-status.yaml");
     let run = Cli::new(&pooler.url(&database.name)).args(["run", "--yes", plan]).spawn();
     // Whoever stands in a pooler's queue without a word is found out by the test, not by its time limit.
-    let output = run.wait(Duration::from_secs(100)).await;
+    let output = run.wait(PATIENCE).await;
     Some((database, output))
 }
 

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use crossfade::plan::Plan;
 use crossfade::run::{Phase, Standing};
@@ -56,8 +55,7 @@ impl Release {
 
     async fn stop(mut self) {
         drop(self.child.stdin.take());
-        let output =
-            tokio::time::timeout(Duration::from_mins(1), self.child.wait_with_output()).await.unwrap().unwrap();
+        let output = tokio::time::timeout(PATIENCE, self.child.wait_with_output()).await.unwrap().unwrap();
         assert!(output.status.success(), "{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -1,7 +1,6 @@
 //! `crossfade report`: a page that is whole in itself, true at every stage of a run, and harmless whatever it shows.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use html5gum::{Token, Tokenizer};
 use serde_json::Value;
@@ -251,7 +250,7 @@ async fn a_report_is_true_at_every_stage_of_a_run() {
     assert!(page.by_id["state"].ends_with("running") && page.says("Worked on by"), "{}", page.text);
     assert!(page.number("rows-done").unwrap() < 12_000);
     stage.database.execute("UPDATE queue SET waiting = 0").await;
-    let output = running.wait(Duration::from_mins(1)).await;
+    let output = running.wait(PATIENCE).await;
     assert_eq!(output.code, Some(5), "{output:#?}");
     // It waits for an approval.
     let page = stage.report_like_status().await;

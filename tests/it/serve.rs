@@ -1,8 +1,6 @@
 //! `crossfade serve`: pages that show what `status` and `report` show, to nobody but those who have the token, and on which they decide as on
 //! the command line.
 
-use std::time::Duration;
-
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -11,6 +9,7 @@ use crate::harness::{Cli, Database, PATIENCE, Running, wait_for};
 use crate::report_page::Page;
 
 mod attacks;
+mod cost;
 mod decisions;
 
 const PLAN: &str = "\
@@ -92,7 +91,7 @@ impl Served {
         // The server may have closed it before all was sent.
         let _ = stream.write_all(bytes).await;
         let mut answer = Vec::new();
-        let _ = tokio::time::timeout(Duration::from_mins(1), stream.read_to_end(&mut answer)).await.unwrap();
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
         String::from_utf8_lossy(&answer).into_owned()
     }
 
@@ -202,7 +201,7 @@ async fn runs_are_shown_as_they_are_and_nothing_else_is_answered() {
     let mut slow = TcpStream::connect(&served.address).await.unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
     served.running.signal(Signal::SIGTERM);
-    let output = served.running.wait(Duration::from_secs(20)).await;
+    let output = served.running.wait(PATIENCE).await;
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{output:#?}");
 }
 

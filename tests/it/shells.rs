@@ -1,7 +1,6 @@
 //! What shells, schedulers and readers of manuals get: names to complete, exit codes of `status`, a list of runs, man pages.
 
 use std::process::Command;
-use std::time::Duration;
 
 use crossfade::testkit::fleet;
 use serde_json::Value;
@@ -141,7 +140,7 @@ async fn names_of_runs_and_settings_are_completed_and_errors_are_not_seen() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("postgres://u@{}/d?sslmode=disable", silent.local_addr().unwrap());
     for url in [silent.as_str(), "postgres://u@127.0.0.1:1/d", ""] {
-        let asked = Cli::new(url).args(["complete-names", "runs"]).spawn().wait(Duration::from_secs(20)).await;
+        let asked = Cli::new(url).args(["complete-names", "runs"]).spawn().wait(PATIENCE).await;
         assert_eq!((asked.code, asked.stdout.as_str(), asked.stderr.as_str()), (Some(0), "", ""), "{url}");
     }
     for (shell, function) in [

@@ -148,7 +148,7 @@ async fn write_between_proof_and_lock(database: &Database) {
     let start = Instant::now();
     // Always held, and never by an old transaction: nobody would try for the lock.
     while !database.scalar::<bool>(WAITS).await {
-        assert!(start.elapsed() < Duration::from_mins(1), "nobody waits for the table");
+        assert!(start.elapsed() < PATIENCE, "nobody waits for the table");
         if since.elapsed() > Duration::from_secs(1) {
             let next = hold().await;
             std::mem::replace(&mut holder, next).close().await.unwrap();

@@ -17,8 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Cli, Database, PATIENCE, own_server, versions, wait_for};
 
-/// Settings act within a second; the machine may be busy.
-const SOON: Duration = Duration::from_secs(3);
 /// A rate at which a backfill of 60,000 rows takes longer than a test has patience.
 const SLOWLY: &str = "backfill: { max_rows_per_second: 400, batch_target: 10ms }\n";
 
@@ -126,7 +124,7 @@ impl Stage {
             let waits = matches!(status.waiting_for, Some(WaitingFor::Signal(level)) if level.signal.name() == signal);
             waits && status.pace.is_some_and(|pace| pace.speed <= 0.0)
         };
-        wait_for("status to say why", SOON, named).await;
+        wait_for("status to say why", PATIENCE, named).await;
         assert_eq!(self.rows_filled().await, rows, "it goes on although {signal} holds it");
         assert!(self.holds(signal) > self.releases(signal), "{signal} did not last");
     }
@@ -187,9 +185,9 @@ async fn a_slot_that_keeps_too_much_wal_holds() {
     stage.held_by("slot_retained_wal", PATIENCE).await;
     // Settings act at once, in both directions.
     stage.tune("slot_retained_wal", "off").await;
-    stage.released_by("slot_retained_wal", SOON).await;
+    stage.released_by("slot_retained_wal", PATIENCE).await;
     stage.tune("slot_retained_wal", "2MB").await;
-    stage.held_by("slot_retained_wal", SOON).await;
+    stage.held_by("slot_retained_wal", PATIENCE).await;
     stage.database.execute("SELECT pg_drop_replication_slot('forgotten')").await;
     stage.released_by("slot_retained_wal", PATIENCE).await;
     let holds = stage.ends(running).await;
@@ -247,9 +245,9 @@ async fn busy_sessions_hold_when_they_are_too_many() {
     }
     stage.held_by("active_sessions", PATIENCE).await;
     stage.tune("active_sessions", "20").await;
-    stage.released_by("active_sessions", SOON).await;
+    stage.released_by("active_sessions", PATIENCE).await;
     stage.tune("active_sessions", "3").await;
-    stage.held_by("active_sessions", SOON).await;
+    stage.held_by("active_sessions", PATIENCE).await;
     stage
         .database
         .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%/* busy */' AND pid <> pg_backend_pid()")
@@ -285,7 +283,7 @@ async fn wal_is_kept_below_its_rate_without_holding() {
     assert!(!running.is_finished() && stage.rows_filled().await < 200_000);
     stage.tune("wal_rate", "off").await;
     let full = async || stage.status().await.pace.is_none_or(|pace| pace.speed > 0.99);
-    wait_for("full speed again", SOON, full).await;
+    wait_for("full speed again", PATIENCE, full).await;
     let holds = stage.ends(running).await;
     let wal = cost(&holds, "wal_rate");
     assert!(wal.times == 0 && wal.slowed_seconds > 3.0 && wal.worst > wal.limit, "{wal:?}");
@@ -317,7 +315,7 @@ async fn an_autovacuum_to_prevent_wraparound_holds() {
     let held = async || stage.holds("wraparound") > 0;
     wait_for("the autovacuum to be noticed", PATIENCE, held).await;
     let status = async || matches!(stage.status().await.waiting_for, Some(WaitingFor::Signal(level)) if level.signal == Signal::Wraparound);
-    wait_for("status to say so", SOON, status).await;
+    wait_for("status to say so", PATIENCE, status).await;
     let rows = stage.rows_filled().await;
     stage.reports(5).await;
     assert_eq!((stage.rows_filled().await, stage.releases("wraparound")), (rows, 0));
@@ -375,7 +373,7 @@ async fn a_query_of_the_users_holds() {
     stage.held_by("probe", PATIENCE).await;
     assert!(stage.warnings().iter().any(|text| text.contains("\"queue\" does not exist")), "{:?}", stage.warnings());
     stage.tune("probe", "off").await;
-    stage.released_by("probe", SOON).await;
+    stage.released_by("probe", PATIENCE).await;
     stage.tune("probe", "10").await;
     // It is given its time again, and then holds again.
     stage.held_by("probe", PATIENCE).await;
@@ -425,7 +423,7 @@ async fn the_latency_goal_steers_the_speed() {
     stage.database.execute("UPDATE knob SET pause = 0").await;
     wait_for("it to gain speed again", PATIENCE, async || speed().await > 0.3).await;
     stage.tune("goal_latency", "off").await;
-    wait_for("full speed", SOON, async || speed().await > 0.99).await;
+    wait_for("full speed", PATIENCE, async || speed().await > 0.99).await;
     let status = stage.status().await;
     assert_eq!(status.pace.unwrap().latency_seconds, None);
     let holds = stage.ends(running).await;

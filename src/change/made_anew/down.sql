@@ -36,16 +36,19 @@ BEGIN
     up := up || pg_catalog.format('CREATE VIEW %s%s AS %s', found.name,
       ' WITH (' || pg_catalog.array_to_string(found.reloptions, ', ') || ')', pg_catalog.pg_get_viewdef(found.oid));
     up := up || pg_catalog.format('ALTER VIEW %s OWNER TO %I', found.name, pg_catalog.pg_get_userbyid(found.relowner));
-    -- Default privileges may have given others rights on what is made.
+    -- Default privileges may have given others rights on what is made. Where nobody has granted or revoked anything, nothing is said.
     up := up || pg_catalog.format(
       'DO %L', pg_catalog.format('DECLARE who text; BEGIN
         FOR who IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN ''PUBLIC'' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
-          FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(COALESCE(c.relacl, pg_catalog.acldefault(''r'', c.relowner))) AS a
+          FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(%s) AS a
           WHERE c.oid = %L::pg_catalog.regclass
-        LOOP EXECUTE ''REVOKE ALL ON %s FROM '' || who; END LOOP; END', found.name, pg_catalog.replace(found.name, '''', '''''')));
+        LOOP EXECUTE ''REVOKE ALL ON %s FROM '' || who; END LOOP;%s END',
+        CASE WHEN found.relacl IS NULL THEN 'c.relacl' ELSE 'COALESCE(c.relacl, pg_catalog.acldefault(''r'', c.relowner))' END,
+        found.name, pg_catalog.replace(found.name, '''', ''''''),
+        CASE WHEN found.relacl IS NULL THEN pg_catalog.format(
+          ' IF FOUND THEN GRANT ALL ON %s TO %I; END IF;', found.name, pg_catalog.pg_get_userbyid(found.relowner)) END));
     FOR part IN
-      SELECT a.privilege_type AS right, a.is_grantable, a.grantee
-      FROM pg_catalog.aclexplode(COALESCE(found.relacl, pg_catalog.acldefault('r', found.relowner))) AS a
+      SELECT a.privilege_type AS right, a.is_grantable, a.grantee FROM pg_catalog.aclexplode(found.relacl) AS a
     LOOP
       up := up || pg_catalog.format('GRANT %s ON %s TO %s%s', part.right, found.name,
         CASE part.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(part.grantee)) END,
@@ -228,12 +231,15 @@ BEGIN
       up := up || pg_catalog.format(
         'DO %L', pg_catalog.format('DECLARE who text; BEGIN
           FOR who IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN ''PUBLIC'' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
-            FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(COALESCE(c.relacl, pg_catalog.acldefault(''s'', c.relowner))) AS a
+            FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(%s) AS a
             WHERE c.oid = %L::pg_catalog.regclass
-          LOOP EXECUTE ''REVOKE ALL ON SEQUENCE %s FROM '' || who; END LOOP; END', found.name, pg_catalog.replace(found.name, '''', '''''')));
+          LOOP EXECUTE ''REVOKE ALL ON SEQUENCE %s FROM '' || who; END LOOP;%s END',
+          CASE WHEN found.relacl IS NULL THEN 'c.relacl' ELSE 'COALESCE(c.relacl, pg_catalog.acldefault(''s'', c.relowner))' END,
+          found.name, pg_catalog.replace(found.name, '''', ''''''),
+          CASE WHEN found.relacl IS NULL THEN pg_catalog.format(
+            ' IF FOUND THEN GRANT ALL ON SEQUENCE %s TO %I; END IF;', found.name, pg_catalog.pg_get_userbyid(found.relowner)) END));
       FOR part IN
-        SELECT a.privilege_type AS right, a.is_grantable, a.grantee
-        FROM pg_catalog.aclexplode(COALESCE(found.relacl, pg_catalog.acldefault('s', found.relowner))) AS a
+        SELECT a.privilege_type AS right, a.is_grantable, a.grantee FROM pg_catalog.aclexplode(found.relacl) AS a
       LOOP
         up := up || pg_catalog.format('GRANT %s ON SEQUENCE %s TO %s%s', part.right, found.name,
           CASE part.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(part.grantee)) END,

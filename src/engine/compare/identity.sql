@@ -2,6 +2,7 @@
 -- but those of other runs (their names begin with one of $5), with the versions of their rows in the catalog: a trigger that was disabled
 -- and enabled again is another one; and the table's file, 0 if another table has its name $4. For the files of a partitioned table
 -- stands a number that is another one once a partition comes, goes or gets another file.
+-- $6 is pg_proc, or those of its rows that are in the schema.
 -- (pg_get_triggerdef would do, if what it writes did not depend on search_path.)
 WITH RECURSIVE member AS (
   SELECT $1::bigint::oid AS oid
@@ -9,7 +10,7 @@ WITH RECURSIVE member AS (
   SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN member AS m ON m.oid = i.inhparent WHERE NOT i.inhdetachpending
 ), own AS (
   SELECT p.oid, pg_catalog.concat_ws(' ', p.proname, p.xmin, p.prosrc) AS made
-  FROM pg_catalog.pg_proc AS p
+  FROM $6 AS p
   WHERE p.pronamespace = (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $2)
     AND pg_catalog.strpos(p.proname::text, '_' || $3) > 0
 ), code AS (

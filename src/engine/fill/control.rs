@@ -207,7 +207,9 @@ impl Control {
         }
         self.holds.at(Instant::now(), false, &Pace::Run);
         self.report_holds().await?;
-        let holds = work.ledger.progress().holds(&mut self.connection, work.run.id).await?;
+        let run = work.run.id;
+        let holds = work.ledger.progress().holds(&mut self.connection, &[run]).await?.all(run);
+        let holds: Vec<_> = holds.into_iter().flatten().collect();
         if !holds.is_empty() {
             work.emit(Event::HoldTimes { holds });
         }

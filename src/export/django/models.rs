@@ -21,6 +21,11 @@ pub(super) struct Field {
 }
 
 impl Model {
+    /// Returns the field of this name.
+    pub(super) fn field_called(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
     /// Returns the field that is in `column`.
     pub(super) fn field_of(&self, column: &str) -> Result<&Field, NoExport> {
         self.fields.iter().find(|field| field.column() == column).ok_or_else(|| {
@@ -49,7 +54,7 @@ impl Field {
         keyword(self.arguments(), "db_column").and_then(string)
     }
 
-    fn column(&self) -> String {
+    pub(super) fn column(&self) -> String {
         let own = || if self.refers() { format!("{}_id", self.name) } else { self.name.clone() };
         self.own_column().unwrap_or_else(own)
     }

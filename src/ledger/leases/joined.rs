@@ -7,7 +7,7 @@ use super::{Lease, Leases};
 use crate::ident::RunId;
 #[cfg(doc)]
 use crate::ledger::Log;
-use crate::ledger::{BOOKKEEPING, LEASE_SECONDS, LedgerError, Run};
+use crate::ledger::{BOOKKEEPING, ByRun, LEASE_SECONDS, LedgerError, Run};
 use crate::pg;
 use crate::run::{Actor, Entry};
 
@@ -64,19 +64,20 @@ impl Leases<'_> {
         .await
     }
 
-    /// Returns who works on the run with a live lease: the process that leads it first, then in the order in which they
-    /// joined.
+    /// Returns who has joined the backfill of each run with a live lease, in the order in which they joined.
     ///
     /// # Errors
     /// The server's error.
-    pub async fn peers(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<Peer>, LedgerError> {
-        let select = self.ledger.sql(
-            "SELECT l.epoch, l.holder, l.leads, (SELECT COALESCE(pg_catalog.sum(w.rows), 0)::bigint \
-               FROM crossfade.page_window AS w WHERE w.run_id = $1 AND w.epoch = l.epoch) AS rows \
-             FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.expires > pg_catalog.clock_timestamp() \
-             ORDER BY l.leads DESC, l.epoch",
-        );
-        Ok(pg::query_as(&select).bind(run.0).fetch_all(connection).await?)
+    pub(crate) async fn joined(
+        self,
+        connection: &mut PgConnection,
+        runs: &[RunId],
+    ) -> Result<ByRun<Peer>, sqlx::Error> {
+        let select = "SELECT l.run_id, l.epoch, l.holder, l.leads, (SELECT COALESCE(pg_catalog.sum(w.rows), 0)::bigint \
+               FROM crossfade.page_window AS w WHERE w.run_id = l.run_id AND w.epoch = l.epoch) AS rows \
+             FROM crossfade.lease AS l WHERE l.run_id = ANY ($1) AND NOT l.leads AND l.expires > pg_catalog.clock_timestamp() \
+             ORDER BY l.epoch";
+        self.ledger.by_run(connection, select, runs).await
     }
 
     /// Returns the other processes that hold a live lease, without their rows.

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
-use super::{Log, LoggedEntry};
+use super::{Log, LoggedEntry, read};
 use crate::ident::RunId;
-use crate::ledger::LedgerError;
+use crate::ledger::{ByRun, LedgerError};
 use crate::pg;
 use crate::run::{Actor, Broken, Entry, Head, Link, Program, State, broken};
 
@@ -115,7 +115,7 @@ impl Record {
     /// As [`Record::log`]; [`LedgerError::Illegal`] when the log holds something it cannot hold.
     pub fn state(&self) -> Result<State, LedgerError> {
         LedgerError::unless_readable("program", RunId(self.id), self.format)?;
-        let program: Program = super::runs::read("program", RunId(self.id), self.program.get())?;
+        let program: Program = read("program", RunId(self.id), self.program.get())?;
         let log = self.log()?;
         let entries: Vec<&Entry> = log.iter().map(|line| &line.entry).collect();
         Ok(State::replay(&program, entries)?)
@@ -161,7 +161,7 @@ impl RecordedEntry {
             actor: self.actor.clone(),
             phase: self.phase.clone(),
             state: self.state.clone(),
-            entry: super::runs::read("log", run, self.entry.get())?,
+            entry: read("log", run, self.entry.get())?,
             head: self.hash.clone(),
         })
     }
@@ -205,7 +205,7 @@ impl Log<'_> {
              facts::text AS facts, program::text AS program FROM crossfade.run WHERE id = $1",
         );
         let row: Row = pg::query_as(&select).bind(run.0).fetch_one(&mut *connection).await?;
-        let entries = self.lines(connection, run).await?;
+        let entries = self.lines(connection, &[run]).await?.all(run).into_iter().collect::<Result<Vec<_>, _>>()?;
         let Row { id, name, number, format, fingerprint, created_at, created_by, plan_text, plan, facts, program } =
             row;
         let raw =
@@ -229,18 +229,16 @@ impl Log<'_> {
         })
     }
 
-    /// Returns the entries of a run as they are stored, oldest first.
+    /// Returns the entries of these runs as they are stored, oldest first. What is damaged of one run is an error of that run alone.
     pub(super) async fn lines(
         self,
         connection: &mut PgConnection,
-        run: RunId,
-    ) -> Result<Vec<RecordedEntry>, LedgerError> {
-        let select = self.ledger.sql(
-            "SELECT seq, at, role, os_user, host, pid, version, format, entry::text AS entry, phase, state, previous, hash \
-             FROM crossfade.event WHERE run_id = $1 ORDER BY seq",
-        );
-        let lines: Vec<Line> = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
-        let entry = |line: Line| {
+        runs: &[RunId],
+    ) -> Result<ByRun<Result<RecordedEntry, LedgerError>>, LedgerError> {
+        let select = "SELECT run_id, seq, at, role, os_user, host, pid, version, format, entry::text AS entry, phase, state, previous, hash \
+             FROM crossfade.event WHERE run_id = ANY ($1) ORDER BY run_id, seq";
+        let lines: ByRun<Line> = self.ledger.by_run(connection, select, runs).await?;
+        Ok(lines.map(|run, line| {
             let Line { seq, at, role, os_user, host, pid, version, format, entry, phase, state, previous, hash } = line;
             Ok(RecordedEntry {
                 seq,
@@ -257,8 +255,7 @@ impl Log<'_> {
                 previous: Head::stored(previous),
                 hash: Head::stored(hash),
             })
-        };
-        lines.into_iter().map(entry).collect()
+        }))
     }
 
     /// Returns the head of a run's log, the hash of its latest entry, which stands for the whole log; `None` without a log.

@@ -1,17 +1,18 @@
 //! Registering runs and finding them again.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Log, LoggedEntry};
+use super::{Log, LoggedEntry, RecordedEntry, read};
 use crate::ident::{PlanName, RunId};
 use crate::ledger::objects::count_objects;
 use crate::ledger::outbox::Teller;
-use crate::ledger::{BOOKKEEPING, LedgerError};
+use crate::ledger::{BOOKKEEPING, ByRun, LedgerError};
 use crate::pg;
-use crate::plan::{Change, Claim, Plan};
+use crate::plan::{Change, Claim, Contract, Plan};
 use crate::run::{
     Actor, Compiled, Document, Entry, Estimates, FORMAT, Facts, IllegalEntry, Moment, Program, Relation, State,
 };
@@ -70,6 +71,16 @@ impl Run {
         State::replay(&self.original, log.iter().map(|line| &line.entry))
     }
 
+    /// Returns how long it waits before the old column goes: what its plan says, or what it was tuned to by these live settings.
+    pub(in crate::ledger) fn contract(&self, live: &[(String, String)]) -> Contract {
+        let mut settings = self.plan.settings();
+        for (key, value) in live {
+            // What is stored besides them (a pause, say) is nobody's setting.
+            let _ = settings.tune(key, value);
+        }
+        settings.contract
+    }
+
     /// Returns the program that it began with: the log says how that changed.
     pub(crate) fn original(&self) -> &Program {
         &self.original
@@ -106,17 +117,93 @@ pub struct NewRun<'a> {
 }
 
 pg::columns!(
-    struct Stored {
-        id: i64,
+    /// What a run is known by.
+    struct Head {
         called: String,
         number: i32,
         format: i32,
         fingerprint: String,
+        created_at: DateTime<Utc>,
+        version: String,
+    }
+);
+
+pg::columns!(
+    struct Stored {
         plan_text: String,
         plan: String,
         facts: String,
         program: String,
-        created_at: DateTime<Utc>,
+    }
+);
+
+/// What is stored of a run when it is registered, and never changes.
+#[derive(Debug)]
+pub(in crate::ledger) struct Body {
+    plan_text: String,
+    plan: Plan,
+    facts: Facts,
+    program: Program,
+}
+
+/// What tells two runs with one number apart, of which one was in another ledger, and two versions of one row.
+type BodyKey = (DateTime<Utc>, String);
+
+/// The runs that this process has read.
+pub(in crate::ledger) type Bodies = Arc<Mutex<BTreeMap<RunId, (BodyKey, Arc<Body>)>>>;
+
+/// So many are kept.
+const MOST_BODIES: usize = 200;
+
+impl Stored {
+    fn read(self, id: RunId) -> Result<Body, LedgerError> {
+        Ok(Body {
+            plan_text: self.plan_text,
+            plan: read("plan", id, &self.plan)?,
+            facts: read("facts", id, &self.facts)?,
+            program: read("program", id, &self.program)?,
+        })
+    }
+}
+
+impl Head {
+    fn key(&self) -> BodyKey {
+        (self.created_at, self.version.clone())
+    }
+
+    fn with(
+        self,
+        id: RunId,
+        body: &Body,
+        same_database: bool,
+        lines: Vec<Result<RecordedEntry, LedgerError>>,
+    ) -> Result<(Run, Vec<LoggedEntry>), LedgerError> {
+        let mut run = Run {
+            id,
+            called: self.called,
+            number: self.number,
+            fingerprint: self.fingerprint,
+            plan_text: body.plan_text.clone(),
+            plan: body.plan.clone(),
+            facts: body.facts.clone(),
+            program: body.program.clone(),
+            original: body.program.clone(),
+            created_at: self.created_at,
+            same_database,
+        };
+        let log = lines.into_iter().map(|line| line?.read(id)).collect::<Result<Vec<_>, _>>()?;
+        for line in &log {
+            if let Entry::Replanned { compiled, .. } = &line.entry {
+                run.replan((**compiled).clone());
+            }
+        }
+        Ok((run, log))
+    }
+}
+
+pg::columns!(
+    struct Predicted {
+        estimates: String,
     }
 );
 
@@ -241,51 +328,83 @@ impl Log<'_> {
         if self.ledger.version(connection).await?.is_none() {
             return Ok(None);
         }
-        Ok(self.find_listed(connection, name).await?.map(|(run, _)| run))
-    }
-
-    /// Returns the same, with the log, of a ledger that this connection has just listed the runs of, and so found to be one that may be trusted: to find
-    /// that out takes longer than all else.
-    ///
-    /// # Errors
-    /// As [`Log::find_opt`].
-    pub(crate) async fn find_listed(
-        self,
-        connection: &mut PgConnection,
-        name: &str,
-    ) -> Result<Option<(Run, Vec<LoggedEntry>)>, LedgerError> {
         let select = self.ledger.sql(
-            "SELECT id, name || CASE WHEN EXISTS (SELECT FROM crossfade.run AS later WHERE later.name = run.name AND later.id > run.id) \
-               THEN '@' || number ELSE '' END AS called, number, format, fingerprint, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program, \
-             created_at FROM crossfade.run WHERE name = $1 AND ($2::integer IS NULL OR number = $2) ORDER BY id DESC LIMIT 1",
+            "SELECT id FROM crossfade.run WHERE name = $1 AND ($2::integer IS NULL OR number = $2) ORDER BY id DESC LIMIT 1",
         );
         let (name, number) = called(name);
-        let found: Option<Stored> =
-            pg::query_as(&select).bind(name).bind(number).fetch_optional(&mut *connection).await?;
-        let Some(stored) = found else { return Ok(None) };
-        let id = RunId(stored.id);
-        LedgerError::unless_readable("plan", id, stored.format)?;
-        let original: Program = read("program", id, &stored.program)?;
-        let mut run = Run {
-            id,
-            called: stored.called,
-            number: stored.number,
-            fingerprint: stored.fingerprint,
-            plan_text: stored.plan_text,
-            plan: read("plan", id, &stored.plan)?,
-            facts: read("facts", id, &stored.facts)?,
-            program: original.clone(),
-            original,
-            created_at: stored.created_at,
-            same_database: self.ledger.is_at_home(connection).await?,
+        let id: Option<i64> =
+            pg::query_scalar(&select).bind(name).bind(number).fetch_optional(&mut *connection).await?;
+        let Some(id) = id else { return Ok(None) };
+        let found = self.read_all(connection, &[RunId(id)]).await?.pop();
+        found.map(|(_, read)| read.map(|(run, _)| run)).transpose()
+    }
+
+    /// Returns these runs, each with what it is called and its log, in the given order, or why it cannot be read; a run that is gone is left out. They
+    /// are of a ledger that this connection has found to be one that may be trusted ([`Ledger::version`](super::Ledger::version)).
+    ///
+    /// # Errors
+    /// The server's error; of a run by itself, as [`Log::find_opt`].
+    pub(crate) async fn read_all(
+        self,
+        connection: &mut PgConnection,
+        runs: &[RunId],
+    ) -> Result<Vec<(String, Result<(Run, Vec<LoggedEntry>), LedgerError>)>, LedgerError> {
+        let select = "SELECT id AS run_id, name || CASE WHEN EXISTS (SELECT FROM crossfade.run AS later WHERE later.name = run.name AND later.id > run.id) \
+               THEN '@' || number ELSE '' END AS called, number, format, fingerprint, created_at, xmin::text AS version FROM crossfade.run WHERE id = ANY ($1)";
+        let mut heads: ByRun<Head> = self.ledger.by_run(connection, select, runs).await?;
+        let heads: Vec<_> = runs.iter().filter_map(|id| Some((*id, heads.one(*id)?))).collect();
+        let mut bodies = self.bodies(connection, &heads).await?;
+        let same_database = self.ledger.is_at_home(connection).await?;
+        let mut lines = self.lines(connection, runs).await?;
+        let read = |(id, head): (RunId, Head)| {
+            let called = head.called.clone();
+            let body = bodies.remove(&id)?;
+            Some((called, body.and_then(|body| head.with(id, &body, same_database, lines.all(id)))))
         };
-        let log = self.entries(connection, id).await?;
-        for line in &log {
-            if let Entry::Replanned { compiled, .. } = &line.entry {
-                run.replan((**compiled).clone());
+        Ok(heads.into_iter().filter_map(read).collect())
+    }
+
+    /// Returns what is stored of these runs and never changes. What this process has read once it does not read again: to write a program of
+    /// 60 kB as text takes the server more than a millisecond.
+    async fn bodies(
+        self,
+        connection: &mut PgConnection,
+        heads: &[(RunId, Head)],
+    ) -> Result<BTreeMap<RunId, Result<Arc<Body>, LedgerError>>, LedgerError> {
+        let mut found = BTreeMap::new();
+        {
+            let known = self.ledger.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+            for (id, head) in heads {
+                if let Some((key, body)) = known.get(id)
+                    && *key == head.key()
+                {
+                    found.insert(*id, Ok(Arc::clone(body)));
+                }
             }
         }
-        Ok(Some((run, log)))
+        let new: Vec<RunId> = heads.iter().map(|(id, _)| *id).filter(|id| !found.contains_key(id)).collect();
+        if new.is_empty() {
+            return Ok(found);
+        }
+        let select = "SELECT id AS run_id, plan_text, plan::text AS plan, facts::text AS facts, program::text AS program \
+             FROM crossfade.run WHERE id = ANY ($1)";
+        let mut stored: ByRun<Stored> = self.ledger.by_run(connection, select, &new).await?;
+        for (id, head) in heads {
+            let Some(stored) = stored.one(*id) else { continue };
+            let body = LedgerError::unless_readable("plan", *id, head.format).and_then(|()| stored.read(*id));
+            found.insert(*id, body.map(Arc::new));
+        }
+        let mut known = self.ledger.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() + new.len() > MOST_BODIES {
+            known.clear();
+        }
+        for (id, head) in heads {
+            if let Some(Ok(body)) = found.get(id) {
+                known.insert(*id, (head.key(), Arc::clone(body)));
+            }
+        }
+        drop(known);
+        Ok(found)
     }
 
     /// Returns the names of all runs, the latest of each name, newest first; empty where there is no ledger.
@@ -300,22 +419,36 @@ impl Log<'_> {
         Ok(pg::query_scalar(&select).fetch_all(connection).await?)
     }
 
-    /// Returns the names of runs to be watched: of each name the latest run, unless it ended more than `days` days ago, newest
-    /// first; empty where there is no ledger.
+    /// Returns the latest run of each name, newest first; empty where there is no ledger.
     ///
     /// # Errors
     /// The server's error.
-    pub(crate) async fn watched(self, connection: &mut PgConnection, days: i32) -> Result<Vec<String>, LedgerError> {
+    pub(crate) async fn latest(self, connection: &mut PgConnection) -> Result<Vec<RunId>, LedgerError> {
+        if self.ledger.version(connection).await?.is_none() {
+            return Ok(vec![]);
+        }
+        let select = self.ledger.sql("SELECT pg_catalog.max(id) FROM crossfade.run GROUP BY name ORDER BY 1 DESC");
+        let ids: Vec<i64> = pg::query_scalar(&select).fetch_all(connection).await?;
+        Ok(ids.into_iter().map(RunId).collect())
+    }
+
+    /// Returns the runs to be watched: of each name the latest, unless it ended more than `days` days ago, newest first; empty where there
+    /// is no ledger.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn watched(self, connection: &mut PgConnection, days: i32) -> Result<Vec<RunId>, LedgerError> {
         if self.ledger.version(connection).await?.is_none() {
             return Ok(vec![]);
         }
         let select = self.ledger.sql(
-            "SELECT r.name FROM (SELECT DISTINCT ON (name) id, name FROM crossfade.run ORDER BY name, id DESC) AS r \
+            "SELECT r.id FROM (SELECT DISTINCT ON (name) id, name FROM crossfade.run ORDER BY name, id DESC) AS r \
              JOIN LATERAL (SELECT e.state, e.at FROM crossfade.event AS e WHERE e.run_id = r.id ORDER BY e.seq DESC LIMIT 1) AS e ON true \
              WHERE e.state NOT IN ('done', 'rolled_back') OR e.at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(days => $1) \
              ORDER BY r.id DESC",
         );
-        Ok(pg::query_scalar(&select).bind(days).fetch_all(connection).await?)
+        let ids: Vec<i64> = pg::query_scalar(&select).bind(days).fetch_all(connection).await?;
+        Ok(ids.into_iter().map(RunId).collect())
     }
 
     /// Returns how many runs are done and how many were rolled back, ever.
@@ -382,9 +515,21 @@ impl Log<'_> {
     /// # Errors
     /// [`LedgerError::Unreadable`] when what is stored is damaged.
     pub async fn prediction(self, connection: &mut PgConnection, run: RunId) -> Result<Option<Estimates>, LedgerError> {
-        let select = self.ledger.sql("SELECT estimates::text FROM crossfade.prediction WHERE run_id = $1");
-        let text: Option<String> = pg::query_scalar(&select).bind(run.0).fetch_optional(connection).await?;
-        text.map(|text| read("prediction", run, &text)).transpose()
+        self.predictions(connection, &[run]).await?.one(run).transpose()
+    }
+
+    /// Returns the costs that were predicted for these runs. What is damaged of one run is an error of that run alone.
+    ///
+    /// # Errors
+    /// The server's error; inside, [`LedgerError::Unreadable`].
+    pub(crate) async fn predictions(
+        self,
+        connection: &mut PgConnection,
+        runs: &[RunId],
+    ) -> Result<ByRun<Result<Estimates, LedgerError>>, sqlx::Error> {
+        let select = "SELECT run_id, estimates::text AS estimates FROM crossfade.prediction WHERE run_id = ANY ($1)";
+        let found: ByRun<Predicted> = self.ledger.by_run(connection, select, runs).await?;
+        Ok(found.map(|run, Predicted { estimates }| read("prediction", run, &estimates)))
     }
 }
 
@@ -395,8 +540,4 @@ fn claimed(plan: &Plan) -> BTreeMap<String, Claim<'_>> {
 
 fn written(what: &'static str, run: RunId, value: &impl Document) -> Result<String, LedgerError> {
     crate::run::write(value).map_err(|error| LedgerError::Unreadable { what, run, error })
-}
-
-pub(super) fn read<T: Document>(what: &'static str, run: RunId, text: &str) -> Result<T, LedgerError> {
-    crate::run::read(text).map_err(|error| LedgerError::Unreadable { what, run, error })
 }

@@ -8,15 +8,27 @@ use sqlx::PgConnection;
 
 use super::{Progress, number};
 use crate::ident::RunId;
-use crate::ledger::{LedgerError, Run};
+use crate::ledger::{ByRun, LedgerError, Run};
 use crate::pg;
 use crate::run::{Counts, Identity, MismatchKey, Outcome, Phase, RelationId, StepKey, What, WrittenBy};
 use crate::sql::quote_literal;
 
+/// What the latest checks of a run's relations found, all of them together.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LastCheck {
+    /// When the oldest of them ended.
+    pub(crate) at: DateTime<Utc>,
+    /// Rows that were not equal.
+    pub(crate) mismatches: i64,
+    /// The first of these rows.
+    pub(crate) unequal: Vec<MismatchKey>,
+}
+
 pg::columns!(
     struct Last {
-        at: Option<DateTime<Utc>>,
-        mismatches: Option<i64>,
+        at: DateTime<Utc>,
+        mismatches: i64,
+        unequal: Vec<String>,
     }
 );
 
@@ -134,20 +146,6 @@ impl Progress<'_> {
         Ok(())
     }
 
-    /// Returns the rows that the latest checks of the run's relations have found unequal, the first of them.
-    ///
-    /// # Errors
-    /// The server's error; [`LedgerError::Unreadable`].
-    pub async fn unequal(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<MismatchKey>, LedgerError> {
-        let select = self.ledger.sql(
-            "SELECT DISTINCT ON (relation) keys::text FROM crossfade.verification WHERE run_id = $1 ORDER BY relation, id DESC",
-        );
-        let stored: Vec<String> = pg::query_scalar(&select).bind(run.0).fetch_all(connection).await?;
-        let unreadable = |error| LedgerError::Unreadable { what: "check", run, error };
-        let read = |text: &String| crate::run::read::<Vec<MismatchKey>>(text).map_err(unreadable);
-        Ok(stored.iter().map(read).collect::<Result<Vec<_>, _>>()?.concat())
-    }
-
     /// Stores the result of a check of a relation. It names what it counts for: the plan, the trigger and the table's file.
     ///
     /// # Errors
@@ -199,23 +197,24 @@ impl Progress<'_> {
     pub fn verified(self, run: &Run, relations: &[(RelationId, String)], max_age: Duration) -> String {
         let one = |(relation, identity): &(RelationId, String)| {
             // A check that was made after now was made before somebody set the clock back.
-            let check = format!(
-                "SELECT FROM (SELECT * FROM crossfade.verification WHERE run_id = {} AND relation = {} ORDER BY id DESC LIMIT 1) AS v, ",
-                run.id,
-                number(*relation),
-            );
+            let latest = self.latest_check(&run.id.to_string(), &number(*relation).to_string());
             format!(
-                "EXISTS ({}({identity}\n) AS i WHERE v.fingerprint = {} AND v.body_hash = i.body_hash \
+                "EXISTS (SELECT FROM ({latest}) AS v, ({identity}\n) AS i WHERE v.fingerprint = {} AND v.body_hash = i.body_hash \
                  AND v.relfilenode::bigint = i.relfilenode AND NOT v.repaired AND v.empty + v.different + v.unconverted = 0 \
                  AND v.started_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => {}) \
                  AND v.started_at <= pg_catalog.clock_timestamp())",
-                self.ledger.sql(&check),
                 quote_literal(&run.fingerprint),
                 max_age.as_secs_f64(),
             )
         };
         let all: Vec<_> = relations.iter().map(one).collect();
         if all.is_empty() { "false".to_owned() } else { all.join(" AND ") }
+    }
+
+    /// Returns the query of the latest check of a relation; both are expressions.
+    pub(crate) fn latest_check(self, run: &str, relation: &str) -> String {
+        let select = "SELECT v.* FROM crossfade.verification AS v WHERE v.run_id = ";
+        format!("{}{run} AND v.relation = {relation} ORDER BY v.id DESC LIMIT 1", self.ledger.sql(select))
     }
 
     /// Returns how many seconds the latest check of a run took; `None` before the first.
@@ -228,21 +227,25 @@ impl Progress<'_> {
         Ok(pg::query_scalar(&select).bind(run.0).fetch_optional(connection).await?)
     }
 
-    /// Returns when the latest checks of the run's relations ended, the oldest of them, and how many rows were not equal in
-    /// all of them; `None` before the first check.
+    /// Returns what the latest checks of each run's relations found; nothing of a run before its first check. What is damaged of one run is
+    /// an error of that run alone.
     ///
     /// # Errors
-    /// The server's error.
-    pub async fn last_check(
+    /// The server's error; inside, [`LedgerError::Unreadable`].
+    pub(crate) async fn last_checks(
         self,
         connection: &mut PgConnection,
-        run: RunId,
-    ) -> Result<Option<(DateTime<Utc>, i64)>, LedgerError> {
-        let select = self.ledger.sql(
-            "SELECT pg_catalog.min(v.at) AS at, pg_catalog.sum(v.empty + v.different + v.unconverted)::bigint AS mismatches \
-             FROM (SELECT DISTINCT ON (relation) * FROM crossfade.verification WHERE run_id = $1 ORDER BY relation, id DESC) AS v",
-        );
-        let Last { at, mismatches } = pg::query_as(&select).bind(run.0).fetch_one(connection).await?;
-        Ok(at.zip(mismatches))
+        runs: &[RunId],
+    ) -> Result<ByRun<Result<LastCheck, LedgerError>>, sqlx::Error> {
+        let select = "SELECT v.run_id, pg_catalog.min(v.at) AS at, pg_catalog.sum(v.empty + v.different + v.unconverted)::bigint AS mismatches, \
+               pg_catalog.array_agg(v.keys::text ORDER BY v.relation) AS unequal \
+             FROM (SELECT DISTINCT ON (run_id, relation) * FROM crossfade.verification WHERE run_id = ANY ($1) \
+               ORDER BY run_id, relation, id DESC) AS v GROUP BY v.run_id";
+        Ok(self.ledger.by_run(connection, select, runs).await?.map(|run, Last { at, mismatches, unequal }| {
+            let unreadable = |error| LedgerError::Unreadable { what: "check", run, error };
+            let read = |text: &String| crate::run::read::<Vec<MismatchKey>>(text).map_err(unreadable);
+            let unequal = unequal.iter().map(read).collect::<Result<Vec<_>, _>>()?.concat();
+            Ok(LastCheck { at, mismatches, unequal })
+        }))
     }
 }

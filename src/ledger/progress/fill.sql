@@ -1,7 +1,7 @@
--- How far the backfill of run $1 is, one row for each relation, the one whose engine reported last first: pages of the
+-- How far the backfills of the runs $1 are, one row for each relation, of each run the one whose engine reported last first: pages of the
 -- current pass, pages done, rows filled in all passes and how many of them touched no index, late pages to do, seconds
 -- since the pass began; and what the engine says of itself, if it has said something in the last seconds.
-SELECT b.relation, b.bound,
+SELECT b.run_id, b.relation, b.bound,
        pg_catalog.floor(COALESCE(pg_catalog.sum(CASE
            WHEN w.pass <> b.pass OR w.late THEN 0
            WHEN w.done_at IS NOT NULL THEN w.to_page - w.from_page
@@ -15,6 +15,6 @@ SELECT b.relation, b.bound,
        b.eta_seconds, b.held_by, b.pace
 FROM crossfade.backfill AS b
 LEFT JOIN crossfade.page_window AS w ON w.run_id = b.run_id AND w.relation = b.relation
-WHERE b.run_id = $1
+WHERE b.run_id = ANY ($1)
 GROUP BY b.run_id, b.relation
 ORDER BY b.reported_at DESC NULLS LAST, b.relation

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::Progress;
 use crate::ident::RunId;
-use crate::ledger::LedgerError;
+use crate::ledger::{ByRun, LedgerError};
 use crate::pg;
 use crate::run::{Cause, HoldDelta, HoldTime};
 
@@ -58,23 +58,23 @@ impl Progress<'_> {
         Ok(())
     }
 
-    /// Returns what each signal has cost the backfill of a run so far, the most expensive first.
+    /// Returns what each signal has cost the backfill of each run so far, the most expensive first; `None` in place of a signal that only a
+    /// newer crossfade knows.
     ///
     /// # Errors
     /// The server's error.
-    pub async fn holds(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<HoldTime>, LedgerError> {
-        let select = self.ledger.sql(
-            "SELECT signal, times, seconds, slowed_seconds, worst, worst_limit AS \"limit\", last_at FROM crossfade.hold \
-             WHERE run_id = $1 ORDER BY seconds DESC, slowed_seconds DESC, signal",
-        );
-        let rows: Vec<Row> = pg::query_as(&select).bind(run.0).fetch_all(connection).await?;
-        let hold = |row: Row| {
+    pub(crate) async fn holds(
+        self,
+        connection: &mut PgConnection,
+        runs: &[RunId],
+    ) -> Result<ByRun<Option<HoldTime>>, sqlx::Error> {
+        let select = "SELECT run_id, signal, times, seconds, slowed_seconds, worst, worst_limit AS \"limit\", last_at FROM crossfade.hold \
+             WHERE run_id = ANY ($1) ORDER BY seconds DESC, slowed_seconds DESC, signal";
+        Ok(self.ledger.by_run(connection, select, runs).await?.map(|_, row: Row| {
             let Row { signal, times, seconds, slowed_seconds, worst, limit, last_at } = row;
-            // None for a signal that only a newer crossfade knows.
             let signal = Cause::named(&signal)?;
             Some(HoldTime { signal, times, seconds, slowed_seconds, worst, limit, last_at })
-        };
-        Ok(rows.into_iter().filter_map(hold).collect())
+        }))
     }
 
     /// Makes the row that the latency probe of the session `client` writes, and removes those of sessions that are gone.

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use super::{Progress, number};
 use crate::ident::RunId;
-use crate::ledger::{Lease, LedgerError};
+use crate::ledger::{ByRun, Lease, LedgerError};
 use crate::pg;
 use crate::run::{self, HeldBy, Latencies, PaceReport, RelationId, TableFacts};
 
@@ -60,6 +60,11 @@ impl FillProgress {
         i64::try_from(estimate).unwrap_or(i64::MAX).max(self.rows)
     }
 
+    /// Returns how far all relations of a run are together; `None` when none has begun.
+    pub(crate) fn of(relations: Vec<RelationFill>) -> Option<Self> {
+        relations.into_iter().map(Self::from).reduce(Self::and)
+    }
+
     /// Returns the sum of two relations of a run; `self` is the one whose engine reported last.
     fn and(self, other: Self) -> Self {
         Self {
@@ -75,7 +80,8 @@ impl FillProgress {
 }
 
 pg::columns!(
-    struct Row {
+    /// How far the backfill of one relation is.
+    pub(crate) struct RelationFill {
         relation: i16,
         bound: i64,
         done: i64,
@@ -90,9 +96,9 @@ pg::columns!(
     }
 );
 
-impl From<Row> for FillProgress {
-    fn from(row: Row) -> Self {
-        let Row { bound, done, rows, hot, late, seconds, eta_seconds, held_by, .. } = row;
+impl From<RelationFill> for FillProgress {
+    fn from(row: RelationFill) -> Self {
+        let RelationFill { bound, done, rows, hot, late, seconds, eta_seconds, held_by, .. } = row;
         let (held_by, pace) = (said(held_by), said(row.pace).unwrap_or_default());
         let report = |rows_per_second| FillReport { rows_per_second, eta_seconds, held_by, pace };
         Self { bound, done, rows, hot, late, seconds, report: row.rows_per_second.map(report) }
@@ -110,8 +116,7 @@ impl Progress<'_> {
     /// # Errors
     /// The server's error.
     pub async fn fill(self, connection: &mut PgConnection, run: RunId) -> Result<Option<FillProgress>, LedgerError> {
-        let rows = self.fills(connection, run).await?;
-        Ok(rows.into_iter().map(FillProgress::from).reduce(FillProgress::and))
+        Ok(FillProgress::of(self.fills(connection, &[run]).await?.all(run)))
     }
 
     /// Returns how far the backfill of one relation is, or `None` when it has not begun.
@@ -124,12 +129,20 @@ impl Progress<'_> {
         run: RunId,
         relation: RelationId,
     ) -> Result<Option<FillProgress>, LedgerError> {
-        let rows = self.fills(connection, run).await?;
+        let rows = self.fills(connection, &[run]).await?.all(run);
         Ok(rows.into_iter().find(|row| row.relation == number(relation)).map(FillProgress::from))
     }
 
-    async fn fills(self, connection: &mut PgConnection, run: RunId) -> Result<Vec<Row>, sqlx::Error> {
-        pg::query_as(&self.ledger.sql(include_str!("fill.sql"))).bind(run.0).fetch_all(connection).await
+    /// Returns how far the backfills of these runs are, by relation, the one whose engine reported last first.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn fills(
+        self,
+        connection: &mut PgConnection,
+        runs: &[RunId],
+    ) -> Result<ByRun<RelationFill>, sqlx::Error> {
+        self.ledger.by_run(connection, include_str!("fill.sql"), runs).await
     }
 
     /// Lets others see how the backfill of a relation goes, and keeps a sample of it: `rows` filled in all, and the latencies

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::{Progress, REPEATABLE};
 use crate::ident::RunId;
-use crate::ledger::LedgerError;
+use crate::ledger::{ByRun, LedgerError};
 use crate::pg;
 
 /// The last tick of a run.
@@ -40,15 +40,17 @@ impl Progress<'_> {
         .await
     }
 
-    /// Returns the last tick of a run; `None` before the first.
+    /// Returns the last tick of each run that had one.
     ///
     /// # Errors
     /// The server's error.
-    pub async fn last_tick(self, connection: &mut PgConnection, run: RunId) -> Result<Option<LastTick>, LedgerError> {
-        let select = self.ledger.sql(
-            "SELECT at, host, GREATEST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - at)::double precision, 0) AS seconds_ago \
-             FROM crossfade.tick WHERE run_id = $1",
-        );
-        Ok(pg::query_as(&select).bind(run.0).fetch_optional(connection).await?)
+    pub(crate) async fn last_ticks(
+        self,
+        connection: &mut PgConnection,
+        runs: &[RunId],
+    ) -> Result<ByRun<LastTick>, sqlx::Error> {
+        let select = "SELECT run_id, at, host, GREATEST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - at)::double precision, 0) AS seconds_ago \
+             FROM crossfade.tick WHERE run_id = ANY ($1)";
+        self.ledger.by_run(connection, select, runs).await
     }
 }

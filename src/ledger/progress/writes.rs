@@ -1,11 +1,14 @@
 //! The sync trigger's counters: who still writes the old column, and when.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::Progress;
+use crate::ident::RunId;
+use crate::ledger::by_run::{ByRun, OfRun};
 use crate::ledger::{LedgerError, Run};
 use crate::names::{Counters, LedgerSchema};
 use crate::pg;
@@ -83,7 +86,8 @@ impl Progress<'_> {
         connection: &mut PgConnection,
         run: &Run,
     ) -> Result<Option<WriteCounts>, LedgerError> {
-        let Some(Now { old, new, conflicts, old_until }) = self.counters(connection, run).await? else {
+        let counted = self.counters(connection, &[run]).await?.one(run.id);
+        let Some(Now { old, new, conflicts, old_until }) = counted.and_then(Counted::now) else {
             return Ok(None);
         };
         let upsert = self.ledger.sql(
@@ -101,28 +105,34 @@ impl Progress<'_> {
         Ok(Some(WriteCounts { old, new, conflicts, old_quiet_seconds }))
     }
 
-    /// Returns the counters, or their last noted values once the trigger is gone. Changes nothing.
+    /// Returns the counters of each run at `at`, which is now, or their last noted values once the trigger is gone. Changes nothing.
     ///
     /// # Errors
     /// The server's error.
-    pub async fn write_counts(self, connection: &mut PgConnection, run: &Run) -> Result<WriteCounts, LedgerError> {
-        let noted = self.ledger.sql(
-            "SELECT old_writes AS old, new_writes AS new, conflicts, \
-               GREATEST({QUIET}, 0) AS old_quiet_seconds FROM crossfade.write_count WHERE run_id = $1",
-        );
+    pub(crate) async fn write_counts(
+        self,
+        connection: &mut PgConnection,
+        runs: &[&Run],
+        at: DateTime<Utc>,
+    ) -> Result<BTreeMap<RunId, WriteCounts>, sqlx::Error> {
+        let noted = "SELECT run_id, old_writes AS old, new_writes AS new, conflicts, \
+               GREATEST({QUIET}, 0) AS old_quiet_seconds FROM crossfade.write_count WHERE run_id = ANY ($1)";
+        let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
         let noted = noted.replace("{QUIET}", QUIET_SECONDS);
-        let noted: Option<WriteCounts> = pg::query_as(&noted).bind(run.id.0).fetch_optional(&mut *connection).await?;
-        let noted = noted.unwrap_or_default();
-        let Some(Now { old, new, conflicts, old_until }) = self.counters(connection, run).await? else {
-            return Ok(noted);
+        let mut noted: ByRun<WriteCounts> = self.ledger.by_run(connection, &noted, &ids).await?;
+        let mut counters = self.counters(connection, runs).await?;
+        let counts = |run: RunId| {
+            let noted = noted.one(run).unwrap_or_default();
+            let counted = match counters.one(run).and_then(Counted::now) {
+                None => noted,
+                Some(Now { old, new, conflicts, .. }) if old == noted.old => WriteCounts { new, conflicts, ..noted },
+                Some(Now { old, new, conflicts, old_until }) => {
+                    WriteCounts { old, new, conflicts, old_quiet_seconds: (at - old_until).num_seconds().max(0) }
+                }
+            };
+            (run, counted)
         };
-        let since = "SELECT GREATEST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - $1)::bigint, 0)";
-        let old_quiet_seconds = if old == noted.old {
-            noted.old_quiet_seconds
-        } else {
-            pg::query_scalar(since).bind(old_until).fetch_one(connection).await?
-        };
-        Ok(WriteCounts { old, new, conflicts, old_quiet_seconds })
+        Ok(ids.into_iter().map(counts).collect())
     }
 
     /// Returns the condition that nothing has been written to the old columns for `quiet`, as far as is known, nor since that
@@ -162,27 +172,35 @@ impl Progress<'_> {
         Ok(pg::query_as(select).bind(name).fetch_optional(connection).await?)
     }
 
-    async fn counters(self, connection: &mut PgConnection, run: &Run) -> Result<Option<Now>, LedgerError> {
-        let names = Counters::of(&run.program.tag);
-        let select = "SELECT pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($1)) AS old, \
-                        pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($2)) AS new, \
-                        pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass($3)) AS conflicts";
-        let schema = self.ledger.schema();
-        let counted: Counted = pg::query_as(select)
-            .bind(schema.qualify(&names.old))
-            .bind(schema.qualify(&names.new))
-            .bind(schema.qualify(&names.conflict))
-            .fetch_one(connection)
+    async fn counters(self, connection: &mut PgConnection, runs: &[&Run]) -> Result<ByRun<Counted>, sqlx::Error> {
+        let select = "SELECT c.run_id, pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass(c.old)) AS old, \
+                        pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass(c.new)) AS new, \
+                        pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass(c.conflicts)) AS conflicts \
+                      FROM ROWS FROM (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[]), \
+                        pg_catalog.unnest($4::text[])) AS c (run_id, old, new, conflicts)";
+        let names: Vec<_> = runs.iter().map(|run| Counters::of(&run.program.tag)).collect();
+        let qualified = |name: fn(&Counters) -> &str| {
+            names.iter().map(|names| self.ledger.schema().qualify(name(names))).collect::<Vec<_>>()
+        };
+        let counted: Vec<OfRun<Counted>> = pg::query_as(select)
+            .bind(runs.iter().map(|run| run.id.0).collect::<Vec<_>>())
+            .bind(qualified(|names| &names.old))
+            .bind(qualified(|names| &names.new))
+            .bind(qualified(|names| &names.conflict))
+            .fetch_all(connection)
             .await?;
+        Ok(counted.into_iter().collect())
+    }
+}
+
+impl Counted {
+    /// Returns what the counters say; `None` where one of them is not there.
+    fn now(self) -> Option<Now> {
+        let Self { old: Some(old), new: Some(new), conflicts: Some(conflicts) } = self else { return None };
         let count = |value: i64| value & COUNT;
         // A write may have come at any time of the second, and the second is rounded.
-        let until = |value: i64| DateTime::from_timestamp((value >> Counters::BITS) + 1, 0).unwrap_or_default();
-        Ok(match counted {
-            Counted { old: Some(old), new: Some(new), conflicts: Some(conflicts) } => {
-                Some(Now { old: count(old), new: count(new), conflicts: count(conflicts), old_until: until(old) })
-            }
-            _ => None,
-        })
+        let old_until = DateTime::from_timestamp((old >> Counters::BITS) + 1, 0).unwrap_or_default();
+        Some(Now { old: count(old), new: count(new), conflicts: count(conflicts), old_until })
     }
 }
 

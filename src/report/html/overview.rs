@@ -55,12 +55,12 @@ fn row(name: &str, run: Result<&RunView, &String>, room: &mut Room) -> Vec<Marku
 /// Returns how far a backfill is, how fast, and how long it takes at this rate.
 fn rows(progress: &Progress) -> Markup {
     let Some(percent) = progress.rows_percent.filter(|percent| *percent < 100) else {
-        return html! { (number(progress.rows_total)) };
+        return html! { span.amount { (number(progress.rows_total)) } };
     };
     let eta = progress.eta_seconds.filter(|_| progress.rows_per_second > 0.0);
     let stretch = Stretch { from: 0.0, to: f64::from(i32::try_from(percent).unwrap_or(0)) / 100.0 };
     html! {
-        (percent) " % of " (number(progress.rows_total))
+        span.amount { (percent) " % of " (number(progress.rows_total)) }
         @if progress.rows_per_second > 0.0 { ", " span.amount { (rate(progress.rows_per_second)) } }
         @if let Some(eta) = eta { ", " span.amount { (duration(eta)) " to go" } }
         @if percent > 0 { (bar(&format!("{percent} % of the rows"), "span", &[stretch])) }

@@ -4,8 +4,38 @@ use super::super::look::{Look, printable};
 use super::preview::{one_finding, shell_word};
 use super::summary::cost;
 use crate::catalog::Outline;
+use crate::import::Trouble;
 use crate::lines::command;
 use crate::runner::Draft;
+
+/// Returns what the reader of a plan should know of the file that it comes from.
+pub(crate) fn noted(notes: &[String], look: Look) -> String {
+    let mut text = String::new();
+    for note in notes {
+        look.wrap(&mut text, (&format!("  {}: ", look.yellow("note")), "    "), &printable(note));
+    }
+    text
+}
+
+/// Returns what in a migration does not become a plan, by its lines.
+pub(crate) fn troubles(file: &str, troubles: &[Trouble], look: Look) -> String {
+    let mut text = String::new();
+    for Trouble { line, message, help } in troubles {
+        look.wrap(&mut text, (&format!("  {}:{line}: ", printable(file)), "    "), &printable(message));
+        look.wrap(&mut text, ("    help: ", "    "), &printable(help));
+    }
+    text
+}
+
+/// Returns where a plan is that was written without a look at a database, and what comes next.
+pub(crate) fn unseen(file: Option<&str>, look: Look) -> String {
+    let shown = file.map(shell_word);
+    let wrote = shown.as_ref().map(|file| format!("The plan is in {file}. ")).unwrap_or_default();
+    let next = command(&format!("crossfade plan {}", shown.as_deref().unwrap_or("PLAN")));
+    let mut text = String::new();
+    look.wrap(&mut text, ("", ""), &format!("{wrote}No database was looked at. Next, with one: {next}"));
+    text
+}
 
 /// Returns what was found when the plan was tried. `file` is where it was written to.
 pub(crate) fn drafted(file: Option<&str>, outline: &Outline, draft: &Draft, look: Look) -> String {

@@ -118,6 +118,7 @@ form!(struct CarriedConstraint of facts::CarriedConstraint {
     definition: String,
     soak: String,
     last: String,
+    parked: String,
     foreign_key: bool,
     validated: bool,
     references: Option<u16>,

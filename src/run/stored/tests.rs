@@ -148,6 +148,7 @@ fn carried() -> CarriedConstraint {
         definition: text("CHECK ((parts > 0))"),
         soak: text("CHECK ((parts_v2 > 0))"),
         last: text("CHECK ((parts > 0))"),
+        parked: text("CHECK ((parts_v2 > 0))"),
         foreign_key: false,
         validated: true,
         references: Some(RelationId(1)),

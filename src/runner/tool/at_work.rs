@@ -113,7 +113,8 @@ impl Tool {
             let mut found = crate::run::scheduled(&run.plan, &run.program, (state.phase, gates::entered(&log)), now);
             if let Some(closed) = gates::closed(&run, &state, &found, true) {
                 if until == Until::OnePhase && state.is_soaking(&run.program) {
-                    found.push(gates::verified(&self.ledger, &mut connection, &run, now).await?);
+                    let seen = gates::look_at(&self.ledger, &mut connection, &run, &state).await?;
+                    found.push(gates::verified(&run, &seen, now));
                 }
                 if soak::due(&state, &found).is_none() {
                     self.note_near(&run).await;
@@ -215,14 +216,15 @@ impl Tool {
         let mut connection = self.connect().await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
-        let now = clock::server(&mut connection).await?;
-        let found = gates::readings(&self.ledger, &mut connection, run, &state, &log, now).await?;
+        let seen = gates::look_at(&self.ledger, &mut connection, run, &state).await?;
+        let all = (run, &state, log.as_slice());
+        let found = gates::readings(&self.ledger, &mut connection, all, &seen, seen.snapshot.at).await?;
         Ok(Finish {
             name: run.called.clone(),
             phase: state.phase,
             state: state.standing(),
             did: did.to_vec(),
-            waiting_for: waiting_for(&self.ledger, &mut connection, run, &state, (&log, &found)).await?,
+            waiting_for: waiting_for(all, &seen.snapshot, &found.gates),
             stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
             head: self.ledger.log().head(&mut connection, run.id).await?,
         })

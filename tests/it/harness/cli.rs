@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::limit;
+use super::wait::PATIENCE;
 
 /// An invocation of `crossfade` that has not been made yet. It sees no environment but `PATH` and what is given.
 #[derive(Debug, Clone)]
@@ -95,9 +96,9 @@ impl Cli {
     /// Runs the tool to its end.
     ///
     /// # Panics
-    /// When it takes more than two minutes.
+    /// When it takes longer than [`PATIENCE`].
     pub(crate) async fn run(&self) -> Output {
-        self.spawn().wait(Duration::from_mins(2)).await
+        self.spawn().wait(PATIENCE).await
     }
 }
 
@@ -140,7 +141,7 @@ impl Running {
     /// Kills it with SIGKILL and returns what it had said.
     pub(crate) async fn kill(self) -> Output {
         self.signal(Signal::SIGKILL);
-        self.wait(Duration::from_mins(1)).await
+        self.wait(PATIENCE).await
     }
 
     /// Returns what it said once it has ended.

@@ -69,11 +69,25 @@ impl Database {
         Self::made(server, false).await
     }
 
+    /// Returns a copy of this database, which is on `version` and in which nobody has a session: its pool is closed.
+    pub(crate) async fn copy(&self, version: &Version) -> Self {
+        let name = next_name();
+        let server = server_of(version);
+        let mut session = PgConnection::connect(&server.url("postgres")).await.unwrap();
+        let statement = format!("CREATE DATABASE {name} TEMPLATE {}", self.name);
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut session).await.unwrap();
+        session.close().await.unwrap();
+        Self::called(name, server, true)
+    }
+
     async fn made(server: &Server, shared: bool) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        limit::begin();
-        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let url = server.create_database(&name).await.unwrap();
+        let name = next_name();
+        server.create_database(&name).await.unwrap();
+        Self::called(name, server, shared)
+    }
+
+    fn called(name: String, server: &Server, shared: bool) -> Self {
+        let url = server.url(&name);
         limit::server(&url);
         let pool = PgPoolOptions::new().max_connections(20).connect_lazy(&url).unwrap();
         Self { name, url, pool, shared }
@@ -128,6 +142,13 @@ impl Database {
         assert!(output.status.success(), "pg_dump: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+/// Returns the name of the next database, and notes that the test is at work.
+fn next_name() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    limit::begin();
+    format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The major version of the `pg_dump` on `PATH`; 0 if there is none.

@@ -2,15 +2,12 @@
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinHandle;
 
-use super::wait::wait_for;
-
-const PATIENCE: Duration = Duration::from_mins(2);
+use super::wait::{PATIENCE, wait_for};
 
 /// A terminal of 80 columns and 24 rows.
 pub(crate) struct Terminal {
@@ -34,7 +31,9 @@ impl Terminal {
 
     /// Runs a command of a shell at a terminal. The tool finds the database at `url`.
     pub(crate) fn shell(url: &str, command: &str) -> Self {
-        let mut child = Command::new("script")
+        // Whoever runs the tests in the background of a shell ignores Ctrl-C, and hands that on.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT", "script"])
             .args(["--quiet", "--return", "--command", &format!("stty cols 80 rows 24; {command}"), "/dev/null"])
             .env_remove("NO_COLOR")
             .env("DATABASE_URL", url)

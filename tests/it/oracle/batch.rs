@@ -10,7 +10,8 @@ use super::places::Places;
 use crate::harness::Version;
 
 /// Why a run may be refused: the codes of `crossfade plan`. Whatever else it refuses is a failure.
-const KNOWN_FOR_RENAMES: &[&str] = &["catalog::generated_column", "catalog::inheritance", "catalog::rule"];
+const KNOWN_FOR_RENAMES: &[&str] =
+    &["catalog::generated_column", "catalog::inheritance", "catalog::not_valid", "catalog::rule"];
 const KNOWN_FOR_TYPE_CHANGES: &[&str] = &[
     "catalog::constraint",
     "catalog::default",
@@ -21,7 +22,9 @@ const KNOWN_FOR_TYPE_CHANGES: &[&str] = &[
     "catalog::identity",
     "catalog::index",
     "catalog::inheritance",
+    "catalog::made_anew",
     "catalog::materialized_view",
+    "catalog::not_valid",
     "catalog::primary_key",
     "catalog::row_type",
     "catalog::rule",

@@ -158,14 +158,7 @@ pub(super) fn case(seed: u64, number: u64, rename: bool) -> Case {
         if conversion.from != "integer" || conversion.to != "bigint" || draft.dice.percent(60) {
             let kind = KINDS.iter().find(|kind| kind.name == conversion.from).expect("conversions begin with a kind");
             add_column(&mut draft, kind);
-            let column = draft.case.columns.last_mut().expect("one was added");
-            // Where a value might convert in neither direction, both columns may be empty until `contract`.
-            column.not_null &= conversion.to == "bigint" || column.numbered;
-            // PostgreSQL has identity columns of no other types, and plain ALTER TABLE refuses.
-            if column.numbered && conversion.to != "bigint" {
-                (column.numbered, column.generated) = (false, false);
-                column.more.clear();
-            }
+            let column = draft.case.columns.last().expect("one was added");
             draft.case.column = column.name.clone();
         }
         draft.case.alteration = Alteration::Retype(conversion, new_name);

@@ -132,7 +132,7 @@ impl Places {
 }
 
 /// The lines that one of two texts has more often.
-pub(super) fn difference(expected: &str, found: &str) -> String {
+pub(crate) fn difference(expected: &str, found: &str) -> String {
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
     expected.lines().for_each(|line| *counts.entry(line).or_default() -= 1);
     found.lines().for_each(|line| *counts.entry(line).or_default() += 1);

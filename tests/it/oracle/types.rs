@@ -106,6 +106,7 @@ pub(super) const CONVERSIONS: &[Conversion] = &[
     conversion("numeric(12,3)", "numeric(20,6)", "", "{x}::numeric(12,3)"),
     conversion("real", "double precision", "", "{x}::real"),
     conversion("text", "character varying", "", "{x}::text"),
+    conversion("text", "bytea", "decode({x}, 'escape')", "encode({x}, 'escape')"),
     conversion("character varying(40)", "text", "", "{x}::character varying(40)"),
     conversion("character varying(40)", "character varying(80)", "", "{x}::character varying(40)"),
     conversion("character(12)", "text", "{x}::text", "{x}::character(12)"),

@@ -1,13 +1,12 @@
 //! What strangers may try: nothing is shown, nothing changes, and the server goes on answering.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Answer, LOG, PLAN, Served, TABLE, hidden, plan};
-use crate::harness::{Cli, Database};
+use crate::harness::{Cli, Database, PATIENCE};
 use crate::report_page::Page;
 
 /// A server with one run, whose names are a secret.
@@ -268,7 +267,7 @@ async fn whoever_is_slow_or_greedy_keeps_nobody_out() {
         let mut seen = 0;
         while seen < 100 {
             let mut buffer = vec![0; 65_536];
-            let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut buffer)).await.unwrap().unwrap();
+            let read = tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await.unwrap().unwrap();
             assert_ne!(read, 0, "closed after {answered}");
             text.extend_from_slice(&buffer[..read]);
             seen = String::from_utf8_lossy(&text).matches("HTTP/1.1 401").count();
@@ -282,7 +281,7 @@ async fn whoever_is_slow_or_greedy_keeps_nobody_out() {
     // Whoever was slow is gone by now, or soon.
     for mut stream in slow {
         let mut rest = Vec::new();
-        let end = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
+        let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
         assert!(end.is_ok(), "still open");
     }
     assert_eq!(served.get("/runs/rename").await.0, 200);

@@ -4,7 +4,7 @@ use crossfade::sql::{dollar_quote, quote_literal};
 
 use super::super::case::Piece;
 use super::super::generate::Draft;
-use super::{condition_of_any_type, expression_of_any_type, piece};
+use super::{condition_anew, expression_anew, piece};
 
 /// A view, and mostly others on it.
 pub(super) fn view(draft: &mut Draft) -> Option<Piece> {
@@ -14,8 +14,8 @@ pub(super) fn view(draft: &mut Draft) -> Option<Piece> {
         (draft.case.table_sql(), draft.column(target), draft.case.own("{s}"), draft.quoted("v"));
     let (name, above, other) =
         (format!("{schema}.{name}"), format!("{schema}.{}", draft.quoted("w")), draft.column(other));
-    let holds = condition_of_any_type(draft, target, &column);
-    let on = expression_of_any_type(draft, target, &column);
+    let holds = condition_anew(draft, target, &column);
+    let on = expression_anew(draft, target, &column);
     let with = draft.dice.of(&["", "", " WITH (security_barrier)", " WITH (security_invoker)"]);
     let option = draft.dice.of(&["", "", " WITH LOCAL CHECK OPTION", " WITH CASCADED CHECK OPTION"]);
     let (sql, plain) = match draft.dice.below(6) {
@@ -106,8 +106,8 @@ pub(super) fn materialized_view(draft: &mut Draft) -> Option<Piece> {
 pub(super) fn policy(draft: &mut Draft) -> Option<Piece> {
     let target = draft.pick("")?;
     let (table, column, name) = (draft.case.table_sql(), draft.column(target), draft.quoted("po"));
-    let holds = condition_of_any_type(draft, target, &column);
-    let also = condition_of_any_type(draft, target, &column);
+    let holds = condition_anew(draft, target, &column);
+    let also = condition_anew(draft, target, &column);
     let what = match draft.dice.below(5) {
         0 => format!("USING ({holds}) WITH CHECK ({also})"),
         1 => format!("AS RESTRICTIVE FOR UPDATE TO neighbour USING ({holds})"),
@@ -182,7 +182,7 @@ pub(super) fn trigger_with_condition(draft: &mut Draft) -> Option<Piece> {
     let target = draft.pick("ordered")?;
     let (table, name, column) = (draft.case.table_sql(), draft.quoted("tw"), draft.column(target));
     let (ground, function) = noting(draft);
-    let holds = condition_of_any_type(draft, target, &format!("NEW.{column}")).replace("id ", "NEW.id ");
+    let holds = condition_anew(draft, target, &format!("NEW.{column}")).replace("id ", "NEW.id ");
     let (events, when) = match draft.dice.below(3) {
         0 => ("UPDATE".to_owned(), format!("OLD.{column} IS DISTINCT FROM NEW.{column}")),
         1 => ("INSERT OR UPDATE".to_owned(), format!("NEW.{column} IS NOT NULL")),

@@ -1,0 +1,81 @@
+//! What the ledger holds of runs besides their logs, read with one query a table for any number of runs.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{FillProgress, LastCheck, LastTick, Leader, Ledger, LedgerError, Peer, Run, Undelivered, WriteCounts};
+use crate::ident::RunId;
+use crate::pg;
+use crate::plan::Contract;
+use crate::run::{Estimates, HoldTime};
+
+/// What the ledger holds of a run besides its log, all read within a few milliseconds.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    /// When it was read, by the server's clock.
+    pub(crate) at: DateTime<Utc>,
+    /// The process that leads the run; `None` when nobody does.
+    pub(crate) leader: Option<Leader>,
+    /// The processes that have joined its backfill.
+    pub(crate) joined: Vec<Peer>,
+    /// Writes through its columns, as counted so far.
+    pub(crate) writes: WriteCounts,
+    /// What the latest check found; `None` before the first.
+    pub(crate) check: Option<LastCheck>,
+    /// How far its backfill is; `None` when it has not begun.
+    pub(crate) fill: Option<FillProgress>,
+    /// What each signal has cost its backfill, the most expensive first.
+    pub(crate) holds: Vec<HoldTime>,
+    /// How long it waits before the old column goes: what its plan says, or what it was tuned to.
+    pub(crate) contract: Contract,
+    /// The last tick; `None` before the first.
+    pub(crate) last_tick: Option<LastTick>,
+    /// What it was predicted to cost; `None` if there was no prediction.
+    pub(crate) predicted: Option<Estimates>,
+    /// What has not reached those whom it tells.
+    pub(crate) undelivered: Vec<Undelivered>,
+}
+
+impl Ledger {
+    /// Returns what there is of these runs, in their order. Locks nothing.
+    ///
+    /// # Errors
+    /// The server's error; of a run by itself, [`LedgerError::Unreadable`] when what is stored of it is damaged.
+    pub(crate) async fn snapshots(
+        &self,
+        connection: &mut PgConnection,
+        runs: &[&Run],
+    ) -> Result<Vec<Result<Snapshot, LedgerError>>, LedgerError> {
+        let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
+        let at: DateTime<Utc> =
+            pg::query_scalar("SELECT pg_catalog.clock_timestamp()").fetch_one(&mut *connection).await?;
+        let progress = self.progress();
+        let mut leaders = self.leases().leaders(connection, &ids).await?;
+        let mut joined = self.leases().joined(connection, &ids).await?;
+        let mut writes = progress.write_counts(connection, runs, at).await?;
+        let mut checks = progress.last_checks(connection, &ids).await?;
+        let mut fills = progress.fills(connection, &ids).await?;
+        let mut holds = progress.holds(connection, &ids).await?;
+        let mut settings = progress.settings_of(connection, &ids).await?;
+        let mut ticks = progress.last_ticks(connection, &ids).await?;
+        let mut predictions = self.log().predictions(connection, &ids).await?;
+        let mut undelivered = self.outbox().undelivered(connection, &ids).await?;
+        let snapshot = |run: &&Run| {
+            let id = run.id;
+            Ok(Snapshot {
+                at,
+                leader: leaders.one(id),
+                joined: joined.all(id),
+                writes: writes.remove(&id).unwrap_or_default(),
+                check: checks.one(id).transpose()?,
+                fill: FillProgress::of(fills.all(id)),
+                holds: holds.all(id).into_iter().flatten().collect(),
+                contract: run.contract(&settings.all(id)),
+                last_tick: ticks.one(id),
+                predicted: predictions.one(id).transpose()?,
+                undelivered: undelivered.all(id),
+            })
+        };
+        Ok(runs.iter().map(snapshot).collect())
+    }
+}
