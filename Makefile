@@ -13,7 +13,7 @@ demo:
 # What must pass before a change lands, on the installed PostgreSQL and on the oldest and newest supported. One of them: make test ARGS=name
 test:
 	.ci/need cc postgres pgbouncer npm
-	if command -v apt-get >/dev/null; then .ci/need faketime pg_cron python3-venv; fi
+	if command -v apt-get >/dev/null; then .ci/need faketime pg_cron python3-venv activerecord; fi
 	.ci/schemas
 	.ci/migration-tools
 	.ci/postgres-versions
@@ -22,7 +22,7 @@ test:
 # The same with every long matrix whole, on every version that is supported: about an hour.
 test-all:
 	.ci/need cc postgres pgbouncer npm
-	if command -v apt-get >/dev/null; then .ci/need faketime pg_cron python3-venv; fi
+	if command -v apt-get >/dev/null; then .ci/need faketime pg_cron python3-venv activerecord; fi
 	.ci/schemas
 	.ci/migration-tools
 	.ci/postgres-versions all

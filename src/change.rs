@@ -142,6 +142,11 @@ impl<'a> Context<'a> {
         &self.facts.main().name
     }
 
+    /// Returns the tables that need a trigger each: the plan's own, and those that inherit from it. Partitions get clones.
+    fn with_children(&self) -> impl Iterator<Item = &TableName> {
+        std::iter::once(self.table()).chain(self.facts.main().children.iter().map(|child| &child.table))
+    }
+
     /// Returns the column that an index or a constraint of the plan is on.
     fn column(&self, column: &'a ColumnName) -> &'a ColumnName {
         let stays = pairs(self.plan, self.facts).filter(|a| a.facts.metadata_only || a.change.borrows());

@@ -140,14 +140,14 @@ pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
 pub use runner::{
-    Approved, Cleanup, Draft, Error, Finish, Joined, Known, NoCleanup, NoJoin, NotYet, PointOfNoReturn, Preview, Tool,
-    Wanted,
+    Approved, Cleanup, Draft, Error, Finish, Joined, Known, NoCleanup, NoJoin, NotYet, PartPreview, PointOfNoReturn,
+    Preview, Tool, Wanted,
 };
 pub use view::{
     Advice, Asked, Bypassed, Certificate, CheckedLog, CheckedRun, Course, CoursePoint, Criterion, Felt, Folder,
     FolderConflict, FolderPlan, FolderState, Inventory, InventoryTable, Judgement, Metrics, Need, NoPlan, NotedHead,
-    Numbers, PhaseApproval, PhaseCourse, PhaseDates, PhaseState, Reason, ReportView, RunView, Span, StepCourse,
-    StepState, Timeline, Timetable, Totals, Worked,
+    Numbers, PartView, PhaseApproval, PhaseCourse, PhaseDates, PhaseState, Reason, ReportView, RunView, Span,
+    StepCourse, StepState, Timeline, Timetable, Totals, Worked,
 };
 
 pub mod results {
@@ -165,9 +165,9 @@ pub mod results {
         Action, Actor, Approval, BadStepKey, Broken, Cause, CompareSpec, Compiled, Condition, Counts, Entry, Estimates,
         Evidence, Fill, FillSpec, FillValue, Filled, Flaw, Gate, GateKind, GateReading, Given, Head, HeldBy, HoldTime,
         HookKey, IllegalEntry, IndexName, Is, Latencies, Level, Machine, MismatchKey, Mode, Moment, ObjectCount,
-        Opener, Orders, Outcome, PaceReport, Pair, PlannedPace, Prediction, Program, Progress, Range, Relation,
-        RelationId, Requirement, Side, Signal, Slice, Stage, Standing, State, Step, StepKey, Target, Undo, Use, User,
-        Verdict, Voided, WaitingFor, What, Written, WrittenBy,
+        Opener, Orders, Outcome, PaceReport, Pair, PartitionedIndex, PlannedPace, Prediction, Program, Progress, Range,
+        Relation, RelationId, Requirement, Side, Signal, Slice, Stage, Standing, State, Step, StepKey, Target, Undo,
+        Use, User, Verdict, Voided, WaitingFor, What, Written, WrittenBy,
     };
     pub use crate::sql::LockMode;
 }

@@ -13,6 +13,7 @@ mod file;
 mod folder;
 mod form;
 mod model;
+mod parts;
 #[cfg(test)]
 mod reference;
 mod requires;
@@ -40,8 +41,10 @@ pub use folder::{Conflict, Order, order};
 pub(crate) use folder::{made_columns, needed_columns};
 pub use model::{
     AddIndex, Approvals, Backfill, BuildIndexes, Contract, CopyIndexes, Day, ExtraWindow, Freeze, FunctionBody,
-    Indexes, LongTransactions, Plan, Probe, Publications, Schedule, Throttle, Triggers, Verify, WalCompression, Window,
+    Indexes, LongTransactions, Plan, Probe, Publications, Referring, Schedule, Throttle, Triggers, Verify,
+    WalCompression, Window,
 };
+pub(crate) use parts::{Referrer, widens, with_parts};
 pub use requires::{Comparison, Disk, Extension, ExtensionError, Replicas, RequiredColumn, Requires, Slots, Version};
 pub use schema::json_schema;
 pub use settings::Settings;

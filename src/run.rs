@@ -43,9 +43,9 @@ pub use entry::{Entry, HookKey};
 pub(crate) use evidence::Accepted;
 pub use evidence::{Evidence, Use, User};
 pub use facts::{
-    AddedColumn, AddedConstraint, AddedIndex, AdoptedColumn, CarriedConstraint, ChangeFacts, ColumnFacts, Compiled,
-    ConstraintFacts, Conversion, DroppedColumn, Facts, FunctionFacts, IdentityColumn, IndexFacts, MirrorIndex,
-    PairFacts, Publication, ReferringKey, ReplacedFunction, ReplacedTrigger, TableFacts,
+    AddedColumn, AddedConstraint, AddedIndex, AdoptedColumn, CarriedConstraint, ChangeFacts, Child, ColumnFacts,
+    Compiled, ConstraintFacts, Conversion, DroppedColumn, Facts, FunctionFacts, IdentityColumn, IndexFacts,
+    MirrorIndex, OwnPartition, PairFacts, Publication, ReferringKey, ReplacedFunction, ReplacedTrigger, TableFacts,
 };
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};
@@ -60,7 +60,7 @@ pub use key::{BadStepKey, StepKey, What};
 pub use latencies::Latencies;
 pub use outcome::{Counts, MismatchKey, Outcome, Written, WrittenBy};
 pub use prediction::{Estimates, Machine, Orders, PlannedPace, Prediction, Range};
-pub use program::{Action, Condition, Gate, IndexName, Is, Program, Step, Target, Undo};
+pub use program::{Action, Condition, Gate, IndexName, Is, PartitionedIndex, Program, Step, Target, Undo};
 pub use progress::Progress;
 pub use relation::{Relation, RelationId};
 pub use requirement::Requirement;

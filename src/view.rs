@@ -51,6 +51,12 @@ pub struct RunView {
     pub phase: Phase,
     /// Where it stands, in one word.
     pub state: Standing,
+    /// The run of the key that its columns refer to, which moves it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
+    /// The runs of the tables that refer to its key and are changed with it, in the order in which they are done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartView>,
     /// How far its backfill is.
     #[serde(flatten)]
     pub progress: Progress,
@@ -119,6 +125,19 @@ pub struct RunView {
     pub numbers: Numbers,
     /// The hash of its log's latest entry.
     pub head: Option<Head>,
+}
+
+/// Where a part of a run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartView {
+    /// What its own run is called.
+    pub name: String,
+    /// Its table.
+    pub table: String,
+    /// The phase it is in.
+    pub phase: Phase,
+    /// Where it stands, in one word.
+    pub state: Standing,
 }
 
 /// Where the approval of a phase stands.
@@ -270,6 +289,8 @@ async fn view(
         name: run.called.clone(),
         phase: state.phase,
         state: standing,
+        part_of: run.plan.part_of.as_ref().map(ToString::to_string),
+        parts: Box::pin(parts(ledger, connection, run)).await?,
         progress,
         fills,
         compares: run.program.compared().next().is_some(),
@@ -309,6 +330,17 @@ async fn view(
         head: log.last().map(|line| line.head.clone()),
         undelivered: seen.undelivered,
     })
+}
+
+async fn parts(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<Vec<PartView>, Error> {
+    let mut parts = Vec::new();
+    for name in &run.plan.parts {
+        let part = ledger.log().find(connection, name.as_str()).await?;
+        let state = ledger.log().state(connection, &part).await?;
+        let table = part.plan.table.to_string();
+        parts.push(PartView { name: part.called.clone(), table, phase: state.phase, state: state.standing() });
+    }
+    Ok(parts)
 }
 
 fn approvals(

@@ -140,8 +140,12 @@ impl Stand {
         let mut session = database.session().await?;
         // Where the extension is not installed, a contestant reads from the system's cache.
         if session.execute("CREATE EXTENSION pg_prewarm").await.is_ok() {
-            session.execute("SELECT pg_prewarm(c.oid) FROM pg_class AS c WHERE c.oid = 'vehicles'::regclass").await?;
-            let indexes = "SELECT pg_prewarm(indexrelid) FROM pg_index WHERE indrelid = 'vehicles'::regclass";
+            session
+                .execute(
+                    "SELECT pg_prewarm(c.oid) FROM pg_class AS c WHERE c.relkind = 'r' AND c.relname LIKE 'vehicles%'",
+                )
+                .await?;
+            let indexes = "SELECT pg_prewarm(indexrelid) FROM pg_index JOIN pg_class AS c ON c.oid = indrelid WHERE c.relkind = 'r' AND c.relname LIKE 'vehicles%'";
             session.execute(indexes).await?;
             session.execute("DROP EXTENSION pg_prewarm").await?;
         }

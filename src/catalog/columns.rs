@@ -156,7 +156,11 @@ impl Column {
             );
         }
         if self.inherited {
-            refuse("catalog::inheritance", "is inherited", "table inheritance is not supported");
+            refuse(
+                "catalog::inheritance",
+                "is inherited",
+                "PostgreSQL changes an inherited column through the table that it comes from: name that one in `table`",
+            );
         }
         if !self.not_null_validated && !change.borrows() {
             refuse(

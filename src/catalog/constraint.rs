@@ -281,6 +281,15 @@ impl Constraint {
         }
         let back = give_back(parts.iter().map(|part| part.change));
         let soak = read(conn, back).await?;
+        // The twin is made of these words, and once PostgreSQL has read them it may write others (docs/postgres.md, "Definitions come
+        // from PostgreSQL").
+        let again = [
+            format!("ALTER TABLE {COPY} DROP CONSTRAINT {NAME}"),
+            format!("ALTER TABLE {COPY} ADD CONSTRAINT {NAME} {soak}"),
+        ];
+        if let Err(objection) = attempt(conn, WHAT, again).await? {
+            return Ok(Err(objection));
+        }
         let last = active().map(|part| {
             let first = if part.change.borrows() { part.change.old } else { part.change.new };
             (first, if part.change.borrows() { part.change.new } else { part.change.final_name() })

@@ -32,6 +32,13 @@ pub(super) fn facts(
             "drop its identity first (ALTER COLUMN ... DROP IDENTITY): rows could not be inserted without it",
         );
     }
+    if column.inherited {
+        found.refuse(
+            "catalog::inheritance",
+            format!("column \"{}\" of {table} is inherited", change.column),
+            "PostgreSQL drops an inherited column with that of the table that it comes from",
+        );
+    }
     for h in hanging.iter().filter(|h| h.attnum == column.attnum) {
         let what = &h.what;
         let help = match what.kind.as_str() {

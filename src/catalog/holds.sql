@@ -29,14 +29,16 @@ SELECT coalesce(pg_catalog.json_agg(CASE kind
   WHEN 'no_column' THEN NOT EXISTS (SELECT FROM attribute WHERE attrelid = place AND attname = v ->> 'name')
   WHEN 'trigger' THEN EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = place
     AND t.tgname = v ->> 'name' AND t.tgenabled IN ('O', 'A') AND NOT t.tgisinternal)
-    -- Each partition has one of its own, which can be disabled alone. Before PostgreSQL 15 it counts as internal.
+    -- Each partition has one of its own, which can be disabled alone, and each table that inherits. Before PostgreSQL 15 it counts as internal.
     AND NOT EXISTS (SELECT FROM member m WHERE m.place = condition.place AND m.oid <> m.place AND NOT EXISTS (
       SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = m.oid AND t.tgname = v ->> 'name' AND t.tgenabled IN ('O', 'A')))
   WHEN 'no_trigger' THEN NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = place AND t.tgname = v ->> 'name')
   WHEN 'function' THEN EXISTS (SELECT FROM func WHERE proname = v ->> 'name' AND sha256 = v ->> 'sha256')
   WHEN 'no_function' THEN NOT EXISTS (SELECT FROM func WHERE proname = v ->> 'name')
+  -- One partition may have an index of its own. That of a partitioned table is valid once each partition has it.
   WHEN 'index' THEN EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-    WHERE i.indrelid = place AND x.relname = v ->> 'name' AND i.indisvalid AND i.indisready AND i.indislive)
+    JOIN member m ON m.oid = i.indrelid
+    WHERE m.place = condition.place AND x.relname = v ->> 'name' AND i.indisvalid AND i.indisready AND i.indislive)
   WHEN 'no_index' THEN NOT EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
     WHERE i.indrelid = place AND x.relname = v ->> 'name')
   WHEN 'constraint' THEN EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = place

@@ -7,7 +7,7 @@ use super::copy::{Outcome, Part};
 use super::finding::did_you_mean;
 use super::{CatalogError, Inspection, query};
 
-use crate::run::{ConstraintFacts, MirrorIndex};
+use crate::run::{ConstraintFacts, MirrorIndex, OwnPartition};
 
 use crate::ident::TableName;
 use crate::plan::Plan;
@@ -31,6 +31,8 @@ pub(super) struct Index {
     statistics: Vec<(i16, i32)>,
     whole_row: bool,
     attnums: Vec<i16>,
+    /// Schema and name of the partition that it is on, if it is not one of all partitions, and whether that is partitioned.
+    partition: Option<(String, String, bool)>,
     /// The definition behind `ON table `.
     tail: Option<String>,
 }
@@ -53,7 +55,7 @@ pub(super) async fn shape(conn: &mut PgConnection, index: &str) -> Result<String
 }
 
 impl Index {
-    /// Returns the indexes that mention one of these columns anywhere, by name.
+    /// Returns the indexes that mention one of these columns anywhere, by name: those of the table, and those that partitions have alone.
     pub(super) async fn read_all(
         conn: &mut PgConnection,
         table: i64,
@@ -155,6 +157,11 @@ impl Index {
             && own == facts.constraint.as_ref().map(constraint)
     }
 
+    fn own_partition(&self) -> Option<OwnPartition> {
+        let (schema, name, partitioned) = self.partition.as_ref()?;
+        Some(OwnPartition { table: TableName::new(schema, name).ok()?, partitioned: *partitioned })
+    }
+
     /// Returns the facts; `olds` are the changes' positions in the plan with their old columns.
     pub(super) fn facts(&self, number: usize, twin: Twin, olds: &[(usize, i16)]) -> IndexFacts {
         IndexFacts {
@@ -173,6 +180,7 @@ impl Index {
             twin_shape: twin.shape,
             tablespace: self.tablespace.clone(),
             comment: self.comment.clone(),
+            partition: self.own_partition(),
             statistics: self.statistics.clone(),
             clustered: self.clustered,
             replica_identity: self.replica_identity,

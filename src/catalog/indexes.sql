@@ -1,6 +1,13 @@
--- The indexes that mention a column anywhere, and one by its name. $1: the table's oid, $2: column numbers, $3: the name, or NULL.
+-- The indexes that mention a column anywhere, and one by its name. Of a partitioned table also those that some of its partitions have
+-- and others have not, with the column numbers of the table. $1: the table's oid, $2: column numbers, $3: the name, or NULL.
+WITH RECURSIVE member AS (
+  SELECT oid, relnamespace FROM pg_class WHERE oid = $1::bigint::oid
+  UNION
+  SELECT h.inhrelid, m.relnamespace FROM pg_inherits h JOIN member m ON m.oid = h.inhparent
+    JOIN pg_class p ON p.oid = h.inhparent AND p.relkind = 'p' WHERE NOT h.inhdetachpending
+)
 SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.name), '[]')::text FROM (
-  SELECT x.relname::text AS name,
+  SELECT CASE WHEN t.relnamespace = r.relnamespace THEN x.relname::text ELSE concat(n.nspname, '.', x.relname) END AS name,
     i.indisunique AS unique,
     -- Since PostgreSQL 15.
     coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) AS nulls_not_distinct,
@@ -18,21 +25,27 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.name), '[]')::text FROM (
     -- A whole-row reference has no column number.
     coalesce(i.indexprs::text, '') || coalesce(i.indpred::text, '') ~ ':varattno 0 ' AS whole_row,
     coalesce(m.attnums, '[]') AS attnums,
+    CASE WHEN i.indrelid <> $1::bigint::oid THEN json_build_array(n.nspname, t.relname, t.relkind = 'p') END AS partition,
     CASE WHEN starts_with(def, prefix) THEN substr(def, length(prefix) + 1) END AS tail
-  FROM pg_index i
+  FROM member r
+  JOIN pg_index i ON i.indrelid = r.oid
   JOIN pg_class x ON x.oid = i.indexrelid
   JOIN pg_class t ON t.oid = i.indrelid
   JOIN pg_namespace n ON n.oid = t.relnamespace
   LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
   CROSS JOIN LATERAL (
-    SELECT json_agg(DISTINCT d.refobjsubid) AS attnums FROM pg_depend d
-    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = ANY ($2::int[])
+    SELECT json_agg(DISTINCT a.attnum) AS attnums FROM pg_depend d
+    JOIN pg_attribute o ON o.attrelid = d.refobjid AND o.attnum = d.refobjsubid
+    JOIN pg_attribute a ON a.attrelid = $1::bigint::oid AND a.attname = o.attname
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND a.attnum = ANY ($2::int[])
       AND (d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
         OR d.classid = 'pg_constraint'::regclass AND d.objid = k.oid)
   ) m
   CROSS JOIN LATERAL (
     SELECT pg_get_indexdef(i.indexrelid) AS def,
-      format('CREATE %sINDEX %I ON %I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, x.relname, n.nspname, t.relname) AS prefix
+      format('CREATE %sINDEX %I ON %s%I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, x.relname,
+        CASE WHEN x.relkind = 'I' THEN 'ONLY ' ELSE '' END, n.nspname, t.relname) AS prefix
   ) q
-  WHERE i.indrelid = $1::bigint::oid AND (m.attnums IS NOT NULL OR x.relname = $3)
+  -- What is a part of an index of the table above is done with that.
+  WHERE i.indrelid = $1::bigint::oid AND (m.attnums IS NOT NULL OR x.relname = $3) OR NOT x.relispartition AND m.attnums IS NOT NULL
 ) x

@@ -19,7 +19,7 @@ use super::publications::Published;
 use super::rehearsal::{self, Asked, Rehearsed, rehearse};
 use super::server::Server;
 use super::table::Table;
-use super::{CatalogError, Inspection, conversion, query, statements};
+use super::{CatalogError, Inspection, conversion, query, statements, trigger_arguments};
 use super::{add_column, add_constraint, add_index, drop_column, drop_index};
 use crate::change::knows_null;
 use crate::ident::TableName;
@@ -115,6 +115,7 @@ async fn look(
     let copies = indexes.iter().any(|index| plan.indexes.copies(&index.name));
     let builds = copies || !plan.indexes.add.is_empty() || plan.changes.iter().any(builds_only);
     table.judge(plan, &server.role, builds, found);
+    table.judge_child_indexes(plan, found);
     index::judge(plan, &indexes, found);
     judge_names(conn, plan, table.oid, ledger, found).await?;
     let (neighbours, made_anew) = judge_around(conn, plan, (table.oid, &columns, &olds), &replaced, found).await?;
@@ -154,6 +155,7 @@ async fn look(
     }
     statements::warn(conn, plan, adds_columns, found).await?;
     integer_key::warn(conn, table.oid, &parts, found).await?;
+    trigger_arguments::warn(conn, table.oid, plan, found).await?;
     let pairs = parts.iter().zip(&rehearsed.outcomes);
     let in_place: Vec<_> = pairs.clone().filter(|(_, o)| o.metadata_only).map(|(part, _)| part.change).collect();
     let borrowed: Vec<_> = parts.iter().map(|part| part.change).filter(Pair::borrows).collect();

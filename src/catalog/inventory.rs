@@ -389,9 +389,7 @@ impl Ground {
         let on_it = |attnum: i16| sides.iter().any(|(old, _)| *old == attnum);
         let indexes = self.indexes.iter().filter(|index| sides.iter().any(|(old, _)| index.mentions(*old)));
         let indexes: Vec<_> = indexes.cloned().collect();
-        // A rename on a partitioned table gets through with `indexes: { copy: none }`.
-        let builds = !(indexes.is_empty() || self.table.partitioned() && plan.only_borrows());
-        self.table.judge(plan, &self.server.role, builds, found);
+        self.table.judge(plan, &self.server.role, !indexes.is_empty(), found);
         for index in &indexes {
             index.judge(&plan.table, found);
         }

@@ -11,7 +11,6 @@ use crate::plan::Plan;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Neighbours {
-    partitioned: bool,
     triggers: Vec<Trigger>,
     /// Name, and whether it replaces an UPDATE.
     rules: Vec<(String, bool)>,
@@ -24,6 +23,8 @@ pub(super) struct Neighbours {
 #[expect(clippy::struct_excessive_bools, reason = "the bits of pg_trigger.tgtype")]
 struct Trigger {
     name: String,
+    /// Whether it is on a partition, on all of them, or on a table that inherits.
+    of_members: bool,
     enabled: bool,
     per_row: bool,
     before: bool,
@@ -32,6 +33,8 @@ struct Trigger {
     by_column: bool,
     /// The columns of its `UPDATE OF`.
     attnums: Vec<i16>,
+    /// One of them that is generated and stored.
+    generated: Option<String>,
     sorts_before_ours: bool,
     sorts_after_ours: bool,
 }
@@ -66,22 +69,30 @@ impl Neighbours {
 
     /// Returns the names of the triggers for `UPDATE OF` the first of one of these lists of columns, and the rest of it.
     pub(super) fn listeners(&self, columns: &[Vec<i16>]) -> Vec<String> {
+        self.listening(columns).map(|trigger| trigger.name.clone()).collect()
+    }
+
+    fn listening(&self, columns: &[Vec<i16>]) -> impl Iterator<Item = &Trigger> {
         let to = |trigger: &Trigger, list: &[i16]| list.iter().all(|attnum| trigger.attnums.contains(attnum));
-        let listens = |trigger: &&Trigger| {
+        let listens = move |trigger: &&Trigger| {
             let mut of_it = columns.iter().filter(|list| to(trigger, &list[..1])).peekable();
             of_it.peek().is_some() && of_it.all(|list| to(trigger, list))
         };
-        self.triggers.iter().filter(listens).map(|trigger| trigger.name.clone()).collect()
+        self.triggers.iter().filter(listens)
     }
 
-    /// Refuses triggers for `UPDATE OF` one of these columns, which stay, where the table is partitioned: rows of a partition that is
-    /// attached later are filled when such triggers fire for both columns.
+    /// Refuses triggers for `UPDATE OF` one of these columns, which stay, where the table is partitioned (rows of a partition that is
+    /// attached later are filled when such triggers fire for both columns), and those of tables that inherit from it.
     pub(super) fn judge_listeners(&self, table: &TableName, columns: &[Vec<i16>], found: &mut Inspection) {
-        for trigger in self.listeners(columns).iter().filter(|_| self.partitioned) {
+        for trigger in self.listening(columns).filter(|trigger| trigger.of_members) {
             found.refuse(
                 "catalog::partition_trigger",
-                format!("trigger \"{trigger}\" of {table} or of one of its partitions fires for UPDATE OF a column that is renamed"),
-                "crossfade cannot make it listen to both names on a partitioned table yet: let it fire for every UPDATE for the run, \
+                format!(
+                    "trigger \"{}\" of {table}, of one of its partitions or of a table that inherits from it fires for UPDATE OF a column that \
+                     is renamed",
+                    trigger.name
+                ),
+                "crossfade cannot make it listen to both names there yet: let it fire for every UPDATE for the run, \
                  and look in its function whether the column has changed",
             );
         }
@@ -102,6 +113,7 @@ impl Neighbours {
                 );
             }
         }
+        self.judge_generated(plan, found);
         for (rule, _) in self.rules.iter().filter(|(_, replaces)| *replaces) {
             found.refuse(
                 "catalog::rule",
@@ -126,6 +138,28 @@ impl Neighbours {
             );
         }
         self.warn(table, found);
+    }
+
+    /// Refuses triggers for `UPDATE OF` a generated column, which would fire for every UPDATE as soon as the table has a BEFORE trigger
+    /// (docs/postgres.md, "UPDATE OF a generated column").
+    fn judge_generated(&self, plan: &Plan, found: &mut Inspection) {
+        let fires_anyway = self.triggers.iter().any(|other| other.per_row && other.before && other.on_update);
+        if fires_anyway || plan.pairs().next().is_none() {
+            return;
+        }
+        for trigger in self.triggers.iter().filter(|trigger| trigger.enabled && trigger.on_update) {
+            let Some(column) = &trigger.generated else { continue };
+            found.refuse(
+                "catalog::generated_listener",
+                format!(
+                    "trigger \"{}\" of {} fires for UPDATE OF the generated column \"{column}\": PostgreSQL would fire it for every UPDATE, \
+                     because the run needs a BEFORE trigger",
+                    trigger.name, plan.table
+                ),
+                "let it fire for UPDATE OF the columns that the generated one is made from, or for every UPDATE, and look in its function \
+                 whether the column has changed",
+            );
+        }
     }
 
     fn warn(&self, table: &TableName, found: &mut Inspection) {

@@ -1,4 +1,4 @@
--- What else is at work on the table, and on its partitions alone. $1: the table's oid, $2, $3: what the names of our first and
+-- What else is at work on the table, and on its partitions or on tables that inherit from it alone. $1: the table's oid, $2, $3: what the names of our first and
 -- our last triggers begin with.
 WITH RECURSIVE member AS (
   SELECT $1::bigint::oid AS oid
@@ -6,9 +6,9 @@ WITH RECURSIVE member AS (
   SELECT i.inhrelid FROM pg_inherits i JOIN member m ON m.oid = i.inhparent WHERE NOT i.inhdetachpending
 )
 SELECT row_to_json(x)::text FROM (
-  SELECT r.relkind = 'p' AS partitioned,
-    (SELECT coalesce(json_agg(row_to_json(t) ORDER BY t.name), '[]') FROM (
+  SELECT (SELECT coalesce(json_agg(row_to_json(t) ORDER BY t.name), '[]') FROM (
        SELECT DISTINCT g.tgname::text AS name,
+         r.relkind = 'p' OR g.tgrelid <> r.oid AS of_members,
          g.tgenabled IN ('O', 'A') AS enabled,
          (g.tgtype & 1) <> 0 AS per_row, (g.tgtype & 2) <> 0 AS before,
          (g.tgtype & 4) <> 0 AS on_insert, (g.tgtype & 16) <> 0 AS on_update,
@@ -16,6 +16,8 @@ SELECT row_to_json(x)::text FROM (
          CASE WHEN g.tgrelid = r.oid THEN g.tgattr::int2[]
            ELSE ARRAY(SELECT o.attnum FROM unnest(g.tgattr::int2[]) u (attnum) JOIN pg_attribute a ON (a.attrelid, a.attnum) = (g.tgrelid, u.attnum)
              JOIN pg_attribute o ON o.attrelid = r.oid AND o.attname = a.attname) END AS attnums,
+         (SELECT min(a.attname::text) FROM unnest(g.tgattr::int2[]) u (attnum)
+            JOIN pg_attribute a ON (a.attrelid, a.attnum) = (g.tgrelid, u.attnum) WHERE a.attgenerated = 's') AS generated,
          g.tgname::text COLLATE "C" < $2::text COLLATE "C" AS sorts_before_ours,
          g.tgname::text COLLATE "C" > $3::text COLLATE "C" AS sorts_after_ours
        FROM pg_trigger g

@@ -247,6 +247,7 @@ impl Look<'_> {
         let server = Server::read(conn, self.ledger).await?;
         read.judge(self.plan, &server.role, false, found);
         present.facts.tables[0].key.clone_from(&read.key);
+        present.facts.tables[0].children = read.children();
         let columns = Column::read_all(conn, oid).await?;
         let Some(pairs) = self.pairs(&columns, present) else { return Ok(()) };
         for pair in &pairs {
@@ -274,7 +275,7 @@ impl Look<'_> {
         }
         self.dependants(conn, &pairs, present, found).await?;
         self.indexes(conn, &pairs, &server, present, found).await?;
-        self.referring(conn, &pairs, present, found).await?;
+        self.referring(conn, (&pairs, &server), present, found).await?;
         for pair in &pairs {
             pair.lose_moved(present);
         }

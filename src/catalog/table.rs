@@ -7,7 +7,7 @@ use super::finding::{did_you_mean, list};
 use super::{CatalogError, Inspection, query};
 use crate::ident::TableName;
 use crate::plan::Plan;
-use crate::run::TableFacts;
+use crate::run::{Child, TableFacts};
 
 /// PostgreSQL's limit is 1600, dropped columns included (docs/postgres.md, "1600 columns").
 const COLUMNS_REFUSED: i64 = 1590;
@@ -24,7 +24,6 @@ pub(super) struct Table {
     persistence: String,
     access_method: String,
     typed: bool,
-    partition: bool,
     system: bool,
     /// Columns of the partition key, of any level.
     partition_key: Vec<String>,
@@ -32,7 +31,14 @@ pub(super) struct Table {
     odd_partitions: Vec<(String, String)>,
     /// Partitions in which a column, the second of each pair, has a default of its own.
     own_defaults: Vec<(String, String)>,
-    relatives: Vec<String>,
+    /// Of a partition, the table that is divided.
+    root: Option<String>,
+    /// Tables that inherit from it, of every level: schema, name, oid.
+    children: Vec<(String, String, i64)>,
+    /// What columns of these have that the table's do not.
+    odd_columns: Vec<OddColumn>,
+    /// Indexes of these: table, column, index.
+    child_indexes: Vec<(String, String, String)>,
     extension: Option<String>,
     pub(super) owner: String,
     owned: bool,
@@ -46,6 +52,26 @@ pub(super) struct Table {
     index_bytes: i64,
     /// Columns of the primary key.
     pub(super) key: Vec<String>,
+}
+
+/// A column of a table that inherits.
+#[derive(Debug, Deserialize)]
+struct OddColumn {
+    table: String,
+    column: String,
+    what: Odd,
+}
+
+/// What it has that the column of the run's table has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Odd {
+    /// The run's table has no such column.
+    Own,
+    /// Grants on the column itself.
+    Grants,
+    /// It is inherited from another table too.
+    Elsewhere,
 }
 
 impl Table {
@@ -75,7 +101,7 @@ impl Table {
         if self.pages > COUNTED_PAGES {
             return Ok(());
         }
-        let only = if self.partitioned() { "" } else { "ONLY " };
+        let only = if self.partitioned() || !self.children.is_empty() { "" } else { "ONLY " };
         let count = format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM {only}{}", name.sql());
         if let Ok(Some(rows)) = query::ask(conn, "count the rows", &count, query::LIMITS).await? {
             self.rows = rows.parse().unwrap_or(self.rows);
@@ -109,12 +135,21 @@ impl Table {
         self.kind == "p"
     }
 
+    /// Returns the tables that inherit from it.
+    pub(super) fn children(&self) -> Vec<Child> {
+        let child = |(schema, name, oid): &(String, String, i64)| {
+            Some(Child { table: TableName::new(schema, name).ok()?, oid: *oid })
+        };
+        self.children.iter().filter_map(child).collect()
+    }
+
     /// Returns the facts of the table itself; what hangs on columns is left empty.
     pub(super) fn facts(&self, name: &TableName) -> TableFacts {
         TableFacts {
             name: name.clone(),
             oid: self.oid,
             partitioned: self.partitioned(),
+            children: self.children(),
             rows: self.rows,
             pages: self.pages,
             index_count: self.index_count,
@@ -160,24 +195,17 @@ impl Table {
             let what = format!("is stored by access method \"{}\"", self.access_method);
             refuse("catalog::access_method", &what, "only heap tables are supported");
         }
-        if self.partition {
-            let root = list(&self.relatives);
+        if let Some(root) = &self.root {
             let help = format!("name {root} in `table`: a rename reaches all of its partitions");
             refuse("catalog::partition", &format!("is a partition of {root}"), &help);
-        } else if !self.partitioned() && !self.relatives.is_empty() {
-            let what = format!("inherits from, or is inherited by, {}", list(&self.relatives));
-            refuse(
-                "catalog::inheritance",
-                &what,
-                "not supported yet: row triggers are not inherited, so rows of the children would not be kept in sync; use plain ALTER \
-                 TABLE, which reaches them all, while nobody writes",
-            );
         }
         if self.typed {
             refuse("catalog::typed_table", "is a typed table (CREATE TABLE OF)", "PostgreSQL cannot add columns to it");
         }
         if self.partitioned() {
-            self.judge_partitions(plan, builds, found);
+            self.judge_partitions(plan, found);
+        } else if !self.children.is_empty() {
+            self.judge_children(plan, found);
         }
         let mut refuse = |code, what: &str, help: &str| found.refuse(code, format!("{name} {what}"), help);
         if let Some(extension) = &self.extension {
@@ -211,7 +239,7 @@ impl Table {
     }
 
     /// Judges what a plan does with a partitioned table (docs/postgres.md, "Partitioned tables").
-    fn judge_partitions(&self, plan: &Plan, builds: bool, found: &mut Inspection) {
+    fn judge_partitions(&self, plan: &Plan, found: &mut Inspection) {
         let name = &plan.table;
         if !plan.only_borrows() {
             found.refuse(
@@ -221,12 +249,11 @@ impl Table {
                  partition by partition, which crossfade cannot do yet; use plain ALTER TABLE, or carry the rows to a new table",
             );
         }
-        if builds && plan.only_borrows() {
+        if !plan.indexes.add.is_empty() && plan.only_borrows() {
             found.refuse(
                 "catalog::partitioned_index",
-                format!("indexes of partitioned table {name} would be built for the new name"),
-                "that is not supported yet: write `indexes: { copy: none }`, without `add`; queries under the new name have no index \
-                 until `contract`, and then have those of the column",
+                format!("`indexes.add` would add an index to partitioned table {name}"),
+                "that is not supported yet: leave it out, and create the index yourself, before the run or after it",
             );
         }
         for (_, change) in plan.pairs() {
@@ -254,6 +281,69 @@ impl Table {
                 "partitions must be ordinary tables with the owner of the partitioned one, without rules on writes, forced \
                  row-level security and replication of their own: change that, or detach the partition for the run",
             );
+        }
+    }
+
+    /// Judges what a plan does with a table that others inherit from (docs/postgres.md, "Inheritance").
+    fn judge_children(&self, plan: &Plan, found: &mut Inspection) {
+        let name = &plan.table;
+        let mut refuse = |what: String, help: &str| found.refuse("catalog::inheritance", what, help);
+        if !plan.only_borrows() {
+            let children: Vec<_> = self.children().iter().map(|child| child.table.to_string()).collect();
+            refuse(
+                format!("{name} is inherited by {}, and the plan does more than rename columns", list(&children)),
+                "only `rename_column` without `adopt` is supported there; use plain ALTER TABLE, which reaches them all, while nobody writes",
+            );
+        }
+        for (_, change) in plan.pairs() {
+            let (old, new) = (change.old.as_str(), change.new.as_str());
+            for OddColumn { table, column, what } in &self.odd_columns {
+                match what {
+                    Odd::Own if column == new => refuse(
+                        format!("table {table}, which inherits from {name}, has a column \"{new}\" of its own"),
+                        "PostgreSQL refuses to rename a column of the parent to that name: choose another one",
+                    ),
+                    Odd::Elsewhere if column == old => refuse(
+                        format!("column \"{old}\" of table {table} is inherited from {name} and from another table"),
+                        "PostgreSQL refuses to rename it, because it would have two names: rename it while nobody inherits it from both",
+                    ),
+                    Odd::Grants if column == old => refuse(
+                        format!("column \"{old}\" of table {table}, which inherits from {name}, has grants of its own"),
+                        "the second column would have none there: grant them on the table for the run",
+                    ),
+                    _ => {}
+                }
+            }
+            for (table, _) in self.own_defaults.iter().filter(|(_, column)| column == old) {
+                refuse(
+                    format!(
+                        "column \"{old}\" has another default in table {table} than in {name}, from which that inherits"
+                    ),
+                    "crossfade tells by the default whether a value was written: give it the same default there",
+                );
+            }
+        }
+        for (table, what) in &self.odd_partitions {
+            refuse(
+                format!("table {table}, which inherits from {name}, {what}"),
+                "tables that inherit must be ordinary tables with the owner of the parent, without rules on writes, forced row-level \
+                 security and replication of their own: change that, or take the table out (NO INHERIT) for the run",
+            );
+        }
+    }
+
+    /// Refuses indexes of tables that inherit, where the plan wants mirrors of them.
+    pub(super) fn judge_child_indexes(&self, plan: &Plan, found: &mut Inspection) {
+        for (table, column, index) in &self.child_indexes {
+            let renamed = plan.pairs().any(|(_, change)| change.old.as_str() == column);
+            if renamed && plan.only_borrows() && plan.indexes.copies(index) {
+                found.refuse(
+                    "catalog::inherited_index",
+                    format!("index \"{index}\" of table {table}, which inherits from {}, is on column \"{column}\"", plan.table),
+                    "crossfade builds none for the new name there yet: name in `indexes: { copy: [...] }` those of the parent, or write `indexes: \
+                     { copy: none }`; queries under the new name have no index until `contract`, and then have those of the column",
+                );
+            }
         }
     }
 

@@ -1,14 +1,14 @@
--- The table itself; no row where there is none. Rows, pages and indexes of a partitioned one are those of its partitions.
+-- The table itself; no row where there is none. Rows, pages and indexes of a partitioned one are those of its partitions; those of
+-- tables that inherit from it count too.
 -- $1: schema, $2: name.
-WITH member AS (
+WITH RECURSIVE tree AS (
+  SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2
+  UNION
+  SELECT i.inhrelid FROM pg_inherits i JOIN tree t ON t.oid = i.inhparent WHERE NOT i.inhdetachpending
+), member AS (
   SELECT p.oid, p.relkind, p.reltuples, p.relpages,
     CASE WHEN p.relkind IN ('r', 'm') THEN pg_relation_size(p.oid) / current_setting('block_size')::bigint ELSE 0 END AS pages
-  FROM pg_class p
-  WHERE p.oid IN (
-    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2
-    UNION
-    SELECT t.relid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, pg_partition_tree(c.oid) t
-      WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'p')
+  FROM pg_class p JOIN tree USING (oid)
 )
 SELECT row_to_json(x)::text FROM (
   SELECT c.oid::bigint AS oid,
@@ -16,12 +16,30 @@ SELECT row_to_json(x)::text FROM (
     c.relpersistence::text AS persistence,
     coalesce(am.amname::text, '') AS access_method,
     c.reloftype <> 0 AS typed,
-    c.relispartition AS partition,
     n.nspname ~ '^pg_' OR n.nspname = 'information_schema' AS system,
     -- Of a partition, the table that is divided.
-    CASE WHEN c.relispartition THEN json_build_array(pg_partition_root(c.oid)::text) ELSE (SELECT coalesce(json_agg(o.oid::regclass::text ORDER BY 1), '[]')
-       FROM pg_inherits h JOIN pg_class o ON o.oid IN (h.inhrelid, h.inhparent)
-      WHERE c.oid IN (h.inhrelid, h.inhparent) AND o.oid <> c.oid) END AS relatives,
+    CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::text END AS root,
+    -- Tables that inherit from it.
+    (SELECT coalesce(json_agg(json_build_array(rn.nspname::text, p.relname::text, p.oid::bigint) ORDER BY rn.nspname, p.relname), '[]')
+       FROM member m JOIN pg_class p ON p.oid = m.oid JOIN pg_namespace rn ON rn.oid = p.relnamespace
+      WHERE c.relkind = 'r' AND m.oid <> c.oid) AS children,
+    -- What their columns have that the table's do not.
+    (SELECT coalesce(json_agg(json_build_object('table', m.oid::regclass::text, 'column', a.attname::text, 'what', o.what) ORDER BY m.oid::regclass::text, a.attnum), '[]')
+       FROM member m JOIN pg_attribute a ON a.attrelid = m.oid AND a.attnum > 0 AND NOT a.attisdropped
+       LEFT JOIN pg_attribute r ON r.attrelid = c.oid AND r.attname = a.attname, LATERAL (
+         SELECT 'own' AS what WHERE r.attrelid IS NULL
+         UNION ALL SELECT 'grants' WHERE r.attrelid IS NOT NULL AND a.attacl IS NOT NULL
+         -- PostgreSQL counts the parents that a rename comes from, and refuses where there are others.
+         UNION ALL SELECT 'elsewhere' WHERE r.attrelid IS NOT NULL
+           AND a.attinhcount > (SELECT count(*) FROM pg_inherits h WHERE h.inhrelid = m.oid AND h.inhparent IN (SELECT oid FROM tree))
+       ) o WHERE c.relkind = 'r' AND m.oid <> c.oid) AS odd_columns,
+    -- Indexes of them that mention a column: table, column, index.
+    (SELECT coalesce(json_agg(DISTINCT jsonb_build_array(m.oid::regclass::text, a.attname::text, x.relname::text)), '[]')
+       FROM member m JOIN pg_index i ON i.indrelid = m.oid JOIN pg_class x ON x.oid = i.indexrelid
+       JOIN pg_attribute a ON a.attrelid = m.oid AND a.attnum > 0 AND (a.attnum = ANY (i.indkey::int2[])
+         OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = x.oid
+           AND d.refclassid = d.classid AND d.refobjid = m.oid AND d.refobjsubid = a.attnum))
+      WHERE c.relkind = 'r' AND m.oid <> c.oid) AS child_indexes,
     (SELECT e.extname::text FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
         AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e') AS extension,
@@ -42,10 +60,11 @@ SELECT row_to_json(x)::text FROM (
          AND d.refclassid = d.classid AND d.refobjid = m.oid AND d.refobjsubid = 0 AND d.deptype = 'i'
        JOIN pg_attribute a ON a.attrelid = m.oid AND a.attnum = d.objsubid
       WHERE m.relkind = 'p') AS partition_key,
-    -- Partitions that are what no partition may be.
+    -- Partitions, and tables that inherit, that are what none may be.
     (SELECT coalesce(json_agg(json_build_array(m.oid::regclass::text, o.what) ORDER BY m.oid::regclass::text), '[]')
        FROM member m JOIN pg_class p ON p.oid = m.oid, LATERAL (
          SELECT 'is a foreign table' AS what WHERE p.relkind = 'f'
+         UNION ALL SELECT 'is a temporary table' WHERE p.relpersistence = 't' AND c.relpersistence <> 't'
          UNION ALL SELECT format('belongs to role "%s"', pg_get_userbyid(p.relowner)) WHERE p.relowner <> c.relowner
          UNION ALL SELECT format('is stored by access method "%s"', pa.amname) FROM pg_am pa WHERE pa.oid = p.relam AND pa.amname <> 'heap' AND p.relkind = 'r'
          UNION ALL SELECT format('has rule "%s"', w.rulename) FROM pg_rewrite w WHERE w.ev_class = p.oid AND w.ev_type IN ('2', '3')
@@ -55,13 +74,14 @@ SELECT row_to_json(x)::text FROM (
          UNION ALL SELECT format('is written to by subscription "%s"', u.subname)
            FROM pg_subscription_rel sr JOIN pg_subscription u ON u.oid = sr.srsubid WHERE sr.srrelid = p.oid
        ) o WHERE m.oid <> c.oid) AS odd_partitions,
-    -- Columns with another default in a partition, and where.
+    -- Columns with another default in a partition or in a table that inherits, and where.
     (SELECT coalesce(json_agg(json_build_array(m.oid::regclass::text, a.attname::text) ORDER BY m.oid::regclass::text, a.attnum), '[]')
        FROM member m JOIN pg_attribute a ON a.attrelid = m.oid AND a.attnum > 0 AND NOT a.attisdropped
        JOIN pg_attribute r ON r.attrelid = c.oid AND r.attname = a.attname
        LEFT JOIN pg_attrdef ad ON (ad.adrelid, ad.adnum) = (a.attrelid, a.attnum)
        LEFT JOIN pg_attrdef rd ON (rd.adrelid, rd.adnum) = (r.attrelid, r.attnum)
-      WHERE m.oid <> c.oid AND pg_get_expr(ad.adbin, ad.adrelid) IS DISTINCT FROM pg_get_expr(rd.adbin, rd.adrelid)) AS own_defaults,
+      WHERE m.oid <> c.oid AND (pg_get_expr(ad.adbin, ad.adrelid) IS DISTINCT FROM pg_get_expr(rd.adbin, rd.adrelid)
+        OR c.relkind = 'r' AND a.attidentity <> r.attidentity)) AS own_defaults,
     (SELECT coalesce(json_agg(coalesce(a.attname::text, '') ORDER BY k.n), '[]')
        FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
        JOIN pg_attribute a ON a.attnum = k.attnum

@@ -62,7 +62,7 @@ pub(super) fn around(context: &Context<'_>) -> (Vec<String>, Vec<String>) {
 
 /// The condition that finds the row, and the declarations of what it needs.
 fn here(context: &Context<'_>) -> &'static str {
-    if context.facts.main().partitioned {
+    if context.facts.main().has_members() {
         "t.tableoid OPERATOR(pg_catalog.=) place AND t.ctid OPERATOR(pg_catalog.=) here"
     } else {
         "t.ctid OPERATOR(pg_catalog.=) here"
@@ -84,7 +84,7 @@ fn update(context: &Context<'_>, renamed: bool) -> String {
     };
     let columns: Vec<_> = context.active.iter().map(column).collect();
     let (table, columns, here) = (context.table().sql(), columns.join(", "), here(context));
-    let only = if context.facts.main().partitioned { "" } else { "ONLY " };
+    let only = if context.facts.main().has_members() { "" } else { "ONLY " };
     format!(
         "UPDATE {only}{table} AS t SET {columns} WHERE {here};
       SET CONSTRAINTS ALL IMMEDIATE;
@@ -93,7 +93,7 @@ fn update(context: &Context<'_>, renamed: bool) -> String {
 }
 
 fn before(context: &Context<'_>) -> String {
-    if context.facts.main().partitioned {
+    if context.facts.main().has_members() {
         return before_in_partitions(context);
     }
     let (table, update) = (context.table().sql(), update(context, false));
@@ -129,7 +129,7 @@ END
     format!("{BEFORE}{}", dollar_quote(&body))
 }
 
-/// As [`before`]: a row's place is a partition and a place there.
+/// As [`before`]: a row's place is a partition, or a table of those that inherit, and a place there.
 fn before_in_partitions(context: &Context<'_>) -> String {
     let (table, update) = (context.table().sql(), update(context, false));
     let body = format!(
@@ -163,7 +163,7 @@ END
 fn after(context: &Context<'_>) -> String {
     let update = update(context, true);
     let said = format!("pg_catalog.current_setting('{ROW}', true)");
-    let declared = if context.facts.main().partitioned {
+    let declared = if context.facts.main().has_members() {
         let part = |type_name: &str, n: u8| {
             format!(
                 "CASE WHEN {said} OPERATOR(pg_catalog.<>) ''\n    THEN pg_catalog.split_part({said}, ' ', {n})::pg_catalog.{type_name} END"

@@ -2,12 +2,15 @@
 
 use super::alike::alike;
 use super::fragment::Stage;
-use super::{Active, Context, beside_text, compile, constraints, has_moved, is_exchanged, referring, sync_trigger};
+use super::{
+    Active, Context, beside_text, compile, constraints, has_moved, indexes, is_exchanged, referring, sync_trigger,
+};
+use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::plan::Plan;
 use crate::run::{
-    CarriedConstraint, ColumnFacts, Compiled, Facts, IndexFacts, PairFacts, Phase, Program, RelationId, State, Step,
-    StepKey, TableFacts, What,
+    CarriedConstraint, Child, ColumnFacts, Compiled, Facts, IndexFacts, PairFacts, Phase, Program, RelationId, State,
+    Step, StepKey, TableFacts, What,
 };
 use crate::sql::{quote_ident, quote_literal};
 
@@ -95,6 +98,12 @@ pub(crate) fn follow(
             return Err([changes, late].concat());
         }
     }
+    let come = now.main().children.iter().filter(|child| !was.main().children.contains(child));
+    let come: Vec<_> =
+        come.filter(|_| reached == Stage::Retired).map(|child| too_late_to_inherit(&child.table)).collect();
+    if !come.is_empty() {
+        return Err(come);
+    }
     let mut statements = Vec::new();
     let drop = Taken { context: &before, stage: reached };
     statements.extend(undone.iter().rev().flat_map(|key| drop.back(key)));
@@ -107,8 +116,17 @@ pub(crate) fn follow(
     }
     statements.extend(texts(&before, &after, reached, state));
     let filled = state.is_done(&StepKey::new(Phase::Backfill, What::Fill(RelationId::MAIN)));
+    statements.extend(sync_trigger::of_children(&before, &after, filled));
     statements.extend(sync_trigger::adapted(&before, &after, reached, filled));
     Ok(Some(Followed { changes, statements, undone, compiled: Compiled { facts: now.clone(), program: fresh } }))
+}
+
+/// A table that inherits from the run's since the old name was taken away.
+fn too_late_to_inherit(table: &TableName) -> String {
+    format!(
+        "table {table} inherits from the run's table since the column got its name, too late for a sync trigger: take it out (ALTER TABLE \
+         {table} NO INHERIT ...) until the run has ended"
+    )
 }
 
 /// The undoing of steps whose reason is gone.
@@ -127,11 +145,7 @@ impl Taken<'_> {
         let index = |name: &str| self.context.facts.main().indexes.iter().find(|index| index.name == name);
         match &key.what {
             What::Mirror(name) => {
-                let drop = |index: &IndexFacts| {
-                    let name = quote_ident(&self.context.tag.mirror_index(index.number));
-                    format!("DROP INDEX IF EXISTS {}.{name}", quote_ident(&table.schema))
-                };
-                index(name).map(drop).into_iter().collect()
+                index(name).map(|index| indexes::drop_mirror(self.context, index)).unwrap_or_default()
             }
             What::Constraint(name) if self.constraint(name).is_some() => {
                 let Some(constraint) = self.constraint(name) else { return vec![] };
@@ -258,6 +272,13 @@ fn differences(was: &Facts, now: &Facts) -> Vec<String> {
     if was.main().name != now.main().name {
         all.push(format!("table {} is called {} now", was.main().name, now.main().name));
     }
+    let (old, new) = (&was.main().children, &now.main().children);
+    let name = &now.main().name;
+    let but = |all: &[Child], others: &[Child]| {
+        all.iter().filter(|child| !others.contains(child)).map(|child| child.table.clone()).collect::<Vec<_>>()
+    };
+    all.extend(but(old, new).iter().map(|table| format!("table {table} no longer inherits from {name}")));
+    all.extend(but(new, old).iter().map(|table| format!("table {table} inherits from {name} now")));
     for (number, (a, b)) in was.changes.iter().zip(&now.changes).enumerate() {
         match (was.pair(number), now.pair(number)) {
             (Some(was), Some(now)) if was.old != now.old => all.extend(of_column(&was.old, &now.old)),

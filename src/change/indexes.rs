@@ -2,12 +2,13 @@
 
 use super::Context;
 use super::fragment::{ByStage, Fragment, Moves, Stage};
-use crate::ident::ColumnName;
+use crate::ident::{ColumnName, TableName};
 use crate::plan::{AddIndex, Pair};
 use crate::run::{
-    Action, ConstraintFacts, IndexFacts, IndexName, Is, MirrorIndex, Phase, RelationId, Step, StepKey, Undo, What,
+    Action, ConstraintFacts, IndexFacts, IndexName, Is, MirrorIndex, PartitionedIndex, Phase, RelationId, Step,
+    StepKey, Target, Undo, What,
 };
-use crate::sql::{LockMode, quote_ident, quote_literal};
+use crate::sql::{LockMode, dollar_quote, quote_ident, quote_literal, with_values};
 
 /// The indexes that have another on new columns, with their number (which is in its name).
 fn wanted<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts)> {
@@ -105,7 +106,8 @@ fn builds(context: &Context<'_>) -> Vec<Step> {
     });
     let mirrors = mirrored(context).map(|(number, index, mirror)| {
         let name = context.tag.mirror_index(number);
-        mirror_of(context, (&index.name, &name), (&mirror.tail, mirror.unique), tablespace(index))
+        let step = mirror_of(context, (&index.name, &name), (&mirror.tail, mirror.unique), tablespace(index));
+        if context.facts.main().partitioned { in_partitions(context, step, index, mirror) } else { step }
     });
     let added = context.plan.indexes.add.iter().enumerate();
     twins.chain(mirrors).chain(added.flat_map(|(position, add)| plain(context, position, add))).collect()
@@ -126,6 +128,52 @@ pub(super) fn mirror_of(
 ) -> Step {
     let title = format!("build the mirror of index {of}");
     build(context, name, unique, tail, settings, (What::Mirror(of.to_owned()), title))
+}
+
+/// Returns the step for the mirror of `index`, of a partitioned table or of one of its partitions, with what builds it there.
+fn in_partitions(context: &Context<'_>, step: Step, index: &IndexFacts, mirror: &MirrorIndex) -> Step {
+    let (table, partitioned) = place(context, index);
+    let name = context.tag.mirror_index(index.number);
+    let values = [quote_literal(&table.sql()), quote_literal(&name)];
+    let whole = PartitionedIndex {
+        settings: tablespace(index),
+        table: table.clone(),
+        join: String::new(),
+        name,
+        unique: mirror.unique,
+        tail: mirror.tail.clone(),
+    };
+    if !partitioned {
+        let index = IndexName { schema: table.schema.clone(), name: whole.name.clone() };
+        let statement = whole.build_in(&table.sql(), &whole.name);
+        let action = Action::Concurrent { settings: whole.settings, statement, builds: Some(index.clone()) };
+        let drop = Action::concurrent(format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql()));
+        return Step { action, ..step }.undo(Undo::Actions { needs: vec![], actions: vec![drop] });
+    }
+    let word = if mirror.unique { "UNIQUE " } else { "" };
+    let values = values.into_iter().chain([quote_literal(word), quote_literal(&mirror.tail)]).collect::<Vec<_>>();
+    let join = format!("DO {}", dollar_quote(&with_values(include_str!("indexes/join.sql"), &values)));
+    let targets = vec![Target { relation: RelationId::MAIN, mode: LockMode::AccessExclusive }];
+    let action = Action::BuildInPartitions(PartitionedIndex { join, ..whole });
+    Step { targets, action, ..step }.undo(Undo::by(drop_mirror(context, index)))
+}
+
+/// Returns the table that an index is on, and whether that is partitioned.
+fn place<'a>(context: &Context<'a>, index: &'a IndexFacts) -> (&'a TableName, bool) {
+    let own = index.partition.as_ref().map(|own| (&own.table, own.partitioned));
+    own.unwrap_or((&context.facts.main().name, context.facts.main().partitioned))
+}
+
+/// Returns the statements that drop the mirror of `index`, as far as it is built; they may be repeated.
+pub(super) fn drop_mirror(context: &Context<'_>, index: &IndexFacts) -> Vec<String> {
+    let (table, partitioned) = place(context, index);
+    let name = context.tag.mirror_index(index.number);
+    let whole = format!("DROP INDEX IF EXISTS {}.{}", quote_ident(&table.schema), quote_ident(&name));
+    if !partitioned {
+        return vec![whole];
+    }
+    let values = [quote_literal(&table.sql()), quote_literal(&name)];
+    vec![whole, format!("DO {}", dollar_quote(&with_values(include_str!("indexes/drop.sql"), &values)))]
 }
 
 /// Steps whose conditions name a twin's first name.

@@ -39,7 +39,7 @@ pub(super) fn program(context: &Context<'_>, mut fragments: Vec<Fragment>) -> Pr
     steps.sort_by_key(|step| phases.iter().position(|phase| *phase == step.key.phase));
     let relations = context.facts.tables.iter();
     let relation =
-        |table: &TableFacts| Relation { table: table.name.clone(), oid: table.oid, partitioned: table.partitioned };
+        |table: &TableFacts| Relation { table: table.name.clone(), oid: table.oid, partitioned: table.has_members() };
     let relations = relations.map(relation).collect();
     let surround = if context.active.is_empty() { vec![] } else { sync_trigger::surround(context) };
     Program { tag: context.tag.clone(), relations, phases, steps, surround }

@@ -56,7 +56,13 @@ fn drop(context: &Context<'_>, a: &Active<'_>) -> Drops {
             column: mirror.clone(),
             except: indexes::mirror_names(context),
         }],
-        statements: vec![format!("ALTER TABLE {} DROP COLUMN {}", context.table().sql(), quote_ident(&mirror))],
+        statements: context
+            .with_children()
+            .enumerate()
+            // A table that has begun to inherit had it before, and keeps it when the parent's goes.
+            .map(|(n, table)| (if n == 0 { "" } else { "IF EXISTS " }, table.sql()))
+            .map(|(but, table)| format!("ALTER TABLE {table} DROP COLUMN {but}{}", quote_ident(&mirror)))
+            .collect(),
         gone: vec![
             Is::NoColumn { name: mirror },
             Is::Column { name: a.change.new.to_string(), type_name: a.facts.old.type_name.clone() },

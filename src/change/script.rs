@@ -348,6 +348,8 @@ BEGIN
                 self.line("\\endif");
                 self.call("done", &step.key.text());
             }
+            // A plan of a partitioned table has no script.
+            Action::BuildInPartitions(_) => {}
             Action::Fill(spec) => {
                 self.fill(spec);
                 self.call("done", &step.key.text());

@@ -270,11 +270,12 @@ impl<'a> Table<'a> {
             Side::Old => (facts.old.default.is_some(), beside_text(facts).is_some()),
             Side::New => (facts.old.type_default.is_some(), facts.new_default.is_some()),
         };
-        // Each partition has defaults of its own, which are younger where it is.
-        let table = if self.context.facts.main().partitioned {
-            "pg_catalog.pg_partition_root(TG_RELID::pg_catalog.regclass)"
-        } else {
-            "TG_RELID"
+        // Each partition, and each table that inherits, has defaults of its own, which are younger where it is.
+        let main = self.context.facts.main();
+        let table = match main {
+            _ if main.partitioned => "pg_catalog.pg_partition_root(TG_RELID::pg_catalog.regclass)".to_owned(),
+            _ if main.has_members() => main.oid.to_string(),
+            _ => "TG_RELID".to_owned(),
         };
         let changed = |column: &str, has: bool| {
             let quoted = quote_literal(column);

@@ -20,6 +20,7 @@ use super::fragment::Stage;
 use super::sync_default::{Default, Defaults, asks_whether_filled};
 use super::sync_function::{self, Names};
 use super::{Active, Context, adopt};
+use crate::ident::TableName;
 use crate::names::Counters;
 use crate::run::Is;
 use crate::sql::{dollar_quote, quote_ident, quote_literal};
@@ -35,14 +36,19 @@ struct Trigger {
 }
 
 impl Trigger {
-    fn create(&self, context: &Context<'_>) -> String {
+    /// The statements that create it on the table and on each that inherits from it.
+    fn create(&self, context: &Context<'_>) -> Vec<String> {
+        context.with_children().map(|table| self.create_on(context, table)).collect()
+    }
+
+    fn create_on(&self, context: &Context<'_>, table: &TableName) -> String {
         let arguments: Vec<_> = self.arguments.iter().map(|argument| quote_literal(argument)).collect();
         let when = self.when.as_ref().map_or_else(String::new, |when| format!(" WHEN ({when})"));
         format!(
             "CREATE OR REPLACE TRIGGER {} BEFORE {} ON {} FOR EACH ROW{when} EXECUTE FUNCTION {}({})",
             quote_ident(&self.name),
             self.event,
-            context.table().sql(),
+            table.sql(),
             context.ledger.qualify(&self.function),
             arguments.join(", ")
         )
@@ -106,7 +112,7 @@ pub(super) fn never_empty(context: &Context<'_>, a: &Active<'_>) -> [String; 2] 
     let n = (1..).zip(&context.active).find(|(_, other)| other.position == a.position).map_or(1, |(n, _)| n);
     let trigger = guard(context, n, a);
     let drop = format!("DROP TRIGGER IF EXISTS {} ON {}", quote_ident(&trigger.name), context.table().sql());
-    [trigger.create(context), drop]
+    [trigger.create_on(context, context.table()), drop]
 }
 
 /// The triggers that stand around those of the application.
@@ -151,13 +157,8 @@ pub(super) fn triggers_are(context: &Context<'_>, filled: bool) -> impl Iterator
 
 /// The statements that say that every row is filled, or that this is no longer so; each may be repeated.
 pub(super) fn say_filled(context: &Context<'_>, is_filled: bool) -> Vec<String> {
-    let table = context.table().sql();
-    let heals = filling(context).into_iter().map(|trigger| {
-        if is_filled {
-            format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(&trigger.name))
-        } else {
-            trigger.create(context)
-        }
+    let heals = filling(context).into_iter().flat_map(|trigger| {
+        if is_filled { drop_each([trigger], context.with_children()) } else { trigger.create(context) }
     });
     let said = asks_whether_filled(context).then(|| filled(context, is_filled));
     heals.chain(said).collect()
@@ -165,7 +166,7 @@ pub(super) fn say_filled(context: &Context<'_>, is_filled: bool) -> Vec<String> 
 
 /// The statements that put the sync trigger around others; each may be repeated. They need SHARE ROW EXCLUSIVE.
 pub(super) fn surround(context: &Context<'_>) -> Vec<String> {
-    around(context).iter().map(|trigger| trigger.create(context)).collect()
+    around(context).iter().flat_map(|trigger| trigger.create(context)).collect()
 }
 
 /// Counters, helper functions, the functions of the triggers and the triggers, in the order in which they can be created.
@@ -188,21 +189,48 @@ pub(super) fn create(context: &Context<'_>) -> Vec<String> {
     }
     statements.extend(functions(context, Stage::Soak));
     statements.push(give_to_owner(context));
-    statements.extend(first(context).iter().map(|trigger| trigger.create(context)));
+    statements.extend(first(context).iter().flat_map(|trigger| trigger.create(context)));
     if context.facts.main().other_before_triggers {
         statements.extend(surround(context));
     }
     statements
 }
 
+/// The statements that drop triggers from each of these tables, where they are.
+fn drop_each<'t>(
+    triggers: impl IntoIterator<Item = Trigger>,
+    tables: impl Iterator<Item = &'t TableName>,
+) -> Vec<String> {
+    let tables: Vec<_> = tables.collect();
+    let drop = |trigger: &Trigger, table: &TableName| {
+        format!("DROP TRIGGER IF EXISTS {} ON {}", quote_ident(&trigger.name), table.sql())
+    };
+    let of_each = |trigger: Trigger| tables.iter().map(|table| drop(&trigger, table)).collect::<Vec<_>>();
+    triggers.into_iter().flat_map(of_each).collect()
+}
+
+/// The statements that take the triggers off tables that inherit from the run's no longer, which may be gone, and put them on tables
+/// that have begun to, which may have the names of those. `filled_already` says whether the backfill has ended. Only in
+/// [`Stage::Soak`]: later the columns have other names.
+pub(super) fn of_children(was: &Context<'_>, now: &Context<'_>, filled_already: bool) -> Vec<String> {
+    let (before, after) = (&was.facts.main().children, &now.facts.main().children);
+    let gone = before.iter().filter(|child| !after.contains(child)).map(|child| &child.table);
+    let gone = drop_each(first(was).into_iter().chain(around(was)), gone);
+    let heals = if filled_already { vec![] } else { filling(now) };
+    let around = if now.facts.main().other_before_triggers { around(now) } else { vec![] };
+    let triggers: Vec<_> = steady(now).into_iter().chain(heals).chain(around).collect();
+    let come = after.iter().filter(|child| !before.contains(child));
+    let come = come.flat_map(|child| triggers.iter().map(|trigger| trigger.create_on(now, &child.table)));
+    gone.into_iter().chain(come).collect()
+}
+
 /// Drops what [`create`] and [`surround`] made; each statement may be repeated.
 pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
-    let table = context.table().sql();
     let guards = (1..).zip(&context.active).filter(|(_, a)| a.may_lose_both());
     let guards = guards.map(|(n, a)| guard(context, n, a));
     let triggers = first(context).into_iter().chain(around(context)).chain(guards);
     let mut statements = vec![take_back(context)];
-    statements.extend(triggers.map(|t| format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_ident(&t.name))));
+    statements.extend(drop_each(triggers, context.with_children()));
     let filled = asks_whether_filled(context).then(|| context.tag.filled_function());
     for function in [context.tag.sync_function(), context.tag.around_function()].into_iter().chain(filled) {
         statements.push(format!("DROP FUNCTION IF EXISTS {}()", context.ledger.qualify(&function)));
@@ -250,10 +278,12 @@ pub(super) fn adapted(was: &Context<'_>, now: &Context<'_>, stage: Stage, filled
     if stage == Stage::Soak {
         let there = |context: &Context<'_>| {
             let heals = if filled_already { vec![] } else { filling(context) };
-            steady(context).into_iter().chain(heals).map(|trigger| trigger.create(context)).collect::<Vec<_>>()
+            steady(context).into_iter().chain(heals).flat_map(|trigger| trigger.create(context)).collect::<Vec<_>>()
         };
         let before = there(was);
-        let after = there(now).into_iter();
+        // Tables that have come have theirs by now.
+        let come = of_children(was, now, filled_already);
+        let after = there(now).into_iter().filter(|trigger| !come.contains(trigger));
         statements.extend(after.filter(|trigger| !before.contains(trigger)));
     }
     statements

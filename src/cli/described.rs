@@ -193,6 +193,7 @@ pub(super) fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         Error::NotApproved { name, .. } => of("approval::none", USAGE, format!("crossfade status {name}")),
         Error::Over { name, .. } => of("run::over", USAGE, format!("crossfade history {name}")),
         Error::Paused { name, .. } => of("run::paused", BLOCKED, format!("crossfade resume {name}")),
+        Error::Part { of: key, .. } => of("run::part", USAGE, format!("name the run of the key: {key}")),
         Error::RollingBack { name } => of("run::rolling_back", BLOCKED, format!("crossfade rollback {name}")),
         Error::RolledBack { name } => of("run::rolled_back", BLOCKED, format!("crossfade history {name}")),
         Error::CannotJoin { why: NoJoin::NoBackfill { name } } => {

@@ -69,6 +69,9 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     }
     let main = args.directory.join(&files[0].path);
     let said = json!({ "name": args.name, "file": main, "written": written });
+    for part in &run.plan.parts {
+        context.console.line(&format!("columns of another table are changed with it: crossfade export {part}"));
+    }
     context.result(&said, || human::exported(&args.name, &main, !written.is_empty(), next(args.to), context.out))?;
     Ok(exit_code::DONE)
 }

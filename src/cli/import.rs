@@ -12,7 +12,7 @@ use super::plan::verdict;
 use super::{exit_code, export, new};
 use crate::ident::TableName;
 use crate::import::{self, LARGEST, Named, Trouble, Using, Wish, Wishes};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Change, Plan};
 use crate::report::{self, human, json, printable};
 use crate::runner::{Wanted, unseen};
 use crate::sql::one_line;
@@ -80,6 +80,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     if let Some(file) = &args.output {
         new::write(file, &draft.text, args.force, context)?;
     }
+    notes.extend(replaced(&own, &wishes, &draft.plan));
     new::print(args.output.as_deref(), &outline, &draft, context, &notes)?;
     Ok(verdict(&draft.preview))
 }
@@ -140,6 +141,23 @@ fn wanted(wishes: &Wishes, seen: bool) -> Vec<Wanted> {
         }
     };
     wishes.columns.iter().map(one).collect()
+}
+
+/// Returns a note for each cast of the file in whose place the plan has an expression that was found to fit.
+fn replaced(file: &str, wishes: &Wishes, plan: &Plan) -> Vec<String> {
+    let used = |wish: &Wish| {
+        plan.changes.iter().find_map(|change| match change {
+            Change::ChangeType(change) if change.column.as_str() == wish.column => change.using.clone(),
+            _ => None,
+        })
+    };
+    let note = |wish: &Wish| {
+        let Some((_, Using::Cast(cast))) = &wish.retype else { return None };
+        let using = used(wish).filter(|using| using != cast)?;
+        let (cast, using) = (one_line(cast), one_line(&using));
+        Some(format!("{file}, line {}: in place of the cast {cast}, the plan uses {using}.", wish.line))
+    };
+    wishes.columns.iter().filter_map(note).collect()
 }
 
 /// Returns the sentences that the plan's file begins with.

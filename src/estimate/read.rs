@@ -68,7 +68,7 @@ pub(crate) async fn estimate(
     let text: String = query.fetch_one(&mut *connection).await?;
     let mut answer: Answer = serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let times = float(facts.main().pages) / float(pages.max(1));
-    for index in answer.indexes.iter_mut().filter(|_| facts.main().partitioned) {
+    for index in answer.indexes.iter_mut().filter(|_| facts.main().has_members()) {
         index.bytes *= times;
         index.entries *= times;
     }
@@ -105,7 +105,7 @@ pub(crate) async fn estimate(
             backfill_paced,
             pace,
             machine: sample.machine,
-            assumptions: assumptions(&subject, analyzed, &sample),
+            assumptions: assumptions(plan, &subject, analyzed, &sample),
             before_backfill,
             after_backfill,
         }),
@@ -119,15 +119,17 @@ struct Place {
     pages: i64,
 }
 
-/// Returns the plan's table, or the largest of its partitions.
+/// Returns the plan's table, or the largest of its partitions or of it and the tables that inherit from it.
 async fn place(connection: &mut PgConnection, facts: &Facts) -> Result<Place, sqlx::Error> {
     let main = facts.main();
-    let largest = "SELECT c.oid::bigint, n.nspname::text, c.relname::text, \
+    let largest = "WITH RECURSIVE member AS (SELECT $1::bigint::oid AS oid UNION \
+                     SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN member AS m ON m.oid = i.inhparent) \
+                   SELECT c.oid::bigint, n.nspname::text, c.relname::text, \
                      pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint \
-                   FROM pg_catalog.pg_partition_tree($1::bigint::oid::pg_catalog.regclass) AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.relid \
+                   FROM member AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.oid \
                    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relkind = 'r' ORDER BY 4 DESC, 1 LIMIT 1";
     let found: Option<(i64, String, String, i64)> =
-        if main.partitioned { pg::query_as(largest).bind(main.oid).fetch_optional(connection).await? } else { None };
+        if main.has_members() { pg::query_as(largest).bind(main.oid).fetch_optional(connection).await? } else { None };
     let found = found
         .and_then(|(oid, schema, name, pages)| Some(Place { table: TableName::new(&schema, &name).ok()?, oid, pages }));
     Ok(found.unwrap_or_else(|| Place { table: main.name.clone(), oid: main.oid, pages: main.pages }))
@@ -145,7 +147,7 @@ async fn shape(
         match Shape::read(connection, spec, oid).await {
             Ok((shape, _)) => {
                 let pages = u32::try_from(facts.main().pages).unwrap_or(u32::MAX);
-                return Ok(Shape { pages: if facts.main().partitioned { pages } else { shape.pages }, ..shape });
+                return Ok(Shape { pages: if facts.main().has_members() { pages } else { shape.pages }, ..shape });
             }
             Err(error) if error.as_database_error().is_some() => tracing::debug!(%error, "read the table's shape"),
             Err(error) => return Err(error),
@@ -319,8 +321,14 @@ fn new_indexes<'p>(
 }
 
 /// What a person should know of how the figures came about.
-fn assumptions(subject: &Subject, analyzed: bool, sample: &Sample) -> Vec<String> {
+fn assumptions(plan: &Plan, subject: &Subject, analyzed: bool, sample: &Sample) -> Vec<String> {
     let mut said = Vec::new();
+    if plan.backfill.goal_latency.is_some() {
+        said.push(
+            "backfill.goal_latency makes the backfill as slow as applications need it: that time is not in these"
+                .into(),
+        );
+    }
     if !analyzed {
         let what = if subject.pages <= float(COUNTED_PAGES) { "widths" } else { "rows and widths" };
         said.push(format!(

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::{FillProgress, LastCheck, LastTick, Leader, Ledger, LedgerError, Peer, Run, Undelivered, WriteCounts};
 use crate::ident::RunId;
-use crate::pg;
+use crate::pg::{self, ErrorClass};
 use crate::plan::Contract;
 use crate::run::{Estimates, HoldTime};
 
@@ -37,11 +37,35 @@ pub(crate) struct Snapshot {
 }
 
 impl Ledger {
-    /// Returns what there is of these runs, in their order. Locks nothing.
+    /// Returns what there is of these runs, in their order: read at once, or each by itself where what is stored of one stops the reading of
+    /// all. Locks nothing. Not for use in a transaction, which such an error would end.
     ///
     /// # Errors
-    /// The server's error; of a run by itself, [`LedgerError::Unreadable`] when what is stored of it is damaged.
+    /// The server's when the connection is lost, or when there is one run; of a run by itself, [`LedgerError::Unreadable`] when what is stored
+    /// of it is damaged, or the server's error.
     pub(crate) async fn snapshots(
+        &self,
+        connection: &mut PgConnection,
+        runs: &[&Run],
+    ) -> Result<Vec<Result<Snapshot, LedgerError>>, LedgerError> {
+        let lost = |error: &LedgerError| matches!(error, LedgerError::Database(error) if pg::class_of(error) == ErrorClass::Connection);
+        match self.at_once(connection, runs).await {
+            Err(error) if runs.len() > 1 && !lost(&error) => {}
+            read => return read,
+        }
+        let mut each = Vec::new();
+        for run in runs {
+            match self.at_once(connection, &[*run]).await {
+                Err(error) if lost(&error) => return Err(error),
+                Err(error) => each.push(Err(error)),
+                Ok(one) => each.extend(one),
+            }
+        }
+        Ok(each)
+    }
+
+    /// As [`Ledger::snapshots`], with one query a table.
+    async fn at_once(
         &self,
         connection: &mut PgConnection,
         runs: &[&Run],

@@ -1,7 +1,7 @@
 //! Connecting, also to a server that comes and goes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{answer, no_answer, up_to};
 use super::{ErrorClass, batch, class_of, describe, pins, rollback, sqlstate};
 use crate::event::{Event, EventSink};
+use crate::sql::quote_literal;
 
 /// How long a server may be unreachable before crossfade gives up. The lease is lost before that; then the run must be
 /// resumed by a new call.
@@ -24,6 +25,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// has just closed and whose backends have not ended yet.
 const TAKEN: Duration = Duration::from_secs(3);
 
+/// How long a connection that is not needed any more is kept for the next who needs one: shorter than others wait for a free one.
+const SPARE: Duration = Duration::from_secs(2);
+/// How long a spare connection may take to answer before another is opened.
+const SPARE_ANSWER: Duration = Duration::from_secs(2);
+
 /// Where to connect. Never printed whole: it contains the password. Clones know what one of them has found out about the way
 /// to the server.
 #[derive(Clone)]
@@ -33,6 +39,8 @@ pub struct Connector {
     is_direct: Arc<AtomicBool>,
     /// How many connections were found to fit.
     room: Arc<AtomicUsize>,
+    /// Connections that nobody needs at the moment, with when they were last used, the latest last.
+    spare: Arc<Mutex<Vec<(Instant, PgConnection)>>>,
 }
 
 /// What is between crossfade and the server.
@@ -55,7 +63,8 @@ impl std::fmt::Debug for Connector {
 impl Connector {
     /// Returns a connector to the database that `options` name.
     pub fn new(options: PgConnectOptions) -> Self {
-        Self { options: options.statement_cache_capacity(0), is_direct: Arc::default(), room: Arc::default() }
+        let options = options.statement_cache_capacity(0);
+        Self { options, is_direct: Arc::default(), room: Arc::default(), spare: Arc::default() }
     }
 
     /// Returns host, port and database, for people.
@@ -77,6 +86,12 @@ impl Connector {
     /// # Errors
     /// Whatever keeps the connection from being made.
     pub async fn connect(&self, purpose: &str) -> Result<PgConnection, sqlx::Error> {
+        if let Some(spare) = self.take_spare() {
+            match tokio::time::timeout(SPARE_ANSWER, Box::pin(self.renewed(spare, purpose))).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                why => tracing::debug!(?why, "a spare connection is of no use"),
+            }
+        }
         let begun = Instant::now();
         loop {
             let connecting = tokio::time::timeout(CONNECT_TIMEOUT, Box::pin(self.settled(purpose)));
@@ -87,6 +102,39 @@ impl Connector {
                 result => return result,
             }
         }
+    }
+
+    /// Keeps a connection for a moment, for the next who needs one: a new one costs the server more than many a statement. What went well
+    /// may give its connection back; one that may be in the middle of a statement must be dropped, which ends it at once.
+    pub(crate) fn keep(&self, connection: PgConnection) {
+        if !self.is_direct.load(Ordering::Relaxed) {
+            return;
+        }
+        self.spares().push((Instant::now(), connection));
+        let spare = Arc::downgrade(&self.spare);
+        tokio::spawn(async move {
+            tokio::time::sleep(SPARE).await;
+            if let Some(spare) = spare.upgrade() {
+                spare.lock().unwrap_or_else(PoisonError::into_inner).retain(|(since, _)| since.elapsed() < SPARE);
+            }
+        });
+    }
+
+    fn spares(&self) -> std::sync::MutexGuard<'_, Vec<(Instant, PgConnection)>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_spare(&self) -> Option<PgConnection> {
+        let (since, connection) = self.spares().pop()?;
+        (since.elapsed() < SPARE).then_some(connection)
+    }
+
+    /// Returns a spare connection as a new one would be. The server refuses to forget a session's state inside a transaction.
+    async fn renewed(&self, mut spare: PgConnection, purpose: &str) -> Result<PgConnection, sqlx::Error> {
+        batch(&mut spare, "DISCARD ALL").await?;
+        let name = format!("SET application_name = {}", quote_literal(&format!("crossfade {purpose}")));
+        batch(&mut spare, &[pins::statements(), vec![name]].concat().join("; ")).await?;
+        Ok(spare)
     }
 
     async fn settled(&self, purpose: &str) -> Result<PgConnection, sqlx::Error> {
@@ -132,7 +180,11 @@ impl Connector {
         let (mut first, mut second) = (open().await?, open().await?);
         // Nothing here takes any time on the server: who waits longer waits in a queue.
         let way = up_to(Duration::ZERO, look(&mut first, &mut second)).await?;
-        self.is_direct.store(way == Way::Direct, Ordering::Relaxed);
+        if way == Way::Direct {
+            self.is_direct.store(true, Ordering::Relaxed);
+            self.keep(first);
+            self.keep(second);
+        }
         Ok(way)
     }
 
@@ -153,6 +205,9 @@ impl Connector {
         }
         let got = fit.len() + open;
         self.room.fetch_max(got, Ordering::Relaxed);
+        for connection in fit {
+            self.keep(connection);
+        }
         (got, said)
     }
 

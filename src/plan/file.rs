@@ -7,8 +7,8 @@
 use super::form::{Form, Formed, Key, Map, typed};
 use super::settings::{SECTIONS, SETTINGS};
 use super::{
-    BuildIndexes, CopyIndexes, Day, Deferrable, OnConflict, OnError, Publications, ReferentialAction, Shape, Topic,
-    Word,
+    BuildIndexes, CopyIndexes, Day, Deferrable, OnConflict, OnError, Publications, ReferentialAction, Referring, Shape,
+    Topic, Word,
 };
 use crate::phase::Phase;
 
@@ -71,6 +71,8 @@ typed! {
         publications: Publications,
         /// PL/pgSQL functions that get another body in the transaction that takes the old name away; a rollback puts the old one back.
         functions: Vec<FunctionFile>,
+        /// What becomes of integer columns of any table that refer, by a foreign key, to an integer column which gets a wider type: docs/widen-a-key.md.
+        referring: Referring [default("leave")],
     }
 
     /// One change: exactly one of these keys.
@@ -516,4 +518,15 @@ macro_rules! formed_as_words {
     };
 }
 
-formed_as_words!(OnConflict, OnError, BuildIndexes, Day, Deferrable, Publications, ReferentialAction, Shape, Topic);
+formed_as_words!(
+    OnConflict,
+    OnError,
+    BuildIndexes,
+    Day,
+    Deferrable,
+    Publications,
+    ReferentialAction,
+    Referring,
+    Shape,
+    Topic
+);

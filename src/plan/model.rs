@@ -44,6 +44,15 @@ pub struct Plan {
     pub publications: Option<Publications>,
     /// Functions that get another body where columns get their last names.
     pub functions: Vec<FunctionBody>,
+    /// What becomes of integer columns that refer to a column which gets a wider type; `None` where the plan does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub referring: Option<Referring>,
+    /// The plans of those columns, in the order in which they are done. No file says them: they are found when the run is registered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PlanName>,
+    /// The plan of the key that this plan's columns refer to, if it was made for that. No file says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<PlanName>,
 }
 
 impl Plan {
@@ -85,6 +94,16 @@ words! {
         /// You have added the new column on every subscriber before the run. The two columns of a rename exchange their names, so
         /// subscribers never see one that they do not have.
         SubscriberFirst = "subscriber_first",
+    }
+}
+
+words! {
+    /// What becomes of integer columns that refer, by a foreign key, to an integer column which gets a wider type.
+    pub enum Referring {
+        /// They stay as they are, and cannot refer to a value that their type does not hold.
+        Leave = "leave",
+        /// They get the wider type too, in whichever table they are, before the column that they refer to: docs/widen-a-key.md.
+        Change = "change",
     }
 }
 

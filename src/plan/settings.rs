@@ -162,6 +162,9 @@ impl Plan {
             hooks: vec![],
             publications: None,
             functions: vec![],
+            referring: None,
+            parts: vec![],
+            part_of: None,
         }
     }
 

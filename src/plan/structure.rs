@@ -28,6 +28,10 @@ const OTHER_NAMES: [(&str, &str); 3] = [
     ("create_index", "add_index: { name: name, columns: [column] }"),
 ];
 
+/// Why a plan does not choose how a rename is done, as `route: alias` would.
+const NO_ROUTES: &str = "leave it out: crossfade chooses the way of a change. It renames no column by a view in the table's place, \
+                         which breaks statements that worked (docs/comparison.md, \"Why no view\")";
+
 /// A plan file whose parts have the right form. Parts that have not are left out.
 pub(super) struct Typed {
     pub(super) file: PlanFile,
@@ -316,7 +320,9 @@ fn unknown_key(path: &str, entry: &Entry, map: &Map, flow: bool) -> Problem {
     let whose = if path.is_empty() { " at the top of a plan".to_owned() } else { inside(path) };
     let problem = Problem::new(Code::UnknownKey, span, format!("unknown key `{key}`{whose}"));
     let nothing = matches!(&entry.value.kind, Kind::Scalar { text, .. } if text.is_empty());
-    if let Some(word) = nearest {
+    if key == "route" {
+        problem.help(NO_ROUTES)
+    } else if let Some(word) = nearest {
         problem.help(format!("did you mean `{word}`?"))
     } else if nothing && flow {
         problem.help("inside { } a comma ends the value: put quotes around a value that contains commas")

@@ -14,6 +14,7 @@ mod added;
 mod adopt;
 mod changes;
 mod functions;
+mod referring;
 mod requires;
 mod schedule;
 mod tell;
@@ -67,6 +68,7 @@ impl Validator<'_> {
         let notify = self.notify(file.notify.as_deref().unwrap_or_default());
         let hooks = self.hooks(file.hooks.as_deref().unwrap_or_default());
         let functions = self.functions(file.functions.as_deref().unwrap_or_default(), &changes);
+        self.referring(file.referring, &changes);
         Some(Plan {
             name: name?,
             table: table?,
@@ -84,6 +86,9 @@ impl Validator<'_> {
             hooks,
             publications: file.publications,
             functions,
+            referring: file.referring,
+            parts: vec![],
+            part_of: None,
         })
     }
 

@@ -10,8 +10,8 @@ use super::settings::{SETTINGS, time_text};
 use super::{
     AddColumn, AddConstraint, AddIndex, Adopt, BuildIndexes, Bytes, Change, ChangeType, CopyIndexes, Deferrable, Disk,
     ExtraWindow, ForeignKey, Freeze, FunctionBody, Hook, IndexKey, NewIndex, Notify, OnConflict, OnError, Plan,
-    Publications, ReferentialAction, RenameColumn, Replicas, RequiredColumn, Requires, Rule, Schedule, Shape, Slots,
-    Topic, Window,
+    Publications, ReferentialAction, Referring, RenameColumn, Replicas, RequiredColumn, Requires, Rule, Schedule,
+    Shape, Slots, Topic, Window,
 };
 use crate::ident::{ColumnName, PlanName, RelationName};
 use crate::phase::Phase;
@@ -77,6 +77,7 @@ pub fn to_json(plan: &Plan) -> Value {
         .list("hooks", plan.hooks.iter().map(hook))
         .maybe("publications", plan.publications.map(Publications::as_str))
         .list("functions", plan.functions.iter().map(function))
+        .maybe("referring", plan.referring.map(Referring::as_str))
         .into()
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
         [] => String::new(),
         phases => format!(" ({} done)", phases.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", ")),
     };
+    let of = finish.part.as_ref().map(|part| format!(" of {}", printable(part))).unwrap_or_default();
     let said = match finish.state {
         Standing::Done => format!("{name} is {}{did}", look.green("done")),
         Standing::RolledBack => {
@@ -53,8 +54,8 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
                 printable(&but)
             )
         }
-        state if finish.did.is_empty() => format!("{name} is in {}, {state}", finish.phase),
-        _ => format!("{name} is ready for {}{did}", finish.phase),
+        state if finish.did.is_empty() => format!("{name} is in {}{of}, {state}", finish.phase),
+        _ => format!("{name} is ready for {}{of}{did}", finish.phase),
     };
     let mut text = String::new();
     look.wrap(&mut text, ("", "  "), &said);
@@ -166,6 +167,16 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     if let Some(holder) = &status.holder {
         row("worker", printable(holder));
     }
+    if let Some(key) = &status.part_of {
+        row("part of", printable(key));
+    }
+    for (at, part) in status.parts.iter().enumerate() {
+        let where_ = format!("{}, {}", part.phase, self::state(part.state, look));
+        row(
+            if at == 0 { "parts" } else { "" },
+            format!("{} ({}): {where_}", printable(&part.name), printable(&part.table)),
+        );
+    }
     for peer in &status.joined {
         row("joined", format!("{}, {}", printable(&peer.holder), plural(peer.rows, "row")));
     }
@@ -212,7 +223,8 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
         row("head", printable(&head.to_string()));
     }
     let at_work = status.holder.is_some() || !status.joined.is_empty();
-    next(&mut text, &words::next(&status.name, status.state, status.waiting_for.as_ref(), at_work), look);
+    let name = status.part_of.as_ref().unwrap_or(&status.name);
+    next(&mut text, &words::next(name, status.state, status.waiting_for.as_ref(), at_work), look);
     text
 }
 

@@ -56,7 +56,8 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> Value {
 /// Returns the dry run: `name`, `table`, `in_place`, `run` (where the plan's run stands, if it has one), `phases`, `steps`, `estimates`, `warnings`, `refusals`,
 /// `requirements`.
 pub(crate) fn preview(plan: &Plan, preview: &Preview) -> Value {
-    json!({
+    let parts: Vec<_> = preview.parts.iter().map(|part| self::preview(&part.plan, &part.preview)).collect();
+    let mut value = json!({
         "name": plan.name,
         "table": plan.table.to_string(),
         "in_place": preview.in_place,
@@ -67,7 +68,11 @@ pub(crate) fn preview(plan: &Plan, preview: &Preview) -> Value {
         "warnings": preview.warnings,
         "refusals": preview.refusals,
         "requirements": preview.requirements,
-    })
+    });
+    if !parts.is_empty() {
+        value["parts"] = json!(parts);
+    }
+    value
 }
 
 fn step(step: &Step) -> Value {

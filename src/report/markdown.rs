@@ -23,9 +23,17 @@ pub(crate) fn preview(plan: &Plan, preview: &Preview) -> String {
 
 /// Returns the dry run with so many lines of each statement.
 fn written(plan: &Plan, preview: &Preview, lines: usize) -> String {
+    let plan = preview.whole.as_ref().unwrap_or(plan);
     let mut text = format!("## Plan {} on {}\n\n", prose(plan.name.as_str()), prose(&plan.table.to_string()));
     for change in changes(plan) {
         let _ = writeln!(text, "- {}", prose(&change));
+    }
+    for part in &preview.parts {
+        let (name, table) = (prose(part.plan.name.as_str()), prose(&part.plan.table.to_string()));
+        let _ = writeln!(text, "- before it, {table} ({name}):");
+        for change in changes(&part.plan) {
+            let _ = writeln!(text, "  - {}", prose(&change));
+        }
     }
     text.push('\n');
     if let Some(run) = &preview.run {
@@ -59,7 +67,7 @@ fn written(plan: &Plan, preview: &Preview, lines: usize) -> String {
     }
     let fill = preview.estimates.orders.as_ref().map(|orders| range(orders.backfill_paced)).unwrap_or_default();
     steps(&mut text, program, &fill);
-    let _ = writeln!(text, "\n{}", prose(&way_back(program)));
+    let _ = writeln!(text, "\n{}", prose(&way_back(program).join(" ")));
     sql(&mut text, program, lines);
     text
 }

@@ -186,15 +186,15 @@ impl CompareSpec {
         )
     }
 
-    /// Returns the UPDATE that fills the new side of rows on pages `from..to` where it is empty and the old side is not; it sets
-    /// nothing else.
+    /// Returns the UPDATE that fills the new side of rows of this table alone on pages `from..to` where it is empty and the old
+    /// side is not; it sets nothing else.
     pub(crate) fn complete(&self, from: u32, to: Option<u32>) -> String {
         let empty = |p: &Pair| format!("(t.{} IS NOT DISTINCT FROM NULL AND t.{} IS DISTINCT FROM NULL)", p.new, p.old);
         let set = |p: &Pair| format!("{0} = CASE WHEN {1} THEN {2} ELSE t.{0} END", p.new, empty(p), p.forward);
         let set: Vec<_> = self.pairs.iter().map(set).collect();
         let empty: Vec<_> = self.pairs.iter().map(empty).collect();
         format!(
-            "UPDATE {} AS t SET {} WHERE {} AND ({}) IS TRUE",
+            "UPDATE ONLY {} AS t SET {} WHERE {} AND ({}) IS TRUE",
             self.table.sql(),
             set.join(", "),
             range(from, to),

@@ -47,6 +47,8 @@ pub struct TableFacts {
     pub oid: i64,
     /// Whether it is partitioned: its rows are in its partitions, and rows, pages and index bytes are the sums over them.
     pub partitioned: bool,
+    /// The tables that inherit its columns (`INHERITS`), of every level, by name: columns and renames reach them, triggers do not.
+    pub children: Vec<Child>,
     /// Estimated rows (`reltuples`, or from pages where it was never analysed).
     pub rows: i64,
     /// Pages of 8 KiB in the main fork.
@@ -76,6 +78,22 @@ pub struct TableFacts {
     pub functions_to_touch: Vec<FunctionFacts>,
     /// The publications that publish it, by name.
     pub publications: Vec<Publication>,
+}
+
+/// A table that inherits from the run's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Its name.
+    pub table: TableName,
+    /// `pg_class.oid`: another table may have got its name.
+    pub oid: i64,
+}
+
+impl TableFacts {
+    /// Returns whether its rows are in other tables too: in its partitions, or in tables that inherit from it.
+    pub fn has_members(&self) -> bool {
+        self.partitioned || !self.children.is_empty()
+    }
 }
 
 /// A publication of the table.
@@ -342,8 +360,19 @@ pub struct IndexFacts {
     pub clustered: bool,
     /// Whether it is the replica identity of its table.
     pub replica_identity: bool,
+    /// The partition that it is on, if it is not one of all partitions of the table.
+    pub partition: Option<OwnPartition>,
     /// The changes whose columns it mentions, as positions in [`Facts::changes`].
     pub changes: Vec<usize>,
+}
+
+/// A partition with an index of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnPartition {
+    /// Its name.
+    pub table: TableName,
+    /// Whether it is partitioned itself.
+    pub partitioned: bool,
 }
 
 /// The mirror of an index on columns that lend their names.

@@ -84,7 +84,7 @@ impl FillSpec {
     /// Safe on a live table: the value is computed from the row version that the UPDATE locks (`EvalPlanQual`
     /// evaluates it again if another transaction changed the row in the meantime), the range on `ctid` is a TID range
     /// scan that holds no more than the batch's row locks, and rows written since the trigger are already filled and so
-    /// left alone. `IS TRUE` keeps the planner from using an index on the new column instead of the range.
+    /// left alone. Tables that inherit from this one have pages of their own: ONLY. `IS TRUE` keeps the planner from using an index on the new column instead of the range.
     pub fn batch(&self, from: u32, to: u32, parts: u32, slice: Slice) -> String {
         self.batch_of(Values::Total, from, to, parts, slice)
     }
@@ -97,7 +97,7 @@ impl FillSpec {
     /// Returns the query that locks every row that [`FillSpec::batch`] could change, and does nothing else.
     pub(crate) fn lock_of(&self, from: u32, to: u32, parts: u32, slice: Slice) -> String {
         format!(
-            "SELECT pg_catalog.count(*)::text FROM (SELECT FROM {} AS t WHERE t.ctid >= '({from},0)'::pg_catalog.tid \
+            "SELECT pg_catalog.count(*)::text FROM (SELECT FROM ONLY {} AS t WHERE t.ctid >= '({from},0)'::pg_catalog.tid \
              AND t.ctid < '({to},0)'::pg_catalog.tid{} FOR NO KEY UPDATE) AS locked",
             self.table.sql(),
             within(parts, slice),
@@ -117,7 +117,7 @@ impl FillSpec {
     /// Returns the query that counts the rows on pages `from..to`.
     pub(crate) fn count_rows(&self, from: u32, to: u32) -> String {
         format!(
-            "SELECT pg_catalog.count(*)::text FROM {} AS t WHERE t.ctid >= '({from},0)'::pg_catalog.tid \
+            "SELECT pg_catalog.count(*)::text FROM ONLY {} AS t WHERE t.ctid >= '({from},0)'::pg_catalog.tid \
              AND t.ctid < '({to},0)'::pg_catalog.tid",
             self.table.sql()
         )
@@ -138,7 +138,7 @@ impl FillSpec {
         };
         let missing: Vec<_> = self.fills.iter().map(|fill| format!("({})", fill.value(values).missing)).collect();
         format!(
-            "UPDATE {} AS t SET {} WHERE t.ctid >= {from}::pg_catalog.tid AND t.ctid < {to}::pg_catalog.tid{slice} AND ({}) IS TRUE",
+            "UPDATE ONLY {} AS t SET {} WHERE t.ctid >= {from}::pg_catalog.tid AND t.ctid < {to}::pg_catalog.tid{slice} AND ({}) IS TRUE",
             self.table.sql(),
             set.join(", "),
             missing.join(" OR "),

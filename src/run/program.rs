@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{CompareSpec, FillSpec, Phase, Relation, RelationId, StepKey, What};
-use crate::ident::RunTag;
+use crate::ident::{RunTag, TableName};
 use crate::sql::LockMode;
 
 /// Everything a run does, in order. Compiled once from plan and facts, then kept in the ledger.
@@ -211,6 +211,9 @@ pub enum Action {
         /// The index that it builds, so that a half-built one is dropped before another attempt.
         builds: Option<IndexName>,
     },
+    /// An index of a partitioned table: built in each partition alone, as [`Action::Concurrent`] does, and joined to one in a
+    /// short transaction that locks the table with all of its partitions.
+    BuildInPartitions(PartitionedIndex),
     /// The backfill engine.
     Fill(FillSpec),
     /// The check of all rows.
@@ -226,10 +229,41 @@ impl Action {
     }
 }
 
+/// An index of a partitioned table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionedIndex {
+    /// Session settings for each build, as name and value.
+    pub settings: Vec<(String, String)>,
+    /// The partitioned table, which may itself be a partition.
+    pub table: TableName,
+    /// Its name. Those that are built in partitions have the same with the partition's oid behind it.
+    pub name: String,
+    /// Whether it is unique.
+    pub unique: bool,
+    /// Its definition after `ON table `.
+    pub tail: String,
+    /// The statement that makes the indexes of partitioned tables, and attaches what was built in partitions to them. May be
+    /// repeated.
+    pub join: String,
+}
+
+impl PartitionedIndex {
+    /// Returns the name of what is built in the partition with this oid, in the partition's schema.
+    pub fn name_in(&self, partition: impl std::fmt::Display) -> String {
+        format!("{}_{partition}", self.name)
+    }
+
+    /// Returns the statement that builds it in `partition`, whose name is quoted for SQL.
+    pub fn build_in(&self, partition: &str, name: &str) -> String {
+        let word = if self.unique { "UNIQUE " } else { "" };
+        format!("CREATE {word}INDEX CONCURRENTLY {} ON {partition} {}", crate::sql::quote_ident(name), self.tail)
+    }
+}
+
 /// The name of an index with its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexName {
-    /// The schema, always the table's.
+    /// The schema, always that of the table or of the partition that it is on.
     pub schema: String,
     /// The index.
     pub name: String,
@@ -424,6 +458,17 @@ impl Action {
                 let set =
                     settings.iter().map(|(name, value)| format!("SET {name} = {}", crate::sql::quote_literal(value)));
                 set.chain([statement.clone()]).collect()
+            }
+            Self::BuildInPartitions(index) => {
+                let set = index
+                    .settings
+                    .iter()
+                    .map(|(name, value)| format!("SET {name} = {}", crate::sql::quote_literal(value)));
+                let build = index.build_in("<partition>", &index.name_in("<oid>"));
+                let build = format!("-- in each partition, one after the other\n{build}");
+                let join =
+                    format!("-- in one transaction, with the table and all of its partitions locked\n{}", index.join);
+                set.chain([build, join]).collect()
             }
             Self::Fill(spec) => vec![spec.template()],
             Self::Compare(spec) => vec![spec.template()],

@@ -20,7 +20,8 @@ pub struct Relation {
     pub table: TableName,
     /// `pg_class.oid`.
     pub oid: i64,
-    /// Whether it is partitioned: its rows are in its partitions, which come and go while the run lasts.
+    /// Whether its rows are in other tables too, which come and go while the run lasts: in its partitions, or in tables that
+    /// inherit from it.
     pub partitioned: bool,
 }
 

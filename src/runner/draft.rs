@@ -10,7 +10,7 @@ use crate::catalog::{self, Outline, OutlineColumn, OutlineType};
 use crate::change::{Instead, Side, Way, instead, ways};
 use crate::ident::{ColumnName, MAX_IDENT_BYTES, PlanName, RunTag, TableName, sha256_hex};
 use crate::names::LedgerSchema;
-use crate::plan::{self, Change, ChangeType, Comment, OnConflict, Plan, RenameColumn};
+use crate::plan::{self, Change, ChangeType, Comment, OnConflict, Plan, Referring, RenameColumn};
 use crate::run::Phase;
 use crate::sql::{quote_ident, quote_literal};
 
@@ -115,6 +115,16 @@ impl Tool {
         comments.extend(of_renames(&wanted));
         // What is printed is tried, and nothing else.
         let plan = written(&Plan::new(name, outline.table.clone(), changes))?;
+        let mut connection = self.connect().await?;
+        let with_others = Plan { referring: Some(Referring::Change), ..plan.clone() };
+        let refer = plan.changes.iter().any(|change| plan::widens(change).is_some())
+            && !catalog::family(&mut connection, &with_others).await?.parts.is_empty();
+        drop(connection);
+        let plan = if refer { written(&with_others)? } else { plan };
+        if refer {
+            let sentence = "Columns of other tables refer to it: they get the type first, each table by itself. `leave` keeps their types.";
+            comments.push(Comment::above("referring", sentence));
+        }
         let preview = self.preview(&plan).await?;
         if let [Wanted::Type { column, to, .. }] = wanted.as_slice() {
             let outline = outline.column(column)?;

@@ -207,8 +207,14 @@ async fn go_on(
     match ddl::transaction(&next, session, &job).await? {
         Ended::Done => {
             *work = next;
-            let message =
-                format!("others have changed what the run was planned for, and it follows: {}", changes.join("; "));
+            // Before a key or a part begins, those that refer to it have been changed by their own runs.
+            let in_turn = state.done.is_empty() && (!work.run.plan.parts.is_empty() || work.run.plan.part_of.is_some());
+            let who = if in_turn {
+                "what refers to the table was changed first"
+            } else {
+                "others have changed what the run was planned for"
+            };
+            let message = format!("{who}, and it follows: {}", changes.join("; "));
             work.emit(Event::Warning { message });
         }
         // Changed once more: the next look finds it.

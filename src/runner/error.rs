@@ -126,6 +126,14 @@ pub enum Error {
         /// The phase.
         phase: Phase,
     },
+    /// The run is a part of another, which moves it.
+    #[error("run {name} is a part of run {of}, which moves it when its turn comes")]
+    Part {
+        /// The run.
+        name: String,
+        /// The run of the key.
+        of: PlanName,
+    },
     /// The run is being taken back.
     #[error("run {name} is being rolled back, which must be finished first")]
     RollingBack {

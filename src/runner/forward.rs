@@ -13,7 +13,7 @@ use super::drift::{self, Found, Way};
 use super::gate::GuardFailed;
 use super::gates::Readings;
 use super::session::{Session, note};
-use super::{Error, NotYet, clock, ddl, evidence, gate, gates, hooks, schedule, soak, surround};
+use super::{Error, NotYet, clock, ddl, evidence, gate, gates, hooks, partitioned_index, schedule, soak, surround};
 use crate::engine::{Work, build_index};
 use crate::event::{Event, Wait};
 use crate::pg::ErrorClass;
@@ -79,7 +79,10 @@ pub(super) async fn forward(work: &mut Work, course: Course<'_>) -> Result<Vec<P
     loop {
         let result = go(work, &mut session, course, &mut finished).await;
         match result {
-            Ok(()) => return Ok(finished),
+            Ok(()) | Err(Error::NotYet(_)) => {
+                session.keep(&work.connector);
+                return result.map(|()| finished);
+            }
             Err(error) if error.class() == ErrorClass::Connection => session = Session::reopen(work, &error).await?,
             Err(Error::Interrupted) => {
                 let _ = note(work, &mut session, Entry::Interrupted).await;
@@ -408,6 +411,7 @@ async fn apply(
                 });
             }
         }
+        Action::BuildInPartitions(index) => partitioned_index::build(work, session, step, index).await?,
         Action::Fill(spec) => {
             let fill = async |work: &Work| Ok(crate::engine::fill::run(work, spec).await?);
             schedule::within(work, session, state, until, fill).await?;

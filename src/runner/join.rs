@@ -70,14 +70,15 @@ impl Tool {
         loop {
             // Its program may be another one by now.
             let latest = self.latest(&mut connection, plan.name.as_str()).await;
-            let (run, state) = match latest.map_err(Error::from) {
+            let (run, state) = match latest {
                 Err(error) if error.class() == ErrorClass::Connection => {
                     connection = self.connect_patiently("control").await?;
                     continue;
                 }
                 other => other?,
             };
-            if !state.is_over() && !run.is_of(plan) {
+            let is_part = run.plan.part_of.as_ref() == Some(&plan.name);
+            if !state.is_over() && !is_part && !run.is_of(plan) {
                 return Err(Error::PlanEdited { name: run.name().to_string() });
             }
             let joined =
@@ -104,9 +105,10 @@ impl Tool {
         }
     }
 
-    /// Returns the run with its state.
-    async fn latest(&self, connection: &mut PgConnection, name: &str) -> Result<(Run, State), LedgerError> {
-        let run = self.ledger.log().find(connection, name).await?;
+    /// Returns the run with its state, or its part whose turn it is.
+    async fn latest(&self, connection: &mut PgConnection, name: &str) -> Result<(Run, State), Error> {
+        let key = self.ledger.log().find(connection, name).await?;
+        let run = self.whose_turn(connection, key).await?;
         let state = self.ledger.log().state(connection, &run).await?;
         Ok((run, state))
     }

@@ -36,10 +36,24 @@ pub struct Preview {
     pub requirements: Vec<Requirement>,
     /// PostgreSQL only touches the catalog: no backfill, nothing to switch.
     pub in_place: bool,
+    /// The plans of the columns that refer to the plan's key and are changed with it, in the order in which they are done. What is refused
+    /// of them is among the refusals too.
+    pub parts: Vec<PartPreview>,
+    /// The plan with them, and with further columns of its own table that refer to the key; `None` where there are none.
+    pub whole: Option<Plan>,
     /// The run of this plan, if there is one that is under way or done: then `program` is its program.
     pub run: Option<Known>,
     /// What the catalog says of the table.
     pub(crate) facts: Option<Facts>,
+}
+
+/// What a run would do for the columns of one table that refer to the plan's key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartPreview {
+    /// The plan that was made for them.
+    pub plan: Plan,
+    /// What its run would do.
+    pub preview: Preview,
 }
 
 /// The run of a plan that is asked about.
@@ -71,12 +85,18 @@ impl Preview {
     /// script says so, and fails.
     pub fn script(&self, plan: &Plan) -> String {
         match &self.facts {
-            Some(facts) if self.refusals.is_empty() && facts.main().partitioned => {
-                let reason = format!(
-                    "{} is partitioned, and a script cannot follow partitions that come and go: use `crossfade run`",
-                    plan.table
-                );
+            Some(facts) if self.refusals.is_empty() && facts.main().has_members() => {
+                let reason = if facts.main().partitioned {
+                    "is partitioned, and a script cannot follow partitions that come and go"
+                } else {
+                    "has tables that inherit from it, and a script cannot follow those that come and go"
+                };
+                let reason = format!("{} {reason}: use `crossfade run`", plan.table);
                 change::refused(plan, &[reason])
+            }
+            Some(_) if self.refusals.is_empty() && !self.parts.is_empty() => {
+                let reason = "columns of other tables are changed with the key, and a script is for one table: use `crossfade run`";
+                change::refused(plan, &[reason.to_owned()])
             }
             Some(facts) if self.refusals.is_empty() => change::script(plan, facts),
             _ if self.run.is_some() => {
@@ -162,7 +182,18 @@ pub(super) async fn preview(ledger: &Ledger, connection: &mut PgConnection, plan
     let required = requirements::requirements(ledger, connection, plan, growth).await?;
     refusals.splice(0..0, requirements::refusals(&required));
     let (program, facts) = (Some(program), Some(facts));
-    Ok(Preview { program, estimates, warnings, refusals, requirements: required, in_place, run: None, facts })
+    Ok(Preview {
+        program,
+        estimates,
+        warnings,
+        refusals,
+        requirements: required,
+        in_place,
+        parts: vec![],
+        whole: None,
+        run: None,
+        facts,
+    })
 }
 
 /// Returns the first of `rows` rows by their keys, which are JSON objects: `id = 1; id = 7; and 3 more`.

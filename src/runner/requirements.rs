@@ -115,7 +115,8 @@ async fn still_to_come(
     if run.plan.requires.disk.as_ref().is_none_or(|disk| disk.free.is_some()) {
         return Ok(Growth::NotPredicted);
     }
-    let needs_room = |action: &Action| matches!(action, Action::Fill(_) | Action::Concurrent { .. });
+    let needs_room =
+        |action: &Action| matches!(action, Action::Fill(_) | Action::Concurrent { .. } | Action::BuildInPartitions(_));
     let mut to_do = run.program.steps.iter().filter(|step| !state.is_done(&step.key));
     if !to_do.any(|step| needs_room(&step.action)) {
         return Ok(Growth::Bytes(0));

@@ -85,8 +85,10 @@ async fn ends_before(
 /// nothing is known.
 async fn needs(work: &Work, session: &mut Session, step: &Step) -> Result<Option<TimeDelta>, Error> {
     let seconds = match &step.action {
-        Action::Concurrent { builds: Some(_), .. } => {
-            let is_build = |step: &&Step| matches!(step.action, Action::Concurrent { builds: Some(_), .. });
+        Action::Concurrent { builds: Some(_), .. } | Action::BuildInPartitions(_) => {
+            let is_build = |step: &&Step| {
+                matches!(step.action, Action::Concurrent { builds: Some(_), .. } | Action::BuildInPartitions(_))
+            };
             let builds = work.run.program.steps.iter().filter(is_build).count().max(1);
             let orders = predicted(work, session).await?;
             #[expect(clippy::cast_precision_loss, reason = "a few indexes")]

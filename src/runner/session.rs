@@ -52,6 +52,12 @@ impl Session {
         Ok(Self { main, main_pid, watch, known: None })
     }
 
+    /// Gives the connections back when everything has gone well.
+    pub(super) fn keep(self, connector: &Connector) {
+        connector.keep(self.watch);
+        connector.keep(self.main);
+    }
+
     /// Reopens the connections after a loss, with growing pauses, and proves that this process still has the lease.
     pub(super) async fn reopen(work: &Work, cause: &Error) -> Result<Self, Error> {
         let mut last = cause.to_string();
@@ -120,7 +126,7 @@ fn connections(plan: &Plan, steps: &[&Step]) -> usize {
             3 + probes + usize::from(plan.backfill.workers)
         }
         Action::Compare(_) => CHECK_CONNECTIONS,
-        Action::Concurrent { .. } => 1,
+        Action::Concurrent { .. } | Action::BuildInPartitions(_) => 1,
         Action::Transaction(_) | Action::Await(_) => 0,
     };
     // Somebody delivers what is announced meanwhile.

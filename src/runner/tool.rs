@@ -1,6 +1,7 @@
 //! What a program can ask of crossfade: the same calls that the command line makes.
 
 mod at_work;
+mod parts;
 mod registered;
 
 use std::path::PathBuf;
@@ -11,10 +12,11 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use self::parts::refuse_part;
 use self::registered::goes_on;
 use super::forward::{Bypass, Until};
 use super::preview::{Known, Preview};
-use super::{Error, clock, gate, gates, preview, session, soak, undo};
+use super::{Error, clock, gate, gates, session, soak, undo};
 use crate::engine::{CHECK_CONNECTIONS, compare};
 use crate::event::EventSink;
 use crate::ledger::{Ledger, LedgerError, Listed, LoggedEntry, Record, Run, Snapshot};
@@ -46,8 +48,11 @@ pub struct Tool {
 pub struct Finish {
     /// What the run is called: the plan's name, with its number behind an @ if there is a later run of that plan.
     pub name: String,
-    /// The phase the run is in now.
+    /// The phase the run is in now, or its part whose turn it is.
     pub phase: Phase,
+    /// The part whose turn it is, of a run that changes columns of other tables too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// Its state now.
     pub state: Standing,
     /// The phases that this call finished.
@@ -175,7 +180,7 @@ impl Tool {
                 return Ok(Preview { program: Some(run.program), run: Some(known), ..Preview::default() });
             }
         }
-        preview::preview(&self.ledger, &mut connection, plan).await
+        Ok(Box::pin(self.previewed(&mut connection, plan)).await?.1)
     }
 
     /// Runs the phases of `plan` now, up to the end of `to`, and registers the run if there is none. `text` is the file, for
@@ -214,6 +219,7 @@ impl Tool {
     pub async fn advance_preview(&self, name: &str, at: Option<DateTime<Utc>>) -> Result<String, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
+        let run = Box::pin(self.whose_turn(&mut connection, run)).await?;
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
         if state.is_over() {
@@ -242,7 +248,7 @@ impl Tool {
         Ok(format!("finish {}: {steps}", state.phase))
     }
 
-    /// Returns the names of all runs, newest first.
+    /// Returns the names of all runs, newest first, without those that are parts of others.
     ///
     /// # Errors
     /// The ledger's.
@@ -367,7 +373,7 @@ impl Tool {
     /// # Errors
     /// [`Error::Over`]; the ledger's.
     pub async fn pause(&self, name: &str) -> Result<bool, Error> {
-        self.set_paused(name, true).await
+        self.set_all_paused(name, true).await
     }
 
     /// Resumes a paused run. Returns false if it was not paused.
@@ -375,7 +381,7 @@ impl Tool {
     /// # Errors
     /// [`Error::Over`]; the ledger's.
     pub async fn resume(&self, name: &str) -> Result<bool, Error> {
-        self.set_paused(name, false).await
+        self.set_all_paused(name, false).await
     }
 
     /// Finds a run that has not ended, with its state.
@@ -430,6 +436,9 @@ impl Tool {
                 reason: format!("{wrong}; {}", wrong.help),
             })?;
         }
+        for part in self.active_parts(name).await? {
+            Box::pin(self.tune(&part, settings)).await?;
+        }
         let mut connection = self.connect().await?;
         let (run, _) = self.active(&mut connection, name).await?;
         if run.plan.throttle.probe.is_none() && settings.iter().any(|(key, value)| key == "probe" && value != "off") {
@@ -448,6 +457,17 @@ impl Tool {
     /// [`Error::PointOfNoReturn`]; [`Error::WouldLose`] when a value has no way back; [`NotYet::Drops`](crate::NotYet::Drops).
     pub async fn rollback(&self, name: &str, to: Option<Phase>) -> Result<Finish, Error> {
         let run = self.find(name).await?;
+        refuse_part(&run)?;
+        let parts = if to.is_none() { Box::pin(self.parts_of(&run)).await? } else { vec![] };
+        let mut finish = Box::pin(self.one_back(run, to)).await?;
+        // What refers to it comes last: as long as the key has the wider type, they must have it too.
+        for (part, _) in parts.into_iter().rev() {
+            finish.stays.extend(Box::pin(self.one_back(part, None)).await?.stays);
+        }
+        Ok(finish)
+    }
+
+    async fn one_back(&self, run: Run, to: Option<Phase>) -> Result<Finish, Error> {
         let plan = run.plan.clone();
         match self.telling(&plan, Box::pin(self.back(run, to))).await {
             Err(error) => Err(self.unless_gone(error).await),
@@ -479,12 +499,18 @@ impl Tool {
         let run = self.find(name).await?;
         let mut connection = self.connect().await?;
         let state = self.ledger.log().state(&mut connection, &run).await?;
-        undo::drops(&run, &state, to)
+        let mut drops = undo::drops(&run, &state, to)?;
+        let parts = if to.is_none() { Box::pin(self.parts_of(&run)).await? } else { vec![] };
+        for (part, state) in parts.iter().rev() {
+            drops.extend(undo::drops(part, state, None)?);
+        }
+        Ok(drops)
     }
 
     pub(super) async fn find(&self, name: &str) -> Result<Run, Error> {
         let mut connection = self.connect().await?;
         let run = self.ledger.log().find(&mut connection, name).await?;
+        self.connector.keep(connection);
         refuse_copy(&self.ledger, &run)?;
         Ok(run)
     }

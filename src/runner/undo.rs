@@ -41,6 +41,10 @@ pub(super) async fn back(work: &mut Work, to: Option<Phase>, consent: bool) -> R
                 let _ = note(work, &mut session, Entry::Interrupted).await;
                 return Err(Error::Interrupted);
             }
+            Ok(()) => {
+                session.keep(&work.connector);
+                return Ok(());
+            }
             other => return other,
         }
     }
@@ -256,7 +260,7 @@ async fn undo(work: &Work, session: &mut Session, step: &Step, signature: &str) 
                 built.await?;
             }
             // Undo is made of statements only.
-            Action::Fill(_) | Action::Compare(_) | Action::Await(_) => {}
+            Action::BuildInPartitions(_) | Action::Fill(_) | Action::Compare(_) | Action::Await(_) => {}
         }
     }
     let [entry] = undone;

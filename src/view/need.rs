@@ -93,6 +93,10 @@ pub(super) fn tick_overdue_since(
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     run.plan.schedule.as_ref()?;
+    // A scheduler asks for the run of the key.
+    if run.plan.part_of.is_some() {
+        return None;
+    }
     if !matches!(standing, Standing::Waiting | Standing::Failed | Standing::Drifted) {
         return None;
     }

@@ -120,3 +120,36 @@ async fn no_statement_fails_while_a_key_becomes_bigint() {
     // Above what the old type could hold.
     database.execute("ALTER SEQUENCE orders_id_seq RESTART 3000000000; INSERT INTO orders DEFAULT VALUES").await;
 }
+
+/// The key and a column that refers to it, each by a plan of its own, at the same time: each run follows what the other does to the foreign
+/// key, also in a process that has looked at nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_and_its_child_that_have_plans_of_their_own_follow_each_other() {
+    let database = Database::new().await;
+    database
+        .execute(
+            "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY, pid int REFERENCES p);
+             INSERT INTO p SELECT generate_series(1, 50); INSERT INTO c SELECT g, g FROM generate_series(1, 50) g",
+        )
+        .await;
+    let text = |name: &str, table: &str, column: &str| {
+        format!(
+            "version: 1\nname: {name}\ntable: public.{table}\nchanges:\n  - change_type: {{ column: {column}, to: bigint, via: wide, \
+             reverse: \"wide::int\" }}\ncontract: {{ grace: 0s, quiet: 0s }}\n"
+        )
+    };
+    let go = async |text: &str, to: Option<Phase>| {
+        let plan = crossfade::plan::parse("plan.yaml", text).unwrap();
+        tool(&database.url).run(&plan, text, to).await.unwrap_or_else(|error| panic!("{text} to {to:?}: {error:?}"));
+    };
+    let (key, child) = (text("key", "p", "id"), text("child", "c", "pid"));
+    go(&key, Some(Phase::Verify)).await;
+    go(&child, Some(Phase::Switch)).await;
+    go(&key, Some(Phase::Switch)).await;
+    go(&child, None).await;
+    go(&key, None).await;
+    let types = "SELECT string_agg(atttypid::regtype::text, ' ') FROM pg_attribute WHERE attrelid IN ('p'::regclass, 'c'::regclass) AND attname IN ('id', 'pid') AND NOT attisdropped";
+    assert_eq!(database.scalar::<String>(types).await.matches("bigint").count(), 2);
+    let keys = "SELECT string_agg(pg_get_constraintdef(oid) || convalidated, '; ') FROM pg_constraint WHERE contype = 'f' AND confrelid = 'p'::regclass";
+    assert_eq!(database.scalar::<String>(keys).await, "FOREIGN KEY (pid) REFERENCES p(id)true");
+}

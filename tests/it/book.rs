@@ -4,7 +4,8 @@
 //! prints, `...` any lines. Lines may end elsewhere, and times, sizes, rates, hashes and people differ from run to run. Comments
 //! that a reader does not see set the stage: `<!-- fleet: 500 -->` makes the table of examples/fleet.sql with so many rows,
 //! `<!-- clock: 2027-01-05T22:10:00-05:00 -->` sets the server's clock, `<!-- file: NAME -->` writes the next block to a file,
-//! `<!-- output: left out -->` says that the next block shows none of it.
+//! `<!-- output: left out -->` says that the next block shows none of it, `<!-- stage: COMMAND -->` types what the page does not show,
+//! and `<!-- not typed: REASON -->` says of the next block why no test can type it.
 //! `UPDATE_BOOK=1 cargo test --test it -- book` writes what differs into the pages.
 
 use std::collections::BTreeSet;
@@ -41,7 +42,7 @@ fn comment<'t>(line: &'t str, name: &str) -> Option<&'t str> {
 
 fn parts(page: &str) -> Vec<Part> {
     let lines: Vec<_> = page.lines().collect();
-    let (mut parts, mut file, mut left_out, mut at) = (Vec::new(), None, false, 0);
+    let (mut parts, mut file, mut left_out, mut not_typed, mut at) = (Vec::new(), None, false, false, 0);
     while at < lines.len() {
         let line = lines[at];
         at += 1;
@@ -51,12 +52,18 @@ fn parts(page: &str) -> Vec<Part> {
             parts.push(Part::Clock(DateTime::parse_from_rfc3339(time).unwrap()));
         } else if let Some(name) = comment(line, "file") {
             file = Some(name.to_owned());
+        } else if let Some(text) = comment(line, "stage") {
+            parts.push(Part::Command { text: text.to_owned(), code: 0, shown: "...".to_owned(), lines: 0..0 });
         } else if comment(line, "output").is_some() {
             left_out = true;
+        } else if comment(line, "not typed").is_some() {
+            not_typed = true;
         } else if let Some(language) = line.strip_prefix("```") {
             let end = at + lines[at..].iter().position(|line| *line == "```").expect("a block ends");
             if let Some(name) = file.take() {
                 parts.push(Part::File(name, lines[at..end].join("\n") + "\n"));
+            } else if std::mem::take(&mut not_typed) {
+                assert!(language == "console" || language == "sh", "only commands are typed, not {language}");
             } else if language == "console" {
                 let from = parts.len();
                 commands(&lines, at..end, &mut parts);
@@ -122,7 +129,9 @@ fn plain(text: &str) -> String {
         let bare = token.trim_matches(|c: char| "()[],.;:'\"`".contains(c));
         let digits = bare.chars().filter(char::is_ascii_digit).count();
         let number = digits > 0 && bare.chars().all(|c| c.is_ascii_digit() || ".,+-%~".contains(c));
-        let hex = bare.len() >= 7 && digits > 0 && bare.chars().all(|c| c.is_ascii_hexdigit());
+        // Of a file, the part of its name before the first `_`.
+        let stem = bare.rsplit('/').next().and_then(|file| file.split('_').next()).unwrap_or_default();
+        let hex = stem.len() >= 7 && digits > 0 && stem.chars().all(|c| c.is_ascii_hexdigit());
         let date = digits >= 3
             && bare.contains([':', '-'])
             && bare.chars().all(|c| c.is_ascii_digit() || ":-TZ.+".contains(c));
@@ -192,6 +201,21 @@ fn folded(text: &str) -> String {
     out.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
+/// Returns the first lines of the blocks of a page whose commands nothing types: those of a page that is not `typed`, and those for another
+/// shell (`sh`), unless a comment above says why.
+fn nobody_types(page: &str, typed: bool) -> Vec<String> {
+    let lines: Vec<_> = page.lines().collect();
+    let open = lines.iter().enumerate().filter(|(at, line)| {
+        let above = at.checked_sub(1).map_or("", |above| lines[above]);
+        let excused = comment(above, "not typed").is_some_and(|reason| reason.split(' ').count() > 2);
+        !excused && (**line == "```sh" || (**line == "```console" && !typed))
+    });
+    open.map(|(at, _)| lines[at + 1].to_owned()).collect()
+}
+
+/// Directories that a page speaks of, and what they are called in the directory of the shell.
+const PLACES: [(&str, &str); 2] = [("/etc/crossfade", "etc"), ("/var/lib/node_exporter/textfile", "textfile")];
+
 /// The directory of the tool, and those that every system has.
 fn path() -> String {
     let tool = Path::new(env!("CARGO_BIN_EXE_crossfade")).parent().unwrap().display().to_string();
@@ -218,7 +242,11 @@ impl Stage {
 
     /// Types a command, and returns what it says on both streams, and its exit code.
     fn types(&mut self, text: &str) -> (String, i32) {
-        let script = format!("exec 2>&1\n{}{text}\n", self.exported);
+        let mut here = text.to_owned();
+        for (place, name) in PLACES {
+            here = here.replace(place, &self.folder.path().join(name).display().to_string());
+        }
+        let script = format!("exec 2>&1\n{}{here}\n", self.exported);
         let mut command = Command::new("timeout");
         command.args(["120", "sh", "-c", &script]).current_dir(self.folder.path()).env_clear();
         command.env("PATH", path()).env("HOME", self.folder.path()).env("DATABASE_URL", &self.url);
@@ -238,16 +266,18 @@ impl Stage {
         let (_, database) = self.url.rsplit_once('/').unwrap();
         let database = database.split('?').next().unwrap();
         let text = text.replace(&format!("root@{host}"), "ann@db-1").replace(&format!("on {host}\n"), "on db-1\n");
+        let text = PLACES.iter().fold(text, |text, (place, name)| {
+            text.replace(&self.folder.path().join(name).display().to_string(), place)
+        });
         text.replace(database, "fleet").replace(&self.folder.path().display().to_string(), "/home/ann")
     }
 }
 
-/// Types everything of a page, and compares; or writes what differs.
-async fn follow(page: &str) {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
-    let text = std::fs::read_to_string(&file).unwrap();
-    let parts = parts(&text);
-    let needs_clock = parts.iter().any(|part| matches!(part, Part::Clock(_)));
+/// Types everything of some pages, one after the other in one database, and compares; or writes what differs.
+async fn follow(pages: &[&str]) {
+    let docs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let texts: Vec<_> = pages.iter().map(|page| std::fs::read_to_string(docs.join(page)).unwrap()).collect();
+    let needs_clock = texts.iter().any(|text| parts(text).iter().any(|part| matches!(part, Part::Clock(_))));
     let clock = if needs_clock { tokio::task::block_in_place(Clock::start) } else { None };
     if needs_clock && clock.is_none() {
         return;
@@ -257,15 +287,23 @@ async fn follow(page: &str) {
         None => Database::new().await,
     };
     let mut stage = Stage::new(&database.url);
+    for (page, text) in pages.iter().zip(texts) {
+        type_page(page, &text, &database, clock.as_ref(), &mut stage).await;
+    }
+}
+
+/// Types everything of one page.
+async fn type_page(page: &str, text: &str, database: &Database, clock: Option<&Clock>, stage: &mut Stage) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
     let (mut wrong, mut new, mut codes) = (Vec::new(), Vec::new(), Vec::new());
-    for part in parts {
+    for part in parts(text) {
         match part {
             Part::Fleet(rows) => {
                 let mut connection = PgConnection::connect(&database.url).await.unwrap();
                 fleet::create(&mut connection).await.unwrap();
                 fleet::load(&mut connection, rows).await.unwrap();
             }
-            Part::Clock(time) => clock.as_ref().unwrap().go_to(time.to_utc()),
+            Part::Clock(time) => clock.unwrap().go_to(time.to_utc()),
             Part::File(name, content) => std::fs::write(stage.folder.path().join(name), content).unwrap(),
             Part::Command { text, code, shown, lines } => {
                 let (said, ended) = stage.types(&text);
@@ -292,36 +330,33 @@ async fn follow(page: &str) {
 }
 
 macro_rules! pages {
-    ($($test:ident: $page:literal,)+) => {
+    ($($test:ident: $($page:literal)&+,)+) => {
         $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                follow($page).await;
+                follow(&[$($page),+]).await;
             }
         )+
 
-        /// A page with commands that nobody types would be wrong before long. Of the older pages, which need what a test has not
-        /// (a receiver, roles, a directory of a collector), the command line at least understands every command, see `cli::written`.
+        /// A page with commands that nobody types would be wrong before long. What cannot be typed here says why, and of that the command
+        /// line at least understands every command, see `cli::written`.
         #[test]
-        fn every_page_with_commands_is_typed() {
-            const UNDERSTOOD: [&str; 7] = [
-                "hooks.md",
-                "migration-tools.md",
-                "monitoring.md",
-                "notifications.md",
-                "report.md",
-                "roles.md",
-                "serve.md",
-            ];
+        fn every_command_of_the_book_is_typed_or_says_why_not() {
             let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-            for entry in std::fs::read_dir(docs).unwrap() {
+            let (mut blocks, mut wrong) = (0, Vec::new());
+            for entry in [docs.clone(), docs.join("recipes")].iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-                if path.is_file() && std::fs::read_to_string(&path).unwrap().contains("\n```console\n") {
-                    let typed = [$($page),+].contains(&name.as_str()) || UNDERSTOOD.contains(&name.as_str());
-                    assert!(typed, "docs/{name} has commands: add it to `pages!`");
+                if path.extension().is_none_or(|extension| extension != "md") {
+                    continue;
                 }
+                let text = std::fs::read_to_string(&path).unwrap();
+                blocks += text.matches("\n```console\n").count();
+                let typed = [$($($page),+),+].contains(&name.as_str());
+                wrong.extend(nobody_types(&text, typed).into_iter().map(|block| format!("docs/{name}: {block}")));
             }
+            assert!(wrong.is_empty(), "add the page to `pages!`, or `<!-- not typed: REASON -->` above:\n{}", wrong.join("\n"));
+            assert!(blocks > 40, "only {blocks} blocks were found");
         }
     };
 }
@@ -331,6 +366,8 @@ pages! {
     inventory: "inventory.md",
     four_weeks: "four-weeks.md",
     operations: "operations.md",
+    // They look at the run that the first of them has set up.
+    pages_of_one_run: "report.md" & "monitoring.md" & "migration-tools.md" & "hooks.md",
 }
 
 #[test]
@@ -344,6 +381,10 @@ fn what_a_page_shows_is_compared_without_what_differs_from_run_to_run() {
     let long = "word ".repeat(30);
     assert!(alike(&format!("  a   {long}"), &folded(&format!("  a   {long}"))));
     assert_eq!(folded("  a   b\n"), "  a   b");
+    let page = "```console\n$ a\n```\n<!-- not typed: needs a collector -->\n```console\n$ b\n```\n<!-- not typed: no -->\n```sh\nc\n```";
+    assert_eq!(nobody_types(page, true), ["c"]);
+    assert_eq!(nobody_types(page, false), ["$ a", "c"]);
+    assert_eq!(parts(page).len(), 1);
 }
 
 /// The names of a value's fields, and of those one level below.

@@ -37,6 +37,9 @@ fn plan(table: &str, changes: Vec<Change>) -> Plan {
         hooks: vec![],
         publications: None,
         functions: vec![],
+        referring: None,
+        parts: vec![],
+        part_of: None,
     }
 }
 

@@ -72,7 +72,7 @@ impl Stage {
         let facts = found.facts.unwrap_or_else(|| panic!("{:?}", found.refusals));
         let program = compile(&plan, &facts, ledger.schema());
         let new = NewRun { plan: &plan, plan_text, facts: &facts, program: &program };
-        ledger.log().register(&mut connection, &new, &"test".into()).await.unwrap();
+        ledger.log().register(&mut connection, &[new], &"test".into()).await.unwrap();
         let run = ledger.log().find(&mut connection, plan.name.as_str()).await.unwrap();
         let Action::Transaction(statements) = &run.program.steps_of(Phase::Expand).next().unwrap().action else {
             panic!("expand is not a transaction")

@@ -135,7 +135,12 @@ async fn a_table_that_was_never_analysed_is_counted_by_reading_it() {
         .await;
     let (estimates, orders) = predicted(&database, &rename("before_backfill", "")).await;
     assert!((18_000..=22_000).contains(&estimates.rows), "{estimates:?}");
-    assert!(orders.assumptions.iter().any(|line| line.contains("ANALYZE")), "{:?}", orders.assumptions);
+    let said = |orders: &Orders, word: &str| orders.assumptions.iter().any(|line| line.contains(word));
+    assert!(said(&orders, "ANALYZE"), "{:?}", orders.assumptions);
+    // How long applications make it wait is nothing that a table tells.
+    assert!(!said(&orders, "goal_latency"), "{:?}", orders.assumptions);
+    let (_, orders) = predicted(&database, &rename("before_backfill", "backfill: { goal_latency: 20ms }")).await;
+    assert!(said(&orders, "goal_latency"), "{:?}", orders.assumptions);
 }
 
 /// What is computed, and what goes to the TOAST table, counts as what it will be.

@@ -129,14 +129,30 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, String> {
     files
 }
 
+/// Where `.ci/migration-tools` puts what it fetches.
+pub(crate) fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/migrations")
+}
+
 /// A program that `.ci/migration-tools` has fetched; `None` if there is none.
 pub(crate) fn fetched(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/migrations").join(name);
+    let path = tools().join(name);
     if !path.exists() {
         missing(&format!("{name} (.ci/migration-tools fetches it)"));
         return None;
     }
     Some(path)
+}
+
+/// Whether Ruby has `ActiveRecord`.
+pub(crate) fn activerecord() -> bool {
+    let command = ["-e", "require 'active_record'; require 'pg'"];
+    let found = std::process::Command::new("ruby").args(command).stderr(std::process::Stdio::null()).status();
+    let there = found.is_ok_and(|status| status.success());
+    if !there {
+        missing("ActiveRecord (on Debian ruby-activerecord and ruby-pg)");
+    }
+    there
 }
 
 /// Applies what was exported on all four databases. `apply` returns what the tool said, as an error if it failed.
@@ -224,6 +240,42 @@ async fn drizzle_applies_it(others: &Others) {
     assert!(code == Some(0) && said.contains("No schema changes"), "{said}");
 }
 
+async fn rails_applies_it(others: &Others) {
+    if !activerecord() {
+        return;
+    }
+    let project = Project::new("rails", "migrate");
+    project.export(&others.done.url).await;
+    let migrate = async |url: &str| outcome(project.says(url, Path::new("ruby"), &["migrate.rb"]).await);
+    let fresh = in_every_state("rails", others, migrate).await;
+    // What would stand in db/schema.rb of the table; other tools have tables of their own in one of the databases.
+    let schema = async |database: &Database| {
+        let said = migrate(&database.url).await.unwrap();
+        let (_, table) = said.split_once("create_table \"fleet_vehicle\"").unwrap();
+        table.split_once("\n  end").unwrap().0.to_owned()
+    };
+    let after = schema(&fresh).await;
+    assert_eq!(after, schema(&others.done).await);
+    assert!(after.contains("vehicle_status") && after.contains("t.integer \"odometer\""), "{after}");
+}
+
+async fn prisma_applies_it(others: &Others) {
+    let Some(node) = fetched("prisma/node") else { return };
+    let project = Project::new("prisma", "migrations");
+    project.export(&others.done.url).await;
+    let modules = node.with_file_name("node_modules");
+    std::os::unix::fs::symlink(modules, project.folder.path().join("node_modules")).unwrap();
+    let migrate = async |url: &str| outcome(project.says(url, &node, &["migrate.mjs"]).await);
+    in_every_state("prisma", others, migrate).await;
+    // Once a migration has failed, Prisma applies none before somebody says that it was rolled back.
+    let said = migrate(&others.mid.url).await.unwrap_err();
+    assert!(said.contains("P3009"), "{said}");
+    let (code, said) = project.says(&others.mid.url, &node, &["migrate.mjs", "resolve"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let said = migrate(&others.mid.url).await.unwrap_err();
+    assert!(said.contains("is under way on public.fleet_vehicle"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tools_apply_it_in_every_state_and_find_no_difference() {
     let others = Box::pin(Others::new()).await;
@@ -231,6 +283,8 @@ async fn the_tools_apply_it_in_every_state_and_find_no_difference() {
         sqlx_applies_it(&others),
         alembic_applies_it(&others),
         django_applies_it(&others),
-        drizzle_applies_it(&others)
+        drizzle_applies_it(&others),
+        rails_applies_it(&others),
+        prisma_applies_it(&others)
     );
 }

@@ -55,6 +55,7 @@ async fn the_plan_leaves_what_the_migration_leaves() {
         "{}",
         output.stderr
     );
+    assert!(!output.stderr.contains("in place of the cast"), "{}", output.stderr);
     let text = std::fs::read_to_string(folder.path().join("plan.yaml")).unwrap();
     assert!(text.starts_with("# From V7__state.sql, lines 3, 5, 8.\n"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
@@ -66,6 +67,15 @@ async fn the_plan_leaves_what_the_migration_leaves() {
     assert_eq!(columns(&database).await, columns(&altered).await);
     let rows = "SELECT string_agg(concat_ws(' ', id, state, odometer, amount), ', ' ORDER BY id) FROM vehicles";
     assert_eq!(database.scalar::<String>(rows).await, altered.scalar::<String>(rows).await);
+    // A cast that depends on the session's time zone becomes an expression that does not, which is said.
+    std::fs::write(
+        folder.path().join("8.sql"),
+        "ALTER TABLE vehicles ALTER seen TYPE timestamptz USING seen::timestamptz",
+    )
+    .unwrap();
+    let output = import(&database.url, folder.path(), 0, &["8.sql"]).await;
+    let note = "note: 8.sql, line 1: in place of the cast seen::timestamptz, the plan uses seen AT TIME ZONE 'UTC'.\n";
+    assert!(output.stderr.contains(note), "{}", output.stderr);
     // It is a second time, and the columns are not there any more.
     let output = import(&database.url, folder.path(), 2, &["V7__state.sql"]).await;
     assert!(output.stderr.contains("public.vehicles has no column \"status\""), "{}", output.stderr);

@@ -19,7 +19,8 @@ use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    Cli, Database, Output, PATIENCE, PgBouncer, Proxy, Running, own_server, server, tool, versions, wait_for,
+    Cli, Database, Manner, Output, PATIENCE, PgBouncer, Proxy, Receiver, Running, own_server, server, tool, versions,
+    wait_for,
 };
 
 const NAME: &str = "vehicle-status";
@@ -168,7 +169,9 @@ async fn two_processes_fill_one_table_under_traffic() {
     let traffic = Traffic::start(&stage.database.url, subject, load).await.unwrap();
     traffic.requests(50).await;
 
-    let (leader, joined) = (stage.lead(), stage.join());
+    let collector = Receiver::start(Manner::Status(200, None)).await;
+    let join = stage.cli(&["run", stage.plan(), "--join"]).env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &collector.url);
+    let (leader, joined) = (stage.lead(), join.env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json").spawn());
     stage.in_mid_window(true).await;
     let epoch = stage.in_mid_window(false).await;
     let status: Value = serde_json::from_str(&stage.ok(&["--format", "json", "status", NAME]).await.stdout).unwrap();
@@ -183,6 +186,7 @@ async fn two_processes_fill_one_table_under_traffic() {
     let report = traffic.stop().await;
     assert_eq!(report.failed_statements, 0, "{:?}", report.failures);
 
+    crate::traces::assert_of_one_that_joined(&collector);
     stage.assert_filled().await;
     let workers = "SELECT count(DISTINCT (epoch, worker)) FROM crossfade.page_window WHERE rows > 0";
     assert_eq!(stage.database.scalar::<i64>(workers).await, 4);

@@ -34,7 +34,7 @@ async fn registered(database: &Database, connection: &mut PgConnection, ledger: 
     let oid = database.scalar::<i64>("SELECT 'trips'::regclass::oid::bigint").await;
     program.relations.push(Relation { table: TableName::new("public", "trips").unwrap(), oid, partitioned: false });
     let new = NewRun { plan: &plan, plan_text: PLAN, facts: &facts, program: &program };
-    ledger.log().register(connection, &new, &"test".into()).await.unwrap();
+    ledger.log().register(connection, &[new], &"test".into()).await.unwrap();
     ledger.log().find(connection, "ledger").await.unwrap()
 }
 

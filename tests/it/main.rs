@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod adopt;
+mod alias;
 mod announcements;
 mod approvals;
 mod audit;
@@ -15,6 +16,7 @@ mod cli;
 mod cli_runs;
 mod clock;
 mod config;
+mod connections;
 mod consent;
 mod copies;
 mod crashes;
@@ -92,4 +94,5 @@ mod traffic_works;
 mod values;
 mod watchdog;
 mod weeks;
+mod widen;
 mod width;

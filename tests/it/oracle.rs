@@ -13,11 +13,6 @@ mod places;
 mod shrink;
 mod types;
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-
 use self::batch::{Batch, Seen};
 pub(crate) use self::passes::chain;
 use self::places::Places;
@@ -25,7 +20,7 @@ pub(crate) use self::places::difference;
 use crate::harness::{versions, whole};
 
 /// Cases of one database.
-const BATCH: u64 = 20;
+const BATCH: u64 = 16;
 
 /// Returns the number in a variable of the environment.
 fn number(name: &str) -> Option<u64> {
@@ -33,34 +28,24 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-/// Runs `cases` random cases, renames or type changes, and says what it saw.
-async fn all_end_like_alter(rename: bool, cases: u64) {
+/// Tests that share the cases of a kind and run at the same time.
+const TESTS: u64 = 4;
+
+/// Runs a part of 250 random cases, renames or type changes (of 1000, in all tests), and says what it saw.
+async fn all_end_like_alter(rename: bool, part: u64) {
     let seed = number("CROSSFADE_SEED").unwrap_or_else(|| if whole() { rand::random_range(0..1_000_000) } else { 1 });
-    let cases = number("CASES").unwrap_or(cases);
+    let cases = number("CASES").unwrap_or(if whole() { 1000 } else { 250 });
     let only = number("CASE");
     let (first, last) = only.map_or((0, cases), |only| (only, only + 1));
-    let mut all = JoinSet::new();
-    // The servers share the machine's cores with the other tests.
-    let places_at_once = Arc::new(Semaphore::new(3));
     let (all_versions, mut found) = (versions(), Seen::default());
-    for (turn, first) in (first..last).step_by(usize::try_from(BATCH).unwrap()).enumerate() {
-        let permit = Arc::clone(&places_at_once).acquire_owned().await.unwrap();
-        let version = all_versions[turn % all_versions.len()].clone();
+    let batches = (first..last).step_by(usize::try_from(BATCH).unwrap()).zip(0..);
+    for (first, turn) in batches.filter(|(_, turn)| turn % TESTS == part) {
+        let version = all_versions[usize::try_from(turn).unwrap() % all_versions.len()].clone();
         let places = Places::new(&version).await;
         let cases = (first..last.min(first + BATCH)).map(|number| generate::case(seed, number, rename)).collect();
-        let batch = Batch { version, rename, cases, short: false };
-        all.spawn(async move {
-            let found = batch.run(places).await;
-            drop(permit);
-            found
-        });
-        while let Some(done) = all.try_join_next() {
-            found.add(done.unwrap());
-        }
+        found.add(Batch { version, rename, cases, short: false }.run(places).await);
     }
-    while let Some(done) = all.join_next().await {
-        found.add(done.unwrap());
-    }
+    assert!(found.cases > 0 || only.is_some() || number("CASES").is_some(), "no case has run");
     found.say(seed, rename);
     let failed = shrink::reports(&found.failures).await;
     assert!(
@@ -73,11 +58,41 @@ async fn all_end_like_alter(rename: bool, cases: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn renames_of_random_tables_end_like_alter_table() {
-    all_end_like_alter(true, if whole() { 250 } else { 40 }).await;
+async fn renames_of_random_tables_end_like_alter_table_first_part() {
+    all_end_like_alter(true, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn type_changes_of_random_tables_end_like_alter_table() {
-    all_end_like_alter(false, if whole() { 300 } else { 40 }).await;
+async fn renames_of_random_tables_end_like_alter_table_second_part() {
+    all_end_like_alter(true, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renames_of_random_tables_end_like_alter_table_third_part() {
+    all_end_like_alter(true, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renames_of_random_tables_end_like_alter_table_last_part() {
+    all_end_like_alter(true, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn type_changes_of_random_tables_end_like_alter_table_first_part() {
+    all_end_like_alter(false, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn type_changes_of_random_tables_end_like_alter_table_second_part() {
+    all_end_like_alter(false, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn type_changes_of_random_tables_end_like_alter_table_third_part() {
+    all_end_like_alter(false, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn type_changes_of_random_tables_end_like_alter_table_last_part() {
+    all_end_like_alter(false, 3).await;
 }

@@ -69,6 +69,8 @@ async fn a_summary_has_a_line_for_each_thing() {
         "  strongest lock ACCESS EXCLUSIVE: reads and writes wait, for milliseconds",
         "  estimate: 50 rows to fill in less than 1 s, ",
         "  Point of no return: contract.drop (",
+        "  A run stops before it unless it is told --yes.",
+        "  Until then, crossfade rollback undoes everything",
         "Nothing was changed. The steps: crossfade plan -",
     ];
     // Roles of other tests are those of the whole server.

@@ -58,6 +58,33 @@ async fn a_trigger_function_that_other_tables_have_is_not_to_be_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_has_the_name_among_its_arguments_is_warned_of() {
+    let database = Database::new().await;
+    database
+        .execute(
+            "CREATE TABLE t (id int PRIMARY KEY, a text, \"ä\\\" text, words tsvector);
+             CREATE TRIGGER fill BEFORE INSERT OR UPDATE ON t FOR EACH ROW
+               EXECUTE FUNCTION tsvector_update_trigger(words, 'pg_catalog.english', 'a', 'ä\\')",
+        )
+        .await;
+    let (message, help) = warning(&says(&database, RENAME).await, "catalog::trigger_argument").unwrap();
+    assert!(
+        message.starts_with("trigger \"fill\" gives its function tsvector_update_trigger the name \"a\""),
+        "{message}"
+    );
+    assert!(help.contains("`contract` stops before the old name goes"), "{help}");
+    let other = "rename_column: { from: \"ä\\\\\", to: b }";
+    let (message, _) = warning(&says(&database, other).await, "catalog::trigger_argument").unwrap();
+    assert!(message.contains("the name \"ä\\\""), "{message}");
+    // A type change that keeps the name is no concern of theirs, nor is a column that no argument names.
+    for none in
+        ["change_type: { column: a, to: varchar(90), reverse: a_v2, via: a_v2 }", "rename_column: { from: id, to: b }"]
+    {
+        assert_eq!(warning(&says(&database, none).await, "catalog::trigger_argument"), None, "{none}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_only_the_search_path_finds_is_warned_of() {
     let database = Database::new().await;
     database

@@ -10,7 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::{Child, Command};
 
-use crate::export::{fetched, with_table};
+use crate::export::{activerecord, fetched, tools, with_table};
 use crate::harness::{Database, PATIENCE, tool, wait_for};
 
 fn plan() -> (Plan, String) {
@@ -38,17 +38,19 @@ async fn made_by(database: &Database, release: &str) -> i64 {
     database.scalar(&format!("SELECT count(*) FROM fleet_vehicle WHERE vin LIKE '{release}-%'")).await
 }
 
-/// A release of an application in Python, which works until its standard input is closed.
+/// A release of an application, which works until its standard input is closed.
 struct Release {
     child: Child,
     name: &'static str,
 }
 
 impl Release {
-    fn start(python: &Path, application: &str, name: &'static str, url: &str) -> Self {
+    /// Starts it with a program that runs the application's file.
+    fn start(program: &Path, application: &str, name: &'static str, url: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/releases").join(application);
-        let mut command = Command::new(python);
+        let mut command = Command::new(program);
         command.arg(path).arg(name).env("DATABASE_URL", url).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env("NODE_PATH", tools().join("prisma/node_modules"));
         let child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         Self { child, name }
     }
@@ -60,9 +62,9 @@ impl Release {
     }
 }
 
-async fn releases_work_together(python: &Path, application: &str) {
+async fn releases_work_together(program: &Path, application: &str) {
     let database = in_soak().await;
-    let start = |name| Release::start(python, application, name, &database.url);
+    let start = |name| Release::start(program, application, name, &database.url);
     let (old, transitional, new) = (start("old"), start("transitional"), start("new"));
     for release in ["old", "transitional", "new"] {
         wait_for(release, PATIENCE, async || made_by(&database, release).await >= 20).await;
@@ -97,6 +99,20 @@ async fn releases_with_sqlalchemy_and_django_work_together() {
         releases_work_together(&python, "sqlalchemy_app.py"),
         releases_work_together(&python, "django_app.py")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_with_activerecord_work_together() {
+    if activerecord() {
+        releases_work_together(Path::new("ruby"), "activerecord_app.rb").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_with_prisma_work_together() {
+    if let Some(node) = fetched("prisma/node") {
+        releases_work_together(&node, "prisma_app.js").await;
+    }
 }
 
 /// A connection that has prepared `SELECT *` cannot run it once the table has another column; one that names its columns can, in every

@@ -258,4 +258,13 @@ async fn no_page_reads_a_table_of_the_application() {
     // What the runs have read may be told late; each visit of a page that reads would count.
     let later = database.scalar::<i64>(scans).await - scanned;
     assert!(later < VISITS, "{later} scans of a table of the application");
+
+    // What is stored of one run cannot be read: that one is listed with the reason, and the other as before.
+    let damage = "INSERT INTO crossfade.write_count SELECT id, 0, 0, 0, 'infinity', now() FROM crossfade.run WHERE name = 'rename-1'
+                  ON CONFLICT (run_id) DO UPDATE SET old_changed_at = 'infinity'";
+    database.execute(damage).await;
+    let (status, body) = served.get("/").await;
+    let page = Page::read(&body);
+    assert!(status == 200 && page.says("rename-0… waitingswitch1"), "{}", page.text);
+    assert!(page.says("rename-1cannot be read"), "{}", page.text);
 }

@@ -377,6 +377,7 @@ fn program(case: &Case) -> Program {
             name: plan.table.clone(),
             oid: 0,
             partitioned: false,
+            children: vec![],
             rows: 0,
             pages: 0,
             index_count: 0,

@@ -97,6 +97,17 @@ async fn a_collector_gets_runs_with_their_steps_and_batches() {
     assert_eq!(collector.received()[0].headers["x-team"], "fleet");
 }
 
+/// Asserts that a process that has joined a backfill told of its step, in a run of its own, with the batches in it.
+pub(crate) fn assert_of_one_that_joined(collector: &Receiver) {
+    let (spans, _) = spans(collector);
+    let (runs, steps, batches) = (named(&spans, "run"), named(&spans, "step"), named(&spans, "batch"));
+    assert!(!runs.is_empty() && !steps.is_empty() && !batches.is_empty(), "{spans:#?}");
+    let inside = |inner: &Value, outer: &[&Value]| outer.iter().any(|outer| outer["spanId"] == inner["parentSpanId"]);
+    assert!(steps.iter().all(|step| attribute(step, "phase")["stringValue"] == "backfill"), "{steps:#?}");
+    assert!(steps.iter().all(|step| inside(step, &runs)), "{spans:#?}");
+    assert!(batches.iter().all(|batch| inside(batch, &steps)), "{spans:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_waits_for_no_collector() {
     // One that takes everything and never answers, and one that is away.

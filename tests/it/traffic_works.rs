@@ -80,6 +80,9 @@ fn plan(changes: Vec<Change>) -> Plan {
         hooks: vec![],
         publications: None,
         functions: vec![],
+        referring: None,
+        parts: vec![],
+        part_of: None,
     }
 }
 

@@ -5,6 +5,8 @@ use sqlx::PgConnection;
 use super::{Both, Look, Present};
 use crate::catalog::constraint::{self, Constraint, Referred};
 use crate::catalog::dependants::Bond;
+use crate::catalog::inspect::enter;
+use crate::catalog::server::Server;
 use crate::catalog::{CatalogError, Inspection};
 use crate::run::{CarriedConstraint, ReferringKey, Stage};
 
@@ -60,7 +62,7 @@ impl Look<'_> {
     pub(super) async fn referring(
         &self,
         conn: &mut PgConnection,
-        pairs: &[Both<'_>],
+        (pairs, server): (&[Both<'_>], &Server),
         present: &mut Present,
         found: &mut Inspection,
     ) -> Result<(), CatalogError> {
@@ -85,6 +87,11 @@ impl Look<'_> {
                 // It refers to the new column, and stays; a rollback would lose it.
                 None => {}
             }
+        }
+        // Whether they fit is tried as the owner.
+        let table = (&self.plan.table, self.was.main().oid);
+        if !added.is_empty() && enter(conn, table.0, table.1, server, found).await?.is_none() {
+            return Ok(());
         }
         now.extend(constraint::incoming(conn, &added, &referred, &mut present.facts.tables, found).await?);
         now.sort_by_key(|key| key.number);

@@ -131,12 +131,15 @@ impl AllRows<'_> {
         while let Some(window) = checked.recv().await {
             tally.add(window, sink);
         }
-        let mut connection = None;
+        let mut connections = Vec::new();
         while let Some(ended) = workers.join_next().await {
-            connection = Some(ended.map_err(|_| Error::Interrupted)??);
+            connections.push(ended.map_err(|_| Error::Interrupted)??);
         }
-        let (mut connection, _) = connection.ok_or(Error::Interrupted)?;
-        let after = identify(ledger, &mut connection, relation, tag).await?;
+        let (last, _) = connections.last_mut().ok_or(Error::Interrupted)?;
+        let after = identify(ledger, last, relation, tag).await?;
+        for (connection, _) in connections {
+            connector.keep(connection);
+        }
         if after.relfilenode != identity.relfilenode {
             return Err(Error::Rewritten { table: spec.table.clone() });
         }

@@ -1,7 +1,7 @@
 -- The clock; the hash of the functions of the run $3 (its tag) in schema $2 and of all triggers of table $1 (oid) and its partitions
 -- but those of other runs (their names begin with one of $5), with the versions of their rows in the catalog: a trigger that was disabled
--- and enabled again is another one; and the table's file, 0 if another table has its name $4. For the files of a partitioned table
--- stands a number that is another one once a partition comes, goes or gets another file.
+-- and enabled again is another one; and the table's file, 0 if another table has its name $4. For the files of a table
+-- with partitions, or with tables that inherit from it, stands a number that is another one once one of them comes, goes or gets another file.
 -- $6 is pg_proc, or those of its rows that are in the schema.
 -- (pg_get_triggerdef would do, if what it writes did not depend on search_path.)
 WITH RECURSIVE member AS (
@@ -26,8 +26,7 @@ SELECT pg_catalog.clock_timestamp() AS started_at,
        pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
          COALESCE((SELECT pg_catalog.string_agg(code.made, E'\n' ORDER BY code.made) FROM code), ''), 'UTF8')), 'hex') AS body_hash,
        CASE WHEN pg_catalog.to_regclass($4)::oid = $1::bigint::oid
-            THEN COALESCE(pg_catalog.pg_relation_filenode($1::bigint::oid)::bigint,
+            THEN COALESCE(CASE WHEN (SELECT pg_catalog.count(*) FROM member) = 1 THEN pg_catalog.pg_relation_filenode($1::bigint::oid) END::bigint,
               (SELECT 1 + (pg_catalog.hashtext(pg_catalog.string_agg(
                    pg_catalog.concat(member.oid, ' ', pg_catalog.pg_relation_filenode(member.oid)), ',' ORDER BY member.oid)) & 1073741823)::bigint
-               FROM member JOIN pg_catalog.pg_class AS c ON c.oid = member.oid
-               HAVING pg_catalog.bool_or(c.relkind = 'p')), 0) ELSE 0 END AS relfilenode
+               FROM member JOIN pg_catalog.pg_class AS c ON c.oid = member.oid), 0) ELSE 0 END AS relfilenode

@@ -1,4 +1,5 @@
-//! Partitions that were attached after the backfill: their rows were not filled, and no write under the trigger has filled them.
+//! Partitions, and tables that inherit, that came after the backfill: their rows were not filled, and no write under the trigger
+//! has filled them.
 
 use super::repair::sweep;
 use crate::engine::{Error, Work};
@@ -9,7 +10,7 @@ use crate::run::{CompareSpec, RelationId};
 const PASSES: u32 = 10;
 
 /// Fills the rows of partitions that the run has not filled, under the names that the columns have in `spec`, and warns of tables
-/// that are partitions no more. Does nothing where the table is not partitioned. May be repeated, and dropped at any point.
+/// that have left. Does nothing where a table stands alone. May be repeated, and dropped at any point.
 ///
 /// # Errors
 /// As [`repair`](super::repair).
@@ -23,7 +24,7 @@ pub(crate) async fn complete(work: &Work, spec: &CompareSpec) -> Result<(), Erro
     for table in found.detached {
         let columns: Vec<_> = spec.pairs.iter().map(|pair| pair.new.as_str()).collect();
         let message = format!(
-            "{table} is no partition of {} any more: the run does nothing more with it, and it keeps its columns as they are, {} included",
+            "{table} is no partition or child of {} any more: the run does nothing more with it, and it keeps its columns as they are, {} included",
             root.table,
             columns.join(", ")
         );
@@ -41,7 +42,7 @@ pub(crate) async fn complete(work: &Work, spec: &CompareSpec) -> Result<(), Erro
         }
         if rows > 0 {
             let message = format!(
-                "{} became a partition of {} after the backfill: {} filled",
+                "{} came to {} after the backfill: {} filled",
                 partition.table,
                 root.table,
                 crate::amounts::plural(rows, "row")

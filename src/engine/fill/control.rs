@@ -180,7 +180,9 @@ impl Control {
                 }
             }
             if self.workers.is_empty() {
-                return self.done().await;
+                self.done().await?;
+                self.shared.work.connector.keep(self.connection);
+                return Ok(());
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The backfill of a table; of a partitioned one, that is one partition after the other, each with a pass over its own pages. Those
-//! that come while it lasts are filled before it ends.
+//! The backfill of a table; of a partitioned one, that is one partition after the other, each with a pass over its own pages, and of one
+//! that others inherit from, that table and each of them. Those that come while it lasts are filled before it ends.
 
 use super::control::{control, of_table};
 use crate::engine::{Error, Work};
@@ -25,7 +25,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     of_table(work, spec, relation, step).await
 }
 
-/// Fills every partition of `root`, of every level, that is not filled yet.
+/// Fills every partition of `root`, or `root` and every table that inherits from it, of every level, that is not filled yet.
 ///
 /// # Errors
 /// As [`run`].

@@ -112,7 +112,12 @@ impl Worker {
     pub(super) async fn run(mut self) -> Result<Left, Error> {
         loop {
             match self.one_window().await {
-                Ok(Some(left)) => return Ok(left),
+                Ok(Some(left)) => {
+                    if let Some(open) = self.connection.filter(|_| matches!(left, Left::AllTaken)) {
+                        self.shared.work.connector.keep(open.connection);
+                    }
+                    return Ok(left);
+                }
                 Ok(None) => {}
                 Err(error) => match error.class() {
                     ErrorClass::Connection => {

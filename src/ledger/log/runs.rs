@@ -215,36 +215,45 @@ pg::columns!(
 );
 
 impl Log<'_> {
-    /// Registers a run and claims its columns, in one transaction. Claims of ended runs were given back when they ended.
+    /// Registers these runs and claims their columns, all or none of them, in one transaction. Claims of ended runs were given back when they
+    /// ended. Returns their numbers, in the same order.
     ///
     /// # Errors
     /// [`LedgerError::ColumnClaimed`] when another run works on one of the columns; [`LedgerError::Active`] when a run of
-    /// this name has not ended.
+    /// one of these names has not ended.
     pub async fn register(
         self,
         connection: &mut PgConnection,
-        new: &NewRun<'_>,
+        all: &[NewRun<'_>],
         actor: &Actor,
-    ) -> Result<RunId, LedgerError> {
+    ) -> Result<Vec<RunId>, LedgerError> {
         pg::transaction(connection, BOOKKEEPING, async |tx| {
             pg::batch(tx, &self.ledger.sql("LOCK TABLE crossfade.claim IN SHARE ROW EXCLUSIVE MODE")).await?;
-            self.refuse_claimed(tx, new.plan).await?;
-            let run = self.insert(tx, new).await?;
-            let claim = self
-                .ledger
-                .sql("INSERT INTO crossfade.claim (table_oid, column_name, run_id) VALUES ($1::bigint::oid, $2, $3)");
-            for column in claimed(new.plan).into_keys() {
-                let query = pg::query(&claim).bind(new.facts.main().oid).bind(column).bind(run.0);
-                query.execute(&mut *tx).await?;
+            let mut runs = Vec::new();
+            for new in all {
+                runs.push(self.register_one(tx, new, actor).await?);
             }
-            // An active run has its name to itself.
-            pg::query(&claim).bind(NO_TABLE).bind(new.plan.name.as_str()).bind(run.0).execute(&mut *tx).await?;
-            let teller = Teller { called: new.plan.name.as_str(), plan: new.plan };
-            let state = State::new(new.program);
-            self.append_to(state, tx, (run, teller), new.program, &[Entry::Registered], actor).await?;
-            Ok(run)
+            Ok(runs)
         })
         .await
+    }
+
+    async fn register_one(self, tx: &mut PgConnection, new: &NewRun<'_>, actor: &Actor) -> Result<RunId, LedgerError> {
+        self.refuse_claimed(tx, new.plan).await?;
+        let run = self.insert(tx, new).await?;
+        let claim = self
+            .ledger
+            .sql("INSERT INTO crossfade.claim (table_oid, column_name, run_id) VALUES ($1::bigint::oid, $2, $3)");
+        for column in claimed(new.plan).into_keys() {
+            let query = pg::query(&claim).bind(new.facts.main().oid).bind(column).bind(run.0);
+            query.execute(&mut *tx).await?;
+        }
+        // An active run has its name to itself.
+        pg::query(&claim).bind(NO_TABLE).bind(new.plan.name.as_str()).bind(run.0).execute(&mut *tx).await?;
+        let teller = Teller { called: new.plan.name.as_str(), plan: new.plan };
+        let state = State::new(new.program);
+        self.append_to(state, tx, (run, teller), new.program, &[Entry::Registered], actor).await?;
+        Ok(run)
     }
 
     async fn insert(self, tx: &mut PgConnection, new: &NewRun<'_>) -> Result<RunId, LedgerError> {
@@ -407,7 +416,8 @@ impl Log<'_> {
         Ok(found)
     }
 
-    /// Returns the names of all runs, the latest of each name, newest first; empty where there is no ledger.
+    /// Returns the names of all runs, the latest of each name, newest first, without those that are parts of others; empty where there is no
+    /// ledger.
     ///
     /// # Errors
     /// The server's error.
@@ -415,7 +425,10 @@ impl Log<'_> {
         if self.ledger.version(connection).await?.is_none() {
             return Ok(vec![]);
         }
-        let select = self.ledger.sql("SELECT name FROM crossfade.run GROUP BY name ORDER BY pg_catalog.max(id) DESC");
+        let select = self.ledger.sql(
+            "SELECT r.name FROM (SELECT DISTINCT ON (name) name, id, plan FROM crossfade.run ORDER BY name, id DESC) AS r \
+             WHERE r.plan OPERATOR(pg_catalog.->>) 'part_of' IS NULL ORDER BY r.id DESC",
+        );
         Ok(pg::query_scalar(&select).fetch_all(connection).await?)
     }
 

@@ -1,4 +1,4 @@
--- Gives each partition of table $2 (oid), of every level, a number in run $1.
+-- Gives each partition of table $2 (oid), or each table that inherits from it, of every level, a number in run $1.
 WITH RECURSIVE member AS (
     SELECT $2::bigint::oid AS oid
     UNION

@@ -1,4 +1,4 @@
-//! Partitions of a run's table, which come and go while the run lasts. Each gets a number of its own when the run first meets it.
+//! Partitions of a run's table, or tables that inherit from it, which come and go while the run lasts. Each gets a number of its own when the run first meets it.
 
 use sqlx::PgConnection;
 
@@ -8,7 +8,7 @@ use crate::ledger::{BOOKKEEPING, Lease, LedgerError};
 use crate::pg;
 use crate::run::{Relation, RelationId};
 
-/// What there is of a partitioned table.
+/// What there is of a partitioned table, or of one that others inherit from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Partitions {
     /// Partitions whose rows are not all filled yet, by name, with their numbers.
@@ -29,7 +29,7 @@ pg::columns!(
 );
 
 impl Progress<'_> {
-    /// Returns the partitions of `root`, of every level, that have to be filled, and numbers those that the run has not met yet.
+    /// Returns the partitions of `root`, of every level, or `root` and the tables that inherit from it, that have to be filled, and numbers those that the run has not met yet.
     /// Takes no lock on them.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
--- The tables that run $1 has met as partitions of its table $2 (oid), by name: their numbers, whether they still are, and whether
+-- The tables that run $1 has met as partitions of its table $2 (oid), or as that table with those that inherit from it, by name: their numbers, whether they still are that, and whether
 -- every page that had to be filled is.
 WITH RECURSIVE member AS (
     SELECT $2::bigint::oid AS oid
@@ -13,5 +13,5 @@ SELECT r.relation, r.table_oid::bigint AS oid, n.nspname::text AS schema_name, c
 FROM crossfade.relation AS r
 JOIN pg_catalog.pg_class AS c ON c.oid = r.table_oid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE r.run_id = $1 AND r.table_oid <> $2::bigint::oid
+WHERE r.run_id = $1 AND (r.table_oid <> $2::bigint::oid OR c.relkind = 'r')
 ORDER BY n.nspname, c.relname

@@ -40,6 +40,7 @@ const CASES: &[(Code, &str)] = &[
     (Code::UnknownKey, section!("backfill: { batch-target: 100ms }")),
     (Code::UnknownKey, section!("batch_target: 100ms")),
     (Code::UnknownKey, plan!("- change_type: { column: a, to: int, colour: red }")),
+    (Code::UnknownKey, plan!("- rename_column: { from: a, to: b, route: alias }")),
     (Code::UnknownKey, plan!("- change_type: { column: a, to: text, using: left(a, 5) }")),
     (Code::MissingKey, "version: 1\ntable: t\nchanges: [{ rename_column: { from: a, to: b } }]\n"),
     (Code::MissingKey, plan!("- change_type:\n    column: a")),
@@ -262,6 +263,9 @@ fn every_problem_is_told_well() {
     5:38 plan::unknown_key: unknown key `colour` in `change_type`
         `colour` unknown here
         expected one of `column`, `to`, `using`, `reverse`, `default`, `via`, `keep_name`, `on_conflict`, `on_error`, `adopt`
+    5:36 plan::unknown_key: unknown key `route` in `rename_column`
+        `route` unknown here
+        leave it out: crossfade chooses the way of a change. It renames no column by a view in the table's place, which breaks statements that worked (docs/comparison.md, "Why no view")
     5:54 plan::unknown_key: unknown key `5)` in `change_type`
         `5)` unknown here
         inside { } a comma ends the value: put quotes around a value that contains commas
@@ -273,7 +277,7 @@ fn every_problem_is_told_well() {
         for example `to: varchar(10)`
     1:1 plan::wrong_type: a plan: expected a map, found `just some words`
         `just some words` expected a map
-        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `approval`, `schedule`, `approve`, `requires`, `notify`, `hooks`, `publications`, `functions`
+        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `approval`, `schedule`, `approve`, `requires`, `notify`, `hooks`, `publications`, `functions`, `referring`
     6:10 plan::wrong_type: `approve`: expected a list, found `switch`
         `switch` expected a list
         write `[switch]`

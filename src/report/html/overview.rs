@@ -43,11 +43,8 @@ fn row(name: &str, run: Result<&RunView, &String>, room: &mut Room) -> Vec<Marku
         Ok(run) => run,
         Err(why) => return vec![link, unknown("cannot be read"), html! { "–" }, html! { "–" }, room.line(why, CELL)],
     };
-    let waits = match &run.waiting_for {
-        Some(waits) if waits.is_failure() => html! { "failed: " (room.line(&words::waiting_for(waits), CELL)) },
-        Some(waits) => room.line(&words::waiting_for(waits), CELL),
-        None => html! { "–" },
-    };
+    let waits = run.waiting_for.as_ref();
+    let waits = waits.map_or_else(|| html! { "–" }, |waits| room.line(&words::waiting_for(waits), CELL));
     let phase = html! { span.amount { (run.phase.as_str()) } };
     vec![link, standing(run.state), phase, rows(&run.progress), waits]
 }

@@ -21,6 +21,7 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
     if let Some(run) = &preview.run {
         return known(path, plan, run, look);
     }
+    let plan = preview.whole.as_ref().unwrap_or(plan);
     let costs = &preview.estimates;
     let (name, table) = (look.bold(plan.name.as_str()), printable(&plan.table.to_string()));
     // What is refused at first sight was not counted.
@@ -29,6 +30,7 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
     for change in changes(plan) {
         look.wrap(&mut text, ("  ", "    "), &change);
     }
+    parts(&mut text, preview, look);
     if preview.in_place && preview.refusals.is_empty() {
         let sentence = "No new column is needed: PostgreSQL makes this change without touching the rows.";
         look.wrap(&mut text, ("\n", ""), sentence);
@@ -40,10 +42,13 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
         steps(&mut text, program, (&fill.map(range).unwrap_or_default(), LONG_STATEMENT), look);
         estimates::orders(&mut text, costs, look);
     }
+    for part in preview.parts.iter().filter(|_| preview.refusals.is_empty()) {
+        part_steps(&mut text, &part.plan, &part.preview, look);
+    }
     findings(&mut text, "Warnings", &preview.warnings, &look.yellow("warning"), look);
     text.push('\n');
     if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
-        look.wrap(&mut text, ("", ""), &way_back(program));
+        look.wrap(&mut text, ("", ""), &way_back(program).join(" "));
     }
     let next = if preview.refusals.is_empty() {
         command(&format!("crossfade run {}", shell_word(path)))
@@ -52,6 +57,34 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
     };
     look.wrap(&mut text, ("", ""), &format!("Nothing was changed. Next: {next}"));
     text
+}
+
+/// Says which tables are changed before the plan's own, and in which order.
+pub(crate) fn parts(text: &mut String, preview: &Preview, look: Look) {
+    if preview.parts.is_empty() {
+        return;
+    }
+    let sentence = "Columns of other tables refer to it and get the type too. Their tables are changed one after the other, each up to \
+                    `switch`, before this one begins; what was retired is dropped at the end, here first:";
+    look.wrap(text, ("\n", ""), sentence);
+    for (part, number) in preview.parts.iter().zip(1..) {
+        let (name, table) = (look.bold(part.plan.name.as_str()), printable(&part.plan.table.to_string()));
+        let rows = part.preview.program.as_ref().map(|_| format!(", {}", plural(part.preview.estimates.rows, "row")));
+        let first = format!("{number}. {table} ({name}{})", rows.unwrap_or_default());
+        look.wrap(text, ("  ", "     "), &first);
+        for change in changes(&part.plan) {
+            look.wrap(text, ("     ", "       "), &change);
+        }
+    }
+}
+
+/// Shows the steps for one table that refers to the key.
+fn part_steps(text: &mut String, plan: &Plan, preview: &Preview, look: Look) {
+    let Some(program) = &preview.program else { return };
+    let _ = writeln!(text, "\n{}", look.bold(&format!("For {} ({}):", printable(&plan.table.to_string()), plan.name)));
+    let fill = preview.estimates.orders.as_ref().map(|orders| range(orders.backfill_paced)).unwrap_or_default();
+    steps(text, program, (&fill, LONG_STATEMENT), look);
+    estimates::orders(text, &preview.estimates, look);
 }
 
 /// Returns where the run of a plan stands that is under way or done.
@@ -187,6 +220,9 @@ pub(crate) fn time(step: &Step, fill: &str) -> String {
         }
         Action::Transaction(_) => "for milliseconds".to_owned(),
         Action::Concurrent { .. } => "reads the whole table, outside a transaction".to_owned(),
+        Action::BuildInPartitions(_) => {
+            "reads one partition after the other, outside a transaction, and locks them for milliseconds".to_owned()
+        }
         Action::Fill(_) if fill.is_empty() => "in small transactions".to_owned(),
         Action::Fill(_) => format!("in small transactions, {fill}"),
         Action::Compare(_) => "reads the whole table".to_owned(),
@@ -195,15 +231,14 @@ pub(crate) fn time(step: &Step, fill: &str) -> String {
 }
 
 /// Returns until when the run can be taken back.
-pub(crate) fn way_back(program: &Program) -> String {
+pub(crate) fn way_back(program: &Program) -> Vec<String> {
     match program.steps.iter().find(|step| matches!(step.undo, Undo::PointOfNoReturn(_))) {
-        Some(step) => format!(
-            "Point of no return: {} ({}). A run stops before it unless it is told --yes. Until then, crossfade rollback undoes {}.",
-            step.key,
-            printable(&step.title),
-            undone(program)
-        ),
-        None => format!("crossfade rollback can undo {}.", undone(program)),
+        Some(step) => vec![
+            format!("Point of no return: {} ({}).", step.key, printable(&step.title)),
+            "A run stops before it unless it is told --yes.".to_owned(),
+            format!("Until then, crossfade rollback undoes {}.", undone(program)),
+        ],
+        None => vec![format!("crossfade rollback can undo {}.", undone(program))],
     }
 }
 

@@ -11,11 +11,22 @@ use crate::runner::Preview;
 
 /// Returns the dry run of `plan`, which was read from `path`, in a line for each thing that somebody has to know.
 pub(crate) fn summary(path: &str, plan: &Plan, preview: &Preview, look: Look) -> String {
+    let plan = preview.whole.as_ref().unwrap_or(plan);
     let mut text = String::new();
     let table = printable(&plan.table.to_string());
     look.wrap(&mut text, ("", "  "), &format!("Plan {} on {table}", look.bold(plan.name.as_str())));
     for change in changes(plan) {
         look.wrap(&mut text, ("  ", "    "), &change);
+    }
+    for part in &preview.parts {
+        look.wrap(
+            &mut text,
+            ("  before it: ", "    "),
+            &format!("{} ({})", printable(&part.plan.table.to_string()), part.plan.name),
+        );
+        for change in changes(&part.plan) {
+            look.wrap(&mut text, ("    ", "      "), &change);
+        }
     }
     if let Some(run) = &preview.run {
         let (phase, since) = (run.phase, run.since.format("%Y-%m-%d %H:%M UTC"));
@@ -37,7 +48,9 @@ pub(crate) fn summary(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
         look.wrap(&mut text, ("  ", "    "), &line);
     }
     if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
-        look.wrap(&mut text, ("  ", "    "), &way_back(program));
+        for sentence in way_back(program) {
+            look.wrap(&mut text, ("  ", "    "), &sentence);
+        }
     }
     let details = command(&format!("crossfade plan {}", shell_word(path)));
     look.wrap(&mut text, ("", ""), &format!("Nothing was changed. The steps: {details}"));

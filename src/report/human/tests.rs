@@ -10,6 +10,8 @@ fn status_of(state: Standing) -> RunView {
         name: "vehicle-status".to_owned(),
         phase: Phase::Backfill,
         state,
+        parts: vec![],
+        part_of: None,
         progress: Progress::new(312_400, 500_000, 41_200.4, Some(4.55)),
         mismatches: None,
         unequal: vec![],
@@ -264,6 +266,7 @@ fn a_finish_says_what_comes_next() {
     let mut finished = Finish {
         name: "vehicle-status".to_owned(),
         phase: Phase::Contract,
+        part: None,
         state: Standing::Done,
         did: vec![Phase::Switch, Phase::Contract],
         waiting_for: None,
@@ -368,6 +371,8 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
         warnings: vec![finding("catalog::trigger", "trigger touch fires on every update")],
         refusals: vec![],
         requirements: vec![],
+        parts: vec![],
+        whole: None,
         in_place: false,
         run: None,
     };
@@ -464,6 +469,7 @@ fn everything_fits_a_terminal_of_80_columns() {
             &Finish {
                 name: name.to_owned(),
                 phase: Phase::Contract,
+                part: None,
                 state,
                 did: Phase::ALL.to_vec(),
                 waiting_for: Some(waiting),

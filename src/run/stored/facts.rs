@@ -28,6 +28,8 @@ form!(struct TableFacts of facts::TableFacts {
     name: Table,
     oid: i64,
     partitioned: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    children: Vec<Child>,
     rows: i64,
     pages: i64,
     index_count: i64,
@@ -42,6 +44,11 @@ form!(struct TableFacts of facts::TableFacts {
     functions_to_touch: Vec<Function>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     publications: Vec<Publication>,
+});
+
+form!(struct Child of facts::Child {
+    table: Table,
+    oid: i64,
 });
 
 form!(struct Publication of facts::Publication {
@@ -204,7 +211,14 @@ form!(struct Index of facts::IndexFacts {
     clustered: bool,
     #[serde(default)]
     replica_identity: bool,
+    #[serde(default)]
+    partition: Option<OwnPartition>,
     changes: Vec<usize>,
+});
+
+form!(struct OwnPartition of facts::OwnPartition {
+    table: Table,
+    partitioned: bool,
 });
 
 form!(struct Constraint of facts::ConstraintFacts {

@@ -36,6 +36,12 @@ form!(struct Plan of plan::Plan {
     publications: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     functions: Vec<FunctionBody>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    referring: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part_of: Option<String>,
 });
 
 form!(struct FunctionBody of plan::FunctionBody {
@@ -271,6 +277,7 @@ form!(struct Hook of plan::Hook {
 
 words!(
     plan::Publications,
+    plan::Referring,
     plan::OnConflict,
     plan::OnError,
     plan::BuildIndexes,

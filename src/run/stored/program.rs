@@ -63,9 +63,19 @@ form!(enum Lock of LockMode {
 form!(enum Action of run::Action {
     Transaction(statements: Vec<String>),
     Concurrent { settings: Vec<(String, String)>, statement: String, builds: Option<IndexName>, },
+    BuildInPartitions(index: PartitionedIndex),
     Fill(spec: Fill),
     Compare(spec: Compare),
     Await(gate: Gate),
+});
+
+form!(struct PartitionedIndex of run::PartitionedIndex {
+    settings: Vec<(String, String)>,
+    table: Table,
+    name: String,
+    unique: bool,
+    tail: String,
+    join: String,
 });
 
 form!(struct IndexName of run::IndexName {

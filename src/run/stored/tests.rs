@@ -205,6 +205,7 @@ fn facts() -> Facts {
         statistics: vec![(1, 200)],
         clustered: true,
         replica_identity: true,
+        partition: Some(OwnPartition { table: table("vehicles_2"), partitioned: true }),
         changes: vec![0, 1],
     };
     Facts {
@@ -213,6 +214,7 @@ fn facts() -> Facts {
             name: table("vehicles"),
             oid: 16_384,
             partitioned: false,
+            children: vec![],
             rows: 1_000_000,
             pages: 20_000,
             index_count: 3,
@@ -325,7 +327,15 @@ fn program() -> Program {
         builds,
     };
     let alter = || Action::Transaction(vec![text("ALTER TABLE"), text("CREATE TRIGGER")]);
-    let actions = vec![alter(), concurrent(None), Action::Await(Gate::Grace { grace: minute })];
+    let in_partitions = Action::BuildInPartitions(PartitionedIndex {
+        settings: vec![(text("default_tablespace"), text("fast"))],
+        table: table("vehicles"),
+        name: text("cf_i"),
+        unique: true,
+        tail: text("USING btree (b)"),
+        join: text("DO $$BEGIN END$$"),
+    });
+    let actions = vec![alter(), concurrent(None), in_partitions, Action::Await(Gate::Grace { grace: minute })];
     let expand = Step::new(Phase::Expand, What::Columns, "add the columns", alter())
         .locks(main, LockMode::AccessExclusive)
         .locks(other, LockMode::ShareRowExclusive)

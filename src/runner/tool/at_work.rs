@@ -8,6 +8,7 @@ use tracing::Instrument as _;
 use super::super::forward::{Course, Until};
 use super::super::heartbeat::{self, Heartbeat};
 use super::super::{Error, NotYet, clock, evidence, forward, gates, nearing, session, soak};
+use super::parts::refuse_part;
 use super::{Finish, Tool, paused_by, waiting_for};
 use crate::engine::Work;
 use crate::ledger::{LeaseError, LedgerError, LoggedEntry, Run};
@@ -70,6 +71,15 @@ impl Tool {
     }
 
     pub(super) async fn go(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
+        refuse_part(&run)?;
+        if run.plan.parts.is_empty() {
+            return Box::pin(self.go_alone(run, until, scheduled)).await;
+        }
+        Box::pin(self.go_by_parts(run, until, scheduled)).await
+    }
+
+    /// Moves one run, without its parts.
+    pub(super) async fn go_alone(&self, run: Run, until: Until, scheduled: bool) -> Result<Finish, Error> {
         let plan = run.plan.clone();
         let done = self.telling(&plan, Box::pin(self.go_on(run, until, scheduled))).await;
         match done {
@@ -122,8 +132,14 @@ impl Tool {
                 }
             }
         }
-        drop(connection);
+        self.connector.keep(connection);
         let (mut work, beat) = self.work(run, Some(&state)).await?;
+        // With the lease: nobody can take its parts back from now on.
+        if let Err(early) = Box::pin(self.parts_have_switched(&work.run)).await {
+            drop(beat);
+            self.give_back(&work).await;
+            return Err(early);
+        }
         let span = work.span();
         let course = Course {
             until,
@@ -152,7 +168,7 @@ impl Tool {
     }
 
     /// Notes that a scheduler has asked for the run. A tick that cannot be noted is seen as missing, and is done all the same.
-    async fn note_tick(&self, connection: &mut sqlx::PgConnection, run: &Run) {
+    pub(super) async fn note_tick(&self, connection: &mut sqlx::PgConnection, run: &Run) {
         if let Err(error) = self.ledger.progress().note_tick(connection, run.id, &self.actor.host).await {
             tracing::warn!(%error, "the tick is not noted");
         }
@@ -169,7 +185,9 @@ impl Tool {
     async fn note_near(&self, run: &Run) {
         let noted = async {
             let mut connection = self.connect().await?;
-            nearing::note(&self.ledger, &mut connection, run, &self.actor).await
+            nearing::note(&self.ledger, &mut connection, run, &self.actor).await?;
+            self.connector.keep(connection);
+            Ok::<_, Error>(())
         };
         if let Err(error) = noted.await {
             tracing::debug!(%error, "log that the point of no return is near");
@@ -199,7 +217,9 @@ impl Tool {
     pub(super) async fn give_back(&self, work: &Work) {
         let release = async {
             let mut connection = self.connector.connect("control").await?;
-            self.ledger.leases().release(&mut connection, work.lease).await
+            self.ledger.leases().release(&mut connection, work.lease).await?;
+            self.connector.keep(connection);
+            Ok::<_, LeaseError>(())
         };
         match self.last_words(release).await {
             Some(Ok(())) => {}
@@ -219,14 +239,17 @@ impl Tool {
         let seen = gates::look_at(&self.ledger, &mut connection, run, &state).await?;
         let all = (run, &state, log.as_slice());
         let found = gates::readings(&self.ledger, &mut connection, all, &seen, seen.snapshot.at).await?;
+        let head = self.ledger.log().head(&mut connection, run.id).await?;
+        self.connector.keep(connection);
         Ok(Finish {
             name: run.called.clone(),
             phase: state.phase,
+            part: None,
             state: state.standing(),
             did: did.to_vec(),
             waiting_for: waiting_for(all, &seen.snapshot, &found.gates),
             stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
-            head: self.ledger.log().head(&mut connection, run.id).await?,
+            head,
         })
     }
 }

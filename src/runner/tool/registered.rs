@@ -1,6 +1,6 @@
 //! How a plan becomes a run.
 
-use super::super::{Error, NotYet, preview, session};
+use super::super::{Error, NotYet, session};
 use super::{Tool, refuse_copy};
 use crate::catalog::Finding;
 use crate::event::Event;
@@ -20,8 +20,14 @@ impl Tool {
                 if !state.is_over() {
                     (self.sink)(Event::Resumed { name: name.to_owned(), phase: state.phase });
                 }
+                self.connector.keep(connection);
                 return Ok(run);
             }
+        }
+        if let Some(run) = self.ledger.log().find_opt(&mut connection, name).await?
+            && Box::pin(self.parts_of(&run)).await?.iter().any(|(_, state)| !state.is_over())
+        {
+            return Err(Error::RollingBack { name: plan.name.clone() });
         }
         self.require_plans(&mut connection, plan).await?;
         if self.ledger.version(&mut connection).await?.is_some() {
@@ -30,7 +36,7 @@ impl Tool {
                 other => other?,
             }
         }
-        let preview = preview::preview(&self.ledger, &mut connection, plan).await?;
+        let (whole, preview) = Box::pin(self.previewed(&mut connection, plan)).await?;
         for finding in &preview.warnings {
             (self.sink)(Event::Warning { message: finding.message.clone() });
         }
@@ -38,19 +44,31 @@ impl Tool {
             return Err(Error::Refused { findings: preview.refusals });
         };
         // Before anything is changed; this connection is one of them.
-        session::require_room(&self.connector, plan, &program.steps.iter().collect::<Vec<_>>(), 1).await?;
+        session::require_room(&self.connector, &whole, &program.steps.iter().collect::<Vec<_>>(), 1).await?;
         self.ledger.create(&mut connection).await?;
-        let new = NewRun { plan, plan_text: text, facts: &facts, program: &program };
-        match self.ledger.log().register(&mut connection, &new, &self.actor).await {
-            Ok(run) => {
-                self.ledger.log().store_prediction(&mut connection, run, &preview.estimates).await?;
+        let texts: Vec<_> = preview.parts.iter().map(|part| crate::plan::to_yaml(&part.plan)).collect();
+        let mut all = Vec::new();
+        for (part, text) in preview.parts.iter().zip(&texts).rev() {
+            let (Some(facts), Some(program)) = (&part.preview.facts, &part.preview.program) else { continue };
+            all.push(NewRun { plan: &part.plan, plan_text: text, facts, program });
+        }
+        // The last, so that it is the newest.
+        all.push(NewRun { plan: &whole, plan_text: text, facts: &facts, program: &program });
+        match self.ledger.log().register(&mut connection, &all, &self.actor).await {
+            Ok(runs) => {
+                let estimates = preview.parts.iter().rev().map(|part| &part.preview.estimates);
+                for (run, estimates) in runs.into_iter().zip(estimates.chain([&preview.estimates])) {
+                    self.ledger.log().store_prediction(&mut connection, run, estimates).await?;
+                }
                 self.note_warnings(&mut connection, name, &preview.warnings).await?;
                 (self.sink)(Event::Registered { name: name.to_owned() });
             }
             Err(LedgerError::Active { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        self.registered_meanwhile(&mut connection, plan).await
+        let run = self.registered_meanwhile(&mut connection, plan).await?;
+        self.connector.keep(connection);
+        Ok(run)
     }
 
     /// Puts into the log what was known of the run when it began: whoever approves a phase approves that too.

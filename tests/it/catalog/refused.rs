@@ -37,6 +37,13 @@ const REFUSED: &[(u32, &str, &str, &str)] = &[
     ),
     (
         14,
+        "ALTER TABLE t ADD g int GENERATED ALWAYS AS (other * 2) STORED; CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+         CREATE TRIGGER listens AFTER UPDATE OF g ON t FOR EACH ROW EXECUTE FUNCTION f()",
+        "catalog::generated_listener",
+        "trigger \"listens\" of public.t fires for UPDATE OF the generated column \"g\": PostgreSQL would fire it for every UPDATE, because the run needs a BEFORE trigger",
+    ),
+    (
+        14,
         "CREATE FUNCTION f() RETURNS SETOF t LANGUAGE sql BEGIN ATOMIC SELECT * FROM t; END",
         "catalog::function",
         "function public.f() returns rows of the table, and its body would not fit them while the table has a second column; it uses column \"Old\"",
@@ -95,7 +102,7 @@ const REFUSED: &[(u32, &str, &str, &str)] = &[
         14,
         "CREATE TABLE kid () INHERITS (t)",
         "catalog::inheritance",
-        "public.t inherits from, or is inherited by, public.kid",
+        "public.t is inherited by public.kid, and the plan does more than rename columns",
     ),
     (
         14,
@@ -138,12 +145,12 @@ const REFUSED: &[(u32, &str, &str, &str)] = &[
 
 /// The codes of what a rename does not get through either.
 const REFUSED_OF_A_RENAME: [&str; 7] = [
+    "catalog::generated_listener",
     "catalog::function",
     "catalog::publication",
     "catalog::trigger_order",
     "catalog::index_whole_row",
     "catalog::index_invalid",
-    "catalog::inheritance",
     "catalog::name_taken",
 ];
 

@@ -1,15 +1,14 @@
 //! A rename of a column of a partitioned table: all levels, default partitions, partitions that look different, partitions that come
 //! and go, and rows that move between them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use crossfade::plan::Plan;
-use crossfade::run::Phase;
+use crossfade::run::{Action, PartitionedIndex, Phase};
+use crossfade::runner::Tool;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::AssertSqlSafe;
 
 use super::cases::Case;
+use super::releases::both_releases_write;
 use super::{Both, PHASES, Place, difference, ends_like_alter};
 use crate::harness::{Cli, Database, plain_alter, tool, versions};
 use crate::steps::each_step_failed_on;
@@ -23,6 +22,7 @@ const TREE: &str = "CREATE TABLE t (id int, k int, a text DEFAULT 'd', note text
     CREATE TABLE t_3 (gone int, note text, a text DEFAULT 'd', k int NOT NULL, id int NOT NULL); ALTER TABLE t_3 DROP gone;
     ALTER TABLE t ATTACH PARTITION t_3 FOR VALUES FROM (200) TO (300);
     CREATE TABLE t_rest PARTITION OF t DEFAULT;
+    CREATE INDEX all_a ON t (a, id) WHERE a <> 'nothing'; CREATE UNIQUE INDEX some_a ON t_2 (lower(a), id, k); CREATE INDEX one_a ON t_1 USING hash (a);
     INSERT INTO t SELECT g, g * 7 % 420, CASE WHEN g % 9 > 0 THEN 'x' || g END, 'n' FROM generate_series(1, 400) g;";
 
 const WRITES: &[&str] = &[
@@ -74,13 +74,14 @@ async fn a_rename_on_a_partitioned_table_ends_like_alter_table() {
     for (n, version) in versions().into_iter().enumerate() {
         for (name, more) in if n == 0 { &ON_TREE[..] } else { &ON_TREE[..1] } {
             let setup = format!("{TREE} {more}").leak();
-            ends_like_alter(&version, &Case { name, setup, writes: WRITES, by_own_name: &[], since: 14 }).await;
+            ends_like_alter(&version, &Case { name, setup, writes: WRITES, by_own_name: &[], since: 14 }, &PHASES)
+                .await;
         }
     }
 }
 
 const PLAN: &str = "version: 1\nname: tree\ntable: public.t\nchanges: [{ rename_column: { from: a, to: b } }]\n\
-                    contract: { grace: 0s, quiet: 0s }\nindexes: { copy: none }\n";
+                    contract: { grace: 0s, quiet: 0s }\n";
 
 fn parsed(text: &str) -> Plan {
     crossfade::plan::parse("plan.yaml", text).unwrap()
@@ -89,6 +90,79 @@ fn parsed(text: &str) -> Plan {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_step_on_a_partitioned_table_failed_once_ends_like_alter_table() {
     each_step_failed_on(&versions().remove(0), TREE, PLAN).await;
+}
+
+/// Partitions in which the index of all has no mirror.
+const WITHOUT_MIRROR: &str = "SELECT count(*) FROM pg_partition_tree('t') p WHERE isleaf AND NOT EXISTS (SELECT FROM pg_index i
+    WHERE i.indrelid = p.relid AND i.indisvalid AND pg_get_indexdef(i.indexrelid) LIKE '%USING btree (b, id) WHERE (b <> ''nothing''::text)')";
+
+/// Returns the mirror of the index of all partitions.
+async fn mirror_of_all(tool: &Tool, plan: &Plan) -> PartitionedIndex {
+    let program = tool.preview(plan).await.unwrap().program.unwrap();
+    let of_all = program.steps.into_iter().find_map(|step| match step.action {
+        Action::BuildInPartitions(index) if index.table.name == "t" => Some(index),
+        _ => None,
+    });
+    of_all.unwrap()
+}
+
+async fn oid(database: &Database, table: &str) -> i64 {
+    database.scalar(&format!("SELECT '{table}'::regclass::oid::bigint")).await
+}
+
+/// What a process that was killed has built in partitions is used by the next one, what it has half built is not, and nothing of it
+/// is left by a rollback.
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_that_are_built_in_some_partitions_are_used_and_dropped() {
+    for version in versions() {
+        let place = Place::new(&version, TREE).await;
+        let (plan, tool, database) = (parsed(PLAN), tool(&place.database.url), &place.database);
+        let before = place.schema().await;
+        let whole = mirror_of_all(&tool, &plan).await;
+        tool.run(&plan, PLAN, Some(Phase::Expand)).await.unwrap();
+        let (built, half) = (whole.name_in(oid(database, "t_1").await), whole.name_in(oid(database, "t_3").await));
+        database.execute(&whole.build_in("t_1", &built)).await;
+        // The others have come since.
+        database.execute(&whole.join).await;
+        // As a unique one that met two equal rows leaves it.
+        let invalid = format!("CREATE UNIQUE INDEX CONCURRENTLY {half} ON t_3 ((1))");
+        assert!(sqlx::raw_sql(AssertSqlSafe(invalid)).execute(&database.pool).await.is_err());
+        let file = format!("SELECT relfilenode::bigint FROM pg_class WHERE relname = '{built}'");
+        let of_killed: i64 = database.scalar(&file).await;
+        tool.run(&plan, PLAN, Some(Phase::Index)).await.unwrap();
+        assert_eq!(database.scalar::<i64>(&file).await, of_killed);
+        assert_eq!(database.scalar::<i64>(WITHOUT_MIRROR).await, 0);
+        tool.rollback("tree", Some(Phase::Expand)).await.unwrap();
+        assert_eq!(
+            database
+                .scalar::<i64>("SELECT count(*) FROM pg_class WHERE relname LIKE 'cf%' AND relkind IN ('i', 'I')")
+                .await,
+            0
+        );
+        tool.run(&plan, PLAN, Some(Phase::Verify)).await.unwrap();
+        tool.rollback("tree", None).await.unwrap();
+        assert_eq!(place.schema().await, before, "{}", version.major);
+    }
+}
+
+/// What was built in partitions and never joined goes too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_cannot_be_built_in_one_partition_leaves_none_in_the_others() {
+    let place = Place::new(&versions().remove(0), TREE).await;
+    let (plan, tool, database) = (parsed(PLAN), tool(&place.database.url), &place.database);
+    let before = place.schema().await;
+    let name = mirror_of_all(&tool, &plan).await.name_in(oid(database, "t_3").await);
+    tool.run(&plan, PLAN, Some(Phase::Expand)).await.unwrap();
+    database.execute(&format!("CREATE TABLE {name} ()")).await;
+    let error = tool.run(&plan, PLAN, Some(Phase::Index)).await.unwrap_err().to_string();
+    assert!(error.contains("already exists"), "{error}");
+    let built = "SELECT count(*) FROM pg_class WHERE relname LIKE 'cf%' AND relkind = 'i'";
+    assert!(database.scalar::<i64>(built).await > 0);
+    tool.rollback("tree", Some(Phase::Expand)).await.unwrap();
+    assert_eq!(database.scalar::<i64>(built).await, 0);
+    tool.rollback("tree", None).await.unwrap();
+    database.execute(&format!("DROP TABLE {name}")).await;
+    assert_eq!(place.schema().await, before);
 }
 
 /// Partitions that are created, attached with rows, detached and dropped between all phases, under writers that use both names.
@@ -130,6 +204,9 @@ async fn partitions_come_and_go_while_the_run_lasts() {
             if *phase >= Phase::Backfill {
                 both.write(("b", "a"), false, &format!("new name after {phase}")).await;
             }
+            if *phase >= Phase::Index {
+                assert_eq!(both.ours.database.scalar::<i64>(WITHOUT_MIRROR).await, 0, "after {phase}");
+            }
         }
         tool.run(&plan, PLAN, None).await.unwrap_or_else(|error| panic!("to the end: {error:?}"));
         for statement in plain_alter(&plan) {
@@ -157,7 +234,7 @@ async fn a_detached_partition_is_named() {
     let out = run(&["--yes"]).run().await;
     assert_eq!(out.code, Some(0), "{}", out.stderr);
     let said = format!("{}{}", out.stdout, out.stderr).replace('\n', " ");
-    assert!(said.contains("public.t_3 is no partition of public.t any more"), "{said}");
+    assert!(said.contains("public.t_3 is no partition or child of public.t any more"), "{said}");
     let columns: String = database
         .scalar("SELECT string_agg(attname, ' ' ORDER BY attname) FROM pg_attribute WHERE attrelid = 't_3'::regclass AND attnum > 0 AND NOT attisdropped")
         .await;
@@ -192,10 +269,9 @@ async fn what_a_partitioned_table_cannot_have_is_refused_by_name() {
         "rename_column: { from: a, to: b }",
         "change_type: { column: id, to: bigint, via: id_v2, reverse: id_v2::int }",
     );
-    let said = refused(&retype.replace("indexes: { copy: none }\n", "")).await;
+    let said = refused(&retype).await;
     assert!(said.contains("catalog::partitioned: public.t is a partitioned table, and the plan does more"), "{said}");
-    database.execute("CREATE INDEX ON t (a)").await;
-    let with_index = refused(&PLAN.replace("indexes: { copy: none }\n", "")).await;
+    let with_index = refused(&format!("{PLAN}indexes: {{ add: [{{ name: more, columns: [b] }}] }}\n")).await;
     assert!(with_index.starts_with("catalog::partitioned_index"), "{with_index}");
     database
         .execute(
@@ -209,66 +285,25 @@ async fn what_a_partitioned_table_cannot_have_is_refused_by_name() {
         "catalog::partition_default: column \"a\" has another default in partition public.t_1 than in public.t\n\
          catalog::partition_unlike: partition public.t_2_1 of public.t has rule \"r\"\n\
          catalog::partition_unlike: partition public.t_3 of public.t has row-level security forced on its owner\n\
-         catalog::partition_trigger: trigger \"own\" of public.t or of one of its partitions fires for UPDATE OF a column that is renamed"
+         catalog::partition_trigger: trigger \"own\" of public.t, of one of its partitions or of a table that inherits from it fires for UPDATE OF a column that is renamed"
     );
 }
 
-/// Writes rows of its own under one name, through the table and its partitions, and moves them and others between partitions; `note`
-/// has the value that the column should have. Returns how many statements there were, and what failed.
-async fn writer(url: String, n: i32, column: &'static str, stop: Arc<AtomicBool>) -> (u32, Vec<String>) {
-    let mut connection = PgConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql("SET ROLE neighbour").execute(&mut connection).await.unwrap();
-    let (mut done, mut failed) = (0, vec![]);
-    for i in 0.. {
-        let id = n * 1_000_000 + i;
-        let statements = [
-            format!("INSERT INTO t (id, k, {column}, note) VALUES ({id}, {}, 'v{i}', 'v{i}')", i * 37 % 420),
-            format!("UPDATE t SET k = (k + 100) % 420 WHERE id = {id}"),
-            format!("UPDATE t_1 SET {column} = 'l{i}', note = 'l{i}' WHERE id = {}", id - 1),
-            format!("UPDATE t SET {column} = 'm{i}', note = 'm{i}', k = (k + 205) % 420 WHERE id = {}", id - 2),
-            format!("UPDATE t SET k = (k + 50) % 420 WHERE id = {}", i * 4 % 400 + n),
-            format!("DELETE FROM t WHERE id = {}", id - 9),
-        ];
-        for statement in statements {
-            if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut connection).await {
-                failed.push(format!("{statement}: {error}"));
-            }
-            done += 1;
-        }
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-    }
-    (done, failed)
+/// What an application writes: rows move between partitions.
+fn writes(n: i32, i: i32, column: &str) -> Vec<String> {
+    let id = n * 1_000_000 + i;
+    vec![
+        format!("INSERT INTO t (id, k, {column}, note) VALUES ({id}, {}, 'v{i}', 'v{i}')", i * 37 % 420),
+        format!("UPDATE t SET k = (k + 100) % 420 WHERE id = {id}"),
+        format!("UPDATE t_1 SET {column} = 'l{i}', note = 'l{i}' WHERE id = {}", id - 1),
+        format!("UPDATE t SET {column} = 'm{i}', note = 'm{i}', k = (k + 205) % 420 WHERE id = {}", id - 2),
+        format!("UPDATE t SET k = (k + 50) % 420 WHERE id = {}", i * 4 % 400 + n),
+        format!("DELETE FROM t WHERE id = {}", id - 9),
+    ]
 }
 
+/// With rows that move on, nobody is seen to write under the old name.
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_of_both_names_meet_no_error_while_rows_move_between_partitions() {
-    let place = Place::new(&versions().remove(0), TREE).await;
-    let (plan, tool) = (parsed(PLAN), tool(&place.database.url));
-    let spawn =
-        |n, column, stop: &Arc<AtomicBool>| tokio::spawn(writer(place.database.url.clone(), n, column, stop.clone()));
-    let (old_release, new_release) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let old = [spawn(1, "a", &old_release), spawn(2, "a", &old_release)];
-    tool.run(&plan, PLAN, Some(Phase::Backfill)).await.unwrap();
-    let new = [spawn(3, "b", &new_release), spawn(4, "b", &new_release)];
-    tool.run(&plan, PLAN, Some(Phase::Verify)).await.unwrap();
-    old_release.store(true, Ordering::Relaxed);
-    let mut all = vec![];
-    for writer in old {
-        all.push(writer.await.unwrap());
-    }
-    // With rows that move on, nobody is seen to write under the old name.
-    tool.tune("tree", &[("quiet".to_owned(), "2s".to_owned())]).await.unwrap();
-    tool.run(&plan, PLAN, None).await.unwrap_or_else(|error| panic!("{error:?}"));
-    new_release.store(true, Ordering::Relaxed);
-    for writer in new {
-        all.push(writer.await.unwrap());
-    }
-    let failed: Vec<_> = all.iter().flat_map(|(_, failed)| failed).collect();
-    assert!(failed.is_empty(), "{failed:?}");
-    assert!(all.iter().all(|(done, _)| *done > 30), "{all:?}");
-    let wrong = "SELECT count(*) FROM t WHERE CASE WHEN id > 1000 THEN b IS DISTINCT FROM note ELSE b IS DISTINCT FROM CASE WHEN id % 9 > 0 THEN 'x' || id END END";
-    assert_eq!(place.database.scalar::<i64>(wrong).await, 0);
-    assert_eq!(place.database.scalar::<i64>("SELECT count(*) FROM t WHERE id < 1000").await, 400);
+    both_releases_write(TREE, PLAN, writes).await;
 }

@@ -10,8 +10,13 @@ use super::places::Places;
 use crate::harness::Version;
 
 /// Why a run may be refused: the codes of `crossfade plan`. Whatever else it refuses is a failure.
-const KNOWN_FOR_RENAMES: &[&str] =
-    &["catalog::generated_column", "catalog::inheritance", "catalog::not_valid", "catalog::rule"];
+const KNOWN_FOR_RENAMES: &[&str] = &[
+    "catalog::generated_column",
+    "catalog::generated_listener",
+    "catalog::inheritance",
+    "catalog::not_valid",
+    "catalog::rule",
+];
 const KNOWN_FOR_TYPE_CHANGES: &[&str] = &[
     "catalog::constraint",
     "catalog::default",
@@ -19,6 +24,7 @@ const KNOWN_FOR_TYPE_CHANGES: &[&str] = &[
     "catalog::foreign_key",
     "catalog::function",
     "catalog::generated_column",
+    "catalog::generated_listener",
     "catalog::identity",
     "catalog::index",
     "catalog::inheritance",

@@ -114,9 +114,17 @@ pub(super) const KINDS: &[Kind] = &[
     of(("integer", "text"), "g", kind("enum", "CREATE TYPE e AS ENUM ('x', 'y'); ALTER TABLE t ALTER a TYPE e USING 'x'::e; CREATE INDEX i ON t (a)")),
     of(("integer", "text"), "g", kind("composite type", "CREATE TYPE c AS (x integer, y integer); ALTER TABLE t ALTER a TYPE c USING ROW(a, a)::c; CREATE INDEX i ON t (a)")),
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("column of a partitioned table", "") },
-    Kind { partitioned: " PARTITION BY LIST (note)", ..kind("index of a partitioned table, with `indexes: { copy: none }`", "CREATE INDEX i ON t (a)") },
+    Kind { partitioned: " PARTITION BY LIST (note)", ..kind("index of a partitioned table", "CREATE INDEX i ON t (a)") },
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("indexes and constraints of single partitions", "CREATE INDEX i ON t_1 (a); ALTER TABLE t_1 ADD PRIMARY KEY (a), ADD CHECK (a < 1000)") },
     Kind { partitioned: " PARTITION BY RANGE (a)", ..kind("partition key", "") },
-    kind("column that other tables inherit", "CREATE TABLE child (more integer) INHERITS (t)"),
+    kind("column that other tables inherit", "CREATE TABLE child (more integer) INHERITS (t); INSERT INTO child SELECT g, g, 'c', g FROM generate_series(1, 20) g"),
+    kind(
+        "index of a table that inherits it, with `indexes: { copy: none }`",
+        "CREATE TABLE child (more integer) INHERITS (t); INSERT INTO child SELECT g, g, 'c', g FROM generate_series(1, 20) g; CREATE INDEX ON child (a)",
+    ),
+    kind(
+        "column that a table inherits from another one too",
+        "CREATE TABLE other (a integer); CREATE TABLE child () INHERITS (t, other); INSERT INTO child VALUES (1, 1, 'c')",
+    ),
     kind("unlogged table", "ALTER TABLE t SET UNLOGGED; CREATE INDEX i ON t (a)"),
 ];
