@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::case::Case;
 use super::passes::{Failure, Way, same};
-use super::places::Places;
+use super::places::{Places, with_sorted_statistics};
 use crate::harness::Version;
 
 /// Why a run may be refused: the codes of `crossfade plan`. Whatever else it refuses is a failure.
@@ -177,7 +177,7 @@ impl Batch {
         let (found, expected) = if exact {
             (ours.exact_schema().await, plain.exact_schema().await)
         } else {
-            (ours.schema().await, plain.schema().await)
+            (with_sorted_statistics(&ours.schema().await), with_sorted_statistics(&plain.schema().await))
         };
         if let Err(failure) = same("dump of all at the end", &expected, &found) {
             let case = of_dump(&ended, &failure);

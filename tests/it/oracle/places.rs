@@ -74,7 +74,8 @@ impl Place {
             .replace("{s}", &schema)
             .replace("{n}", if exact { "a.attnum" } else { "'-'" })
             .replace("{exact}", if exact { "true" } else { "false" });
-        format!("{}\n{}", self.text(all).await, self.text(more).await)
+        let text = format!("{}\n{}", self.text(all).await, self.text(more).await);
+        if exact { text } else { with_sorted_statistics(&text) }
     }
 
     /// Returns all rows of all tables of the case's schema.
@@ -129,6 +130,19 @@ impl Places {
             let _ = place.try_execute(&format!("DROP SCHEMA IF EXISTS {} CASCADE", quote_ident(&case.schema))).await;
         }
     }
+}
+
+/// Returns a schema in which statistics list their columns by name. PostgreSQL keeps them in the order of the table's columns, which a type
+/// change does not keep.
+pub(super) fn with_sorted_statistics(text: &str) -> String {
+    let sorted = |line: &str| {
+        let (head, rest) = line.split_once(" ON ").filter(|(head, _)| head.contains("CREATE STATISTICS "))?;
+        let (columns, table) = rest.split_once(" FROM ")?;
+        let mut columns: Vec<_> = columns.split(", ").collect();
+        columns.sort_unstable();
+        Some(format!("{head} ON {} FROM {table}", columns.join(", ")))
+    };
+    text.lines().map(|line| sorted(line).unwrap_or_else(|| line.to_owned())).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines that one of two texts has more often.

@@ -222,9 +222,9 @@ pub(super) fn before_trigger(draft: &mut Draft) -> Option<Piece> {
     let (table, name, column, schema) =
         (draft.case.table_sql(), draft.quoted("bt"), draft.column(target), draft.case.own("{s}"));
     let function = format!("{schema}.{}", draft.quoted("stamped"));
-    // A text converts to whatever type the column has.
+    // A text converts to whatever type the column has; one with an offset would be another time without a time zone.
     let value = draft.case.own(&target.kind.literal(555));
-    let value = value.split("::").next().map_or_else(|| quote_literal(""), ToOwned::to_owned);
+    let value = value.split("::").next().map_or_else(|| quote_literal(""), |text| text.replace("+02'", "'"));
     let body =
         dollar_quote(&format!("BEGIN IF NEW.{column} IS NULL THEN NEW.{column} := {value}; END IF; RETURN NEW; END"));
     let events = draft.dice.of(&["INSERT", "INSERT", "INSERT OR UPDATE"]);
