@@ -78,6 +78,8 @@ pub(crate) struct Migration {
     max_size: Bytes,
     /// The schema of the ledger, which knows of runs under way.
     ledger: String,
+    /// What the run's parts do to their tables, in the order in which they are done.
+    parts: Vec<Self>,
 }
 
 /// One change of a column, with types as `format_type` writes them with an empty `search_path`.
@@ -136,7 +138,18 @@ impl Migration {
             alters: alters.collect::<Result<_, _>>()?,
             max_size,
             ledger: ledger.to_owned(),
+            parts: vec![],
         })
+    }
+
+    /// Returns the migration of a run and of its parts, in the order in which they are done.
+    pub(crate) fn with_parts(self, parts: Vec<Self>) -> Self {
+        Self { parts, ..self }
+    }
+
+    /// Returns what is done to each table: those that refer to the key first, the key's last.
+    fn all(&self) -> impl Iterator<Item = &Self> {
+        self.parts.iter().chain([self])
     }
 
     /// Returns the files to write for `tool`, by what is in its directory, which is in `folder`. Repeated with those files there, they

@@ -199,11 +199,13 @@ fn unquote(text: &str) -> Result<(String, &str), IdentError> {
 
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = |part: &str| {
-            if part.contains(['.', '"']) { crate::sql::quote_ident(part) } else { part.to_owned() }
-        };
         write!(f, "{}.{}", part(&self.schema), part(&self.name))
     }
+}
+
+/// Returns a name as a part of a longer one: in double quotes where it holds a dot or a double quote.
+pub(crate) fn part(name: &str) -> String {
+    if name.contains(['.', '"']) { crate::sql::quote_ident(name) } else { name.to_owned() }
 }
 
 /// The name of a plan, and so of its run: unique in a database.

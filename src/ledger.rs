@@ -40,7 +40,7 @@ pub(crate) use progress::WriteCounts;
 #[cfg(feature = "internals")]
 pub use progress::WriteCounts;
 pub use progress::{Check, FillProgress, FillReport, LastTick, NewWrites, Progress};
-pub(crate) use progress::{KnownStatements, LastCheck, Position, REWRITTEN, Seat, Window, WindowSize};
+pub(crate) use progress::{KnownStatements, LastCheck, PartitionFill, Position, REWRITTEN, Seat, Window, WindowSize};
 pub(crate) use snapshot::Snapshot;
 
 /// The version of the ledger's tables that this crossfade writes. A newer one is refused, never rewritten.

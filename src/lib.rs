@@ -140,14 +140,14 @@ pub use pg::Connector;
 pub use phase::{Phase, UnknownPhase};
 pub use pulse::{Pulse, Stalled, Watchdog};
 pub use runner::{
-    Approved, Cleanup, Draft, Error, Finish, Joined, Known, NoCleanup, NoJoin, NotYet, PartPreview, PointOfNoReturn,
-    Preview, Tool, Wanted,
+    Approved, Cleanup, Compared, Draft, Error, Finish, Joined, Known, NoCleanup, NoJoin, NotYet, PartPreview,
+    PointOfNoReturn, Preview, Tool, Wanted,
 };
 pub use view::{
     Advice, Asked, Bypassed, Certificate, CheckedLog, CheckedRun, Course, CoursePoint, Criterion, Felt, Folder,
     FolderConflict, FolderPlan, FolderState, Inventory, InventoryTable, Judgement, Metrics, Need, NoPlan, NotedHead,
-    Numbers, PartView, PhaseApproval, PhaseCourse, PhaseDates, PhaseState, Reason, ReportView, RunView, Span,
-    StepCourse, StepState, Timeline, Timetable, Totals, Worked,
+    Numbers, PartKind, PartView, PartitionState, PartitionView, PartitionsView, PhaseApproval, PhaseCourse, PhaseDates,
+    PhaseState, Reason, ReportView, RunView, Span, StepCourse, StepState, Timeline, Timetable, Totals, Worked,
 };
 
 pub mod results {

@@ -77,6 +77,17 @@ impl RunTag {
         self.name(&format!("old_fk{}", number + 1))
     }
 
+    /// What is to take the place of a materialized view, or of a view that reads one, begins so; the oid of that is behind it.
+    pub(crate) fn twin_views(&self) -> String {
+        self.name("mv")
+    }
+
+    /// A view that only the materialized views read which have not been filled anew yet begins so; the oid of the view that has its name
+    /// is behind it.
+    pub(crate) fn parked_views(&self) -> String {
+        self.name("under")
+    }
+
     /// The constraint that proves NOT NULL of a new column.
     pub(crate) fn not_null(&self, position: usize) -> String {
         self.name(&format!("nn{}", position + 1))

@@ -41,8 +41,8 @@ pub use folder::{Conflict, Order, order};
 pub(crate) use folder::{made_columns, needed_columns};
 pub use model::{
     AddIndex, Approvals, Backfill, BuildIndexes, Contract, CopyIndexes, Day, ExtraWindow, Freeze, FunctionBody,
-    Indexes, LongTransactions, Plan, Probe, Publications, Referring, Schedule, Throttle, Triggers, Verify,
-    WalCompression, Window,
+    Indexes, LeftColumn, LongTransactions, Plan, Probe, Publications, Referring, Schedule, Throttle, TriggerArguments,
+    Triggers, Verify, WalCompression, Window,
 };
 pub(crate) use parts::{Referrer, widens, with_parts};
 pub use requires::{Comparison, Disk, Extension, ExtensionError, Replicas, RequiredColumn, Requires, Slots, Version};

@@ -46,6 +46,7 @@ pub use facts::{
     AddedColumn, AddedConstraint, AddedIndex, AdoptedColumn, CarriedConstraint, ChangeFacts, Child, ColumnFacts,
     Compiled, ConstraintFacts, Conversion, DroppedColumn, Facts, FunctionFacts, IdentityColumn, IndexFacts,
     MirrorIndex, OwnPartition, PairFacts, Publication, ReferringKey, ReplacedFunction, ReplacedTrigger, TableFacts,
+    TriggerArguments,
 };
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};
@@ -73,4 +74,5 @@ pub use stored::fingerprint;
 pub(crate) use stored::{Document, read, write};
 #[cfg(feature = "internals")]
 pub use timing::Planned;
+pub(crate) use timing::looks_for_referrers;
 pub use timing::{Nears, gates_of, planned, point_of_no_return};

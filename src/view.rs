@@ -8,6 +8,7 @@ mod need;
 mod numbers;
 #[cfg(feature = "serve")]
 mod overview;
+mod partitions;
 mod report;
 mod timetable;
 
@@ -24,8 +25,8 @@ use crate::run::{
     Phase, Progress, Standing, State, StepKey, WaitingFor, What,
 };
 use crate::runner::{
-    Error, PointOfNoReturn, Readings, Seen, Tool, approval_of, evidence as evidence_of, look, look_at,
-    point_of_no_return, readings, refuse_copy, waiting_for, watches_uses,
+    Error, PointOfNoReturn, Readings, Seen, Tool, approval_of, evidence as evidence_of, look, look_at, parts_of,
+    point_of_no_return, readings, refuse_copy, turn, waiting_for, watches_uses,
 };
 
 pub use checked::{CheckedLog, CheckedRun, NotedHead};
@@ -36,6 +37,7 @@ pub use need::Need;
 pub use numbers::Numbers;
 #[cfg(feature = "serve")]
 pub(crate) use overview::Overview;
+pub use partitions::{PartKind, PartitionState, PartitionView, PartitionsView};
 pub use report::{
     Asked, Certificate, Course, CoursePoint, Criterion, Felt, Judgement, PhaseCourse, PhaseState, ReportView, Span,
     StepCourse, StepState, Timeline, Worked,
@@ -57,9 +59,17 @@ pub struct RunView {
     /// The runs of the tables that refer to its key and are changed with it, in the order in which they are done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PartView>,
+    /// The part whose turn it is; `None` where it is the run's own, or all are over. What the run waits for, and its gates, are those
+    /// of this part then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// How far its backfill is.
     #[serde(flatten)]
     pub progress: Progress,
+    /// How far it is in each partition, or in each table of those that inherit from its own; `None` where its rows are in one table, and
+    /// before the backfill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<PartitionsView>,
     /// Whether it fills rows.
     #[serde(skip)]
     pub fills: bool,
@@ -138,6 +148,22 @@ pub struct PartView {
     pub phase: Phase,
     /// Where it stands, in one word.
     pub state: Standing,
+    /// How much of its backfill is done, in percent; of the part whose turn it is, while that fills rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_percent: Option<i64>,
+}
+
+impl RunView {
+    /// Returns whether the run and all of its parts have ended.
+    pub fn is_over(&self) -> bool {
+        self.state.is_over() && self.parts.iter().all(|part| part.state.is_over())
+    }
+
+    /// Returns what stands in front of what the run waits for and of its gates: whose they are, where they are those of a part.
+    #[cfg(feature = "cli")]
+    pub(crate) fn of_part(&self) -> String {
+        self.part.as_ref().map(|part| format!("{part}: ")).unwrap_or_default()
+    }
 }
 
 /// Where the approval of a phase stands.
@@ -276,6 +302,7 @@ async fn view(
     } else {
         Progress { rows_total: run.facts.main().rows, ..Progress::default() }
     };
+    let kind = if run.facts.main().partitioned { PartKind::Partition } else { PartKind::Table };
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
     let standing = if at_work { Standing::Running } else { state.standing() };
     let waiting_for = if at_work {
@@ -283,15 +310,31 @@ async fn view(
     } else {
         waiting_for((run, state, log), &seen, &gates)
     };
-    let last_tick = seen.last_tick.clone().filter(|_| !state.is_over());
-    let tick_overdue_since = need::tick_overdue_since(run, standing, last_tick.as_ref(), now);
+    let Family { parts, turn } = Box::pin(family(ledger, connection, run, state)).await?;
+    // The key is at its end before its parts are, and a scheduler goes on asking for it.
+    let whole = turn.as_ref().filter(|_| state.is_over()).map_or(standing, |part| part.state);
+    let last_tick = seen.last_tick.clone().filter(|_| !whole.is_over());
+    let tick_overdue_since = need::tick_overdue_since(run, whole, last_tick.as_ref(), now);
+    let needs = Need::of(standing, holder.is_some(), waiting_for.as_ref(), tick_overdue_since);
+    let awaits_approval = need::awaits_approval(&gates);
+    let mut needs = needs;
+    let (mut part, mut waiting_for, mut gates, mut holder) = (None, waiting_for, gates, holder);
+    let mut joined = seen.joined.clone();
+    if let Some(turn) = turn {
+        (part, waiting_for, gates) = (Some(turn.name), turn.waiting_for, turn.gates);
+        needs = needs.max(turn.needs);
+        holder = holder.or(turn.holder);
+        joined.extend(turn.joined);
+    }
     Ok(RunView {
         name: run.called.clone(),
         phase: state.phase,
         state: standing,
         part_of: run.plan.part_of.as_ref().map(ToString::to_string),
-        parts: Box::pin(parts(ledger, connection, run)).await?,
+        parts,
+        part,
         progress,
+        partitions: PartitionsView::of(kind, &seen.partitions, at_work),
         fills,
         compares: run.program.compared().next().is_some(),
         mismatches: seen.check.as_ref().map(|check| check.mismatches),
@@ -299,14 +342,14 @@ async fn view(
         unequal: seen.check.filter(|check| check.mismatches > 0).map(|check| check.unequal).unwrap_or_default(),
         old_column_write_seconds: seen.writes.old,
         new_column_write_seconds: seen.writes.new,
-        needs: Need::of(standing, holder.is_some(), waiting_for.as_ref(), tick_overdue_since),
+        needs,
         numbers: Numbers {
             at_work: i64::from(seen.leader.is_some()) + i64::try_from(seen.joined.len()).unwrap_or(i64::MAX),
             rows_filled: fill.rows,
             hot_rows_filled: fill.hot,
             held_by: report.held_by.map(Cause::from),
             leader: seen.leader,
-            awaits_approval: need::awaits_approval(&gates),
+            awaits_approval,
             ..Numbers::of(run, state, log)
         },
         point_of_no_return: point_of_no_return((run, state, log), &seen.contract, now),
@@ -315,7 +358,7 @@ async fn view(
         evidence,
         zone: crate::run::zone(&run.plan),
         holder,
-        joined: seen.joined,
+        joined,
         conflicts: seen.writes.conflicts,
         old_quiet_seconds: expanded.then_some(seen.writes.old_quiet_seconds),
         predicted: seen.predicted,
@@ -332,15 +375,37 @@ async fn view(
     })
 }
 
-async fn parts(ledger: &Ledger, connection: &mut PgConnection, run: &Run) -> Result<Vec<PartView>, Error> {
-    let mut parts = Vec::new();
-    for name in &run.plan.parts {
-        let part = ledger.log().find(connection, name.as_str()).await?;
-        let state = ledger.log().state(connection, &part).await?;
-        let table = part.plan.table.to_string();
-        parts.push(PartView { name: part.called.clone(), table, phase: state.phase, state: state.standing() });
+/// The parts of a run.
+#[derive(Default)]
+struct Family {
+    parts: Vec<PartView>,
+    /// The one whose turn it is.
+    turn: Option<RunView>,
+}
+
+async fn family(ledger: &Ledger, connection: &mut PgConnection, run: &Run, state: &State) -> Result<Family, Error> {
+    let found = parts_of(ledger, connection, run).await?;
+    let of = |(part, state): &(Run, State)| PartView {
+        name: part.called.clone(),
+        table: part.plan.table.to_string(),
+        phase: state.phase,
+        state: state.standing(),
+        rows_percent: None,
+    };
+    let mut parts: Vec<_> = found.iter().map(of).collect();
+    // On the way back the key is first.
+    let goes_back = state.mode == Mode::RolledBack;
+    let last = found.iter().rposition(|(_, state)| !state.is_over()).filter(|_| goes_back);
+    let Some(at) = last.or_else(|| turn(state, &found)) else { return Ok(Family { parts, turn: None }) };
+    let log = ledger.log().entries(connection, found[at].0.id).await?;
+    let mut view = Box::pin(one(ledger, connection, &found[at].0, &log)).await?;
+    if goes_back && view.holder.is_none() {
+        (view.state, view.waiting_for, view.gates) = (Standing::RollingBack, Some(WaitingFor::Rollback), vec![]);
+        view.needs = Need::Person;
     }
-    Ok(parts)
+    parts[at].state = view.state;
+    parts[at].rows_percent = view.progress.rows_percent.filter(|percent| *percent < 100);
+    Ok(Family { parts, turn: Some(view) })
 }
 
 fn approvals(

@@ -39,6 +39,7 @@ pub(super) async fn try_out(
     if hanging.objects.is_empty() {
         return Ok(());
     }
+    refuse_in_place(conn, table, (parts, outcomes), found).await?;
     run(conn, WHAT, "SAVEPOINT crossfade_anew".to_owned()).await?;
     run(conn, WHAT, format!("SET LOCAL search_path = pg_catalog, {}, pg_temp", hanging.schemas)).await?;
     let (kinds, oids): (Vec<_>, Vec<_>) = hanging.objects.iter().map(|(kind, oid, _)| (kind.clone(), *oid)).unzip();
@@ -73,6 +74,38 @@ pub(super) async fn try_out(
         }
     }
     run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_anew; RELEASE SAVEPOINT crossfade_anew".to_owned()).await
+}
+
+/// Refuses a type that PostgreSQL changes in place under a materialized view: there is no second column from which that could be filled
+/// before.
+async fn refuse_in_place(
+    conn: &mut PgConnection,
+    table: i64,
+    (parts, outcomes): (&[Part<'_>], &[Outcome]),
+    found: &mut Inspection,
+) -> Result<(), CatalogError> {
+    let mut in_place = Vec::new();
+    for (part, outcome) in parts.iter().zip(outcomes) {
+        if outcome.metadata_only && part.change.keeps_name() {
+            in_place.push(i32::from(part.old.attnum));
+        }
+    }
+    if in_place.is_empty() {
+        return Ok(());
+    }
+    let query = query::fixed(include_str!("anew.sql")).bind(table).bind(in_place);
+    let query = query.bind(FIRST_TRIGGER.to_owned()).bind(LAST_TRIGGER.to_owned());
+    let hanging: Hanging = query::read(conn, WHAT, query).await?;
+    for (_, _, description) in hanging.objects.iter().filter(|(kind, _, _)| kind == "materialized view") {
+        found.refuse(
+            "catalog::materialized_view",
+            format!(
+                "{description} reads a column whose type PostgreSQL changes in place, but not under a materialized view"
+            ),
+            "drop it before the run, and create it again afterwards: the change itself takes milliseconds",
+        );
+    }
+    Ok(())
 }
 
 /// Makes everything on the copy that `before` leaves under the table's name; returns for each what PostgreSQL says against it.

@@ -16,8 +16,9 @@ WITH RECURSIVE above (view, depth) AS (
   WHERE d.refclassid = 'pg_class'::regclass AND (d.refobjid = $1::bigint::oid AND d.refobjsubid = ANY ($2::int[])
     OR d.classid = 'pg_proc'::regclass AND d.refobjid IN (SELECT view FROM above))
 ), object AS (
-  SELECT 'view' AS kind, 1 AS turn, max(a.depth) AS depth, c.oid, 'pg_class'::regclass AS of_class
-  FROM above a JOIN pg_class c ON c.oid = a.view AND c.relkind = 'v' GROUP BY c.oid
+  SELECT CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END AS kind, 1 AS turn, max(a.depth) AS depth, c.oid,
+    'pg_class'::regclass AS of_class
+  FROM above a JOIN pg_class c ON c.oid = a.view AND c.relkind IN ('v', 'm') GROUP BY c.oid
   UNION ALL
   SELECT 'function', 2, 0, p.oid, 'pg_proc'::regclass FROM pg_proc p
   WHERE p.prosqlbody IS NOT NULL AND p.oid IN (SELECT objid FROM hanging WHERE classid = 'pg_proc'::regclass)
@@ -43,5 +44,5 @@ SELECT json_build_object(
   'schemas', (SELECT string_agg(quote_ident(n.nspname), ', ' ORDER BY n.turn, n.nspname) FROM (
     SELECT n.nspname, min(CASE c.oid WHEN $1::bigint::oid THEN 0 ELSE 1 END) AS turn
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.oid = $1::bigint::oid OR c.oid IN (SELECT oid FROM object WHERE kind = 'view') GROUP BY n.nspname) n),
+    WHERE c.oid = $1::bigint::oid OR c.oid IN (SELECT oid FROM object WHERE kind IN ('view', 'materialized view')) GROUP BY n.nspname) n),
   'key', (SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1::bigint::oid AND contype = 'p'))::text

@@ -2,13 +2,22 @@
 -- search_path has the schemas of the table and the views, so that their names stand alone; none where another relation hides one.
 SELECT coalesce(json_agg(CASE
   WHEN NOT pg_table_is_visible($1::bigint::oid) THEN ARRAY[]::text[]
-  WHEN o.kind = 'view' AND NOT pg_table_is_visible(o.oid) THEN ARRAY[]::text[]
+  WHEN o.kind IN ('view', 'materialized view') AND NOT pg_table_is_visible(o.oid) THEN ARRAY[]::text[]
   WHEN o.kind = 'view' THEN
     (SELECT ARRAY[format('CREATE TEMPORARY VIEW %I%s AS %s', c.relname, ' WITH (' || array_to_string(c.reloptions, ', ') || ')',
        rtrim(pg_get_viewdef(c.oid), ';'))] FROM pg_class c WHERE c.oid = o.oid)
     || ARRAY(SELECT format('ALTER VIEW %s ALTER COLUMN %I SET DEFAULT %s', o.oid::regclass, a.attname, pg_get_expr(d.adbin, d.adrelid))
        FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE d.adrelid = o.oid)
     || ARRAY(SELECT rtrim(pg_get_ruledef(w.oid, true), ';') FROM pg_rewrite w WHERE w.ev_class = o.oid AND w.ev_type <> '1')
+  -- There are no temporary materialized views; a table takes the same indexes.
+  WHEN o.kind = 'materialized view' THEN
+    (SELECT ARRAY[format('CREATE TEMPORARY TABLE %I AS %s WITH NO DATA', c.relname, rtrim(pg_get_viewdef(c.oid), ';'))]
+     FROM pg_class c WHERE c.oid = o.oid)
+    || ARRAY(SELECT format('CREATE %s INDEX crossfade_%s_%s ON pg_temp.%I %s', CASE WHEN i.indisunique THEN 'UNIQUE' END, o.n, x.oid, c.relname,
+         substr(pg_get_indexdef(x.oid), length(format('CREATE %sINDEX %I ON %I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' END,
+           x.relname, n.nspname, c.relname)) + 1))
+       FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE i.indrelid = o.oid AND i.indisvalid ORDER BY x.oid)
   WHEN o.kind = 'function' THEN
     (SELECT ARRAY[format('CREATE %s pg_temp.crossfade_routine_%s(%s)%s LANGUAGE sql %s',
        CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, o.n, pg_get_function_arguments(p.oid),

@@ -91,15 +91,20 @@ pub(super) async fn rehearse(
     Ok(all)
 }
 
-/// Refuses other bodies where no column gets another name or place.
+/// Refuses other bodies and other arguments where no column gets another name or place.
 pub(super) fn judge(plan: &Plan, outcomes: &[Outcome], found: &mut Inspection) {
     let drops = plan.changes.iter().any(|change| matches!(change, Change::DropColumn(_)));
-    if !plan.functions.is_empty() && !drops && outcomes.iter().all(|outcome| outcome.metadata_only) {
-        found.refuse(
-            "catalog::function",
-            "`functions` has no effect: PostgreSQL changes the type in place, and no column gets another name",
-            "remove it",
-        );
+    if drops || outcomes.iter().any(|outcome| !outcome.metadata_only) {
+        return;
+    }
+    for (key, code, given) in [
+        ("functions", "catalog::function", !plan.functions.is_empty()),
+        ("triggers", "catalog::trigger", !plan.triggers.is_empty()),
+    ] {
+        if given {
+            let why = "has no effect: PostgreSQL changes the type in place, and no column gets another name";
+            found.refuse(code, format!("`{key}` {why}"), "remove it");
+        }
     }
 }
 

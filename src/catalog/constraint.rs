@@ -12,6 +12,7 @@ use crate::run::{CarriedConstraint, ReferringKey, RelationId, Stage, TableFacts}
 use crate::sql::quote_ident;
 
 const WHAT: &str = "rehearse a constraint";
+const OF_PARTITIONED: &str = "crossfade cannot carry it yet: drop it for the run, and add it again afterwards (in each partition NOT VALID, then VALIDATE)";
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Constraint {
@@ -189,6 +190,14 @@ impl Constraint {
     ) -> Result<Option<Twin>, CatalogError> {
         let mut references = None;
         if let Some(key) = &self.key {
+            if tables.first().is_some_and(|table| table.partitioned) {
+                found.refuse(
+                    "catalog::foreign_key",
+                    format!("foreign key \"{}\" is that of a partitioned table", self.name),
+                    OF_PARTITIONED,
+                );
+                return Ok(None);
+            }
             if key.temporal {
                 found.refuse(
                     "catalog::foreign_key",
@@ -391,6 +400,8 @@ pub(super) async fn incoming(
         let name = format!("foreign key \"{}\" of {own}", constraint.name);
         let refused = if key.temporal {
             Some(("has a PERIOD", "crossfade cannot carry it yet: drop it for the run"))
+        } else if tables.first().is_some_and(|table| table.partitioned) {
+            Some(("refers to a partitioned table", OF_PARTITIONED))
         } else if !key.plain {
             Some(("is that of a partitioned or inherited table", "crossfade cannot carry it yet: drop it for the run"))
         } else if !key.same_owner {

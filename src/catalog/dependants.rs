@@ -86,6 +86,7 @@ pub(super) fn is_made_anew(kind: &str) -> bool {
     matches!(
         kind,
         "view"
+            | "materialized_view"
             | "policy"
             | "trigger"
             | "statistics"

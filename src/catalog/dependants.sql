@@ -20,7 +20,7 @@ WITH hangs AS (
              WHEN ga.attgenerated <> '' THEN 'generated_column' ELSE 'default' END
       WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN
         CASE WHEN h.objid = $1::bigint::oid AND h.objsubid > 0 THEN 'generated_column'
-             WHEN c.relkind = 'i' THEN 'index' WHEN c.relkind = 'S' AND h.deptype = 'i' THEN 'identity'
+             WHEN c.relkind IN ('i', 'I') THEN 'index' WHEN c.relkind = 'S' AND h.deptype = 'i' THEN 'identity'
              WHEN c.relkind = 'S' THEN 'sequence' ELSE 'other' END
       WHEN 'pg_catalog.pg_constraint'::pg_catalog.regclass THEN
         CASE k.contype WHEN 'u' THEN CASE WHEN (pg_catalog.to_jsonb(k) ->> 'conperiod')::bool THEN 'exclusion' ELSE 'unique' END

@@ -46,6 +46,8 @@ SELECT coalesce(pg_catalog.json_agg(CASE kind
   WHEN 'some_constraint' THEN EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = place AND k.conname = v ->> 'name')
   WHEN 'no_constraint' THEN NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = place
     AND k.conname = v ->> 'name')
+  WHEN 'no_view' THEN NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relkind IN ('v', 'm')
+    AND pg_catalog.starts_with(c.relname, v ->> 'begins'))
   -- Since PostgreSQL 18 attnotnull is also true while the constraint is not validated.
   WHEN 'not_null' THEN EXISTS (SELECT FROM attribute a WHERE a.attrelid = place AND a.attname = v ->> 'column'
     AND (v ->> 'is')::pg_catalog.bool = (a.attnotnull AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k

@@ -130,6 +130,11 @@ impl Index {
         })
     }
 
+    /// Returns whether one partition has it alone.
+    pub(super) fn is_of_partition(&self) -> bool {
+        self.partition.is_some()
+    }
+
     pub(super) fn is_replica_identity(&self) -> bool {
         self.replica_identity
     }

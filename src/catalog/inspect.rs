@@ -12,9 +12,10 @@ use super::dependants::{self, Bond, Hanging};
 use super::functions::{self, Function};
 use super::index::{self, Index};
 use super::integer_key;
-use super::made_anew;
+use super::made_anew::{self, MadeAnew};
 use super::neighbours::Neighbours;
 use super::not_valid;
+use super::partitions;
 use super::publications::Published;
 use super::rehearsal::{self, Asked, Rehearsed, rehearse};
 use super::server::Server;
@@ -118,11 +119,16 @@ async fn look(
     table.judge_child_indexes(plan, found);
     index::judge(plan, &indexes, found);
     judge_names(conn, plan, table.oid, ledger, found).await?;
+    if table.partitioned() && !plan.only_borrows() {
+        let names: Vec<_> = plan.pairs().map(|(_, change)| change.old.to_string()).collect();
+        partitions::judge_own(conn, (&plan.table, table.oid), &names, &plan.tag(), found).await?;
+    }
     let (neighbours, made_anew) = judge_around(conn, plan, (table.oid, &columns, &olds), &replaced, found).await?;
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
     let replaced_functions = bodies::rehearse(conn, plan, &user_path, found).await?;
+    let triggers = trigger_arguments::read(conn, table.oid, plan, found).await?;
     let Some(owner) = enter(conn, &plan.table, table.oid, &server, found).await? else { return Ok(()) };
     table.count(conn, &plan.table).await?;
     let Some(parts) = resolve(conn, plan, &olds, (&user_path, &owner), found).await? else { return Ok(()) };
@@ -135,7 +141,7 @@ async fn look(
     }
     let rehearsed = rehearse(conn, plan, &parts, hanging, Asked::Facts, &mut tables, found).await?;
     let Some(rehearsed) = rehearsed else { return Ok(()) };
-    if !made_anew.is_empty() {
+    if !made_anew.objects.is_empty() {
         let place = (&plan.table, table.oid, &carried(plan, &olds)[..]);
         anew::try_out(conn, place, (&parts, &rehearsed.outcomes), found).await?;
     }
@@ -195,12 +201,14 @@ async fn look(
         referring,
         other_before_triggers: neighbours.fire_before(),
         listeners: neighbours.listeners(&heard_twice(&parts, &rehearsed.outcomes)),
-        made_anew,
+        made_anew: made_anew.objects,
+        materialized_views: made_anew.materialized_views,
         functions_to_touch,
         publications,
         ..table.facts(&plan.table)
     };
-    found.facts = Some(Facts { server_version: server.version, tables, changes, functions: replaced_functions });
+    found.facts =
+        Some(Facts { server_version: server.version, tables, changes, functions: replaced_functions, triggers });
     Ok(())
 }
 
@@ -233,7 +241,7 @@ async fn judge_around(
     (table, columns, olds): (i64, &[Column], &[Option<&Column>]),
     replaced: &[String],
     found: &mut Inspection,
-) -> Result<(Neighbours, Vec<String>), CatalogError> {
+) -> Result<(Neighbours, MadeAnew), CatalogError> {
     let attnums: Vec<i32> = bonds(plan, olds).iter().map(|(attnum, _)| i32::from(*attnum)).collect();
     let mut hanging = dependants::read(conn, table, &attnums).await?;
     hanging.retain(|h| h.what.kind != "trigger" || !replaced.contains(&h.what.name));
@@ -250,7 +258,7 @@ pub(super) async fn judge_read(
     (table, columns, olds): (i64, &[Column], &[Option<&Column>]),
     (hanging, neighbours): (&[Hanging], &Neighbours),
     found: &mut Inspection,
-) -> Result<Vec<String>, CatalogError> {
+) -> Result<MadeAnew, CatalogError> {
     let bonds = bonds(plan, olds);
     let name = |attnum| columns.iter().find(|c| c.attnum == attnum).map_or_else(String::new, |c| c.name.clone());
     let bond = |attnum| bonds.iter().find(|(other, _)| *other == attnum).map_or(Bond::Goes, |(_, bond)| *bond);

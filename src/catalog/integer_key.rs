@@ -17,6 +17,7 @@ const DAY: f64 = 86_400.0;
 struct Reach {
     sequences: Vec<Sequence>,
     referring: Vec<Referring>,
+    cascading: Vec<Cascading>,
     /// Rows that the server has counted as inserted.
     inserted: Option<i64>,
     /// Seconds since its counts were reset.
@@ -45,6 +46,14 @@ struct Referring {
     /// Schema, table and column, quoted.
     place: String,
     of_type: String,
+}
+
+/// A foreign key of the column's own table whose ON UPDATE CASCADE writes the column.
+#[derive(Debug, Deserialize)]
+struct Cascading {
+    column: String,
+    of_type: String,
+    name: String,
 }
 
 /// Warns of sequences that run out, and of integer columns that refer to a column of `parts` which gets a wider type. Takes no lock on
@@ -79,6 +88,13 @@ pub(super) async fn warn(
                 "an INSERT fails that needs a further value: let the run get past `switch` before that",
             );
         }
+    }
+    for Cascading { column, of_type, name } in &reach.cascading {
+        found.warn(
+            "catalog::cascade_too_wide",
+            format!("foreign key {name} has ON UPDATE CASCADE, and from `switch` to `contract` the old column of \"{column}\" refers by one too: an UPDATE that changes a referred key to a value that {of_type} does not hold fails until then"),
+            "INSERT such keys as you like, but change no key to such a value before the run is done",
+        );
     }
     for part in wide {
         let to = part.retyped.as_ref().map_or("", |retyped| retyped.column.type_name.as_str());
@@ -168,7 +184,7 @@ mod tests {
     use super::*;
 
     fn reach(inserted: Option<i64>, counted: Option<f64>, age: Option<f64>) -> Reach {
-        Reach { sequences: vec![], referring: vec![], inserted, counted, age }
+        Reach { sequences: vec![], referring: vec![], cascading: vec![], inserted, counted, age }
     }
 
     fn sequence(last: i64, increment: i64) -> Sequence {

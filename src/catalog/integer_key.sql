@@ -30,11 +30,17 @@ WITH of_type (oid, most) AS (
   JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = p.own JOIN of_type t ON t.oid = a.atttypid
   JOIN pg_catalog.pg_class c ON c.oid = f.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE p.referred = k.attnum AND NOT (a.attrelid = k.attrelid AND a.attnum = ANY ($2::int[]))
+), cascading AS (
+  SELECT k.name AS column, k.of_type, f.conname::text AS name
+  FROM key k JOIN pg_catalog.pg_constraint f ON f.contype = 'f' AND f.conrelid = k.attrelid AND k.attnum = ANY (f.conkey)
+  -- Of those to its own table the old column keeps none.
+  WHERE f.confupdtype = 'c' AND f.confrelid <> f.conrelid AND f.conparentid = 0
 )
 SELECT json_build_object(
   'sequences', (SELECT coalesce(json_agg(row_to_json(s) ORDER BY s.column, s.name), '[]') FROM sequence s WHERE s.last IS NOT NULL),
   'referring', (SELECT coalesce(json_agg(row_to_json(r) ORDER BY r.column, r.place), '[]')
     FROM (SELECT DISTINCT * FROM referring) r),
+  'cascading', (SELECT coalesce(json_agg(row_to_json(c) ORDER BY c.column, c.name), '[]') FROM cascading c),
   'inserted', pg_catalog.pg_stat_get_tuples_inserted($1::bigint::oid),
   'counted', EXTRACT(EPOCH FROM pg_catalog.now() - pg_catalog.pg_stat_get_db_stat_reset_time(d.oid)),
   -- A system's identifier begins with the second in which it was made.

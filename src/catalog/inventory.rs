@@ -16,6 +16,7 @@ use super::dependants::{self, Hanging};
 use super::index::Index;
 use super::inspect::{self, carried, has_twin, judge_outcomes, judge_read, referred, refuse_hypertable, settle, sides};
 use super::neighbours::Neighbours;
+use super::partitions;
 use super::publications::Published;
 use super::query::{self, LIMITS, run};
 use super::rehearsal::{self, Asked, rehearse};
@@ -393,11 +394,15 @@ impl Ground {
         for index in &indexes {
             index.judge(&plan.table, found);
         }
+        if self.table.partitioned() && !plan.only_borrows() {
+            let names: Vec<_> = olds.iter().flatten().map(|old| old.name.clone()).collect();
+            partitions::judge_own(tx, (&plan.table, self.table.oid), &names, &plan.tag(), found).await?;
+        }
         let hanging: Vec<_> = self.hanging.iter().filter(|hanging| on_it(hanging.attnum)).cloned().collect();
         let around = (&hanging[..], &self.neighbours);
         let made_anew = judge_read(tx, plan, (self.table.oid, &self.columns, &olds), around, found).await?;
         let carried = carried(plan, &olds);
-        let anew = if made_anew.is_empty() { vec![] } else { carried.clone() };
+        let anew = if made_anew.objects.is_empty() { vec![] } else { carried.clone() };
         let constraints = self.constraints.iter().filter(|constraint| has_twin(constraint, plan, &sides, &carried));
         let constraints: Vec<_> = constraints.cloned().collect();
         let twice = |finding: &&Finding| !found.refusals.contains(finding);

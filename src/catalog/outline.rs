@@ -128,14 +128,15 @@ async fn not_there(
     Ok(NotThere { what, near: Table::near(&wanted, &all) })
 }
 
-/// Returns the tables that a plan could be about, those of the `search_path` first.
+/// Returns the tables that a plan could be about, partitions not among them, those of the `search_path` first.
 ///
 /// # Errors
 /// [`CatalogError`] when the catalog cannot be read.
 pub async fn tables(conn: &mut PgConnection) -> Result<Vec<TableName>, CatalogError> {
     let (mut transaction, path) = begin(conn).await?;
     let schemas = schemas(&mut transaction, &path).await?;
-    let mut all = tables_of(&mut transaction).await?;
+    let offered = query::fixed(include_str!("offered_tables.sql"));
+    let mut all: Vec<(String, String)> = query::read(&mut transaction, "read the names of tables", offered).await?;
     end(transaction).await?;
     let place = |schema: &String| schemas.iter().position(|other| other == schema).unwrap_or(schemas.len());
     all.sort_by(|a, b| (place(&a.0), a).cmp(&(place(&b.0), b)));

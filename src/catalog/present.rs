@@ -16,11 +16,12 @@ use super::index::{Index, Twin, shape};
 use super::inspect::{enter, settle};
 use super::made_anew;
 use super::neighbours::Neighbours;
+use super::partitions;
 use super::publications::Published;
 use super::rehearsal::{self, Asked, rehearse};
 use super::server::Server;
 use super::table::Table;
-use super::{CatalogError, Inspection, dependants, drop_column, drop_index, query};
+use super::{CatalogError, Inspection, dependants, drop_column, drop_index, query, trigger_arguments};
 use crate::change::{Leftovers, Other, Ruin, has_moved, is_exchanged, names_at};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
@@ -133,6 +134,7 @@ async fn look(
     // Before the first step the plan is judged anew.
     if !state.done.is_empty() {
         present.obstacles.extend(bodies::changed(conn, &plan, &was.functions, state).await?);
+        present.obstacles.extend(trigger_arguments::changed(conn, (&plan, oid), &was.triggers, state).await?);
     }
     if !state.is_done(&StepKey::new(Phase::Contract, What::Retire)) {
         dropped(conn, (&plan, was), program, &mut present, &mut found).await?;
@@ -252,6 +254,16 @@ impl Look<'_> {
         let Some(pairs) = self.pairs(&columns, present) else { return Ok(()) };
         for pair in &pairs {
             self.judge(pair, present, found);
+        }
+        if read.partitioned() && !self.plan.only_borrows() {
+            let tag = &self.program.tag;
+            let names: Vec<_> = pairs.iter().map(|pair| pair.old.name.clone()).collect();
+            partitions::judge_own(conn, (table, oid), &names, tag, found).await?;
+            let names: Vec<_> = pairs.iter().map(|pair| pair.new.name.clone()).collect();
+            let mut on_new = Inspection::empty();
+            partitions::judge_own(conn, (table, oid), &names, tag, &mut on_new).await?;
+            present.lost.extend(on_new.refusals.iter().map(|finding| finding.message.clone()));
+            found.refusals.extend(on_new.refusals);
         }
         let functions = Function::read_all(conn, oid, self.ledger).await?;
         if pairs.iter().any(|pair| pair.change.keeps_name()) {
@@ -426,6 +438,11 @@ impl Look<'_> {
                 kind => is_made_anew(kind),
             };
             let goes_back = comes_back && made.iter().filter(carried).any(|pair| pair.new.attnum == hanging.attnum);
+            // One that is not filled yet from the column that had the name before.
+            let waits = is_made_anew(&what.kind) && self.was.main().made_anew.contains(&what.description);
+            if waits && !self.was.main().materialized_views.is_empty() {
+                continue;
+            }
             if what.kind != "not_null" && !goes_back && !ours(&what.name) && !planned.contains(&what.name) && !listens {
                 if made.iter().any(|pair| pair.new.attnum == hanging.attnum && pair.change.borrows()) {
                     present.left.push(what.description.clone());
@@ -455,7 +472,9 @@ impl Look<'_> {
         let mut hanging =
             dependants::read(conn, oid, &visible.iter().copied().map(i32::from).collect::<Vec<_>>()).await?;
         hanging.retain(|h| !is_replaced(pairs, &h.what));
-        present.facts.tables[0].made_anew = made_anew::judge(conn, oid, &visible, &hanging, found).await?;
+        let made_anew = made_anew::judge(conn, oid, &visible, &hanging, found).await?;
+        let facts = &mut present.facts.tables[0];
+        (facts.made_anew, facts.materialized_views) = (made_anew.objects, made_anew.materialized_views);
         Ok(())
     }
 
@@ -529,7 +548,10 @@ impl Look<'_> {
                 _ if pairs.iter().any(|pair| !pair.moved && index.mentions(pair.old.attnum)) => {
                     added.push(index.clone());
                 }
-                // On a new column alone.
+                // On a new column alone; what is on the table itself was found above.
+                _ if index.is_of_partition() && !self.plan.only_borrows() => {
+                    present.lost.push(format!("index {}", index.name));
+                }
                 _ => {}
             }
         }

@@ -77,11 +77,14 @@ pub(super) async fn rehearse(
     found: &mut Inspection,
 ) -> Result<Option<Rehearsed>, CatalogError> {
     let mut outcomes = Vec::new();
+    // The indexes of partitions are built anew by every ALTER TYPE (docs/postgres.md, "Partitioned tables").
+    let partitioned = tables.first().is_some_and(|table| table.partitioned);
+    let rebuilt = |part: &Part<'_>| partitioned && indexes.iter().any(|index| index.mentions(part.old.attnum));
     for part in parts {
         let repeatable = asked == Asked::Facts && is_repeatable(conn, part.old, part.old.default.as_deref()).await?;
         outcomes.push(Outcome {
             default_is_repeatable: repeatable,
-            metadata_only: metadata_only(conn, part, indexes, constraints).await?,
+            metadata_only: !rebuilt(part) && metadata_only(conn, part, indexes, constraints).await?,
             new_default: None,
             new_default_is_repeatable: true,
         });

@@ -160,6 +160,7 @@ impl Table {
             referring: vec![],
             listeners: vec![],
             made_anew: vec![],
+            materialized_views: vec![],
             other_before_triggers: false,
             functions_to_touch: vec![],
             publications: vec![],
@@ -196,7 +197,7 @@ impl Table {
             refuse("catalog::access_method", &what, "only heap tables are supported");
         }
         if let Some(root) = &self.root {
-            let help = format!("name {root} in `table`: a rename reaches all of its partitions");
+            let help = format!("name {root} in `table`: the change reaches all of its partitions");
             refuse("catalog::partition", &format!("is a partition of {root}"), &help);
         }
         if self.typed {
@@ -241,15 +242,15 @@ impl Table {
     /// Judges what a plan does with a partitioned table (docs/postgres.md, "Partitioned tables").
     fn judge_partitions(&self, plan: &Plan, found: &mut Inspection) {
         let name = &plan.table;
-        if !plan.only_borrows() {
+        if !plan.only_borrows() && !plan.only_retypes() {
             found.refuse(
                 "catalog::partitioned",
-                format!("{name} is a partitioned table, and the plan does more than rename columns"),
-                "only `rename_column` without `adopt` is supported there: what else a plan does needs indexes and constraints that are built \
-                 partition by partition, which crossfade cannot do yet; use plain ALTER TABLE, or carry the rows to a new table",
+                format!("{name} is a partitioned table, and the plan does more than rename columns or change their types"),
+                "there a plan may have either `rename_column` or `change_type`, without `adopt` and `keep_name: false`: write one plan for \
+                 each, and use plain ALTER TABLE for the rest",
             );
         }
-        if !plan.indexes.add.is_empty() && plan.only_borrows() {
+        if !plan.indexes.add.is_empty() {
             found.refuse(
                 "catalog::partitioned_index",
                 format!("`indexes.add` would add an index to partitioned table {name}"),
@@ -262,8 +263,12 @@ impl Table {
                 found.refuse(
                     "catalog::partition_key",
                     format!("column \"{old}\" is part of the partition key of {name}"),
-                    "PostgreSQL chooses the partition before a trigger can fill the key, so an INSERT under the new name would fail; \
-                     docs/postgres.md, \"Partitioned tables\", shows the way over three releases",
+                    if change.borrows() {
+                        "PostgreSQL chooses the partition before a trigger can fill the key, so an INSERT under the new name would fail; \
+                         docs/postgres.md, \"Partitioned tables\", shows the way over three releases"
+                    } else {
+                        "plain ALTER TABLE refuses it too: carry the rows to a new table"
+                    },
                 );
             }
             for (partition, _) in self.own_defaults.iter().filter(|(_, column)| column == old) {

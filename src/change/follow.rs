@@ -165,6 +165,9 @@ impl Taken<'_> {
                 let exchanged = is_exchanged(self.context.plan, index, self.stage);
                 let number = index.number;
                 let ours = if exchanged { tag.parked_index(number) } else { tag.twin_index(number) };
+                if self.context.facts.main().partitioned {
+                    return indexes::drop_in_partitions(self.context, index, &ours);
+                }
                 let ours = quote_ident(&ours);
                 match key.what {
                     What::Constraint(_) => {

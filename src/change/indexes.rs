@@ -1,14 +1,16 @@
 //! Twins of the old column's indexes, and the indexes that the plan adds.
 
+mod partitions;
+
 use super::Context;
 use super::fragment::{ByStage, Fragment, Moves, Stage};
-use crate::ident::{ColumnName, TableName};
+use crate::ident::ColumnName;
 use crate::plan::{AddIndex, Pair};
 use crate::run::{
-    Action, ConstraintFacts, IndexFacts, IndexName, Is, MirrorIndex, PartitionedIndex, Phase, RelationId, Step,
-    StepKey, Target, Undo, What,
+    Action, ConstraintFacts, IndexFacts, IndexName, Is, MirrorIndex, Phase, RelationId, Step, StepKey, Undo, What,
 };
-use crate::sql::{LockMode, dollar_quote, quote_ident, quote_literal, with_values};
+use crate::sql::{LockMode, quote_ident, quote_literal};
+use partitions::Built;
 
 /// The indexes that have another on new columns, with their number (which is in its name).
 fn wanted<'a>(context: &'a Context<'_>) -> impl Iterator<Item = (usize, &'a IndexFacts)> {
@@ -62,6 +64,9 @@ pub(super) fn fragment(context: &Context<'_>) -> Fragment {
     let primary = copied(context).filter(|(_, index)| is_primary(index));
     let before_back = primary.map(|(number, index)| {
         let name = context.tag.parked_index(number);
+        if partitions::is_divided(context, index) {
+            return partitions::before_back(context, index, name);
+        }
         // The old column has the name then that the new one has now.
         build(context, &name, true, &index.twin, tablespace(index), (What::Build(index.name.clone()), String::new()))
             .action
@@ -101,13 +106,20 @@ fn phase(context: &Context<'_>, unique: bool) -> Phase {
 
 fn builds(context: &Context<'_>) -> Vec<Step> {
     let twins = copied(context).flat_map(|(n, index)| {
-        let constraint = (index.constraint.is_some() && !is_primary(index)).then(|| constraint(context, n, index));
+        // On a partitioned table it is one from the first.
+        let later = index.constraint.is_some() && !is_primary(index) && !partitions::is_divided(context, index);
+        let constraint = later.then(|| constraint(context, n, index));
         std::iter::once(twin(context, n, index)).chain(constraint)
     });
     let mirrors = mirrored(context).map(|(number, index, mirror)| {
         let name = context.tag.mirror_index(number);
         let step = mirror_of(context, (&index.name, &name), (&mirror.tail, mirror.unique), tablespace(index));
-        if context.facts.main().partitioned { in_partitions(context, step, index, mirror) } else { step }
+        let built = Built { name, unique: mirror.unique, tail: &mirror.tail, constraint: false };
+        if partitions::is_divided(context, index) {
+            partitions::in_partitions(context, step, index, built)
+        } else {
+            step
+        }
     });
     let added = context.plan.indexes.add.iter().enumerate();
     twins.chain(mirrors).chain(added.flat_map(|(position, add)| plain(context, position, add))).collect()
@@ -130,50 +142,14 @@ pub(super) fn mirror_of(
     build(context, name, unique, tail, settings, (What::Mirror(of.to_owned()), title))
 }
 
-/// Returns the step for the mirror of `index`, of a partitioned table or of one of its partitions, with what builds it there.
-fn in_partitions(context: &Context<'_>, step: Step, index: &IndexFacts, mirror: &MirrorIndex) -> Step {
-    let (table, partitioned) = place(context, index);
-    let name = context.tag.mirror_index(index.number);
-    let values = [quote_literal(&table.sql()), quote_literal(&name)];
-    let whole = PartitionedIndex {
-        settings: tablespace(index),
-        table: table.clone(),
-        join: String::new(),
-        name,
-        unique: mirror.unique,
-        tail: mirror.tail.clone(),
-    };
-    if !partitioned {
-        let index = IndexName { schema: table.schema.clone(), name: whole.name.clone() };
-        let statement = whole.build_in(&table.sql(), &whole.name);
-        let action = Action::Concurrent { settings: whole.settings, statement, builds: Some(index.clone()) };
-        let drop = Action::concurrent(format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql()));
-        return Step { action, ..step }.undo(Undo::Actions { needs: vec![], actions: vec![drop] });
-    }
-    let word = if mirror.unique { "UNIQUE " } else { "" };
-    let values = values.into_iter().chain([quote_literal(word), quote_literal(&mirror.tail)]).collect::<Vec<_>>();
-    let join = format!("DO {}", dollar_quote(&with_values(include_str!("indexes/join.sql"), &values)));
-    let targets = vec![Target { relation: RelationId::MAIN, mode: LockMode::AccessExclusive }];
-    let action = Action::BuildInPartitions(PartitionedIndex { join, ..whole });
-    Step { targets, action, ..step }.undo(Undo::by(drop_mirror(context, index)))
-}
-
-/// Returns the table that an index is on, and whether that is partitioned.
-fn place<'a>(context: &Context<'a>, index: &'a IndexFacts) -> (&'a TableName, bool) {
-    let own = index.partition.as_ref().map(|own| (&own.table, own.partitioned));
-    own.unwrap_or((&context.facts.main().name, context.facts.main().partitioned))
-}
-
 /// Returns the statements that drop the mirror of `index`, as far as it is built; they may be repeated.
 pub(super) fn drop_mirror(context: &Context<'_>, index: &IndexFacts) -> Vec<String> {
-    let (table, partitioned) = place(context, index);
-    let name = context.tag.mirror_index(index.number);
-    let whole = format!("DROP INDEX IF EXISTS {}.{}", quote_ident(&table.schema), quote_ident(&name));
-    if !partitioned {
-        return vec![whole];
-    }
-    let values = [quote_literal(&table.sql()), quote_literal(&name)];
-    vec![whole, format!("DO {}", dollar_quote(&with_values(include_str!("indexes/drop.sql"), &values)))]
+    partitions::drop_built(context, index, &context.tag.mirror_index(index.number), false)
+}
+
+/// Returns the statements that drop what stands beside `index` of a partitioned table, under the name `ours`.
+pub(super) fn drop_in_partitions(context: &Context<'_>, index: &IndexFacts, ours: &str) -> Vec<String> {
+    partitions::drop_built(context, index, ours, index.constraint.is_some() && !is_primary(index))
 }
 
 /// Steps whose conditions name a twin's first name.
@@ -191,6 +167,11 @@ fn twin(context: &Context<'_>, position: usize, index: &IndexFacts) -> Step {
     let title = format!("build the twin of index {}", index.name);
     let (name, key) = (context.tag.twin_index(position), What::Build(index.name.clone()));
     let mut step = build(context, &name, index.unique, &index.twin, tablespace(index), (key, title));
+    if partitions::is_divided(context, index) {
+        let constraint = index.constraint.is_some();
+        let built = Built { name, unique: index.unique, tail: &index.twin, constraint };
+        step = partitions::in_partitions(context, step, index, built);
+    }
     if is_primary(index) {
         step.key.phase = Phase::Switch;
     }
@@ -282,14 +263,14 @@ fn renamed_indexes(context: &Context<'_>, stage: Stage) -> Vec<Is> {
 /// Gives each twin the name of its original, in the step that ends at `stage`: in the swap where all its columns keep
 /// their names, else when the old column is retired.
 fn exchange(context: &Context<'_>, stage: Stage) -> Moves {
-    let table = context.table().sql();
-    let schema = &context.table().schema;
     let (mut forth, mut back) = (Vec::new(), Vec::new());
     for (position, index) in copied(context) {
         if at_swap(context, index) != (stage == Stage::Swapped) {
             continue;
         }
         let (own, twin, parked) = (&index.name, context.tag.twin_index(position), context.tag.parked_index(position));
+        let (place, partitioned) = partitions::place(context, index);
+        let (table, schema) = (place.sql(), &place.schema);
         let rename = |from: &str, to: &str| {
             if index.constraint.is_some() {
                 format!("ALTER TABLE {table} RENAME CONSTRAINT {} TO {}", quote_ident(from), quote_ident(to))
@@ -300,6 +281,13 @@ fn exchange(context: &Context<'_>, stage: Stage) -> Moves {
         if is_primary(index) {
             forth.extend(new_key(context, index, &twin));
             back.extend(new_key(context, index, &parked));
+        } else if partitioned {
+            forth.push(partitions::exchange(place, own, &twin, &parked));
+            let comment = index.constraint.as_ref().and_then(|constraint| constraint.comment.as_ref());
+            forth.extend(comment.map(|text| {
+                format!("COMMENT ON CONSTRAINT {} ON {table} IS {}", quote_ident(own), quote_literal(text))
+            }));
+            back.push(partitions::exchange(place, own, &parked, &twin));
         } else {
             forth.extend([rename(own, &parked), rename(&twin, own)]);
             back.extend([rename(own, &twin), rename(&parked, own)]);
@@ -314,14 +302,18 @@ fn exchange(context: &Context<'_>, stage: Stage) -> Moves {
 fn new_key(context: &Context<'_>, index: &IndexFacts, of: &str) -> Vec<String> {
     let (table, own) = (context.table().sql(), quote_ident(&index.name));
     let facts = index.constraint.as_ref();
-    let mut all = vec![
-        format!("ALTER TABLE {table} DROP CONSTRAINT {own}"),
-        format!(
-            "ALTER TABLE {table} ADD CONSTRAINT {own} PRIMARY KEY USING INDEX {}{}",
-            quote_ident(of),
-            deferrable(facts)
-        ),
-    ];
+    let mut all = if partitions::is_divided(context, index) {
+        vec![partitions::new_key(context, index, of)]
+    } else {
+        vec![
+            format!("ALTER TABLE {table} DROP CONSTRAINT {own}"),
+            format!(
+                "ALTER TABLE {table} ADD CONSTRAINT {own} PRIMARY KEY USING INDEX {}{}",
+                quote_ident(of),
+                deferrable(facts)
+            ),
+        ]
+    };
     let comment = facts.and_then(|constraint| constraint.comment.as_ref());
     all.extend(comment.map(|text| format!("COMMENT ON CONSTRAINT {own} ON {table} IS {}", quote_literal(text))));
     all
@@ -337,7 +329,8 @@ fn deferrable(constraint: Option<&ConstraintFacts>) -> &'static str {
 
 /// Returns what gives an index that was just built, and stands under its own name, what else belongs to it.
 pub(super) fn dressed(context: &Context<'_>, index: &IndexFacts) -> Vec<String> {
-    let name = format!("{}.{}", quote_ident(&context.table().schema), quote_ident(&index.name));
+    let schema = &partitions::place(context, index).0.schema;
+    let name = format!("{}.{}", quote_ident(schema), quote_ident(&index.name));
     let comment = index.comment.iter().map(|text| format!("COMMENT ON INDEX {name} IS {}", quote_literal(text)));
     let target =
         |(column, target): &(i16, i32)| format!("ALTER INDEX {name} ALTER COLUMN {column} SET STATISTICS {target}");
@@ -346,7 +339,7 @@ pub(super) fn dressed(context: &Context<'_>, index: &IndexFacts) -> Vec<String> 
 
 /// What the table says of the index: that it is clustered by it, and that it is its replica identity.
 fn marks(context: &Context<'_>, index: &IndexFacts) -> impl Iterator<Item = String> {
-    let (table, name) = (context.table().sql(), quote_ident(&index.name));
+    let (table, name) = (partitions::place(context, index).0.sql(), quote_ident(&index.name));
     let cluster = index.clustered.then(|| format!("ALTER TABLE {table} CLUSTER ON {name}"));
     let identity = index.replica_identity.then(|| format!("ALTER TABLE {table} REPLICA IDENTITY USING INDEX {name}"));
     cluster.into_iter().chain(identity)

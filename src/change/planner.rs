@@ -8,7 +8,7 @@ use super::{
 };
 use crate::plan::BuildIndexes;
 use crate::run::{
-    Action, CompareSpec, Condition, FillSpec, Gate, Is, Phase, Program, Relation, RelationId, Step, StepKey,
+    Action, CompareSpec, Condition, Facts, FillSpec, Gate, Is, Phase, Program, Relation, RelationId, Step, StepKey,
     TableFacts, Undo, What,
 };
 use crate::sql::LockMode;
@@ -45,12 +45,20 @@ pub(super) fn program(context: &Context<'_>, mut fragments: Vec<Fragment>) -> Pr
     Program { tag: context.tag.clone(), relations, phases, steps, surround }
 }
 
-/// What is said of functions that get another body, behind a step's title.
-fn bodies_in_words(bodies: &Moves) -> String {
-    match bodies.forth.iter().filter(|sql| sql.starts_with("DO ")).count() {
+/// What is said behind a step's title of functions that get another body in it, and of triggers that get other arguments.
+fn bodies_in_words(bodies: &Moves, facts: &Facts) -> String {
+    if bodies.forth.is_empty() {
+        return String::new();
+    }
+    let functions = match facts.functions.len() {
         0 => String::new(),
         1 => "; a function gets its other body".to_owned(),
         count => format!("; {count} functions get their other bodies"),
+    };
+    match facts.triggers.len() {
+        0 => functions,
+        1 => format!("{functions}; a trigger gets its other arguments"),
+        count => format!("{functions}; {count} triggers get their other arguments"),
     }
 }
 
@@ -225,6 +233,7 @@ impl Planner<'_> {
         let mut steps = not_null::prove(self.context, Phase::Verify, &self.proofs(false));
         let relaxed: Vec<_> = self.fragments.iter().filter_map(|fragment| fragment.relax.as_ref()).collect();
         steps.extend(not_null::relax(self.context, &relaxed, self.compare_spec(Stage::Soak)));
+        steps.extend(made_anew::refills(self.context).map(|[back, _]| back));
         steps
     }
 
@@ -240,6 +249,7 @@ impl Planner<'_> {
             "wait until nobody writes the old column"
         };
         let mut steps: Vec<_> = self.swap().into_iter().collect();
+        steps.extend(made_anew::refills(self.context).map(|[_, forth]| forth));
         steps.push(
             Step::new(Phase::Switch, What::Quiet, title, Action::Await(quiet))
                 .undo(Undo::nothing("waiting changes nothing")),
@@ -277,7 +287,7 @@ impl Planner<'_> {
         forth.extend(touch.clone());
         back.extend(touch);
         let bodies = bodies::moves(self.context, &StepKey::new(Phase::Switch, What::Swap));
-        let others = bodies_in_words(&bodies);
+        let others = bodies_in_words(&bodies, self.context.facts);
         forth.extend(bodies.forth);
         back.extend(bodies.back);
         let title = if made_anew {
@@ -345,7 +355,7 @@ impl Planner<'_> {
             back.push(listening::listen(self.context));
         }
         let bodies = bodies::moves(self.context, &StepKey::new(Phase::Contract, What::Retire));
-        let others = bodies_in_words(&bodies);
+        let others = bodies_in_words(&bodies, self.context.facts);
         forth.extend(bodies.forth);
         back.extend(bodies.back);
         if self.has_pairs() {

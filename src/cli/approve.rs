@@ -12,7 +12,8 @@ use crate::run::Phase;
 ///
 /// A plan lists the phases that wait for that under `approve`. What is approved is the plan, the generated SQL and the warnings as they are now (`crossfade show NAME --program` prints them):
 /// when one of them changes, the approval is void. It expires after `approval.expiry`, and whoever started the run may not
-/// give it unless the plan says `approval: { self: true }`.
+/// give it unless the plan says `approval: { self: true }`. Of a run with parts (docs/widen-a-key.md) the phase is approved in all of them; by the name of a
+/// part, in that alone.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run
@@ -35,18 +36,20 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     let (name, phase, person) = (run_name(&args.name)?, args.phase, args.person.as_deref());
     let tool = context.tool()?;
     if args.revoke {
-        tool.revoke_approval(name, phase, person).await?;
-        context.result(&json!({ "name": name, "phase": phase, "revoked": true }), || {
+        let all = tool.revoke_with_parts(name, phase, person).await?;
+        context.result(&json!({ "name": name, "phase": phase, "revoked": true, "runs": all }), || {
             human::said(
-                &format!("{name}: {phase} is not approved any more"),
+                &format!("{}: {phase} is not approved any more", all.join(", ")),
                 &format!("crossfade status {name}"),
                 context.out,
             )
         })?;
         return Ok(exit_code::DONE);
     }
-    let approved = tool.approve(name, phase, person, args.comment.as_deref()).await?;
-    context.result(&approved, || human::approved(&approved, context.out))?;
+    let all = tool.approve_with_parts(name, phase, person, args.comment.as_deref()).await?;
+    // A run without parts is its own result.
+    let value = if let [approved] = all.as_slice() { json!(approved) } else { json!({ "name": name, "runs": all }) };
+    context.result(&value, || human::approved(name, &all, context.out))?;
     Ok(exit_code::DONE)
 }
 

@@ -386,7 +386,7 @@ fn ledger<'e>(error: &'e LedgerError, target: &str) -> Described<'e> {
             "ledger::no_such_run",
             USAGE,
             "check whether this is the right database, and the right --ledger-schema; if somebody has dropped the schema in mid-run, \
-             `crossfade status` says so",
+             `crossfade status` says so, unless nothing with crossfade's names is left",
         ),
         LedgerError::NoSuchRun { .. } => {
             of("ledger::no_such_run", USAGE, "`crossfade status` lists the runs; `crossfade run PLAN` starts one")

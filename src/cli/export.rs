@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::exit_code;
 use super::file::{Readers, replace};
 use crate::export::{File, Migration, MigrationTool, NoExport, TOOLS, is_shared};
+use crate::ledger::Run;
 use crate::plan::Bytes;
 use crate::report::human;
 
@@ -18,7 +19,8 @@ use crate::report::human;
 ///
 /// One file, which is safe on every database: it does the plain ALTER TABLE where crossfade has never been (development, tests, new
 /// installations), nothing where the run has ended, and fails while the run is under way or where the table is too large. Its number
-/// and what it stands on come from the files in the directory. Repeated, it writes the same. See docs/migration-tools.md.
+/// and what it stands on come from the files in the directory. Repeated, it writes the same. See docs/migration-tools.md. Of a run with parts, one file changes
+/// all of their tables.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run
@@ -45,8 +47,18 @@ fn tool_parser() -> impl clap::builder::TypedValueParser<Value = MigrationTool> 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let name = run_name(&args.name)?;
     let (there, folder) = read(&args.directory)?;
-    let run = context.tool()?.run_called(name).await?;
-    let migration = Migration::of(&run.plan, &run.facts, run.created_at, args.max_size, context.ledger_schema());
+    let tool = context.tool()?;
+    let run = tool.run_called(name).await?;
+    if let Some(key) = &run.plan.part_of {
+        let message = format!("run {name} is a part of run {key}, whose migration changes all of their tables");
+        return Err(CliError::usage("export::part", message, format!("crossfade export {key}")));
+    }
+    let of = |run: &Run| Migration::of(&run.plan, &run.facts, run.created_at, args.max_size, context.ledger_schema());
+    let mut parts = Vec::new();
+    for part in &run.plan.parts {
+        parts.push(of(&tool.run_called(part.as_str()).await?).map_err(refused)?);
+    }
+    let migration = of(&run).map(|migration| migration.with_parts(parts));
     let files = migration.and_then(|migration| migration.files(args.to, &there, &folder)).map_err(refused)?;
     let is_there = |file: &File| there.iter().find(|other| other.path == file.path);
     let differs = |file: &File| is_there(file).is_none_or(|other| other.text != file.text);
@@ -69,9 +81,6 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     }
     let main = args.directory.join(&files[0].path);
     let said = json!({ "name": args.name, "file": main, "written": written });
-    for part in &run.plan.parts {
-        context.console.line(&format!("columns of another table are changed with it: crossfade export {part}"));
-    }
     context.result(&said, || human::exported(&args.name, &main, !written.is_empty(), next(args.to), context.out))?;
     Ok(exit_code::DONE)
 }

@@ -81,7 +81,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
         new::write(file, &draft.text, args.force, context)?;
     }
     notes.extend(replaced(&own, &wishes, &draft.plan));
-    new::print(args.output.as_deref(), &outline, &draft, context, &notes)?;
+    new::print(args.output.as_deref(), None, &outline, &draft, context, &notes)?;
     Ok(verdict(&draft.preview))
 }
 

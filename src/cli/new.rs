@@ -1,7 +1,7 @@
 //! `crossfade new`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::context::Context;
@@ -74,12 +74,27 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
         Kind::Rename(rename) => asker.rename(rename).await?,
         Kind::Type(retype) => asker.retype(retype).await?,
     };
+    let again = format!("crossfade new {}", words_of(&outline, &wanted));
     let draft = tool.draft(&outline, &[wanted], &[]).await?;
     if let Some(file) = &args.output {
         write(file, &draft.text, args.force, context)?;
     }
-    print(args.output.as_deref(), &outline, &draft, context, &[])?;
+    // What stands on a terminal is in no file.
+    let is_lost = args.output.is_none() && std::io::stdout().is_terminal();
+    let keep = is_lost.then(|| format!("{again} -o {}.yaml", draft.plan.name));
+    print(args.output.as_deref(), keep.as_deref(), &outline, &draft, context, &[])?;
     Ok(verdict(&draft.preview))
+}
+
+/// Returns the arguments that ask for the same again.
+fn words_of(outline: &Outline, wanted: &Wanted) -> String {
+    let table = outline.table.to_string();
+    let (kind, words) = match wanted {
+        Wanted::Rename { column, to } => ("rename", vec![table, column.clone(), to.clone()]),
+        Wanted::Type { column, to, .. } => ("type", vec![format!("{table}.{}", ident::part(column)), to.clone()]),
+    };
+    let words: Vec<_> = words.iter().map(|word| human::shell_word(word)).collect();
+    format!("{kind} {}", words.join(" "))
 }
 
 /// Refuses a file that is there, before anything else is done.
@@ -108,9 +123,11 @@ pub(super) fn write(file: &Path, text: &str, force: bool, context: &Context) -> 
     Ok(())
 }
 
-/// Prints a plan that was tried, and what that found; before it, what `notes` say of the file that it comes from.
+/// Prints a plan that was tried, and what that found; before it, what `notes` say of the file that it comes from. `keep` is the command that
+/// writes the plan to a file, where that is what comes next.
 pub(super) fn print(
     file: Option<&Path>,
+    keep: Option<&str>,
     outline: &Outline,
     draft: &Draft,
     context: &Context,
@@ -131,7 +148,8 @@ pub(super) fn print(
     }
     if !context.quiet {
         let file = file.map(Path::to_string_lossy);
-        let text = human::noted(notes, context.err) + &human::drafted(file.as_deref(), outline, draft, context.err);
+        let found = human::drafted(file.as_deref(), keep, outline, draft, context.err);
+        let text = human::noted(notes, context.err) + &found;
         context.console.line(&report::redacted(text.trim_end()));
     }
     Ok(())

@@ -105,7 +105,7 @@ impl Shown {
     }
 
     fn over(&self) -> bool {
-        self.runs().iter().all(|status| status.state.is_over())
+        self.runs().iter().all(RunView::is_over)
     }
 
     fn runs(&self) -> &[RunView] {

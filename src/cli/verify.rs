@@ -1,14 +1,17 @@
 //! `crossfade verify`.
 
+use serde_json::json;
+
 use super::context::{Context, run_name};
 use super::error::CliError;
 use super::exit_code;
 use crate::report::human;
-use crate::run;
+use crate::run::{self, Outcome};
 
 /// Compare the old and the new column of every row
 ///
-/// Blocks nobody, and changes nothing without --repair. Exit code 6 if rows are not equal.
+/// Blocks nobody, and changes nothing without --repair. Exit code 6 if rows are not equal. Of a run with parts, all tables are compared that have both
+/// columns now.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run
@@ -39,8 +42,12 @@ impl From<Side> for run::Side {
 pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> {
     let name = run_name(&args.name)?;
     let session = context.session(false, None)?;
-    let outcome = session.tool.verify(name, args.repair.map(Into::into)).await?;
+    let all = session.tool.verify_with_parts(name, args.repair.map(Into::into)).await?;
     drop(session);
-    context.result(&outcome, || human::outcome(name, &outcome, args.repair.is_some(), context.out))?;
-    Ok(if outcome.is_clean() { exit_code::DONE } else { exit_code::MISMATCH })
+    let outcomes = || all.iter().filter_map(|compared| compared.outcome.as_ref());
+    // A run without parts is its own result.
+    let alone = if all.len() == 1 { outcomes().next() } else { None };
+    let value = alone.map_or_else(|| json!({ "name": name, "runs": all }), |outcome| json!(outcome));
+    context.result(&value, || human::outcomes(&all, args.repair.is_some(), context.out))?;
+    Ok(if outcomes().all(Outcome::is_clean) { exit_code::DONE } else { exit_code::MISMATCH })
 }

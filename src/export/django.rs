@@ -35,14 +35,15 @@ pub(super) fn file(migration: &Migration, there: &[File], folder: &str) -> Resul
     let before = files.iter().map(|(_, file)| file.text.as_str());
     // An app is called as its directory, unless a dependency says another name.
     let app = app.unwrap_or_else(|| folder.to_owned());
-    let model = models(before, &app).into_iter().find(|model| model.table == migration.table.name);
-    let model = model.ok_or_else(|| no_table(migration))?;
+    let models = models(before, &app);
+    let model = |of: &Migration| models.iter().find(|model| model.table == of.table.name).ok_or_else(|| no_table(of));
+    let tables = migration.all().map(|of| Ok((of, model(of)?))).collect::<Result<Vec<_>, _>>()?;
     let number = || {
         let last = names.iter().filter_map(|name| leading_digits(name).parse::<u64>().ok()).max();
         format!("{:0DIGITS$}{rest}", last.unwrap_or_default() + 1)
     };
     let name = own.map_or_else(number, |(name, _)| name.to_owned());
-    text(migration, &model, &app, &below).map(|text| File { path: format!("{name}.py"), text })
+    text(migration, &tables, &app, &below).map(|text| File { path: format!("{name}.py"), text })
 }
 
 /// A field of a model, as migrations leave it.
@@ -107,13 +108,22 @@ fn leaf(
     }
 }
 
-fn text(migration: &Migration, model: &Model, app: &str, below: &str) -> Result<String, NoExport> {
+fn text(migration: &Migration, tables: &[(&Migration, &Model)], app: &str, below: &str) -> Result<String, NoExport> {
     let mut operations = String::new();
     let mut uses_models = false;
-    for alter in &migration.alters {
-        for operation in state(alter, model)? {
-            uses_models |= operation.contains("models.");
-            let _ = writeln!(operations, "                {operation},");
+    for (of, model) in tables {
+        for alter in &of.alters {
+            // The type of a ForeignKey follows that of the key, which changes with it.
+            let follows = |column: &str| model.field_of(column).is_ok_and(models::Field::refers);
+            if tables.len() > 1
+                && matches!(alter, Alter::Retype { column, name, .. } if column == name && follows(column))
+            {
+                continue;
+            }
+            for operation in state(alter, model)? {
+                uses_models |= operation.contains("models.");
+                let _ = writeln!(operations, "                {operation},");
+            }
         }
     }
     let import = if uses_models { "migrations, models" } else { "migrations" };

@@ -76,6 +76,14 @@ fn after(migration: &Migration, mut snapshot: Value) -> Result<Value, NoExport> 
     let uuid = format!("{}-{}-4{}-8{}-{}", &id[..8], &id[8..12], &id[13..16], &id[17..20], &id[20..32]);
     snapshot["id"] = uuid.into();
     snapshot["prevId"] = previous;
+    for of in migration.all() {
+        alter(of, &mut snapshot)?;
+    }
+    Ok(snapshot)
+}
+
+/// Makes the changes of one table.
+fn alter(migration: &Migration, snapshot: &mut Value) -> Result<(), NoExport> {
     let key = format!("{}.{}", migration.table.schema, migration.table.name);
     if snapshot.get("tables").and_then(|tables| tables.get(&key)).is_none() {
         let message = format!("the last snapshot has no table {key}");
@@ -112,7 +120,7 @@ fn after(migration: &Migration, mut snapshot: Value) -> Result<Value, NoExport> 
             }
         }
     }
-    Ok(snapshot)
+    Ok(())
 }
 
 fn no_column(column: &str) -> NoExport {

@@ -12,6 +12,37 @@ const PATIENCE: &str = "5s";
 
 /// Returns the block with a comment in front and a line break at its end.
 pub(super) fn sql(migration: &Migration) -> String {
+    let plan = &migration.plan;
+    let (tables, too_large, body) = if migration.parts.is_empty() {
+        ("table", "the table is", look_and_alter(migration, "RETURN"))
+    } else {
+        // What is in order is passed over, and what is not fails the whole.
+        let one = |(part, number): (&Migration, usize)| {
+            let body = look_and_alter(part, &format!("EXIT table_{number}"));
+            format!("  <<table_{number}>>\n  BEGIN\n{body}  END table_{number};\n")
+        };
+        ("tables", "one of them is", migration.all().zip(1..).map(one).collect())
+    };
+    format!(
+        r"-- Written by crossfade for its run {plan}. It does nothing where that run has ended, alters the {tables}
+-- where crossfade has never been, and fails while the run is under way or where {too_large} too large.
+DO $crossfade$
+DECLARE
+  path text DEFAULT pg_catalog.current_setting('search_path');
+  patience text DEFAULT pg_catalog.current_setting('lock_timeout');
+  target oid;
+  present jsonb;
+  found text;
+  bytes bigint;
+BEGIN
+{body}END
+$crossfade$;
+"
+    )
+}
+
+/// Returns what looks at the table and alters it. `leave` is what is done where there is nothing to do.
+fn look_and_alter(migration: &Migration, leave: &str) -> String {
     let Migration { plan, table, max_size, .. } = migration;
     let tag = crate::ident::RunTag::new(plan);
     let place = literal(&table.sql());
@@ -40,18 +71,7 @@ pub(super) fn sql(migration: &Migration) -> String {
         statements(migration).iter().fold(String::new(), |block, sql| block + "  EXECUTE " + &literal(sql) + ";\n");
     let bytes = max_size.0;
     format!(
-        r"-- Written by crossfade for its run {plan}. It does nothing where that run has ended, alters the table
--- where crossfade has never been, and fails while the run is under way or where the table is too large.
-DO $crossfade$
-DECLARE
-  path text DEFAULT pg_catalog.current_setting('search_path');
-  patience text DEFAULT pg_catalog.current_setting('lock_timeout');
-  target oid;
-  present jsonb;
-  found text;
-  bytes bigint;
-BEGIN
-  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+        r"  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   FOR look IN 1..2 LOOP
     target = to_regclass({place});
     IF target IS NULL THEN
@@ -75,7 +95,7 @@ BEGIN
     END IF;
     IF {after} THEN
       PERFORM set_config('search_path', path, true);
-      RETURN;
+      {leave};
     END IF;
     IF ({before}) IS NOT TRUE THEN
       RAISE EXCEPTION USING MESSAGE = {neither}, DETAIL = 'The columns are ' || coalesce(CAST(present AS text), 'none'),
@@ -99,9 +119,7 @@ BEGIN
     END IF;
   END LOOP;
   PERFORM set_config('search_path', path, true);
-{alters}END
-$crossfade$;
-"
+{alters}"
     )
 }
 

@@ -15,6 +15,7 @@ fn migration() -> Migration {
         alters: vec![Alter::Rename { from: "status".to_owned(), to: "vehicle_status".to_owned() }],
         max_size: Bytes(64 << 20),
         ledger: "crossfade".to_owned(),
+        parts: vec![],
     }
 }
 

@@ -13,6 +13,12 @@ use crate::pg;
 #[derive(Debug)]
 pub(crate) struct ByRun<T>(BTreeMap<RunId, Vec<T>>);
 
+impl<T> Default for ByRun<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
 impl<T> ByRun<T> {
     /// Takes out the rows about `run`.
     pub(crate) fn all(&mut self, run: RunId) -> Vec<T> {

@@ -22,6 +22,7 @@ use crate::run::RelationId;
 
 pub use checks::Check;
 pub(crate) use checks::LastCheck;
+pub(crate) use partitions::PartitionFill;
 pub use report::{FillProgress, FillReport};
 pub use ticks::LastTick;
 pub(crate) use uses::KnownStatements;

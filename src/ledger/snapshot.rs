@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{FillProgress, LastCheck, LastTick, Leader, Ledger, LedgerError, Peer, Run, Undelivered, WriteCounts};
+use super::{
+    ByRun, FillProgress, LastCheck, LastTick, Leader, Ledger, LedgerError, PartitionFill, Peer, Run, Undelivered,
+    WriteCounts,
+};
 use crate::ident::RunId;
 use crate::pg::{self, ErrorClass};
 use crate::plan::Contract;
@@ -24,6 +27,8 @@ pub(crate) struct Snapshot {
     pub(crate) check: Option<LastCheck>,
     /// How far its backfill is; `None` when it has not begun.
     pub(crate) fill: Option<FillProgress>,
+    /// How far it is in each partition that it has met, by name; empty where the rows are in one table.
+    pub(crate) partitions: Vec<PartitionFill>,
     /// What each signal has cost its backfill, the most expensive first.
     pub(crate) holds: Vec<HoldTime>,
     /// How long it waits before the old column goes: what its plan says, or what it was tuned to.
@@ -79,6 +84,9 @@ impl Ledger {
         let mut writes = progress.write_counts(connection, runs, at).await?;
         let mut checks = progress.last_checks(connection, &ids).await?;
         let mut fills = progress.fills(connection, &ids).await?;
+        let divided: Vec<RunId> = runs.iter().filter(|run| run.facts.main().has_members()).map(|run| run.id).collect();
+        let mut met =
+            if divided.is_empty() { ByRun::default() } else { progress.met_partitions(connection, &divided).await? };
         let mut holds = progress.holds(connection, &ids).await?;
         let mut settings = progress.settings_of(connection, &ids).await?;
         let mut ticks = progress.last_ticks(connection, &ids).await?;
@@ -86,13 +94,15 @@ impl Ledger {
         let mut undelivered = self.outbox().undelivered(connection, &ids).await?;
         let snapshot = |run: &&Run| {
             let id = run.id;
+            let relations = fills.all(id);
             Ok(Snapshot {
                 at,
                 leader: leaders.one(id),
                 joined: joined.all(id),
                 writes: writes.remove(&id).unwrap_or_default(),
                 check: checks.one(id).transpose()?,
-                fill: FillProgress::of(fills.all(id)),
+                partitions: PartitionFill::of(met.all(id), &relations),
+                fill: FillProgress::of(relations),
                 holds: holds.all(id).into_iter().flatten().collect(),
                 contract: run.contract(&settings.all(id)),
                 last_tick: ticks.one(id),

@@ -4,9 +4,9 @@
 /// row: `columns!(Peer { epoch, holder })` for a type that exists, `columns!(struct Found { id: i64 })` for one that only
 /// holds a row. (What sqlx's derive does, without a second build of sqlx for the macro.)
 macro_rules! columns {
-    ($(#[$attr:meta])* $vis:vis struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+    ($(#[$attr:meta])* $vis:vis struct $name:ident { $($field_vis:vis $field:ident: $type:ty),* $(,)? }) => {
         $(#[$attr])*
-        $vis struct $name { $($field: $type),* }
+        $vis struct $name { $($field_vis $field: $type),* }
         $crate::pg::columns!($name { $($field),* });
     };
     ($name:path { $($field:ident),* $(,)? }) => {

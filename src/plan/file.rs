@@ -71,8 +71,24 @@ typed! {
         publications: Publications,
         /// PL/pgSQL functions that get another body in the transaction that takes the old name away; a rollback puts the old one back.
         functions: Vec<FunctionFile>,
+        /// Triggers of the table that get other arguments in the same transaction; a rollback gives them their own back.
+        triggers: Vec<TriggerFile>,
         /// What becomes of integer columns of any table that refer, by a foreign key, to an integer column which gets a wider type: docs/widen-a-key.md.
-        referring: Referring [default("leave")],
+        referring: ReferringFile [default("leave")],
+    }
+
+    /// As `change`, but for some of the columns.
+    struct ChangedFile {
+        /// Columns that keep their types, and cannot refer to a value that these do not hold.
+        leave: Vec<LeftFile> [required, not_empty],
+    }
+
+    /// A column that refers to the key and keeps its type.
+    struct LeftFile {
+        /// Its table.
+        table: String [required, example("public.notes")],
+        /// The column.
+        column: String [required, example("order_id")],
     }
 
     /// One change: exactly one of these keys.
@@ -414,6 +430,14 @@ typed! {
         body: String [required],
     }
 
+    /// A trigger of the table that gets other arguments. Everything else of it stays.
+    struct TriggerFile {
+        /// The trigger.
+        name: String [required, example("search_words")],
+        /// What it gives its function, under the names that columns have when the run is done.
+        arguments: Vec<String> [required, example("[words, pg_catalog.english, headline]")],
+    }
+
     /// A program that is run before or after a phase.
     struct HookFile {
         /// The phase before which it is run; the phase only begins if the program ends well. Either this or `after`.
@@ -508,6 +532,21 @@ impl Formed for CopiedFile {
     }
 }
 
+/// What stands under `referring`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(untagged)]
+pub(super) enum ReferringFile {
+    Word(Referring),
+    Changed(ChangedFile),
+}
+
+impl Formed for ReferringFile {
+    fn form() -> Form {
+        let Form::Map(map) = ChangedFile::form() else { return Form::Words(Referring::WORDS.to_vec()) };
+        Form::WordOrMap(Referring::WORDS.to_vec(), map)
+    }
+}
+
 macro_rules! formed_as_words {
     ($($type:ty),+) => {
         $(impl Formed for $type {
@@ -518,15 +557,4 @@ macro_rules! formed_as_words {
     };
 }
 
-formed_as_words!(
-    OnConflict,
-    OnError,
-    BuildIndexes,
-    Day,
-    Deferrable,
-    Publications,
-    ReferentialAction,
-    Referring,
-    Shape,
-    Topic
-);
+formed_as_words!(OnConflict, OnError, BuildIndexes, Day, Deferrable, Publications, ReferentialAction, Shape, Topic);

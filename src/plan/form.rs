@@ -23,6 +23,8 @@ pub(super) enum Form {
     Words(Vec<Word>),
     /// One of these words, or a list of names. The first word means all there are, the second none.
     WordOrNames(Vec<Word>),
+    /// One of these words, or a map in its place.
+    WordOrMap(Vec<Word>, Map),
     /// Whatever the setting takes.
     Setting(&'static Setting),
 }
@@ -95,7 +97,7 @@ impl Form {
     /// Returns the map that is expected here, if one is.
     pub(super) fn map(&self) -> Option<&Map> {
         match self {
-            Self::Map(map) => Some(map),
+            Self::Map(map) | Self::WordOrMap(_, map) => Some(map),
             _ => None,
         }
     }
@@ -111,6 +113,10 @@ impl Form {
             Self::WordOrNames(words) => {
                 let words: Vec<_> = words.iter().map(|word| word.word).collect();
                 format!("{} or a list of names", words.join(", "))
+            }
+            Self::WordOrMap(words, _) => {
+                let words: Vec<_> = words.iter().map(|word| word.word).collect();
+                format!("{} or a map", words.join(", "))
             }
             Self::Setting(setting) => setting.wanted(),
         }

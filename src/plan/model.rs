@@ -44,9 +44,15 @@ pub struct Plan {
     pub publications: Option<Publications>,
     /// Functions that get another body where columns get their last names.
     pub functions: Vec<FunctionBody>,
+    /// Triggers of the table that get other arguments there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<TriggerArguments>,
     /// What becomes of integer columns that refer to a column which gets a wider type; `None` where the plan does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub referring: Option<Referring>,
+    /// Of these columns, those that keep their types although the others change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<LeftColumn>,
     /// The plans of those columns, in the order in which they are done. No file says them: they are found when the run is registered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PlanName>,
@@ -79,6 +85,12 @@ impl Plan {
         self.changes.iter().any(takes)
     }
 
+    /// Returns whether every change gives a column another type under the name that it has, and takes over no column.
+    pub fn only_retypes(&self) -> bool {
+        let retypes = |change: &Change| change.pair().is_some_and(|pair| pair.keeps_name() && pair.adopt.is_none());
+        self.changes.iter().all(retypes)
+    }
+
     /// Returns whether every change is a rename whose column stays, so that no value is ever dropped.
     pub fn only_borrows(&self) -> bool {
         self.changes.iter().all(|change| change.pair().is_some_and(|pair| pair.borrows()))
@@ -107,6 +119,15 @@ words! {
     }
 }
 
+/// A column that refers to a key which gets a wider type, and keeps its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftColumn {
+    /// Its table.
+    pub table: TableName,
+    /// The column.
+    pub column: ColumnName,
+}
+
 /// Another body of a PL/pgSQL function, whose text PostgreSQL does not change when a column is renamed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FunctionBody {
@@ -114,6 +135,15 @@ pub struct FunctionBody {
     pub name: String,
     /// What stands between the quotes behind AS.
     pub body: String,
+}
+
+/// Other arguments of a trigger, which PostgreSQL does not change when a column is renamed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TriggerArguments {
+    /// The trigger, of the plan's table.
+    pub name: RelationName,
+    /// What it gives its function.
+    pub arguments: Vec<String>,
 }
 
 /// Which indexes the new column gets.

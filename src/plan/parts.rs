@@ -51,7 +51,9 @@ pub(crate) fn with_parts(plan: &Plan, found: &[Referrer]) -> Result<(Plan, Vec<P
             changes: vec![],
             indexes: Indexes { build: plan.indexes.build, copy: CopyIndexes::All, copied: vec![], add: vec![] },
             functions: vec![],
+            triggers: vec![],
             referring: None,
+            left: vec![],
             parts: vec![],
             part_of: Some(plan.name.clone()),
             ..plan.clone()

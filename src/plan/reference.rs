@@ -22,7 +22,8 @@ code in [messages.md](messages.md).
 fn page() -> String {
     let mut text = HEAD.to_owned();
     let Form::Map(top) = plan_form() else { panic!("a plan is a map") };
-    let (sections, plain): (Vec<_>, Vec<_>) = top.keys.iter().partition(|key| inside(&key.form).is_some());
+    let (sections, plain): (Vec<_>, Vec<_>) =
+        top.keys.iter().partition(|key| inside(&key.form).is_some() && !matches!(key.form, Form::WordOrMap(..)));
     text.push_str("## The plan itself\n\n");
     table(&mut text, &rows("", &plain));
     for key in sections {
@@ -50,7 +51,7 @@ fn page() -> String {
 /// Returns the map that stands here, or of which a list stands here.
 fn inside(form: &Form) -> Option<(&Map, bool)> {
     match form {
-        Form::Map(map) => Some((map, false)),
+        Form::Map(map) | Form::WordOrMap(_, map) => Some((map, false)),
         Form::List { of, .. } => inside(of).map(|(map, _)| (map, true)),
         _ => None,
     }
@@ -97,6 +98,7 @@ fn takes(key: &Key) -> String {
             _ => "a list".to_owned(),
         },
         Form::Words(known) => any_of(known),
+        Form::WordOrMap(known, _) => format!("{}, or a map", any_of(known)),
         Form::Whole { least, most } => format!("a number from {least} to {most}"),
         Form::Version => "1".to_owned(),
         form => form.wanted(),
@@ -111,7 +113,7 @@ fn any_of(known: &[super::Word]) -> String {
 /// Returns what each of the words means that a key takes.
 fn words(form: &Form) -> String {
     let known: &[super::Word] = match form {
-        Form::Words(known) => known,
+        Form::Words(known) | Form::WordOrMap(known, _) => known,
         Form::Setting(setting) => match &setting.kind {
             Kind::Words(known) => known,
             _ => &[],

@@ -41,6 +41,13 @@ fn form(form: &Form) -> Object<String, Value> {
             }
             schema
         }
+        Form::WordOrMap(known, map) => {
+            let mut schema = words(known);
+            if let Some(Value::Array(all)) = schema.get_mut("oneOf") {
+                all.push(Value::Object(object(map)));
+            }
+            schema
+        }
         Form::Setting(setting) => self::setting(setting),
     };
     from(schema)

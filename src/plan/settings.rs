@@ -162,7 +162,9 @@ impl Plan {
             hooks: vec![],
             publications: None,
             functions: vec![],
+            triggers: vec![],
             referring: None,
+            left: vec![],
             parts: vec![],
             part_of: None,
         }

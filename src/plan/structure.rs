@@ -104,7 +104,9 @@ impl Walk<'_> {
     fn read(&mut self, node: &Node, key: Option<&Entry>, form: &Form, path: &mut String) -> Option<Value> {
         self.place(node, key, path);
         match (form, &node.kind) {
-            (Form::Map(map), Kind::Map { entries, flow }) => Some(self.map(map, entries, *flow, path)),
+            (Form::Map(map) | Form::WordOrMap(_, map), Kind::Map { entries, flow }) => {
+                Some(self.map(map, entries, *flow, path))
+            }
             (Form::List { of, least }, Kind::Seq(items)) => self.list(of, *least, items, path),
             (Form::WordOrNames(_), Kind::Seq(items)) => self.list(&Form::Text, 1, items, path),
             (Form::Map(_) | Form::List { .. }, _) | (_, Kind::Seq(_) | Kind::Map { .. }) => {
@@ -207,7 +209,7 @@ impl Walk<'_> {
                 word if words.first().is_some_and(|all| word == all.word) => None,
                 _ => Some(Value::Array(vec![])),
             },
-            Form::Words(words) => {
+            Form::Words(words) | Form::WordOrMap(words, _) => {
                 if words.iter().any(|known| known.word == text) {
                     return Some(Value::from(text));
                 }

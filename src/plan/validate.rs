@@ -68,7 +68,8 @@ impl Validator<'_> {
         let notify = self.notify(file.notify.as_deref().unwrap_or_default());
         let hooks = self.hooks(file.hooks.as_deref().unwrap_or_default());
         let functions = self.functions(file.functions.as_deref().unwrap_or_default(), &changes);
-        self.referring(file.referring, &changes);
+        let triggers = self.trigger_arguments(file.triggers.as_deref().unwrap_or_default(), &changes);
+        let (referring, left) = self.referring(file.referring.as_ref(), &changes);
         Some(Plan {
             name: name?,
             table: table?,
@@ -86,7 +87,9 @@ impl Validator<'_> {
             hooks,
             publications: file.publications,
             functions,
-            referring: file.referring,
+            triggers,
+            referring,
+            left,
             parts: vec![],
             part_of: None,
         })

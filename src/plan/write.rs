@@ -9,9 +9,9 @@ use super::calendar::MOMENT;
 use super::settings::{SETTINGS, time_text};
 use super::{
     AddColumn, AddConstraint, AddIndex, Adopt, BuildIndexes, Bytes, Change, ChangeType, CopyIndexes, Deferrable, Disk,
-    ExtraWindow, ForeignKey, Freeze, FunctionBody, Hook, IndexKey, NewIndex, Notify, OnConflict, OnError, Plan,
-    Publications, ReferentialAction, Referring, RenameColumn, Replicas, RequiredColumn, Requires, Rule, Schedule,
-    Shape, Slots, Topic, Window,
+    ExtraWindow, ForeignKey, Freeze, FunctionBody, Hook, IndexKey, LeftColumn, NewIndex, Notify, OnConflict, OnError,
+    Plan, Publications, ReferentialAction, Referring, RenameColumn, Replicas, RequiredColumn, Requires, Rule, Schedule,
+    Shape, Slots, Topic, TriggerArguments, Window,
 };
 use crate::ident::{ColumnName, PlanName, RelationName};
 use crate::phase::Phase;
@@ -77,7 +77,9 @@ pub fn to_json(plan: &Plan) -> Value {
         .list("hooks", plan.hooks.iter().map(hook))
         .maybe("publications", plan.publications.map(Publications::as_str))
         .list("functions", plan.functions.iter().map(function))
-        .maybe("referring", plan.referring.map(Referring::as_str))
+        .list("triggers", plan.triggers.iter().map(trigger))
+        .maybe("referring", plan.referring.map(Referring::as_str).filter(|_| plan.left.is_empty()))
+        .section("referring", Keys::default().list("leave", plan.left.iter().map(left)))
         .into()
 }
 
@@ -313,6 +315,11 @@ fn function(function: &FunctionBody) -> Keys {
     Keys::default().with("name", function.name.as_str()).with("body", function.body.as_str())
 }
 
+fn trigger(trigger: &TriggerArguments) -> Keys {
+    // Also where there are none.
+    Keys::default().with("name", trigger.name.as_str()).with("arguments", trigger.arguments.clone())
+}
+
 fn requires(requires: &Requires) -> Keys {
     Keys::default()
         .maybe("postgres", requires.postgres.map(|version| format!(">={version}")))
@@ -323,6 +330,10 @@ fn requires(requires: &Requires) -> Keys {
         .maybe("disk", requires.disk.as_ref().map(disk))
         .maybe("slots", requires.slots.as_ref().map(slots))
         .maybe("replicas", requires.replicas.as_ref().map(replicas))
+}
+
+fn left(column: &LeftColumn) -> Keys {
+    Keys::default().with("table", column.table.to_string()).with("column", column.column.as_str())
 }
 
 fn required_column(required: &RequiredColumn) -> Keys {

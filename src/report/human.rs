@@ -6,6 +6,7 @@ mod demo;
 mod drafted;
 mod estimates;
 mod folder;
+mod history;
 mod inventory;
 mod listed;
 mod preview;
@@ -19,9 +20,10 @@ pub(crate) use demo::{Demo, demo};
 pub(crate) use drafted::{drafted, noted, troubles, unseen};
 pub(crate) use estimates::{compared, percent, range, share};
 pub(crate) use folder::folder;
+pub(crate) use history::history;
 pub(crate) use inventory::inventory;
 pub(crate) use listed::listed;
-pub(crate) use preview::{changes, locks, one_finding, preview, purpose, stored, time, way_back};
+pub(crate) use preview::{changes, locks, one_finding, preview, purpose, shell_word, stored, time, way_back};
 pub(crate) use summary::{cost, summary};
 pub(crate) use timetable::timetable;
 
@@ -30,11 +32,11 @@ use std::path::Path;
 
 use super::look::{Look, printable};
 use super::words;
-use crate::ledger::{LastTick, LoggedEntry};
+use crate::ledger::LastTick;
 use crate::lines::{NO_BREAK, command};
 use crate::run::{Entry, Evidence, HoldTime, MismatchKey, Outcome, Progress, Signal, Standing, WrittenBy};
-use crate::runner::{Approved, Finish, Joined};
-use crate::view::RunView;
+use crate::runner::{Approved, Compared, Finish, Joined};
+use crate::view::{PartView, PartitionsView, RunView};
 
 /// Returns what a call that moves a run has done, and what to do next.
 pub(crate) fn finish(finish: &Finish, look: Look) -> String {
@@ -91,23 +93,34 @@ pub(crate) fn joined(joined: &Joined, look: Look) -> String {
 }
 
 /// Returns what was approved, by whom and until when.
-pub(crate) fn approved(approved: &Approved, look: Look) -> String {
+pub(crate) fn approved(name: &str, all: &[Approved], look: Look) -> String {
     let mut text = String::new();
+    for approved in all {
+        one_approved(&mut text, approved, look);
+    }
+    if all.len() > 1 {
+        let later =
+            "A table whose turn has not come is looked at again then. If that changes its SQL, its approval is void.";
+        look.wrap(&mut text, ("", ""), later);
+    }
+    next(&mut text, &[(format!("crossfade status {name}"), String::new())], look);
+    text
+}
+
+fn one_approved(text: &mut String, approved: &Approved, look: Look) {
     let (phase, person) = (approved.phase, printable(&approved.person));
     let until = words::time(approved.expires);
     let (name, role) = (look.bold(&approved.name), printable(&approved.role));
     let first = format!("{name}: {phase} is approved by {person} (role {role}) until {until}");
-    look.wrap(&mut text, ("", "  "), &first);
+    look.wrap(text, ("", "  "), &first);
     for step in &approved.steps {
-        look.wrap(&mut text, ("  - ", "    "), &printable(step));
+        look.wrap(text, ("  - ", "    "), &printable(step));
     }
     for warning in &approved.warnings {
-        look.wrap(&mut text, ("  known when it began: ", "    "), &printable(warning));
+        look.wrap(text, ("  known when it began: ", "    "), &printable(warning));
     }
     let of = format!("plan, SQL and warnings have the digest {}; a change of one voids the approval", approved.digest);
-    look.wrap(&mut text, ("  ", "  "), &of);
-    next(&mut text, &[(format!("crossfade status {}", approved.name), String::new())], look);
-    text
+    look.wrap(text, ("  ", "  "), &of);
 }
 
 /// Returns that the report of a run was written.
@@ -153,10 +166,12 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
         look.wrap(&mut text, (&format!("  {name:<10} "), "             "), &value);
     };
     if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
-        row(if waiting.is_failure() { "failed" } else { "waits for" }, words::waiting_for(waiting));
+        let what = printable(&status.of_part()) + &words::waiting_for(waiting);
+        row(if waiting.is_failure() { "failed" } else { "waits for" }, what);
     }
     for (at, reading) in status.gates.iter().enumerate() {
-        row(if at == 0 { "gates" } else { "" }, words::reading(reading, status.zone, look));
+        let of = if at == 0 { printable(&status.of_part()) } else { String::new() };
+        row(if at == 0 { "gates" } else { "" }, of + &words::reading(reading, status.zone, look));
     }
     if let Some(LastTick { host, seconds_ago, .. }) = &status.last_tick {
         let on = if host.is_empty() { String::new() } else { format!(" on {}", printable(host)) };
@@ -171,17 +186,17 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
         row("part of", printable(key));
     }
     for (at, part) in status.parts.iter().enumerate() {
-        let where_ = format!("{}, {}", part.phase, self::state(part.state, look));
-        row(
-            if at == 0 { "parts" } else { "" },
-            format!("{} ({}): {where_}", printable(&part.name), printable(&part.table)),
-        );
+        let is_its_turn = status.part.as_ref() == Some(&part.name);
+        row(if at == 0 { "parts" } else { "" }, of_part(part, is_its_turn, look));
     }
     for peer in &status.joined {
         row("joined", format!("{}, {}", printable(&peer.holder), plural(peer.rows, "row")));
     }
     if status.progress.rows_percent.is_some() {
         row("rows", rows(&status.progress));
+    }
+    if let Some(partitions) = status.partitions.as_ref().filter(|of| of.filled < of.total) {
+        row(partitions.kind.plural(), self::partitions(partitions));
     }
     for (at, line) in status.filled.iter().flat_map(|f| compared(f, status.predicted.as_ref())).enumerate() {
         row(if at == 0 { "backfill" } else { "" }, line);
@@ -224,8 +239,19 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     }
     let at_work = status.holder.is_some() || !status.joined.is_empty();
     let name = status.part_of.as_ref().unwrap_or(&status.name);
-    next(&mut text, &words::next(name, status.state, status.waiting_for.as_ref(), at_work), look);
+    // The key is at its end before its parts are.
+    let turn = status.parts.iter().find(|part| status.state.is_over() && status.part.as_ref() == Some(&part.name));
+    let state = turn.map_or(status.state, |part| part.state);
+    next(&mut text, &words::next(name, state, status.waiting_for.as_ref(), at_work), look);
     text
+}
+
+/// Returns where a part stands.
+fn of_part(part: &PartView, is_its_turn: bool, look: Look) -> String {
+    let (name, table) = (printable(&part.name), printable(&part.table));
+    let percent = part.rows_percent.map(|percent| format!(", {percent}{NO_BREAK}% of its rows")).unwrap_or_default();
+    let turn = if is_its_turn { " (its turn)" } else { "" };
+    format!("{name} ({table}): {}, {}{percent}{turn}", part.phase, state(part.state, look))
 }
 
 /// How many of those who use a column have a line of their own.
@@ -307,6 +333,12 @@ fn rows(progress: &Progress) -> String {
     text + &pace(progress)
 }
 
+/// Returns in how many partitions every row is filled, and which one is filled now.
+fn partitions(of: &PartitionsView) -> String {
+    let now = of.now.as_ref().map(|table| format!(", now {}", printable(table))).unwrap_or_default();
+    format!("{} of {} filled{now}", number(of.filled), number(of.total))
+}
+
 /// How fast it is and how long it takes, to stand after how far it is.
 fn pace(progress: &Progress) -> String {
     let mut text = String::new();
@@ -351,16 +383,39 @@ pub(crate) fn statuses(all: &[RunView], look: Look) -> String {
         let first = format!("{name:<width$}  {:<9} {:<12} ", status.phase, status.state);
         let progress = &status.progress;
         let rows = match progress.rows_percent {
-            Some(percent) if percent < 100 => format!("{percent}{NO_BREAK}%{}", pace(progress)),
+            Some(percent) if percent < 100 => {
+                let in_partitions = status.partitions.as_ref().map(some_of).unwrap_or_default();
+                format!("{percent}{NO_BREAK}%{in_partitions}{}", pace(progress))
+            }
             _ => number(progress.rows_total),
         };
         look.wrap(&mut text, (&first, "    "), &rows);
-        if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
+        if let Some(part) = &status.part {
+            look.wrap(&mut text, ("    waits for ", "      "), &format!("its part {}", printable(part)));
+        } else if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
             let how = if waiting.is_failure() { "    failed: " } else { "    waits for " };
             look.wrap(&mut text, (how, "      "), &words::waiting_for(waiting));
         }
     }
     text
+}
+
+/// Returns what the checks of all rows of a run and of its parts found.
+pub(crate) fn outcomes(all: &[Compared], repaired: bool, look: Look) -> String {
+    let mut text = String::new();
+    for Compared { name, outcome, not_compared } in all {
+        if let Some(outcome) = outcome {
+            text.push_str(&self::outcome(name, outcome, repaired, look));
+        } else if let Some(why) = not_compared {
+            look.wrap(&mut text, ("- ", "  "), &printable(why));
+        }
+    }
+    text
+}
+
+/// Returns in how many partitions every row is filled, to stand behind a share.
+fn some_of(of: &PartitionsView) -> String {
+    format!(", {} of {} {}", number(of.filled), number(of.total), of.kind.plural())
 }
 
 /// Returns what a check of all rows found.
@@ -442,37 +497,6 @@ fn key_part(column: &str, value: &serde_json::Value) -> String {
         Some(value) => format!("{column} = {value}"),
         None => format!("{column} = {value}"),
     }
-}
-
-/// Returns the logs of all runs of a name, oldest first. On a terminal, who did something stands below the first line of what
-/// he did; elsewhere each line says it, for `grep`.
-pub(crate) fn history(attempts: &[Vec<LoggedEntry>], look: Look) -> String {
-    let mut text = String::new();
-    let each = look.columns == Look::ENDLESS;
-    for (number, log) in attempts.iter().enumerate() {
-        if attempts.len() > 1 {
-            let which = format!("run {} of {}", number + 1, attempts.len());
-            let _ = writeln!(text, "{}{}", if number == 0 { "" } else { "\n" }, look.bold(&which));
-        }
-        let mut last = None;
-        for line in log {
-            let at = words::time(line.at);
-            let indent = " ".repeat(at.len() + 2);
-            let (what, actor) = (entry(&line.entry, look), format!("by {}", printable(&line.actor.to_string())));
-            if each {
-                let _ = writeln!(text, "{at}  {what}  {}", look.dim(&actor));
-                continue;
-            }
-            look.wrap(&mut text, (&format!("{}  ", look.dim(&at)), &indent), &what);
-            if last.replace(&line.actor) != Some(&line.actor) {
-                look.wrap(&mut text, (&indent, &format!("{indent}   ")), &look.dim(&actor));
-            }
-        }
-        if let Some(line) = log.last() {
-            let _ = writeln!(text, "head {}", printable(&line.head.to_string()));
-        }
-    }
-    text
 }
 
 /// Returns what an entry of the log says.

@@ -34,14 +34,17 @@ pub(crate) fn event(event: &Event) -> String {
     value.to_string()
 }
 
-/// Returns all runs of a name with their logs, oldest first, as they are stored: texts that are hashed are printed as they are.
-pub(crate) fn history(name: &str, runs: &[Record]) -> String {
+/// Returns all runs of a name and those of their parts with their logs, oldest first, as they are stored: texts that are hashed are printed
+/// as they are.
+pub(crate) fn history(name: &str, runs: &[Record], parts: &[Record]) -> String {
     #[derive(Serialize)]
     struct History<'a> {
         name: &'a str,
         runs: &'a [Record],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        parts: &'a [Record],
     }
-    result(&History { name, runs })
+    result(&History { name, runs, parts })
 }
 
 /// Returns a stored run: `name`, `plan` with the keys of a plan file, and `steps` where they are asked for.

@@ -68,7 +68,12 @@ fn written(plan: &Plan, preview: &Preview, lines: usize) -> String {
     let fill = preview.estimates.orders.as_ref().map(|orders| range(orders.backfill_paced)).unwrap_or_default();
     steps(&mut text, program, &fill);
     let _ = writeln!(text, "\n{}", prose(&way_back(program).join(" ")));
-    sql(&mut text, program, lines);
+    sql(&mut text, program, (lines, preview.whole_sql()));
+    if !preview.parts.is_empty() {
+        text.push_str(
+            "\nCost, steps and SQL are those of this table; `crossfade plan` prints those of the others too.\n",
+        );
+    }
     text
 }
 
@@ -96,10 +101,11 @@ fn steps(text: &mut String, program: &Program, fill: &str) {
     }
 }
 
-fn sql(text: &mut String, program: &Program, lines: usize) {
+/// Writes the statements with so many lines of each; `format` has all of them.
+fn sql(text: &mut String, program: &Program, (lines, format): (usize, &str)) {
     text.push_str("\n<details>\n<summary>SQL</summary>\n");
     for step in &program.steps {
-        let statements = step_sql(step, lines);
+        let statements = step_sql(step, (lines, format));
         if !statements.is_empty() {
             // What is longer than any row of them does not end.
             let fence = "`".repeat((longest_row(&statements) + 1).max(3));
@@ -110,7 +116,7 @@ fn sql(text: &mut String, program: &Program, lines: usize) {
 }
 
 /// Returns the statements of a step, with so many lines of each.
-fn step_sql(step: &Step, most: usize) -> String {
+fn step_sql(step: &Step, (most, format): (usize, &str)) -> String {
     let mut text = String::new();
     for statement in step.sql() {
         let all: Vec<_> = statement.lines().collect();
@@ -119,7 +125,7 @@ fn step_sql(step: &Step, most: usize) -> String {
             text.push('\n');
         }
         if let Some(more) = all.len().checked_sub(most).filter(|more| *more > 0) {
-            let _ = writeln!(text, "-- ... {more} more lines; crossfade plan --format sql has them");
+            let _ = writeln!(text, "-- ... {more} more lines; crossfade plan --format {format} has them");
         }
     }
     text

@@ -205,6 +205,14 @@ const FAMILIES: &[Family] = &[
     gauge("backfill_done_rows", "Rows that the backfill has gone through; an estimate from pages.", |run| {
         filling(run, || one(number(run.progress.rows_done)))
     }),
+    gauge(
+        "backfill_partitions",
+        "Partitions that the backfill has met, or tables that inherit from each other.",
+        |run| filling(run, || maybe(run.partitions.as_ref().map(|of| number(of.total)))),
+    ),
+    gauge("backfill_filled_partitions", "Those of them in which every row is filled.", |run| {
+        filling(run, || maybe(run.partitions.as_ref().map(|of| number(of.filled))))
+    }),
     gauge("backfill_rows_per_second", "Rows per second over the last few seconds; 0 when nobody fills rows.", |run| {
         filling(run, || one(run.progress.rows_per_second))
     }),

@@ -14,6 +14,8 @@ pub struct Facts {
     pub changes: Vec<ChangeFacts>,
     /// One entry for each of the plan's functions, in the plan's order.
     pub functions: Vec<ReplacedFunction>,
+    /// One entry for each of the plan's triggers, in the plan's order.
+    pub triggers: Vec<TriggerArguments>,
 }
 
 impl Facts {
@@ -73,6 +75,8 @@ pub struct TableFacts {
     pub listeners: Vec<String>,
     /// What hangs on columns that get another type and has to be made anew in the swap, as PostgreSQL describes it, in order.
     pub made_anew: Vec<String>,
+    /// The materialized views among them, with their schemas, in order: they are filled in a step of their own.
+    pub materialized_views: Vec<String>,
     /// PL/pgSQL functions that may have cached the column's type and must be touched in the swap (docs/postgres.md,
     /// "Types that PL/pgSQL remembers").
     pub functions_to_touch: Vec<FunctionFacts>,
@@ -450,6 +454,15 @@ pub struct ReplacedFunction {
     pub signature: String,
     /// The body that a rollback puts back, `pg_proc.prosrc`.
     pub body: String,
+}
+
+/// A trigger whose arguments the plan replaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerArguments {
+    /// Its name.
+    pub name: String,
+    /// The arguments that a rollback puts back.
+    pub arguments: Vec<String>,
 }
 
 /// A function to be touched by a no-op ALTER.

@@ -62,6 +62,8 @@ pub enum What {
     RelaxOld,
     /// Exchanges the names of old and new columns.
     Swap,
+    /// Fills the materialized views on new columns.
+    Refill,
     /// Waits until nobody writes old columns.
     Quiet,
     /// Renames old columns away.
@@ -91,7 +93,7 @@ impl StepKey {
 
 impl What {
     /// The words without an object, and what they mean.
-    const WORDS: [(&'static str, Self); 15] = [
+    const WORDS: [(&'static str, Self); 16] = [
         ("columns", Self::Columns),
         ("rows", Self::Fill(RelationId::MAIN)),
         ("filled", Self::Filled),
@@ -103,6 +105,7 @@ impl What {
         ("not_null_set", Self::NotNullSet),
         ("relax_old", Self::RelaxOld),
         ("swap", Self::Swap),
+        ("refill", Self::Refill),
         ("quiet", Self::Quiet),
         ("retire", Self::Retire),
         ("grace", Self::Grace),

@@ -243,7 +243,7 @@ pub struct PartitionedIndex {
     /// Its definition after `ON table `.
     pub tail: String,
     /// The statement that makes the indexes of partitioned tables, and attaches what was built in partitions to them. May be
-    /// repeated.
+    /// repeated. Empty where a later step joins them.
     pub join: String,
 }
 
@@ -433,6 +433,11 @@ pub enum Is {
         /// The constraint.
         name: String,
     },
+    /// There is no view and no materialized view whose name begins so, in any schema.
+    NoView {
+        /// The beginning.
+        begins: String,
+    },
     /// The column is NOT NULL, or is not.
     NotNull {
         /// The column.
@@ -466,9 +471,10 @@ impl Action {
                     .map(|(name, value)| format!("SET {name} = {}", crate::sql::quote_literal(value)));
                 let build = index.build_in("<partition>", &index.name_in("<oid>"));
                 let build = format!("-- in each partition, one after the other\n{build}");
-                let join =
-                    format!("-- in one transaction, with the table and all of its partitions locked\n{}", index.join);
-                set.chain([build, join]).collect()
+                let join = (!index.join.is_empty()).then(|| {
+                    format!("-- in one transaction, with the table and all of its partitions locked\n{}", index.join)
+                });
+                set.chain([build]).chain(join).collect()
             }
             Self::Fill(spec) => vec![spec.template()],
             Self::Compare(spec) => vec![spec.template()],
@@ -505,6 +511,7 @@ impl std::fmt::Display for Condition {
             Is::Constraint { name } => write!(f, "constraint \"{name}\" is valid"),
             Is::SomeConstraint { name } => write!(f, "there is a constraint \"{name}\""),
             Is::NoConstraint { name } => write!(f, "there is no constraint \"{name}\""),
+            Is::NoView { begins } => write!(f, "there is no view \"{begins}...\""),
             Is::NotNull { column, is: true } => write!(f, "column \"{column}\" is NOT NULL"),
             Is::NotNull { column, is: false } => write!(f, "column \"{column}\" may be NULL"),
         }

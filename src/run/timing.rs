@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Action, Gate, GateKind, Mode, Phase, Program, State, StepKey, Undo};
 use crate::plan::calendar::Due;
-use crate::plan::{Contract, HookTime, Plan, Requires, Schedule};
+use crate::plan::{Contract, HookTime, Plan, Referring, Requires, Schedule};
 
 /// A phase that is still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,11 @@ pub fn planned(
     plan
 }
 
+/// Returns whether columns that came to refer to the plan's key since it began keep its run from this phase.
+pub(crate) fn looks_for_referrers(plan: &Plan, phase: Phase) -> bool {
+    plan.referring == Some(Referring::Change) && matches!(phase, Phase::Switch | Phase::Contract)
+}
+
 /// Returns the gates in front of what a run in `state` has to do in its phase, in the order in which they are shown; none if
 /// the run does not go forward.
 pub fn gates_of(plan: &Plan, program: &Program, state: &State) -> Vec<GateKind> {
@@ -48,7 +53,7 @@ pub fn gates_of(plan: &Plan, program: &Program, state: &State) -> Vec<GateKind> 
     if plan.schedule.is_some() {
         gates.extend([GateKind::Due, GateKind::Window]);
     }
-    if plan.requires != Requires::default() {
+    if plan.requires != Requires::default() || looks_for_referrers(plan, state.phase) {
         gates.push(GateKind::Requires);
     }
     if plan.approve.contains(&state.phase) {

@@ -51,8 +51,9 @@ pub(super) struct Job<'a> {
     pub(super) entries: &'a [Entry],
     /// What was known of writes to the new columns when the guards were prepared.
     pub(super) new_writes: Option<NewWrites>,
-    /// The signature of the catalog from which the statements were made.
-    pub(super) signature: Option<&'a str>,
+    /// The signature of the catalog from which the statements were made, and the tables that it is of: what the run follows may have made
+    /// the program one of more tables, or of fewer.
+    pub(super) signature: Option<(&'a [Relation], &'a str)>,
     /// The phase that must be approved, if it is one that is approved.
     pub(super) approved: Option<Phase>,
 }
@@ -189,8 +190,8 @@ async fn prepared<'a>(
     }
     let guards = super::gate::guards(work, tx, job.needs, job.new_writes).await?.map_err(NotDone::Guard)?;
     // By the time it is asked, nobody else can change what hangs on the tables.
-    let same = job.signature.map(|signature| Guard {
-        condition: crate::catalog::has_signature(&work.run.program.relations, signature),
+    let same = job.signature.map(|(relations, signature)| Guard {
+        condition: crate::catalog::has_signature(relations, signature),
         failed: GuardFailed::Changed,
     });
     let relation = |target: &Target| work.run.program.relation(target.relation).map(|found| (found, target.mode));

@@ -68,13 +68,16 @@ fn path(number: usize) -> String {
 }
 
 impl Tool {
-    /// Returns the tables that a plan could be about, those that need no schema first. Changes nothing.
+    /// Returns the tables that a plan could be about, those that need no schema first: no partitions, and nothing of the ledger. Changes
+    /// nothing.
     ///
     /// # Errors
     /// The server's.
     pub async fn tables(&self) -> Result<Vec<TableName>, Error> {
         let mut connection = self.connect().await?;
-        Ok(catalog::tables(&mut connection).await?)
+        let mut tables = catalog::tables(&mut connection).await?;
+        tables.retain(|table| table.schema != self.ledger.schema().as_str());
+        Ok(tables)
     }
 
     /// Returns the table `name` of `schema`, or else of the first schema of the connection's `search_path` that has one. Changes

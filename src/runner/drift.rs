@@ -201,7 +201,7 @@ async fn go_on(
         statements: &statements,
         entries: &[entry],
         new_writes: None,
-        signature: Some(signature),
+        signature: Some((&work.run.program.relations, signature)),
         approved: None,
     };
     match ddl::transaction(&next, session, &job).await? {

@@ -14,7 +14,7 @@ use super::gate::GuardFailed;
 use super::gates::Readings;
 use super::session::{Session, note};
 use super::{Error, NotYet, clock, ddl, evidence, gate, gates, hooks, partitioned_index, schedule, soak, surround};
-use crate::engine::{Work, build_index};
+use crate::engine::Work;
 use crate::event::{Event, Wait};
 use crate::pg::ErrorClass;
 use crate::run::{Action, Entry, Gate, GateKind, GateReading, Mode, Phase, State, Step, StepKey, Undo, What};
@@ -364,7 +364,7 @@ async fn apply(
             entries.insert(0, Entry::Consented { to: vec![step.title.clone()] });
         }
         let (targets, needs) = (&step.targets, &step.needs);
-        let signature = Some(signature);
+        let signature = Some((work.run.program.relations.as_slice(), signature));
         let job = Job {
             above: &step.above,
             step: &step.key,
@@ -401,8 +401,7 @@ async fn apply(
     match &step.action {
         Action::Transaction(_) => {}
         Action::Concurrent { settings, statement, builds } => {
-            let built = build_index::run(work, &mut session.watch, &step.key, settings, statement, builds.as_ref());
-            built.await?;
+            partitioned_index::concurrent(work, session, step, (settings, statement), builds.as_ref()).await?;
             let missing = missing(work, session, &step.done_when).await?;
             if !missing.is_empty() {
                 return Err(Error::Step {

@@ -81,6 +81,12 @@ impl Known {
 }
 
 impl Preview {
+    /// Returns the word behind `--format` for the statements in full: a script is for one table.
+    #[cfg(feature = "cli")]
+    pub(crate) fn whole_sql(&self) -> &'static str {
+        if self.parts.is_empty() { "sql" } else { "json" }
+    }
+
     /// Returns the run of `plan`, which this is the preview of, as a script for psql. Where something rules the plan out the
     /// script says so, and fails.
     pub fn script(&self, plan: &Plan) -> String {

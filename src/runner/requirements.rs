@@ -3,12 +3,13 @@
 use sqlx::PgConnection;
 
 use super::Error;
+use super::parts::parts_of;
 use crate::amounts::count;
 use crate::catalog::{self, Finding, Growth};
 use crate::ident::PlanName;
 use crate::ledger::{Ledger, Run};
 use crate::plan::{BuildIndexes, Plan};
-use crate::run::{Action, Estimates, GateKind, GateReading, Mode, Requirement, State, Verdict};
+use crate::run::{Action, Estimates, GateKind, GateReading, Mode, Requirement, State, Verdict, looks_for_referrers};
 
 /// Returns everything that `plan` requires, each with what was found.
 ///
@@ -89,7 +90,8 @@ pub(super) async fn gate(
     state: &State,
 ) -> Result<GateReading, Error> {
     let growth = still_to_come(ledger, connection, run, state).await?;
-    let all = requirements(ledger, connection, &run.plan, growth).await?;
+    let mut all = requirements(ledger, connection, &run.plan, growth).await?;
+    all.extend(all_that_refer(ledger, connection, run, state).await?);
     let unmet: Vec<_> = all.iter().filter(|requirement| !requirement.is_met()).collect();
     let verdict = match () {
         () if unmet.is_empty() => Verdict::Pass,
@@ -103,6 +105,34 @@ pub(super) async fn gate(
         unmet.iter().map(told).collect::<Vec<_>>().join("; ")
     };
     Ok(GateReading { verdict, ..GateReading::pass(GateKind::Requires, reason) })
+}
+
+/// Returns whether every column that refers to the run's key is one that it knows, where that is asked.
+async fn all_that_refer(
+    ledger: &Ledger,
+    connection: &mut PgConnection,
+    run: &Run,
+    state: &State,
+) -> Result<Option<Requirement>, Error> {
+    if !looks_for_referrers(&run.plan, state.phase) {
+        return Ok(None);
+    }
+    let parts = parts_of(ledger, connection, run).await?;
+    let parts: Vec<_> = parts.iter().map(|(part, _)| &part.plan).collect();
+    let late = catalog::late_referrers(connection, &run.plan, &parts).await?;
+    let what = "no further column that refers to the key".to_owned();
+    let [first, ..] = late.as_slice() else {
+        let found = "there is none".to_owned();
+        return Ok(Some(Requirement { key: "referring", what, verdict: Verdict::Pass, found, help: String::new() }));
+    };
+    let places: Vec<_> = late.iter().map(|late| format!("{} ({})", late.place, late.of_type)).collect();
+    let found =
+        format!("{} refers to it since the run began, and could not refer to a larger value", places.join(", "));
+    let help = format!(
+        "give it the type by a plan of its own (`crossfade new type '{}' {}` writes one) or by ALTER TABLE; or drop its foreign key until the run is done",
+        first.place, first.to
+    );
+    Ok(Some(Requirement { key: "referring", what, verdict: Verdict::Fail, found, help }))
 }
 
 /// Returns what of the predicted growth is still to come: nothing once the rows are filled and the indexes built.

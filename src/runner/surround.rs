@@ -48,7 +48,7 @@ pub(super) async fn surround(
         statements: &program.surround,
         entries: &entries,
         new_writes: None,
-        signature: Some(signature),
+        signature: Some((&work.run.program.relations, signature)),
         approved: None,
     };
     // Where somebody has changed the table once more, the next look finds it.

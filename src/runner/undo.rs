@@ -8,10 +8,10 @@ use super::ddl::{Ended, Job};
 use super::drift::{self, Found, Way};
 use super::gate::{GuardFailed, prove_nothing_only_new};
 use super::session::{Session, note};
-use super::{Error, NotYet, ddl, gate, removal};
+use super::{Error, NotYet, ddl, gate, partitioned_index, removal};
 use crate::amounts::plural;
 use crate::change::Ruin;
-use crate::engine::{Work, build_index};
+use crate::engine::Work;
 use crate::event::Event;
 use crate::ledger::{NewWrites, Run};
 use crate::pg::{self, ErrorClass, Owner};
@@ -228,7 +228,7 @@ async fn undo(work: &Work, session: &mut Session, step: &Step, signature: &str) 
                 let entries = if last { undone.as_slice() } else { &[] };
                 let targets = exclusive(&step.targets);
                 // What comes before in this step has changed the catalog itself.
-                let signature = (at == 0).then_some(signature);
+                let signature = (at == 0).then_some((work.run.program.relations.as_slice(), signature));
                 let mut mends = 0..gate::MENDS;
                 loop {
                     mends.next().ok_or_else(|| gate::will_not_hold(step))?;
@@ -256,11 +256,11 @@ async fn undo(work: &Work, session: &mut Session, step: &Step, signature: &str) 
             // An index that the step did not drop any more, or that an earlier rollback has built.
             Action::Concurrent { builds: Some(index), .. } if is_there(work, session, index).await? => {}
             Action::Concurrent { settings, statement, builds } => {
-                let built = build_index::run(work, &mut session.watch, &step.key, settings, statement, builds.as_ref());
-                built.await?;
+                partitioned_index::concurrent(work, session, step, (settings, statement), builds.as_ref()).await?;
             }
-            // Undo is made of statements only.
-            Action::BuildInPartitions(_) | Action::Fill(_) | Action::Compare(_) | Action::Await(_) => {}
+            Action::BuildInPartitions(index) => partitioned_index::build(work, session, step, index).await?,
+            // Undo is made of statements and indexes only.
+            Action::Fill(_) | Action::Compare(_) | Action::Await(_) => {}
         }
     }
     let [entry] = undone;

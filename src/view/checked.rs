@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::ledger::Record;
 use crate::run::{Broken, Head};
 use crate::runner::{Error, Tool};
 
@@ -14,6 +15,9 @@ pub struct CheckedLog {
     pub runs: Vec<CheckedRun>,
     /// The head that somebody had noted, and where it is.
     pub noted: Option<NotedHead>,
+    /// The logs of its parts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Self>,
 }
 
 /// The result of checking the chain of one run.
@@ -43,12 +47,14 @@ pub struct NotedHead {
 impl CheckedLog {
     /// Whether every chain holds, and the noted head is in one of them.
     pub fn is_intact(&self) -> bool {
-        self.runs.iter().all(|run| run.broken.is_none()) && self.noted.as_ref().is_none_or(|noted| noted.seq.is_some())
+        self.runs.iter().all(|run| run.broken.is_none())
+            && self.noted.as_ref().is_none_or(|noted| noted.seq.is_some())
+            && self.parts.iter().all(Self::is_intact)
     }
 }
 
 impl Tool {
-    /// Checks the chain of hashes of each run of this name, and whether `head` (12 to 64 hex digits) is in one of them. The hashes
+    /// Checks the chain of hashes of each run of this name and of their parts, and whether `head` (12 to 64 hex digits) is in one of its own. The hashes
     /// are computed here, not by the database. Changes nothing.
     ///
     /// # Errors
@@ -62,12 +68,29 @@ impl Tool {
             let found = run_of(digits);
             NotedHead { digits: digits.to_owned(), run: found.map(|(run, _)| run), seq: found.map(|(_, seq)| seq) }
         });
-        let runs = records.iter().map(|record| CheckedRun {
+        let mut parts: Vec<CheckedLog> = Vec::new();
+        for record in &self.attempts_of_parts(&records).await? {
+            match parts.iter_mut().find(|part| part.name == record.name) {
+                Some(part) => part.runs.push(CheckedRun::of(record)),
+                None => parts.push(CheckedLog {
+                    name: record.name.clone(),
+                    runs: vec![CheckedRun::of(record)],
+                    noted: None,
+                    parts: vec![],
+                }),
+            }
+        }
+        Ok(CheckedLog { name: name.to_owned(), runs: records.iter().map(CheckedRun::of).collect(), noted, parts })
+    }
+}
+
+impl CheckedRun {
+    fn of(record: &Record) -> Self {
+        Self {
             number: record.number,
             entries: record.entries.len(),
             head: record.head.clone(),
             broken: record.broken(),
-        });
-        Ok(CheckedLog { name: name.to_owned(), runs: runs.collect(), noted })
+        }
     }
 }

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 
 use crate::crashes;
-use crate::harness::{Database, PATIENCE, Version, plain_alter, tool, versions, wait_for};
+use crate::harness::{Database, PATIENCE, Version, plain_alter, tool, versions_of, wait_for};
 
 /// The table before anybody began. {app} and {reader} are roles.
 const TABLE: &str = "
@@ -233,7 +233,7 @@ async fn assert_values(site: &Site, column: &str, known: &HashMap<i64, String>) 
 /// of plain ALTER.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_filled_column_with_a_trigger_is_taken_over_under_traffic() {
-    for version in versions() {
+    for version in versions_of(0) {
         let site = Site::new(&version, (TABLE, ONE_WAY), &rename("replaces: [copy_a], overwrite: true")).await;
         let writers = Writers::start(&site).await;
         writers.go_on().await;
@@ -257,7 +257,7 @@ async fn a_half_filled_column_with_a_trigger_is_taken_over_under_traffic() {
 /// Values that differ are nobody's to overwrite unless the plan says so: the check stops the run, and a repair decides.
 #[tokio::test(flavor = "multi_thread")]
 async fn values_that_differ_stop_the_run_until_somebody_decides() {
-    for version in versions() {
+    for version in versions_of(1) {
         let site = Site::new(&version, (TABLE, TWO_WAY), &rename("replaces: [both_ways], keeps: [audit]")).await;
         let writers = Writers::start(&site).await;
         writers.new.store(true, Ordering::SeqCst);
@@ -284,7 +284,7 @@ async fn values_that_differ_stop_the_run_until_somebody_decides() {
 /// drops nothing of what was there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_leaves_what_was_found() {
-    for version in versions() {
+    for version in versions_of(2) {
         let site = Site::new(&version, (TABLE, ONE_WAY), &rename("replaces: [copy_a], overwrite: true")).await;
         let before = site.database.schema().await;
         let grants =
@@ -319,7 +319,7 @@ async fn a_rollback_leaves_what_was_found() {
 /// Until it is filled, a row is right as soon as anybody touches it; who writes what is there already decides.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_are_not_overwritten_yet_are_healed_by_any_update() {
-    for version in versions() {
+    for version in versions_of(3) {
         let site = Site::new(&version, (TABLE, ONE_WAY), &rename("replaces: [copy_a], overwrite: true")).await;
         site.run(Some(Phase::Expand)).await.unwrap();
         let row = async |statement: &str, id: i64| -> (String, Option<String>) {
@@ -361,7 +361,7 @@ async fn a_type_change_takes_over_the_column_that_swaps_names() {
              replaces: [widen], overwrite: true }} }} }}]\ncontract: {{ grace: 0s, quiet: 0s }}\n",
             if reverse.is_empty() { "" } else { "," }
         );
-        for version in versions() {
+        for version in versions_of(4) {
             let site = Site::new(&version, (NUMBERS, BY_HAND), &text).await;
             let before = site.database.schema().await;
             if using.is_empty() {
@@ -389,7 +389,7 @@ async fn a_type_change_takes_over_the_column_that_swaps_names() {
 /// What others do to the trigger meanwhile stops no way back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_that_others_dropped_or_enabled_is_in_nobodys_way() {
-    for version in versions() {
+    for version in versions_of(5) {
         let site = Site::new(&version, (TABLE, ONE_WAY), &rename("replaces: [copy_a], overwrite: true")).await;
         site.run(Some(Phase::Index)).await.unwrap();
         site.execute("ALTER TABLE t ENABLE TRIGGER copy_a").await;

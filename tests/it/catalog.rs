@@ -37,7 +37,9 @@ fn plan(table: &str, changes: Vec<Change>) -> Plan {
         hooks: vec![],
         publications: None,
         functions: vec![],
+        triggers: vec![],
         referring: None,
+        left: vec![],
         parts: vec![],
         part_of: None,
     }

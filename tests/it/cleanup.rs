@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{CRAWL, Cli, Database, Output, PATIENCE, Terminal, versions, wait_for};
+use crate::harness::{CRAWL, Cli, Database, Output, PATIENCE, Terminal, versions_of, wait_for};
 
 struct Stage {
     database: Database,
@@ -53,7 +53,7 @@ impl Stage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_goes_once_no_run_is_active_and_somebody_agrees() {
-    for version in versions() {
+    for version in versions_of(2) {
         let stage = Stage::new(Database::on(&version).await, "").await;
         let before = stage.database.schema().await;
         let nothing = stage.ends(0, &["cleanup"]).await;
@@ -128,7 +128,7 @@ async fn locks_are_waited_for_in_short_attempts() {
 /// "When the ledger's schema is dropped").
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_dropped_in_mid_run_is_noticed_and_what_is_left_can_be_removed() {
-    for version in versions() {
+    for version in versions_of(3) {
         let stage = Stage::new(Database::on(&version).await, "").await;
         stage.ends(0, &["run", stage.path(), "--to", "switch"]).await;
         stage.database.execute("ALTER TABLE vehicles ADD CONSTRAINT cf_0123abcd_nn1 CHECK (id > 0), ADD COLUMN cf_0123abcd_mirror_x int").await;
@@ -165,7 +165,7 @@ async fn a_ledger_dropped_in_mid_run_is_noticed_and_what_is_left_can_be_removed(
 /// What docs/postgres.md offers to whoever wants to forbid it, for a superuser and for the owner of the tables.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schema_can_be_kept_from_being_dropped_by_hand() {
-    for version in versions() {
+    for version in versions_of(4) {
         let stage = Stage::new(Database::on(&version).await, "").await;
         stage.ends(0, &["run", stage.path(), "--yes"]).await;
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/postgres.md")).unwrap();

@@ -5,6 +5,8 @@ mod cases;
 mod found;
 mod inheritance;
 mod partitions;
+mod partitions_retyped;
+mod progress;
 mod releases;
 mod retyped;
 

@@ -1,6 +1,9 @@
 //! The engines on their own: the backfill, its throttle, the check and the repair, with the rest of a run made by hand.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+mod check;
+mod pages;
+mod victims;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,13 +17,12 @@ use crossfade::names::LedgerSchema;
 use crossfade::pg::Connector;
 use crossfade::plan::parse;
 use crossfade::pulse::Pulse;
-use crossfade::run::{Action, CompareSpec, FillSpec, HeldBy, Level, Outcome, Phase, Side, Signal};
-use crossfade::testkit::server::Server;
+use crossfade::run::{Action, CompareSpec, FillSpec, HeldBy, Level, Outcome, Phase, Signal};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{CRAWL, Database, PATIENCE, own_server, versions, wait_for, whole};
+use crate::harness::{CRAWL, Database, PATIENCE, own_server, versions, wait_for};
 
 /// A run whose expand step is done, with its lease held and renewed.
 struct Stage {
@@ -490,144 +492,6 @@ async fn every_version_of_postgresql() {
     }
 }
 
-/// Where the server counts nothing, the check does.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_check_counts_rows_without_the_servers_help() {
-    let stage = Stage::rename(20_000).await;
-    stage.backfill().await.unwrap();
-    let name = &stage.database.name;
-    stage.database.execute(&format!("ALTER DATABASE {name} SET track_counts = off")).await;
-    let counts = stage.check().await.unwrap().counts;
-    assert_eq!((counts.rows, counts.equal), (20_000, 20_000));
-    stage.database.execute("SET session_replication_role = replica; UPDATE vehicles SET vehicle_status = 'x' WHERE id IN (1, 20000); RESET session_replication_role").await;
-    let counts = stage.check().await.unwrap().counts;
-    assert_eq!((counts.rows, counts.different), (20_000, 2));
-}
-
-/// Transactions that lock many rows in random order, one row at a time, among them such as a batch locks. No two of them
-/// ever want the same row, so whatever deadlock there is has a batch in it. Counts those, in which each waits for the
-/// other, and says how long a statement of the application took at most.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn in_a_deadlock_the_application_is_never_the_victim() {
-    const ROUNDS: u32 = 20;
-    let mut options = versions().remove(0).options();
-    // The application's own detector, four times as quick as usual: it has more chances to find a batch in its way.
-    options.settings.push(("deadlock_timeout".to_owned(), "250ms".to_owned()));
-    let server = tokio::task::block_in_place(|| Server::start(options)).unwrap();
-    let seen = Arc::new(AtomicI64::new(0));
-    for round in 0.. {
-        assert!(round < ROUNDS, "a batch and a client hardly ever waited for each other");
-        contend(&server, &seen).await;
-        if often(&seen) {
-            break;
-        }
-    }
-}
-
-/// Whether a batch and a client were seen to wait for each other again and again.
-fn often(seen: &AtomicI64) -> bool {
-    seen.load(Ordering::SeqCst) > 10
-}
-
-/// One backfill among clients, which counts in `seen` how often a batch and a client were seen to wait for each other.
-async fn contend(server: &Server, seen: &Arc<AtomicI64>) {
-    const CLIENTS: i32 = 8;
-    let database = Database::on_server(server).await;
-    // Long batches meet a client more often.
-    let more =
-        "backfill: { workers: 2, batch_target: 100ms, max_rows_per_second: 2000 }\nthrottle: { lock_wait: off }\n";
-    let stage = Stage::rename_on(database, 30_000, more).await;
-    let stop = CancellationToken::new();
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| {
-            let (url, stop) = (stage.database.url.clone(), stop.clone());
-            tokio::spawn(async move {
-                let mut connection = PgConnection::connect(&url).await.unwrap();
-                let (mut transactions, mut longest) = (0_i32, Duration::ZERO);
-                while !stop.is_cancelled() {
-                    connection.execute("BEGIN").await.unwrap();
-                    // Two hundred rows that follow each other on a few pages.
-                    let first = rand::random_range(0..29_000 / CLIENTS);
-                    for _ in 0..40 {
-                        let id = (first + rand::random_range(0..200)) * CLIENTS + client + 1;
-                        let update = format!("UPDATE vehicles SET filler = 'a{transactions}' WHERE id = {id}");
-                        let start = Instant::now();
-                        connection.execute(sqlx::raw_sql(AssertSqlSafe(update))).await.unwrap();
-                        longest = longest.max(start.elapsed());
-                        tokio::time::sleep(Duration::from_millis(2)).await;
-                    }
-                    connection.execute("COMMIT").await.unwrap();
-                    transactions += 1;
-                }
-                (transactions, longest)
-            })
-        })
-        .collect();
-    let watcher = tokio::spawn({
-        let (url, stop, seen) = (stage.database.url.clone(), stop.clone(), Arc::clone(seen));
-        async move {
-            let mut connection = PgConnection::connect(&url).await.unwrap();
-            let cycles = "SELECT count(*) FROM pg_stat_activity AS ours CROSS JOIN pg_stat_activity AS theirs
-                 WHERE ours.application_name = 'crossfade backfill' AND ours.wait_event_type = 'Lock'
-                   AND theirs.application_name <> 'crossfade backfill' AND theirs.wait_event_type = 'Lock'
-                   AND theirs.pid = ANY (pg_blocking_pids(ours.pid)) AND ours.pid = ANY (pg_blocking_pids(theirs.pid))";
-            while !stop.is_cancelled() {
-                let found: i64 = sqlx::query_scalar(cycles).fetch_one(&mut connection).await.unwrap();
-                seen.fetch_add(found, Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        }
-    });
-    let running = stage.spawn_backfill();
-    wait_for("batches and clients to meet", PATIENCE, async || often(seen) || running.is_finished()).await;
-    stage.set("max_rows_per_second", "off").await;
-    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
-    stop.cancel();
-    let mut longest = Duration::ZERO;
-    for client in clients {
-        let (transactions, one) = client.await.unwrap();
-        assert!(transactions > 3, "{transactions} transactions");
-        longest = longest.max(one);
-    }
-    watcher.await.unwrap();
-    // A batch and its lock timeout. How busy the machine is counts too.
-    assert!(!whole() || longest < Duration::from_secs(2), "a statement of the application took {longest:?}");
-    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    assert_eq!(stage.database.scalar::<i64>(deadlocks).await, 0);
-    assert_eq!(stage.unfilled().await, 0);
-}
-
-/// No single wait of the batch is longer than `deadlock_timeout`, but all of them together are: when the application's
-/// detector looks, the batch has come to its row.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn several_waits_in_a_row_make_no_victim_either() {
-    let stage = Stage::rename_with(60, "backfill: { batch_target: 500ms }\nthrottle: { lock_wait: off }\n").await;
-    stage.set("sub_passes", "1").await;
-    let mut open = Vec::new();
-    for id in [20, 30, 40] {
-        let mut connection = PgConnection::connect(&stage.database.url).await.unwrap();
-        let update = format!("BEGIN; UPDATE vehicles SET filler = 'held' WHERE id = {id}");
-        connection.execute(sqlx::raw_sql(AssertSqlSafe(update))).await.unwrap();
-        open.push(connection);
-    }
-    let running = stage.spawn_backfill();
-    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade backfill' AND wait_event_type = 'Lock' AND datname = current_database())";
-    wait_for("the batch to wait", PATIENCE, async || stage.database.scalar::<bool>(waits).await).await;
-    let mut last = open.pop().unwrap();
-    let application = tokio::spawn(async move {
-        last.execute("UPDATE vehicles SET filler = 'wanted' WHERE id = 1").await?;
-        last.execute("COMMIT").await
-    });
-    for mut holder in open {
-        // The time is the point: each wait alone is short enough.
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        holder.execute("COMMIT").await.unwrap();
-    }
-    application.await.unwrap().unwrap();
-    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
-    assert_eq!(stage.unfilled().await, 0);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn pages_in_no_window_are_noticed() {
     let stage = Stage::rename(30_000).await;
@@ -642,77 +506,11 @@ async fn pages_in_no_window_are_noticed() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sub_passes_keep_new_versions_on_their_pages() {
-    // A transaction that has written holds back pruning in every database of its server, so other tests would disturb.
-    let server = own_server();
-    for (workers, kills) in [(1, 0), (1, 3), (2, 0)] {
-        let database = Database::on_server(&server).await;
-        let mut stage = Stage::rename_on(database, 60_000, &format!("backfill: {{ workers: {workers} }}\n")).await;
-        if kills > 0 {
-            stage.set("max_rows_per_second", "8000").await;
-        }
-        let size = "SELECT pg_relation_size('vehicles')";
-        let before = stage.database.scalar::<i64>(size).await;
-        for _ in 0..kills {
-            let last = stage.rows_filled().await;
-            let running = stage.spawn_backfill();
-            wait_for("some rows", PATIENCE, async || stage.rows_filled().await > last + 3000).await;
-            running.abort();
-            let _ = running.await;
-            stage.take_over().await;
-        }
-        stage.set("max_rows_per_second", "off").await;
-        stage.backfill().await.unwrap();
-        assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
-        let visits: i32 = stage.database.scalar("SELECT max(sub_pass) FROM crossfade.page_window").await;
-        assert!((10..40).contains(&visits), "{visits} sub-passes");
-        let hot: i64 = stage.database.scalar("SELECT sum(hot)::bigint FROM crossfade.page_window").await;
-        assert!(hot > 45_000, "{hot} of 60000 with {workers} workers and {kills} kills");
-        let grown = stage.database.scalar::<i64>(size).await;
-        assert!(grown < before * 4 / 3, "{before} bytes, then {grown}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sub_passes_are_left_off_while_an_old_snapshot_makes_them_useless() {
-    let stage = Stage::rename(60_000).await;
-    stage.set("window_pages", "64").await;
-    let _old = old_snapshot(&stage).await;
-    stage.backfill().await.unwrap();
-    assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
-    assert!(stage.saw(|event| matches!(event, Event::Warning { message } if message.contains("in a transaction for"))));
-    let single: i64 = stage.database.scalar("SELECT count(*) FROM crossfade.page_window WHERE parts = 1").await;
-    let several: i64 = stage.database.scalar("SELECT count(*) FROM crossfade.page_window WHERE parts > 1").await;
-    assert!((1..=3).contains(&several) && single > several, "{several} windows in sub-passes, {single} at once");
-    let visits: i32 = stage.database.scalar("SELECT max(sub_pass) FROM crossfade.page_window").await;
-    assert_eq!(visits, 4, "the rest of a window at once");
-}
-
 /// Opens a snapshot that keeps dead rows from being pruned for as long as the connection lives.
 async fn old_snapshot(stage: &Stage) -> PgConnection {
     let mut old = PgConnection::connect(&stage.database.url).await.unwrap();
     old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class").await.unwrap();
     old
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sub_passes_are_tried_again_once_the_old_snapshot_is_gone() {
-    let server = own_server();
-    let database = Database::on_server(&server).await;
-    let stage = Stage::rename_on(database, 60_000, "backfill: { max_rows_per_second: 4000 }\n").await;
-    stage.set("window_pages", "64").await;
-    let old = old_snapshot(&stage).await;
-    let running = stage.spawn_backfill();
-    let single = "SELECT count(*) FROM crossfade.page_window WHERE parts = 1";
-    wait_for("a window at once", PATIENCE, async || stage.database.scalar::<i64>(single).await > 0).await;
-    old.close().await.unwrap();
-    stage.set("max_rows_per_second", "20000").await;
-    running.await.unwrap().unwrap();
-    assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
-    let again = "SELECT count(*) FROM crossfade.page_window WHERE parts > 1 AND from_page > \
-                 (SELECT min(from_page) FROM crossfade.page_window WHERE parts = 1)";
-    assert!(stage.database.scalar::<i64>(again).await >= 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -738,34 +536,6 @@ async fn the_backfill_waits_for_a_long_transaction_when_the_plan_says_so() {
     assert_eq!(stage.database.scalar::<i64>("SELECT count(*) FROM crossfade.page_window WHERE parts = 1").await, 0);
     let hot: i64 = stage.database.scalar("SELECT sum(hot)::bigint FROM crossfade.page_window").await;
     assert!(hot > 45_000, "{hot} of 60000");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn snapshots_of_short_transactions_make_windows_longer() {
-    let server = own_server();
-    let stage = Stage::rename_on(Database::on_server(&server).await, 60_000, "").await;
-    let _young = old_snapshot(&stage).await;
-    stage.backfill().await.unwrap();
-    let pages = "SELECT array_agg(to_page - from_page ORDER BY from_page) FROM crossfade.page_window";
-    let pages: Vec<i64> = stage.database.scalar(pages).await;
-    assert!(pages[1] > pages[0], "windows of {pages:?} pages");
-    assert_eq!((stage.unfilled().await, stage.rows_filled().await), (0, 60_000));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn page_images_are_compressed_when_the_plan_says_so() {
-    let server = own_server();
-    let mut written = Vec::new();
-    for more in ["", "backfill: { wal_compression: pglz }\n"] {
-        let stage = Stage::rename_on(Database::on_server(&server).await, 30_000, more).await;
-        stage.database.execute("CHECKPOINT").await;
-        let before: String = stage.database.scalar("SELECT pg_current_wal_insert_lsn()::text").await;
-        stage.backfill().await.unwrap();
-        let since = format!("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '{before}')::bigint");
-        written.push(stage.database.scalar::<i64>(&since).await);
-        assert_eq!(stage.unfilled().await, 0);
-    }
-    assert!(written[1] * 10 < written[0] * 9, "{written:?} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -796,154 +566,4 @@ async fn a_setting_that_the_server_refuses_is_told_before_a_row_is_filled() {
         assert!(error.to_string().contains("the server refuses `backfill.wal_compression`"), "{error}");
         assert_eq!(stage.rows_filled().await, 0);
     }
-}
-
-/// A page has 291 line pointers, and a HOT update takes a new one: with narrow rows they run out before the room does.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn narrow_rows_are_no_reason_to_speak_of_old_snapshots() {
-    let server = own_server();
-    let database = Database::on_server(&server).await;
-    let fill =
-        "CREATE TABLE narrow (status text); INSERT INTO narrow SELECT 's' || g % 5 FROM generate_series(1, 40000) AS g";
-    database.execute(fill).await;
-    database.execute("VACUUM ANALYZE narrow").await;
-    let plan = "version: 1\nname: rename\ntable: narrow\nchanges:\n  - rename_column: { from: status, to: state }\n";
-    let stage = Stage::of(database, plan).await;
-    stage.set("window_pages", "64").await;
-    stage.backfill().await.unwrap();
-    let hot: f64 = stage.database.scalar("SELECT (sum(hot) / sum(rows))::float8 FROM crossfade.page_window").await;
-    assert!((0.1..0.7).contains(&hot), "{hot} of the updates were HOT");
-    assert!(!stage.saw(|event| matches!(event, Event::Warning { .. } | Event::Waiting { .. })));
-    assert_eq!(stage.rows_filled().await, 40_000);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_indexed_column_is_filled_in_one_go() {
-    let stage = Stage::rename(20_000).await;
-    stage.database.execute("CREATE INDEX ON vehicles (lower(vehicle_status))").await;
-    stage.backfill().await.unwrap();
-    assert_eq!(stage.database.scalar::<i32>("SELECT max(sub_pass) FROM crossfade.page_window").await, 1);
-    assert_eq!(stage.unfilled().await, 0);
-}
-
-const TO_INTEGER: &str = "
-version: 1
-name: retype
-table: readings
-changes:
-  - change_type:
-      column: value
-      to: integer
-      using: value::integer
-      reverse: value_v2::text
-      via: value_v2
-      on_error: leave
-";
-
-async fn readings(rows: u32) -> Stage {
-    let database = Database::new().await;
-    database
-        .execute(&format!(
-            "CREATE TABLE readings (site text, \"Nr\" int, value text, PRIMARY KEY (site, \"Nr\"));
-             INSERT INTO readings SELECT 'a', n, n::text FROM generate_series(1, {rows}) AS n"
-        ))
-        .await;
-    Stage::of(database, TO_INTEGER).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_check_classes_what_is_wrong_and_repair_mends_it() {
-    let stage = readings(100_000).await;
-    stage.database.execute("UPDATE readings SET value = 'seven' WHERE \"Nr\" = 7").await;
-    stage.backfill().await.unwrap();
-    let outcome = stage.check().await.unwrap();
-    assert_eq!((outcome.counts.rows, outcome.counts.unconverted, outcome.counts.equal), (100_000, 1, 99_999));
-    // Here, and not among the twenty below: which those are depends on where the row was moved to.
-    let seven = serde_json::json!({ "site": "a", "Nr": "7" });
-    let keys: Vec<_> = outcome.keys.iter().map(|key| (&key.key, key.class.as_str())).collect();
-    assert_eq!(keys, [(&seven, "unconverted")]);
-    stage
-        .database
-        .execute(
-            "SET session_replication_role = replica;
-             UPDATE readings SET value_v2 = NULL WHERE \"Nr\" BETWEEN 50001 AND 50100;
-             UPDATE readings SET value_v2 = -1 WHERE \"Nr\" IN (60000, 70000);
-             UPDATE readings SET value = '0080000' WHERE \"Nr\" = 80000;
-             UPDATE readings SET value = NULL WHERE \"Nr\" = 90000;
-             SET session_replication_role = origin",
-        )
-        .await;
-    let outcome = stage.check().await.unwrap();
-    let counts = outcome.counts;
-    // '0080000' and 80000 agree in the forward direction.
-    assert_eq!((counts.empty, counts.different, counts.unconverted), (100, 3, 1), "{counts:?}");
-    assert_eq!(counts.rows, counts.equal + 104);
-    assert_eq!(outcome.keys.len(), 20);
-
-    // The new side wins where it has a value: two rows get the new value; one that is NULL wins over nothing.
-    assert_eq!(compare::repair(&stage.work, &stage.verify_spec(), Side::Old).await.unwrap(), 103);
-    let counts = stage.check().await.unwrap().counts;
-    assert_eq!((counts.empty, counts.different, counts.unconverted), (0, 0, 1));
-    assert_eq!(
-        stage.database.scalar::<Option<i32>>("SELECT value_v2 FROM readings WHERE \"Nr\" = 60000").await,
-        Some(60_000)
-    );
-    assert_eq!(stage.database.scalar::<Option<i32>>("SELECT value_v2 FROM readings WHERE \"Nr\" = 90000").await, None);
-
-    stage.database.execute("SET session_replication_role = replica; UPDATE readings SET value_v2 = -1 WHERE \"Nr\" = 60000; SET session_replication_role = origin").await;
-    assert_eq!(compare::repair(&stage.work, &stage.verify_spec(), Side::New).await.unwrap(), 1);
-    assert_eq!(stage.database.scalar::<String>("SELECT value FROM readings WHERE \"Nr\" = 60000").await, "-1");
-    assert_eq!(compare::repair(&stage.work, &stage.verify_spec(), Side::New).await.unwrap(), 0);
-    stage.database.execute("UPDATE readings SET value = '7' WHERE value = 'seven'").await;
-    assert!(stage.check().await.unwrap().is_clean());
-}
-
-/// A repair that meets a locked row tries again, and a page that takes longer than the application's detector waits is
-/// repaired all the same.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_repair_waits_for_a_row_and_for_a_slow_page() {
-    let stage = readings(500).await;
-    stage.backfill().await.unwrap();
-    stage
-        .database
-        .execute(
-            "SET session_replication_role = replica; UPDATE readings SET value_v2 = -1 WHERE \"Nr\" IN (7, 8, 9); RESET session_replication_role;
-             CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.2); RETURN NEW; END $$;
-             CREATE TRIGGER slow BEFORE UPDATE ON readings FOR EACH ROW WHEN (OLD.\"Nr\" = 9) EXECUTE FUNCTION slow()",
-        )
-        .await;
-    let mut holder = PgConnection::connect(&stage.database.url).await.unwrap();
-    holder.execute("BEGIN; SELECT FROM readings WHERE \"Nr\" = 8 FOR UPDATE").await.unwrap();
-    let (work, spec) = (stage.work.clone(), stage.verify_spec());
-    let repair = tokio::spawn(async move { compare::repair(&work, &spec, Side::Old).await });
-    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade repair' AND wait_event_type = 'Lock' AND datname = current_database())";
-    wait_for("the repair to wait", PATIENCE, async || stage.database.scalar::<bool>(waits).await).await;
-    holder.execute("COMMIT").await.unwrap();
-    assert_eq!(tokio::time::timeout(PATIENCE, repair).await.unwrap().unwrap().unwrap(), 3);
-    assert!(stage.check().await.unwrap().is_clean());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_check_of_a_table_that_is_rewritten_counts_for_nothing() {
-    let stage = readings(5_000).await;
-    stage.backfill().await.unwrap();
-    // The first word of progress is kept waiting until there is another file.
-    let (said, hear) = std::sync::mpsc::channel();
-    let (rewritten, wait) = std::sync::mpsc::channel::<()>();
-    let wait = Mutex::new(wait);
-    let sink: EventSink = Arc::new(move |_| {
-        let _ = said.send(());
-        let _ = tokio::task::block_in_place(|| wait.lock().unwrap().recv());
-    });
-    let (work, spec) = (stage.work.clone(), stage.verify_spec());
-    let check = tokio::spawn(async move {
-        let Work { connector, ledger, run, stop, .. } = &work;
-        compare::check(connector, ledger, &run.program, &spec, &sink, stop, Phase::Verify, 2).await
-    });
-    tokio::task::block_in_place(|| hear.recv().unwrap());
-    stage.database.execute("VACUUM FULL readings").await;
-    drop(rewritten);
-    let error = check.await.unwrap().unwrap_err();
-    assert!(matches!(error, Error::Rewritten { .. }), "{error}");
-    assert!(stage.check().await.unwrap().is_clean());
 }

@@ -266,7 +266,11 @@ async fn prisma_applies_it(others: &Others) {
     let modules = node.with_file_name("node_modules");
     std::os::unix::fs::symlink(modules, project.folder.path().join("node_modules")).unwrap();
     let migrate = async |url: &str| outcome(project.says(url, &node, &["migrate.mjs"]).await);
-    in_every_state("prisma", others, migrate).await;
+    let fresh = in_every_state("prisma", others, migrate).await;
+    let (code, said) = project.says(&fresh.url, &node, &["migrate.mjs", "diff"]).await;
+    assert!(code == Some(0) && said.contains("This is an empty migration"), "{said}");
+    let (code, said) = project.says(&others.mid.url, &node, &["migrate.mjs", "diff"]).await;
+    assert!(code == Some(2) && said.contains("DROP COLUMN \"status\""), "{said}");
     // Once a migration has failed, Prisma applies none before somebody says that it was rolled back.
     let said = migrate(&others.mid.url).await.unwrap_err();
     assert!(said.contains("P3009"), "{said}");

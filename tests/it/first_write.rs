@@ -58,11 +58,11 @@ const NAMING: [(&str, &str, &str); 5] = [
         "record \"old\" has no field \"a\" [SQLSTATE 42703], in SQL statement \"INSERT INTO audit SELECT OLD.a\" / PL/pgSQL function f() line 2",
     ),
     (
-        "CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW
-           EXECUTE FUNCTION tsvector_update_trigger(found, 'pg_catalog.simple', a)",
-        "CREATE OR REPLACE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW
-           EXECUTE FUNCTION tsvector_update_trigger(found, 'pg_catalog.simple', b)",
-        "column \"a\" does not exist [SQLSTATE 42703]",
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           EXECUTE format('SELECT to_tsvector(''pg_catalog.simple'', ($1).%I)', TG_ARGV[0]) INTO NEW.found USING NEW; RETURN NEW; END $$;
+         CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f(a)",
+        "CREATE OR REPLACE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f(b)",
+        "[SQLSTATE 42703], in PL/pgSQL function f() line 2 at EXECUTE",
     ),
     (
         "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE v text; BEGIN

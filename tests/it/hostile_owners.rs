@@ -5,7 +5,7 @@ use crossfade::plan::{Plan, parse};
 use crossfade::run::Standing;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::harness::{Database, Version, tool, versions};
+use crate::harness::{Database, Version, tool, versions, versions_of};
 
 /// Everything that code can do to get rid of the role that it was given, and what it would do then. `gained` moves where it
 /// has a superuser's rights, in transactions that are rolled back too; `ran_*` where it ran at all.
@@ -125,7 +125,7 @@ async fn nobody_gained(database: &Database) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn code_of_the_owner_never_has_the_rights_of_a_superusers_tool() {
-    for version in versions() {
+    for version in versions_of(0) {
         let (database, _) = attacked(&version).await;
         let tool = tool(&database.url);
         let preview = tool.preview(&plan()).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_changed_way_to_the_owner_is_not_taken() {
 /// stops the batch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_that_can_be_deferred_gets_nobodys_rights() {
-    for version in versions() {
+    for version in versions_of(1) {
         let (database, owner) = attacked(&version).await;
         let tool = tool(&database.url);
         tool.start(&plan(), PLAN).await.unwrap();

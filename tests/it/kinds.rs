@@ -9,7 +9,9 @@ use crossfade::testkit::fleet;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::crashes;
-use crate::harness::{Cli, Database, PATIENCE, Version, long_versions, plain_alter, tool, versions, wait_for};
+use crate::harness::{
+    Cli, Database, PATIENCE, Version, long_versions, plain_alter, tool, versions, versions_of, wait_for,
+};
 use crate::steps::{each_step_failed, each_step_twice};
 
 const FILES: [&str; 5] =
@@ -154,7 +156,7 @@ const ALL: [&str; 8] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_kinds_together_end_like_alter_table_and_roll_back() {
-    for version in versions() {
+    for version in versions_of(1) {
         let fleet = Fleet::of(&version, &ALL).await;
         let before = fleet.database.schema().await;
         for phase in [Phase::Expand, Phase::Index, Phase::Backfill, Phase::Verify, Phase::Switch] {
@@ -200,7 +202,7 @@ async fn a_run_has_only_the_phases_that_it_needs() {
 /// Constraints that wait for the end of the transaction, and NULLs that count as equal.
 #[tokio::test(flavor = "multi_thread")]
 async fn deferrable_constraints_end_like_alter_table_and_roll_back() {
-    for version in versions() {
+    for version in versions_of(2) {
         let nulls = if version.major < 15 { "" } else { ", nulls_not_distinct: true" };
         let unique =
             format!("add_constraint: {{ name: vin_key, unique: [vin, id]{nulls}, deferrable: initially_deferred }}");
@@ -249,7 +251,7 @@ async fn verify_says_that_there_is_nothing_to_compare() {
 /// A default that PostgreSQL keeps in its catalog: the table gets no new file, and nobody reads it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_column_with_a_constant_default_touches_no_row() {
-    for version in versions() {
+    for version in versions_of(3) {
         let fleet = Fleet::of(
             &version,
             &[
@@ -304,7 +306,7 @@ async fn the_backfill_of_a_default_misses_no_row_and_leaves_values_alone() {
 /// Indexes with everything that an index can have go, also of a column that the same plan renames, and come back as they were.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_index_comes_back_as_it_was() {
-    for version in versions() {
+    for version in versions_of(4) {
         let text = "version: 1\nname: kinds\ntable: public.vehicles\nchanges:\n  - drop_index: { name: i }\n  - rename_column: { from: fuel, to: fuel_kind }\n  - drop_index: { name: u }\n";
         let fleet = Fleet::new(&version, &format!("{text}contract: {{ grace: 1d, quiet: 0s }}\n")).await;
         fleet
@@ -349,7 +351,7 @@ async fn fleet_without(version: &Version, plan: &Plan) -> String {
 /// A column that is dropped takes inserts that do not name it; the way back says what is in its way, and goes on then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retired_column_takes_rows_without_it_and_comes_back() {
-    for version in versions() {
+    for version in versions_of(5) {
         let text = "version: 1\nname: kinds\ntable: public.vehicles\nchanges:\n  - drop_column: { column: vin }\n  - drop_column: { column: weight }\n";
         let fleet = Fleet::new(&version, &format!("{text}contract: {{ grace: 1d }}\n")).await;
         fleet.database.execute("ALTER TABLE vehicles ALTER COLUMN vin SET DEFAULT 'none'").await;
@@ -391,7 +393,7 @@ async fn tag(fleet: &Fleet) -> String {
 /// A way back that was killed between the proof and the renaming is done again.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_back_of_a_retired_column_can_be_repeated() {
-    for version in versions() {
+    for version in versions_of(6) {
         let fleet = Fleet::ready(&version, "drop-column.yaml").await;
         let text = fleet.text.replace("grace: 0s", "grace: 1d");
         let fleet = Fleet { plan: crossfade::plan::parse("p", &text).unwrap(), text, ..fleet };
@@ -448,7 +450,7 @@ async fn the_undo_of_a_foreign_key_deadlocks_with_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_not_null_constraint_gets_the_name_that_postgresql_gives_it() {
     let long = "a_column_with_a_name_that_is_very_long_indeed_so_that_it_is_cut";
-    for version in versions() {
+    for version in versions_of(7) {
         let fleet = Fleet::of(
             &version,
             &[

@@ -14,6 +14,8 @@ use crate::harness::{CRAWL, Cli, Database, Manner, Output, PATIENCE, Receiver, w
 const RUN: &str = "rename@1";
 /// Explains every metric, a line a metric.
 const PAGE: &str = "docs/monitoring.md";
+/// Shown of partitioned tables, see `dependants::progress`.
+const OF_PARTITIONS: [&str; 2] = ["backfill_partitions", "backfill_filled_partitions"];
 
 /// What one call printed, by the series' name, without `crossfade_` and the labels that each has.
 type Page = BTreeMap<String, f64>;
@@ -238,7 +240,8 @@ async fn a_run_shows_every_metric_that_alerts_and_dashboard_name() {
     assert_eq!(page.get("ended_runs_total state=rolled_back"), Some(&1.0), "{page:?}");
     assert!(!page.contains_key("rows_filled_total"), "it is only counted: {page:?}");
 
-    let shown = stage.shown.lock().unwrap().clone();
+    let mut shown = stage.shown.lock().unwrap().clone();
+    shown.extend(OF_PARTITIONS.map(str::to_owned));
     for path in ["docs/monitoring/alerts.yaml", "docs/monitoring/grafana.json", PAGE] {
         let named = named(path);
         assert!(

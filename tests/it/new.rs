@@ -348,6 +348,28 @@ async fn at_a_terminal_it_asks_for_what_was_not_given() {
     assert!(shown.lines().all(|line| line.trim_end().chars().count() <= 80), "{shown}");
     let plan = plan::parse("plan.yaml", &std::fs::read_to_string(&file).unwrap()).unwrap();
     assert!(matches!(&plan.changes[0], Change::ChangeType(change) if change.column.as_str() == "epoch"));
+    // What stands on the terminal is in no file; partitions and the ledger are not offered.
+    let more = "CREATE TABLE parted (a int) PARTITION BY RANGE (a); CREATE TABLE parted_1 PARTITION OF parted DEFAULT";
+    database.execute(more).await;
+    let other = folder.path().join("other.yaml");
+    let text = "version: 1\nname: other\ntable: t\nchanges: [{ add_column: { name: other, type: text } }]\n";
+    std::fs::write(&other, text).unwrap();
+    let output = Cli::new(&database.url).args(["run", other.to_str().unwrap()]).run().await;
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let mut terminal = Terminal::run(&database.url, &["new", "rename", "--no-color"]);
+    for (question, answer) in
+        [("Number or name: ", "t\n"), ("of public.t?", "epoch\n"), ("New name of epoch: ", "instant\n")]
+    {
+        terminal.shows(question).await;
+        terminal.types(answer).await;
+    }
+    let (code, shown) = terminal.ends().await;
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(
+        shown.contains("public.parted\r\n") && !shown.contains("parted_1") && !shown.contains("crossfade.run\r\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("crossfade new rename public.t epoch instant -o t-epoch-to-instant.yaml"), "{shown}");
     // The end of the input, and Ctrl-C, end it.
     for (keys, code) in [("\u{4}", 2), ("\u{3}", 130)] {
         let mut terminal = Terminal::run(&database.url, &["new", "rename", "t"]);

@@ -143,9 +143,12 @@ async fn every_ready_plan_runs_under_live_traffic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_change_runs_under_live_traffic_on_the_other_versions() {
-    for version in versions().into_iter().skip(1) {
-        for (name, plan, text) in if whole() { ready_plans() } else { one_of_each() } {
-            under_traffic(&version, &name, &plan, &text).await;
+    let others = &versions()[1..];
+    for (n, (name, plan, text)) in if whole() { ready_plans() } else { one_of_each() }.into_iter().enumerate() {
+        for (m, version) in others.iter().enumerate() {
+            if whole() || n % others.len() == m {
+                under_traffic(version, &name, &plan, &text).await;
+            }
         }
     }
 }

@@ -302,9 +302,7 @@ fn write(folder: &Path, file: &str, text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_plans_is_ordered_and_judged() {
     let database = with_table(Database::new().await).await;
-    database
-        .execute("CREATE TABLE u (id int PRIMARY KEY, c text); CREATE MATERIALIZED VIEW v AS SELECT c FROM u")
-        .await;
+    database.execute("CREATE TABLE u (id int PRIMARY KEY, c text, d text GENERATED ALWAYS AS (upper(c)) STORED)").await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap().to_owned();
     let plan = |name: &str, table: &str, change: &str, requires: &str| {
@@ -342,8 +340,8 @@ async fn a_folder_of_plans_is_ordered_and_judged() {
     plans: 8 files
        1  rename          public.t  ready
        2  view            public.u  refused
-          refused[catalog::materialized_view]: materialized view public.v reads column "c"
-            help: crossfade cannot carry it yet: before the run, drop it or change it so that it does not use the column
+          refused[catalog::generated_column]: column d of table public.u is generated from column "c"
+            help: PostgreSQL refuses it too (cannot alter type of a column used by a generated column): drop the generated column before the run, and add it again once the column has the new type
           refused[requires::plan]: the plan requires plan nobody, which is not in this folder, and it has no run in this database
             help: run it first, or add its file
        3  rename          public.u  ready

@@ -34,9 +34,6 @@ struct Schema {
     functions: &'static [(&'static str, &'static str, &'static str)],
     /// Columns whose run stops: whether it is a rename, table, column, what it says.
     stops: &'static [(bool, &'static str, &'static str, &'static str)],
-    /// Columns that are not changed together with others: after the swap there is no way back for a key of the table to itself of which
-    /// both columns change in one plan, a fault that is known.
-    alone: &'static [&'static str],
 }
 
 const ORDERS: Schema = Schema {
@@ -45,14 +42,7 @@ const ORDERS: Schema = Schema {
     schemas: &["shop", "audit"],
     sample: &[("shop", "reviews"), ("shop", "orders"), ("shop", "stock"), ("shop", "events")],
     functions: &[],
-    // Faults that were known: an identity takes no numeric, and a view that does not fit the new type. Where `plan` refuses these, the list
-    // is not asked.
-    stops: &[
-        (false, "log", "id", "identity column type must be smallint, integer, or bigint"),
-        (false, "addresses", "id", "identity column type must be smallint, integer, or bigint"),
-        (false, "reviews", "hidden", "argument of NOT must be type boolean"),
-    ],
-    alone: &["parent", "chief", "invited_by", "duplicate_of"],
+    stops: &[],
 };
 
 const LEGACY: Schema = Schema {
@@ -76,13 +66,8 @@ const LEGACY: Schema = Schema {
     ],
     stops: &[
         // A trigger has the old name among its arguments: with plain ALTER TABLE every write fails from then on.
-        (true, "search_me", "title", "with the new names an UPDATE fails that works now"),
-        (true, "search_me", "body", "with the new names an UPDATE fails that works now"),
         (true, "search_me", "vector", "with the new names an UPDATE fails that works now"),
-        // A view that does not fit the new type, as above.
-        (false, "where", "not", "IS NOT TRUE must be type boolean"),
     ],
-    alone: &["or"],
 };
 
 /// What became of columns.
@@ -132,8 +117,6 @@ struct Group {
     word: &'static str,
     /// What the run says with which it stops.
     stop: Option<&'static str>,
-    /// Whether it is not changed together with others.
-    alone: bool,
 }
 
 impl Group {
@@ -146,7 +129,7 @@ impl Group {
                 columns: vec![self.turn.columns[n].clone()],
                 functions: functions.collect(),
             };
-            Self { rename: self.rename, turn, word: self.word, stop: self.stop, alone: self.alone }
+            Self { rename: self.rename, turn, word: self.word, stop: self.stop }
         };
         (0..self.turn.columns.len()).map(one).collect()
     }
@@ -202,11 +185,10 @@ impl Schema {
             if stop.is_some() {
                 *tally.reasons.entry("(stops)").or_default() += 1;
             }
-            let alone = stop.is_some() || self.alone.contains(&found.column.as_str());
-            let fits = |group: &Group| group.word == word && group.stop.is_none() && !group.alone && !alone;
+            let fits = |group: &Group| group.word == word && group.stop.is_none() && stop.is_none();
             let n = groups.iter().position(fits).unwrap_or_else(|| {
                 let turn = Turn { table: table.clone(), columns: vec![], functions: vec![] };
-                groups.push(Group { rename, turn, word, stop, alone });
+                groups.push(Group { rename, turn, word, stop });
                 groups.len() - 1
             });
             let turn = &mut groups[n].turn;

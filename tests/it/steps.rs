@@ -24,6 +24,8 @@ struct Stage {
 enum Setup {
     Fleet,
     Sql(&'static str),
+    /// And what makes those that the run ends with, where PostgreSQL refuses a plain ALTER TABLE.
+    Both(&'static str, &'static str),
 }
 
 impl Setup {
@@ -35,7 +37,7 @@ impl Setup {
                 fleet::create(&mut connection).await.unwrap();
                 fleet::load(&mut connection, ROWS).await.unwrap();
             }
-            Self::Sql(sql) => database.execute(sql).await,
+            Self::Sql(sql) | Self::Both(sql, _) => database.execute(sql).await,
         }
         database
     }
@@ -80,6 +82,11 @@ impl Stage {
     }
 
     async fn assert_done(&self, version: &Version) {
+        if let Setup::Both(_, end) = self.setup {
+            let twin = Setup::Sql(end).on(version).await;
+            assert_eq!(self.database.schema().await, twin.schema().await, "{}", self.plan.name);
+            return;
+        }
         let twin = self.setup.on(version).await;
         let mut connection = PgConnection::connect(&twin.url).await.unwrap();
         for statement in plain_alter(&self.plan) {
@@ -98,6 +105,11 @@ pub(crate) async fn each_step_failed(version: &Version, file: &str) {
 /// As [`each_step_failed`], for a plan of tables that `setup` makes.
 pub(crate) async fn each_step_failed_on(version: &Version, setup: &'static str, plan: &str) {
     failed(version, Stage::of(version, Setup::Sql(setup), plan).await).await;
+}
+
+/// As [`each_step_failed_on`], where the run ends with what `end` makes.
+pub(crate) async fn each_step_failed_to(version: &Version, (setup, end): (&'static str, &'static str), plan: &str) {
+    failed(version, Stage::of(version, Setup::Both(setup, end), plan).await).await;
 }
 
 async fn failed(version: &Version, stage: Stage) {

@@ -4,7 +4,7 @@
 use crossfade::run::Phase;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::harness::{Database, tool, versions};
+use crate::harness::{Database, PATIENCE, tool, versions, wait_for};
 
 const PLAN: &str = "version: 1\nname: gone\ntable: t\nchanges:\n  - rename_column: { from: c, to: d }\ncontract: { grace: 0s, quiet: 0s }\n";
 
@@ -89,6 +89,13 @@ async fn a_write_under_a_snapshot_from_before_the_swap_is_in_sync() {
         let plan = crossfade::plan::parse("plan", PLAN).unwrap();
         let tool = tool(&database.url);
         tool.run(&plan, PLAN, Some(Phase::Verify)).await.unwrap();
+        // The swap waits for snapshots that may be older than the fill: as long as another test's transaction is older, this one's is.
+        let filled: String = database.scalar("SELECT pg_current_xact_id()::text").await;
+        let newer = format!("SELECT pg_snapshot_xmin(pg_current_snapshot()) > '{filled}'::xid8");
+        wait_for("all transactions from before the end of the fill to end", PATIENCE, async || {
+            database.scalar(&newer).await
+        })
+        .await;
         let mut session = PgConnection::connect(&database.url).await.unwrap();
         write(&mut session, "INSERT INTO t (id, c) VALUES (2, 2)").await;
         write(&mut session, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").await;

@@ -387,12 +387,14 @@ fn program(case: &Case) -> Program {
             other_before_triggers: case.other_before_triggers,
             listeners: vec![],
             made_anew: vec![],
+            materialized_views: vec![],
             constraints: vec![],
             referring: vec![],
             functions_to_touch: vec![],
             publications: vec![],
         }],
         functions: vec![],
+        triggers: vec![],
         changes: vec![ChangeFacts::Pair(PairFacts {
             old: ColumnFacts {
                 attnum: 2,

@@ -114,18 +114,19 @@ impl Stage {
     async fn held_by(&self, signal: &str, patience: Duration) {
         let held = async || self.holds(signal) > self.releases(signal);
         wait_for(&format!("{signal} to hold"), patience, held).await;
-        // The open batch may still end.
-        let open = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'crossfade backfill' \
-                    AND datname = current_database() AND state <> 'idle')";
-        wait_for("the open batch to end", PATIENCE, async || !self.database.scalar::<bool>(open).await).await;
-        let rows = self.rows_filled().await;
         let named = async || {
             let status = self.status().await;
             let waits = matches!(status.waiting_for, Some(WaitingFor::Signal(level)) if level.signal.name() == signal);
             waits && status.pace.is_some_and(|pace| pace.speed <= 0.0)
         };
         wait_for("status to say why", PATIENCE, named).await;
-        assert_eq!(self.rows_filled().await, rows, "it goes on although {signal} holds it");
+        // The batches for which the workers had their orders already still end.
+        let stands = async || {
+            let before = self.rows_filled().await;
+            self.reports(2).await;
+            self.rows_filled().await == before
+        };
+        wait_for(&format!("the backfill to stand still, as {signal} holds it"), PATIENCE, stands).await;
         assert!(self.holds(signal) > self.releases(signal), "{signal} did not last");
     }
 

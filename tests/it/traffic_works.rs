@@ -80,7 +80,9 @@ fn plan(changes: Vec<Change>) -> Plan {
         hooks: vec![],
         publications: None,
         functions: vec![],
+        triggers: vec![],
         referring: None,
+        left: vec![],
         parts: vec![],
         part_of: None,
     }

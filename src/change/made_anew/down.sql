@@ -7,88 +7,101 @@ DECLARE
   down text[] := '{}';
   up text[] := '{}';
   views pg_catalog.oid[] := '{}';
+  last text[] := '{}';
+  twin text;
+  parked text;
   found record;
   part record;
   statement text;
 BEGIN
+  -- What was waiting for the next fill is not needed any more: its original follows the column that it reads.
   FOR found IN
-    WITH RECURSIVE above (view, depth) AS (
-      SELECT w.ev_class, 1
+    SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, CASE c.relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END AS kind
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('v', 'm') AND pg_catalog.starts_with(c.relname, $6) ORDER BY c.oid DESC
+  LOOP
+    EXECUTE pg_catalog.format('DROP %s %s', found.kind, found.name);
+  END LOOP;
+
+  FOR found IN
+    WITH RECURSIVE edge AS MATERIALIZED (
+      SELECT DISTINCT d.refobjid AS lower, w.ev_class AS upper
       FROM pg_catalog.pg_depend AS d
-      JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid AND w.ev_type = '1' AND w.ev_class <> place
-      WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = place AND d.refobjsubid = ANY (attnums)
-        AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+      JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid AND w.ev_type = '1' AND w.ev_class <> d.refobjid
+      WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+        AND (d.refobjid <> place OR d.refobjsubid = ANY (attnums))
+    ), above (view, depth) AS (
+      SELECT e.upper, 1 FROM edge AS e WHERE e.lower = place
       UNION
-      SELECT w.ev_class, above.depth + 1
-      FROM above
-      JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = above.view
-        AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-      JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid AND w.ev_type = '1' AND w.ev_class <> above.view
+      SELECT e.upper, above.depth + 1 FROM above JOIN edge AS e ON e.lower = above.view
+    ), late (view) AS (
+      -- Materialized views, and what reads them: they are exchanged once they are filled.
+      SELECT above.view FROM above JOIN pg_catalog.pg_class AS c ON c.oid = above.view AND c.relkind = 'm'
+      UNION
+      SELECT e.upper FROM late JOIN edge AS e ON e.lower = late.view
+    ), read_by_them (view) AS (
+      SELECT e.lower FROM late JOIN edge AS e ON e.upper = late.view
+      UNION
+      SELECT e.lower FROM read_by_them AS r JOIN edge AS e ON e.upper = r.view
     )
-    SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, c.relowner, c.reloptions, c.relacl
+    SELECT c.oid, n.nspname, c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, c.relowner, c.reloptions, c.relacl,
+      c.relkind, CASE c.relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END AS kind, m.amname, s.spcname,
+      c.oid IN (SELECT view FROM late) AS is_late, c.oid IN (SELECT view FROM read_by_them) AS is_read,
+      (SELECT p.relname FROM pg_catalog.pg_class AS p
+        WHERE p.relkind = 'v' AND p.relnamespace = c.relnamespace AND p.relname = $7 || c.oid) AS parked
     FROM above
     JOIN pg_catalog.pg_class AS c ON c.oid = above.view
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    GROUP BY c.oid, n.nspname ORDER BY max(above.depth), c.oid
+    LEFT JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+    LEFT JOIN pg_catalog.pg_tablespace AS s ON s.oid = c.reltablespace
+    GROUP BY c.oid, n.nspname, m.amname, s.spcname ORDER BY max(above.depth), c.oid
   LOOP
-    views := views || found.oid;
-    down := pg_catalog.array_prepend(pg_catalog.format('DROP VIEW %s', found.name), down);
-    up := up || pg_catalog.format('CREATE VIEW %s%s AS %s', found.name,
-      ' WITH (' || pg_catalog.array_to_string(found.reloptions, ', ') || ')', pg_catalog.pg_get_viewdef(found.oid));
-    up := up || pg_catalog.format('ALTER VIEW %s OWNER TO %I', found.name, pg_catalog.pg_get_userbyid(found.relowner));
-    -- Default privileges may have given others rights on what is made. Where nobody has granted or revoked anything, nothing is said.
-    up := up || pg_catalog.format(
-      'DO %L', pg_catalog.format('DECLARE who text; BEGIN
-        FOR who IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN ''PUBLIC'' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
-          FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(%s) AS a
-          WHERE c.oid = %L::pg_catalog.regclass
-        LOOP EXECUTE ''REVOKE ALL ON %s FROM '' || who; END LOOP;%s END',
-        CASE WHEN found.relacl IS NULL THEN 'c.relacl' ELSE 'COALESCE(c.relacl, pg_catalog.acldefault(''r'', c.relowner))' END,
-        found.name, pg_catalog.replace(found.name, '''', ''''''),
-        CASE WHEN found.relacl IS NULL THEN pg_catalog.format(
-          ' IF FOUND THEN GRANT ALL ON %s TO %I; END IF;', found.name, pg_catalog.pg_get_userbyid(found.relowner)) END));
-    FOR part IN
-      SELECT a.privilege_type AS right, a.is_grantable, a.grantee FROM pg_catalog.aclexplode(found.relacl) AS a
-    LOOP
-      up := up || pg_catalog.format('GRANT %s ON %s TO %s%s', part.right, found.name,
-        CASE part.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(part.grantee)) END,
-        CASE WHEN part.is_grantable THEN ' WITH GRANT OPTION' END);
-    END LOOP;
-    FOR part IN
-      SELECT a.attname, x.privilege_type AS right, x.is_grantable, x.grantee
-      FROM pg_catalog.pg_attribute AS a, pg_catalog.aclexplode(a.attacl) AS x WHERE a.attrelid = found.oid
-    LOOP
-      up := up || pg_catalog.format('GRANT %s (%I) ON %s TO %s%s', part.right, part.attname, found.name,
-        CASE part.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(part.grantee)) END,
-        CASE WHEN part.is_grantable THEN ' WITH GRANT OPTION' END);
-    END LOOP;
-    up := up || ARRAY(
-      SELECT pg_catalog.format('ALTER VIEW %s ALTER COLUMN %I SET DEFAULT %s', found.name, a.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid))
-      FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
-      WHERE d.adrelid = found.oid ORDER BY a.attnum);
-    up := up || ARRAY(
-      SELECT CASE o.objsubid WHEN 0 THEN pg_catalog.format('COMMENT ON VIEW %s IS %L', found.name, o.description)
-        ELSE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', found.name, a.attname, o.description) END
-      FROM pg_catalog.pg_description AS o
-      LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = o.objoid AND a.attnum = o.objsubid
-      WHERE o.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.objoid = found.oid ORDER BY o.objsubid);
-    up := up || ARRAY(
-      SELECT pg_catalog.pg_get_ruledef(w.oid) FROM pg_catalog.pg_rewrite AS w
-      WHERE w.ev_class = found.oid AND w.ev_type <> '1' ORDER BY w.rulename);
-    up := up || ARRAY(
-      SELECT pg_catalog.format('COMMENT ON RULE %I ON %s IS %L', w.rulename, found.name, o.description)
-      FROM pg_catalog.pg_rewrite AS w
-      JOIN pg_catalog.pg_description AS o ON o.classoid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND o.objoid = w.oid
-      WHERE w.ev_class = found.oid AND w.ev_type <> '1' ORDER BY w.rulename);
-    up := up || ARRAY(
-      SELECT pg_catalog.pg_get_triggerdef(g.oid) FROM pg_catalog.pg_trigger AS g
-      WHERE g.tgrelid = found.oid AND NOT g.tgisinternal ORDER BY g.tgname);
-    up := up || ARRAY(
-      SELECT pg_catalog.format('COMMENT ON TRIGGER %I ON %s IS %L', g.tgname, found.name, o.description)
-      FROM pg_catalog.pg_trigger AS g
-      JOIN pg_catalog.pg_description AS o ON o.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND o.objoid = g.oid
-      WHERE g.tgrelid = found.oid AND NOT g.tgisinternal ORDER BY g.tgname);
+    statement := pg_catalog.format('CREATE %s %s%s%s%s AS %s', found.kind, found.name, ' USING ' || pg_catalog.quote_ident(found.amname),
+      ' WITH (' || pg_catalog.array_to_string(found.reloptions, ', ') || ')', ' TABLESPACE ' || pg_catalog.quote_ident(found.spcname),
+      pg_catalog.rtrim(pg_catalog.pg_get_viewdef(found.oid), ';'));
+    -- The name until it comes to rest under another.
+    parked := $7 || found.oid || '_';
+    IF found.is_late THEN
+      -- The name stays with what is filled. What is to take its place reads what has a new definition.
+      twin := $6 || found.oid;
+      down := pg_catalog.array_prepend(pg_catalog.format('ALTER %s %s RENAME TO %I', found.kind, found.name, parked), down);
+      up := up || (statement || CASE found.relkind WHEN 'm' THEN ' WITH NO DATA' ELSE '' END);
+      last := last || pg_catalog.format('ALTER %s %s RENAME TO %I', found.kind, found.name, twin);
+      last := last || pg_catalog.format('ALTER %s %I.%I RENAME TO %I', found.kind, found.nspname, parked, found.relname);
+      -- Known by it when it is replaced before that.
+      last := last || pg_catalog.format('DO %L', pg_catalog.format('DECLARE rule text; BEGIN
+        SELECT w.xmin::text INTO rule FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class = %s AND w.ev_type = ''1'';
+        EXECUTE pg_catalog.format(''COMMENT ON %s %%s IS %%L'', %L, rule); END',
+        found.oid, found.kind, pg_catalog.format('%I.%I', found.nspname, twin)));
+    ELSE
+      views := views || found.oid;
+      IF found.parked IS NOT NULL THEN
+        down := pg_catalog.array_prepend(pg_catalog.format('DROP VIEW %s', found.name), down);
+        up := up || pg_catalog.format('ALTER VIEW %I.%I RENAME TO %I', found.nspname, found.parked, found.relname);
+      ELSIF found.is_read THEN
+        down := pg_catalog.array_prepend(pg_catalog.format('ALTER VIEW %s RENAME TO %I', found.name, parked), down);
+        up := up || statement;
+        -- It gets them again if it gets its name back.
+        last := last || ARRAY(
+          SELECT pg_catalog.format('DROP RULE %I ON %I.%I', w.rulename, found.nspname, parked) FROM pg_catalog.pg_rewrite AS w
+          WHERE w.ev_class = found.oid AND w.ev_type <> '1'
+          UNION ALL
+          SELECT pg_catalog.format('DROP TRIGGER %I ON %I.%I', g.tgname, found.nspname, parked) FROM pg_catalog.pg_trigger AS g
+          WHERE g.tgrelid = found.oid AND NOT g.tgisinternal);
+        last := last || pg_catalog.format('DO %L', pg_catalog.format('BEGIN
+          EXECUTE pg_catalog.format(''ALTER VIEW %%s RENAME TO %%I'', %L, %L || %L::pg_catalog.regclass::pg_catalog.oid); END',
+          pg_catalog.format('%I.%I', found.nspname, parked), $7, found.name));
+      ELSE
+        down := pg_catalog.array_prepend(pg_catalog.format('DROP VIEW %s', found.name), down);
+        up := up || statement;
+      END IF;
+    END IF;
+    up := up || pg_catalog.format('ALTER %s %s OWNER TO %I', found.kind, found.name, pg_catalog.pg_get_userbyid(found.relowner));
+$8
+    CONTINUE WHEN found.is_late;
+$9
   END LOOP;
+  up := up || last;
 
   -- A function with a body that PostgreSQL has parsed is replaced twice, and stays the same for whoever calls it: first by one
   -- without a body, so that it needs neither column nor view.
@@ -228,23 +241,7 @@ BEGIN
         CASE WHEN found.seqmin <> CASE WHEN found.seqincrement > 0 THEN 1 ELSE -found.most - 1 END THEN ' MINVALUE ' || found.seqmin END,
         found.seqcache, CASE WHEN found.seqcycle THEN ' CYCLE' END);
       up := up || pg_catalog.format('SELECT pg_catalog.setval(%L, %s, %L)', found.name, part.last_value, part.is_called);
-      up := up || pg_catalog.format(
-        'DO %L', pg_catalog.format('DECLARE who text; BEGIN
-          FOR who IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN ''PUBLIC'' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
-            FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(%s) AS a
-            WHERE c.oid = %L::pg_catalog.regclass
-          LOOP EXECUTE ''REVOKE ALL ON SEQUENCE %s FROM '' || who; END LOOP;%s END',
-          CASE WHEN found.relacl IS NULL THEN 'c.relacl' ELSE 'COALESCE(c.relacl, pg_catalog.acldefault(''s'', c.relowner))' END,
-          found.name, pg_catalog.replace(found.name, '''', ''''''),
-          CASE WHEN found.relacl IS NULL THEN pg_catalog.format(
-            ' IF FOUND THEN GRANT ALL ON SEQUENCE %s TO %I; END IF;', found.name, pg_catalog.pg_get_userbyid(found.relowner)) END));
-      FOR part IN
-        SELECT a.privilege_type AS right, a.is_grantable, a.grantee FROM pg_catalog.aclexplode(found.relacl) AS a
-      LOOP
-        up := up || pg_catalog.format('GRANT %s ON SEQUENCE %s TO %s%s', part.right, found.name,
-          CASE part.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(part.grantee)) END,
-          CASE WHEN part.is_grantable THEN ' WITH GRANT OPTION' END);
-      END LOOP;
+$10
       up := up || ARRAY(
         SELECT pg_catalog.format('COMMENT ON SEQUENCE %s IS %L', found.name, o.description) FROM pg_catalog.pg_description AS o
         WHERE o.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.objoid = found.oid);

@@ -17,12 +17,13 @@ BEGIN
         AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
       JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid AND w.ev_type = '1' AND w.ev_class <> above.view
     )
-    SELECT c.oid::pg_catalog.regclass AS name, pg_catalog.pg_get_userbyid(c.relowner) AS owner
-    FROM above JOIN pg_catalog.pg_class AS c ON c.oid = above.view AND c.relkind = 'v'
+    SELECT c.oid::pg_catalog.regclass AS name, pg_catalog.pg_get_userbyid(c.relowner) AS owner,
+      CASE c.relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END AS kind
+    FROM above JOIN pg_catalog.pg_class AS c ON c.oid = above.view AND c.relkind IN ('v', 'm')
     GROUP BY c.oid ORDER BY max(above.depth) DESC, c.oid
   LOOP
     -- LOCK TABLE would lock what is below the view as well. This changes nothing, and locks the view alone.
-    EXECUTE pg_catalog.format('ALTER VIEW %s OWNER TO %I', found.name, found.owner);
+    EXECUTE pg_catalog.format('ALTER %s %s OWNER TO %I', found.kind, found.name, found.owner);
     IF pg_catalog.current_setting('lock_timeout')::pg_catalog.interval > '300ms' THEN
       PERFORM pg_catalog.set_config('lock_timeout', '300ms', true);
     END IF;

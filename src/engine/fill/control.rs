@@ -1,7 +1,7 @@
 //! The control loop of a backfill: settings and signals in, orders and events out, workers started and awaited.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
@@ -33,8 +33,14 @@ const REPORT: Duration = Duration::from_secs(1);
 /// The time over which the rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
-/// Fills one table, as a part of this step. As [`run`](super::run) otherwise.
-pub(super) async fn of_table(work: &Work, spec: &FillSpec, relation: Relation, step: StepKey) -> Result<(), Error> {
+/// Fills one table, as a part of this step. `rate` is that of all tables of the step together. As [`run`](super::run) otherwise.
+pub(super) async fn of_table(
+    work: &Work,
+    spec: &FillSpec,
+    relation: Relation,
+    step: StepKey,
+    rate: &Arc<Mutex<Rate>>,
+) -> Result<(), Error> {
     let mut connection = control(work, true).await?;
     work.ledger.progress().open_pass(&mut connection, work.lease, spec.relation, &relation).await?;
     let deadlock_timeout = pg::deadlock_timeout(&mut connection).await?;
@@ -50,7 +56,7 @@ pub(super) async fn of_table(work: &Work, spec: &FillSpec, relation: Relation, s
         lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
         batch_timeout: pg::waits_end(deadlock_timeout),
     });
-    let control = Control::start(shared, connection).await?;
+    let control = Control::start(shared, connection, Arc::clone(rate)).await?;
     work.pulse.beating("the control loop of the backfill", Box::pin(control.run())).await
 }
 
@@ -96,13 +102,13 @@ struct Control {
     /// The other processes working on the run, by their epochs.
     peers: BTreeMap<i64, String>,
     held_since: Instant,
-    rate: Rate,
+    rate: Arc<Mutex<Rate>>,
     progress_due: Instant,
     report_due: Instant,
 }
 
 impl Control {
-    async fn start(shared: Arc<Shared>, mut connection: PgConnection) -> Result<Self, Error> {
+    async fn start(shared: Arc<Shared>, mut connection: PgConnection, rate: Arc<Mutex<Rate>>) -> Result<Self, Error> {
         let work = &shared.work;
         let live = work.ledger.progress().settings(&mut connection, work.run.id).await?;
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
@@ -143,7 +149,7 @@ impl Control {
             unreadable,
             peers: BTreeMap::new(),
             held_since: now,
-            rate: Rate::default(),
+            rate,
             progress_due: now,
             report_due: now,
         })
@@ -343,11 +349,12 @@ impl Control {
             return Ok(());
         };
         // What is told of a partition is told of all of them together.
-        let is_partition = work.run.program.relation(self.shared.spec.relation).is_none();
-        let all = if is_partition { progress.fill(&mut self.connection, work.run.id).await? } else { None };
+        let is_one_of_many = work.run.facts.main().has_members();
+        let all = if is_one_of_many { progress.fill(&mut self.connection, work.run.id).await? } else { None };
         let done = all.unwrap_or_else(|| own.clone());
-        let (rows_per_second, eta_seconds) = self.rate.over(&done);
-        let eta_seconds = if over { Some(0.0) } else { eta_seconds };
+        let (rows_per_second, eta_seconds) = self.rate.lock().unwrap_or_else(PoisonError::into_inner).over(&done);
+        // The end of a partition is not the end of all.
+        let eta_seconds = if over && done.done >= done.bound { Some(0.0) } else { eta_seconds };
         let progress = done.progress(work.run.facts.main(), rows_per_second, eta_seconds);
         work.emit(Event::Progress { phase: Phase::Backfill, progress });
         let now = Instant::now();
@@ -397,7 +404,7 @@ fn batch_target(settings: &Settings, pacer: &Pacer) -> Duration {
 
 /// Rows and pages over the last few seconds.
 #[derive(Default)]
-struct Rate(VecDeque<(Instant, FillProgress)>);
+pub(super) struct Rate(VecDeque<(Instant, FillProgress)>);
 
 impl Rate {
     /// Returns rows per second and seconds to go.

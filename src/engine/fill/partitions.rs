@@ -1,6 +1,8 @@
 //! The backfill of a table; of a partitioned one, that is one partition after the other, each with a pass over its own pages, and of one
 //! that others inherit from, that table and each of them. Those that come while it lasts are filled before it ends.
 
+use std::sync::Arc;
+
 use super::control::{control, of_table};
 use crate::engine::{Error, Work};
 use crate::run::{Action, FillSpec, Phase, Relation, StepKey, What};
@@ -22,7 +24,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
     if relation.partitioned {
         return of_partitions(work, spec, &relation, &step).await;
     }
-    of_table(work, spec, relation, step).await
+    of_table(work, spec, relation, step, &Arc::default()).await
 }
 
 /// Fills every partition of `root`, or `root` and every table that inherits from it, of every level, that is not filled yet.
@@ -30,6 +32,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 async fn of_partitions(work: &Work, spec: &FillSpec, root: &Relation, step: &StepKey) -> Result<(), Error> {
+    let rate = Arc::default();
     loop {
         let mut connection = control(work, true).await?;
         let unfilled = work.ledger.progress().partitions(&mut connection, work.lease, root).await?.unfilled;
@@ -47,7 +50,7 @@ async fn of_partitions(work: &Work, spec: &FillSpec, root: &Relation, step: &Ste
         drop(connection);
         for (id, partition) in with_rows {
             let spec = FillSpec { relation: id, table: partition.table.clone(), fills: spec.fills.clone() };
-            or_gone(of_table(work, &spec, partition.clone(), step.clone()).await, &partition)?;
+            or_gone(of_table(work, &spec, partition.clone(), step.clone(), &rate).await, &partition)?;
         }
     }
 }

@@ -101,6 +101,23 @@ pg::columns!(
 );
 
 impl Record {
+    /// Returns the names of its parts, as the stored plan has them.
+    pub(crate) fn parts(&self) -> Vec<String> {
+        let names = self.of_plan("parts");
+        names.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Returns the name of the run that it is a part of, as the stored plan has it.
+    pub(crate) fn part_of(&self) -> Option<String> {
+        self.of_plan("part_of").as_str().map(str::to_owned)
+    }
+
+    /// Nothing else of the plan is looked at: a log can be read whose plan another version has written.
+    fn of_plan(&self, key: &str) -> serde_json::Value {
+        let plan: serde_json::Value = serde_json::from_str(self.plan.get()).unwrap_or_default();
+        plan.get(key).cloned().unwrap_or_default()
+    }
+
     /// Returns the entries as this version understands them.
     ///
     /// # Errors

@@ -1,10 +1,13 @@
 //! Partitions of a run's table, or tables that inherit from it, which come and go while the run lasts. Each gets a number of its own when the run first meets it.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 
+use super::report::RelationFill;
 use super::{Progress, number};
-use crate::ident::TableName;
-use crate::ledger::{BOOKKEEPING, Lease, LedgerError};
+use crate::ident::{RunId, TableName};
+use crate::ledger::{BOOKKEEPING, ByRun, Lease, LedgerError};
 use crate::pg;
 use crate::run::{Relation, RelationId};
 
@@ -28,7 +31,62 @@ pg::columns!(
     }
 );
 
+pg::columns!(
+    /// A partition that the backfill has met.
+    pub(crate) struct MetPartition {
+        relation: i16,
+        schema_name: String,
+        table_name: String,
+        is_filled: bool,
+    }
+);
+
+/// How far the backfill of one partition is, or of one table of those that inherit from each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartitionFill {
+    /// Its name.
+    pub(crate) table: TableName,
+    /// Pages that it has to fill.
+    pub(crate) bound: i64,
+    /// Pages done, those of open windows in proportion.
+    pub(crate) done: i64,
+    /// Rows filled.
+    pub(crate) rows: i64,
+    /// Whether every page that had to be filled is.
+    pub(crate) is_filled: bool,
+    /// Whether the engine said in the last seconds that it is at work on it.
+    pub(crate) is_at_work: bool,
+}
+
+impl PartitionFill {
+    /// Returns the partitions that were `met`, in their order, with what is known of the relations.
+    pub(crate) fn of(met: Vec<MetPartition>, relations: &[RelationFill]) -> Vec<Self> {
+        let relations: BTreeMap<i16, &RelationFill> = relations.iter().map(|fill| (fill.relation, fill)).collect();
+        let one = |met: MetPartition| {
+            let fill = relations.get(&met.relation)?;
+            let table = TableName::new(&met.schema_name, &met.table_name).ok()?;
+            let is_at_work = fill.rows_per_second.is_some() && !met.is_filled;
+            let RelationFill { bound, done, rows, .. } = **fill;
+            Some(Self { table, bound, done, rows, is_filled: met.is_filled, is_at_work })
+        };
+        met.into_iter().filter_map(one).collect()
+    }
+}
+
 impl Progress<'_> {
+    /// Returns the partitions that the backfills of these runs have met, by name; of a table that is not partitioned and from which none
+    /// inherits, that table.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn met_partitions(
+        self,
+        connection: &mut PgConnection,
+        runs: &[RunId],
+    ) -> Result<ByRun<MetPartition>, sqlx::Error> {
+        self.ledger.by_run(connection, include_str!("filled_partitions.sql"), runs).await
+    }
+
     /// Returns the partitions of `root`, of every level, or `root` and the tables that inherit from it, that have to be filled, and numbers those that the run has not met yet.
     /// Takes no lock on them.
     ///

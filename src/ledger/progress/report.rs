@@ -82,14 +82,14 @@ impl FillProgress {
 pg::columns!(
     /// How far the backfill of one relation is.
     pub(crate) struct RelationFill {
-        relation: i16,
-        bound: i64,
-        done: i64,
-        rows: i64,
+        pub(super) relation: i16,
+        pub(super) bound: i64,
+        pub(super) done: i64,
+        pub(super) rows: i64,
         hot: i64,
         late: i64,
         seconds: f64,
-        rows_per_second: Option<f64>,
+        pub(super) rows_per_second: Option<f64>,
         eta_seconds: Option<f64>,
         held_by: Option<Json<Value>>,
         pace: Option<Json<Value>>,

@@ -277,7 +277,7 @@ fn every_problem_is_told_well() {
         for example `to: varchar(10)`
     1:1 plan::wrong_type: a plan: expected a map, found `just some words`
         `just some words` expected a map
-        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `approval`, `schedule`, `approve`, `requires`, `notify`, `hooks`, `publications`, `functions`, `referring`
+        expected the keys `version`, `name`, `table`, `changes`, `indexes`, `backfill`, `throttle`, `verify`, `contract`, `approval`, `schedule`, `approve`, `requires`, `notify`, `hooks`, `publications`, `functions`, `triggers`, `referring`
     6:10 plan::wrong_type: `approve`: expected a list, found `switch`
         `switch` expected a list
         write `[switch]`

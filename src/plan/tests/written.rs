@@ -132,6 +132,11 @@ fn a_plan_is_written_as_people_write_it() {
     functions:
     - name: public.note()
       body: BEGIN RETURN NEW; END
+    triggers:
+    - name: words
+      arguments:
+      - a
+      - b
     ");
     let bare = good("version: 1\nname: p\ntable: t\nchanges: [{ change_type: { column: a, to: bigint } }]");
     assert_snapshot!(to_yaml(&bare), @"

@@ -57,7 +57,8 @@ pub(crate) enum Checking {
 pub(crate) fn actions(view: &ReportView, visitor: Visitor<'_>, checking: Option<&Checking>) -> String {
     let run = &view.run;
     let mut room = Room::new(ALL);
-    let waits = run.waiting_for.as_ref().map(|waiting| room.line(&words::waiting_for(waiting), CELL));
+    let waits =
+        run.waiting_for.as_ref().map(|waiting| room.line(&(run.of_part() + &words::waiting_for(waiting)), CELL));
     let back = format!("../{}", run.name);
     let body = html! {
         nav { p { a href="../.." { "All runs" } " · " a href=(back) { "Report of this run" } } }

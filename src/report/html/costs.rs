@@ -6,9 +6,9 @@ use maud::{Markup, html};
 use super::super::human::{bytes, duration, number, percent, plural, range, rate, share};
 use super::super::words;
 use super::chart::{Axes, Line, lines};
-use super::parts::{facts, table, unknown};
+use super::parts::{code, facts, partition_state, table, unknown};
 use crate::run::{Cause, Estimates, Filled, HoldTime, Orders, Signal};
-use crate::view::{Course, CoursePoint, Felt, ReportView};
+use crate::view::{Course, CoursePoint, Felt, PartitionState, PartitionView, PartitionsView, ReportView};
 
 /// Fewer points make no line.
 const FEWEST: usize = 3;
@@ -42,6 +42,7 @@ pub(super) fn backfill(view: &ReportView) -> Markup {
             Some(course) => (progressed(course)),
             None => p.note { "The backfill has not begun." },
         }
+        @if let Some(of) = &view.run.partitions { (partitions(of)) }
         (compared(view.run.filled.as_ref(), view.run.predicted.as_ref()))
         (held(&view.run.holds))
         h3 { "What an application felt" }
@@ -77,6 +78,29 @@ fn progressed(course: &Course) -> Markup {
         (lines("Rows filled since the backfill began", &[Line { name: "rows", points: rows }], &axes(course, number(filled), "0")))
         (lines("Rows filled a second, on average between two notes", &[Line { name: "rate", points: rates }],
             &axes(course, rate(course.top_rate()), "0")))
+    }
+}
+
+/// Returns how far each partition is, and how many there are.
+fn partitions(of: &PartitionsView) -> Markup {
+    let what = of.kind.plural();
+    let row = |one: &PartitionView| {
+        let table = html! { (code(&one.table)) @if of.now.as_ref() == Some(&one.table) { " (now)" } };
+        let so_far = match one.state {
+            PartitionState::ToCome => html! {},
+            PartitionState::Begun => {
+                html! { ", " span.amount { (one.percent) " %" } ", " (plural(one.rows_filled, "row")) }
+            }
+            PartitionState::Filled => html! { ", " (plural(one.rows_filled, "row")) },
+        };
+        vec![table, html! { (partition_state(one.state)) (so_far) }]
+    };
+    let rows: Vec<_> = of.listed.iter().map(row).collect();
+    let (filled, total) = (number(of.filled), number(of.total));
+    let caption = format!("Filled: {filled} of {total} {what}");
+    html! {
+        (table(&caption, &["Table", "State"], &rows))
+        @if of.unlisted > 0 { p.note { (number(of.unlisted)) " more are left out, those that are filled first." } }
     }
 }
 

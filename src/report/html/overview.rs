@@ -9,7 +9,6 @@ use super::chart::{Stretch, bar};
 use super::excerpt::Room;
 use super::parts::{standing, table, unknown};
 use super::{REFRESH, page};
-use crate::run::Progress;
 use crate::view::{Overview, RunView};
 
 /// Of one text in the table.
@@ -44,13 +43,15 @@ fn row(name: &str, run: Result<&RunView, &String>, room: &mut Room) -> Vec<Marku
         Err(why) => return vec![link, unknown("cannot be read"), html! { "–" }, html! { "–" }, room.line(why, CELL)],
     };
     let waits = run.waiting_for.as_ref();
-    let waits = waits.map_or_else(|| html! { "–" }, |waits| room.line(&words::waiting_for(waits), CELL));
+    let waits =
+        waits.map_or_else(|| html! { "–" }, |waits| room.line(&(run.of_part() + &words::waiting_for(waits)), CELL));
     let phase = html! { span.amount { (run.phase.as_str()) } };
-    vec![link, standing(run.state), phase, rows(&run.progress), waits]
+    vec![link, standing(run.state), phase, rows(run), waits]
 }
 
 /// Returns how far a backfill is, how fast, and how long it takes at this rate.
-fn rows(progress: &Progress) -> Markup {
+fn rows(run: &RunView) -> Markup {
+    let progress = &run.progress;
     let Some(percent) = progress.rows_percent.filter(|percent| *percent < 100) else {
         return html! { span.amount { (number(progress.rows_total)) } };
     };
@@ -58,6 +59,7 @@ fn rows(progress: &Progress) -> Markup {
     let stretch = Stretch { from: 0.0, to: f64::from(i32::try_from(percent).unwrap_or(0)) / 100.0 };
     html! {
         span.amount { (percent) " % of " (number(progress.rows_total)) }
+        @if let Some(of) = &run.partitions { ", " span.amount { (number(of.filled)) " of " (number(of.total)) " " (of.kind.plural()) } }
         @if progress.rows_per_second > 0.0 { ", " span.amount { (rate(progress.rows_per_second)) } }
         @if let Some(eta) = eta { ", " span.amount { (duration(eta)) " to go" } }
         @if percent > 0 { (bar(&format!("{percent} % of the rows"), "span", &[stretch])) }

@@ -4,7 +4,7 @@ use maud::{Markup, Render, html};
 
 use super::super::look::printable;
 use crate::run::{Standing, Verdict};
-use crate::view::{Judgement, PhaseState, StepState};
+use crate::view::{Judgement, PartitionState, PhaseState, StepState};
 
 /// How good something is. It is told by a sign and a word; the colour only repeats it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,16 @@ pub(super) fn step_state(state: StepState) -> Markup {
         StepState::ToCome => word(Tone::Plain, "not done"),
         StepState::TakenBack => word(Tone::Plain, "taken back"),
     }
+}
+
+/// Returns how far a partition is.
+pub(super) fn partition_state(state: PartitionState) -> Markup {
+    let tone = match state {
+        PartitionState::Filled => Tone::Good,
+        PartitionState::Begun => Tone::Open,
+        PartitionState::ToCome => Tone::Plain,
+    };
+    word(tone, state.as_str())
 }
 
 /// Returns what is not known, or not yet.

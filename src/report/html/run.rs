@@ -15,7 +15,7 @@ use crate::amounts::count;
 use crate::ledger::LoggedEntry;
 use crate::plan::calendar::in_zone;
 use crate::run::{GateReading, Moment, ObjectCount, WaitingFor};
-use crate::view::{Certificate, ReportView, Span, Timeline};
+use crate::view::{Certificate, PartView, ReportView, Span, Timeline};
 
 /// The bytes that the text of the plan may take.
 const PLAN: usize = 24_000;
@@ -37,12 +37,13 @@ pub(crate) fn report(view: &ReportView) -> String {
 /// Returns the same for a browser that follows the run, with the way to the list of all runs.
 #[cfg(feature = "serve")]
 pub(crate) fn live(view: &ReportView) -> String {
-    let over = view.run.state.is_over();
+    let over = view.run.is_over();
     let body = html! {
         nav {
             p {
                 a href=".." { "All runs" }
                 @if !over { " · " a href={ (view.run.name) "/actions" } { "Approve, pause, compare, tune" } }
+                @for part in view.run.parts.iter().take(MOST) { " · " a href=(part.name) { (printable(&part.name)) } }
                 @if !over { span.note { " – updated every " (REFRESH) " seconds" } }
             }
         }
@@ -60,6 +61,7 @@ fn body(view: &ReportView) -> Markup {
         (head(view))
         (section("Success criteria", &criteria(view)))
         (section("What was asked", &asked(view)))
+        @if !view.run.parts.is_empty() { (section("Parts", &parts(view))) }
         (section("Time line", &timeline(&view.timeline)))
         (section("Backfill", &costs::backfill(view)))
         (section("Objects before and after", &objects(view)))
@@ -75,7 +77,8 @@ fn body(view: &ReportView) -> Markup {
 fn head(view: &ReportView) -> Markup {
     let run = &view.run;
     let text = |text: &str| Room::new(CELL).line(text, CELL);
-    let waits = run.waiting_for.as_ref().map(|waiting| (waiting.is_failure(), words::waiting_for(waiting)));
+    let waits =
+        run.waiting_for.as_ref().map(|waiting| (waiting.is_failure(), run.of_part() + &words::waiting_for(waiting)));
     html! {
         header {
             h1 { "Run " (printable(&run.name)) }
@@ -93,6 +96,7 @@ fn head(view: &ReportView) -> Markup {
                 Some((false, what)) => p { b { "Waits for " } (text(&what)) },
                 None => {},
             }
+            @if let Some(key) = &run.part_of { p { b { "Part of " } (code(key)) ", which moves it" } }
             @if let Some(holder) = &run.holder { p { b { "Worked on by " } (text(holder)) } }
             @for peer in run.joined.iter().take(MOST) { p { b { "Joined by " } (text(&peer.holder)) } }
         }
@@ -123,6 +127,28 @@ fn asked(view: &ReportView) -> Markup {
         }
         p { "The text of the plan:" }
         pre { (room.block(&asked.plan_text, PLAN)) }
+    }
+}
+
+fn parts(view: &ReportView) -> Markup {
+    let turn = |part: &PartView| view.run.part.as_ref() == Some(&part.name);
+    let row = |part: &PartView| {
+        vec![
+            code(&part.name),
+            code(&part.table),
+            html! { span.amount { (part.phase.as_str()) } },
+            html! { (standing(part.state)) @if turn(part) { ", its turn" } },
+        ]
+    };
+    let rows: Vec<_> = view.run.parts.iter().take(MOST).map(row).collect();
+    let left_out = view.run.parts.len().saturating_sub(MOST);
+    html! {
+        (table("The runs of other tables, in the order in which they are done", &["Run", "Table", "Phase", "State"], &rows))
+        p.note {
+            "Columns of these tables refer to the key and are changed with it. The rest of this page is of the key's own table; each part has a \
+             report of its own, which " (code("crossfade report NAME -o FILE")) " writes."
+            @if left_out > 0 { " " (count(left_out, "more part")) " left out." }
+        }
     }
 }
 
@@ -258,8 +284,8 @@ fn gates(view: &ReportView) -> Markup {
         return html! { p { "No gate stands in front of what the run does next." } };
     }
     let caption = match &view.run.waiting_for {
-        Some(WaitingFor::Gate { phase, .. }) => format!("Gates in front of {phase}"),
-        _ => "Gates in front of what the run does next".to_owned(),
+        Some(WaitingFor::Gate { phase, .. }) => format!("{}Gates in front of {phase}", view.run.of_part()),
+        _ => format!("{}Gates in front of what the run does next", view.run.of_part()),
     };
     table(&caption, &["Gate", "State", "Why"], &rows)
 }

@@ -35,5 +35,8 @@ pub(crate) fn checked(checked: &CheckedLog, look: Look) -> String {
         };
         look.wrap(&mut text, ("", "  "), &found);
     }
+    for part in &checked.parts {
+        text.push_str(&self::checked(part, look));
+    }
     text
 }

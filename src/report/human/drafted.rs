@@ -37,8 +37,8 @@ pub(crate) fn unseen(file: Option<&str>, look: Look) -> String {
     text
 }
 
-/// Returns what was found when the plan was tried. `file` is where it was written to.
-pub(crate) fn drafted(file: Option<&str>, outline: &Outline, draft: &Draft, look: Look) -> String {
+/// Returns what was found when the plan was tried. `file` is where it was written to; `keep` is the command that writes it to one.
+pub(crate) fn drafted(file: Option<&str>, keep: Option<&str>, outline: &Outline, draft: &Draft, look: Look) -> String {
     let (preview, mut text) = (&draft.preview, String::new());
     if outline.by_path {
         let table = printable(&outline.table.to_string());
@@ -60,7 +60,9 @@ pub(crate) fn drafted(file: Option<&str>, outline: &Outline, draft: &Draft, look
     let shown = file.map(shell_word);
     let plan = shown.as_deref().unwrap_or("PLAN");
     let wrote = shown.as_ref().map(|file| format!("The plan is in {file}. ")).unwrap_or_default();
-    let next = if preview.refusals.is_empty() {
+    let next = if let Some(keep) = keep {
+        format!("The plan is in no file yet: {}", command(&printable(keep)))
+    } else if preview.refusals.is_empty() {
         format!("Next: {}", command(&format!("crossfade run {plan}")))
     } else {
         format!("Fix these problems, then run {}", command(&format!("crossfade plan {plan}")))

@@ -39,7 +39,8 @@ pub(crate) fn preview(path: &str, plan: &Plan, preview: &Preview, look: Look) ->
     findings(&mut text, "Blocking problems", &preview.refusals, &look.red("refused"), look);
     if let Some(program) = preview.program.as_ref().filter(|_| preview.refusals.is_empty()) {
         let fill = costs.orders.as_ref().map(|orders| orders.backfill_paced);
-        steps(&mut text, program, (&fill.map(range).unwrap_or_default(), LONG_STATEMENT), look);
+        let fill = fill.map(range).unwrap_or_default();
+        steps(&mut text, program, (&fill, LONG_STATEMENT, preview.whole_sql()), look);
         estimates::orders(&mut text, costs, look);
     }
     for part in preview.parts.iter().filter(|_| preview.refusals.is_empty()) {
@@ -83,7 +84,7 @@ fn part_steps(text: &mut String, plan: &Plan, preview: &Preview, look: Look) {
     let Some(program) = &preview.program else { return };
     let _ = writeln!(text, "\n{}", look.bold(&format!("For {} ({}):", printable(&plan.table.to_string()), plan.name)));
     let fill = preview.estimates.orders.as_ref().map(|orders| range(orders.backfill_paced)).unwrap_or_default();
-    steps(text, program, (&fill, LONG_STATEMENT), look);
+    steps(text, program, (&fill, LONG_STATEMENT, "json"), look);
     estimates::orders(text, &preview.estimates, look);
 }
 
@@ -109,14 +110,15 @@ fn known(path: &str, plan: &Plan, run: &Known, look: Look) -> String {
     text
 }
 
-/// Lists the steps; `fill` is how long a backfill takes, `longest` of how many lines a statement is shown whole.
-fn steps(text: &mut String, program: &Program, (fill, longest): (&str, usize), look: Look) {
+/// Lists the steps; `fill` is how long a backfill takes, `longest` of how many lines a statement is shown whole, and `whole` the format that
+/// shows all of them so.
+fn steps(text: &mut String, program: &Program, (fill, longest, whole): (&str, usize, &str), look: Look) {
     for phase in &program.phases {
         let steps: Vec<_> = program.steps_of(*phase).collect();
         if !steps.is_empty() {
             let _ = writeln!(text, "\n{}", look.bold(&format!("{phase}: {}", purpose(program, *phase))));
             for step in steps {
-                one_step(text, step, (fill, longest), look);
+                one_step(text, step, (fill, longest, whole), look);
             }
         }
     }
@@ -133,10 +135,13 @@ pub(crate) fn stored(plan: &Plan, program: Option<&Program>) -> String {
     if let Some(program) = program {
         let mut listed = String::new();
         // Nothing else prints what was stored.
-        steps(&mut listed, program, ("", usize::MAX), Look { columns: Look::ENDLESS, ..Look::default() });
+        steps(&mut listed, program, ("", usize::MAX, ""), Look { columns: Look::ENDLESS, ..Look::default() });
         for line in listed.lines() {
             text.push_str(format!("# {line}").trim_end());
             text.push('\n');
+        }
+        for part in &plan.parts {
+            let _ = writeln!(text, "# The steps of a part: crossfade show {part} --program");
         }
     }
     text
@@ -169,19 +174,19 @@ pub(crate) fn purpose(program: &Program, phase: Phase) -> &'static str {
     }
 }
 
-fn one_step(text: &mut String, step: &Step, (fill, longest): (&str, usize), look: Look) {
+fn one_step(text: &mut String, step: &Step, (fill, longest, whole): (&str, usize, &str), look: Look) {
     look.wrap(text, ("  ", "  "), &printable(&step.title));
     look.wrap(text, ("    ", "      "), &look.dim(&format!("{}; {}", locks(step), time(step, fill))));
     for statement in step.sql() {
-        one_statement(text, &statement, longest, look);
+        one_statement(text, &statement, (longest, whole), look);
     }
     if let Undo::PointOfNoReturn(why) = &step.undo {
         look.wrap(text, (&format!("    {} ", look.yellow("point of no return:")), "    "), &printable(why));
     }
 }
 
-/// Writes a statement, or its beginning where it takes more lines than the `longest`.
-fn one_statement(text: &mut String, statement: &str, longest: usize, look: Look) {
+/// Writes a statement, or its beginning where it takes more lines than the `longest`; the format `whole` has the rest.
+fn one_statement(text: &mut String, statement: &str, (longest, whole): (usize, &str), look: Look) {
     let mut shown = String::new();
     for line in statement.lines() {
         let indent = &line[..line.len() - line.trim_start().len()];
@@ -194,7 +199,7 @@ fn one_statement(text: &mut String, statement: &str, longest: usize, look: Look)
         let _ = writeln!(text, "{line}");
     }
     if most < lines.len() {
-        let more = format!("... {} more lines; see --format sql", lines.len() - most);
+        let more = format!("... {} more lines; see --format {whole}", lines.len() - most);
         let _ = writeln!(text, "      {}", look.dim(&more));
     }
 }
@@ -218,8 +223,12 @@ pub(crate) fn time(step: &Step, fill: &str) -> String {
         Action::Concurrent { .. } if matches!(step.key.what, What::DropIndex(_)) => {
             "waits for transactions that use the table".to_owned()
         }
+        Action::Concurrent { .. } if step.key.what == What::Refill => "as long as REFRESH takes".to_owned(),
         Action::Transaction(_) => "for milliseconds".to_owned(),
         Action::Concurrent { .. } => "reads the whole table, outside a transaction".to_owned(),
+        Action::BuildInPartitions(index) if index.join.is_empty() => {
+            "reads one partition after the other, outside a transaction".to_owned()
+        }
         Action::BuildInPartitions(_) => {
             "reads one partition after the other, outside a transaction, and locks them for milliseconds".to_owned()
         }

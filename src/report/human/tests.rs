@@ -1,4 +1,5 @@
 use super::*;
+use crate::ledger::LoggedEntry;
 use crate::run::{
     Action, Actor, Cause, Counts, Head, Level, MismatchKey, PaceReport, Phase, Program, RelationId, Step, Undo,
     WaitingFor, What, Written, WrittenBy,
@@ -10,8 +11,10 @@ fn status_of(state: Standing) -> RunView {
         name: "vehicle-status".to_owned(),
         phase: Phase::Backfill,
         state,
+        partitions: None,
         parts: vec![],
         part_of: None,
+        part: None,
         progress: Progress::new(312_400, 500_000, 41_200.4, Some(4.55)),
         mismatches: None,
         unequal: vec![],
@@ -498,7 +501,7 @@ fn everything_fits_a_terminal_of_80_columns() {
         line(Entry::Consented { to: vec!["drop the old column".to_owned(); 5] }),
         line(Entry::Drifted { facts: vec!["there is no column of that name".to_owned(); 5] }),
     ];
-    shown += &history(&[log.clone(), log], Look::default());
+    shown += &history(&[log.clone(), log.clone()], &[("a-part-with-a-name".to_owned(), log)], Look::default());
     shown += &drops(name, &["DROP INDEX a".to_owned()], Look::default());
     shown +=
         &said(&format!("{name} is paused; both columns are still kept equal"), "crossfade resume", Look::default());

@@ -139,7 +139,13 @@ fn every_change_voids_it() {
             surround: vec![],
         };
         Box::new(Compiled {
-            facts: crate::run::Facts { server_version: 15, tables: vec![], changes: vec![], functions: vec![] },
+            facts: crate::run::Facts {
+                server_version: 15,
+                tables: vec![],
+                changes: vec![],
+                functions: vec![],
+                triggers: vec![],
+            },
             program,
         })
     };

@@ -17,6 +17,13 @@ form!(struct Facts of facts::Facts {
     changes: Vec<Change>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     functions: Vec<ReplacedFunction>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    triggers: Vec<TriggerArguments>,
+});
+
+form!(struct TriggerArguments of facts::TriggerArguments {
+    name: String,
+    arguments: Vec<String>,
 });
 
 form!(struct ReplacedFunction of facts::ReplacedFunction {
@@ -41,6 +48,8 @@ form!(struct TableFacts of facts::TableFacts {
     other_before_triggers: bool,
     listeners: Vec<String>,
     made_anew: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    materialized_views: Vec<String>,
     functions_to_touch: Vec<Function>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     publications: Vec<Publication>,

@@ -36,17 +36,31 @@ form!(struct Plan of plan::Plan {
     publications: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     functions: Vec<FunctionBody>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    triggers: Vec<TriggerArguments>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     referring: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left: Vec<LeftColumn>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parts: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     part_of: Option<String>,
 });
 
+form!(struct LeftColumn of plan::LeftColumn {
+    table: Table,
+    column: String,
+});
+
 form!(struct FunctionBody of plan::FunctionBody {
     name: String,
     body: String,
+});
+
+form!(struct TriggerArguments of plan::TriggerArguments {
+    name: String,
+    arguments: Vec<String>,
 });
 
 form!(enum Change of plan::Change {

@@ -115,6 +115,7 @@ form!(enum Is of run::Is {
     Constraint { name: String, },
     SomeConstraint { name: String, },
     NoConstraint { name: String, },
+    NoView { begins: String, },
     NotNull { column: String, is: bool, },
 });
 

@@ -4,12 +4,13 @@
 use sqlx::PgConnection;
 
 use super::super::forward::Until;
+use super::super::parts::{has_switched, is_taken_back, parts_of, turn};
 use super::super::{Error, NotYet, preview};
 use super::{Finish, Tool};
 use crate::catalog::{self, Family, Finding};
 use crate::event::Event;
 use crate::ledger::Run;
-use crate::plan::Plan;
+use crate::plan::{Plan, Referring};
 use crate::run::{Mode, Phase, Standing, State};
 use crate::runner::{PartPreview, Preview};
 
@@ -24,31 +25,9 @@ pub(super) fn refuse_part(run: &Run) -> Result<(), Error> {
     }
 }
 
-/// Whether applications have moved to the new columns of a run.
-fn has_switched(run: &Run, state: &State) -> bool {
-    let goes = matches!(state.mode, Mode::Done | Mode::Forward | Mode::Failed | Mode::Drifted);
-    goes && (state.mode == Mode::Done || run.program.is_past(state.phase, Phase::Switch))
-}
-
-fn is_taken_back(state: &State) -> bool {
-    matches!(state.mode, Mode::Undoing(_) | Mode::RolledBack)
-}
-
-/// Returns whose turn it is, by its place among the parts; `None` for the key itself, also when all are over.
-fn turn(key: &State, parts: &[(Run, State)]) -> Option<usize> {
-    if is_taken_back(key) {
-        return None;
-    }
-    if key.mode == Mode::Done {
-        // What a part refers to is at its end before it.
-        return parts.iter().rposition(|(_, state)| !state.is_over());
-    }
-    parts.iter().position(|(run, state)| !has_switched(run, state))
-}
-
 impl Tool {
     /// Returns the parts of `run` with their states, in the order in which they are done.
-    pub(super) async fn parts_of(&self, run: &Run) -> Result<Vec<(Run, State)>, Error> {
+    pub(in crate::runner) async fn parts_of(&self, run: &Run) -> Result<Vec<(Run, State)>, Error> {
         if run.plan.parts.is_empty() {
             return Ok(vec![]);
         }
@@ -57,17 +36,7 @@ impl Tool {
     }
 
     async fn read_parts(&self, connection: &mut PgConnection, run: &Run) -> Result<Vec<(Run, State)>, Error> {
-        let mut parts = Vec::new();
-        for name in &run.plan.parts {
-            let part = self.ledger.log().find(connection, name.as_str()).await?;
-            // Of another attempt, whose set of tables was another one.
-            if part.plan.part_of.as_ref() != Some(run.name()) {
-                continue;
-            }
-            let state = self.ledger.log().state(connection, &part).await?;
-            parts.push((part, state));
-        }
-        Ok(parts)
+        parts_of(&self.ledger, connection, run).await
     }
 
     /// Returns the run whose turn it is: `run` itself, or one of its parts.
@@ -173,12 +142,13 @@ impl Tool {
 
     /// Returns the plan with its parts, and what a run of it would do.
     pub(super) async fn previewed(&self, connection: &mut PgConnection, plan: &Plan) -> Result<(Plan, Preview), Error> {
-        let Family { key, parts, refusals } = catalog::family(connection, plan).await?;
+        let Family { key, parts, refusals, warnings } = catalog::family(connection, plan).await?;
         let mut whole = preview::preview(&self.ledger, connection, &key).await?;
         whole.refusals.extend(refusals);
-        if !parts.is_empty() {
+        if plan.referring == Some(Referring::Change) {
             whole.warnings.retain(|finding| finding.code != KEEP_THEIR_TYPES);
         }
+        whole.warnings.extend(warnings);
         for part in parts {
             let mut found = preview::preview(&self.ledger, connection, &part).await?;
             found.warnings.retain(|finding| finding.code != KEEP_THEIR_TYPES);

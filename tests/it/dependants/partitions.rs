@@ -265,11 +265,8 @@ async fn what_a_partitioned_table_cannot_have_is_refused_by_name() {
     );
     let of_partition = refused(&PLAN.replace("public.t\n", "public.t_2_0\n")).await;
     assert!(of_partition.starts_with("catalog::partition: public.t_2_0 is a partition"), "{of_partition}");
-    let retype = PLAN.replace(
-        "rename_column: { from: a, to: b }",
-        "change_type: { column: id, to: bigint, via: id_v2, reverse: id_v2::int }",
-    );
-    let said = refused(&retype).await;
+    let both = "{ rename_column: { from: a, to: b } }, { change_type: { column: note, to: varchar, via: note_v2, reverse: note_v2 } }";
+    let said = refused(&PLAN.replace("{ rename_column: { from: a, to: b } }", both)).await;
     assert!(said.contains("catalog::partitioned: public.t is a partitioned table, and the plan does more"), "{said}");
     let with_index = refused(&format!("{PLAN}indexes: {{ add: [{{ name: more, columns: [b] }}] }}\n")).await;
     assert!(with_index.starts_with("catalog::partitioned_index"), "{with_index}");

@@ -14,7 +14,7 @@ use crate::harness::{tool, versions};
 pub(super) type Writes = fn(n: i32, i: i32, column: &str) -> Vec<String>;
 
 /// Returns how many statements there were, and what failed.
-async fn writer(
+pub(super) async fn writer(
     url: String,
     (n, column): (i32, &'static str),
     writes: Writes,

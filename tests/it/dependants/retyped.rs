@@ -2,9 +2,12 @@
 //! had the new type from the beginning, the way back ends where the run began, and the end is that table.
 
 use crossfade::run::Phase;
+use crossfade::runner::Error;
+use tokio_util::sync::CancellationToken;
 
 use super::{PHASES, Place, difference};
-use crate::harness::{Version, long_versions, tool};
+use crate::harness::{Version, long_versions, tool, versions};
+use crate::steps::each_step_failed_to;
 
 /// What hangs on column `n` of a table that holds the numbers from 1 to 40, and what is written: `{n}` is a number of the
 /// statement's own.
@@ -52,6 +55,30 @@ const CASES: &[Case] = &[
             "DELETE FROM \"upper's %\" WHERE a = 7",
             "UPDATE low SET n = 3 WHERE id = 8",
             "SELECT count(*) FROM joined HAVING sum(both_of_them) > 0",
+        ],
+    ),
+    case(
+        "materialized views, what they stand on and what reads them",
+        "CREATE VIEW low AS SELECT id, n, note FROM t WHERE n < 5000; COMMENT ON VIEW low IS 'low'; CREATE RULE gone AS ON DELETE TO low DO INSTEAD DELETE FROM t WHERE id = OLD.id;
+         GRANT SELECT (id) ON low TO PUBLIC;
+         CREATE MATERIALIZED VIEW m WITH (fillfactor = 70, autovacuum_enabled = off) AS SELECT n, count(*) AS c, max(note) AS note FROM t GROUP BY n;
+         CREATE UNIQUE INDEX m_n ON m (n) INCLUDE (c); CREATE INDEX \"m's %\" ON m ((n + 1) DESC, lower(note)) WHERE c > 0; COMMENT ON INDEX m_n IS 'it''s';
+         ALTER INDEX \"m's %\" ALTER COLUMN 1 SET STATISTICS 55; ALTER MATERIALIZED VIEW m CLUSTER ON m_n;
+         ALTER MATERIALIZED VIEW m ALTER COLUMN n SET STATISTICS 77, ALTER COLUMN c SET (n_distinct = 3), ALTER COLUMN note SET STORAGE EXTERNAL, ALTER COLUMN note SET COMPRESSION pglz;
+         CREATE STATISTICS of_m (ndistinct) ON n, c FROM m; COMMENT ON STATISTICS of_m IS 's'; ALTER STATISTICS of_m SET STATISTICS 9;
+         COMMENT ON MATERIALIZED VIEW m IS 'it''s $1'; COMMENT ON COLUMN m.n IS 'n'; REVOKE ALL ON m FROM neighbour; GRANT SELECT (n, c) ON m TO PUBLIC;
+         CREATE MATERIALIZED VIEW \"m 2\" (a, b) AS SELECT sum(n), note FROM low GROUP BY note; CREATE MATERIALIZED VIEW m3 AS SELECT a FROM \"m 2\";
+         DO $$ BEGIN CREATE ROLE crossfade_viewer; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+         GRANT CREATE ON SCHEMA public TO crossfade_viewer; GRANT SELECT ON \"m 2\" TO crossfade_viewer; ALTER MATERIALIZED VIEW m3 OWNER TO crossfade_viewer;
+         CREATE VIEW above WITH (security_barrier) AS SELECT m.n, x.a, l.id FROM m JOIN m3 x ON true JOIN low l ON l.n = m.n; GRANT SELECT ON above TO neighbour WITH GRANT OPTION;
+         CREATE RULE none AS ON DELETE TO above DO INSTEAD NOTHING; COMMENT ON RULE none ON above IS 'r'; COMMENT ON COLUMN above.a IS 'a';
+         CREATE MATERIALIZED VIEW top AS SELECT max(n) AS most FROM above; REVOKE ALL ON top FROM neighbour;
+         CREATE FUNCTION of_m() RETURNS bigint SECURITY DEFINER BEGIN ATOMIC SELECT max(n) FROM m; END; COMMENT ON FUNCTION of_m IS 'f';
+         CREATE PROCEDURE refreshed() LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$ BEGIN
+           REFRESH MATERIALIZED VIEW CONCURRENTLY m; REFRESH MATERIALIZED VIEW \"m 2\"; REFRESH MATERIALIZED VIEW m3; REFRESH MATERIALIZED VIEW top; END $$",
+        &[
+            "DELETE FROM low WHERE id = 6", "SELECT FROM m WHERE note = 'n'", "SELECT n FROM m WHERE c > 0", "SELECT * FROM above", "DELETE FROM above",
+            "SELECT FROM of_m() AS x WHERE x > 1000", "SELECT FROM top", "CALL refreshed()",
         ],
     ),
     case(
@@ -231,7 +258,7 @@ async fn ends_like_the_new_type(version: &Version, case: &Case) {
 }
 
 /// A row as JSON without one of its keys, and with its keys in order.
-fn without(line: &str, key: &str) -> String {
+pub(super) fn without(line: &str, key: &str) -> String {
     let Ok(serde_json::Value::Object(mut row)) = serde_json::from_str(line) else { return line.to_owned() };
     row.remove(key);
     let mut keys: Vec<_> = row.into_iter().collect();
@@ -284,12 +311,108 @@ async fn a_change_in_place_carries_what_hangs_on_the_column() {
     }
 }
 
+/// A materialized view keeps its rows until those from the new column are there: whatever goes wrong between, it is read by a role that
+/// owns nothing, and never shows what is older than what it has shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_materialized_view_has_its_rows_until_it_is_filled_again() {
+    const SETUP: &str = "CREATE TABLE t (id int, n int); INSERT INTO t SELECT g, g FROM generate_series(1, 40) g; CREATE TABLE fails (x int);
+         CREATE FUNCTION tried(id int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF EXISTS (SELECT FROM public.fails) THEN RAISE 'not now'; END IF; RETURN id; END $$;
+         CREATE VIEW low AS SELECT id, n FROM t;
+         CREATE MATERIALIZED VIEW m AS SELECT tried(id) AS id, n FROM low; CREATE UNIQUE INDEX ON m (id);
+         CREATE MATERIALIZED VIEW empty AS SELECT n FROM t WITH NO DATA; CREATE INDEX ON empty (n); CREATE VIEW on_it AS SELECT max(id) AS most FROM m";
+    const READS: &str = "SELECT count(*) FROM m UNION ALL SELECT most FROM on_it";
+    let text = "version: 1\nname: carry\ntable: public.t\nchanges: [{ change_type: { column: n, to: bigint, via: n_v2, reverse: \"n_v2::int\" } }]\n\
+                contract: { grace: 0s, quiet: 0s }\n";
+    let plan = crossfade::plan::parse("plan.yaml", text).unwrap();
+    for version in long_versions() {
+        let ours = Place::new(&version, SETUP).await;
+        let beside = Place::new(&version, &SETUP.replace("n int)", "n bigint)")).await;
+        let tool = tool(&ours.database.url);
+        let before = ours.schema().await;
+        let (stop, mut reader) = (CancellationToken::new(), ours.neighbour);
+        let stopped = stop.clone();
+        let reading = tokio::spawn(async move {
+            let (mut most, mut reads) = (vec![0, 0], 0);
+            while !stopped.is_cancelled() {
+                let rows: Vec<i64> =
+                    sqlx::query_scalar(READS).fetch_all(&mut reader).await.expect("a reader is served");
+                assert!(rows[0] >= most[0] && rows[1] >= most[1], "{most:?}, and then {rows:?}");
+                (most, reads) = (rows, reads + 1);
+            }
+            (most, reads)
+        });
+        tool.run(&plan, text, Some(Phase::Verify)).await.unwrap();
+        ours.database.execute("INSERT INTO t VALUES (100, 100); REFRESH MATERIALIZED VIEW CONCURRENTLY m; INSERT INTO t VALUES (200, 200)").await;
+        let rows = async || ours.database.scalar::<i64>("SELECT max(n)::bigint FROM m").await;
+        let fails = async || ours.database.execute("INSERT INTO fails VALUES (1)").await;
+        let works = async || ours.database.execute("DELETE FROM fails").await;
+        let not_now = |error: Error| assert!(format!("{error:?}").contains("not now"), "{error:?}");
+        let as_before = async || {
+            let back = ours.database.exact_schema().await;
+            assert!(before.starts_with(&back), "{}:\n{}", version.major, difference(&before, &back));
+        };
+        // Not filled on the way there, so there is nothing to fill on the way back.
+        fails().await;
+        not_now(tool.run(&plan, text, None).await.unwrap_err());
+        let waits: i64 = ours.database.scalar("SELECT count(*) FROM pg_class WHERE relname ~ '^cf_.*_mv[0-9]+$'").await;
+        assert_eq!((waits, rows().await), (3, 100), "m, empty and on_it");
+        tool.rollback("carry", None).await.unwrap();
+        as_before().await;
+        assert_eq!(rows().await, 100);
+        // Filled on the way there, and not on the way back before it can be.
+        works().await;
+        tool.run(&plan, text, Some(Phase::Switch)).await.unwrap();
+        assert_eq!(rows().await, 200);
+        fails().await;
+        not_now(tool.rollback("carry", None).await.unwrap_err());
+        assert_eq!(rows().await, 200);
+        ours.database.execute("INSERT INTO t VALUES (250, 250)").await;
+        works().await;
+        tool.rollback("carry", None).await.unwrap();
+        as_before().await;
+        assert_eq!(rows().await, 250);
+        // There, and somebody replaces what is to be exchanged.
+        fails().await;
+        not_now(tool.run(&plan, text, None).await.unwrap_err());
+        ours.database.execute("CREATE OR REPLACE VIEW on_it AS SELECT max(id) AS most, 1 AS more FROM m; DELETE FROM fails; INSERT INTO t VALUES (300, 300)").await;
+        let failed = tool.run(&plan, text, None).await.unwrap_err();
+        assert!(format!("{failed:?}").contains("view public.on_it was replaced"), "{failed:?}");
+        stop.cancel();
+        let (most, reads) = reading.await.expect("no reader fails");
+        assert_eq!((most, reads > 10), (vec![43, 250], true));
+        ours.database.execute("DROP VIEW on_it").await;
+        tool.run(&plan, text, None).await.unwrap();
+        ours.database.execute("CREATE VIEW on_it AS SELECT max(id) AS most FROM m").await;
+        assert_eq!(rows().await, 300);
+        let (found, expected) = (ours.database.schema().await, beside.database.schema().await);
+        assert!(found == expected, "on {}:\n{}", version.major, difference(&expected, &found));
+        let filled: String = ours
+            .database
+            .scalar("SELECT string_agg(relname, ' ') FROM pg_class WHERE relkind = 'm' AND relispopulated")
+            .await;
+        assert_eq!(filled, "m");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_materialized_view_is_exchanged_whichever_step_fails() {
+    const SETUP: &str = "CREATE TABLE t (id int, n int); INSERT INTO t SELECT g, g FROM generate_series(1, 40) g; CREATE VIEW low AS SELECT n FROM t;
+         CREATE MATERIALIZED VIEW m AS SELECT n FROM low; CREATE UNIQUE INDEX ON m (n); CREATE VIEW on_it AS SELECT n FROM m";
+    const END: &str = "CREATE TABLE t (id int, n bigint); INSERT INTO t SELECT g, g FROM generate_series(1, 40) g; CREATE VIEW low AS SELECT n FROM t;
+         CREATE MATERIALIZED VIEW m AS SELECT n FROM low; CREATE UNIQUE INDEX ON m (n); CREATE VIEW on_it AS SELECT n FROM m";
+    let text = "version: 1\nname: carry\ntable: public.t\nchanges: [{ change_type: { column: n, to: bigint, via: n_v2, reverse: \"n_v2::int\" } }]\n\
+                contract: { grace: 0s, quiet: 0s }\n";
+    each_step_failed_to(&versions()[0], (SETUP, END), text).await;
+}
+
 /// In mid-run somebody makes a view, a policy, a trigger: on the way on and on the way back they are where they would be.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_hang_on_a_column_in_mid_change_is_carried() {
-    const MORE: &str = "CREATE VIEW low AS SELECT id, n FROM t WHERE n > 3; CREATE VIEW gone AS SELECT n FROM t";
+    const MORE: &str = "CREATE VIEW low AS SELECT id, n FROM t WHERE n > 3; CREATE VIEW gone AS SELECT n FROM t;
+         CREATE MATERIALIZED VIEW there AS SELECT n FROM t; CREATE MATERIALIZED VIEW not_for_long AS SELECT n FROM t";
     const MEANWHILE: &str = "CREATE OR REPLACE VIEW low AS SELECT id, n, n + 1 AS next FROM t; CREATE VIEW more AS SELECT next FROM low; DROP VIEW gone;
-         CREATE POLICY seen ON t USING (n > 0); CREATE STATISTICS both_of_them ON id, n FROM t";
+         CREATE POLICY seen ON t USING (n > 0); CREATE STATISTICS both_of_them ON id, n FROM t;
+         CREATE MATERIALIZED VIEW counted AS SELECT count(*), next FROM more GROUP BY next; CREATE INDEX there_n ON there (n); DROP MATERIALIZED VIEW not_for_long";
     let text = "version: 1\nname: carry\ntable: public.t\nchanges: [{ change_type: { column: n, to: bigint, via: n_v2, reverse: \"n_v2::int\" } }]\n\
                 contract: { grace: 0s, quiet: 0s }\n";
     let plan = crossfade::plan::parse("plan.yaml", text).unwrap();

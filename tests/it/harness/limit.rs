@@ -17,9 +17,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
+use super::whole;
+
 /// Between two databases or processes of a test: several times the longest on a busy machine. `CROSSFADE_TEST_LIMIT` (seconds)
 /// replaces it.
 const LIMIT: Duration = Duration::from_mins(10);
+/// So many times that, where every long matrix is whole: a test whose steps are tasks shows no sign of life in between.
+const WHOLE: u32 = 6;
 /// How many such limits a test of many steps may take.
 const LONGEST: u32 = 3;
 /// Between two looks.
@@ -100,7 +104,7 @@ pub(super) fn tool_ended(pid: u32) {
 
 fn watch() {
     let seconds = std::env::var("CROSSFADE_TEST_LIMIT").ok().and_then(|text| text.parse().ok());
-    let limit = seconds.map_or(LIMIT, Duration::from_secs);
+    let limit = seconds.map_or(if whole() { LIMIT * WHOLE } else { LIMIT }, Duration::from_secs);
     loop {
         thread::sleep(LOOK);
         let too_late = |signs: &Signs| signs.last.elapsed() > limit || signs.first.elapsed() > limit * LONGEST;

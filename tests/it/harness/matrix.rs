@@ -18,7 +18,8 @@ pub(crate) fn long_versions() -> Vec<Version> {
     all
 }
 
-/// Returns the versions for the `n`th of several cases: all or, in a part, one of them, so that all have their turn.
+/// Returns the versions for the `n`th of several cases, or of several tests with one subject: all or, in a part, one of them, so
+/// that all have their turn.
 pub(crate) fn versions_of(n: usize) -> Vec<Version> {
     let mut all = versions();
     if whole() {

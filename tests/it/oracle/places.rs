@@ -78,8 +78,16 @@ impl Place {
         if exact { text } else { with_sorted_statistics(&text) }
     }
 
-    /// Returns all rows of all tables of the case's schema.
+    /// Returns all rows of all tables of the case's schema. Materialized views are filled anew before that: what they have is of the
+    /// moment of the swap, or of that at which plain ALTER TABLE had them made anew.
     pub(super) async fn contents(&mut self, case: &Case) -> String {
+        let refresh = format!(
+            "SELECT coalesce(string_agg(format('REFRESH MATERIALIZED VIEW %s', oid::regclass), '; '), '')
+             FROM pg_class WHERE relnamespace = {}::regnamespace AND relkind = 'm'",
+            quote_literal(&quote_ident(&case.schema))
+        );
+        let refresh = self.text(refresh).await;
+        self.try_execute(&refresh).await.unwrap_or_else(|error| panic!("{refresh}: {error}"));
         let each = format!(
             "SELECT coalesce(string_agg(format('SELECT %L || string_agg(E''\\n'' || to_jsonb(x)::text, '''' ORDER BY to_jsonb(x)::text) AS all_of_it FROM %s x',
                 c.oid::regclass::text, c.oid::regclass), ' UNION ALL ' ORDER BY c.relname), 'SELECT '''' AS all_of_it')

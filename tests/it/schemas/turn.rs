@@ -318,12 +318,12 @@ fn checks_apart(text: &str) -> [String; 2] {
     [checks.join("\n"), others.join("\n")]
 }
 
-/// Returns a listing without casts and parentheses: a condition that was read again for another type has others than one that was
-/// written for it.
+/// Returns a listing without casts, parentheses and midnights: a condition that was read again for another type has others than one
+/// that was written for it.
 async fn without_casts(database: &Database, text: &str) -> String {
     let cast = r#"::("[^"]*"|[a-z_]+)(\.[a-z_]+)?( varying| precision| with(out)? time zone)?(\([0-9,]+\))?(\[\])?"#;
     let sql = format!("SELECT regexp_replace({}, {}, '', 'g')", quote_literal(text), quote_literal(cast));
-    let bare = database.scalar::<String>(&sql).await.replace(['(', ')'], "");
+    let bare = database.scalar::<String>(&sql).await.replace(['(', ')'], "").replace(" 00:00:00'", "'");
     let mut lines: Vec<_> = bare.lines().collect();
     lines.sort_unstable();
     lines.join("\n")

@@ -115,6 +115,8 @@ pub(super) const KINDS: &[Kind] = &[
     of(("integer", "text"), "g", kind("composite type", "CREATE TYPE c AS (x integer, y integer); ALTER TABLE t ALTER a TYPE c USING ROW(a, a)::c; CREATE INDEX i ON t (a)")),
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("column of a partitioned table", "") },
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("index of a partitioned table", "CREATE INDEX i ON t (a)") },
+    Kind { partitioned: " PARTITION BY LIST (note)", ..kind("keys and unique constraints of a partitioned table", "ALTER TABLE t ADD PRIMARY KEY (a, note), ADD UNIQUE (note, id, a)") },
+    Kind { partitioned: " PARTITION BY LIST (note)", ..kind("foreign key of a partitioned table", "CREATE TABLE p (a integer PRIMARY KEY); INSERT INTO p SELECT g FROM generate_series(1, 20000) g; ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES p") },
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("indexes and constraints of single partitions", "CREATE INDEX i ON t_1 (a); ALTER TABLE t_1 ADD PRIMARY KEY (a), ADD CHECK (a < 1000)") },
     Kind { partitioned: " PARTITION BY RANGE (a)", ..kind("partition key", "") },
     kind("column that other tables inherit", "CREATE TABLE child (more integer) INHERITS (t); INSERT INTO child SELECT g, g, 'c', g FROM generate_series(1, 20) g"),
