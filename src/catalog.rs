@@ -11,6 +11,7 @@ mod add_index;
 mod adopt;
 mod anew;
 mod bodies;
+mod children;
 mod clients;
 mod columns;
 mod constraint;

@@ -10,6 +10,7 @@ mod adopt;
 mod alike;
 mod bodies;
 mod change_type;
+mod children;
 mod cleanup;
 mod constraints;
 mod conversion;
@@ -18,6 +19,7 @@ mod drop_column;
 mod drop_index;
 mod first_write;
 mod follow;
+mod foreign_keys;
 mod fragment;
 mod indexes;
 mod listening;
@@ -175,6 +177,7 @@ pub fn compile(plan: &Plan, facts: &Facts, ledger: &LedgerSchema) -> Program {
     let mut fragments: Vec<_> = (0..plan.changes.len()).map(|position| fragment_of(&context, position)).collect();
     fragments.push(referring::in_swap(&context));
     fragments.push(indexes::fragment(&context));
+    fragments.push(referring::behind_keys(&context));
     fragments.push(constraints::fragment(&context));
     fragments.push(referring::fragment(&context));
     // Last: the columns that go are gone by then.

@@ -45,8 +45,8 @@ pub use evidence::{Evidence, Use, User};
 pub use facts::{
     AddedColumn, AddedConstraint, AddedIndex, AdoptedColumn, CarriedConstraint, ChangeFacts, Child, ColumnFacts,
     Compiled, ConstraintFacts, Conversion, DroppedColumn, Facts, FunctionFacts, IdentityColumn, IndexFacts,
-    MirrorIndex, OwnPartition, PairFacts, Publication, ReferringKey, ReplacedFunction, ReplacedTrigger, TableFacts,
-    TriggerArguments,
+    MirrorIndex, OwnConstraint, OwnPartition, PairFacts, Publication, ReferringKey, ReplacedFunction, ReplacedTrigger,
+    TableFacts, TriggerArguments,
 };
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};

@@ -18,11 +18,11 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use crate::ident::RunId;
-use crate::ledger::{LastTick, Ledger, LedgerError, LoggedEntry, Peer, Run, Undelivered};
+use crate::ledger::{FillProgress, FillReport, LastTick, Ledger, LedgerError, LoggedEntry, Peer, Run, Undelivered};
 use crate::pg::ErrorClass;
 use crate::run::{
-    Approval, Cause, Entry, Estimates, Evidence, Filled, GateReading, Head, HoldTime, MismatchKey, Mode, PaceReport,
-    Phase, Progress, Standing, State, StepKey, WaitingFor, What,
+    Action, Approval, Cause, Entry, Estimates, Evidence, Filled, GateReading, Head, HoldTime, MismatchKey, Mode,
+    PaceReport, Phase, Progress, Standing, State, StepKey, WaitingFor, What,
 };
 use crate::runner::{
     Error, PointOfNoReturn, Readings, Seen, Tool, approval_of, evidence as evidence_of, look, look_at, parts_of,
@@ -295,18 +295,15 @@ async fn view(
     let report = fill.report.clone().filter(|_| at_work);
     let pace = report.as_ref().map(|report| report.pace.clone());
     let report = report.unwrap_or_default();
-    // A run that fills nothing is nowhere between none and all of the rows.
     let fills = run.program.fills().next().is_some();
-    let progress = if fills {
-        fill.progress(run.facts.main(), report.rows_per_second, report.eta_seconds)
-    } else {
-        Progress { rows_total: run.facts.main().rows, ..Progress::default() }
-    };
     let kind = if run.facts.main().partitioned { PartKind::Partition } else { PartKind::Table };
     let expanded = state.is_done(&StepKey::new(Phase::Expand, What::Columns));
     let standing = if at_work { Standing::Running } else { state.standing() };
     let waiting_for = if at_work {
-        report.held_by.map(WaitingFor::from).or_else(|| lock_wait(log).filter(|_| leads))
+        let held = report.held_by.map(|held| WaitingFor::held(held, report.held_since));
+        // Who leads waits for a gate itself where that is its next step.
+        let step = || next_is_a_wait(run, state).then(|| waiting_for((run, state, log), &seen, &gates)).flatten();
+        held.or_else(|| lock_wait(log).or_else(step).filter(|_| leads))
     } else {
         waiting_for((run, state, log), &seen, &gates)
     };
@@ -333,7 +330,7 @@ async fn view(
         part_of: run.plan.part_of.as_ref().map(ToString::to_string),
         parts,
         part,
-        progress,
+        progress: progress(run, fills, &fill, &report),
         partitions: PartitionsView::of(kind, &seen.partitions, at_work),
         fills,
         compares: run.program.compared().next().is_some(),
@@ -373,6 +370,16 @@ async fn view(
         head: log.last().map(|line| line.head.clone()),
         undelivered: seen.undelivered,
     })
+}
+
+/// Returns how far a run is that fills rows; one that fills none is nowhere between none and all of them.
+fn progress(run: &Run, fills: bool, fill: &FillProgress, report: &FillReport) -> Progress {
+    if !fills {
+        return Progress { rows_total: run.facts.main().rows, ..Progress::default() };
+    }
+    // Nobody knows how long a hold lasts.
+    let eta_seconds = report.eta_seconds.filter(|_| report.held_by.is_none());
+    fill.progress(run.facts.main(), report.rows_per_second, eta_seconds)
 }
 
 /// The parts of a run.
@@ -423,6 +430,11 @@ fn bypassed(line: &LoggedEntry) -> Option<Bypassed> {
     let Entry::ApprovalBypassed { phase, person, reason, .. } = &line.entry else { return None };
     let (person, reason) = (person.clone(), reason.clone());
     Some(Bypassed { phase: *phase, person, role: line.actor.role.clone(), at: line.at, reason })
+}
+
+/// Returns whether what a run does next is to wait until nobody writes the old column, or until the grace period is over.
+fn next_is_a_wait(run: &Run, state: &State) -> bool {
+    state.next_steps(&run.program).next().is_some_and(|step| matches!(step.action, Action::Await(_)))
 }
 
 /// Returns the lock that the process at work waits for: the last thing that it has said.

@@ -243,7 +243,7 @@ impl Look<'_> {
                 // They follow the column, whatever becomes of it; or they are judged elsewhere.
                 "view" | "materialized_view" | "statistics" | "function" | "trigger" | "index" | "not_null"
                 | "identity" => continue,
-                "check" | "foreign_key" | "unique" | "exclusion" | "primary_key" => {
+                "check" | "foreign_key" | "unique" | "exclusion" | "temporal" | "primary_key" => {
                     format!("ALTER TABLE {of} DROP CONSTRAINT {name};")
                 }
                 "referenced" => format!("drop that constraint: ALTER TABLE ... DROP CONSTRAINT {name};"),

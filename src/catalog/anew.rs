@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use sqlx::PgConnection;
 
+use super::columns::Column;
 use super::copy::{COPY, Outcome, Part, give_back};
 use super::query::{self, Objection, attempt, attempt_as_oneself, run};
 use super::{CatalogError, Inspection};
@@ -25,15 +26,26 @@ struct Hanging {
     key: Option<String>,
 }
 
-/// Refuses what hangs on columns `attnums` of a table and could not be made anew on columns of the new types. The [`COPY`] has the
+/// The table that it is about, or one that inherits from it.
+pub(super) struct Place<'a> {
+    pub(super) name: &'a TableName,
+    pub(super) oid: i64,
+    /// The numbers of the columns here.
+    pub(super) attnums: Vec<i32>,
+    /// Columns that the copy has not, as ADD COLUMN says them.
+    pub(super) beside: Vec<String>,
+}
+
+/// Refuses what hangs on columns of a table and could not be made anew on columns of the new types. The [`COPY`] has the
 /// changes, and is left as it is. Takes no lock on the table.
 pub(super) async fn try_out(
     conn: &mut PgConnection,
-    (name, table, attnums): (&TableName, i64, &[i32]),
+    place: Place<'_>,
     (parts, outcomes): (&[Part<'_>], &[Outcome]),
     found: &mut Inspection,
 ) -> Result<(), CatalogError> {
-    let query = query::fixed(include_str!("anew.sql")).bind(table).bind(attnums.to_vec());
+    let Place { name, oid: table, attnums, beside } = place;
+    let query = query::fixed(include_str!("anew.sql")).bind(table).bind(attnums);
     let query = query.bind(FIRST_TRIGGER.to_owned()).bind(LAST_TRIGGER.to_owned());
     let hanging: Hanging = query::read(conn, WHAT, query).await?;
     if hanging.objects.is_empty() {
@@ -51,7 +63,9 @@ pub(super) async fn try_out(
         format!("ALTER TABLE {COPY} RENAME COLUMN {new} TO {last}")
     });
     let rename = format!("ALTER TABLE {COPY} RENAME TO {}", quote_ident(&name.name));
-    let changed = give_back(parts.iter().map(|part| part.change)).into_iter().chain(last).chain([rename]);
+    let complete = beside.iter().map(|column| format!("ALTER TABLE {COPY} ADD COLUMN {column}"));
+    let changed =
+        give_back(parts.iter().map(|part| part.change)).into_iter().chain(last).chain(complete).chain([rename]);
     let place = format!("pg_temp.{}", quote_ident(&name.name));
     let objections = make(conn, (&hanging, &place), changed.collect(), &statements).await?;
     run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_anew".to_owned()).await?;
@@ -87,12 +101,14 @@ async fn refuse_in_place(
     let mut in_place = Vec::new();
     for (part, outcome) in parts.iter().zip(outcomes) {
         if outcome.metadata_only && part.change.keeps_name() {
-            in_place.push(i32::from(part.old.attnum));
+            in_place.push(part.old.name.clone());
         }
     }
     if in_place.is_empty() {
         return Ok(());
     }
+    let columns = Column::read_all(conn, table).await?;
+    let in_place: Vec<_> = columns.iter().filter(|c| in_place.contains(&c.name)).map(|c| i32::from(c.attnum)).collect();
     let query = query::fixed(include_str!("anew.sql")).bind(table).bind(in_place);
     let query = query.bind(FIRST_TRIGGER.to_owned()).bind(LAST_TRIGGER.to_owned());
     let hanging: Hanging = query::read(conn, WHAT, query).await?;

@@ -8,15 +8,20 @@ use super::copy::{COPY, Outcome, Part, all_changes, change_one, give_back};
 use super::query::{self, Objection, attempt, run};
 use super::{CatalogError, Inspection};
 use crate::ident::TableName;
-use crate::run::{CarriedConstraint, ReferringKey, RelationId, Stage, TableFacts};
+use crate::run::{CarriedConstraint, OwnConstraint, ReferringKey, RelationId, Stage, TableFacts};
 use crate::sql::quote_ident;
 
 const WHAT: &str = "rehearse a constraint";
-const OF_PARTITIONED: &str = "crossfade cannot carry it yet: drop it for the run, and add it again afterwards (in each partition NOT VALID, then VALIDATE)";
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Constraint {
     pub(super) name: String,
+    /// Its name on its own table.
+    pub(super) own_name: String,
+    /// Schema and name of the partition, or of the table that inherits, that has it alone.
+    member: Option<(String, String)>,
+    /// Columns that this has besides those of the run's table, as ADD COLUMN says them.
+    beside: Vec<String>,
     /// What stands behind its name, as it is now; of a CHECK without whether it is validated.
     definition: String,
     validated: bool,
@@ -58,6 +63,7 @@ pub(super) struct Twin {
     /// The original's definition after the swap, where its twin takes its place later.
     parked: String,
     references: Option<RelationId>,
+    member: Option<RelationId>,
 }
 
 impl Key {
@@ -107,10 +113,17 @@ impl Constraint {
         query::read(conn, "read the foreign keys to the table", query).await
     }
 
-    /// Returns whether it is the foreign key of `table` that `key` describes, as it was.
-    pub(super) fn is_key(&self, table: &TableName, key: &ReferringKey) -> bool {
+    /// Returns whether it is the foreign key of `table` that `key` describes, as it was; `proved` says whether it is to hold for all rows
+    /// by now, if it did.
+    pub(super) fn is_key(&self, table: &TableName, key: &ReferringKey, proved: bool) -> bool {
         let here = self.key.as_ref().is_some_and(|own| own.own_schema == table.schema && own.own_table == table.name);
-        here && self.name == key.name && self.definition == key.definition
+        let definition = self.definition.strip_suffix(" NOT VALID").filter(|_| key.validated && !proved);
+        here && self.name == key.name && definition.unwrap_or(&self.definition) == key.definition
+    }
+
+    /// Whether a partition, or a table that inherits, has it alone.
+    pub(super) fn is_of_member(&self) -> bool {
+        self.member.is_some()
     }
 
     pub(super) fn comment(&self) -> Option<&String> {
@@ -151,9 +164,13 @@ impl Constraint {
 
     /// Returns the statement that puts it on the copy as it is now, under the name `crossfade_constraint_<number>`.
     pub(super) fn on_copy(&self, number: usize) -> Option<String> {
-        self.key
-            .is_none()
-            .then(|| format!("ALTER TABLE {COPY} ADD CONSTRAINT crossfade_constraint_{number} {}", self.definition))
+        let add = || self.add_to_copy(&format!("crossfade_constraint_{number} {}", self.definition));
+        self.key.is_none().then(add)
+    }
+
+    fn add_to_copy(&self, constraint: &str) -> String {
+        let beside = self.beside.iter().map(|column| format!("ADD COLUMN IF NOT EXISTS {column}, "));
+        format!("ALTER TABLE {COPY} {}ADD CONSTRAINT {constraint}", beside.collect::<String>())
     }
 
     /// Returns the facts; `olds` are the changes' positions in the plan with their old columns.
@@ -161,6 +178,7 @@ impl Constraint {
         CarriedConstraint {
             number,
             name: self.name.clone(),
+            member: twin.member.map(|table| OwnConstraint { table, name: self.own_name.clone() }),
             definition: self.definition.clone(),
             soak: twin.soak,
             last: twin.last,
@@ -188,16 +206,15 @@ impl Constraint {
         tables: &mut Vec<TableFacts>,
         found: &mut Inspection,
     ) -> Result<Option<Twin>, CatalogError> {
-        let mut references = None;
-        if let Some(key) = &self.key {
-            if tables.first().is_some_and(|table| table.partitioned) {
-                found.refuse(
-                    "catalog::foreign_key",
-                    format!("foreign key \"{}\" is that of a partitioned table", self.name),
-                    OF_PARTITIONED,
-                );
+        let mut member = None;
+        if let Some(table) = self.member.as_ref().and_then(|(schema, name)| TableName::new(schema, name).ok()) {
+            member = referring_table(conn, &table, tables, found).await?;
+            if member.is_none() {
                 return Ok(None);
             }
+        }
+        let mut references = None;
+        if let Some(key) = &self.key {
             if key.temporal {
                 found.refuse(
                     "catalog::foreign_key",
@@ -226,7 +243,7 @@ impl Constraint {
         run(conn, WHAT, "ROLLBACK TO SAVEPOINT crossfade_constraint".to_owned()).await?;
         run(conn, WHAT, "RELEASE SAVEPOINT crossfade_constraint".to_owned()).await?;
         match made {
-            Ok([soak, last, parked]) => Ok(Some(Twin { soak, last, parked, references })),
+            Ok([soak, last, parked]) => Ok(Some(Twin { soak, last, parked, references, member })),
             Err(objection) => {
                 let said = objection.message.replace("crossfade_constraint_0", &self.name);
                 let said = said.replace(Referenced::NAME, self.key.as_ref().map_or("", |key| &key.table));
@@ -266,7 +283,7 @@ impl Constraint {
                 }
             };
             let changed = key.sql(Referenced::COPY, named(|part| part.change.new.sql()), plainly);
-            let add = format!("ALTER TABLE {COPY} ADD CONSTRAINT {NAME} {changed}");
+            let add = self.add_to_copy(&format!("{NAME} {changed}"));
             if attempt(conn, WHAT, all_changes(parts, outcomes)).await?.is_ok()
                 && let Err(objection) = attempt(conn, WHAT, [add]).await?
             {
@@ -400,10 +417,8 @@ pub(super) async fn incoming(
         let name = format!("foreign key \"{}\" of {own}", constraint.name);
         let refused = if key.temporal {
             Some(("has a PERIOD", "crossfade cannot carry it yet: drop it for the run"))
-        } else if tables.first().is_some_and(|table| table.partitioned) {
-            Some(("refers to a partitioned table", OF_PARTITIONED))
         } else if !key.plain {
-            Some(("is that of a partitioned or inherited table", "crossfade cannot carry it yet: drop it for the run"))
+            Some(("is that of an inherited table", "crossfade cannot carry it yet: drop it for the run"))
         } else if !key.same_owner {
             let help = "give both tables the same owner, or drop it for the run";
             Some(("belongs to another role than the table that it refers to", help))
@@ -416,6 +431,8 @@ pub(super) async fn incoming(
         }
         let Some(table) = referring_table(conn, &own, tables, found).await? else { continue };
         let here = table == RelationId::MAIN;
+        // There is nothing to refer to before the swap.
+        let late = tables.first().is_some_and(|table| table.partitioned);
         if !fits(conn, (key, &constraint.name, here), columns, &name, found).await? {
             continue;
         }
@@ -425,7 +442,11 @@ pub(super) async fn incoming(
             name: constraint.name.clone(),
             table,
             definition: constraint.definition.clone(),
-            twin: if here { key.sql(&place, beside, beside) } else { key.sql(&place, plainly, beside) },
+            twin: match (late, here) {
+                (true, _) => key.sql(&place, plainly, plainly),
+                (false, true) => key.sql(&place, beside, beside),
+                (false, false) => key.sql(&place, plainly, beside),
+            },
             validated: constraint.validated,
             comment: constraint.comment.clone(),
         });

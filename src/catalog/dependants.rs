@@ -162,8 +162,9 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, Bond),
             // Carried: each gets a twin.
             "primary_key" | "referenced" if carried => continue,
             "index" | "unique" | "not_null" if h.validated != Some(false) => continue,
-            // The column itself is refused if it is an identity column.
-            "check" | "foreign_key" | "identity" => continue,
+            // The column itself is refused if it is an identity column. An exclusion constraint gets a twin where the plan accepts the lock, which
+            // is asked once it is known what becomes of the column.
+            "check" | "foreign_key" | "identity" | "exclusion" => continue,
             "generated_column" if carried => (
                 "catalog::generated_column",
                 "is generated from",
@@ -178,11 +179,10 @@ pub(super) fn judge(hanging: &[Hanging], column: impl Fn(i16) -> (String, Bond),
             ),
             "primary_key" => ("catalog::primary_key", "contains", "primary keys are not supported yet"),
             "referenced" => ("catalog::foreign_key", "is a foreign key to", LATER),
-            "exclusion" => (
+            "temporal" => (
                 "catalog::exclusion",
-                "contains",
-                "PostgreSQL builds the index of such a constraint only with the table locked against writes: drop the constraint before the \
-                 run, and add it again afterwards",
+                "WITHOUT OVERLAPS contains",
+                "crossfade cannot carry it: drop the constraint before the run, and add it again afterwards",
             ),
             "view" => ("catalog::view", "reads", LATER),
             "materialized_view" => ("catalog::materialized_view", "reads", LATER),

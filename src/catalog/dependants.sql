@@ -23,9 +23,11 @@ WITH hangs AS (
              WHEN c.relkind IN ('i', 'I') THEN 'index' WHEN c.relkind = 'S' AND h.deptype = 'i' THEN 'identity'
              WHEN c.relkind = 'S' THEN 'sequence' ELSE 'other' END
       WHEN 'pg_catalog.pg_constraint'::pg_catalog.regclass THEN
-        CASE k.contype WHEN 'u' THEN CASE WHEN (pg_catalog.to_jsonb(k) ->> 'conperiod')::bool THEN 'exclusion' ELSE 'unique' END
-             WHEN 'n' THEN 'not_null' WHEN 'p' THEN 'primary_key' WHEN 'c' THEN 'check' WHEN 'x' THEN 'exclusion'
-             WHEN 'f' THEN CASE WHEN k.conrelid = $1::bigint::oid AND h.attnum = ANY (k.conkey) THEN 'foreign_key' ELSE 'referenced' END
+        -- WITHOUT OVERLAPS: since PostgreSQL 18.
+        CASE WHEN k.contype IN ('p', 'u') AND (pg_catalog.to_jsonb(k) ->> 'conperiod')::bool THEN 'temporal'
+             WHEN k.contype = 'u' THEN 'unique' WHEN k.contype = 'n' THEN 'not_null' WHEN k.contype = 'p' THEN 'primary_key'
+             WHEN k.contype = 'c' THEN 'check' WHEN k.contype = 'x' THEN 'exclusion'
+             WHEN k.contype = 'f' THEN CASE WHEN k.conrelid = $1::bigint::oid AND h.attnum = ANY (k.conkey) THEN 'foreign_key' ELSE 'referenced' END
              ELSE 'other' END
       WHEN 'pg_catalog.pg_rewrite'::pg_catalog.regclass THEN
         CASE WHEN w.ev_class = $1::bigint::oid THEN CASE WHEN w.ev_type IN ('2', '3') THEN 'rule_on_write' ELSE 'rule_on_delete' END
@@ -54,6 +56,8 @@ WITH hangs AS (
   LEFT JOIN pg_catalog.pg_class wc ON wc.oid = w.ev_class
   LEFT JOIN pg_catalog.pg_proc p ON h.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = h.objid
   LEFT JOIN pg_catalog.pg_trigger t ON h.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND t.oid = h.objid
+  -- Parts of a foreign key, one for each partition, go with the whole.
+  WHERE NOT coalesce(k.contype = 'f' AND k.conparentid <> 0, false)
 )
 SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum, x.kind, x.description), '[]')::text
 FROM (SELECT DISTINCT attnum, kind, name, description, validated FROM classed WHERE kind <> 'own_default') x

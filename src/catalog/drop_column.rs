@@ -45,7 +45,9 @@ pub(super) fn facts(
             // The sequence of an identity column is refused with it.
             "index" | "unique" | "not_null" | "statistics" | "foreign_key" | "identity" => continue,
             "primary_key" => "a primary key cannot do without its column; replace the key first",
-            "check" | "exclusion" => "a row that does not name the column could fail it: drop the constraint first",
+            "check" | "exclusion" | "temporal" => {
+                "a row that does not name the column could fail it: drop the constraint first"
+            }
             "sequence" => "the sequence would go too: ALTER SEQUENCE ... OWNED BY NONE, or drop the default first",
             _ => "drop it, or change it so that it does without the column, before the run",
         };

@@ -7,6 +7,7 @@ use super::copy::{Outcome, Part};
 use super::finding::did_you_mean;
 use super::{CatalogError, Inspection, query};
 
+use crate::amounts;
 use crate::run::{ConstraintFacts, MirrorIndex, OwnPartition};
 
 use crate::ident::TableName;
@@ -23,6 +24,8 @@ pub(super) struct Index {
     replica_identity: bool,
     clustered: bool,
     constraint_type: Option<String>,
+    /// What stands behind the name of an exclusion constraint.
+    exclusion: Option<String>,
     deferrable: Option<bool>,
     deferred: Option<bool>,
     constraint_comment: Option<String>,
@@ -33,6 +36,8 @@ pub(super) struct Index {
     attnums: Vec<i16>,
     /// Schema and name of the partition that it is on, if it is not one of all partitions, and whether that is partitioned.
     partition: Option<(String, String, bool)>,
+    /// Columns that a table which inherits has besides those that it inherits, as ADD COLUMN says them.
+    beside: Vec<String>,
     /// The definition behind `ON table `.
     tail: Option<String>,
 }
@@ -40,7 +45,7 @@ pub(super) struct Index {
 /// An index after the changes.
 #[derive(Debug, Clone)]
 pub(super) struct Twin {
-    /// Its definition after `ON table `, while both columns are there.
+    /// Its definition after `ON table `, while both columns are there; of an exclusion constraint, what stands behind its name.
     pub(super) tail: String,
     /// What is built on columns that lend their names, if it mentions no others.
     pub(super) mirror: Option<MirrorIndex>,
@@ -105,6 +110,16 @@ impl Index {
         self.tail.as_deref().filter(|_| (constraint || stays) && !self.whole_row)
     }
 
+    /// Returns the exclusion constraint that it belongs to, as what stands behind the constraint's name.
+    pub(super) fn exclusion(&self) -> Option<&str> {
+        self.exclusion.as_deref()
+    }
+
+    /// Returns what its twin, or its `mirror`, is made from.
+    fn definition(&self, mirror: bool) -> Option<&String> {
+        self.exclusion.as_ref().filter(|_| !mirror).or(self.tail.as_ref())
+    }
+
     /// Returns whether all columns of pairs that it mentions stay.
     pub(super) fn stays(&self, pairs: impl IntoIterator<Item = (i16, bool)>) -> bool {
         let mut of_it = pairs.into_iter().filter(|(attnum, _)| self.mentions(*attnum)).peekable();
@@ -128,6 +143,17 @@ impl Index {
             "u" => "unique constraint",
             _ => "exclusion constraint",
         })
+    }
+
+    /// Returns what gives an empty copy of the run's table the other columns of the one that the index is on.
+    pub(super) fn completes(&self, copy: &str) -> Option<String> {
+        let columns: Vec<_> = self.beside.iter().map(|column| format!("ADD COLUMN IF NOT EXISTS {column}")).collect();
+        (!columns.is_empty()).then(|| format!("ALTER TABLE {copy} {}", columns.join(", ")))
+    }
+
+    /// Returns the table that it is on, if that is not the run's.
+    pub(super) fn place(&self) -> Option<TableName> {
+        self.own_partition().map(|own| own.table)
     }
 
     /// Returns whether one partition has it alone.
@@ -156,7 +182,7 @@ impl Index {
         let definition = last.map_or(&facts.definition, |mirror| &mirror.tail);
         let constraint = |constraint: &ConstraintFacts| (constraint.deferrable, constraint.deferred);
         let own = self.constraint_type.as_ref().map(|_| (self.deferrable == Some(true), self.deferred == Some(true)));
-        self.tail.as_ref() == Some(definition)
+        self.definition(facts.mirror.is_some()) == Some(definition)
             && self.unique == facts.unique
             && self.tablespace == facts.tablespace
             && own == facts.constraint.as_ref().map(constraint)
@@ -171,7 +197,7 @@ impl Index {
     pub(super) fn facts(&self, number: usize, twin: Twin, olds: &[(usize, i16)]) -> IndexFacts {
         IndexFacts {
             number,
-            definition: self.tail.clone().unwrap_or_default(),
+            definition: self.definition(twin.mirror.is_some()).cloned().unwrap_or_default(),
             name: self.name.clone(),
             unique: self.unique,
             constraint: self.constraint_type.as_ref().map(|_| ConstraintFacts {
@@ -179,6 +205,7 @@ impl Index {
                 deferrable: self.deferrable.unwrap_or_default(),
                 deferred: self.deferred.unwrap_or_default(),
                 comment: self.constraint_comment.clone(),
+                exclusion: self.exclusion.is_some(),
             }),
             twin: twin.tail,
             mirror: twin.mirror,
@@ -227,22 +254,69 @@ pub(super) fn judge_keys(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outc
     }
 }
 
-/// Refuses exclusion constraints that mention a column only in an expression or a condition: PostgreSQL knows such a column from the
-/// index alone.
-pub(super) fn judge_exclusions(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
-    for (part, outcome) in parts.iter().zip(outcomes) {
-        for index in indexes.iter().filter(|index| index.constraint_type.as_deref() == Some("x")) {
-            let said = found.refusals.iter().any(|finding| finding.code == "catalog::exclusion");
-            if !said && index.mentions(part.old.attnum) && !part.change.borrows() && !outcome.metadata_only {
-                found.refuse(
-                    "catalog::exclusion",
-                    format!("exclusion constraint \"{}\" uses column \"{}\"", index.name, part.old.name),
-                    "PostgreSQL builds the index of such a constraint only with the table locked against writes: drop the constraint before \
-                     the run, and add it again afterwards",
-                );
-            }
+/// Rows of a second, roughly, when an exclusion constraint is built: of a `GiST` index, and of a btree (docs/postgres.md, "Exclusion constraints").
+const GIST_ROWS: f64 = 10_000.0;
+const BTREE_ROWS: f64 = 250_000.0;
+
+/// Refuses exclusion constraints that get a twin where the plan does not accept the lock that this takes, and those of partitions.
+pub(super) fn judge_exclusions(
+    (plan, rows): (&Plan, i64),
+    indexes: &[Index],
+    (parts, outcomes): (&[Part<'_>], &[Outcome]),
+    found: &mut Inspection,
+) {
+    for index in indexes.iter().filter(|index| index.exclusion.is_some() && plan.indexes.copies(&index.name)) {
+        let pairs = parts.iter().zip(outcomes).filter(|(part, _)| index.mentions(part.old.attnum));
+        let Some((part, _)) = pairs.clone().find(|(part, out)| !out.metadata_only && !part.change.borrows()) else {
+            continue;
+        };
+        let of = index.own_partition().map_or_else(String::new, |own| format!(" of {}", own.table));
+        let uses = format!("exclusion constraint \"{}\"{of} uses column \"{}\"", index.name, part.old.name);
+        if index.is_of_partition() {
+            let help = "crossfade builds none in partitions and tables that inherit: drop the constraint before the run, and add it again afterwards";
+            found.refuse("catalog::exclusion", uses, help);
+        } else if plan.indexes.exclusion_lock.is_none() {
+            found.refuse("catalog::exclusion", uses, needs_lock(index, rows));
         }
     }
+}
+
+/// Warns of a plan that accepts a lock which nothing needs. Of a key with parts, another table's constraint may.
+pub(super) fn warn_of_lock(
+    plan: &Plan,
+    indexes: &[Index],
+    (parts, outcomes): (&[Part<'_>], &[Outcome]),
+    found: &mut Inspection,
+) {
+    let carries = |index: &Index| {
+        let mut on_it = parts.iter().zip(outcomes).filter(|(part, _)| index.mentions(part.old.attnum));
+        index.exclusion.is_some() && on_it.any(|(part, out)| !out.metadata_only && !part.change.borrows())
+    };
+    let alone = plan.parts.is_empty() && plan.part_of.is_none() && plan.referring.is_none();
+    if plan.indexes.exclusion_lock.is_some() && alone && !indexes.iter().any(carries) {
+        found.warn(
+            "catalog::exclusion_lock",
+            format!("no exclusion constraint of {} gets a twin, so `indexes.exclusion_lock` allows a lock that nothing needs now", plan.table),
+            "remove it, unless somebody is to add such a constraint while the run lasts",
+        );
+    }
+}
+
+/// Says what to write in the plan, and how long the build may take.
+fn needs_lock(index: &Index, rows: i64) -> String {
+    let btree = index.tail.as_ref().is_some_and(|tail| tail.starts_with("USING btree"));
+    let (rate, rows) = (if btree { BTREE_ROWS } else { GIST_ROWS }, rows.max(0));
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let seconds = (rows as f64 / rate).max(1.0);
+    // Twice as long, in whole minutes.
+    let minutes = (seconds / 30.0).ceil();
+    format!(
+        "PostgreSQL builds such a constraint only with the table locked against reads and writes, which for about {} may take {}: accept that \
+         in the plan, with the longest time you allow (`indexes: {{ exclusion_lock: {minutes}min }}`), or drop the constraint before the run and \
+         add it again afterwards",
+        amounts::plural(rows, "row"),
+        amounts::duration(seconds),
+    )
 }
 
 /// Refuses indexes that can neither be carried nor have a mirror, and names of `indexes.copy` that none of them has.

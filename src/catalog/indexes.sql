@@ -1,10 +1,10 @@
 -- The indexes that mention a column anywhere, and one by its name. Of a partitioned table also those that some of its partitions have
--- and others have not, with the column numbers of the table. $1: the table's oid, $2: column numbers, $3: the name, or NULL.
+-- and others have not, and those of tables that inherit from the table, with the column numbers of the table. $1: the table's oid, $2: column numbers, $3: the name, or NULL.
 WITH RECURSIVE member AS (
   SELECT oid, relnamespace FROM pg_class WHERE oid = $1::bigint::oid
   UNION
   SELECT h.inhrelid, m.relnamespace FROM pg_inherits h JOIN member m ON m.oid = h.inhparent
-    JOIN pg_class p ON p.oid = h.inhparent AND p.relkind = 'p' WHERE NOT h.inhdetachpending
+    WHERE NOT h.inhdetachpending
 )
 SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.name), '[]')::text FROM (
   SELECT CASE WHEN t.relnamespace = r.relnamespace THEN x.relname::text ELSE concat(n.nspname, '.', x.relname) END AS name,
@@ -15,6 +15,7 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.name), '[]')::text FROM (
     i.indisreplident AS replica_identity,
     i.indisclustered AS clustered,
     k.contype::text AS constraint_type,
+    CASE WHEN k.contype = 'x' THEN pg_get_constraintdef(k.oid) END AS exclusion,
     k.condeferrable AS deferrable,
     k.condeferred AS deferred,
     obj_description(k.oid, 'pg_constraint') AS constraint_comment,
@@ -26,6 +27,13 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.name), '[]')::text FROM (
     coalesce(i.indexprs::text, '') || coalesce(i.indpred::text, '') ~ ':varattno 0 ' AS whole_row,
     coalesce(m.attnums, '[]') AS attnums,
     CASE WHEN i.indrelid <> $1::bigint::oid THEN json_build_array(n.nspname, t.relname, t.relkind = 'p') END AS partition,
+    -- Columns that a table has besides those that it inherits.
+    (SELECT coalesce(json_agg(concat(quote_ident(a.attname), ' ', format_type(a.atttypid, a.atttypmod),
+        CASE WHEN a.attcollation <> y.typcollation THEN (SELECT format(' COLLATE %I.%I', cn.nspname, o.collname)
+          FROM pg_collation o JOIN pg_namespace cn ON cn.oid = o.collnamespace WHERE o.oid = a.attcollation) END) ORDER BY a.attnum), '[]')
+      FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+      WHERE a.attrelid = t.oid AND NOT t.relispartition AND a.attnum > 0 AND NOT a.attisdropped
+        AND NOT EXISTS (SELECT FROM pg_attribute o WHERE o.attrelid = $1::bigint::oid AND o.attname = a.attname)) AS beside,
     CASE WHEN starts_with(def, prefix) THEN substr(def, length(prefix) + 1) END AS tail
   FROM member r
   JOIN pg_index i ON i.indrelid = r.oid

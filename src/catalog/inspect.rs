@@ -5,6 +5,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::adopt::{self, Adoption};
 use super::anew;
 use super::bodies;
+use super::children::{self, Heir};
 use super::columns::{self, Column};
 use super::constraint::{self, Constraint, Referred};
 use super::copy::{Outcome, Part};
@@ -111,6 +112,10 @@ async fn look(
     let (there, replaced) = Adoption::names(adoption.as_ref());
     let attnums: Vec<i32> = olds.iter().flatten().map(|old| i32::from(old.attnum)).collect();
     let mut indexes = Index::read_all(conn, table.oid, &attnums).await?;
+    if !table.partitioned() && !plan.only_retypes() {
+        // Those of tables that inherit follow their columns.
+        indexes.retain(|i| !i.is_of_partition());
+    }
     indexes.retain(|i| !drop_index::drops(plan, i) && !Adoption::refuses(adoption.as_ref(), &i.name));
     let sides = sides(plan, &olds);
     let copies = indexes.iter().any(|index| plan.indexes.copies(&index.name));
@@ -123,7 +128,14 @@ async fn look(
         let names: Vec<_> = plan.pairs().map(|(_, change)| change.old.to_string()).collect();
         partitions::judge_own(conn, (&plan.table, table.oid), &names, &plan.tag(), found).await?;
     }
-    let (neighbours, made_anew) = judge_around(conn, plan, (table.oid, &columns, &olds), &replaced, found).await?;
+    let (neighbours, mut made_anew) = judge_around(conn, plan, (table.oid, &columns, &olds), &replaced, found).await?;
+    let children = if plan.only_retypes() { table.children() } else { vec![] };
+    let heirs = Heir::read_all(conn, &children).await?;
+    if !heirs.is_empty() {
+        let names: Vec<_> = olds.iter().flatten().map(|old| old.name.clone()).collect();
+        children::judge(conn, (&plan.table, table.oid), &heirs, &names, &plan.tag(), found).await?;
+        made_anew.join(children::made_anew(conn, &heirs, &names, found).await?);
+    }
     if !server.supported() || !server.may_create_temp {
         return Ok(());
     }
@@ -142,15 +154,23 @@ async fn look(
     let rehearsed = rehearse(conn, plan, &parts, hanging, Asked::Facts, &mut tables, found).await?;
     let Some(rehearsed) = rehearsed else { return Ok(()) };
     if !made_anew.objects.is_empty() {
-        let place = (&plan.table, table.oid, &carried(plan, &olds)[..]);
+        let (name, attnums) = (&plan.table, carried(plan, &olds));
+        let place = anew::Place { name, oid: table.oid, attnums, beside: vec![] };
         anew::try_out(conn, place, (&parts, &rehearsed.outcomes), found).await?;
+        for heir in &heirs {
+            let attnums = parts.iter().filter_map(|part| heir.attnum(&part.old.name)).map(i32::from).collect();
+            let (name, oid, beside) = (&heir.child.table, heir.child.oid, heir.beside(&columns));
+            let place = anew::Place { name, oid, attnums, beside };
+            anew::try_out(conn, place, (&parts, &rehearsed.outcomes), found).await?;
+        }
     }
     let referred = referred(&parts, &rehearsed.outcomes);
     let incoming = Constraint::read_incoming(conn, table.oid, &attnums_of(&referred)).await?;
     let incoming: Vec<_> = incoming.into_iter().enumerate().collect();
     let referring = constraint::incoming(conn, &incoming, &referred, &mut tables, found).await?;
-    judge_outcomes(&indexes, &parts, &rehearsed.outcomes, found);
     let tried = (&parts[..], &rehearsed.outcomes[..]);
+    judge_outcomes((plan, tables[0].rows), &indexes, tried, found);
+    index::warn_of_lock(plan, &indexes, tried, found);
     let publications = judge_published(conn, plan, (table.oid, server.version), tried, found).await?;
     let of_others = (adoption.as_ref(), &replaced_functions[..]);
     let functions_to_touch = judge_functions(conn, plan, (table.oid, ledger), tried, of_others, found).await?;
@@ -158,10 +178,14 @@ async fn look(
     let adds_columns = second_column || plan.changes.iter().any(|change| matches!(change, Change::AddColumn(_)));
     if adds_columns || adoption.is_some() {
         not_valid::judge(conn, &plan.table, table.oid, found).await?;
+        for child in &children {
+            not_valid::judge(conn, &child.table, child.oid, found).await?;
+        }
     }
     statements::warn(conn, plan, adds_columns, found).await?;
     integer_key::warn(conn, table.oid, &parts, found).await?;
-    trigger_arguments::warn(conn, table.oid, plan, found).await?;
+    let names = columns.iter().map(|column| column.name.clone()).collect();
+    trigger_arguments::judge(plan, &trigger_arguments::naming(conn, table.oid, names).await?, found);
     let pairs = parts.iter().zip(&rehearsed.outcomes);
     let in_place: Vec<_> = pairs.clone().filter(|(_, o)| o.metadata_only).map(|(part, _)| part.change).collect();
     let borrowed: Vec<_> = parts.iter().map(|part| part.change).filter(Pair::borrows).collect();
@@ -311,9 +335,14 @@ pub(super) fn referred(parts: &[Part<'_>], outcomes: &[Outcome]) -> Vec<Referred
         .collect()
 }
 
-pub(super) fn judge_outcomes(indexes: &[Index], parts: &[Part<'_>], outcomes: &[Outcome], found: &mut Inspection) {
+pub(super) fn judge_outcomes(
+    (plan, rows): (&Plan, i64),
+    indexes: &[Index],
+    (parts, outcomes): (&[Part<'_>], &[Outcome]),
+    found: &mut Inspection,
+) {
     index::judge_keys(indexes, parts, outcomes, found);
-    index::judge_exclusions(indexes, parts, outcomes, found);
+    index::judge_exclusions((plan, rows), indexes, (parts, outcomes), found);
     refuse_needless(parts, outcomes, found);
     warn_of_values(parts, outcomes, found);
 }

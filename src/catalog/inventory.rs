@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::anew;
+use super::children::{self, Heir};
 use super::columns::{self, Column};
 use super::constraint::{self, Constraint};
 use super::conversion::{self, Retyped};
@@ -22,6 +23,7 @@ use super::query::{self, LIMITS, run};
 use super::rehearsal::{self, Asked, rehearse};
 use super::server::Server;
 use super::table::Table;
+use super::trigger_arguments::{self, Argument};
 use super::{CatalogError, Finding, Inspection};
 use crate::ident::{ColumnName, TableName};
 use crate::names::LedgerSchema;
@@ -261,6 +263,7 @@ struct Ground {
     incoming: Vec<Constraint>,
     hanging: Vec<Hanging>,
     neighbours: Neighbours,
+    trigger_arguments: Vec<Argument>,
     published: Published,
     user_path: String,
     /// What rules out every change, found before and after the table itself is judged.
@@ -284,6 +287,8 @@ impl Ground {
         server.judge(ledger, &mut before);
         let attnums: Vec<_> = columns.iter().filter(|c| c.attnum > 0).map(|c| i32::from(c.attnum)).collect();
         let neighbours = Neighbours::read(tx, table.oid).await?;
+        let names = columns.iter().map(|column| column.name.clone()).collect();
+        let trigger_arguments = trigger_arguments::naming(tx, table.oid, names).await?;
         let published = Published::read(tx, table.oid).await?;
         let (mut indexes, mut hanging, mut owner) = (vec![], vec![], None);
         let (mut constraints, mut incoming) = (vec![], vec![]);
@@ -312,6 +317,7 @@ impl Ground {
             incoming,
             hanging,
             neighbours,
+            trigger_arguments,
             published,
             user_path,
             refusals,
@@ -389,6 +395,9 @@ impl Ground {
         let sides = sides(plan, &olds);
         let on_it = |attnum: i16| sides.iter().any(|(old, _)| *old == attnum);
         let indexes = self.indexes.iter().filter(|index| sides.iter().any(|(old, _)| index.mentions(*old)));
+        // Those of tables that inherit follow a column that stays.
+        let indexes =
+            indexes.filter(|index| !plan.only_borrows() || self.table.partitioned() || !index.is_of_partition());
         let indexes: Vec<_> = indexes.cloned().collect();
         self.table.judge(plan, &self.server.role, !indexes.is_empty(), found);
         for index in &indexes {
@@ -400,7 +409,15 @@ impl Ground {
         }
         let hanging: Vec<_> = self.hanging.iter().filter(|hanging| on_it(hanging.attnum)).cloned().collect();
         let around = (&hanging[..], &self.neighbours);
-        let made_anew = judge_read(tx, plan, (self.table.oid, &self.columns, &olds), around, found).await?;
+        let mut made_anew = judge_read(tx, plan, (self.table.oid, &self.columns, &olds), around, found).await?;
+        let children = if plan.only_retypes() { self.table.children() } else { vec![] };
+        if !children.is_empty() {
+            let names: Vec<_> = olds.iter().flatten().map(|old| old.name.clone()).collect();
+            let heirs = Heir::read_all(tx, &children).await?;
+            children::judge(tx, (&plan.table, self.table.oid), &heirs, &names, &plan.tag(), found).await?;
+            made_anew.join(children::made_anew(tx, &heirs, &names, found).await?);
+        }
+        trigger_arguments::judge(plan, &self.trigger_arguments, found);
         let carried = carried(plan, &olds);
         let anew = if made_anew.objects.is_empty() { vec![] } else { carried.clone() };
         let constraints = self.constraints.iter().filter(|constraint| has_twin(constraint, plan, &sides, &carried));
@@ -410,7 +427,11 @@ impl Ground {
         found.refusals.extend(after);
         let Some(owner) = &self.owner else { return Ok(false) };
         let Some(old) = olds.first().copied().flatten() else { return Ok(false) };
-        let alone = indexes.is_empty() && constraints.is_empty() && hanging.is_empty() && old.identity.is_none();
+        let alone = children.is_empty()
+            && indexes.is_empty()
+            && constraints.is_empty()
+            && hanging.is_empty()
+            && old.identity.is_none();
         let key = alone.then(|| alike(plan, old, old.default.as_ref(), owner));
         if let Some(cheap) = key.as_ref().and_then(|key| memo.cheap.get(key)) {
             return Ok(*cheap);
@@ -457,14 +478,21 @@ impl Ground {
         let rehearsed = rehearse(tx, plan, &parts, on_it, Asked::Refusals, &mut tables, found).await?;
         let Some(rehearsed) = rehearsed else { return Ok(false) };
         if !anew.is_empty() {
-            let place = (&plan.table, self.table.oid, anew);
+            let (name, oid, attnums) = (&plan.table, self.table.oid, anew.to_vec());
+            let place = anew::Place { name, oid, attnums, beside: vec![] };
             anew::try_out(tx, place, (&parts, &rehearsed.outcomes), found).await?;
+            for heir in &Heir::read_all(tx, &self.table.children()).await? {
+                let attnums = heir.attnum(&old.name).map(i32::from).into_iter().collect();
+                let (name, oid, beside) = (&heir.child.table, heir.child.oid, heir.beside(&self.columns));
+                let place = anew::Place { name, oid, attnums, beside };
+                anew::try_out(tx, place, (&parts, &rehearsed.outcomes), found).await?;
+            }
         }
         let referred = referred(&parts, &rehearsed.outcomes);
         let comes_in = |constraint: &&Constraint| referred.iter().any(|column| constraint.refers_to(column.attnum));
         let incoming: Vec<_> = self.incoming.iter().filter(comes_in).cloned().enumerate().collect();
         constraint::incoming(tx, &incoming, &referred, &mut tables, found).await?;
-        judge_outcomes(indexes, &parts, &rehearsed.outcomes, found);
+        judge_outcomes((plan, tables[0].rows), indexes, (&parts, &rehearsed.outcomes), found);
         Ok(rehearsed.outcomes.iter().all(|outcome| outcome.metadata_only))
     }
 }

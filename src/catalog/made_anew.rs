@@ -16,6 +16,18 @@ pub(super) struct MadeAnew {
     pub(super) materialized_views: Vec<String>,
 }
 
+impl MadeAnew {
+    /// Adds what is made anew elsewhere.
+    pub(super) fn join(&mut self, other: Self) {
+        self.objects.extend(other.objects);
+        self.materialized_views.extend(other.materialized_views);
+        for all in [&mut self.objects, &mut self.materialized_views] {
+            all.sort();
+            all.dedup();
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Above {
     /// The views on the columns, and those on these, as PostgreSQL describes them.

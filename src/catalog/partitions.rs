@@ -7,7 +7,7 @@ use crate::amounts::plural;
 use crate::ident::{RunTag, TableName};
 
 /// Refuses what partitions of the table (its name and oid) have on these columns and the table itself has not: a type change carries
-/// none of it but indexes. What has a name of the run is left out. Takes no lock.
+/// none of it but indexes, checks, unique constraints and foreign keys. What has a name of the run is left out. Takes no lock.
 pub(super) async fn judge_own(
     conn: &mut PgConnection,
     (name, table): (&TableName, i64),
@@ -26,8 +26,8 @@ pub(super) async fn judge_own(
         found.refuse(
             "catalog::partition_own",
             format!("column \"{column}\" of partition {partition}{others} of {name} {what}"),
-            "a type change carries what the partitioned table has, and of single partitions only indexes: take it away there for the run, \
-             give it to the whole table, or detach the partition",
+            "a type change carries what the partitioned table has, and of single partitions indexes, checks, unique constraints and foreign \
+             keys: take it away there for the run, give it to the whole table, or detach the partition",
         );
     }
     Ok(())

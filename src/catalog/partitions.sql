@@ -37,6 +37,9 @@ SELECT coalesce(json_agg(json_build_array(y.place, y.attname, y.what, y.others) 
           -- Parts of what the table has; and a twin can be built of an index that is no constraint.
           AND NOT coalesce(c.oid = a.attrelid OR c.relispartition OR c.relkind IN ('i', 'I') AND c.relnamespace = (
             SELECT relnamespace FROM pg_class WHERE oid = $1::bigint::oid), false)
+          -- What has a twin: a key of the partition itself has none, nor what refers to it.
+          AND NOT coalesce(k.conrelid = a.attrelid AND (k.contype IN ('u', 'c')
+            OR k.contype = 'f' AND NOT (k.confrelid = a.attrelid AND a.attnum = ANY (k.confkey))), false)
           AND NOT coalesce(k.conparentid <> 0 OR k.contype = 'n' OR k.contype = 'c' AND k.coninhcount > 0, false)
           AND NOT coalesce(t.tgparentid <> 0, false)
           AND NOT starts_with(coalesce(c.relname, k.conname, t.tgname, '')::text, $3)

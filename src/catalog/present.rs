@@ -7,12 +7,13 @@ use sqlx::{Connection as _, PgConnection};
 
 use self::constraints::Seen;
 use super::bodies;
+use super::children::{self, Heir};
 use super::columns::Column;
 use super::conversion::Retyped;
 use super::copy::Part;
 use super::dependants::{Bond, Dependant, is_made_anew};
 use super::functions::{self, Function};
-use super::index::{Index, Twin, shape};
+use super::index::{self, Index, Twin, shape};
 use super::inspect::{enter, settle};
 use super::made_anew;
 use super::neighbours::Neighbours;
@@ -285,6 +286,11 @@ impl Look<'_> {
             let of_both = pairs.iter().filter(|pair| pair.change.borrows() || pair.change.keeps_name());
             present.facts.tables[0].listeners = neighbours.listeners(&of_both.map(both).collect::<Vec<_>>());
         }
+        if self.plan.only_retypes() {
+            let children = read.children();
+            let heirs = Heir::read_all(conn, &children).await?;
+            self.children(conn, &heirs, &pairs, present, found).await?;
+        }
         self.dependants(conn, &pairs, present, found).await?;
         self.indexes(conn, &pairs, &server, present, found).await?;
         self.referring(conn, (&pairs, &server), present, found).await?;
@@ -453,6 +459,56 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// What others have hung on the columns of tables that inherit.
+    async fn children(
+        &self,
+        conn: &mut PgConnection,
+        heirs: &[Heir<'_>],
+        pairs: &[Both<'_>],
+        present: &mut Present,
+        found: &mut Inspection,
+    ) -> Result<(), CatalogError> {
+        let place = (&self.plan.table, self.was.main().oid);
+        let tag = &self.program.tag;
+        let own = [tag.name(""), tag.first_trigger(""), tag.last_trigger("")];
+        let planned = self.planned_names();
+        let names = |moved: bool| -> Vec<String> {
+            pairs.iter().filter(|pair| pair.moved == moved).map(|pair| pair.sides().0.name.clone()).collect()
+        };
+        children::judge(conn, place, heirs, &names(false), tag, found).await?;
+        let mut on_new = Inspection::empty();
+        children::judge(conn, place, heirs, &names(true), tag, &mut on_new).await?;
+        present.lost.extend(on_new.refusals.into_iter().map(|finding| finding.message));
+        // Whoever inherits from a child has its constraints too.
+        let constraints = self.was.main().constraints.iter().filter_map(|constraint| constraint.member.as_ref());
+        let constraints: Vec<_> = constraints.map(|own| own.name.as_str()).collect();
+        for heir in heirs {
+            for pair in pairs {
+                let Some(attnum) = heir.attnum(&pair.new.name) else { continue };
+                for hanging in dependants::read(conn, heir.child.oid, &[i32::from(attnum)]).await? {
+                    let what = hanging.what;
+                    let is_ours = own.iter().any(|own| what.name.starts_with(own))
+                        || planned.contains(&what.name)
+                        || constraints.contains(&what.name.as_str());
+                    // On the way back it is made anew on the column that has the name then.
+                    let comes_back = pair.moved && is_made_anew(&what.kind);
+                    let listens = what.kind == "trigger" && present.facts.main().listeners.contains(&what.name);
+                    let waits = is_made_anew(&what.kind) && self.was.main().made_anew.contains(&what.description);
+                    // Each index is looked at on its own, and each constraint that is inherited goes with the table's.
+                    if !is_ours
+                        && !comes_back
+                        && !waits
+                        && !listens
+                        && !matches!(what.kind.as_str(), "not_null" | "index")
+                    {
+                        present.lost.push(what.description);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What the swap, or its way back, has to make anew.
     async fn made_anew(
         &self,
@@ -472,7 +528,14 @@ impl Look<'_> {
         let mut hanging =
             dependants::read(conn, oid, &visible.iter().copied().map(i32::from).collect::<Vec<_>>()).await?;
         hanging.retain(|h| !is_replaced(pairs, &h.what));
-        let made_anew = made_anew::judge(conn, oid, &visible, &hanging, found).await?;
+        let mut made_anew = made_anew::judge(conn, oid, &visible, &hanging, found).await?;
+        if self.plan.only_retypes() && !present.facts.main().children.is_empty() {
+            let columns = Column::read_all(conn, oid).await?;
+            let names: Vec<_> =
+                columns.iter().filter(|c| visible.contains(&c.attnum)).map(|c| c.name.clone()).collect();
+            let heirs = Heir::read_all(conn, &present.facts.main().children).await?;
+            made_anew.join(children::made_anew(conn, &heirs, &names, found).await?);
+        }
         let facts = &mut present.facts.tables[0];
         (facts.made_anew, facts.materialized_views) = (made_anew.objects, made_anew.materialized_views);
         Ok(())
@@ -511,6 +574,10 @@ impl Look<'_> {
         let schema = quote_ident(&self.plan.table.schema);
         let attnums: Vec<_> = pairs.iter().flat_map(|p| [i32::from(p.old.attnum), i32::from(p.new.attnum)]).collect();
         let mut all = Index::read_all(conn, oid, &attnums).await?;
+        if !self.was.main().partitioned && !self.plan.only_retypes() {
+            // Those of tables that inherit follow their columns.
+            all.retain(|index| !index.is_of_partition());
+        }
         all.retain(|index| !drop_index::drops(self.plan, index));
         let olds: Vec<_> = pairs.iter().map(|pair| (pair.position, pair.old.attnum)).collect();
         let twin = |was: &IndexFacts| Twin {
@@ -518,7 +585,11 @@ impl Look<'_> {
             mirror: was.mirror.clone(),
             shape: was.twin_shape.clone(),
         };
-        let (mut now, mut added) = (Vec::new(), Vec::new());
+        // Those on columns alone whose type was changed in place are as they were for all that the run does with them.
+        let in_place =
+            |index: &&IndexFacts| !index.changes.iter().any(|n| pairs.iter().any(|pair| pair.position == *n));
+        let mut now: Vec<_> = self.was.main().indexes.iter().filter(in_place).cloned().collect();
+        let mut added = Vec::new();
         for index in all.iter().filter(|index| !index.name.starts_with(&own)) {
             let was = self.was.main().indexes.iter().find(|was| was.name == index.name);
             match was {
@@ -556,6 +627,7 @@ impl Look<'_> {
             }
         }
         let mut constraints = self.constraints(conn, pairs).await?;
+        present.lost.append(&mut constraints.lost);
         let known = (&mut now, &mut constraints);
         self.rehearse(conn, (pairs, server), (&added, &olds), known, present, found).await?;
         constraints.known.sort_by(|a, b| a.name.cmp(&b.name));
@@ -607,6 +679,7 @@ impl Look<'_> {
         let tables = &mut present.facts.tables;
         let rehearsed = rehearse(conn, self.plan, &parts, hanging, Asked::Facts, tables, found).await?;
         let Some(rehearsed) = rehearsed else { return Ok(()) };
+        index::judge_exclusions((self.plan, tables[0].rows), added, (&parts, &rehearsed.outcomes), found);
         for (pair, outcome) in soaking.iter().zip(rehearsed.outcomes) {
             if let Some(facts) = pair.facts(present) {
                 facts.new_default = outcome.new_default;

@@ -254,8 +254,12 @@ async fn metadata_only(
     let mut before = checks;
     let mentioning = indexes.iter().filter(|index| index.mentions(part.old.attnum));
     before.extend(mentioning.enumerate().filter_map(|(n, index)| {
+        if let Some(exclusion) = index.exclusion() {
+            return Some(format!("ALTER TABLE {COPY} ADD CONSTRAINT crossfade_index_{n} {exclusion}"));
+        }
         let unique = if index.unique { "UNIQUE " } else { "" };
-        Some(format!("CREATE {unique}INDEX crossfade_index_{n} ON {COPY} {}", index.carried(false)?))
+        let complete = index.completes(COPY).map(|complete| format!("{complete}; ")).unwrap_or_default();
+        Some(format!("{complete}CREATE {unique}INDEX crossfade_index_{n} ON {COPY} {}", index.carried(false)?))
     }));
     let mut after = before.clone();
     before.push(files.clone());
@@ -287,26 +291,38 @@ async fn twin(
     found: &mut Inspection,
 ) -> Result<Option<Twin>, CatalogError> {
     let stays = index.stays(parts.iter().map(Part::side));
-    let Some(tail) = index.carried(stays) else { return Ok(None) };
+    let exclusion = index.exclusion().filter(|_| !stays);
+    let Some(tail) = index.carried(stays).or(exclusion) else { return Ok(None) };
     let is_btree = tail.starts_with("USING btree");
     // The twin of a deferrable constraint is unique like any other, which is part of its shape; a mirror would refuse too early.
     let unique = if index.is_unique() && is_btree { "UNIQUE " } else { "" };
-    let create = format!("CREATE {unique}INDEX crossfade_index ON {COPY} {tail}");
+    let create = match exclusion {
+        Some(exclusion) => format!("ALTER TABLE {COPY} ADD CONSTRAINT crossfade_index {exclusion}"),
+        None => format!("CREATE {unique}INDEX crossfade_index ON {COPY} {tail}"),
+    };
     run(conn, "rehearse an index", "SAVEPOINT crossfade_twin".to_owned()).await?;
     let mut refuse = |objection: Objection, what: &str| {
+        let (code, noun) = match exclusion {
+            Some(_) => ("catalog::exclusion", "exclusion constraint"),
+            None => ("catalog::index", "index"),
+        };
         found.refuse(
-            "catalog::index",
-            format!("index \"{}\" {what}: {}", index.name, objection.message),
-            "drop the index, or change it so that plain ALTER TABLE would accept it",
+            code,
+            format!("{noun} \"{}\" {what}: {}", index.name, objection.message),
+            if exclusion.is_some() {
+                "plain ALTER TABLE would fail too: drop the constraint, or change it so that it fits both types"
+            } else {
+                "drop the index, or change it so that plain ALTER TABLE would accept it"
+            },
         );
     };
-    let built = attempt(conn, "rehearse an index", [create]).await?;
+    let built = attempt(conn, "rehearse an index", index.completes(COPY).into_iter().chain([create])).await?;
     let mut twin = None;
     if let Err(objection) = built {
         refuse(objection, "cannot be rebuilt");
     } else if let Err(objection) = attempt(conn, "rehearse an index", all_changes(parts, outcomes)).await? {
         // What is wrong with the change itself is reported once, without an index.
-        if attempt_without_index(conn, parts, outcomes).await? {
+        if attempt_without_index(conn, exclusion.is_some(), parts, outcomes).await? {
             refuse(objection, "does not fit the new type");
         }
     } else if asked == Asked::Facts {
@@ -329,7 +345,8 @@ async fn twin(
             });
             let first = first.chain(give_back(parts.iter().map(|part| part.change)));
             let named = attempt(conn, "rehearse an index", first.collect::<Vec<_>>()).await?;
-            if let (Ok(_), Some(tail)) = (named, tail_of(conn, INDEX).await?) {
+            let tail = if exclusion.is_some() { exclusion_of_copy(conn).await? } else { tail_of(conn, INDEX).await? };
+            if let (Ok(_), Some(tail)) = (named, tail) {
                 twin = Some(Twin { tail, mirror, shape });
             }
         }
@@ -337,6 +354,14 @@ async fn twin(
     run(conn, "rehearse an index", "ROLLBACK TO SAVEPOINT crossfade_twin; RELEASE SAVEPOINT crossfade_twin".to_owned())
         .await?;
     Ok(twin)
+}
+
+/// Returns what stands behind the name of the copy's exclusion constraint.
+async fn exclusion_of_copy(conn: &mut PgConnection) -> Result<Option<String>, CatalogError> {
+    let definition = format!(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = '{COPY}'::regclass AND conname = 'crossfade_index'"
+    );
+    query::text(conn, "read an exclusion constraint's new definition", definition).await
 }
 
 /// Returns the definition of an index of the copy behind the table's name.
@@ -356,17 +381,26 @@ async fn try_entry(
 ) -> Result<(), CatalogError> {
     const WHAT: &str = "rehearse an entry of an index";
     run(conn, WHAT, "SAVEPOINT crossfade_entry".to_owned()).await?;
+    if let Some(complete) = index.completes(COPY) {
+        attempt(conn, WHAT, [complete]).await?.ok();
+    }
     // The copy may lack columns of the table.
     let columns = format!(
         "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '{COPY}'::regclass AND attnum > 0 AND NOT attisdropped"
     );
     let columns = query::text(conn, WHAT, columns).await?.unwrap_or_default();
-    let row = format!("INSERT INTO {COPY} ({columns}) SELECT {columns} FROM {} AS t LIMIT 1", plan.table.sql());
+    let place = index.place().unwrap_or_else(|| plan.table.clone());
+    let row = format!("INSERT INTO {COPY} ({columns}) SELECT {columns} FROM {} AS t LIMIT 1", place.sql());
     let changes = all_changes(parts, outcomes).into_iter().chain(give_back(parts.iter().map(|part| part.change)));
     let row = std::iter::once(row).chain(changes);
     // That its value does not convert is found elsewhere.
     if attempt(conn, WHAT, row).await?.is_ok() {
-        let create = format!("CREATE INDEX crossfade_entry ON {COPY} {tail}");
+        let exclusion = tail.starts_with("EXCLUDE ");
+        let create = if exclusion {
+            format!("ALTER TABLE {COPY} ADD CONSTRAINT crossfade_entry {tail}")
+        } else {
+            format!("CREATE INDEX crossfade_entry ON {COPY} {tail}")
+        };
         if let Err(objection) = attempt(conn, WHAT, [create]).await? {
             found.refuse(
                 "catalog::index",
@@ -380,10 +414,16 @@ async fn try_entry(
 
 async fn attempt_without_index(
     conn: &mut PgConnection,
+    exclusion: bool,
     parts: &[Part<'_>],
     outcomes: &[Outcome],
 ) -> Result<bool, CatalogError> {
-    run(conn, "rehearse an index", format!("DROP INDEX {INDEX}")).await?;
+    let drop = if exclusion {
+        format!("ALTER TABLE {COPY} DROP CONSTRAINT crossfade_index")
+    } else {
+        format!("DROP INDEX {INDEX}")
+    };
+    run(conn, "rehearse an index", drop).await?;
     Ok(in_savepoint(conn, all_changes(parts, outcomes)).await?.is_ok())
 }
 

@@ -293,11 +293,21 @@ impl Table {
     fn judge_children(&self, plan: &Plan, found: &mut Inspection) {
         let name = &plan.table;
         let mut refuse = |what: String, help: &str| found.refuse("catalog::inheritance", what, help);
-        if !plan.only_borrows() {
+        if !plan.only_borrows() && !plan.only_retypes() {
             let children: Vec<_> = self.children().iter().map(|child| child.table.to_string()).collect();
             refuse(
-                format!("{name} is inherited by {}, and the plan does more than rename columns", list(&children)),
-                "only `rename_column` without `adopt` is supported there; use plain ALTER TABLE, which reaches them all, while nobody writes",
+                format!(
+                    "{name} is inherited by {}, and the plan does more than rename columns or change their types",
+                    list(&children)
+                ),
+                "there a plan may have either `rename_column` or `change_type`, without `adopt` and `keep_name: false`: write one plan for \
+                 each; for the rest use plain ALTER TABLE, which reaches them all, while nobody writes",
+            );
+        }
+        if !plan.indexes.add.is_empty() && !plan.only_borrows() {
+            refuse(
+                format!("`indexes.add` would add an index to {name}, and not to the tables that inherit from it"),
+                "leave it out, and create the index yourself, where you want it, before the run or after it",
             );
         }
         for (_, change) in plan.pairs() {
@@ -306,13 +316,21 @@ impl Table {
                 match what {
                     Odd::Own if column == new => refuse(
                         format!("table {table}, which inherits from {name}, has a column \"{new}\" of its own"),
-                        "PostgreSQL refuses to rename a column of the parent to that name: choose another one",
+                        if change.borrows() {
+                            "PostgreSQL refuses to rename a column of the parent to that name: choose another one"
+                        } else {
+                            "the parent's second column would become one with it: choose another name in `via`"
+                        },
                     ),
                     Odd::Elsewhere if column == old => refuse(
                         format!("column \"{old}\" of table {table} is inherited from {name} and from another table"),
-                        "PostgreSQL refuses to rename it, because it would have two names: rename it while nobody inherits it from both",
+                        if change.borrows() {
+                            "PostgreSQL refuses to rename it, because it would have two names: rename it while nobody inherits it from both"
+                        } else {
+                            "PostgreSQL refuses to change its type, because it would have two: change it while nobody inherits it from both"
+                        },
                     ),
-                    Odd::Grants if column == old => refuse(
+                    Odd::Grants if column == old && change.borrows() => refuse(
                         format!("column \"{old}\" of table {table}, which inherits from {name}, has grants of its own"),
                         "the second column would have none there: grant them on the table for the run",
                     ),

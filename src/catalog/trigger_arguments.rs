@@ -9,8 +9,9 @@ use crate::change::given_in;
 use crate::plan::{Change, Plan};
 use crate::run::{State, TriggerArguments};
 
+/// An argument that is the name of a column.
 #[derive(Debug, Deserialize)]
-struct Argument {
+pub(super) struct Argument {
     trigger: String,
     function: String,
     column: String,
@@ -123,21 +124,24 @@ pub(super) async fn changed(
     Ok(all)
 }
 
-/// Warns of arguments that are the name of a column which loses it, and that the plan does not replace; refuses those of functions
-/// that would miss what is written under the new name while both are there. Takes no lock.
-pub(super) async fn warn(
+/// Returns the arguments that are the name of one of `columns`. Takes no lock.
+pub(super) async fn naming(
     conn: &mut PgConnection,
     table: i64,
-    plan: &Plan,
-    found: &mut Inspection,
-) -> Result<(), CatalogError> {
-    let loses = |change: &Change| match change {
-        Change::DropColumn(drop) => Some(drop.column.as_str().to_owned()),
-        _ => change.pair().filter(|pair| !pair.keeps_name()).map(|pair| pair.old.as_str().to_owned()),
-    };
-    let columns: Vec<_> = plan.changes.iter().filter_map(loses).collect();
+    columns: Vec<String>,
+) -> Result<Vec<Argument>, CatalogError> {
     let query = query::fixed(include_str!("trigger_arguments.sql")).bind(table).bind(columns);
-    let all: Vec<Argument> = query::read(conn, "read the arguments of triggers", query).await?;
+    query::read(conn, "read the arguments of triggers", query).await
+}
+
+/// Warns of arguments that are the name of a column which loses it, and that the plan does not replace; refuses those of functions
+/// that would miss what is written under the new name while both are there.
+pub(super) fn judge(plan: &Plan, all: &[Argument], found: &mut Inspection) {
+    let loses = |change: &Change, column: &str| match change {
+        Change::DropColumn(drop) => drop.column.as_str() == column,
+        _ => change.pair().is_some_and(|pair| !pair.keeps_name() && pair.old.as_str() == column),
+    };
+    let lost = all.iter().filter(|of| plan.changes.iter().any(|change| loses(change, &of.column)));
     let replaced = |of: &Argument| {
         plan.triggers.iter().any(|given| given.name.as_str() == of.trigger && !given.arguments.contains(&of.column))
     };
@@ -145,7 +149,7 @@ pub(super) async fn warn(
         let mut pairs = plan.pairs();
         pairs.any(|(_, pair)| pair.old.as_str() == column)
     };
-    let (asking, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|of| of.asks && both_there(&of.column));
+    let (asking, rest): (Vec<_>, Vec<_>) = lost.partition(|of| of.asks && both_there(&of.column));
     for Argument { trigger, function, column, .. } in asking {
         found.refuse(
             "catalog::trigger",
@@ -164,5 +168,4 @@ pub(super) async fn warn(
              old name goes",
         );
     }
-    Ok(())
 }

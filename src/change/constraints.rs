@@ -1,7 +1,8 @@
 //! Twins of the CHECK constraints and foreign keys on columns that get another type.
 
+use super::foreign_keys::{self, Divided};
 use super::fragment::{Fragment, Moves, Stage};
-use super::{Active, Context, has_last_names};
+use super::{Active, Context, children, has_last_names};
 use crate::plan::Plan;
 use crate::run::{Action, CarriedConstraint, Facts, Is, Phase, RelationId, Step, StepKey, Undo, What};
 use crate::sql::{LockMode, quote_ident, quote_literal};
@@ -62,33 +63,71 @@ pub(super) fn fragment(context: &Context<'_>) -> Fragment {
     }
 }
 
+/// Returns the twin of a foreign key of a partitioned table.
+fn divided<'a>(context: &Context<'_>, constraint: &'a CarriedConstraint) -> Option<Divided<'a>> {
+    let name = context.tag.twin_constraint(constraint.number);
+    let other = constraint.references.filter(|_| foreign_keys::is_partitioned(context, constraint.place()))?;
+    Some(Divided {
+        table: constraint.place(),
+        other,
+        called: name.clone(),
+        own: name,
+        definition: &constraint.soak,
+        validated: constraint.validated,
+        comment: constraint.comment.as_deref(),
+    })
+}
+
+/// Returns the statements that drop the constraint of this name, a twin or an original.
+pub(super) fn drop(context: &Context<'_>, constraint: &CarriedConstraint, name: &str) -> Vec<String> {
+    let table = foreign_keys::place(context, constraint.place());
+    if divided(context, constraint).is_some() {
+        return foreign_keys::drop(&table, name);
+    }
+    let own = format!("ALTER TABLE IF EXISTS {table} DROP CONSTRAINT IF EXISTS {}", quote_ident(name));
+    std::iter::once(own).chain(children::drop_constraint(context, name)).collect()
+}
+
 /// New rows are checked from the first step on, all rows in the second.
 fn twin(context: &Context<'_>, constraint: &CarriedConstraint) -> Vec<Step> {
     let late = is_late(context.facts, constraint);
     let (phase, definition) =
         if late { (Phase::Contract, &constraint.last) } else { (Phase::Verify, &constraint.soak) };
-    let (table, own) = (context.table().sql(), &constraint.name);
+    let on = constraint.place();
+    let (table, own) = (foreign_keys::place(context, on), &constraint.name);
     let name = context.tag.twin_constraint(constraint.number);
+    if let Some(divided) = divided(context, constraint) {
+        let title = format!("the twin of foreign key {own}");
+        let named = (own.as_str(), title.as_str());
+        let promise = divided.promised(context, phase, named);
+        let mut finish = divided.finished(context, phase, named);
+        if let Some(join) = finish.pop() {
+            finish.push(join.undo(Undo::by(drop(context, constraint, &name))));
+        }
+        return std::iter::once(promise).chain(finish).collect();
+    }
     let quoted = quote_ident(&name);
-    let mut add = vec![format!("ALTER TABLE {table} ADD CONSTRAINT {quoted} {definition} NOT VALID")];
+    let definition = format!("{definition} NOT VALID");
+    let mut add: Vec<_> = children::constrain_like(context, constraint, &name, &definition).into_iter().collect();
+    add.push(format!("ALTER TABLE {table} ADD CONSTRAINT {quoted} {definition}"));
     add.extend(comment(&table, &quoted, constraint));
     let key = What::Constraint(own.clone());
     let title = format!("add the twin of constraint {own}, for new rows only");
     // A foreign key locks both tables, the one that refers first, as the checks of applications do.
     let mode = if constraint.foreign_key { LockMode::ShareRowExclusive } else { LockMode::AccessExclusive };
     let mut promise = Step::new(phase, key.clone(), title, Action::Transaction(add))
-        .locks(ON, mode)
-        .done_when([Is::SomeConstraint { name: name.clone() }.on(ON)])
-        .undo(Undo::by(vec![format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {quoted}")]));
-    if let Some(other) = constraint.references.filter(|other| *other != ON) {
+        .locks(on, mode)
+        .done_when([Is::SomeConstraint { name: name.clone() }.on(on)])
+        .undo(Undo::by(drop(context, constraint, &name)));
+    if let Some(other) = constraint.references.filter(|other| *other != on) {
         promise = promise.locks(other, mode);
     }
     let title = format!("prove the twin of constraint {own} for all rows, while writes continue");
     let prove = constraint.validated.then(|| {
         let validate = Action::concurrent(format!("ALTER TABLE {table} VALIDATE CONSTRAINT {quoted}"));
         Step::new(phase, What::Validate(own.clone()), title, validate)
-            .locks(ON, LockMode::ShareUpdateExclusive)
-            .done_when([Is::Constraint { name }.on(ON)])
+            .locks(on, LockMode::ShareUpdateExclusive)
+            .done_when([Is::Constraint { name }.on(on)])
             .supersedes([StepKey::new(phase, key)])
             .undo(Undo::nothing("a validated constraint goes when it is dropped"))
     });
@@ -102,19 +141,27 @@ fn comment(table: &str, name: &str, constraint: &CarriedConstraint) -> Option<St
 
 /// Gives each twin the name of its original, in the step that ends at `stage`.
 fn exchange(context: &Context<'_>, stage: Stage) -> Moves {
-    let table = context.table().sql();
-    let rename = |from: &str, to: &str| {
-        format!("ALTER TABLE {table} RENAME CONSTRAINT {} TO {}", quote_ident(from), quote_ident(to))
-    };
     let mut moves = Moves::default();
     for constraint in carried(context) {
+        let table = foreign_keys::place(context, constraint.place());
+        let rename = |from: &str, to: &str| {
+            format!("ALTER TABLE {table} RENAME CONSTRAINT {} TO {}", quote_ident(from), quote_ident(to))
+        };
         let at_swap = is_carried(context.plan, context.facts, constraint, Stage::Swapped);
         if at_swap != (stage == Stage::Swapped) {
             continue;
         }
-        let own = &constraint.name;
+        let own = constraint.own_name();
         let (twin, parked) =
             (context.tag.twin_constraint(constraint.number), context.tag.parked_constraint(constraint.number));
+        if foreign_keys::has_parts(
+            context,
+            [constraint.references.and(Some(constraint.place())), constraint.references],
+        ) {
+            moves.forth.push(foreign_keys::exchange(&table, own, &twin, &parked));
+            moves.back.push(foreign_keys::exchange(&table, own, &parked, &twin));
+            continue;
+        }
         moves.forth.extend([rename(own, &parked), rename(&twin, own)]);
         moves.back.extend([rename(own, &twin), rename(&parked, own)]);
     }

@@ -28,6 +28,8 @@ const SLOW: &str = "CF003";
 const PAGES: u32 = 64;
 /// So many rows in each of them.
 const ROWS: u32 = 5;
+/// The table may have columns of our variables' names; theirs are always written behind the table's.
+const VARIABLES: &str = "#variable_conflict use_variable";
 /// Applications wait meanwhile. The first limit is for a lock that a trigger needs, the second for all that it does.
 const LIMITS: [&str; 2] = ["SET LOCAL lock_timeout = '100ms'", "SET LOCAL statement_timeout = '2s'"];
 
@@ -100,6 +102,7 @@ fn before(context: &Context<'_>) -> String {
     let regclass = crate::sql::quote_literal(&table);
     let body = format!(
         "
+{VARIABLES}
 DECLARE
   here pg_catalog.tid;
   pages pg_catalog.int8 := pg_catalog.pg_relation_size({regclass}::pg_catalog.regclass) OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::pg_catalog.int8;
@@ -134,6 +137,7 @@ fn before_in_partitions(context: &Context<'_>) -> String {
     let (table, update) = (context.table().sql(), update(context, false));
     let body = format!(
         "
+{VARIABLES}
 DECLARE
   place pg_catalog.oid;
   here pg_catalog.tid;
@@ -177,6 +181,7 @@ fn after(context: &Context<'_>) -> String {
     };
     let body = format!(
         "
+{VARIABLES}
 DECLARE
   {declared}
 BEGIN

@@ -3,7 +3,8 @@
 use super::alike::alike;
 use super::fragment::Stage;
 use super::{
-    Active, Context, beside_text, compile, constraints, has_moved, indexes, is_exchanged, referring, sync_trigger,
+    Active, Context, beside_text, compile, constraints, foreign_keys, has_moved, indexes, is_exchanged, referring,
+    sync_trigger,
 };
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
@@ -64,7 +65,7 @@ pub(crate) fn follow(
         facts.main().constraints.iter().find(|c| c.name == *name).map(|c| (c.number, c.validated))
     };
     let rebuilt = |key: &StepKey| match &key.what {
-        What::Constraint(name) | What::Validate(name)
+        What::Promise(name) | What::Constraint(name) | What::Validate(name)
             if constraint(was, name).is_some() || constraint(now, name).is_some() =>
         {
             constraint(was, name) != constraint(now, name)
@@ -147,15 +148,15 @@ impl Taken<'_> {
             What::Mirror(name) => {
                 index(name).map(|index| indexes::drop_mirror(self.context, index)).unwrap_or_default()
             }
-            What::Constraint(name) if self.constraint(name).is_some() => {
+            What::Promise(name) | What::Constraint(name) if self.constraint(name).is_some() => {
                 let Some(constraint) = self.constraint(name) else { return vec![] };
                 // Once the twin has its name, what others have dropped was the twin.
                 let exchanged = constraints::is_carried(self.context.plan, self.context.facts, constraint, self.stage);
                 let (tag, number) = (&self.context.tag, constraint.number);
                 let ours = if exchanged { tag.parked_constraint(number) } else { tag.twin_constraint(number) };
-                vec![format!("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}", table.sql(), quote_ident(&ours))]
+                constraints::drop(self.context, constraint, &ours)
             }
-            What::Constraint(name) if referring::without_twin(self.context, name).is_some() => {
+            What::Promise(name) | What::Constraint(name) if referring::without_twin(self.context, name).is_some() => {
                 referring::without_twin(self.context, name).unwrap_or_default()
             }
             What::Build(name) | What::Constraint(name) => {
@@ -169,6 +170,7 @@ impl Taken<'_> {
                     return indexes::drop_in_partitions(self.context, index, &ours);
                 }
                 let ours = quote_ident(&ours);
+                let table = index.partition.as_ref().map_or(table, |own| &own.table);
                 match key.what {
                     What::Constraint(_) => {
                         vec![format!("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {ours}", table.sql())]
@@ -196,7 +198,8 @@ fn texts(was: &Context<'_>, now: &Context<'_>, reached: Stage, state: &State) ->
             let number = constraint.number;
             let name = if exchanged { tag.parked_constraint(number) } else { tag.twin_constraint(number) };
             let (name, text) = (quote_ident(&name), literal(&constraint.comment));
-            all.push(format!("COMMENT ON CONSTRAINT {name} ON {} IS {text}", table.sql()));
+            let place = foreign_keys::place(now, constraint.place());
+            all.push(format!("COMMENT ON CONSTRAINT {name} ON {place} IS {text}"));
         }
     }
     for index in &now.facts.main().indexes {
@@ -207,7 +210,8 @@ fn texts(was: &Context<'_>, now: &Context<'_>, reached: Stage, state: &State) ->
         if comment(before) != comment(index) && done {
             let name = if exchanged { tag.parked_index(index.number) } else { tag.twin_index(index.number) };
             let (name, text) = (quote_ident(&name), literal(&comment(index)));
-            all.push(format!("COMMENT ON CONSTRAINT {name} ON {} IS {text}", table.sql()));
+            let place = index.partition.as_ref().map_or(table, |own| &own.table);
+            all.push(format!("COMMENT ON CONSTRAINT {name} ON {} IS {text}", place.sql()));
         }
         // Before, the twin gets both with its name.
         if exchanged && state.done.iter().any(|key| key.what == What::Build(index.name.clone())) {
@@ -250,7 +254,7 @@ fn mirrored(context: &Context<'_>, a: &Active<'_>, stage: Stage, facts: &PairFac
         }
         all.push(alter("DROP NOT NULL"));
         let [_, without_guard] = sync_trigger::never_empty(context, a);
-        all.push(without_guard);
+        all.extend(without_guard);
     }
     all
 }

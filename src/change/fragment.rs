@@ -60,7 +60,7 @@ pub(super) struct Relax {
     /// The constraint under which it comes back when the run is rolled back.
     pub(super) constraint: String,
     /// What makes, and what removes, the trigger that stands in for NOT NULL where neither column is.
-    pub(super) guard: Option<[String; 2]>,
+    pub(super) guard: Option<[Vec<String>; 2]>,
 }
 
 /// A column that was NOT NULL until it was retired.
@@ -109,6 +109,8 @@ pub(super) struct Fragment {
     pub(super) drop: Drops,
     /// Steps with a transaction of their own.
     pub(super) steps: Vec<Step>,
+    /// Steps right behind the transaction that exchanges the names.
+    pub(super) after_swap: Vec<Step>,
     /// Steps of this fragment whose conditions name what `swap` and `retire` rename.
     pub(super) renamed: Vec<StepKey>,
     /// Steps of this fragment whose conditions name what `drop` drops.

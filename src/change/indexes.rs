@@ -2,9 +2,9 @@
 
 mod partitions;
 
-use super::Context;
 use super::fragment::{ByStage, Fragment, Moves, Stage};
-use crate::ident::ColumnName;
+use super::{Context, is_exchanged};
+use crate::ident::{ColumnName, TableName};
 use crate::plan::{AddIndex, Pair};
 use crate::run::{
     Action, ConstraintFacts, IndexFacts, IndexName, Is, MirrorIndex, Phase, RelationId, Step, StepKey, Undo, What,
@@ -57,6 +57,16 @@ pub(super) fn parked_names(context: &Context<'_>) -> Vec<String> {
     context.facts.main().indexes.iter().map(name).collect()
 }
 
+/// Drops the exclusion constraints that go with the old column of `a`: PostgreSQL lets no column go that one of their expressions uses.
+pub(super) fn drop_exclusions(context: &Context<'_>, a: &super::Active<'_>) -> Vec<String> {
+    let table = context.table().sql();
+    let drop = |(index, name): (&IndexFacts, String)| {
+        let goes = is_exclusion(index) && index.changes.contains(&a.position);
+        goes.then(|| format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {}", quote_ident(&name)))
+    };
+    context.facts.main().indexes.iter().zip(parked_names(context)).filter_map(drop).collect()
+}
+
 /// Returns what the indexes contribute: builds early and late, and the exchange of names with their originals.
 pub(super) fn fragment(context: &Context<'_>) -> Fragment {
     let steps = builds(context);
@@ -68,8 +78,16 @@ pub(super) fn fragment(context: &Context<'_>) -> Fragment {
             return partitions::before_back(context, index, name);
         }
         // The old column has the name then that the new one has now.
-        build(context, &name, true, &index.twin, tablespace(index), (What::Build(index.name.clone()), String::new()))
-            .action
+        let table = partitions::place(context, index).0;
+        build_on(
+            context,
+            table,
+            &name,
+            (true, &index.twin),
+            tablespace(index),
+            (What::Build(index.name.clone()), String::new()),
+        )
+        .action
     });
     Fragment {
         before_back: before_back.collect(),
@@ -86,6 +104,11 @@ pub(super) fn fragment(context: &Context<'_>) -> Fragment {
 /// Whether the index is that of the primary key, of which a table has one: the new column's takes its place in the swap.
 fn is_primary(index: &IndexFacts) -> bool {
     index.constraint.as_ref().is_some_and(|constraint| constraint.primary)
+}
+
+/// Whether its twin is an exclusion constraint, which PostgreSQL builds with its index, and not concurrently.
+pub(crate) fn is_exclusion(index: &IndexFacts) -> bool {
+    index.constraint.as_ref().is_some_and(|constraint| constraint.exclusion)
 }
 
 /// Whether the pair's column is part of the primary key, or of the index by which subscribers find rows: it cannot be empty then.
@@ -107,9 +130,13 @@ fn phase(context: &Context<'_>, unique: bool) -> Phase {
 fn builds(context: &Context<'_>) -> Vec<Step> {
     let twins = copied(context).flat_map(|(n, index)| {
         // On a partitioned table it is one from the first.
-        let later = index.constraint.is_some() && !is_primary(index) && !partitions::is_divided(context, index);
+        let later = index.constraint.is_some()
+            && !is_primary(index)
+            && !is_exclusion(index)
+            && !partitions::place(context, index).1;
         let constraint = later.then(|| constraint(context, n, index));
-        std::iter::once(twin(context, n, index)).chain(constraint)
+        let first = if is_exclusion(index) { exclusion(context, n, index) } else { twin(context, n, index) };
+        std::iter::once(first).chain(constraint)
     });
     let mirrors = mirrored(context).map(|(number, index, mirror)| {
         let name = context.tag.mirror_index(number);
@@ -154,7 +181,7 @@ pub(super) fn drop_in_partitions(context: &Context<'_>, index: &IndexFacts, ours
 
 /// Steps whose conditions name a twin's first name.
 fn keys(index: &IndexFacts) -> Vec<StepKey> {
-    let phase = match index.unique {
+    let phase = match index.unique || is_exclusion(index) {
         // On the way back it goes with the constraint, and so does what needs it.
         _ if is_primary(index) => Phase::Switch,
         true => Phase::Verify,
@@ -166,7 +193,8 @@ fn keys(index: &IndexFacts) -> Vec<StepKey> {
 fn twin(context: &Context<'_>, position: usize, index: &IndexFacts) -> Step {
     let title = format!("build the twin of index {}", index.name);
     let (name, key) = (context.tag.twin_index(position), What::Build(index.name.clone()));
-    let mut step = build(context, &name, index.unique, &index.twin, tablespace(index), (key, title));
+    let table = partitions::place(context, index).0;
+    let mut step = build_on(context, table, &name, (index.unique, &index.twin), tablespace(index), (key, title));
     if partitions::is_divided(context, index) {
         let constraint = index.constraint.is_some();
         let built = Built { name, unique: index.unique, tail: &index.twin, constraint };
@@ -212,11 +240,22 @@ pub(super) fn build(
     settings: Vec<(String, String)>,
     (key, title): (What, String),
 ) -> Step {
-    let index = IndexName { schema: context.table().schema.clone(), name: name.to_owned() };
+    build_on(context, context.table(), name, (unique, tail), settings, (key, title))
+}
+
+/// As [`build`], on the run's table or one that inherits from it.
+fn build_on(
+    context: &Context<'_>,
+    table: &TableName,
+    name: &str,
+    (unique, tail): (bool, &str),
+    settings: Vec<(String, String)>,
+    (key, title): (What, String),
+) -> Step {
+    let index = IndexName { schema: table.schema.clone(), name: name.to_owned() };
     let drop = Action::concurrent(format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.sql()));
     let word = if unique { "UNIQUE " } else { "" };
-    let statement =
-        format!("CREATE {word}INDEX CONCURRENTLY {} ON {} {tail}", quote_ident(name), context.table().sql());
+    let statement = format!("CREATE {word}INDEX CONCURRENTLY {} ON {} {tail}", quote_ident(name), table.sql());
     let action = Action::Concurrent { settings, statement, builds: Some(index) };
     Step::new(phase(context, unique), key, title, action)
         .locks(RelationId::MAIN, LockMode::ShareUpdateExclusive)
@@ -225,7 +264,7 @@ pub(super) fn build(
 }
 
 fn constraint(context: &Context<'_>, position: usize, index: &IndexFacts) -> Step {
-    let table = context.table().sql();
+    let table = partitions::place(context, index).0.sql();
     let name = context.tag.twin_index(position);
     let quoted = quote_ident(&name);
     let facts = index.constraint.as_ref();
@@ -237,16 +276,39 @@ fn constraint(context: &Context<'_>, position: usize, index: &IndexFacts) -> Ste
     }
     let title = format!("make the twin of {} a unique constraint", index.name);
     let what = What::Constraint(index.name.clone());
+    // Conditions are about the table.
+    let is = index.partition.is_none().then(|| Is::Constraint { name }.on(RelationId::MAIN));
     Step::new(phase(context, true), what, title, Action::Transaction(statements))
         .locks(RelationId::MAIN, LockMode::AccessExclusive)
+        .done_when(is)
+        .undo(Undo::by(vec![format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {quoted}")]))
+}
+
+/// Builds the twin of an exclusion constraint while the table is locked, for as long as the plan accepts.
+fn exclusion(context: &Context<'_>, position: usize, index: &IndexFacts) -> Step {
+    let table = context.table().sql();
+    let name = context.tag.twin_index(position);
+    let quoted = quote_ident(&name);
+    // The definition that PostgreSQL deparses does not name it.
+    let space = index.tablespace.as_ref();
+    let mut statements: Vec<_> =
+        space.map(|space| format!("SET LOCAL default_tablespace = {}", quote_literal(space))).into_iter().collect();
+    statements.push(format!("ALTER TABLE {table} ADD CONSTRAINT {quoted} {}", index.twin));
+    if let Some(comment) = index.constraint.as_ref().and_then(|c| c.comment.as_ref()) {
+        statements.push(format!("COMMENT ON CONSTRAINT {quoted} ON {table} IS {}", quote_literal(comment)));
+    }
+    let title = format!("build the twin of exclusion constraint {}, with the table locked", index.name);
+    let what = What::Constraint(index.name.clone());
+    Step::new(phase(context, true), what, title, Action::Transaction(statements))
+        .locks(RelationId::MAIN, LockMode::AccessExclusive)
+        .locked_for(context.plan.indexes.exclusion_lock)
         .done_when([Is::Constraint { name }.on(RelationId::MAIN)])
         .undo(Undo::by(vec![format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {quoted}")]))
 }
 
 /// Whether the twin takes its original's name in the swap: all its columns keep their names.
 fn at_swap(context: &Context<'_>, index: &IndexFacts) -> bool {
-    let keeps = |i: &usize| context.active.iter().any(|a| a.position == *i && a.change.keeps_name());
-    index.changes.iter().all(keeps)
+    is_exchanged(context.plan, index, Stage::Swapped)
 }
 
 /// The twins that stand under their originals' names at `stage`.
@@ -300,7 +362,7 @@ fn exchange(context: &Context<'_>, stage: Stage) -> Moves {
 
 /// Puts a primary key made of the index `of` in the place of the one there is, whose index goes.
 fn new_key(context: &Context<'_>, index: &IndexFacts, of: &str) -> Vec<String> {
-    let (table, own) = (context.table().sql(), quote_ident(&index.name));
+    let (table, own) = (partitions::place(context, index).0.sql(), quote_ident(&index.name));
     let facts = index.constraint.as_ref();
     let mut all = if partitions::is_divided(context, index) {
         vec![partitions::new_key(context, index, of)]

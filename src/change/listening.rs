@@ -4,23 +4,28 @@
 //! The columns that others list are found when the statement runs, so that what they change meanwhile is kept.
 
 use super::Context;
+use crate::ident::TableName;
 use crate::sql::{dollar_quote, quote_literal};
 
 /// Gives each trigger that listens to one of the old columns the new one as well; may be repeated. Only once every row is filled:
 /// the backfill writes the new column.
-pub(super) fn listen(context: &Context<'_>) -> String {
+pub(super) fn listen(context: &Context<'_>) -> Vec<String> {
     rewritten(context, "attnums || lent", "attnums @> ARRAY[own] AND NOT attnums @> ARRAY[lent]")
 }
 
 /// Takes those under the other names out of the lists again; may be repeated. None has been renamed away yet.
-pub(super) fn narrow(context: &Context<'_>) -> String {
+pub(super) fn narrow(context: &Context<'_>) -> Vec<String> {
     rewritten(context, "pg_catalog.array_remove(attnums, lent)", "attnums @> ARRAY[own, lent]")
 }
 
 /// Makes each trigger of which `when` is true anew with the columns `attnums`. What its definition does not say (whether it is
 /// enabled, its comment, what extension it belongs to) is set again: a constraint trigger cannot be replaced.
-fn rewritten(context: &Context<'_>, attnums: &str, when: &str) -> String {
-    let table = context.table().sql();
+fn rewritten(context: &Context<'_>, attnums: &str, when: &str) -> Vec<String> {
+    context.with_children().map(|table| rewritten_on(context, table, attnums, when)).collect()
+}
+
+fn rewritten_on(context: &Context<'_>, table: &TableName, attnums: &str, when: &str) -> String {
+    let table = table.sql();
     let pairs = context.active.iter().filter(|a| a.change.borrows() || a.change.keeps_name());
     let pairs: Vec<_> = pairs
         .map(|a| format!("({}, {})", quote_literal(a.change.old.as_str()), quote_literal(a.change.new.as_str())))

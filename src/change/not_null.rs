@@ -2,8 +2,8 @@
 //! NOT NULL, which PostgreSQL takes from the valid constraint without reading the table (docs/postgres.md, "NOT NULL
 //! without a scan").
 
-use super::Context;
 use super::fragment::{Proof, Relax, Restore};
+use super::{Context, children};
 use crate::run::{Action, CompareSpec, Gate, Is, Phase, RelationId, Step, StepKey, Undo, What};
 use crate::sql::{LockMode, quote_ident};
 
@@ -29,7 +29,8 @@ pub(super) fn prove(context: &Context<'_>, phase: Phase, proofs: &[&Proof]) -> V
         columns.iter().map(|(name, column)| statement(&quote_ident(name), &quote_ident(column))).collect::<Vec<_>>()
     };
     let on = RelationId::MAIN;
-    let drop = each(&|name, _| format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"));
+    let mut drop = each(&|name, _| format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"));
+    drop.extend(columns.iter().filter_map(|(name, _)| children::drop_constraint(context, name)));
     let valid = columns.iter().map(|(name, _)| Is::Constraint { name: (*name).to_owned() }.on(on));
     let mut steps = vec![
         Step::new(phase, What::NotNullAdd, "enforce NOT NULL for new rows", add)
@@ -54,6 +55,14 @@ pub(super) fn prove(context: &Context<'_>, phase: Phase, proofs: &[&Proof]) -> V
     steps
 }
 
+/// Returns what adds the constraint `name`, the twin of one with a name, in tables that have declared that one themselves.
+fn in_children(context: &Context<'_>, name: &str, column: &str) -> Option<[String; 2]> {
+    let mut twins = context.active.iter().filter(|a| !a.change.borrows() && context.tag.not_null(a.position) == name);
+    let own = twins.find_map(|a| a.facts.old.not_null_constraint.as_deref())?;
+    let constrain = children::constrain(context, own, name, &format!("NOT NULL {column} NOT VALID"))?;
+    Some([children::drop_constraint(context, name)?, constrain])
+}
+
 /// Add, validate, set; for PostgreSQL 18 the last has nothing left to do.
 pub(super) fn proof(context: &Context<'_>, columns: &[(&str, &str)]) -> [Action; 3] {
     let table = context.table().sql();
@@ -61,9 +70,10 @@ pub(super) fn proof(context: &Context<'_>, columns: &[(&str, &str)]) -> [Action;
     let mut add = Vec::new();
     let mut validate = Vec::new();
     let mut set = Vec::new();
-    for (name, column) in columns {
-        let (name, column) = (quote_ident(name), quote_ident(column));
+    for plain in columns {
+        let (name, column) = (quote_ident(plain.0), quote_ident(plain.1));
         add.push(format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"));
+        add.extend(in_children(context, plain.0, &column).filter(|_| named).into_iter().flatten());
         add.push(if named {
             format!("ALTER TABLE {table} ADD CONSTRAINT {name} NOT NULL {column} NOT VALID")
         } else {
@@ -107,22 +117,30 @@ pub(super) fn restore(context: &Context<'_>, columns: &[&Restore]) -> (Vec<Actio
     (vec![add, validate], set)
 }
 
+/// Lets the column be empty. Since PostgreSQL 18 a partition, or a table that inherits, may keep NOT NULL when the table loses it.
+pub(super) fn dropped(context: &Context<'_>, column: &str) -> Vec<String> {
+    let (table, quoted) = (context.table().sql(), quote_ident(column));
+    let mut all = vec![format!("ALTER TABLE {table} ALTER COLUMN {quoted} DROP NOT NULL")];
+    if context.facts.main().has_members() && context.facts.server_version >= NAMED_NOT_NULL {
+        all.push(children::relax(context, column));
+    }
+    all
+}
+
 /// Lets old columns be empty where a value of the new one may have no way back (docs/postgres.md, "NOT NULL on the old
 /// column"): at the end of `verify`, before releases that write the new column are deployed.
 pub(super) fn relax(context: &Context<'_>, columns: &[&Relax], spec: CompareSpec) -> Option<Step> {
     if columns.is_empty() {
         return None;
     }
-    let table = context.table().sql();
     let on = RelationId::MAIN;
-    let mut statements: Vec<_> =
-        columns.iter().map(|r| format!("ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL", r.column.sql())).collect();
+    let mut statements: Vec<_> = columns.iter().flat_map(|relax| dropped(context, relax.column.as_str())).collect();
     let guards = || columns.iter().filter_map(|r| r.guard.clone());
-    statements.extend(guards().map(|[create, _]| create));
+    statements.extend(guards().flat_map(|[create, _]| create));
     let names: Vec<_> = columns.iter().map(|r| (r.constraint.as_str(), r.column.as_str())).collect();
     // NOT NULL comes back only where no row would fail it.
     let mut actions: Vec<_> = proof(context, &names).into();
-    let removed: Vec<_> = guards().map(|[_, drop]| drop).collect();
+    let removed: Vec<_> = guards().flat_map(|[_, drop]| drop).collect();
     actions.extend((!removed.is_empty()).then_some(Action::Transaction(removed)));
     let undo = Undo::Actions { needs: vec![Gate::NothingOnlyNew { spec, one_way: true }], actions };
     let title = "drop NOT NULL of the old column: a new value may have no way back";

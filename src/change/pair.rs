@@ -3,7 +3,7 @@
 
 use super::fragment::{ByStage, Drops, Fragment, Moves, Proof, Relax, Stage};
 use super::sync_default::{Beside, beside};
-use super::{Active, Context, adopt, constraints, conversion, indexes, not_null, sync_trigger};
+use super::{Active, Context, adopt, children, constraints, conversion, indexes, not_null, sync_trigger};
 use crate::run::{Action, Gate, Is, RelationId};
 use crate::sql::{quote_ident, quote_literal};
 
@@ -45,8 +45,10 @@ pub(super) fn expand(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -
     let alter = format!("ALTER TABLE {table} ALTER COLUMN {new}");
     // The default of a domain would be stored in every row, and could not be told from what somebody wrote.
     let none = if a.facts.new_type_default.is_some() { " DEFAULT NULL" } else { "" };
-    let mut forth =
-        vec![format!("ALTER TABLE {table} ADD COLUMN {new} {}{}{none}", a.facts.new_type, a.facts.new_collate)];
+    let definition = format!("{new} {}{}{none}", a.facts.new_type, a.facts.new_collate);
+    let retypes = !a.change.borrows();
+    let mut forth: Vec<_> = children::declare(context, a, &definition).filter(|_| retypes).into_iter().collect();
+    forth.push(format!("ALTER TABLE {table} ADD COLUMN {definition}"));
     // Only for rows to come.
     forth.extend(default_in_soak(a).map(|default| format!("{alter} {default}")));
     forth.extend(kept);
@@ -59,7 +61,12 @@ pub(super) fn expand(context: &Context<'_>, a: &Active<'_>, kept: Vec<String>) -
         let option = if *grantable { " WITH GRANT OPTION" } else { "" };
         format!("GRANT {privilege} ({new}) ON {table} TO {grantee}{option}")
     }));
-    Moves { forth, back: vec![format!("ALTER TABLE {table} DROP COLUMN IF EXISTS {new}")] }
+    let mut back = vec![format!("ALTER TABLE {table} DROP COLUMN IF EXISTS {new}")];
+    if retypes {
+        forth.extend(children::dress(context, a.change.old.as_str(), a.change.new.as_str()));
+        back.extend(children::drop_column(context, a.change.new.as_str()));
+    }
+    Moves { forth, back }
 }
 
 /// NOT NULL of the new column.
@@ -103,6 +110,8 @@ fn swap(context: &Context<'_>, a: &Active<'_>) -> Moves {
         format!("ALTER TABLE {table} RENAME COLUMN {between} TO {new}"),
     ];
     // The exchange is its own inverse. After it the old column has the new one's name.
+    let dress = children::dress(context, a.change.old.as_str(), a.change.new.as_str());
+    let exchange: Vec<_> = dress.into_iter().chain(exchange).collect();
     let mut moves = Moves { forth: exchange.clone(), back: exchange };
     moves.extend(default_moves(&table, a, &new, &old, &old, &new));
     moves.extend(rename_not_null(context, a, Stage::Swapped));
@@ -137,7 +146,9 @@ fn drop(context: &Context<'_>, a: &Active<'_>) -> Drops {
     except.extend(constraints::parked_names(context));
     except.extend(replaced);
     let mut statements = adopt::drop(context, a);
+    statements.extend(indexes::drop_exclusions(context, a));
     statements.push(format!("ALTER TABLE {table} DROP COLUMN {}", quote_ident(&retired)));
+    statements.extend(children::drop_column(context, &retired));
     Drops {
         goes: Some(format!(
             "the old column {} ({}, renamed to {retired}){triggers}",
@@ -213,7 +224,7 @@ fn rename_not_null(context: &Context<'_>, a: &Active<'_>, stage: Stage) -> Moves
 /// Lets old columns be empty that could not be until this swap, where a value of the new one may have no way back.
 pub(super) fn relaxed_in_swap(context: &Context<'_>) -> Vec<String> {
     let of_key = context.active.iter().filter(|a| a.must_relax() && must_be_given(context, a));
-    let (table, of_key) = (context.table().sql(), of_key.filter(|a| a.change.keeps_name()));
+    let of_key = of_key.filter(|a| a.change.keeps_name());
     // The old column has the new one's name by now.
-    of_key.map(|a| format!("ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL", a.change.new.sql())).collect()
+    of_key.flat_map(|a| not_null::dropped(context, a.change.new.as_str())).collect()
 }

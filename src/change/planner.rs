@@ -203,9 +203,9 @@ impl Planner<'_> {
         ];
         let title = "let triggers for UPDATE OF the old column fire for the new name as well";
         let listen = self.listens().then(|| {
-            Step::new(Phase::Backfill, What::Listen, title, Action::Transaction(vec![listening::listen(self.context)]))
+            Step::new(Phase::Backfill, What::Listen, title, Action::Transaction(listening::listen(self.context)))
                 .locks(ON, LockMode::AccessExclusive)
-                .undo(Undo::by(vec![listening::narrow(self.context)]))
+                .undo(Undo::by(listening::narrow(self.context)))
         });
         fill.into_iter().chain(filled).chain(listen).collect()
     }
@@ -249,6 +249,7 @@ impl Planner<'_> {
             "wait until nobody writes the old column"
         };
         let mut steps: Vec<_> = self.swap().into_iter().collect();
+        steps.extend(self.fragments.iter().flat_map(|fragment| fragment.after_swap.clone()));
         steps.extend(made_anew::refills(self.context).map(|[_, forth]| forth));
         steps.push(
             Step::new(Phase::Switch, What::Quiet, title, Action::Await(quiet))
@@ -351,8 +352,8 @@ impl Planner<'_> {
             return None;
         }
         if self.listens() {
-            forth.insert(0, listening::narrow(self.context));
-            back.push(listening::listen(self.context));
+            forth.splice(0..0, listening::narrow(self.context));
+            back.extend(listening::listen(self.context));
         }
         let bodies = bodies::moves(self.context, &StepKey::new(Phase::Contract, What::Retire));
         let others = bodies_in_words(&bodies, self.context.facts);

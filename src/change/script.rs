@@ -376,6 +376,9 @@ BEGIN
                 _ => {}
             }
         }
+        if let Some(time) = step.locked_for {
+            self.statement(&format!("SET LOCAL statement_timeout = {}", time.as_millis()));
+        }
         for statement in statements {
             if statement.starts_with("SELECT ") {
                 self.line(&format!("DO {};", dollar_quote(&format!("BEGIN PERFORM{}; END", &statement[6..]))));

@@ -107,12 +107,18 @@ fn guard(context: &Context<'_>, n: usize, a: &Active<'_>) -> Trigger {
     }
 }
 
+/// Those of all pairs that need one.
+fn guards<'c>(context: &'c Context<'_>) -> impl Iterator<Item = Trigger> + 'c {
+    let pairs = (1..).zip(&context.active).filter(|(_, a)| a.may_lose_both());
+    pairs.map(|(n, a)| guard(context, n, a))
+}
+
 /// Returns what makes, and what removes, the trigger that refuses a row without a value in either column of a pair.
-pub(super) fn never_empty(context: &Context<'_>, a: &Active<'_>) -> [String; 2] {
+pub(super) fn never_empty(context: &Context<'_>, a: &Active<'_>) -> [Vec<String>; 2] {
     let n = (1..).zip(&context.active).find(|(_, other)| other.position == a.position).map_or(1, |(n, _)| n);
     let trigger = guard(context, n, a);
-    let drop = format!("DROP TRIGGER IF EXISTS {} ON {}", quote_ident(&trigger.name), context.table().sql());
-    [trigger.create_on(context, context.table()), drop]
+    let create = trigger.create(context);
+    [create, drop_each([trigger], context.with_children())]
 }
 
 /// The triggers that stand around those of the application.
@@ -215,10 +221,10 @@ fn drop_each<'t>(
 pub(super) fn of_children(was: &Context<'_>, now: &Context<'_>, filled_already: bool) -> Vec<String> {
     let (before, after) = (&was.facts.main().children, &now.facts.main().children);
     let gone = before.iter().filter(|child| !after.contains(child)).map(|child| &child.table);
-    let gone = drop_each(first(was).into_iter().chain(around(was)), gone);
+    let gone = drop_each(first(was).into_iter().chain(around(was)).chain(guards(was)), gone);
     let heals = if filled_already { vec![] } else { filling(now) };
     let around = if now.facts.main().other_before_triggers { around(now) } else { vec![] };
-    let triggers: Vec<_> = steady(now).into_iter().chain(heals).chain(around).collect();
+    let triggers: Vec<_> = steady(now).into_iter().chain(heals).chain(around).chain(guards(now)).collect();
     let come = after.iter().filter(|child| !before.contains(child));
     let come = come.flat_map(|child| triggers.iter().map(|trigger| trigger.create_on(now, &child.table)));
     gone.into_iter().chain(come).collect()
@@ -226,9 +232,7 @@ pub(super) fn of_children(was: &Context<'_>, now: &Context<'_>, filled_already: 
 
 /// Drops what [`create`] and [`surround`] made; each statement may be repeated.
 pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
-    let guards = (1..).zip(&context.active).filter(|(_, a)| a.may_lose_both());
-    let guards = guards.map(|(n, a)| guard(context, n, a));
-    let triggers = first(context).into_iter().chain(around(context)).chain(guards);
+    let triggers = first(context).into_iter().chain(around(context)).chain(guards(context));
     let mut statements = vec![take_back(context)];
     statements.extend(drop_each(triggers, context.with_children()));
     let filled = asks_whether_filled(context).then(|| context.tag.filled_function());

@@ -345,6 +345,13 @@ pub(super) fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
         )
         .or("`crossfade rollback` takes the run back")
         .values("step", step),
+        Error::LockedTooLong { step, .. } => of(
+            "run::locked_too_long",
+            DATABASE,
+            "run again at a quieter time, or allow more, which does not begin the run anew: `crossfade tune NAME exclusion_lock=10min`",
+        )
+        .or("`crossfade rollback` takes the run back")
+        .values("step", step),
         Error::UndoFailed { step, .. } => of(
             "rollback::step_failed",
             DATABASE,
@@ -460,8 +467,10 @@ fn database<'e>(error: &'e sqlx::Error, target: &str) -> Described<'e> {
         (Some("53300"), _) => format!("{target} has no free connection: try again later, or raise max_connections"),
         (_, ErrorClass::Connection) => unreachable(),
         (_, ErrorClass::Refused) => format!("{target}: check the connection settings, including TLS (sslmode)"),
-        (_, ErrorClass::Contention) => "try again; the run continues where it stopped".to_owned(),
-        (Some(_), ErrorClass::Other) => "fix the cause, then run again; the run continues where it stopped".to_owned(),
+        (_, ErrorClass::Contention) => "try again; a run that had begun continues where it stopped".to_owned(),
+        (Some(_), ErrorClass::Other) => {
+            "fix the cause, then try again; a run that had begun continues where it stopped".to_owned()
+        }
         (None, ErrorClass::Other) => "run again; if it happens again, report it with the output of -vv".to_owned(),
     };
     of(code, exit_code, hint)

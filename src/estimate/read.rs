@@ -298,6 +298,7 @@ fn new_indexes<'p>(
     let copied = |index: &&IndexFacts| {
         plan.indexes.copies(&index.name)
             && !index.unique
+            && !index.constraint.as_ref().is_some_and(|constraint| constraint.exclusion)
             && index.changes.iter().any(|change| active.iter().any(|filled| filled.position == *change))
     };
     let in_place = || {

@@ -246,6 +246,9 @@ typed! {
         copy: CopiedFile [default("all")],
         /// Further indexes.
         add: Vec<AddIndexFile>,
+        /// For how long a type change may lock the table against reads and writes, to build the twin of an exclusion constraint: PostgreSQL has no
+        /// other way. A build that takes longer is given up and leaves nothing behind. Without it, such a change is refused.
+        exclusion_lock: String [example("1min")],
     }
 
     /// An index to build besides the twins: a plain btree.

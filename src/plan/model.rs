@@ -158,6 +158,9 @@ pub struct Indexes {
     pub copied: Vec<RelationName>,
     /// Further indexes, under their own names.
     pub add: Vec<AddIndex>,
+    /// For how long the table may be locked while the twin of an exclusion constraint is built; `None` if it may not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclusion_lock: Option<Duration>,
 }
 
 /// Which approvals of phases count.

@@ -49,7 +49,7 @@ pub(crate) fn with_parts(plan: &Plan, found: &[Referrer]) -> Result<(Plan, Vec<P
             name,
             table: table.clone(),
             changes: vec![],
-            indexes: Indexes { build: plan.indexes.build, copy: CopyIndexes::All, copied: vec![], add: vec![] },
+            indexes: Indexes { copy: CopyIndexes::All, copied: vec![], add: vec![], ..plan.indexes.clone() },
             functions: vec![],
             triggers: vec![],
             referring: None,

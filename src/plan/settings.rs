@@ -68,6 +68,8 @@ pub struct Settings {
     pub contract: Contract,
     /// Which approvals count.
     pub approval: Approvals,
+    /// For how long the table may be locked while the twin of an exclusion constraint is built.
+    pub exclusion_lock: Option<Duration>,
     /// Sub-passes over a window, in place of what would be chosen from facts.
     pub sub_passes: Option<u32>,
     /// Pages of a window, in place of what would be chosen from facts.
@@ -108,6 +110,7 @@ impl Settings {
             verify: Verify { max_age: Duration::ZERO },
             contract: Contract { grace: Duration::ZERO, quiet: Duration::ZERO, unused: Duration::ZERO },
             approval: Approvals { expiry: Duration::ZERO, own: false },
+            exclusion_lock: None,
             sub_passes: None,
             window_pages: None,
         }
@@ -149,6 +152,7 @@ impl Plan {
                 copy: CopyIndexes::default(),
                 copied: vec![],
                 add: vec![],
+                exclusion_lock: None,
             },
             backfill: settings.backfill,
             throttle: settings.throttle,
@@ -178,6 +182,7 @@ impl Plan {
             verify: self.verify.clone(),
             contract: self.contract.clone(),
             approval: self.approval.clone(),
+            exclusion_lock: self.indexes.exclusion_lock,
             sub_passes: None,
             window_pages: None,
         }

@@ -223,6 +223,7 @@ fn indexes(plan: &Plan) -> Keys {
         .maybe("copy", unless_default(indexes.copy).map(CopyIndexes::as_str))
         .list("copy", indexes.copied.iter().map(RelationName::as_str))
         .list("add", indexes.add.iter().map(|index| add_index(plan, index)))
+        .maybe("exclusion_lock", indexes.exclusion_lock.map(time_text))
 }
 
 /// Returns columns as plans name them: as they are called when the run is done.

@@ -179,6 +179,9 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     } else if status.scheduled && !status.state.is_over() {
         row("last tick", "none yet: call crossfade advance --all from a scheduler".to_owned());
     }
+    if let Some(overdue) = words::tick_overdue(status) {
+        row("next tick", overdue);
+    }
     if let Some(holder) = &status.holder {
         row("worker", printable(holder));
     }
@@ -192,7 +195,7 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     for peer in &status.joined {
         row("joined", format!("{}, {}", printable(&peer.holder), plural(peer.rows, "row")));
     }
-    if status.progress.rows_percent.is_some() {
+    if status.progress.rows_percent.is_some() && status.state != Standing::RolledBack {
         row("rows", rows(&status.progress));
     }
     if let Some(partitions) = status.partitions.as_ref().filter(|of| of.filled < of.total) {
@@ -237,12 +240,7 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     if let Some(head) = &status.head {
         row("head", printable(&head.to_string()));
     }
-    let at_work = status.holder.is_some() || !status.joined.is_empty();
-    let name = status.part_of.as_ref().unwrap_or(&status.name);
-    // The key is at its end before its parts are.
-    let turn = status.parts.iter().find(|part| status.state.is_over() && status.part.as_ref() == Some(&part.name));
-    let state = turn.map_or(status.state, |part| part.state);
-    next(&mut text, &words::next(name, state, status.waiting_for.as_ref(), at_work), look);
+    next(&mut text, &words::next_of(status), look);
     text
 }
 
@@ -282,12 +280,18 @@ fn equality(status: &RunView, mut row: impl FnMut(&str, String)) {
         (old, 0) => (format!("in {}", plural(old, "second")), "never".to_owned()),
         (old, new) => (format!("in {}", plural(old, "second")), format!("in {}", number(new))),
     };
-    row("written", format!("the old column {old}{quiet}, the new one {new}"));
+    // Nobody counts before the columns are there, nor of a run that was taken back.
+    let counted =
+        status.old_quiet_seconds.is_some() || status.old_column_write_seconds + status.new_column_write_seconds > 0;
+    if counted {
+        row("written", format!("the old column {old}{quiet}, the new one {new}"));
+    }
     if status.conflicts > 0 {
         let seconds = plural(status.conflicts, "second");
         row("conflicts", format!("in {seconds}, statements set both columns to different values"));
     }
     match (status.mismatches, status.verified_at) {
+        (None, _) if status.state.is_over() => row("verified", "never".to_owned()),
         (None, _) => row("verified", "not yet".to_owned()),
         (Some(mismatches), at) => {
             let found = if mismatches == 0 {
@@ -394,7 +398,10 @@ pub(crate) fn statuses(all: &[RunView], look: Look) -> String {
             look.wrap(&mut text, ("    waits for ", "      "), &format!("its part {}", printable(part)));
         } else if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
             let how = if waiting.is_failure() { "    failed: " } else { "    waits for " };
-            look.wrap(&mut text, (how, "      "), &words::waiting_for(waiting));
+            look.wrap(&mut text, (how, "      "), &words::in_short(waiting));
+        }
+        if let Some(overdue) = words::tick_overdue(status) {
+            look.wrap(&mut text, ("    next tick ", "      "), &overdue);
         }
     }
     text

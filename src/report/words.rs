@@ -10,22 +10,25 @@ use crate::event::Wait;
 use crate::ledger::Undelivered;
 use crate::plan::calendar::in_zone;
 use crate::run::{Cause, GateKind, GateReading, Level, Signal, Standing, Verdict, WaitingFor, Written, WrittenBy};
+use crate::view::RunView;
 
-/// Returns why the backfill stands still, with value and limit.
-pub(super) fn held(level: &Level) -> String {
+/// Returns what lets a backfill go on that stands still, and why it does, with value and limit; to stand after "waits for".
+fn held(level: &Level) -> String {
     let Level { signal, value, limit } = *level;
     let (name, shown) = (signal.name(), signal.format(limit));
     match value {
         Some(value) if signal == Signal::Wraparound => {
-            format!("an autovacuum to prevent wraparound has been running on the table for {}", signal.format(value))
+            format!(
+                "the end of an autovacuum to prevent wraparound, which has been running for {}",
+                signal.format(value)
+            )
         }
-        None => format!("{name} is not known (its limit is {shown})"),
-        Some(value) if value > limit => format!("{name} is {}, above {shown}", signal.format(value)),
-        Some(value) => format!(
-            "{name} is {}, and was above {shown}: waiting for {}",
-            signal.format(value),
-            signal.format(level.release())
-        ),
+        None => format!("{name}, which is not known (its limit is {shown})"),
+        Some(value) => {
+            let was = if value > limit { "above" } else { "and was above" };
+            let release = signal.format(level.release());
+            format!("{name} to fall to {release}: it is {}, {was} {shown}", signal.format(value))
+        }
     }
 }
 
@@ -95,7 +98,10 @@ pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
             printable(error.as_deref().unwrap_or("for a reason that the history of the run tells"))
         }
         WaitingFor::Repair { rows } => format!("{} not equal", plural(*rows, "row")),
-        WaitingFor::Signal(level) => held(level),
+        WaitingFor::Signal { level, since } => {
+            let since = since.map(|at| format!(", since {}", time(at))).unwrap_or_default();
+            held(level) + &since
+        }
     }
 }
 
@@ -132,9 +138,38 @@ fn until(reading: &GateReading, zone: Tz) -> String {
     opens.map(|at| format!(", until {}", in_zone(at, zone))).unwrap_or_default()
 }
 
-/// Returns a gate and what was found of it.
+/// Returns what must be so for a gate to open, and what was found of it.
 fn gate(reading: &GateReading, zone: Tz) -> String {
-    format!("{}: {}{}", reading.gate, printable(&reading.reason), until(reading, zone))
+    let what = match reading.gate {
+        GateKind::Due => "its date",
+        GateKind::Window => "a window",
+        GateKind::Requires => "what its plan requires",
+        GateKind::Approved => "an approval",
+        GateKind::Verified => "a check of all rows",
+        GateKind::Quiet => "the last write to the old column",
+        GateKind::Unused => "the last use of the old column",
+        GateKind::Grace => "the grace period",
+        GateKind::Consent => "your consent",
+        GateKind::Hook => "a hook",
+    };
+    format!("{what}: {}{}", printable(&reading.reason), until(reading, zone))
+}
+
+/// Returns the same as [`waiting_for`] for a list of runs: of what went wrong, not the whole statement.
+pub(super) fn in_short(waiting: &WaitingFor) -> String {
+    let mut text = waiting_for(waiting);
+    if waiting.is_failure()
+        && let Some(at) = text.find("; the statement was: ")
+    {
+        text.truncate(at);
+    }
+    text
+}
+
+/// Returns that no tick comes, where one should have come.
+pub(super) fn tick_overdue(run: &RunView) -> Option<String> {
+    let since = in_zone(run.tick_overdue_since?, run.zone);
+    Some(format!("overdue since {since}: a scheduler has to call crossfade advance --all at least every hour"))
 }
 
 /// Returns what has not reached a destination.
@@ -150,6 +185,16 @@ pub(super) fn undelivered(of: &Undelivered) -> String {
 /// A command to type, and what it does or when, where that must be said.
 pub(super) type Next = (String, String);
 
+/// Returns what can be typed next about a run, the best first.
+pub(super) fn next_of(run: &RunView) -> Vec<Next> {
+    let at_work = run.holder.is_some() || !run.joined.is_empty();
+    let name = run.part_of.as_ref().unwrap_or(&run.name);
+    // The key is at its end before its parts are.
+    let turn = run.parts.iter().find(|part| run.state.is_over() && run.part.as_ref() == Some(&part.name));
+    let state = turn.map_or(run.state, |part| part.state);
+    next(name, state, run.waiting_for.as_ref(), at_work)
+}
+
 /// Returns what can be typed next about the run of this name, the best first.
 pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at_work: bool) -> Vec<Next> {
     let type_ = |what: &str, note: &str| (format!("crossfade {what} {name}"), note.to_owned());
@@ -157,6 +202,10 @@ pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at
     let consenting = |note: String| (format!("crossfade advance {name} --yes"), note);
     match (state, waiting) {
         (Standing::Paused, _) | (_, Some(WaitingFor::Resume { .. })) => vec![type_("resume", "")],
+        (_, Some(WaitingFor::Signal { level, .. })) if at_work && level.signal != Signal::Wraparound => vec![
+            watch(),
+            (format!("crossfade tune {name} {}=...", level.signal.name()), "changes the limit".to_owned()),
+        ],
         _ if at_work && !state.is_over() => vec![watch()],
         (Standing::Done | Standing::RolledBack, _) => vec![type_("history", "")],
         (Standing::RollingBack, _) => vec![type_("rollback", "")],
@@ -227,11 +276,11 @@ mod tests {
     #[test]
     fn every_reason_is_a_sentence() {
         let lag = |value| held(&Level { signal: Signal::ReplicaLag, value, limit: 10.0 });
-        assert_eq!(lag(Some(12.34)), "replica_lag is 12.3 s, above 10.0 s");
-        assert_eq!(lag(Some(8.5)), "replica_lag is 8.5 s, and was above 10.0 s: waiting for 7.0 s");
-        assert_eq!(lag(None), "replica_lag is not known (its limit is 10.0 s)");
+        assert_eq!(lag(Some(12.34)), "replica_lag to fall to 7.0 s: it is 12.3 s, above 10.0 s");
+        assert_eq!(lag(Some(8.5)), "replica_lag to fall to 7.0 s: it is 8.5 s, and was above 10.0 s");
+        assert_eq!(lag(None), "replica_lag, which is not known (its limit is 10.0 s)");
         let vacuum = Level { signal: Signal::Wraparound, value: Some(75.0), limit: 0.0 };
-        assert_eq!(held(&vacuum), "an autovacuum to prevent wraparound has been running on the table for 75.0 s");
+        assert_eq!(held(&vacuum), "the end of an autovacuum to prevent wraparound, which has been running for 75.0 s");
         let slow = Level { signal: Signal::GoalLatency, value: Some(0.0062), limit: 0.005 };
         assert_eq!(slowed(&slow), "goal_latency is 6.2 ms, to stay below 5.0 ms");
     }

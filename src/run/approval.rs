@@ -103,7 +103,7 @@ impl Approval {
 }
 
 /// Settings of `tune` that change what was approved; the others only change the pace.
-const APPROVED_SETTINGS: [&str; 2] = ["quiet", "grace"];
+const APPROVED_SETTINGS: [&str; 3] = ["quiet", "grace", "exclusion_lock"];
 
 /// Returns the digest of what an approval is of. `warnings` is what `plan` had warned of when the run was registered.
 ///

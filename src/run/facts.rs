@@ -343,7 +343,7 @@ pub struct IndexFacts {
     pub definition: String,
     /// Whether it is unique.
     pub unique: bool,
-    /// The unique constraint that it backs.
+    /// The constraint that it backs.
     pub constraint: Option<ConstraintFacts>,
     /// The twin's definition after `ON table `: `USING btree (vehicle_status) WHERE ...`, deparsed by PostgreSQL
     /// after the change was made on an empty clone. Of an index that goes, its own definition.
@@ -393,8 +393,10 @@ pub struct MirrorIndex {
 pub struct CarriedConstraint {
     /// Its number in the run, from 0, which is in the name of its twin: it stays when others come and go.
     pub number: usize,
-    /// Its name.
+    /// Its name, behind that of the partition, or of the table that inherits, that has it alone.
     pub name: String,
+    /// The partition, or the table that inherits, that has it, if it is not one of the table.
+    pub member: Option<OwnConstraint>,
     /// What stands behind its name, as it was when the twin's was made from it.
     pub definition: String,
     /// The same of the twin, while both columns are there.
@@ -413,6 +415,27 @@ pub struct CarriedConstraint {
     pub comment: Option<String>,
     /// The changes whose columns it mentions, as positions in [`Facts::changes`].
     pub changes: Vec<usize>,
+}
+
+/// Where a constraint is that a partition, or a table that inherits, has alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnConstraint {
+    /// That table.
+    pub table: RelationId,
+    /// Its name there.
+    pub name: String,
+}
+
+impl CarriedConstraint {
+    /// Returns its name on its own table.
+    pub(crate) fn own_name(&self) -> &str {
+        self.member.as_ref().map_or(&self.name, |member| &member.name)
+    }
+
+    /// Returns the table that it is on.
+    pub(crate) fn place(&self) -> RelationId {
+        self.member.as_ref().map_or(RelationId::MAIN, |member| member.table)
+    }
 }
 
 /// A foreign key that refers to a column of the table which gets another type.
@@ -434,8 +457,9 @@ pub struct ReferringKey {
     pub comment: Option<String>,
 }
 
-/// A unique constraint, or the primary key.
+/// A unique constraint, the primary key, or an exclusion constraint.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of pg_constraint")]
 pub struct ConstraintFacts {
     /// Whether it is the primary key.
     pub primary: bool,
@@ -445,6 +469,8 @@ pub struct ConstraintFacts {
     pub deferred: bool,
     /// Comment on the constraint.
     pub comment: Option<String>,
+    /// Whether it is an exclusion constraint. Of one that gets a twin, `definition` and `twin` are what stands behind a constraint's name.
+    pub exclusion: bool,
 }
 
 /// A function whose body the plan replaces.

@@ -38,6 +38,8 @@ pub enum What {
     DropIndex(String),
     /// Adds a constraint, or makes one of an index.
     Constraint(String),
+    /// Adds a foreign key to each partition, of which that of the whole table will be made.
+    Promise(String),
     /// Proves a constraint that was added without reading the rows.
     Validate(String),
     /// Fills rows.
@@ -123,6 +125,7 @@ impl What {
             "mirror" => Self::Mirror(name()),
             "drop_index" => Self::DropIndex(name()),
             "constraint" => Self::Constraint(name()),
+            "promise" => Self::Promise(name()),
             "validate" => Self::Validate(name()),
             "rows" => Self::Fill(relation()?),
             "analyze" => Self::Analyze(relation()?),
@@ -142,6 +145,7 @@ impl fmt::Display for What {
             Self::Mirror(name) => ("mirror", name.clone()),
             Self::DropIndex(name) => ("drop_index", name.clone()),
             Self::Constraint(name) => ("constraint", name.clone()),
+            Self::Promise(name) => ("promise", name.clone()),
             Self::Validate(name) => ("validate", name.clone()),
             Self::Fill(relation) if *relation != RelationId::MAIN => ("rows", relation.0.to_string()),
             Self::Analyze(relation) if *relation != RelationId::MAIN => ("analyze", relation.0.to_string()),
@@ -214,6 +218,7 @@ mod tests {
                 What::Mirror,
                 What::DropIndex,
                 What::Constraint,
+                What::Promise,
                 What::Validate,
             ]
             .map(|what| what(name.clone()))

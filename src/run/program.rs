@@ -103,6 +103,8 @@ pub struct Step {
     pub supersedes: Vec<StepKey>,
     /// How to undo it.
     pub undo: Undo,
+    /// For how long it may have its tables locked where that may be longer than a moment: the plan says so.
+    pub locked_for: Option<Duration>,
 }
 
 impl Step {
@@ -118,6 +120,7 @@ impl Step {
             done_when: vec![],
             supersedes: vec![],
             undo: Undo::Nothing(String::new()),
+            locked_for: None,
         }
     }
 
@@ -153,6 +156,13 @@ impl Step {
     #[must_use]
     pub fn supersedes(mut self, keys: impl IntoIterator<Item = StepKey>) -> Self {
         self.supersedes.extend(keys);
+        self
+    }
+
+    /// Returns the step with the longest time for which it may have its tables locked.
+    #[must_use]
+    pub fn locked_for(mut self, time: Option<Duration>) -> Self {
+        self.locked_for = time;
         self
     }
 

@@ -154,7 +154,13 @@ pub enum WaitingFor {
         rows: i64,
     },
     /// That a signal falls: its backfill stands still.
-    Signal(Level),
+    Signal {
+        /// The signal, with its value and its limit.
+        #[serde(flatten)]
+        level: Level,
+        /// Since when, by the server's clock; `None` where the backfill does not say it.
+        since: Option<DateTime<Utc>>,
+    },
 }
 
 /// What the ledger tells of a run besides its state.
@@ -237,11 +243,12 @@ impl WaitingFor {
     }
 }
 
-impl From<HeldBy> for WaitingFor {
-    fn from(held: HeldBy) -> Self {
+impl WaitingFor {
+    /// Returns what a run waits for whose backfill stands still for this, `since` that moment.
+    pub(crate) fn held(held: HeldBy, since: Option<DateTime<Utc>>) -> Self {
         match held {
             HeldBy::Paused => Self::Resume { by: None },
-            HeldBy::Signal(level) => Self::Signal(level),
+            HeldBy::Signal(level) => Self::Signal { level, since },
         }
     }
 }

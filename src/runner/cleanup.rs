@@ -104,7 +104,8 @@ async fn read(ledger: &Ledger, tx: &mut sqlx::PgConnection) -> Result<Cleanup, E
         database: pg::query_scalar("SELECT pg_catalog.current_database()::text").fetch_one(&mut *tx).await?,
         ..Cleanup::default()
     };
-    if ledger.version(tx).await?.is_some() {
+    let has_ledger = ledger.version(tx).await?.is_some();
+    if has_ledger {
         let active = ledger.log().active(tx).await?;
         if ledger.is_at_home(tx).await? {
             if !active.is_empty() {
@@ -116,7 +117,15 @@ async fn read(ledger: &Ledger, tx: &mut sqlx::PgConnection) -> Result<Cleanup, E
         cleanup.runs = ledger.log().count(tx).await?;
     }
     let ours = catalog::ours(tx, ledger.schema(), &made_objects()).await?;
-    Ok(Cleanup { drops: ours.removal(ledger.schema()), kept: ours.kept(ledger.schema()), ..cleanup })
+    let mut kept = ours.kept(ledger.schema());
+    if !cleanup.copied.is_empty() {
+        let runs = cleanup.copied.join(", ");
+        kept.push(format!("columns, indexes and constraints stay that {runs} had added under the names of the plan"));
+    } else if !has_ledger && ours.is_in_tables() {
+        let why = "without the ledger nobody can tell it from yours";
+        kept.push(format!("what a run had added under the names of its plan, such as a column, stays: {why}"));
+    }
+    Ok(Cleanup { drops: ours.removal(ledger.schema()), kept, ..cleanup })
 }
 
 async fn remove(ledger: &Ledger, tx: &mut sqlx::PgConnection) -> Result<Cleanup, Error> {

@@ -38,6 +38,9 @@ const OF_PARTITIONS: Duration = Duration::from_millis(500);
 /// The statements are metadata-only; one that is not must not hold the lock for long.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What the server says when a statement has reached its limit, or somebody has ended it.
+const CANCELED: &str = "57014";
+
 /// What to do in one transaction.
 pub(super) struct Job<'a> {
     pub(super) step: &'a StepKey,
@@ -56,6 +59,8 @@ pub(super) struct Job<'a> {
     pub(super) signature: Option<(&'a [Relation], &'a str)>,
     /// The phase that must be approved, if it is one that is approved.
     pub(super) approved: Option<Phase>,
+    /// For how long a statement may have the tables locked where that is more than a moment. One that takes longer is not tried again.
+    pub(super) locked_for: Option<Duration>,
 }
 
 /// How a job ended.
@@ -201,6 +206,7 @@ async fn prepared<'a>(
     // Who is waited for while something is locked already may wait for that in turn: crossfade gives up long before PostgreSQL
     // looks for a deadlock and chooses a victim.
     let briefly = format!("SET LOCAL lock_timeout = {}", OF_ANOTHER.as_millis());
+    let within = |limit: Duration| (format!("SET LOCAL statement_timeout = {}", limit.as_millis()), Part::Settle);
     let mut taken = Vec::new();
     for (n, (relation, mode)) in locks.enumerate() {
         let lock = |only: &str| (format!("LOCK TABLE {only}{} IN {mode} MODE", relation.table.sql()), Part::Lock);
@@ -212,7 +218,6 @@ async fn prepared<'a>(
             continue;
         }
         // Partitions come one after the other, and whoever has one of them may wait for the table already.
-        let within = |limit: Duration| (format!("SET LOCAL statement_timeout = {}", limit.as_millis()), Part::Settle);
         taken.extend([lock("ONLY "), (briefly.clone(), Part::Settle), within(OF_PARTITIONS)]);
         taken.extend([lock(""), within(STATEMENT_TIMEOUT)]);
     }
@@ -221,7 +226,7 @@ async fn prepared<'a>(
         let words = format!("crossfade: step {}: {failed}", job.step);
         (pg::guard(pg::GUARD, &condition, &words), Part::Guard(failed))
     });
-    let mut statements = Vec::new();
+    let mut statements: Vec<_> = job.locked_for.map(within).into_iter().collect();
     let mut owner = None;
     for statement in job.statements {
         let Some(relation) = runs_owners_code(work, statement) else {
@@ -240,6 +245,7 @@ async fn prepared<'a>(
         statements.push((owner.run(statement), Part::Step(statement)));
         statements.extend(owner.settle(limits).into_iter().map(|settle| (settle, Part::Settle)));
     }
+    statements.extend(job.locked_for.map(|_| within(STATEMENT_TIMEOUT)));
     let end = [crate::catalog::signature_left(&work.run.program.relations), "COMMIT".to_owned()];
     let records = entries.into_iter().chain(end).map(|statement| (statement, Part::Record));
     Ok(locks.into_iter().chain(guards).chain(statements).chain(records).collect())
@@ -254,7 +260,12 @@ async fn send(
 ) -> Result<Option<String>, NotDone> {
     let Session { main, main_pid, watch, .. } = session;
     let text = parts.iter().map(|(statement, _)| statement.as_str()).collect::<Vec<_>>().join("\n;\n");
-    let longest = parts.iter().map(|(_, part)| if matches!(part, Part::Lock) { wait } else { STATEMENT_TIMEOUT }).sum();
+    let longest = |part: &Part<'_>| match part {
+        Part::Lock => wait,
+        Part::Step(_) => job.locked_for.unwrap_or(STATEMENT_TIMEOUT),
+        _ => STATEMENT_TIMEOUT,
+    };
+    let longest = parts.iter().map(|(_, part)| longest(part)).sum();
     let sent = pg::up_to(longest, pg::script(main, text));
     let watched = async {
         tokio::time::sleep(wait / 2).await;
@@ -271,6 +282,14 @@ async fn send(
     let is_guard = pg::sqlstate(&error).as_deref() == Some(pg::GUARD);
     Err(match (pg::class_of(&error), failed) {
         (ErrorClass::Connection, _) => error.into(),
+        (ErrorClass::Contention, Some((_, Part::Step(_)))) if pg::sqlstate(&error).as_deref() == Some(CANCELED) => {
+            match job.locked_for {
+                Some(limit) => {
+                    NotDone::Failed(Error::LockedTooLong { step: job.step.clone(), limit, error: pg::describe(&error) })
+                }
+                None => NotDone::Locked(blockers),
+            }
+        }
         (ErrorClass::Contention, _) => NotDone::Locked(blockers),
         // Renamed or dropped since the statements were made.
         (_, Some((_, Part::Lock))) if job.signature.is_some() && pg::sqlstate(&error).as_deref() == Some("42P01") => {

@@ -203,6 +203,7 @@ async fn go_on(
         new_writes: None,
         signature: Some((&work.run.program.relations, signature)),
         approved: None,
+        locked_for: None,
     };
     match ddl::transaction(&next, session, &job).await? {
         Ended::Done => {

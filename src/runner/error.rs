@@ -394,6 +394,18 @@ pub enum Error {
         /// The server's message, and in whose code it was raised.
         error: String,
     },
+    /// A step would have had its table locked for longer than the plan accepts.
+    #[error(
+        "step {step} was given up, and nothing of it is left: it may lock the table for {}, and was not done by then: {error}", amounts::duration(.limit.as_secs_f64())
+    )]
+    LockedTooLong {
+        /// The step.
+        step: StepKey,
+        /// For how long it may.
+        limit: std::time::Duration,
+        /// The server's message.
+        error: String,
+    },
     /// A statement that takes a step back failed.
     #[error("step {step} could not be taken back: {error}")]
     UndoFailed {

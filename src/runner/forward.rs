@@ -327,7 +327,11 @@ async fn execute(
             // A person must see this in the ledger; a lost connection or a stop is not a failure of the step.
             let failed = matches!(
                 error,
-                Error::Step { .. } | Error::WriteFails { .. } | Error::Locked { .. } | Error::Mismatch(_)
+                Error::Step { .. }
+                    | Error::WriteFails { .. }
+                    | Error::LockedTooLong { .. }
+                    | Error::Locked { .. }
+                    | Error::Mismatch(_)
             );
             if failed {
                 let entry = Entry::StepFailed { step: step.key.clone(), error: error.to_string() };
@@ -349,6 +353,16 @@ fn still_follows(work: &Work, state: &State, followed: &mut u32) -> Result<(), E
     }
 }
 
+/// Returns for how long the table may be locked for the twin of an exclusion constraint, if the run was tuned to that or its plan says so.
+async fn tuned_lock(work: &Work, session: &mut Session) -> Result<Option<Duration>, Error> {
+    let mut settings = work.run.plan.settings();
+    for (key, value) in work.ledger.progress().settings(&mut session.main, work.run.id).await? {
+        // What is stored besides them (a pause, say) is nobody's setting.
+        let _ = settings.tune(&key, &value);
+    }
+    Ok(settings.exclusion_lock)
+}
+
 async fn apply(
     work: &Work,
     session: &mut Session,
@@ -364,6 +378,10 @@ async fn apply(
             entries.insert(0, Entry::Consented { to: vec![step.title.clone()] });
         }
         let (targets, needs) = (&step.targets, &step.needs);
+        let locked_for = match step.locked_for {
+            Some(planned) => Some(tuned_lock(work, session).await?.unwrap_or(planned)),
+            None => None,
+        };
         let signature = Some((work.run.program.relations.as_slice(), signature));
         let job = Job {
             above: &step.above,
@@ -375,6 +393,7 @@ async fn apply(
             new_writes: None,
             signature,
             approved: Some(step.key.phase),
+            locked_for,
         };
         for _ in 0..gate::MENDS {
             // Before this attempt all rows may have been compared, or a quiet time waited for: whoever came meanwhile counts,

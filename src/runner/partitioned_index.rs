@@ -63,6 +63,7 @@ pub(super) async fn build(
             new_writes: None,
             signature: None,
             approved: Some(step.key.phase),
+            locked_for: None,
         };
         // Without gates and a signature there is nothing that might not hold.
         let (Ended::Done | Ended::Guard(_)) = ddl::transaction(work, session, &join).await?;

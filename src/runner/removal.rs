@@ -56,6 +56,7 @@ pub(super) async fn remove(
         new_writes: None,
         signature: None,
         approved: None,
+        locked_for: None,
     };
     match ddl::transaction(&here, session, &job).await? {
         Ended::Done => {}

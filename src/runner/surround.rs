@@ -50,6 +50,7 @@ pub(super) async fn surround(
         new_writes: None,
         signature: Some((&work.run.program.relations, signature)),
         approved: None,
+        locked_for: None,
     };
     // Where somebody has changed the table once more, the next look finds it.
     let (Ended::Done | Ended::Guard(_)) = ddl::transaction(work, session, &job).await?;

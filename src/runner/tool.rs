@@ -445,6 +445,11 @@ impl Tool {
             let reason = format!("the plan of run {name} has no probe query, so there is nothing to limit");
             return Err(Error::Misconfigured { key: "probe".to_owned(), reason });
         }
+        let locks = run.program.steps.iter().any(|step| step.locked_for.is_some());
+        if !locks && settings.iter().any(|(key, _)| key == "exclusion_lock") {
+            let reason = format!("run {name} builds no exclusion constraint, so there is no lock to limit");
+            return Err(Error::Misconfigured { key: "exclusion_lock".to_owned(), reason });
+        }
         let entry = |(key, value): &(String, String)| Entry::Tuned { key: key.clone(), value: value.clone() };
         let entries: Vec<_> = settings.iter().map(entry).collect();
         self.ledger.log().tune(&mut connection, &run, &entries, settings, &self.actor).await?;

@@ -244,6 +244,7 @@ async fn undo(work: &Work, session: &mut Session, step: &Step, signature: &str) 
                         new_writes,
                         signature,
                         approved: None,
+                        locked_for: None,
                     };
                     match ddl::transaction(work, session, &job).await? {
                         Ended::Done if last => return Ok(true),

@@ -79,7 +79,7 @@ impl Need {
             WaitingFor::Quiet { .. } | WaitingFor::Lock { .. } => Self::Others,
             WaitingFor::Repair { .. } => Self::Unequal,
             WaitingFor::Person { .. } => Self::Failed,
-            WaitingFor::Advance { .. } | WaitingFor::Grace { .. } | WaitingFor::Signal(_) => Self::Nobody,
+            WaitingFor::Advance { .. } | WaitingFor::Grace { .. } | WaitingFor::Signal { .. } => Self::Nobody,
         }
     }
 }

@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use super::one;
 use crate::ledger::{LedgerError, LoggedEntry, Run};
 use crate::plan::calendar::Due;
 use crate::plan::{ExtraWindow, Freeze, Window};
-use crate::run::{Entry, Phase, Standing, State, planned};
+use crate::run::{Entry, Phase, Standing, State, WaitingFor, planned};
 use crate::runner::{Error, Tool, server_clock};
 
 /// The dates of a run.
@@ -15,8 +16,11 @@ use crate::runner::{Error, Tool, server_clock};
 pub struct Timetable {
     /// The plan's name.
     pub name: String,
-    /// Where the run stands, as far as its log tells.
+    /// Where the run stands.
     pub state: Standing,
+    /// What it waits for, as its state has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<WaitingFor>,
     /// When this was computed, by the server's clock.
     pub at: DateTime<Utc>,
     /// How many entries its log has: a later timetable of the run has at least as many.
@@ -63,7 +67,8 @@ impl Tool {
         let log = self.ledger.log().entries(&mut connection, run.id).await?;
         let state = run.replay(&log).map_err(LedgerError::from)?;
         let now = server_clock(&mut connection).await?;
-        Ok(timetable(&run, &state, &log, now))
+        let view = one(&self.ledger, &mut connection, &run, &log).await?;
+        Ok(Timetable { state: view.state, waiting_for: view.waiting_for, ..timetable(&run, &state, &log, now) })
     }
 }
 
@@ -84,6 +89,7 @@ fn timetable(run: &Run, state: &State, log: &[LoggedEntry], now: DateTime<Utc>) 
     Timetable {
         name: run.name().to_string(),
         state: state.standing(),
+        waiting_for: None,
         at: now,
         entries: u64::try_from(log.len()).unwrap_or(u64::MAX),
         zone: schedule.map(|schedule| schedule.timezone),

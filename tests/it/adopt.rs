@@ -415,12 +415,14 @@ const ADOPT_STATUS: &str = "to: vehicle_status\n      adopt: { replaces: [copy_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_ledger_entry_it_goes_on_and_ends_like_alter_table() {
-    let stage = crashes::Begun { edit: ("to: vehicle_status", ADOPT_STATUS), by_hand: FLEET, leaves: FLEET_LEAVES };
+    let stage =
+        crashes::Begun { edit: ("to: vehicle_status", ADOPT_STATUS), by_hand: FLEET, leaves: FLEET_LEAVES, own: None };
     crashes::forward_of("vehicle-status.yaml", &stage, 50).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_entry_it_rolls_back_to_what_was_found() {
-    let stage = crashes::Begun { edit: ("to: vehicle_status", ADOPT_STATUS), by_hand: FLEET, leaves: FLEET_LEAVES };
+    let stage =
+        crashes::Begun { edit: ("to: vehicle_status", ADOPT_STATUS), by_hand: FLEET, leaves: FLEET_LEAVES, own: None };
     crashes::back_of("vehicle-status.yaml", &stage, 25).await;
 }

@@ -133,6 +133,22 @@ async fn a_ledger_dropped_in_mid_run_is_noticed_and_what_is_left_can_be_removed(
         stage.ends(0, &["run", stage.path(), "--to", "switch"]).await;
         stage.database.execute("ALTER TABLE vehicles ADD CONSTRAINT cf_0123abcd_nn1 CHECK (id > 0), ADD COLUMN cf_0123abcd_mirror_x int").await;
         stage.database.execute("CREATE INDEX cf_0123abcd_ix1 ON vehicles (depot_id)").await;
+        // What stands beside materialized views until they are filled anew, and twins of constraints, in partitions too.
+        stage
+            .database
+            .execute(
+                "CREATE MATERIALIZED VIEW cf_0123abcd_mv42 AS SELECT 1 AS a; CREATE VIEW cf_0123abcd_mv43 AS TABLE cf_0123abcd_mv42;
+                 CREATE VIEW cf_0123abcd_under44 AS SELECT 1 AS a; CREATE MATERIALIZED VIEW reads_it AS TABLE cf_0123abcd_under44;
+                 CREATE TABLE parted (id int PRIMARY KEY, b int) PARTITION BY RANGE (id);
+                 CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (9);
+                 ALTER TABLE parted ADD CONSTRAINT cf_0123abcd_con1 CHECK (id > 0), ADD COLUMN cf_0123abcd_mirror_y int;
+                 CREATE INDEX cf_0123abcd_mirror_ix1 ON parted (b);
+                 ALTER INDEX part_b_idx RENAME TO cf_0123abcd_mirror_ix1_99;
+                 CREATE INDEX cf_0123abcd_ix2_99 ON part (b);
+                 CREATE INDEX cf_0123abcd_old_ix3 ON vehicles (weight);
+                 CREATE TABLE refers (id int CONSTRAINT cf_0123abcd_fk1 REFERENCES parted)",
+            )
+            .await;
         stage
             .database
             .execute("CREATE SCHEMA other; CREATE TABLE other.claim (); CREATE TABLE other.page_window ()")
@@ -158,7 +174,38 @@ async fn a_ledger_dropped_in_mid_run_is_noticed_and_what_is_left_can_be_removed(
         stage.database.execute("ALTER TABLE vehicles RENAME COLUMN fuel_v2 TO cf_0123abcd_old_fuel").await;
         let done = stage.ends(0, &["cleanup", "--yes"]).await;
         assert!(done.stdout.contains("column cf_0123abcd_old_fuel of public.vehicles stays"), "{done:#?}");
-        assert_eq!(stage.left().await, "cf_0123abcd_old_fuel");
+        let said = &done.stdout;
+        assert!(said.contains("index public.cf_0123abcd_old_ix3 stays"), "{said}");
+        assert!(said.contains("view public.cf_0123abcd_under44 stays, because materialized views read it"), "{said}");
+        assert!(said.contains("what a run had added under the names of its plan, such as a column, stays"), "{said}");
+        assert_eq!(stage.left().await, "cf_0123abcd_old_fuel cf_0123abcd_old_ix3");
+        let views = "SELECT string_agg(relname, ' ') FROM pg_class WHERE relname LIKE 'cf%' AND relkind IN ('v', 'm')";
+        assert_eq!(stage.database.scalar::<String>(views).await, "cf_0123abcd_under44");
+    }
+}
+
+/// Triggers and columns of partitions go with those of their table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_database_in_mid_run_is_cleaned_with_its_partitions() {
+    for version in versions_of(2) {
+        let stage = Stage::new(Database::on(&version).await, "").await;
+        stage
+            .database
+            .execute(
+                "CREATE TABLE parted (id int PRIMARY KEY, a text) PARTITION BY RANGE (id);
+                 CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (9); CREATE INDEX ON parted (a);
+                 INSERT INTO parted VALUES (1, 'x')",
+            )
+            .await;
+        let plan = "version: 1\nname: parts\ntable: public.parted\nchanges: [{ rename_column: { from: a, to: b } }]\n";
+        std::fs::write(stage.plan.path(), plan).unwrap();
+        stage.ends(0, &["run", stage.path(), "--to", "verify"]).await;
+        // A ledger that has another database's oid is a copy.
+        stage.database.execute("UPDATE crossfade.ledger SET database_oid = 1").await;
+        let done = stage.ends(0, &["cleanup", "--yes"]).await;
+        assert!(done.stdout.contains("constraints stay that parts had added under the names of the plan"), "{done:#?}");
+        assert!(!stage.has_ledger().await);
+        assert_eq!(stage.left().await, "");
     }
 }
 

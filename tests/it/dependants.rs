@@ -2,9 +2,12 @@
 //! beside plain ALTER TABLE, the way back ends where the run began, and its end cannot be told from plain ALTER TABLE.
 
 mod cases;
+mod exclusion;
 mod found;
 mod inheritance;
+mod inheritance_retyped;
 mod partitions;
+mod partitions_foreign;
 mod partitions_retyped;
 mod progress;
 mod releases;

@@ -127,7 +127,7 @@ async fn every_column_is_told_what_a_plan_would_be_told() {
     shop.goods.twice: refused: generated_column; to bigint: refused: generated_column
     shop.goods.checked: follows; to bigint: carried
     shop.goods.sold: follows; to text: refused: index
-    shop.goods.span: follows; to text: refused: exclusion expression_volatile
+    shop.goods.span: follows; to text: refused: expression_volatile
     shop.goods.seen: follows; to bigint: carried
     shop.goods.kept: follows; to bigint: carried
     shop.goods.filed: follows; to bigint: carried

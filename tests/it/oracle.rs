@@ -16,7 +16,7 @@ mod types;
 use self::batch::{Batch, Seen};
 pub(crate) use self::passes::chain;
 use self::places::Places;
-pub(crate) use self::places::difference;
+pub(crate) use self::places::{difference, with_sorted_statistics};
 use crate::harness::{versions, whole};
 
 /// Cases of one database.

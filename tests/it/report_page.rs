@@ -244,8 +244,10 @@ async fn a_report_is_true_at_every_stage_of_a_run() {
     let held = "SELECT held_by IS NOT NULL AND EXISTS (SELECT FROM crossfade.hold) FROM crossfade.backfill";
     wait_for("a hold", PATIENCE, async || stage.database.scalar::<bool>(held).await || stage.report().await.says("77"))
         .await;
-    wait_for("the page to say so", PATIENCE, async || stage.report().await.says("Waits for probe is 77, above 10"))
-        .await;
+    wait_for("the page to say so", PATIENCE, async || {
+        stage.report().await.says("Waits for probe to fall to 7: it is 77, above 10, since ")
+    })
+    .await;
     let page = stage.report().await;
     assert!(page.by_id["state"].ends_with("running") && page.says("Worked on by"), "{}", page.text);
     assert!(page.number("rows-done").unwrap() < 12_000);

@@ -116,7 +116,8 @@ impl Stage {
         wait_for(&format!("{signal} to hold"), patience, held).await;
         let named = async || {
             let status = self.status().await;
-            let waits = matches!(status.waiting_for, Some(WaitingFor::Signal(level)) if level.signal.name() == signal);
+            let waits =
+                matches!(status.waiting_for, Some(WaitingFor::Signal { level, .. }) if level.signal.name() == signal);
             waits && status.pace.is_some_and(|pace| pace.speed <= 0.0)
         };
         wait_for("status to say why", PATIENCE, named).await;
@@ -315,7 +316,7 @@ async fn an_autovacuum_to_prevent_wraparound_holds() {
         .await;
     let held = async || stage.holds("wraparound") > 0;
     wait_for("the autovacuum to be noticed", PATIENCE, held).await;
-    let status = async || matches!(stage.status().await.waiting_for, Some(WaitingFor::Signal(level)) if level.signal == Signal::Wraparound);
+    let status = async || matches!(stage.status().await.waiting_for, Some(WaitingFor::Signal { level, .. }) if level.signal == Signal::Wraparound);
     wait_for("status to say so", PATIENCE, status).await;
     let rows = stage.rows_filled().await;
     stage.reports(5).await;
@@ -356,7 +357,7 @@ async fn a_query_of_the_users_holds() {
     let seen = async || {
         matches!(
             stage.status().await.waiting_for,
-            Some(WaitingFor::Signal(Level { signal: Signal::Probe, value: Some(8.0), .. }))
+            Some(WaitingFor::Signal { level: Level { signal: Signal::Probe, value: Some(8.0), .. }, since: Some(_) })
         )
     };
     wait_for("the lower number to be seen", PATIENCE, seen).await;
@@ -394,7 +395,7 @@ async fn as_a_person_sees_it(stage: &Stage) {
         async || stage.status().await.holds.iter().any(|hold| hold.signal.name() == "probe" && hold.seconds > 0.0);
     wait_for("the hold to be accounted for", PATIENCE, accounted).await;
     let said = Cli::new(&stage.database.url).args(["status", "rename"]).run().await;
-    assert!(said.stdout.contains("  waits for  probe is 25, above 10\n"), "{}", said.stdout);
+    assert!(said.stdout.contains("  waits for  probe to fall to 7: it is 25, above 10, since "), "{}", said.stdout);
     assert!(said.stdout.contains(" for the probe query (1 time, at worst 25 of 10)\n"), "{}", said.stdout);
     let json = Cli::new(&stage.database.url).args(["status", "rename", "--format", "json"]).run().await;
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();

@@ -67,6 +67,7 @@ fn plan(changes: Vec<Change>) -> Plan {
             copy: CopyIndexes::All,
             copied: vec![],
             add: Vec::new(),
+            exclusion_lock: None,
         },
         backfill: Backfill::default(),
         throttle: Throttle::default(),

@@ -8,7 +8,7 @@ use crate::catalog::dependants::Bond;
 use crate::catalog::inspect::enter;
 use crate::catalog::server::Server;
 use crate::catalog::{CatalogError, Inspection};
-use crate::run::{CarriedConstraint, ReferringKey, Stage};
+use crate::run::{CarriedConstraint, Phase, ReferringKey, Stage, StepKey, What};
 
 /// Those that are there now.
 pub(super) struct Seen {
@@ -16,6 +16,8 @@ pub(super) struct Seen {
     pub(super) known: Vec<CarriedConstraint>,
     /// On old columns, and made since.
     pub(super) added: Vec<Constraint>,
+    /// On new columns of single partitions alone, in words.
+    pub(super) lost: Vec<String>,
 }
 
 impl Look<'_> {
@@ -26,9 +28,9 @@ impl Look<'_> {
         let stays = |constraint: &Constraint| {
             pairs.iter().all(|pair| pair.change.borrows() || !constraint.mentions(pair.old.attnum))
         };
-        let mut seen = Seen { known: vec![], added: vec![] };
+        let mut seen = Seen { known: vec![], added: vec![], lost: vec![] };
         let referred: Vec<_> = Self::referred(pairs).iter().map(|column| i32::from(column.attnum)).collect();
-        let all = all.into_iter().filter(|constraint| !constraint.name.starts_with(&own));
+        let all = all.into_iter().filter(|constraint| !constraint.own_name.starts_with(&own));
         for constraint in all.filter(|constraint| !constraint.comes_in(&self.plan.table, &referred)) {
             let was = self.was.main().constraints.iter().find(|was| was.name == constraint.name);
             match was {
@@ -39,7 +41,8 @@ impl Look<'_> {
                 _ if pairs.iter().any(|pair| !pair.moved && constraint.mentions(pair.old.attnum)) => {
                     seen.added.push(constraint);
                 }
-                // On a new column alone.
+                // On a new column alone; what is on the table itself is found elsewhere.
+                _ if constraint.is_of_member() => seen.lost.push(format!("constraint {}", constraint.name)),
                 _ => {}
             }
         }
@@ -79,7 +82,7 @@ impl Look<'_> {
             }
             let known = was.iter().find(|key| {
                 let table = self.was.tables.get(usize::from(key.table.0)).map(|table| &table.name);
-                table.is_some_and(|table| constraint.is_key(table, key))
+                table.is_some_and(|table| constraint.is_key(table, key, !self.is_under_way(key)))
             });
             match known {
                 Some(key) => now.push(ReferringKey { comment: constraint.comment().cloned(), ..key.clone() }),
@@ -88,6 +91,14 @@ impl Look<'_> {
                 None => {}
             }
         }
+        // That of a partitioned table is made of what its partitions have.
+        let of_parts = |key: &&ReferringKey| {
+            let table = self.was.tables.get(usize::from(key.table.0));
+            self.is_under_way(key) && table.is_some_and(|table| table.partitioned)
+        };
+        let missing = |key: &&ReferringKey| !now.iter().any(|seen: &ReferringKey| seen.number == key.number);
+        let made: Vec<_> = was.iter().filter(of_parts).filter(missing).cloned().collect();
+        now.extend(made);
         // Whether they fit is tried as the owner.
         let table = (&self.plan.table, self.was.main().oid);
         if !added.is_empty() && enter(conn, table.0, table.1, server, found).await?.is_none() {
@@ -97,6 +108,20 @@ impl Look<'_> {
         now.sort_by_key(|key| key.number);
         present.facts.tables[0].referring = now;
         Ok(())
+    }
+
+    /// Whether a foreign key that refers to a partitioned table was made anew by the swap, or by its undoing, and is not all of it again:
+    /// the steps behind the swap are to come, or the undoing of the one before.
+    fn is_under_way(&self, key: &ReferringKey) -> bool {
+        let Some(table) = self.was.tables.get(usize::from(key.table.0)).filter(|_| self.was.main().partitioned) else {
+            return false;
+        };
+        let called = format!("{}.{}", table.name, key.name);
+        let is_done = |what: What| self.state.is_done(&StepKey::new(Phase::Switch, what));
+        let behind = [What::Validate(called.clone()), What::Constraint(called.clone())];
+        let mut behind =
+            behind.into_iter().filter(|what| self.program.step(&StepKey::new(Phase::Switch, what.clone())).is_some());
+        is_done(What::Promise(called)) && (!is_done(What::Swap) || !behind.all(is_done))
     }
 
     /// Whether the twin of the constraint has its name: a CHECK of a conversion that can fail waits for the end.

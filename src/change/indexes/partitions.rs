@@ -25,9 +25,9 @@ pub(super) fn place<'a>(context: &Context<'a>, index: &'a IndexFacts) -> (&'a Ta
     own.unwrap_or((&context.facts.main().name, context.facts.main().partitioned))
 }
 
-/// Whether the index is not on the plan's table alone.
+/// Whether the index is of a partitioned table, or of a partition alone.
 pub(super) fn is_divided(context: &Context<'_>, index: &IndexFacts) -> bool {
-    index.partition.is_some() || place(context, index).1
+    context.facts.main().partitioned && (index.partition.is_some() || place(context, index).1)
 }
 
 /// Returns `step` with what builds `built`, for an index of a partitioned table or of one of its partitions, there.
@@ -93,7 +93,10 @@ pub(super) fn drop_built(context: &Context<'_>, index: &IndexFacts, name: &str, 
         format!("DROP INDEX IF EXISTS {}.{quoted}", quote_ident(&table.schema))
     };
     if !partitioned {
-        return vec![whole];
+        // An index that is a constraint goes with it.
+        let alone =
+            constraint.then(|| format!("ALTER TABLE IF EXISTS {} DROP CONSTRAINT IF EXISTS {quoted}", table.sql()));
+        return alone.into_iter().chain([whole]).collect();
     }
     let values = [quote_literal(&table.sql()), quote_literal(name)];
     vec![whole, format!("DO {}", dollar_quote(&with_values(include_str!("drop.sql"), &values)))]

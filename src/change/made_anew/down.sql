@@ -1,8 +1,15 @@
 
 DECLARE
-  place pg_catalog.oid := pg_catalog.to_regclass($1);
-  attnums int2[] := ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute AS a
-    WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = ANY ($2) AND NOT a.attisdropped);
+  -- The table, those that inherit from it, and the columns of these names in each: they are counted there on their own.
+  places pg_catalog.oid[] := ARRAY(
+    WITH RECURSIVE member AS (
+      SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS oid
+      UNION
+      SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN member AS m ON m.oid = i.inhparent
+        JOIN pg_catalog.pg_class AS c ON c.oid = i.inhparent AND c.relkind = 'r')
+    SELECT m.oid FROM member AS m ORDER BY m.oid);
+  places_of_columns pg_catalog.oid[];
+  attnums int2[];
   in_place bool := $3;
   down text[] := '{}';
   up text[] := '{}';
@@ -14,6 +21,10 @@ DECLARE
   part record;
   statement text;
 BEGIN
+  SELECT pg_catalog.array_agg(a.attrelid ORDER BY a.attrelid, a.attnum), pg_catalog.array_agg(a.attnum ORDER BY a.attrelid, a.attnum)
+  INTO places_of_columns, attnums
+  FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = ANY (places) AND a.attname = ANY ($2) AND NOT a.attisdropped;
+
   -- What was waiting for the next fill is not needed any more: its original follows the column that it reads.
   FOR found IN
     SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, CASE c.relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END AS kind
@@ -29,9 +40,9 @@ BEGIN
       FROM pg_catalog.pg_depend AS d
       JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid AND w.ev_type = '1' AND w.ev_class <> d.refobjid
       WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-        AND (d.refobjid <> place OR d.refobjsubid = ANY (attnums))
+        AND (d.refobjid <> ALL (places) OR (d.refobjid, d.refobjsubid) IN (SELECT u.oid, u.attnum FROM ROWS FROM (pg_catalog.unnest(places_of_columns), pg_catalog.unnest(attnums)) AS u (oid, attnum)))
     ), above (view, depth) AS (
-      SELECT e.upper, 1 FROM edge AS e WHERE e.lower = place
+      SELECT e.upper, 1 FROM edge AS e WHERE e.lower = ANY (places)
       UNION
       SELECT e.upper, above.depth + 1 FROM above JOIN edge AS e ON e.lower = above.view
     ), late (view) AS (
@@ -111,7 +122,7 @@ $9
     WHERE p.prosqlbody IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
       WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
         AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-        AND (d.refobjid = place AND d.refobjsubid = ANY (attnums) OR d.refobjid = ANY (views)))
+        AND ((d.refobjid, d.refobjsubid) IN (SELECT u.oid, u.attnum FROM ROWS FROM (pg_catalog.unnest(places_of_columns), pg_catalog.unnest(attnums)) AS u (oid, attnum)) OR d.refobjid = ANY (views)))
     ORDER BY p.oid
   LOOP
     down := pg_catalog.array_prepend(pg_catalog.format('CREATE OR REPLACE %s %s(%s)%s LANGUAGE sql AS %L',
@@ -127,59 +138,59 @@ $9
 
   -- A policy is never away: for this transaction, which holds the table, it lets nobody pass.
   FOR found IN
-    SELECT p.polname, p.polqual IS NOT NULL AS has_using, p.polwithcheck IS NOT NULL AS has_check,
+    SELECT p.polname, p.polrelid::pg_catalog.regclass AS place, p.polqual IS NOT NULL AS has_using, p.polwithcheck IS NOT NULL AS has_check,
       pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS passes, pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) AS accepts
     FROM pg_catalog.pg_policy AS p
-    WHERE p.polrelid = place AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+    WHERE p.polrelid = ANY (places) AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
       WHERE d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid
-        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = place AND d.refobjsubid = ANY (attnums))
-    ORDER BY p.polname
+        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND (d.refobjid, d.refobjsubid) IN (SELECT u.oid, u.attnum FROM ROWS FROM (pg_catalog.unnest(places_of_columns), pg_catalog.unnest(attnums)) AS u (oid, attnum)))
+    ORDER BY p.polrelid, p.polname
   LOOP
-    down := pg_catalog.array_prepend(pg_catalog.format('ALTER POLICY %I ON %s%s%s', found.polname, $1,
+    down := pg_catalog.array_prepend(pg_catalog.format('ALTER POLICY %I ON %s%s%s', found.polname, found.place,
       CASE WHEN found.has_using THEN ' USING (false)' END, CASE WHEN found.has_check THEN ' WITH CHECK (false)' END), down);
-    up := up || pg_catalog.format('ALTER POLICY %I ON %s%s%s', found.polname, $1,
+    up := up || pg_catalog.format('ALTER POLICY %I ON %s%s%s', found.polname, found.place,
       ' USING (' || found.passes || ')', ' WITH CHECK (' || found.accepts || ')');
   END LOOP;
 
   FOR found IN
-    SELECT g.oid, g.tgname, g.tgenabled FROM pg_catalog.pg_trigger AS g
-    WHERE g.tgrelid = place AND NOT g.tgisinternal
+    SELECT g.oid, g.tgname, g.tgenabled, g.tgrelid::pg_catalog.regclass AS place FROM pg_catalog.pg_trigger AS g
+    WHERE g.tgrelid = ANY (places) AND NOT g.tgisinternal
       AND NOT pg_catalog.starts_with(g.tgname, $4) AND NOT pg_catalog.starts_with(g.tgname, $5)
       AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
         WHERE d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND d.objid = g.oid
-          AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = place AND d.refobjsubid = ANY (attnums))
-    ORDER BY g.tgname
+          AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND (d.refobjid, d.refobjsubid) IN (SELECT u.oid, u.attnum FROM ROWS FROM (pg_catalog.unnest(places_of_columns), pg_catalog.unnest(attnums)) AS u (oid, attnum)))
+    ORDER BY g.tgrelid, g.tgname
   LOOP
-    down := down || pg_catalog.format('DROP TRIGGER %I ON %s', found.tgname, $1);
+    down := down || pg_catalog.format('DROP TRIGGER %I ON %s', found.tgname, found.place);
     up := up || pg_catalog.pg_get_triggerdef(found.oid);
     up := up || ARRAY(
-      SELECT pg_catalog.format('COMMENT ON TRIGGER %I ON %s IS %L', found.tgname, $1, o.description) FROM pg_catalog.pg_description AS o
+      SELECT pg_catalog.format('COMMENT ON TRIGGER %I ON %s IS %L', found.tgname, found.place, o.description) FROM pg_catalog.pg_description AS o
       WHERE o.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND o.objoid = found.oid);
     up := up || ARRAY(
-      SELECT pg_catalog.format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION %I', found.tgname, $1, e.extname)
+      SELECT pg_catalog.format('ALTER TRIGGER %I ON %s DEPENDS ON EXTENSION %I', found.tgname, found.place, e.extname)
       FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
       WHERE d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND d.objid = found.oid
         AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'x');
     IF found.tgenabled <> 'O' THEN
-      up := up || pg_catalog.format('ALTER TABLE %s %s TRIGGER %I', $1,
+      up := up || pg_catalog.format('ALTER TABLE %s %s TRIGGER %I', found.place,
         CASE found.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, found.tgname);
     END IF;
   END LOOP;
 
   FOR found IN
-    SELECT w.oid, w.rulename, w.ev_enabled FROM pg_catalog.pg_rewrite AS w
-    WHERE w.ev_class = place AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+    SELECT w.oid, w.rulename, w.ev_enabled, w.ev_class::pg_catalog.regclass AS place FROM pg_catalog.pg_rewrite AS w
+    WHERE w.ev_class = ANY (places) AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
       WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = w.oid
-        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = place AND d.refobjsubid = ANY (attnums))
-    ORDER BY w.rulename
+        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND (d.refobjid, d.refobjsubid) IN (SELECT u.oid, u.attnum FROM ROWS FROM (pg_catalog.unnest(places_of_columns), pg_catalog.unnest(attnums)) AS u (oid, attnum)))
+    ORDER BY w.ev_class, w.rulename
   LOOP
-    down := down || pg_catalog.format('DROP RULE %I ON %s', found.rulename, $1);
+    down := down || pg_catalog.format('DROP RULE %I ON %s', found.rulename, found.place);
     up := up || pg_catalog.pg_get_ruledef(found.oid);
     up := up || ARRAY(
-      SELECT pg_catalog.format('COMMENT ON RULE %I ON %s IS %L', found.rulename, $1, o.description) FROM pg_catalog.pg_description AS o
+      SELECT pg_catalog.format('COMMENT ON RULE %I ON %s IS %L', found.rulename, found.place, o.description) FROM pg_catalog.pg_description AS o
       WHERE o.classoid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND o.objoid = found.oid);
     IF found.ev_enabled <> 'O' THEN
-      up := up || pg_catalog.format('ALTER TABLE %s %s RULE %I', $1,
+      up := up || pg_catalog.format('ALTER TABLE %s %s RULE %I', found.place,
         CASE found.ev_enabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, found.rulename);
     END IF;
   END LOOP;
@@ -189,9 +200,9 @@ $9
       SELECT s.oid, pg_catalog.format('%I.%I', n.nspname, s.stxname) AS name, s.stxowner,
         (pg_catalog.to_jsonb(s) ->> 'stxstattarget')::int4 AS target
       FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_namespace AS n ON n.oid = s.stxnamespace
-      WHERE s.stxrelid = place AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+      WHERE s.stxrelid = ANY (places) AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d
         WHERE d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND d.objid = s.oid
-          AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = place AND d.refobjsubid = ANY (attnums))
+          AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND (d.refobjid, d.refobjsubid) IN (SELECT u.oid, u.attnum FROM ROWS FROM (pg_catalog.unnest(places_of_columns), pg_catalog.unnest(attnums)) AS u (oid, attnum)))
       ORDER BY s.stxname
     LOOP
       down := down || pg_catalog.format('DROP STATISTICS %s', found.name);
@@ -205,19 +216,19 @@ $9
         WHERE o.classoid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND o.objoid = found.oid);
     END LOOP;
     up := up || ARRAY(
-      SELECT pg_catalog.format('ALTER SEQUENCE %I.%I OWNED BY %s.%I', n.nspname, c.relname, $1, a.attname)
+      SELECT pg_catalog.format('ALTER SEQUENCE %I.%I OWNED BY %s.%I', n.nspname, c.relname, a.attrelid::pg_catalog.regclass, a.attname)
       FROM pg_catalog.pg_depend AS d
       JOIN pg_catalog.pg_class AS c ON c.oid = d.objid AND c.relkind = 'S'
       JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
       WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-        AND d.refobjid = place AND d.refobjsubid = ANY (attnums) AND d.deptype = 'a'
+        AND (d.refobjid, d.refobjsubid) IN (SELECT u.oid, u.attnum FROM ROWS FROM (pg_catalog.unnest(places_of_columns), pg_catalog.unnest(attnums)) AS u (oid, attnum)) AND d.deptype = 'a'
       ORDER BY c.oid);
   END IF;
 
   IF NOT in_place THEN
     FOR found IN
-      SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, c.relowner, c.relacl, a.attname, s.*,
+      SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, c.relowner, c.relacl, a.attname, a.attrelid::pg_catalog.regclass AS place, s.*,
         CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END AS given,
         CASE s.seqtypid WHEN 'int2'::pg_catalog.regtype THEN 32767 WHEN 'int4'::pg_catalog.regtype THEN 2147483647
           ELSE 9223372036854775807 END AS most
@@ -227,16 +238,16 @@ $9
       JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = c.oid
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
       WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-        AND d.refobjid = place AND d.refobjsubid = ANY (attnums) AND d.deptype = 'i'
+        AND (d.refobjid, d.refobjsubid) IN (SELECT u.oid, u.attnum FROM ROWS FROM (pg_catalog.unnest(places_of_columns), pg_catalog.unnest(attnums)) AS u (oid, attnum)) AND d.deptype = 'i'
     LOOP
       -- From here on nextval waits, and the next value is known.
       EXECUTE pg_catalog.format('ALTER SEQUENCE %s INCREMENT %s', found.name, found.seqincrement);
       EXECUTE pg_catalog.format('SELECT last_value, is_called FROM %s', found.name) INTO part;
-      down := down || pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP IDENTITY', $1, found.attname);
+      down := down || pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP IDENTITY', found.place, found.attname);
       -- A limit that is that of its type becomes that of the other type.
       up := up || pg_catalog.format(
         'ALTER TABLE %s ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME %s START WITH %s INCREMENT BY %s%s%s CACHE %s%s)',
-        $1, found.attname, found.given, found.name, found.seqstart, found.seqincrement,
+        found.place, found.attname, found.given, found.name, found.seqstart, found.seqincrement,
         CASE WHEN found.seqmax <> CASE WHEN found.seqincrement > 0 THEN found.most ELSE -1 END THEN ' MAXVALUE ' || found.seqmax END,
         CASE WHEN found.seqmin <> CASE WHEN found.seqincrement > 0 THEN 1 ELSE -found.most - 1 END THEN ' MINVALUE ' || found.seqmin END,
         found.seqcache, CASE WHEN found.seqcycle THEN ' CYCLE' END);

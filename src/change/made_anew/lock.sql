@@ -3,13 +3,18 @@ DECLARE
   found record;
 BEGIN
   FOR found IN
-    WITH RECURSIVE above (view, depth) AS (
+    WITH RECURSIVE member AS (
+      SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS oid
+      UNION
+      SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN member AS m ON m.oid = i.inhparent
+        JOIN pg_catalog.pg_class AS c ON c.oid = i.inhparent AND c.relkind = 'r'
+    ), above (view, depth) AS (
       SELECT w.ev_class, 1
       FROM pg_catalog.pg_attribute AS a
       JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = a.attrelid
         AND d.refobjsubid = a.attnum AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
       JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid AND w.ev_type = '1' AND w.ev_class <> a.attrelid
-      WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = ANY ($2) AND NOT a.attisdropped
+      WHERE a.attrelid IN (SELECT m.oid FROM member AS m) AND a.attname = ANY ($2) AND NOT a.attisdropped
       UNION
       SELECT w.ev_class, above.depth + 1
       FROM above

@@ -362,7 +362,8 @@ impl Control {
             self.report_due = now + REPORT;
             let orders = self.orders.get();
             let held_by = if over { None } else { orders.held_by() };
-            let report = FillReport { rows_per_second, eta_seconds, held_by, pace: self.pace_report(now) };
+            let report =
+                FillReport { rows_per_second, eta_seconds, held_by, held_since: None, pace: self.pace_report(now) };
             if let Some(level) = report.pace.slowed_by {
                 work.emit(Event::Slowed { level, speed: orders.pace.speed() });
             }

@@ -26,7 +26,7 @@ pub struct ListedRun {
     pub table: String,
     /// The phase that it is in, or was in last, as its log has it.
     pub phase: String,
-    /// Its state, as its log has it: not whether a process is at work on it.
+    /// Its state, as its log has it, or `running` while a process leads it.
     pub state: String,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
@@ -51,7 +51,9 @@ impl Log<'_> {
             return Ok(Listed::default());
         }
         let select = self.ledger.sql(
-            "SELECT r.name || '@' || r.number AS name, t.schema_name || '.' || t.table_name AS \"table\", e.phase, e.state, r.created_at, \
+            "SELECT r.name || '@' || r.number AS name, t.schema_name || '.' || t.table_name AS \"table\", e.phase, \
+               CASE WHEN e.state IN ('waiting', 'failed') AND EXISTS (SELECT FROM crossfade.lease AS l WHERE l.run_id = r.id AND l.leads \
+                 AND l.expires > pg_catalog.clock_timestamp()) THEN 'running' ELSE e.state END AS state, r.created_at, \
                r.created_by, e.at AS last_at, e.seq AS entries \
              FROM crossfade.run AS r JOIN crossfade.relation AS t ON t.run_id = r.id AND t.relation = 0 \
              JOIN LATERAL (SELECT * FROM crossfade.event AS e WHERE e.run_id = r.id ORDER BY e.seq DESC LIMIT 1) AS e ON true \

@@ -1,6 +1,6 @@
 -- How far the backfills of the runs $1 are, one row for each relation, of each run the one whose engine reported last first: pages of the
 -- current pass, pages done, rows filled in all passes and how many of them touched no index, late pages to do, seconds
--- since the pass began; and what the engine says of itself, if it has said something in the last seconds.
+-- since the pass began; and what the engine says of itself, with the moment since when it stands still,, if it has said something in the last seconds.
 SELECT b.run_id, b.relation, b.bound,
        pg_catalog.floor(COALESCE(pg_catalog.sum(CASE
            WHEN w.pass <> b.pass OR w.late THEN 0
@@ -12,7 +12,7 @@ SELECT b.run_id, b.relation, b.bound,
        pg_catalog.count(*) FILTER (WHERE w.pass = b.pass AND w.late AND w.done_at IS NULL) AS late,
        EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - b.started_at)::float8 AS seconds,
        CASE WHEN b.reported_at > pg_catalog.clock_timestamp() - interval '5 seconds' THEN b.rows_per_second END AS rows_per_second,
-       b.eta_seconds, b.held_by, b.pace
+       b.eta_seconds, b.held_by, (b.held_by ->> 'since')::timestamptz AS held_since, b.pace
 FROM crossfade.backfill AS b
 LEFT JOIN crossfade.page_window AS w ON w.run_id = b.run_id AND w.relation = b.relation
 WHERE b.run_id = ANY ($1)

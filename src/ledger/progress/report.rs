@@ -1,5 +1,6 @@
 //! How far a backfill is, and what it says of itself.
 
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -39,6 +40,8 @@ pub struct FillReport {
     pub eta_seconds: Option<f64>,
     /// What it stands still for; `None` when it does not.
     pub held_by: Option<HeldBy>,
+    /// Since when it stands still for that, by the server's clock. The ledger knows it, and nobody tells it that.
+    pub held_since: Option<DateTime<Utc>>,
     /// How fast it is, and the latency that an application sees.
     pub pace: PaceReport,
 }
@@ -92,15 +95,16 @@ pg::columns!(
         pub(super) rows_per_second: Option<f64>,
         eta_seconds: Option<f64>,
         held_by: Option<Json<Value>>,
+        held_since: Option<DateTime<Utc>>,
         pace: Option<Json<Value>>,
     }
 );
 
 impl From<RelationFill> for FillProgress {
     fn from(row: RelationFill) -> Self {
-        let RelationFill { bound, done, rows, hot, late, seconds, eta_seconds, held_by, .. } = row;
+        let RelationFill { bound, done, rows, hot, late, seconds, eta_seconds, held_by, held_since, .. } = row;
         let (held_by, pace) = (said(held_by), said(row.pace).unwrap_or_default());
-        let report = |rows_per_second| FillReport { rows_per_second, eta_seconds, held_by, pace };
+        let report = |rows_per_second| FillReport { rows_per_second, eta_seconds, held_by, held_since, pace };
         Self { bound, done, rows, hot, late, seconds, report: row.rows_per_second.map(report) }
     }
 }

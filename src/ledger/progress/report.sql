@@ -2,7 +2,12 @@
 -- or any while nobody leads. The same statement keeps a sample: $8 rows filled, and the latencies since the last one. A second is
 -- a slot of its own in the first minute; after that a slot has the length of a 32nd to a 64th of the time since the backfill began.
 WITH reported AS (
-    UPDATE crossfade.backfill AS b SET rows_per_second = $4, eta_seconds = $5, held_by = $6, pace = $7,
+    UPDATE crossfade.backfill AS b SET rows_per_second = $4, eta_seconds = $5, pace = $7,
+        -- One hold, as long as the engine says the same thing every second.
+        held_by = $6::jsonb || pg_catalog.jsonb_build_object('since', COALESCE(
+            CASE WHEN (b.held_by ->> 'by', b.held_by ->> 'signal') IS NOT DISTINCT FROM ($6::jsonb ->> 'by', $6::jsonb ->> 'signal')
+                AND b.reported_at > pg_catalog.clock_timestamp() - interval '5 seconds' THEN b.held_by ->> 'since' END,
+            pg_catalog.to_jsonb(pg_catalog.clock_timestamp()) #>> '{}')),
         reported_at = pg_catalog.clock_timestamp()
     WHERE b.run_id = $1 AND b.relation = $2 AND EXISTS (SELECT FROM crossfade.lease AS l WHERE l.run_id = $1 AND l.epoch = $3
         AND (l.leads OR NOT EXISTS (SELECT FROM crossfade.lease AS o WHERE o.run_id = $1 AND o.leads

@@ -119,6 +119,13 @@ settings! {
         about: "The query whose latency is measured for `goal_latency`. Without it, crossfade reads one row of the table and writes one of the ledger.",
         field: field!(backfill.latency_probe),
     }
+    "indexes.exclusion_lock" {
+        kind: Kind::Time { zero: false },
+        example: "1min",
+        place: Tune,
+        about: "For how long the table may be locked while the twin of an exclusion constraint is built, in place of what the plan says in `indexes.exclusion_lock`.",
+        field: field!(exclusion_lock),
+    }
     "backfill.sub_passes" {
         kind: Kind::Whole { least: 1, most: 64 },
         off: "auto",

@@ -4,6 +4,7 @@ use super::{Code, Validator};
 use crate::amounts::count;
 use crate::ident::{ColumnName, RelationName, TableName};
 use crate::plan::file::{AddConstraintFile, AddIndexFile, ForeignKeyFile, Match, NewIndexFile, PlanFile};
+use crate::plan::settings::duration;
 use crate::plan::write::BTREE;
 use crate::plan::{
     AddConstraint, AddIndex, Change, CopyIndexes, DropIndex, ForeignKey, IndexKey, Indexes, NewIndex, Rule,
@@ -19,7 +20,13 @@ enum Over {
 impl Validator<'_> {
     pub(super) fn indexes(&mut self, file: &PlanFile, changes: &[(String, Change)]) -> Indexes {
         let Some(file) = &file.indexes else {
-            return Indexes { build: <_>::default(), copy: <_>::default(), copied: Vec::new(), add: Vec::new() };
+            return Indexes {
+                build: <_>::default(),
+                copy: <_>::default(),
+                copied: Vec::new(),
+                add: Vec::new(),
+                exclusion_lock: None,
+            };
         };
         let mut add: Vec<AddIndex> = Vec::new();
         for (number, file) in file.add.iter().flatten().enumerate() {
@@ -33,12 +40,20 @@ impl Validator<'_> {
             }
             add.push(index);
         }
+        let exclusion_lock = file.exclusion_lock.as_deref().and_then(|text| match duration(text) {
+            Ok(time) => Some(time),
+            Err(wrong) => {
+                let span = self.places.value("/indexes/exclusion_lock");
+                self.report(wrong.code, span, wrong.message, wrong.help);
+                None
+            }
+        });
         let copied = file.copy.as_ref().map(|copied| &copied.0);
         let copy = if copied.is_some_and(Vec::is_empty) { CopyIndexes::None } else { CopyIndexes::All };
         let names = copied.into_iter().flatten().enumerate();
         let copied = names.filter_map(|(number, name)| self.relation(&format!("/indexes/copy/{number}"), Some(name)));
         let copied: Vec<_> = copied.collect();
-        Indexes { build: file.build.unwrap_or_default(), copy, copied, add }
+        Indexes { build: file.build.unwrap_or_default(), copy, copied, add, exclusion_lock }
     }
 
     fn add_index(&mut self, at: &str, file: &AddIndexFile, changes: &[(String, Change)]) -> Option<AddIndex> {

@@ -7,7 +7,7 @@ use super::super::human::{bytes, duration, number, percent, plural, range, rate,
 use super::super::words;
 use super::chart::{Axes, Line, lines};
 use super::parts::{code, facts, partition_state, table, unknown};
-use crate::run::{Cause, Estimates, Filled, HoldTime, Orders, Signal};
+use crate::run::{Cause, Estimates, Filled, HoldTime, Orders, Signal, WaitingFor};
 use crate::view::{Course, CoursePoint, Felt, PartitionState, PartitionView, PartitionsView, ReportView};
 
 /// Fewer points make no line.
@@ -24,9 +24,12 @@ pub(super) fn backfill(view: &ReportView) -> Markup {
     };
     let rate_now = if progress.rows_per_second > 0.0 {
         html! { (rate(progress.rows_per_second)) }
+    } else if matches!(view.run.waiting_for, Some(WaitingFor::Signal { .. })) {
+        unknown("none: a signal holds it")
     } else {
         unknown("nobody is filling rows now")
     };
+    let not_yet = if view.run.is_over() { "not known" } else { "not known yet" };
     let eta = progress.eta_seconds.filter(|_| progress.rows_per_second > 0.0).map(duration);
     let average = view.run.filled.as_ref().and_then(Filled::rows_per_second);
     html! {
@@ -36,14 +39,14 @@ pub(super) fn backfill(view: &ReportView) -> Markup {
             ("rows-percent", "Share", html! { (percent) " %" }),
             ("rate-now", "Rate now", rate_now),
             ("eta", "To go", eta.map_or_else(|| unknown(if percent == 100 { "nothing" } else { "not known" }), |eta| html! { (eta) })),
-            ("rate-average", "Rate on average", average.map_or_else(|| unknown("not known yet"), |average| html! { (rate(average)) " without pauses" })),
+            ("rate-average", "Rate on average", average.map_or_else(|| unknown(not_yet), |average| html! { (rate(average)) " without pauses" })),
         ]))
         @match &view.course {
             Some(course) => (progressed(course)),
             None => p.note { "The backfill has not begun." },
         }
         @if let Some(of) = &view.run.partitions { (partitions(of)) }
-        (compared(view.run.filled.as_ref(), view.run.predicted.as_ref()))
+        (compared(view.run.filled.as_ref(), view.run.predicted.as_ref(), not_yet))
         (held(&view.run.holds))
         h3 { "What an application felt" }
         @match view.course.as_ref().and_then(|course| course.felt.as_ref().map(|felt| (course, felt))) {
@@ -64,6 +67,9 @@ fn progressed(course: &Course) -> Markup {
         return html! { p.note { "It began at " (began) ". Its progress was noted " (samples) ", too few for a chart." } };
     }
     let filled = course.points.last().map_or(0, |point| point.rows);
+    if filled == 0 {
+        return html! { p.note { "It began at " (words::time(course.began)) ". No row was filled so far." } };
+    }
     let start = (0.0, Some(0.0));
     let rows = |point: &CoursePoint| (point.seconds, Some(float(point.rows)));
     let rows = [start].into_iter().chain(course.points.iter().map(rows)).collect();
@@ -128,12 +134,12 @@ fn latency(course: &Course, felt: &Felt) -> Markup {
 }
 
 /// Prediction beside outcome.
-fn compared(filled: Option<&Filled>, predicted: Option<&Estimates>) -> Markup {
+fn compared(filled: Option<&Filled>, predicted: Option<&Estimates>, not_yet: &str) -> Markup {
     let orders = predicted.and_then(|predicted| predicted.orders.as_ref());
     let own = orders.map(Orders::own);
     let text = |text: Option<String>, none: &str| text.map_or_else(|| unknown(none), |text| html! { (text) });
     let guess = |guess: Option<String>| text(guess, "not predicted");
-    let came = |outcome: Option<String>| text(outcome, if filled.is_some() { "not known" } else { "not known yet" });
+    let came = |outcome: Option<String>| text(outcome, if filled.is_some() { "not known" } else { not_yet });
     let grown = |share: Option<f64>, before, after| {
         let share = share.map(|share| format!("{}, ", percent(share))).unwrap_or_default();
         format!("{share}from {} to {}", bytes(before), bytes(after))

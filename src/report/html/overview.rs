@@ -43,8 +43,13 @@ fn row(name: &str, run: Result<&RunView, &String>, room: &mut Room) -> Vec<Marku
         Err(why) => return vec![link, unknown("cannot be read"), html! { "–" }, html! { "–" }, room.line(why, CELL)],
     };
     let waits = run.waiting_for.as_ref();
-    let waits =
-        waits.map_or_else(|| html! { "–" }, |waits| room.line(&(run.of_part() + &words::waiting_for(waits)), CELL));
+    let waits = waits.map(|waits| run.of_part() + &words::in_short(waits));
+    let overdue = words::tick_overdue(run).map(|overdue| format!("next tick {overdue}"));
+    let waits = match (waits, overdue) {
+        (None, None) => html! { "–" },
+        (Some(text), None) | (None, Some(text)) => room.line(&text, CELL),
+        (Some(waits), Some(overdue)) => html! { (room.line(&waits, CELL)) br; (room.line(&overdue, CELL)) },
+    };
     let phase = html! { span.amount { (run.phase.as_str()) } };
     vec![link, standing(run.state), phase, rows(run), waits]
 }

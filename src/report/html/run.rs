@@ -96,6 +96,12 @@ fn head(view: &ReportView) -> Markup {
                 Some((false, what)) => p { b { "Waits for " } (text(&what)) },
                 None => {},
             }
+            @if let Some(overdue) = words::tick_overdue(run) { p { b { "Next tick " } (text(&overdue)) } }
+            @if !run.is_over() {
+                @for (at, (command, note)) in words::next_of(run).iter().enumerate() {
+                    p { @if at == 0 { b { "Next: " } } @else { "or " } (code(command)) @if !note.is_empty() { " – " (note) } }
+                }
+            }
             @if let Some(key) = &run.part_of { p { b { "Part of " } (code(key)) ", which moves it" } }
             @if let Some(holder) = &run.holder { p { b { "Worked on by " } (text(holder)) } }
             @for peer in run.joined.iter().take(MOST) { p { b { "Joined by " } (text(&peer.holder)) } }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::look::{Look, printable};
 use super::{estimates, plural, range};
+use crate::amounts;
 use crate::catalog::Finding;
 use crate::lines::command;
 use crate::plan::Plan;
@@ -224,7 +225,10 @@ pub(crate) fn time(step: &Step, fill: &str) -> String {
             "waits for transactions that use the table".to_owned()
         }
         Action::Concurrent { .. } if step.key.what == What::Refill => "as long as REFRESH takes".to_owned(),
-        Action::Transaction(_) => "for milliseconds".to_owned(),
+        Action::Transaction(_) => match step.locked_for {
+            Some(time) => format!("until it is built, at most {}", amounts::duration(time.as_secs_f64())),
+            None => "for milliseconds".to_owned(),
+        },
         Action::Concurrent { .. } => "reads the whole table, outside a transaction".to_owned(),
         Action::BuildInPartitions(index) if index.join.is_empty() => {
             "reads one partition after the other, outside a transaction".to_owned()

@@ -208,10 +208,43 @@ fn a_status_answers_the_questions_in_order() {
     ");
 }
 
+/// Of a run whose columns are not there, nobody has counted writes, and one that was taken back is never compared.
+#[test]
+fn what_is_not_there_is_not_counted() {
+    let mut view = status_of(Standing::Waiting);
+    (view.old_column_write_seconds, view.new_column_write_seconds, view.old_quiet_seconds) = (0, 0, None);
+    (view.holder, view.progress) = (None, Progress::new(0, 2, 0.0, None));
+    view.scheduled = true;
+    view.tick_overdue_since = chrono::DateTime::from_timestamp(1_800_000_000, 0);
+    let before = status(&view, Look::default());
+    assert!(!before.contains("written") && before.contains("verified   not yet"), "{before}");
+    let overdue = "next tick  overdue since Fri 2027-01-15 08:00 UTC";
+    assert!(before.contains(overdue), "{before}");
+    let listed = statuses(std::slice::from_ref(&view), Look::default());
+    assert!(listed.contains("    next tick overdue since Fri 2027-01-15 08:00 UTC"), "{listed}");
+    (view.state, view.tick_overdue_since) = (Standing::RolledBack, None);
+    let after = status(&view, Look::default());
+    assert!(!after.contains("written") && !after.contains("rows ") && after.contains("verified   never"), "{after}");
+}
+
+/// The list of all runs has no room for a statement; the page of the run has it.
+#[test]
+fn a_list_tells_of_a_failure_without_its_statement() {
+    let mut view = status_of(Standing::Failed);
+    let error = "step backfill.rows failed: no; the statement was: UPDATE t".to_owned();
+    view.waiting_for = Some(WaitingFor::Person { error: Some(error) });
+    assert!(status(&view, Look::default()).contains("the statement was: UPDATE t"));
+    let listed = statuses(std::slice::from_ref(&view), Look::default());
+    assert!(listed.contains("    failed: step backfill.rows failed: no\n"), "{listed}");
+}
+
 #[test]
 fn a_backfill_that_is_not_at_full_speed_says_why() {
     let mut held = status_of(Standing::Running);
-    held.waiting_for = Some(WaitingFor::Signal(Level { signal: Signal::ReplicaLag, value: Some(14.2), limit: 10.0 }));
+    held.waiting_for = Some(WaitingFor::Signal {
+        level: Level { signal: Signal::ReplicaLag, value: Some(14.2), limit: 10.0 },
+        since: chrono::DateTime::from_timestamp(1_800_000_000, 0),
+    });
     let pace = PaceReport { latency_seconds: Some(0.0041), goal_latency_seconds: Some(0.005), ..PaceReport::default() };
     held.pace = Some(pace.clone());
     held.holds = vec![HoldTime {
@@ -225,7 +258,8 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
     }];
     insta::assert_snapshot!(status(&held, Look::default()), @"
     vehicle-status   backfill, running
-      waits for  replica_lag is 14.2 s, above 10.0 s
+      waits for  replica_lag to fall to 7.0 s: it is 14.2 s, above 10.0 s, since
+                 2027-01-15 08:00:00 UTC
       worker     anna@web1, pid 7
       rows       312,400 of 500,000 (62 %), 41,200 rows/s, 4.5 s to go
       latency    4.1 ms (nine of ten probes), the goal is 5.0 ms
@@ -234,6 +268,7 @@ fn a_backfill_that_is_not_at_full_speed_says_why() {
       written    the old column in 1,234 seconds (last 3.0 s ago), the new one in 5
       verified   not yet
       next: crossfade status vehicle-status --watch
+            crossfade tune vehicle-status replica_lag=...  changes the limit
     ");
     let slowed_by = Some(Level { signal: Signal::GoalLatency, value: Some(0.0062), limit: 0.005 });
     held.waiting_for = None;
@@ -455,7 +490,10 @@ fn everything_fits_a_terminal_of_80_columns() {
             error: Some("step expand.columns failed: ".to_owned() + &"the server said so ".repeat(9)),
         },
         WaitingFor::Resume { by: Some(actor.to_owned()) },
-        WaitingFor::Signal(Level { signal: Signal::Wraparound, value: Some(7200.0), limit: 0.0 }),
+        WaitingFor::Signal {
+            level: Level { signal: Signal::Wraparound, value: Some(7200.0), limit: 0.0 },
+            since: None,
+        },
     ];
     let mut shown = String::new();
     for waiting in waits {

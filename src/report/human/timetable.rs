@@ -4,6 +4,7 @@ use super::super::look::{Look, printable};
 use super::super::words;
 use super::{NO_BREAK, next, state};
 use crate::plan::calendar::in_zone;
+use crate::run::Standing;
 use crate::view::{PhaseDates, Timetable};
 
 /// Returns the dates of a run.
@@ -27,7 +28,15 @@ pub(crate) fn timetable(dates: &Timetable, look: Look) -> String {
     for freeze in &dates.freezes {
         row("frozen", &format!("{} to {} ({zone}): {}", freeze.from, freeze.to, printable(&freeze.why)));
     }
-    next(&mut text, &words::next(&dates.name, dates.state, None, false), look);
+    let waiting = dates.waiting_for.as_ref();
+    if let Some(waiting) = waiting.filter(|waiting| !waiting.is_command()) {
+        let how = if waiting.is_failure() { "  failed: " } else { "  waits for " };
+        look.wrap(&mut text, (how, "    "), &words::in_short(waiting));
+    }
+    let mut commands = words::next(&dates.name, dates.state, waiting, dates.state == Standing::Running);
+    // These are all dates.
+    commands.retain(|(command, _)| !command.starts_with("crossfade schedule "));
+    next(&mut text, &commands, look);
     text
 }
 

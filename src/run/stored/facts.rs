@@ -131,6 +131,7 @@ form!(struct ReplacedTrigger of facts::ReplacedTrigger {
 form!(struct CarriedConstraint of facts::CarriedConstraint {
     number: usize,
     name: String,
+    member: Option<OwnConstraint>,
     definition: String,
     soak: String,
     last: String,
@@ -140,6 +141,11 @@ form!(struct CarriedConstraint of facts::CarriedConstraint {
     references: Option<u16>,
     comment: Option<String>,
     changes: Vec<usize>,
+});
+
+form!(struct OwnConstraint of facts::OwnConstraint {
+    table: u16,
+    name: String,
 });
 
 form!(struct ReferringKey of facts::ReferringKey {
@@ -235,6 +241,8 @@ form!(struct Constraint of facts::ConstraintFacts {
     deferrable: bool,
     deferred: bool,
     comment: Option<String>,
+    #[serde(default)]
+    exclusion: bool,
 });
 
 form!(struct Function of facts::FunctionFacts {

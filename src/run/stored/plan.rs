@@ -159,6 +159,8 @@ form!(struct Indexes of plan::Indexes {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     copied: Vec<String>,
     add: Vec<AddIndex>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exclusion_lock: Option<Duration>,
 });
 
 form!(struct AddIndex of plan::AddIndex {

@@ -44,6 +44,8 @@ form!(struct Step of run::Step {
     done_when: Vec<Condition>,
     supersedes: Vec<String>,
     undo: Undo,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    locked_for: Option<Duration>,
 });
 
 form!(struct Target of run::Target {

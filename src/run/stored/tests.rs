@@ -155,6 +155,7 @@ fn carried() -> CarriedConstraint {
     CarriedConstraint {
         number: 1,
         name: text("has_parts"),
+        member: Some(OwnConstraint { table: RelationId(1), name: text("parts") }),
         definition: text("CHECK ((parts > 0))"),
         soak: text("CHECK ((parts_v2 > 0))"),
         last: text("CHECK ((parts > 0))"),
@@ -206,6 +207,7 @@ fn facts() -> Facts {
             deferrable: true,
             deferred: false,
             comment: some("one each"),
+            exclusion: true,
         }),
         twin: text("USING btree (vehicle_status) WHERE (id > 0)"),
         mirror: Some(MirrorIndex { tail: text("USING btree (lent) WHERE (id > 0)"), unique: true }),

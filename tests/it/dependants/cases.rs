@@ -91,7 +91,7 @@ const fn text(name: &'static str, more: &'static str) -> (&'static str, &'static
 }
 
 /// Beside `CREATE TABLE t (id int, a text, note text)` with 40 rows.
-pub(super) const ON_TEXT: [(&str, &str); 43] = [
+pub(super) const ON_TEXT: [(&str, &str); 44] = [
     text("nothing", ""),
     text("hash index and a column twice in one", "CREATE INDEX ON t USING hash (a); CREATE INDEX ON t (a, a DESC)"),
     text("BRIN and GIN", "CREATE INDEX ON t USING brin (a) WITH (pages_per_range = 2); CREATE INDEX ON t USING gin (to_tsvector('simple', a)) WHERE a IS NOT NULL"),
@@ -153,6 +153,12 @@ pub(super) const ON_TEXT: [(&str, &str); 43] = [
     text("clustered", "CREATE INDEX on_a ON t (a); CLUSTER t USING on_a"),
     text("not null with a default", "UPDATE t SET a = 'x' WHERE a IS NULL; ALTER TABLE t ALTER a SET NOT NULL, ALTER a SET DEFAULT 'd'"),
     text("default", "ALTER TABLE t ALTER a SET DEFAULT 'd'"),
+    text(
+        "columns with the names of variables",
+        "ALTER TABLE t ADD here int DEFAULT 1, ADD pages int, ADD place int DEFAULT 3, ADD t text DEFAULT 't', ADD found text, ADD v_found text,
+         ADD old_changed boolean, ADD wrote_old boolean, ADD conflict text DEFAULT 'c', ADD \"new\" text, ADD \"OLD\" text, ADD file bigint,
+         ADD converted text, ADD changed text, ADD answer text, ADD statement text, ADD path text, ADD key text, ADD rows int, ADD empty boolean",
+    ),
     text("default that differs each time", "CREATE SEQUENCE q; GRANT ALL ON SEQUENCE q TO neighbour; ALTER TABLE t ALTER a SET DEFAULT 'q' || nextval('q')"),
     text(
         "trigger for UPDATE OF",

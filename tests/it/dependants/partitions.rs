@@ -55,7 +55,7 @@ const ON_TREE: [(&str, &str); 2] = [
         "indexes of all and of one, checks of one, a view, a policy, grants",
         "CREATE INDEX on_a ON t (a); CREATE INDEX own ON t_1 (a, note) WHERE a > 'b'; CREATE UNIQUE INDEX once ON t (a, id, k);
          ALTER TABLE t_3 ADD CONSTRAINT own_check CHECK (a <> 'never'); ALTER TABLE t ADD CONSTRAINT all_check CHECK (length(a) < 99);
-         ALTER TABLE t_1 ALTER note SET NOT NULL; CREATE VIEW w AS SELECT a, k FROM t; CREATE VIEW w1 AS SELECT a FROM t_1;
+         ALTER TABLE t_1 ALTER note SET NOT NULL; ALTER TABLE t ADD place int DEFAULT 1, ADD here int; CREATE VIEW w AS SELECT a, k FROM t; CREATE VIEW w1 AS SELECT a FROM t_1;
          GRANT SELECT, INSERT ON w TO neighbour; COMMENT ON COLUMN t.a IS 'of all'; COMMENT ON COLUMN t_1.a IS 'of one';
          CREATE STATISTICS s ON a, note FROM t_rest; ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (a IS NULL OR a <> 'hidden');
          CREATE TABLE p (k text PRIMARY KEY); INSERT INTO p SELECT DISTINCT a FROM t_1 WHERE a IS NOT NULL; ALTER TABLE t_1 ADD FOREIGN KEY (a) REFERENCES p; GRANT ALL ON p TO neighbour",

@@ -5,9 +5,10 @@ use crossfade::run::Phase;
 use crossfade::runner::Error;
 use tokio_util::sync::CancellationToken;
 
+use super::partitions_retyped::Both;
 use super::{PHASES, Place, difference};
 use crate::harness::{Version, long_versions, tool, versions};
-use crate::steps::each_step_failed_to;
+use crate::steps::{each_step_failed_on, each_step_failed_to};
 
 /// What hangs on column `n` of a table that holds the numbers from 1 to 40, and what is written: `{n}` is a number of the
 /// statement's own.
@@ -515,4 +516,51 @@ async fn a_foreign_key_made_after_the_swap_stays() {
     tool.run(&plan, text, None).await.unwrap();
     let kept: bool = ours.database.scalar("SELECT convalidated FROM pg_constraint WHERE conname = 'late'").await;
     assert!(kept);
+}
+
+/// One column changes in the catalog alone, another is carried, and what hangs on both is carried with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_changes_in_place_and_one_that_is_carried_go_there_and_back_together() {
+    const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL, s varchar(10), note text);
+        INSERT INTO t SELECT g, g, 's' || g, 'n' FROM generate_series(1, 80) g;
+        CREATE INDEX of_both ON t (s, n); CREATE UNIQUE INDEX once ON t (n, s) INCLUDE (note); CREATE INDEX of_s ON t (s);
+        ALTER TABLE t ADD CONSTRAINT fits CHECK (n > -50);
+        COMMENT ON COLUMN t.s IS 's'; GRANT UPDATE (s, n) ON t TO neighbour";
+    const PLAN: &str = "version: 1\nname: mixed\ntable: public.t\nchanges:\n  - change_type: { column: s, to: varchar(20), via: s_v2 }\n  \
+                        - change_type: { column: n, to: bigint, via: n_v2, reverse: \"n_v2::int\" }\ncontract: { grace: 0s, quiet: 0s }\n";
+    let writes = [
+        "INSERT INTO t (id, n, s) VALUES ({n}, {n}, 'v{n}')",
+        "INSERT INTO t (id, n, s) VALUES ({n} + 1, -90, 'never')",
+        "UPDATE t SET n = n + 1, s = 'w' WHERE id = {n}",
+        "UPDATE t SET s = s || '!' WHERE id IN ({n}, 3, 5)",
+        "UPDATE t SET n = n - 1 WHERE id IN ({n}, 4, 6)",
+        "DELETE FROM t WHERE s = 's' || (10 + {n} / 1000)",
+    ];
+    let plan = crossfade::plan::parse("plan.yaml", PLAN).unwrap();
+    for version in versions() {
+        let mut both = Both::new(&version, TABLE, writes.to_vec()).await;
+        let tool = tool(&both.ours.database.url);
+        both.write("before").await;
+        let before = both.ours.schema().await;
+        for phase in PHASES {
+            tool.run(&plan, PLAN, Some(phase)).await.unwrap_or_else(|error| panic!("to {phase}: {error:?}"));
+            both.write(phase.as_str()).await;
+        }
+        // What was made in place stays: it holds every value that the other type does.
+        tool.rollback("mixed", None).await.unwrap_or_else(|error| panic!("back: {error:?}"));
+        let (back, expected) = (both.ours.schema().await, before.replace("varying(10)", "varying(20)"));
+        assert!(back == expected && before != expected, "rolled back:\n{}", difference(&expected, &back));
+        both.plain.database.execute("ALTER TABLE t ALTER s TYPE varchar(20)").await;
+        both.write("rolled back").await;
+        let again = tool.run(&plan, PLAN, None).await;
+        assert!(
+            matches!(&again, Err(Error::Refused { findings }) if findings[0].code == "catalog::same_type"),
+            "{again:?}"
+        );
+        let text = PLAN.replace("  - change_type: { column: s, to: varchar(20), via: s_v2 }\n", "");
+        let plan = crossfade::plan::parse("plan.yaml", &text).unwrap();
+        tool.run(&plan, &text, None).await.unwrap_or_else(|error| panic!("to the end: {error:?}"));
+        both.end(&plan, None, &format!("at the end on {}", version.major)).await;
+    }
+    each_step_failed_on(&versions().remove(0), TABLE, PLAN).await;
 }

@@ -198,8 +198,11 @@ impl Case {
         // Triggers for every UPDATE would fire once for each row of the backfill, as its warning says.
         let skip = self.pieces.iter().any(|piece| piece.fires);
         let triggers = if skip { "backfill: { triggers: skip }\n" } else { "" };
+        // PostgreSQL builds exclusion constraints only with the table locked.
+        let retypes = matches!(self.alteration, Alteration::Retype(..));
+        let lock = if retypes { "indexes: { exclusion_lock: 1min }\n" } else { "" };
         format!(
-            "version: 1\nname: {}\ntable: {}\nchanges:\n  - {change}\n{triggers}contract: {{ grace: {grace}, quiet: 0s }}\n",
+            "version: 1\nname: {}\ntable: {}\nchanges:\n  - {change}\n{lock}{triggers}contract: {{ grace: {grace}, quiet: 0s }}\n",
             self.plan_name(),
             yaml(&format!("{}.{}", quote_ident(&self.schema), quote_ident(&self.table))),
         )

@@ -142,7 +142,7 @@ impl Places {
 
 /// Returns a schema in which statistics list their columns by name. PostgreSQL keeps them in the order of the table's columns, which a type
 /// change does not keep.
-pub(super) fn with_sorted_statistics(text: &str) -> String {
+pub(crate) fn with_sorted_statistics(text: &str) -> String {
     let sorted = |line: &str| {
         let (head, rest) = line.split_once(" ON ").filter(|(head, _)| head.contains("CREATE STATISTICS "))?;
         let (columns, table) = rest.split_once(" FROM ")?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use crate::harness::{Database, Version, plain_alter, tool};
-use crate::oracle::{chain, difference};
+use crate::oracle::{chain, difference, with_sorted_statistics};
 
 /// The name that the `n`th of several columns gets.
 fn new_name(n: usize) -> String {
@@ -124,7 +124,8 @@ impl Ground {
                 .replace("{exact}", if exact { "true" } else { "false" });
             all.push(database.scalar::<String>(&listing).await);
         }
-        all.join("\n")
+        let all = all.join("\n");
+        if exact { all } else { with_sorted_statistics(&all) }
     }
 
     /// Returns all rows.
@@ -207,6 +208,8 @@ impl Ground {
             // What a plan can say against a reason, it says.
             if codes.contains("catalog::inherited_index") {
                 text["indexes"] = json!({ "copy": "none" });
+            } else if codes.contains("catalog::exclusion") && text.get("indexes").is_none() {
+                text["indexes"] = json!({ "exclusion_lock": "1min" });
             } else if let Some(way) =
                 codes.iter().any(|code| code.starts_with("catalog::publication")).then(|| ways.pop()).flatten()
             {

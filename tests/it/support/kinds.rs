@@ -52,7 +52,11 @@ pub(super) const KINDS: &[Kind] = &[
     kind("check constraint, NOT VALID", "ALTER TABLE t ADD CHECK (a > -9) NOT VALID"),
     since(18, kind("check constraint, NOT ENFORCED", "ALTER TABLE t ADD CHECK (a > 10) NOT ENFORCED")),
     kind("NOT NULL", "ALTER TABLE t ALTER a SET NOT NULL"),
-    of(("int4range", "text"), "int4range(g * 10, g * 10 + 5)", kind("exclusion constraint on it", "ALTER TABLE t ADD EXCLUDE USING gist (a WITH &&)")),
+    of(
+        ("cidr", "inet"),
+        "(g || '.0.0.0/8')::cidr",
+        kind("exclusion constraint on it", "ALTER TABLE t ADD EXCLUDE USING gist (a inet_ops WITH &&) WHERE (a IS NOT NULL) DEFERRABLE, ADD EXCLUDE USING btree (a WITH =, lower(note) WITH =)"),
+    ),
     kind("exclusion constraint with it in a condition", "ALTER TABLE t ADD EXCLUDE USING gist (int4range(id, id + 1) WITH &&) WHERE (a > 3)"),
     since(
         18,
@@ -117,7 +121,8 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("index of a partitioned table", "CREATE INDEX i ON t (a)") },
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("keys and unique constraints of a partitioned table", "ALTER TABLE t ADD PRIMARY KEY (a, note), ADD UNIQUE (note, id, a)") },
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("foreign key of a partitioned table", "CREATE TABLE p (a integer PRIMARY KEY); INSERT INTO p SELECT g FROM generate_series(1, 20000) g; ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES p") },
-    Kind { partitioned: " PARTITION BY LIST (note)", ..kind("indexes and constraints of single partitions", "CREATE INDEX i ON t_1 (a); ALTER TABLE t_1 ADD PRIMARY KEY (a), ADD CHECK (a < 1000)") },
+    Kind { partitioned: " PARTITION BY LIST (note)", ..kind("indexes and constraints of single partitions", "CREATE INDEX i ON t_1 (a); ALTER TABLE t_1 ADD UNIQUE (a), ADD CHECK (a < 1000)") },
+    Kind { partitioned: " PARTITION BY LIST (note)", ..kind("primary key of a single partition", "ALTER TABLE t_1 ADD PRIMARY KEY (a)") },
     Kind { partitioned: " PARTITION BY RANGE (a)", ..kind("partition key", "") },
     kind("column that other tables inherit", "CREATE TABLE child (more integer) INHERITS (t); INSERT INTO child SELECT g, g, 'c', g FROM generate_series(1, 20) g"),
     kind(
