@@ -48,7 +48,11 @@ WITH ours AS (
   LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
   LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
   UNION ALL
-  SELECT format('publication %s of %s columns %s', pubname, c.oid::regclass, to_jsonb(r) ->> 'prattrs')
+  SELECT format('publication %s of %s columns %s', pubname, c.oid::regclass,
+    -- Since 15.
+    (SELECT string_agg(a.attname, ', ' ORDER BY a.attname)
+     FROM json_array_elements_text(CASE json_typeof(to_json(r) -> 'prattrs') WHEN 'array' THEN to_json(r) -> 'prattrs' END) AS n (n)
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = n.n::int2))
   FROM ours c JOIN pg_publication_rel r ON r.prrelid = c.oid JOIN pg_publication p ON p.oid = r.prpubid
   UNION ALL
   SELECT format('comment on %s: %s', pg_describe_object(s.classoid, s.objoid, 0), s.description)

@@ -21,7 +21,9 @@ lines(line) AS (
       -- Of several unique keys on the same column, a foreign key made anew may take another.
       CASE WHEN k.contype <> 'f' OR {exact} THEN k.conindid::regclass END,
       -- Of a key that was attached to that of a partitioned table PostgreSQL says so, and of one that it made itself it does not; neither means anything.
-      k.connoinherit AND NOT (k.contype IN ('p', 'u', 'f') AND k.conparentid <> 0), k.conislocal)
+      k.connoinherit AND NOT (k.contype IN ('p', 'u', 'f') AND k.conparentid <> 0),
+      -- A partition that gets a key of its own first has declared NOT NULL itself, since 18.
+      k.conislocal AND (k.contype <> 'n' OR NOT c.relispartition))
   FROM ours c JOIN pg_constraint k ON k.conrelid = c.oid
   UNION ALL
   SELECT format('sequence %s type %s start %s by %s from %s to %s cycle %s cache %s', c.oid::regclass, s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmin, s.seqmax,
