@@ -60,7 +60,7 @@ pub(super) const KINDS: &[Kind] = &[
     kind("exclusion constraint with it in a condition", "ALTER TABLE t ADD EXCLUDE USING gist (int4range(id, id + 1) WITH &&) WHERE (a > 3)"),
     since(
         18,
-        of(("int4range", "text"), "int4range(g * 10, g * 10 + 5)", kind("key WITHOUT OVERLAPS", "ALTER TABLE t ADD UNIQUE (note, a WITHOUT OVERLAPS)")),
+        of(("int4range", "text"), "int4range(g * 10, g * 10 + 5)", kind("key WITHOUT OVERLAPS", "ALTER TABLE t ADD r int4range DEFAULT int4range(1, 2); ALTER TABLE t ADD UNIQUE (r, a WITHOUT OVERLAPS)")),
     ),
     kind("foreign key", "CREATE TABLE p (id integer PRIMARY KEY); INSERT INTO p SELECT generate_series(1, 20); ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES p ON UPDATE CASCADE ON DELETE SET NULL"),
     kind("foreign key that can be deferred, NOT VALID", "CREATE TABLE p (id integer PRIMARY KEY); ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES p DEFERRABLE INITIALLY DEFERRED NOT VALID"),
