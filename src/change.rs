@@ -21,6 +21,7 @@ mod first_write;
 mod follow;
 mod foreign_keys;
 mod fragment;
+mod generated;
 mod indexes;
 mod listening;
 mod made_anew;

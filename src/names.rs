@@ -133,6 +133,11 @@ impl RunTag {
         format!("filled_{self}")
     }
 
+    /// Makes the values of a generated column, in the ledger's schema; positions are those of changes.
+    pub(crate) fn maker(&self, position: usize) -> String {
+        format!("make_{self}_{}", position + 1)
+    }
+
     /// A helper function of a conversion, in the ledger's schema. `way` is `f1` for the first change, `r1` for its way back.
     pub(crate) fn helper(&self, kind: &str, way: &str) -> String {
         format!("{kind}_{self}_{way}")

@@ -44,9 +44,9 @@ pub(crate) use evidence::Accepted;
 pub use evidence::{Evidence, Use, User};
 pub use facts::{
     AddedColumn, AddedConstraint, AddedIndex, AdoptedColumn, CarriedConstraint, ChangeFacts, Child, ColumnFacts,
-    Compiled, ConstraintFacts, Conversion, DroppedColumn, Facts, FunctionFacts, IdentityColumn, IndexFacts,
-    MirrorIndex, OwnConstraint, OwnPartition, PairFacts, Publication, ReferringKey, ReplacedFunction, ReplacedTrigger,
-    TableFacts, TriggerArguments,
+    Compiled, ConstraintFacts, Conversion, DroppedColumn, Facts, FunctionFacts, Generated, IdentityColumn, IndexFacts,
+    MirrorIndex, OwnConstraint, OwnPartition, PairFacts, Publication, ReadColumn, ReferringKey, ReplacedFunction,
+    ReplacedTrigger, TableFacts, TriggerArguments,
 };
 pub(crate) use fill::Values;
 pub use fill::{Fill, FillSpec, FillValue, Slice};

@@ -129,10 +129,8 @@ fn refuse_taken(plan: &Plan, change: &Pair<'_>, (taken, around): (&Column, &Arou
     let mut parts = vec![taken.type_name.clone()];
     parts.extend(taken.not_null.then(|| "NOT NULL".to_owned()));
     parts.extend(taken.identity.map(|_| "identity".to_owned()));
-    parts.extend(taken.default.as_ref().map(|default| {
-        let kind = if taken.generated { "generated as" } else { "default" };
-        format!("{kind} {default}")
-    }));
+    parts.extend(taken.default.as_ref().map(|default| format!("default {default}")));
+    parts.extend(taken.generated.as_ref().map(|made| format!("generated as {}", made.sql)));
     let named: Vec<_> = naming.iter().map(|t| format!("\"{}\" by function {}", t.name, t.function)).collect();
     parts.extend((!named.is_empty()).then(|| format!("named in trigger {}", list(&named))));
     let (table, new) = (plan.table.sql(), change.new.sql());
@@ -180,7 +178,7 @@ impl Look<'_> {
     fn column(&self, found: &mut Inspection) {
         let taken = self.taken;
         let alter = format!("ALTER TABLE {} ALTER COLUMN {}", self.plan.table.sql(), self.change.new.sql());
-        if taken.generated {
+        if taken.generated.is_some() {
             let help = format!(
                 "{alter} DROP EXPRESSION; keeps its values; one that is VIRTUAL has none: drop it, and remove `adopt`"
             );

@@ -7,7 +7,7 @@ use super::finding::{did_you_mean, list};
 use super::{CatalogError, Inspection, query};
 use crate::ident::ColumnName;
 use crate::plan::{AddColumn, Change, DropColumn, Pair, Plan};
-use crate::run::{ColumnFacts, IdentityColumn};
+use crate::run::{ColumnFacts, Generated, IdentityColumn, ReadColumn};
 
 /// Types whose operator for `IS DISTINCT FROM` sees every difference (docs/postgres.md, "Values that are equal but not the
 /// same"). Those with a collation need a deterministic one.
@@ -59,7 +59,9 @@ pub(super) struct Column {
     pub(super) default: Option<String>,
     pub(super) type_default: Option<String>,
     pub(super) identity: Option<IdentityColumn>,
-    pub(super) generated: bool,
+    pub(super) generated: Option<Generated>,
+    /// A table that inherits the column and generates its values from something else.
+    generated_otherwise: Option<String>,
     pub(super) inherited: bool,
     storage: Option<String>,
     /// The storage of the type, for a column that has none of its own.
@@ -123,6 +125,7 @@ impl Column {
             not_null: self.not_null,
             not_null_constraint: self.not_null_constraint.clone(),
             identity: self.identity,
+            generated: self.generated.clone(),
             default: self.default.clone(),
             type_default: self.type_default.clone(),
             default_is_repeatable,
@@ -145,8 +148,21 @@ impl Column {
             refuse("catalog::system_column", "is a system column", "only ordinary columns can be changed");
             return;
         }
-        if self.generated {
-            refuse("catalog::generated_column", "is a generated column", "generated columns are not supported yet");
+        if self.generated.is_some() && !change.borrows() {
+            refuse(
+                "catalog::generated_column",
+                "is a generated column",
+                if change.renames() {
+                    "what it adopts would be generated as well: leave `adopt` out"
+                } else {
+                    "its values come from an expression, and PostgreSQL rewrites the table for another one: drop the column, and add one of the \
+                     new type"
+                },
+            );
+        }
+        if let Some(other) = &self.generated_otherwise {
+            let what = format!("is generated, and {other} generates it from something else");
+            refuse("catalog::generated_column", &what, "give both the same expression before the run");
         }
         if self.identity.is_some() && !change.borrows() && !change.keeps_name() {
             refuse(
@@ -220,6 +236,19 @@ pub(super) fn judge<'a>(plan: &Plan, columns: &'a [Column], found: &mut Inspecti
                 format!("{table} has no column \"{}\"", change.old),
                 missing(change.old),
             ),
+        }
+        if let Some(made) = old.and_then(|old| old.generated.as_ref()) {
+            let changed = |read: &&ReadColumn| plan.pairs().any(|(_, pair)| pair.old.as_str() == read.name);
+            for read in made.reads.iter().filter(changed) {
+                found.refuse(
+                    "catalog::generated_column",
+                    format!(
+                        "column \"{}\" of {table} is generated from column \"{}\", which the plan changes too",
+                        change.old, read.name
+                    ),
+                    "make two plans, and run one after the other",
+                );
+            }
         }
         olds.push(old.filter(|old| old.attnum > 0));
     }

@@ -22,12 +22,28 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
     k.conname::text AS not_null_constraint,
     coalesce(k.convalidated, true) AS not_null_validated,
     coalesce(k.connoinherit OR obj_description(k.oid, 'pg_constraint') IS NOT NULL, false) AS not_null_special,
-    pg_get_expr(d.adbin, d.adrelid) AS default,
+    CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default,
     CASE WHEN t.typdefaultbin IS NOT NULL THEN pg_get_expr(t.typdefaultbin, 0)
          WHEN t.typdefault IS NOT NULL THEN format('CAST(%L AS %s)', t.typdefault, format_type(a.atttypid, a.atttypmod))
     END AS type_default,
     CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by_default' END AS identity,
-    a.attgenerated <> '' AS generated,
+    CASE WHEN a.attgenerated <> '' THEN json_build_object('sql', pg_get_expr(d.adbin, d.adrelid), 'reads', (
+      SELECT coalesce(json_agg(json_build_object('name', s.attname, 'base_type', format_type(s.atttypid, -1), 'collate', coalesce(
+          CASE WHEN s.attcollation <> st.typcollation THEN (SELECT format(' COLLATE %I.%I', cn.nspname, o.collname)
+            FROM pg_collation o JOIN pg_namespace cn ON cn.oid = o.collnamespace WHERE o.oid = s.attcollation) END, '')) ORDER BY s.attnum), '[]')
+      FROM pg_attribute s JOIN pg_type st ON st.oid = s.atttypid
+      WHERE s.attrelid = a.attrelid AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_attrdef'::regclass AND e.objid = d.oid
+        AND e.refclassid = 'pg_class'::regclass AND e.refobjid = a.attrelid AND e.refobjsubid = s.attnum AND s.attnum <> a.attnum)
+    )) END AS generated,
+    -- Tables that inherit from this one, partitions too, may generate theirs from something else.
+    CASE WHEN a.attgenerated <> '' THEN (
+      WITH RECURSIVE below AS (SELECT inhrelid FROM pg_inherits WHERE inhparent = a.attrelid
+        UNION SELECT i.inhrelid FROM pg_inherits i JOIN below ON below.inhrelid = i.inhparent)
+      SELECT min(b.inhrelid::regclass::text) FROM below b
+      JOIN pg_attribute ba ON ba.attrelid = b.inhrelid AND ba.attname = a.attname AND NOT ba.attisdropped
+      LEFT JOIN pg_attrdef bd ON bd.adrelid = ba.attrelid AND bd.adnum = ba.attnum
+      WHERE ba.attgenerated <> a.attgenerated OR pg_get_expr(bd.adbin, bd.adrelid) IS DISTINCT FROM pg_get_expr(d.adbin, d.adrelid)
+    ) END AS generated_otherwise,
     -- A partition is refused as such.
     (a.attinhcount > 0 OR NOT a.attislocal) AND NOT (SELECT relispartition FROM pg_class WHERE oid = a.attrelid) AS inherited,
     CASE WHEN a.attstorage <> t.typstorage

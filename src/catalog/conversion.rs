@@ -164,7 +164,7 @@ pub(super) async fn plain_type(
         column.default.is_none()
             && !column.not_null
             && column.identity.is_none()
-            && !column.generated
+            && column.generated.is_none()
             && constrained.as_deref() == Some("0")
     };
     let Some(column) = column.filter(plain) else {
@@ -377,8 +377,8 @@ impl Way<'_> {
         let columns = Column::read_all(conn, table).await?;
         drop_table(conn, "crossfade_conversion").await?;
         let columns: Vec<_> = columns.into_iter().filter(|column| column.attnum > 0).collect();
-        if let [_, Column { generated: true, default: Some(sql), .. }] = columns.as_slice() {
-            return Ok(Ok(sql.clone()));
+        if let [_, Column { generated: Some(made), .. }] = columns.as_slice() {
+            return Ok(Ok(made.sql.clone()));
         }
         let message = "it is more than an expression".to_owned();
         Ok(Err(Objection { code: "42601".to_owned(), message, position: None }))

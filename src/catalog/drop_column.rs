@@ -71,6 +71,6 @@ pub(super) fn facts(
     let unique = indexes.iter().filter(mentions).any(|index| index.unique);
     let mut facts = column.facts(default_is_repeatable);
     // Rows that do not name a generated column have its value all the same.
-    facts.not_null &= !column.generated;
-    Some(DroppedColumn { column: facts, goes_along, unique: unique && !column.generated })
+    facts.not_null &= column.generated.is_none();
+    Some(DroppedColumn { column: facts, goes_along, unique: unique && column.generated.is_none() })
 }

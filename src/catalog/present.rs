@@ -27,7 +27,9 @@ use crate::change::{Leftovers, Other, Ruin, has_moved, is_exchanged, names_at};
 use crate::ident::TableName;
 use crate::names::LedgerSchema;
 use crate::plan::{Change, Pair, Plan};
-use crate::run::{ChangeFacts, Facts, IndexFacts, PairFacts, Phase, Program, Relation, Stage, State, StepKey, What};
+use crate::run::{
+    ChangeFacts, Facts, Generated, IndexFacts, PairFacts, Phase, Program, Relation, Stage, State, StepKey, What,
+};
 use crate::sql::{quote_ident, quote_literal, with_values};
 
 /// NOT NULL became a named constraint, and a proof is the constraint itself.
@@ -237,6 +239,11 @@ fn is_replaced(pairs: &[Both<'_>], what: &Dependant) -> bool {
     what.kind == "trigger" && adopted.flat_map(|adopted| &adopted.triggers).any(|trigger| trigger.name == what.name)
 }
 
+/// How a column's values come about, in words.
+fn made(generated: Option<&Generated>) -> String {
+    generated.map_or_else(|| "not generated".to_owned(), |generated| format!("generated as {}", generated.sql))
+}
+
 impl Look<'_> {
     async fn at(
         &self,
@@ -374,6 +381,14 @@ impl Look<'_> {
             }
         }
         now.old.identity = visible.identity;
+        if pair.old.generated != pair.was.old.generated {
+            present.obstacles.push(format!(
+                "column \"{}\" is {}, and was {}",
+                pair.old.name,
+                made(pair.old.generated.as_ref()),
+                made(pair.was.old.generated.as_ref())
+            ));
+        }
         now.old.type_default.clone_from(&pair.old.type_default);
         now.new_type_default.clone_from(&pair.new.type_default);
         if !pair.moved {

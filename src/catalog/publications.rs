@@ -227,22 +227,49 @@ impl Published {
     }
 
     fn judge_type(&self, of: &Of, pair: &Pair<'_>, (plan, version): (&Plan, u32), found: &mut Inspection) {
-        let old = pair.old.as_str();
-        let narrow = if !pair.keeps_name() || pair.adopt.is_some() {
-            Some("the column that takes its place has another name, or is there already".to_owned())
-        } else if of.listed.is_none() {
-            of.cannot_be_narrowed(self, version)
-        } else {
-            (!of.owned).then(|| format!("it belongs to role \"{}\", as which this session may not act", of.owner))
-        };
-        let first = Some("in the end the column would get a name that subscribers do not have".to_owned());
+        let (old, new, name) = (pair.old.as_str(), pair.new.as_str(), &of.name);
+        let moves = (!pair.keeps_name() || pair.adopt.is_some())
+            .then(|| "the column that takes its place has another name, or is there already".to_owned());
+        let narrow = moves.clone().or_else(|| match of.listed {
+            None => of.cannot_be_narrowed(self, version),
+            Some(_) => {
+                (!of.owned).then(|| format!("it belongs to role \"{}\", as which this session may not act", of.owner))
+            }
+        });
+        let first = moves.or_else(|| {
+            if of.listed.is_some() {
+                Some("it lists the columns that it publishes, and does not send the second one".to_owned())
+            } else if self.full && of.sends_changes {
+                Some(
+                    "the table has REPLICA IDENTITY FULL: subscribers know rows by all columns, and would not have the old one's values \
+                     under each of its names"
+                        .to_owned(),
+                )
+            } else {
+                None
+            }
+        });
         let goes_along = of.listed.is_some() && narrow.is_none() && plan.publications.is_none();
         if !goes_along && chosen(of, plan, (&narrow, &first), found).is_none() {
             return;
         }
+        if plan.publications == Some(Publications::SubscriberFirst) {
+            let retired = plan.tag().retired(pair.old);
+            found.warn(
+                "catalog::subscriber_first",
+                format!(
+                    "publication \"{name}\" sends column \"{new}\" as soon as the run adds it, and the old column as \"{new}\" from \
+                     `switch` and as \"{retired}\" from `contract` on"
+                ),
+                format!(
+                    "before the run, add columns \"{new}\" and \"{retired}\" of type text on every subscriber: they take what is sent, and \
+                     can be dropped there when the run has ended"
+                ),
+            );
+        }
         found.warn(
             "catalog::subscriber_types",
-            format!("publication \"{}\" sends values of the new type as column \"{old}\" from phase `switch` on", of.name),
+            format!("publication \"{name}\" sends values of the new type as column \"{old}\" from phase `switch` on"),
             format!("give column \"{old}\" of every subscriber a type that takes them before that: one that does not take a value stops"),
         );
     }

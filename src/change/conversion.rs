@@ -237,7 +237,7 @@ pub(super) fn same_in_trigger(plain: bool, a: (&str, &str), b: (&str, &str)) -> 
 
 /// Returns a type as `format_type` writes it so that no table of that name can be meant: a bare word is a type of
 /// PostgreSQL's, unless it is one of the words of its grammar, which mean nothing else.
-fn of_postgres(type_name: &str) -> String {
+pub(super) fn of_postgres(type_name: &str) -> String {
     const GRAMMAR: [&str; 10] =
         ["bigint", "bit", "boolean", "character", "integer", "interval", "numeric", "real", "smallint", "time"];
     let word = type_name.trim_end_matches("[]");

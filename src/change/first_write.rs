@@ -74,7 +74,7 @@ fn here(context: &Context<'_>) -> &'static str {
 /// The update, for the names before the renames or afterwards.
 fn update(context: &Context<'_>, renamed: bool) -> String {
     let column = |a: &Active<'_>| {
-        let always = a.facts.old.identity == Some(IdentityColumn::Always);
+        let always = a.facts.old.identity == Some(IdentityColumn::Always) || a.facts.old.generated.is_some();
         // A column that is always generated can only be set to DEFAULT; the other one of its pair is an ordinary one.
         let name = if renamed && always && a.change.borrows() {
             a.names(&context.tag, Stage::Retired).1

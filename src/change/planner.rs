@@ -163,7 +163,8 @@ impl Planner<'_> {
         let spec = FillSpec { relation: ON, table: table.clone(), fills };
         let statement = format!("ANALYZE {} ({})", table.sql(), columns.join(", "));
         let title = "gather statistics, so that the first query plans with the new column are good";
-        let filled = self.has_pairs().then(|| {
+        let says_filled = !sync_trigger::say_filled(self.context, true).is_empty();
+        let filled = (self.has_pairs() && says_filled).then(|| {
             let say = |filled| Action::Transaction(sync_trigger::say_filled(self.context, filled));
             let title = if sync_trigger::is_filled(self.context).is_some() {
                 "every row is filled: no UPDATE has to look for one that is not, and NULL or the default in the new column counts as written"

@@ -12,7 +12,7 @@ use super::conversion::{Way, forward, reverse, same_in_trigger};
 use super::first_write::UNCOUNTED;
 use super::fragment::Stage;
 use super::sync_default::{Default, Defaults, Side, beside_text, carrier};
-use super::{Active, Context, adopt};
+use super::{Active, Context, adopt, generated};
 use crate::names::Counters;
 use crate::plan::{OnConflict, OnError};
 use crate::run::IdentityColumn;
@@ -62,16 +62,22 @@ const REFUSES_EMPTY: &str = "  IF TG_ARGV[0] OPERATOR(pg_catalog.=) 'empty' THEN
 /// Returns the body of the function that the first triggers call. Without arguments for an INSERT, else with what happened
 /// (`old`, `new` or `heal`) and the number of the pair.
 pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
-    let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
+    let all: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
+    let (made, tables): (Vec<_>, Vec<_>) = (1..).zip(&all).partition(|(_, table)| generated::is_made(table.a));
     let mut text = String::from(
         "\nDECLARE\n  old_changed boolean; new_changed boolean;\n  wrote_old boolean := false; wrote_new boolean := false; conflict boolean := false;\n  this_second bigint; counted bigint;\nBEGIN\n",
     );
-    text.push_str(&unless_there(context, &tables));
+    text.push_str(&unless_there(context, &all));
+    if !made.is_empty() {
+        text.push_str("  IF TG_ARGV[0] OPERATOR(pg_catalog.=) 'make' THEN\n");
+        text.push_str(&each(&made, Table::make));
+        text.push_str("    RETURN NEW;\n  END IF;\n");
+    }
     if context.active.iter().any(Active::may_lose_both) {
         text.push_str(REFUSES_EMPTY);
     }
     text.push_str("  IF TG_NARGS OPERATOR(pg_catalog.=) 0 THEN\n");
-    for table in &tables {
+    for (_, table) in &tables {
         text.push_str(&table.counted(table.insert()));
     }
     text.push_str("  ELSE\n");
@@ -94,11 +100,12 @@ pub(super) fn sync(context: &Context<'_>, stage: Stage) -> String {
 /// that names neither column notes nothing; then what differs from the row before was changed by them. `others` fires for both,
 /// and knows by a word of `named` that there is nothing left to do.
 pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
-    let tables: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
+    let all: Vec<_> = context.active.iter().map(|a| Table::new(context, a, stage)).collect();
+    let tables: Vec<_> = (1..).zip(&all).filter(|(_, table)| !generated::is_made(table.a)).collect();
     let mut text = String::from(
         "\nDECLARE\n  old_changed boolean := true; new_changed boolean := true;\n  wrote_old boolean := false; wrote_new boolean := false;\n  setting pg_catalog.text; noted pg_catalog.text;\n  this_second bigint; counted bigint;\nBEGIN\n",
     );
-    text.push_str(&unless_there(context, &tables));
+    text.push_str(&unless_there(context, &all));
     let _ = writeln!(
         text,
         "  setting := pg_catalog.concat('crossfade.noted_{}_', TG_ARGV[1], '_', pg_catalog.pg_trigger_depth());",
@@ -112,14 +119,14 @@ pub(super) fn around(context: &Context<'_>, stage: Stage) -> String {
     text
 }
 
-/// The statements of the pair that the trigger is about.
-fn each<'a>(tables: &[Table<'a>], of: impl Fn(&Table<'a>) -> String) -> String {
-    if let [table] = tables {
-        return of(table);
+/// The statements of the pair that the trigger is about, of these with their numbers.
+fn each<'a>(tables: &[(usize, &Table<'a>)], of: impl Fn(&Table<'a>) -> String) -> String {
+    if let [] | [_] = tables {
+        return tables.iter().map(|(_, table)| of(table)).collect();
     }
     let mut text = String::new();
-    for (n, table) in (1..).zip(tables) {
-        let word = if n == 1 { "IF" } else { "ELSIF" };
+    for (at, (n, table)) in tables.iter().enumerate() {
+        let word = if at == 0 { "IF" } else { "ELSIF" };
         let _ = writeln!(text, "  {word} TG_ARGV[1] OPERATOR(pg_catalog.=) '{n}' THEN\n{}", of(table).trim_end());
     }
     text + "  END IF;\n"
@@ -156,8 +163,10 @@ fn count(context: &Context<'_>, flag: &str, name: &str) -> String {
 /// when it looks at the table next (docs/postgres.md, "Whether the columns are there").
 fn unless_there(context: &Context<'_>, tables: &[Table<'_>]) -> String {
     let there = context.ledger.qualify(&context.tag.there_function());
-    let names: Vec<_> = tables.iter().flat_map(|table| [&table.columns.0, &table.columns.1]).collect();
-    let names: Vec<_> = names.into_iter().map(|name| quote_literal(name)).collect();
+    let of_pair = |table: &Table<'_>| [table.columns.0.clone(), table.columns.1.clone()];
+    let read = |table: &Table<'_>| generated::reads(table.a).map(ToOwned::to_owned).collect::<Vec<_>>();
+    let names: Vec<_> = tables.iter().flat_map(|table| of_pair(table).into_iter().chain(read(table))).collect();
+    let names: Vec<_> = names.iter().map(|name| quote_literal(name)).collect();
     let names = format!("ARRAY[{}]::pg_catalog.text[]", names.join(", "));
     let table = context.table();
     format!(
@@ -198,6 +207,10 @@ impl<'a> Table<'a> {
             return text;
         }
         text.replace("wrote_old", "wrote_other").replace("wrote_new", "wrote_old").replace("wrote_other", "wrote_new")
+    }
+
+    fn make(&self) -> String {
+        generated::make(self.context, self.a, (&self.now, &self.before), &self.columns)
     }
 
     fn strict(&self) -> bool {

@@ -19,7 +19,7 @@ use super::conversion::{forward, reverse};
 use super::fragment::Stage;
 use super::sync_default::{Default, Defaults, asks_whether_filled};
 use super::sync_function::{self, Names};
-use super::{Active, Context, adopt};
+use super::{Active, Context, adopt, generated};
 use crate::ident::TableName;
 use crate::names::Counters;
 use crate::run::Is;
@@ -71,20 +71,38 @@ fn arguments(mode: &str, pair: usize) -> Vec<String> {
 
 /// Those that heal rows that are not filled yet. Each UPDATE has to read their conditions, whatever it names.
 fn filling(context: &Context<'_>) -> Vec<Trigger> {
-    let heals = (1..).zip(&context.active).map(|(n, a)| {
+    let heals = written(context).map(|(n, a)| {
         let when = Some(unfilled(context, a));
         trigger(context, &format!("{n}_3_unfilled"), "UPDATE".to_owned(), when, arguments("heal", n))
     });
     heals.collect()
 }
 
+/// The pairs of which either column can be written, with their numbers.
+fn written<'c>(context: &'c Context<'c>) -> impl Iterator<Item = (usize, &'c Active<'c>)> {
+    (1..).zip(&context.active).filter(|(_, a)| !generated::is_made(a))
+}
+
+/// The trigger that makes the values of a pair that nobody writes: after all others, which may change what they are made of.
+fn maker(context: &Context<'_>, n: usize) -> Trigger {
+    Trigger {
+        name: context.tag.last_trigger(&format!("{n}_make")),
+        event: "INSERT OR UPDATE".to_owned(),
+        when: None,
+        function: context.tag.sync_function(),
+        arguments: arguments("make", n),
+    }
+}
+
 /// Those that are always there.
 fn steady(context: &Context<'_>) -> Vec<Trigger> {
     // The server reads a condition anew for each statement, which costs more than a look at two values in the function.
-    let given: Option<Vec<_>> = context.active.iter().map(given).collect();
+    let given: Option<Vec<_>> = written(context).map(|(_, a)| given(a)).collect();
     let given = given.map(|all| all.join(" OR "));
-    let mut triggers = vec![trigger(context, "insert", "INSERT".to_owned(), given, vec![])];
-    for (n, a) in (1..).zip(&context.active) {
+    let insert = written(context).next().map(|_| trigger(context, "insert", "INSERT".to_owned(), given, vec![]));
+    let makers = (1..).zip(&context.active).filter(|(_, a)| generated::is_made(a)).map(|(n, _)| maker(context, n));
+    let mut triggers: Vec<_> = insert.into_iter().chain(makers).collect();
+    for (n, a) in written(context) {
         let (old, new) = (a.change.old.sql(), a.change.new.sql());
         let written = Some(new_written(context, a));
         triggers.extend([
@@ -124,7 +142,7 @@ pub(super) fn never_empty(context: &Context<'_>, a: &Active<'_>) -> [Vec<String>
 /// The triggers that stand around those of the application.
 fn around(context: &Context<'_>) -> Vec<Trigger> {
     let mut triggers = Vec::new();
-    for (n, a) in (1..).zip(&context.active) {
+    for (n, a) in written(context) {
         let (old, new) = (a.change.old.sql(), a.change.new.sql());
         let named = format!("UPDATE OF {old}, {new}");
         let mut add = |name: String, event: &str, when: Option<String>, mode: &str| {
@@ -187,6 +205,7 @@ pub(super) fn create(context: &Context<'_>) -> Vec<String> {
     for a in &context.active {
         statements.extend(forward(context, a).create());
         statements.extend(reverse(context, a).create());
+        statements.extend(generated::create(context, a));
         statements.extend(Defaults::helpers(context, a));
     }
     statements.push(there(context));
@@ -246,6 +265,7 @@ pub(super) fn drop(context: &Context<'_>) -> Vec<String> {
     for a in &context.active {
         statements.extend(forward(context, a).drop());
         statements.extend(reverse(context, a).drop());
+        statements.extend(generated::drop(context, a));
         statements.extend(Defaults::drop_helpers(context, a));
     }
     for name in Counters::of(&context.tag).all() {

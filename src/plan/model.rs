@@ -104,7 +104,7 @@ words! {
         /// `contract`, subscribers rename the column too.
         Narrow = "narrow",
         /// You have added the new column on every subscriber before the run. The two columns of a rename exchange their names, so
-        /// subscribers never see one that they do not have.
+        /// subscribers never see one that they do not have; for a type change, `plan` says which columns they need.
         SubscriberFirst = "subscriber_first",
     }
 }

@@ -241,6 +241,8 @@ pub struct ColumnFacts {
     pub not_null_constraint: Option<String>,
     /// Whether it is an identity column, and who gives its values.
     pub identity: Option<IdentityColumn>,
+    /// What its values are generated from, stored or not. Such a column has no default.
+    pub generated: Option<Generated>,
     /// Default expression.
     pub default: Option<String>,
     /// The default that its type, a domain, gives to columns without one of their own.
@@ -263,6 +265,26 @@ pub struct ColumnFacts {
     pub comment: Option<String>,
     /// Column grants: grantee (quoted, or PUBLIC), privilege, grantable.
     pub grants: Vec<(String, String, bool)>,
+}
+
+/// What PostgreSQL makes the values of a generated column of.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Generated {
+    /// The expression, as PostgreSQL deparses it with an empty `search_path`.
+    pub sql: String,
+    /// The columns that it reads, in their order.
+    pub reads: Vec<ReadColumn>,
+}
+
+/// A column that a generated one reads.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct ReadColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type without modifier.
+    pub base_type: String,
+    /// `COLLATE` clause with a leading space, or empty.
+    pub collate: String,
 }
 
 /// Who gives the values of an identity column.

@@ -241,6 +241,54 @@ async fn a_subscriber_that_has_the_column_first_never_stops() {
     }
 }
 
+/// A subscriber with all names that the run publishes: of a key and another column, which both get another type.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_with_both_columns_of_a_type_change_never_stops() {
+    let writing = writing("a");
+    let writing: Vec<&str> = writing.iter().map(String::as_str).collect();
+    let change = "{ change_type: { column: id, to: bigint, via: id2, reverse: id2::int } }, { change_type: { column: a, to: bigint, via: a2, reverse: a2::int } }";
+    for version in versions() {
+        let schemas = if version.major >= 15 { "TABLES IN SCHEMA public" } else { "TABLE t" };
+        let pair = Pair::new(&version, &format!("CREATE PUBLICATION p FOR {schemas}")).await;
+        for database in [&pair.publisher, &pair.subscriber] {
+            database.execute("ALTER TABLE t DROP COLUMN twice").await;
+        }
+        let (at_rest, to_the_end) = (text(change, "subscriber_first", "1h"), text(change, "subscriber_first", "0s"));
+        let warned = pair.tool.preview(&plan(&at_rest)).await.unwrap().warnings;
+        // The names that it says, and no others.
+        let named: Vec<_> = warned
+            .iter()
+            .filter(|warning| warning.code == "catalog::subscriber_first")
+            .map(|warning| warning.help.split('"').skip(1).step_by(2).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(named.len(), 2, "{warned:?}");
+        for column in named.concat() {
+            pair.subscriber.execute(&format!("ALTER TABLE t ADD \"{column}\" text")).await;
+        }
+        pair.subscriber.execute("ALTER TABLE t ALTER a TYPE bigint, ALTER id TYPE bigint").await;
+        let schema = pair.publisher.schema().await;
+        let writers = Writers::start(&pair.publisher.url, 2, &writing);
+        pair.tool.run(&plan(&at_rest), &at_rest, Some(Phase::Switch)).await.unwrap();
+        writers.more(30).await;
+        pair.ends_in_grace(&at_rest).await;
+        writers.more(30).await;
+        writers.change(&[]).await;
+        pair.is_same("a, note", "a, note").await;
+        pair.tool.rollback("pub", None).await.unwrap();
+        writers.change(&writing).await;
+        writers.more(30).await;
+        assert_eq!(pair.publisher.schema().await, schema);
+        pair.tool.run(&plan(&to_the_end), &to_the_end, None).await.unwrap();
+        writers.more(30).await;
+        writers.change(&["INSERT INTO t (id, a) VALUES (9000000000 + {n}, 9000000000)"]).await;
+        writers.more(5).await;
+        writers.change(&[]).await;
+        pair.is_same("a, note", "a, note").await;
+        assert_eq!(pair.stops(), 0);
+        writers.stop().await;
+    }
+}
+
 fn adds() -> &'static str {
     "{ add_column: { name: c, type: int } }"
 }
@@ -284,6 +332,7 @@ async fn a_plan_says_how_subscribers_get_through() {
         (every, "{ rename_column: { from: id, to: number } }", "subscriber_first"),
         (every, "{ change_type: { column: a, to: bigint } }", "narrow"),
         (every, "{ change_type: { column: a, to: bigint } }", "subscriber_first"),
+        (full, "{ change_type: { column: a, to: bigint } }", "subscriber_first"),
         (every, adds, ""),
         (every, adds, "subscriber_first"),
         (every, "{ change_type: { column: note, to: varchar } }", ""),
@@ -324,8 +373,13 @@ async fn a_plan_says_how_subscribers_get_through() {
     catalog::subscriber_types: publication "p" sends values of the new type as column "a" from phase `switch` on
       give column "a" of every subscriber a type that takes them before that: one that does not take a value stops
     CREATE PUBLICATION p FOR TABLE t | { change_type: { column: a, to: bigint } } | subscriber_first
-    catalog::publication: publication "p" publishes public.t, and `subscriber_first` cannot be: in the end the column would get a name that subscribers do not have
-      say how its subscribers get through: `publications: narrow`: crossfade keeps the second column out of the publication
+    catalog::subscriber_first: publication "p" sends column "a_v2" as soon as the run adds it, and the old column as "a_v2" from `switch` and as "[RETIRED]" from `contract` on
+      before the run, add columns "a_v2" and "[RETIRED]" of type text on every subscriber: they take what is sent, and can be dropped there when the run has ended
+    catalog::subscriber_types: publication "p" sends values of the new type as column "a" from phase `switch` on
+      give column "a" of every subscriber a type that takes them before that: one that does not take a value stops
+    CREATE PUBLICATION p FOR TABLE t; ALTER TABLE t REPLICA IDENTITY FULL | { change_type: { column: a, to: bigint } } | subscriber_first
+    catalog::publication: publication "p" publishes public.t, and `subscriber_first` cannot be: the table has REPLICA IDENTITY FULL: subscribers know rows by all columns, and would not have the old one's values under each of its names
+      `publications: narrow` cannot be: the table has REPLICA IDENTITY FULL: PostgreSQL refuses an UPDATE while a list leaves out a column; `publications: subscriber_first` cannot be: the table has REPLICA IDENTITY FULL: subscribers know rows by all columns, and would not have the old one's values under each of its names; take the table out of the publication for the run
     CREATE PUBLICATION p FOR TABLE t | { add_column: { name: c, type: int } } | 
     catalog::publication: publication "p" publishes public.t with all columns, and a subscriber that has no column "c" stops
       add the column on every subscriber first, and say so: `publications: subscriber_first`

@@ -404,6 +404,7 @@ fn program(case: &Case) -> Program {
                 not_null: false,
                 not_null_constraint: None,
                 identity: None,
+                generated: None,
                 default: case.default.filter(|_| !case.default_of_type).map(ToOwned::to_owned),
                 type_default: case.default.filter(|_| case.default_of_type).map(ToOwned::to_owned),
                 default_is_repeatable: case.repeatable,

@@ -166,6 +166,8 @@ form!(struct Column of facts::ColumnFacts {
     not_null: bool,
     not_null_constraint: Option<String>,
     identity: Option<Identity>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generated: Option<Generated>,
     default: Option<String>,
     type_default: Option<String>,
     default_is_repeatable: bool,
@@ -176,6 +178,17 @@ form!(struct Column of facts::ColumnFacts {
     options: Vec<String>,
     comment: Option<String>,
     grants: Vec<Grant>,
+});
+
+form!(struct Generated of facts::Generated {
+    sql: String,
+    reads: Vec<ReadColumn>,
+});
+
+form!(struct ReadColumn of facts::ReadColumn {
+    name: String,
+    base_type: String,
+    collate: String,
 });
 
 /// Grantee, privilege, grantable.

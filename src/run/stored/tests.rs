@@ -124,6 +124,10 @@ fn column() -> ColumnFacts {
         not_null: true,
         not_null_constraint: some("vehicles_status_not_null"),
         identity: Some(IdentityColumn::Always),
+        generated: Some(Generated {
+            sql: text("(wheels * 2)"),
+            reads: vec![ReadColumn { name: text("wheels"), base_type: text("integer"), collate: String::new() }],
+        }),
         default: some("'new'::character varying"),
         type_default: some("'none'::text"),
         default_is_repeatable: true,
