@@ -32,7 +32,9 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
           CASE WHEN s.attcollation <> st.typcollation THEN (SELECT format(' COLLATE %I.%I', cn.nspname, o.collname)
             FROM pg_collation o JOIN pg_namespace cn ON cn.oid = o.collnamespace WHERE o.oid = s.attcollation) END, '')) ORDER BY s.attnum), '[]')
       FROM pg_attribute s JOIN pg_type st ON st.oid = s.atttypid
-      WHERE s.attrelid = a.attrelid AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_attrdef'::regclass AND e.objid = d.oid
+      WHERE s.attrelid = a.attrelid AND EXISTS (SELECT FROM pg_depend e
+        WHERE (e.classid = 'pg_attrdef'::regclass AND e.objid = d.oid
+          OR e.classid = 'pg_class'::regclass AND (e.objid, e.objsubid) = (a.attrelid, a.attnum))
         AND e.refclassid = 'pg_class'::regclass AND e.refobjid = a.attrelid AND e.refobjsubid = s.attnum AND s.attnum <> a.attnum)
     )) END AS generated,
     -- Tables that inherit from this one, partitions too, may generate theirs from something else.

@@ -124,7 +124,7 @@ async fn every_column_is_told_what_a_plan_would_be_told() {
     shop.goods.serial: follows; to bigint: carried
     shop.goods.always: follows; to bigint: carried
     shop.goods.base: follows; to bigint: refused: generated_column
-    shop.goods.twice: refused: generated_column; to bigint: refused: generated_column
+    shop.goods.twice: follows; to bigint: refused: generated_column
     shop.goods.checked: follows; to bigint: carried
     shop.goods.sold: follows; to text: refused: index
     shop.goods.span: follows; to text: refused: expression_volatile

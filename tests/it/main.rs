@@ -34,6 +34,7 @@ mod export;
 mod first_write;
 mod fixtures;
 mod function_bodies;
+mod generated;
 mod harness;
 mod harness_works;
 mod hooks;

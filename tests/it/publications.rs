@@ -373,8 +373,8 @@ async fn a_plan_says_how_subscribers_get_through() {
     catalog::subscriber_types: publication "p" sends values of the new type as column "a" from phase `switch` on
       give column "a" of every subscriber a type that takes them before that: one that does not take a value stops
     CREATE PUBLICATION p FOR TABLE t | { change_type: { column: a, to: bigint } } | subscriber_first
-    catalog::subscriber_first: publication "p" sends column "a_v2" as soon as the run adds it, and the old column as "a_v2" from `switch` and as "[RETIRED]" from `contract` on
-      before the run, add columns "a_v2" and "[RETIRED]" of type text on every subscriber: they take what is sent, and can be dropped there when the run has ended
+    catalog::subscriber_first: publication "p" sends column "cf_0017dea7_a" as soon as the run adds it, and the old column as "cf_0017dea7_a" from `switch` and as "cf_0017dea7_old_a" from `contract` on
+      before the run, add columns "cf_0017dea7_a" and "cf_0017dea7_old_a" of type text on every subscriber: they take what is sent, and can be dropped there when the run has ended
     catalog::subscriber_types: publication "p" sends values of the new type as column "a" from phase `switch` on
       give column "a" of every subscriber a type that takes them before that: one that does not take a value stops
     CREATE PUBLICATION p FOR TABLE t; ALTER TABLE t REPLICA IDENTITY FULL | { change_type: { column: a, to: bigint } } | subscriber_first

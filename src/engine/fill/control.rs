@@ -10,6 +10,7 @@ use tracing::Instrument as _;
 
 use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
+use super::pace::BatchSize;
 use super::privileged::{self, Refused};
 use super::shared::{Shared, connect};
 use super::worker::{Left, Worker};
@@ -33,30 +34,42 @@ const REPORT: Duration = Duration::from_secs(1);
 /// The time over which the rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
-/// Fills one table, as a part of this step. `rate` is that of all tables of the step together. As [`run`](super::run) otherwise.
+/// What the tables of a step have in common.
+#[derive(Default)]
+pub(super) struct Together {
+    /// That of all of them.
+    rate: Mutex<Rate>,
+    /// How many pages a batch takes, as the last worker that was done has learned it; none before.
+    pub(super) batch: Mutex<Option<BatchSize>>,
+}
+
+/// Fills one table, as a part of this step. As [`run`](super::run) otherwise.
 pub(super) async fn of_table(
     work: &Work,
     spec: &FillSpec,
     relation: Relation,
     step: StepKey,
-    rate: &Arc<Mutex<Rate>>,
+    together: &Arc<Together>,
 ) -> Result<(), Error> {
     let mut connection = control(work, true).await?;
     work.ledger.progress().open_pass(&mut connection, work.lease, spec.relation, &relation).await?;
     let deadlock_timeout = pg::deadlock_timeout(&mut connection).await?;
     let (shape, counts_hot) = Shape::read(&mut connection, spec, relation.oid).await?;
+    let method = Method::choose(&shape);
+    let of_many = work.run.facts.main().has_members();
     let shared = Arc::new(Shared {
         work: work.clone(),
         spec: spec.clone(),
         relation,
-        method: Method::choose(&shape),
+        together: Arc::clone(together),
+        method: if of_many { method.of_one_worker(&shape) } else { method },
         counts_hot,
         step,
         session: session(work, &mut connection).await?,
         lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
         batch_timeout: pg::waits_end(deadlock_timeout),
     });
-    let control = Control::start(shared, connection, Arc::clone(rate)).await?;
+    let control = Control::start(shared, connection).await?;
     work.pulse.beating("the control loop of the backfill", Box::pin(control.run())).await
 }
 
@@ -102,13 +115,12 @@ struct Control {
     /// The other processes working on the run, by their epochs.
     peers: BTreeMap<i64, String>,
     held_since: Instant,
-    rate: Arc<Mutex<Rate>>,
     progress_due: Instant,
     report_due: Instant,
 }
 
 impl Control {
-    async fn start(shared: Arc<Shared>, mut connection: PgConnection, rate: Arc<Mutex<Rate>>) -> Result<Self, Error> {
+    async fn start(shared: Arc<Shared>, mut connection: PgConnection) -> Result<Self, Error> {
         let work = &shared.work;
         let live = work.ledger.progress().settings(&mut connection, work.run.id).await?;
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
@@ -125,7 +137,7 @@ impl Control {
             pace,
             rate: RowRate::new(settings.rows_per_second).map(Arc::new),
             batch_target: batch_target(&settings, &pacer),
-            workers: settings.workers,
+            workers: settings.method(shared.method).workers(settings.workers),
             processes,
             method: settings.method(shared.method),
             long_transactions: settings.long_transactions,
@@ -149,7 +161,6 @@ impl Control {
             unreadable,
             peers: BTreeMap::new(),
             held_since: now,
-            rate,
             progress_due: now,
             report_due: now,
         })
@@ -264,8 +275,8 @@ impl Control {
         let released = self.holds.at(now, settings.paused, &pace);
         let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == settings.rows_per_second;
         let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
-        let (batch_target, workers) = (batch_target(&settings, &self.pacer), settings.workers);
         let method = settings.method(self.shared.method);
+        let (batch_target, workers) = (batch_target(&settings, &self.pacer), method.workers(settings.workers));
         self.orders.set(Orders {
             at: now,
             paused: settings.paused,
@@ -352,7 +363,8 @@ impl Control {
         let is_one_of_many = work.run.facts.main().has_members();
         let all = if is_one_of_many { progress.fill(&mut self.connection, work.run.id).await? } else { None };
         let done = all.unwrap_or_else(|| own.clone());
-        let (rows_per_second, eta_seconds) = self.rate.lock().unwrap_or_else(PoisonError::into_inner).over(&done);
+        let (rows_per_second, eta_seconds) =
+            self.shared.together.rate.lock().unwrap_or_else(PoisonError::into_inner).over(&done);
         // The end of a partition is not the end of all.
         let eta_seconds = if over && done.done >= done.bound { Some(0.0) } else { eta_seconds };
         let progress = done.progress(work.run.facts.main(), rows_per_second, eta_seconds);
@@ -405,7 +417,7 @@ fn batch_target(settings: &Settings, pacer: &Pacer) -> Duration {
 
 /// Rows and pages over the last few seconds.
 #[derive(Default)]
-pub(super) struct Rate(VecDeque<(Instant, FillProgress)>);
+struct Rate(VecDeque<(Instant, FillProgress)>);
 
 impl Rate {
     /// Returns rows per second and seconds to go.

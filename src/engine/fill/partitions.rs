@@ -32,7 +32,7 @@ pub async fn run(work: &Work, spec: &FillSpec) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 async fn of_partitions(work: &Work, spec: &FillSpec, root: &Relation, step: &StepKey) -> Result<(), Error> {
-    let rate = Arc::default();
+    let together = Arc::default();
     loop {
         let mut connection = control(work, true).await?;
         let unfilled = work.ledger.progress().partitions(&mut connection, work.lease, root).await?.unfilled;
@@ -48,9 +48,14 @@ async fn of_partitions(work: &Work, spec: &FillSpec, root: &Relation, step: &Ste
             }
         }
         drop(connection);
+        // A process that helps begins where others are not.
+        if !work.lease.leads && !with_rows.is_empty() {
+            let first = rand::random_range(0..with_rows.len());
+            with_rows.rotate_left(first);
+        }
         for (id, partition) in with_rows {
             let spec = FillSpec { relation: id, table: partition.table.clone(), fills: spec.fills.clone() };
-            or_gone(of_table(work, &spec, partition.clone(), step.clone(), &rate).await, &partition)?;
+            or_gone(of_table(work, &spec, partition.clone(), step.clone(), &together).await, &partition)?;
         }
     }
 }

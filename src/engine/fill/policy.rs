@@ -96,16 +96,14 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// Returns the policy for batches that should take `target`; `strict` says whether values may be tried that raise.
-    pub(super) fn new(waits: Waits, target: Duration, strict: bool) -> Self {
-        Self {
-            waits,
-            size: BatchSize::new(target),
-            strict: Strictness::new(strict),
-            aside: BTreeSet::new(),
-            failures: 0,
-            waiting: false,
-        }
+    /// Returns the policy that begins with batches of this size; `strict` says whether values may be tried that raise.
+    pub(super) fn new(waits: Waits, size: BatchSize, strict: bool) -> Self {
+        Self { waits, size, strict: Strictness::new(strict), aside: BTreeSet::new(), failures: 0, waiting: false }
+    }
+
+    /// Returns the size of batches, as it is by now.
+    pub(super) fn batch_size(&self) -> BatchSize {
+        self.size.clone()
     }
 
     /// Begins a window.
@@ -219,7 +217,7 @@ mod tests {
     }
 
     fn policy() -> Policy {
-        Policy::new(WAITS, TARGET, true)
+        Policy::new(WAITS, BatchSize::new(TARGET), true)
     }
 
     fn batch(policy: &mut Policy, window: &Window) -> Batch {
@@ -330,6 +328,6 @@ mod tests {
         assert_eq!(batch(&mut policy, &window).values, Values::Total);
         policy.observe(&window, 4, Came::Done(1, TARGET));
         assert_eq!(batch(&mut policy, &window).values, Values::Strict);
-        assert_eq!(batch(&mut Policy::new(WAITS, TARGET, false), &window).values, Values::Total);
+        assert_eq!(batch(&mut Policy::new(WAITS, BatchSize::new(TARGET), false), &window).values, Values::Total);
     }
 }

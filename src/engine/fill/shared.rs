@@ -1,9 +1,11 @@
 //! What the control loop and the workers of a backfill share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgConnection;
 
+use super::control::Together;
 use super::method::Method;
 use crate::engine::{Error, Work};
 use crate::run::{FillSpec, Relation, StepKey};
@@ -13,6 +15,8 @@ pub(super) struct Shared {
     pub(super) work: Work,
     pub(super) spec: FillSpec,
     pub(super) relation: Relation,
+    /// With the other tables of the step.
+    pub(super) together: Arc<Together>,
     pub(super) method: Method,
     /// Whether the server counts HOT updates.
     pub(super) counts_hot: bool,

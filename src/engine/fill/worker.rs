@@ -1,7 +1,7 @@
 //! A worker: takes windows from the ledger and fills them, batch by batch. What it tries next is decided elsewhere
 //! (`policy`, `room`); here it is done.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
@@ -10,6 +10,7 @@ use tracing::Instrument as _;
 use super::horizon::Horizon;
 use super::method::Method;
 use super::orders::Orders;
+use super::pace::BatchSize;
 use super::policy::{Batch, Came, Next, Policy, Then, Waits};
 use super::room::{Remedy, Room, Wanted};
 use super::shared::{Shared, connect};
@@ -103,7 +104,9 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, number: u16, orders: Following<Orders>) -> Self {
         let waits = Waits { lock: shared.lock_timeout, batch: shared.batch_timeout };
-        let policy = Policy::new(waits, orders.peek().batch_target, shared.spec.has_strict());
+        let learned = shared.together.batch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let size = learned.unwrap_or_else(|| BatchSize::new(orders.peek().batch_target));
+        let policy = Policy::new(waits, size, shared.spec.has_strict());
         let room = Room::new(shared.method.free);
         Self { shared, number, orders, connection: None, policy, room, debt: 0, open: false, idle: 0, losses: 0 }
     }
@@ -113,6 +116,10 @@ impl Worker {
         loop {
             match self.one_window().await {
                 Ok(Some(left)) => {
+                    if left == Left::AllTaken {
+                        let learned = self.policy.batch_size();
+                        *self.shared.together.batch.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned);
+                    }
                     if let Some(open) = self.connection.filter(|_| matches!(left, Left::AllTaken)) {
                         self.shared.work.connector.keep(open.connection);
                     }

@@ -10,13 +10,8 @@ use super::places::{Places, with_sorted_statistics};
 use crate::harness::Version;
 
 /// Why a run may be refused: the codes of `crossfade plan`. Whatever else it refuses is a failure.
-const KNOWN_FOR_RENAMES: &[&str] = &[
-    "catalog::generated_column",
-    "catalog::generated_listener",
-    "catalog::inheritance",
-    "catalog::not_valid",
-    "catalog::rule",
-];
+const KNOWN_FOR_RENAMES: &[&str] =
+    &["catalog::generated_listener", "catalog::inheritance", "catalog::not_valid", "catalog::rule"];
 const KNOWN_FOR_TYPE_CHANGES: &[&str] = &[
     "catalog::constraint",
     "catalog::default",

@@ -1,0 +1,156 @@
+//! The rename of a generated column: what clients write to the columns that it is made of shows under both names, nobody writes the
+//! mirror, and the end is that of plain RENAME.
+
+use crossfade::plan::Plan;
+use crossfade::run::Phase;
+use crossfade::runner::Error;
+
+use crate::harness::{Database, Writers, tool, versions};
+
+/// `v` is generated from columns with a collation, a length and a name of their own; a trigger changes what it is made of, and another
+/// one, which fires last by its name, does so too.
+const SETUP: &str = r#"
+    DO $$ BEGIN CREATE ROLE maker_neighbour LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+    CREATE TABLE t (
+        id int PRIMARY KEY,
+        "Net price" numeric(8,2) NOT NULL DEFAULT 1,
+        kind varchar(10) COLLATE "C",
+        v text GENERATED ALWAYS AS (CASE WHEN kind > 'b' THEN kind || ' ' ELSE '' END || ("Net price" * 2)::text) KIND CHECK (v <> ''),
+        note text
+    );
+    COMMENT ON COLUMN t.v IS 'made';
+    STORED
+    CREATE VIEW seen AS SELECT id, v FROM t WHERE v <> 'x';
+    CREATE FUNCTION dearer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW."Net price" := NEW."Net price" + 1; RETURN NEW; END $$;
+    CREATE TRIGGER a BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION dearer();
+    CREATE TRIGGER "~z" BEFORE UPDATE OF "Net price" ON t FOR EACH ROW EXECUTE FUNCTION dearer();
+    GRANT INSERT (id, "Net price", kind, note), UPDATE, SELECT, DELETE ON t TO maker_neighbour;
+    INSERT INTO t (id, "Net price", kind) SELECT g, g, chr(96 + g % 5) FROM generate_series(1, 300) g"#;
+
+/// What a virtual column cannot have.
+const OF_STORED: &str =
+    "CREATE INDEX by_v ON t (v, kind); CREATE STATISTICS st ON v, kind FROM t; ALTER TABLE t ADD UNIQUE (v, id);";
+
+fn setup(stored: bool) -> String {
+    let (kind, more) = if stored { ("STORED", OF_STORED) } else { ("VIRTUAL", "") };
+    SETUP.replace("\n    STORED\n", &format!("\n    {more}\n")).replace(" KIND ", &format!(" {kind} "))
+}
+
+fn text(grace: &str) -> String {
+    format!(
+        "version: 1\nname: made\ntable: public.t\nchanges: [{{ rename_column: {{ from: v, to: w }} }}]\ncontract: {{ grace: {grace}, quiet: 0s }}\n"
+    )
+}
+
+fn plan(text: &str) -> Plan {
+    crossfade::plan::parse("plan.yaml", text).unwrap()
+}
+
+const WRITING: [&str; 4] = [
+    r#"INSERT INTO t (id, "Net price", kind) VALUES (1000 + {n}, {n} % 1000, 'c')"#,
+    r#"UPDATE t SET "Net price" = {n} % 1000, kind = chr(97 + {n} % 5) WHERE id = {n} % 299 + 1"#,
+    "UPDATE t SET note = 'n {n}' WHERE id = {n} % 300 + 1",
+    "DELETE FROM t WHERE id = 1000 + {n} - 9",
+];
+
+/// What a client does with either name that may be written nowhere.
+async fn refuses_writes(database: &Database, column: &str) {
+    for statement in [
+        format!("INSERT INTO t (id, {column}) VALUES (-1, 'mine')"),
+        format!("UPDATE t SET {column} = 'mine' WHERE id = 1"),
+    ] {
+        let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(&database.pool).await.unwrap_err();
+        let code = refused.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
+        assert_eq!(code.as_deref(), Some("428C9"), "{statement}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generated_column_has_both_names_while_clients_write() {
+    let kinds = |version: u32| if version >= 18 { vec![true, false] } else { vec![true] };
+    for (version, stored) in
+        versions().into_iter().flat_map(|v| kinds(v.major).into_iter().map(move |kind| (v.clone(), kind)))
+    {
+        let database = Database::on(&version).await;
+        database.execute(&setup(stored)).await;
+        let plain = Database::on(&version).await;
+        plain.execute(&setup(stored)).await;
+        plain.execute("ALTER TABLE t RENAME v TO w").await;
+        let schema = database.exact_schema().await;
+        let (tool, differ) = (tool(&database.url), "SELECT count(*) FROM t WHERE v IS DISTINCT FROM w");
+        let (_, place) = database.url.split_once('@').unwrap();
+        let url = format!("postgres://maker_neighbour@{place}");
+        let writers = Writers::start(&url, 2, &WRITING);
+        let (at_rest, to_the_end) = (text("1h"), text("0s"));
+        tool.run(&plan(&at_rest), &at_rest, Some(Phase::Expand)).await.unwrap();
+        writers.more(60).await;
+        refuses_writes(&database, "v").await;
+        refuses_writes(&database, "w").await;
+        tool.run(&plan(&at_rest), &at_rest, Some(Phase::Switch)).await.unwrap();
+        writers.more(40).await;
+        assert_eq!(database.scalar::<i64>(differ).await, 0);
+        // What was read may be written back.
+        database.execute("UPDATE t SET w = w WHERE id < 5").await;
+        let ended = tool.run(&plan(&at_rest), &at_rest, None).await;
+        assert!(matches!(ended, Err(Error::NotYet(_))), "{ended:?}");
+        writers.more(40).await;
+        refuses_writes(&database, "w").await;
+
+        tool.rollback("made", Some(Phase::Switch)).await.unwrap();
+        writers.more(40).await;
+        assert_eq!(database.scalar::<i64>(differ).await, 0);
+        tool.rollback("made", None).await.unwrap();
+        writers.more(20).await;
+        assert_eq!(database.exact_schema().await, schema);
+
+        tool.run(&plan(&to_the_end), &to_the_end, None).await.unwrap();
+        writers.more(20).await;
+        writers.stop().await;
+        assert_eq!(database.exact_schema().await, plain.exact_schema().await, "{} {stored}", version.major);
+    }
+}
+
+/// Somebody else's DDL on what the column is made of.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_change_of_its_expression_fails_no_write_and_stops_the_run() {
+    let at_rest = text("1h");
+    for (ddl, says) in [
+        (r#"ALTER TABLE t RENAME "Net price" TO price"#, "is generated as"),
+        ("ALTER TABLE t ALTER v DROP EXPRESSION", r#"column "v" is not generated, and was generated as"#),
+    ] {
+        let database = Database::new().await;
+        database.execute(&setup(true)).await;
+        database.execute(r#"DROP TRIGGER a ON t; DROP TRIGGER "~z" ON t"#).await;
+        let tool = tool(&database.url);
+        tool.run(&plan(&at_rest), &at_rest, Some(Phase::Backfill)).await.unwrap();
+        database.execute(ddl).await;
+        database.execute("INSERT INTO t (id, kind) VALUES (5000, 'x'); UPDATE t SET kind = 'y' WHERE id = 3").await;
+        let ended = tool.run(&plan(&at_rest), &at_rest, None).await.unwrap_err();
+        assert!(ended.to_string().contains(says), "{ddl}: {ended}");
+    }
+}
+
+/// What is refused beforehand, by name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_changes_what_it_is_made_of_is_refused() {
+    let database = Database::new().await;
+    database.execute(&setup(true)).await;
+    let two = text("1h").replace("changes: [", "changes: [{ rename_column: { from: kind, to: sort } }, ");
+    let refused = tool(&database.url).preview(&plan(&two)).await.unwrap().refusals;
+    let said: Vec<_> = refused.iter().map(|f| format!("{}: {}", f.code, f.message)).collect();
+    assert_eq!(
+        said,
+        [
+            r#"catalog::generated_column: column "v" of public.t is generated from column "kind", which the plan changes too"#
+        ]
+    );
+    // Since 16, a table that inherits may generate it from something else.
+    for version in versions().into_iter().filter(|version| version.major >= 16) {
+        let database = Database::on(&version).await;
+        database.execute(&setup(true)).await;
+        database.execute("CREATE TABLE child (v text GENERATED ALWAYS AS (note) STORED) INHERITS (t)").await;
+        let refused = tool(&database.url).preview(&plan(&text("1h"))).await.unwrap().refusals;
+        let said = "column \"v\" of public.t is generated, and public.child generates it from something else";
+        assert!(refused.iter().any(|f| f.code == "catalog::generated_column" && f.message == said), "{refused:?}");
+    }
+}
