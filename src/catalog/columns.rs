@@ -160,6 +160,13 @@ impl Column {
                 },
             );
         }
+        if self.generated.as_ref().is_some_and(|made| made.reads.iter().any(|read| read.name == "tableoid")) {
+            refuse(
+                "catalog::generated_column",
+                "is generated from tableoid",
+                "no trigger knows that before the row is stored: generate it from something else before the run",
+            );
+        }
         if let Some(other) = &self.generated_otherwise {
             let what = format!("is generated, and {other} generates it from something else");
             refuse("catalog::generated_column", &what, "give both the same expression before the run");

@@ -144,6 +144,10 @@ async fn a_plan_that_changes_what_it_is_made_of_is_refused() {
             r#"catalog::generated_column: column "v" of public.t is generated from column "kind", which the plan changes too"#
         ]
     );
+    database.execute("CREATE TABLE here (id int, v text GENERATED ALWAYS AS (tableoid::text || id) STORED)").await;
+    let refused =
+        tool(&database.url).preview(&plan(&text("1h").replace("public.t", "public.here"))).await.unwrap().refusals;
+    assert!(refused.iter().any(|f| f.message.ends_with("is generated from tableoid")), "{refused:?}");
     // Since 16, a table that inherits may generate it from something else.
     for version in versions().into_iter().filter(|version| version.major >= 16) {
         let database = Database::on(&version).await;

@@ -188,6 +188,12 @@ mod tests {
         let shape = |pages| Shape { pages, rows_per_page: 75.0, row_bytes: None, filled_is_indexed: false };
         let window = |pages| Method::choose(&shape(pages)).window_pages;
         assert_eq!((window(0), window(8000), window(1_000_000)), (256, 1000, 2048));
+        let of_many = |pages| Method::choose(&shape(pages)).of_one_worker(&shape(pages));
+        let alone = |method: Method| (method.window_pages, method.workers(4));
+        assert_eq!((alone(of_many(500)), alone(of_many(2048))), ((2048, 1), (2048, 1)));
+        assert_eq!(alone(of_many(8000)), (1000, 4));
+        // Windows that a person has made are shared.
+        assert_eq!(alone(of_many(500).with(None, Some(16))), (16, 4));
         let longer = |times| Method::choose(&shape(1_000_000)).with_longer_windows(times).window_pages;
         assert_eq!((longer(1), longer(4), longer(64)), (2048, 8192, 32_768));
     }
