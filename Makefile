@@ -19,7 +19,7 @@ test:
 	.ci/postgres-versions
 	cargo test $(ARGS)
 
-# The same with every long matrix whole, on every version that is supported: about an hour.
+# The same with every long matrix whole, on every version that is supported: this takes hours.
 test-all:
 	.ci/need cc postgres pgbouncer npm
 	if command -v apt-get >/dev/null; then .ci/need faketime pg_cron python3-venv activerecord; fi

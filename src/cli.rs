@@ -52,6 +52,7 @@ mod watchdog;
 mod written;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -186,9 +187,22 @@ fn phase_parser() -> impl clap::builder::TypedValueParser<Value = Phase> {
     PossibleValuesParser::new(Phase::ALL.map(Phase::as_str)).try_map(|word| word.parse::<Phase>())
 }
 
-/// Runs the command that `args` (with the program's name first) ask for. Returns what the process is to exit with; see
-/// [`exit_code`].
-pub async fn main(args: Vec<OsString>) -> ExitCode {
+/// Runs the command that `args` (with the program's name first) ask for, on a runtime of its own. Returns what the process is to exit
+/// with; see [`exit_code`].
+///
+/// It waits here and not in the binary, because the code of an `async fn` is generated where somebody waits for it: all of it was
+/// compiled a second time there.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run_command(args)),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "crossfade: cannot start: {error}");
+            ExitCode::from(exit_code::INTERNAL)
+        }
+    }
+}
+
+async fn run_command(args: Vec<OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(&args) {
         Ok(arguments) => arguments,
         Err(error) => return ExitCode::from(reported::usage(&error, &args)),
