@@ -26,8 +26,8 @@ pub(super) async fn judge_own(
         found.refuse(
             "catalog::partition_own",
             format!("column \"{column}\" of partition {partition}{others} of {name} {what}"),
-            "a type change carries what the partitioned table has, and of single partitions indexes, checks, unique constraints and foreign \
-             keys: take it away there for the run, give it to the whole table, or detach the partition",
+            "a type change carries what the partitioned table has, and of single partitions comments, grants, statistics targets, indexes, \
+             checks, unique constraints and foreign keys: take it away there for the run, give it to the whole table, or detach the partition",
         );
     }
     Ok(())

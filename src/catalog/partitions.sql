@@ -18,10 +18,6 @@ SELECT coalesce(json_agg(json_build_array(y.place, y.attname, y.what, y.others) 
       UNION ALL SELECT format('has NOT NULL under the name "%s", and that of the table is called "%s"', k.conname, w.conname)
         FROM pg_constraint k JOIN pg_constraint w ON w.conrelid = r.attrelid AND w.contype = 'n' AND w.conkey = ARRAY[r.attnum]
         WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND k.conname <> w.conname
-      UNION ALL SELECT 'has grants of its own' WHERE a.attacl IS NOT NULL
-      UNION ALL SELECT 'has options of its own' WHERE a.attoptions IS NOT NULL
-      UNION ALL SELECT 'has a statistics target of its own' WHERE coalesce(a.attstattarget, -1) <> coalesce(r.attstattarget, -1)
-      UNION ALL SELECT 'has a comment of its own' WHERE col_description(a.attrelid, a.attnum) IS NOT NULL
       UNION ALL SELECT format('is in %s, by which the partition is clustered or replicated', pg_describe_object('pg_class'::regclass, i.indexrelid, 0))
         FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
         WHERE i.indrelid = a.attrelid AND a.attnum = ANY (i.indkey::int2[]) AND x.relispartition AND (i.indisclustered OR i.indisreplident)

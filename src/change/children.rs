@@ -55,10 +55,11 @@ pub(super) fn drop_column(context: &Context<'_>, name: &str) -> Option<String> {
     drop(context, what, &format!("DROP COLUMN {}", quote_ident(name)))
 }
 
-/// Returns what gives the column `to` in each table the comment, the grants, the options and the statistics target that `from` has there.
+/// Returns what gives the column `to` in each table, or partition, the comment, the grants, the options and the statistics target that
+/// `from` has there.
 pub(super) fn dress(context: &Context<'_>, from: &str, to: &str) -> Option<String> {
     let values = [table(context), quote_literal(from), quote_literal(to)];
-    are_there(context).then(|| block(include_str!("children/dress.sql"), &values))
+    context.facts.main().has_members().then(|| block(include_str!("children/dress.sql"), &values))
 }
 
 /// Returns what adds a twin, of this name and definition, in each table that has declared the constraint `own` itself.

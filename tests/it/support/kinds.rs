@@ -126,6 +126,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("keys and unique constraints of a partitioned table", "ALTER TABLE t ADD PRIMARY KEY (a, note), ADD UNIQUE (note, id, a)") },
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("foreign key of a partitioned table", "CREATE TABLE p (a integer PRIMARY KEY); INSERT INTO p SELECT g FROM generate_series(1, 20000) g; ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES p") },
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("indexes and constraints of single partitions", "CREATE INDEX i ON t_1 (a); ALTER TABLE t_1 ADD UNIQUE (a), ADD CHECK (a < 1000)") },
+    Kind { partitioned: " PARTITION BY LIST (note)", ..kind("comment, grants, statistics target, options of a single partition", "COMMENT ON COLUMN t_1.a IS 'c'; GRANT SELECT (a) ON t_1 TO PUBLIC; ALTER TABLE t_1 ALTER a SET STATISTICS 55, ALTER a SET (n_distinct = 5)") },
     Kind { partitioned: " PARTITION BY LIST (note)", ..kind("primary key of a single partition", "ALTER TABLE t_1 ADD PRIMARY KEY (a)") },
     Kind { partitioned: " PARTITION BY RANGE (a)", ..kind("partition key", "") },
     kind("column that other tables inherit", "CREATE TABLE child (more integer) INHERITS (t); INSERT INTO child SELECT g, g, 'c', g FROM generate_series(1, 20) g"),
