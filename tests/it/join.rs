@@ -447,6 +447,40 @@ async fn two_processes_do_not_spoil_each_others_pruning() {
     stage.assert_filled().await;
 }
 
+/// Small partitions are one window each: two processes begin at both ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_fill_the_partitions_of_one_table() {
+    let database = Database::new().await;
+    database
+        .execute(
+            "CREATE TABLE t (id int, status text) PARTITION BY RANGE (id);
+             DO $$ BEGIN FOR n IN 0..7 LOOP
+               EXECUTE format('CREATE TABLE t%s PARTITION OF t FOR VALUES FROM (%s) TO (%s)', n, n * 1000, n * 1000 + 1000);
+             END LOOP; END $$;
+             INSERT INTO t SELECT g, 'status ' || g % 7 FROM generate_series(0, 7999) g",
+        )
+        .await;
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let text = format!(
+        "version: 1\nname: {NAME}\ntable: public.t\nchanges: [{{ rename_column: {{ from: status, to: vehicle_status }} }}]\n\
+         backfill: {{ {SLOWLY}, batch_target: 10ms, workers: 2 }}\ncontract: {{ quiet: 0s }}\n"
+    );
+    std::fs::write(file.path(), text).unwrap();
+    let stage = Stage { database, file };
+    stage.ok(&["start", stage.plan()]).await;
+    let (leader, joined) = (stage.lead(), stage.join());
+    let apart =
+        "SELECT count(DISTINCT relation) = 2 AND count(DISTINCT epoch) = 2 FROM crossfade.page_window WHERE rows > 0";
+    wait_for("both to fill a partition", PATIENCE, async || stage.database.scalar::<bool>(apart).await).await;
+    stage.at_full_speed().await;
+    ends_well(joined).await;
+    ends_well(leader).await;
+    let wrong = "SELECT count(*) FROM t WHERE vehicle_status IS DISTINCT FROM status";
+    assert_eq!((stage.database.scalar::<i64>(wrong).await, stage.filled().await), (0, 8000));
+    let windows = "SELECT count(DISTINCT relation) = 8 AND bool_and(done_at IS NOT NULL) FROM crossfade.page_window";
+    assert!(stage.database.scalar::<bool>(windows).await);
+}
+
 /// The connections of one of them are cut again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_whose_connections_are_cut_goes_on() {

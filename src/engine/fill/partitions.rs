@@ -47,12 +47,15 @@ async fn of_partitions(work: &Work, spec: &FillSpec, root: &Relation, step: &Ste
                 with_rows.push((id, partition));
             }
         }
-        drop(connection);
-        // A process that helps begins where others are not.
-        if !work.lease.leads && !with_rows.is_empty() {
-            let first = rand::random_range(0..with_rows.len());
+        // Processes that help begin where others are not: the first at the other end, the second in the middle.
+        if !work.lease.leads {
+            let others = work.ledger.leases().others(&mut connection, work.lease).await?;
+            let helpers = others.iter().filter(|other| !other.leads).count();
+            with_rows.reverse();
+            let first = with_rows.len() * helpers / (helpers + 1);
             with_rows.rotate_left(first);
         }
+        drop(connection);
         for (id, partition) in with_rows {
             let spec = FillSpec { relation: id, table: partition.table.clone(), fills: spec.fills.clone() };
             or_gone(of_table(work, &spec, partition.clone(), step.clone(), &together).await, &partition)?;
