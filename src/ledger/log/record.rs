@@ -2,6 +2,7 @@
 //! and to rebuild the run's state without the database.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
@@ -110,6 +111,12 @@ impl Record {
     /// Returns the name of the run that it is a part of, as the stored plan has it.
     pub(crate) fn part_of(&self) -> Option<String> {
         self.of_plan("part_of").as_str().map(str::to_owned)
+    }
+
+    /// Returns the zone of its plan's schedule, in which times are shown; UTC without one.
+    pub(crate) fn zone(&self) -> Tz {
+        let schedule = self.of_plan("schedule");
+        schedule["timezone"].as_str().and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC)
     }
 
     /// Nothing else of the plan is looked at: a log can be read whose plan another version has written.
