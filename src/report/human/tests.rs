@@ -221,7 +221,17 @@ fn one_run_has_one_zone() {
     view.waiting_for = Some(WaitingFor::Grace { grace_seconds: 604_800.0, until: at });
     let reason = "the retired column is kept for 7 days".to_owned();
     view.gates = vec![GateReading { opens: at, ..GateReading::fail(GateKind::Grace, reason) }];
-    insta::assert_snapshot!(status(&view, Look::default()), @"");
+    insta::assert_snapshot!(status(&view, Look::default()), @"
+    vehicle-status   contract, waiting
+      waits for  the grace period of the retired column (7 d, until 2027-01-15
+                 09:00:00 CET)
+      gates      grace closed: the retired column is kept for 7 days, until Fri
+                 2027-01-15 09:00 CET (08:00 UTC)
+      written    the old column in 1,234 seconds (last 3.0 s ago), the new one in 5
+      verified   all rows equal at 2027-01-15 09:00:00 CET
+      next: crossfade advance vehicle-status --yes  after 2027-01-15 09:00:00 CET
+            crossfade rollback vehicle-status       goes back
+    ");
     let listed = statuses(std::slice::from_ref(&view), Look::default());
     assert!(listed.contains("2027-01-15 09:00:00 CET") && !listed.contains("UTC"), "{listed}");
     let step = crate::run::StepKey::new(Phase::Contract, What::Drop);
