@@ -70,10 +70,14 @@ impl FillProgress {
             return rows.max(self.rows);
         }
         let estimate = i128::from(rows.max(0)) * i128::from(self.bound) / i128::from(pages.max(1));
-        // The pages that are done hold at least the rows that were filled in them.
-        let found = i128::from(self.pass_rows) * i128::from(self.bound) / i128::from(self.done.clamp(1, self.bound));
-        let found = if self.done > 0 { found } else { 0 };
-        i64::try_from(estimate.max(found)).unwrap_or(i64::MAX).max(self.rows)
+        let filled = i128::from(self.pass_rows);
+        // Statistics that promise fewer rows than were filled are too old: the pages that are to come are taken to be like those that are done.
+        let estimate = if filled > estimate && self.done > 0 {
+            filled * i128::from(self.bound) / i128::from(self.done.min(self.bound))
+        } else {
+            estimate
+        };
+        i64::try_from(estimate).unwrap_or(i64::MAX).max(self.rows)
     }
 
     /// Returns how far all relations of a run are together; `None` when none has begun.

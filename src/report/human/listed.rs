@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 
 use super::{Look, NO_BREAK, next, number, pace, plural, printable};
 use crate::ledger::Listed;
+use crate::lines::command;
 use crate::report::words;
 use crate::view::{PartitionsView, RunView};
 
@@ -54,6 +55,10 @@ pub(crate) fn statuses(all: &[RunView], look: Look) -> String {
         } else if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
             let how = if waiting.is_failure() { "    failed: " } else { "    waits for " };
             look.wrap(&mut text, (how, "      "), &words::in_short(waiting, status.zone));
+        } else if status.waiting_for.is_some()
+            && let Some((what, _)) = words::next_of(status).first()
+        {
+            look.wrap(&mut text, ("    next: ", "      "), &command(what));
         }
         if let Some(overdue) = words::tick_overdue(status) {
             look.wrap(&mut text, ("    next tick ", "      "), &overdue);
