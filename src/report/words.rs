@@ -192,7 +192,14 @@ pub(super) fn next_of(run: &RunView) -> Vec<Next> {
     // The key is at its end before its parts are.
     let turn = run.parts.iter().find(|part| run.state.is_over() && run.part.as_ref() == Some(&part.name));
     let state = turn.map_or(run.state, |part| part.state);
-    next((name, run.zone), state, run.waiting_for.as_ref(), at_work)
+    // A check that failed is repeated in vain until its rows are equal. Values that do not convert are nothing to repair.
+    let repair = run.mismatches.filter(|rows| *rows > 0 && run.unequal.iter().all(|key| key.class != "unconverted"));
+    let repair = repair.map(|rows| WaitingFor::Repair { rows });
+    let waiting = match &run.waiting_for {
+        Some(WaitingFor::Person { .. }) if state == Standing::Failed => repair.as_ref().or(run.waiting_for.as_ref()),
+        waiting => waiting.as_ref(),
+    };
+    next((name, run.zone), state, waiting, at_work)
 }
 
 /// Returns what can be typed next about the run of this name, the best first, with times in a zone.

@@ -11,7 +11,7 @@ use super::REFRESH;
 use super::chart::{Stretch, bar};
 use super::excerpt::Room;
 use super::parts::{code, facts, judgement, phase_state, section, standing, table, unknown, verdict};
-use super::{LOOK, costs, page, statements};
+use super::{LOOK, costs, page, parts, statements};
 use crate::amounts::count;
 use crate::ledger::LoggedEntry;
 use crate::plan::calendar::in_zone;
@@ -102,7 +102,7 @@ fn head(view: &ReportView) -> Markup {
             @if let Some(overdue) = words::tick_overdue(run) { p { b { "Next tick " } (text(&overdue)) } }
             @if !run.is_over() {
                 @for (at, (command, note)) in words::next_of(run).iter().enumerate() {
-                    p { @if at == 0 { b { "Next: " } } @else { "or " } (code(command)) @if !note.is_empty() { " – " (note) } }
+                    p { @if at == 0 { b { "Next: " } } @else { "or " } (parts::command(command)) @if !note.is_empty() { " – " (note) } }
                 }
             }
             @if let Some(key) = &run.part_of { p { b { "Part of " } (code(key)) ", which moves it" } }
