@@ -181,7 +181,8 @@ fn written(raw: &str) -> Cow<'_, str> {
             escaped(&inside.replace('\\', "\\\\"), |code| format!("\\+{code:06X}"))
         ));
     }
-    let escapes = |inside: &str| format!("E'{}'", escaped(inside, |code| format!("\\U{code:08X}")));
+    let escape = |code| if code == u32::from('\n') { "\\n".to_owned() } else { format!("\\U{code:08X}") };
+    let escapes = |inside: &str| format!("E'{}'", escaped(inside, escape));
     let literal = |rest: &str| rest.strip_prefix('\'')?.strip_suffix('\'').map(str::to_owned);
     let inside = if let Some(tag) = dollar_tag(raw) {
         Some(raw[tag.len()..raw.len() - tag.len()].replace('\\', "\\\\").replace('\'', "''"))
@@ -240,8 +241,8 @@ mod tests {
     #[test]
     fn what_is_not_seen_is_written_with_escapes() {
         let shown = lines(80, "COMMENT ON TABLE \"a\nb\\\" IS 'x\u{1b}\\''y\n', e'\\n\u{7}', $$'\r$$, date'\n', b'\n'");
-        let escaped = "COMMENT ON TABLE U&\"a\\+00000Ab\\\\\" IS E'x\\U0000001B\\\\''y\\U0000000A',\n  \
-                       E'\\n\\U00000007', E'''\\U0000000D', date E'\\U0000000A', b'\\n';\n";
+        let escaped = "COMMENT ON TABLE U&\"a\\+00000Ab\\\\\" IS E'x\\U0000001B\\\\''y\\n',\n  \
+                       E'\\n\\U00000007', E'''\\U0000000D', date E'\\n', b'\\n';\n";
         assert_eq!(shown, escaped);
     }
 }
