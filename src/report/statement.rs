@@ -241,8 +241,8 @@ mod tests {
     #[test]
     fn what_is_not_seen_is_written_with_escapes() {
         let shown = lines(80, "COMMENT ON TABLE \"a\nb\\\" IS 'x\u{1b}\\''y\n', e'\\n\u{7}', $$'\r$$, date'\n', b'\n'");
-        let escaped = "COMMENT ON TABLE U&\"a\\+00000Ab\\\\\" IS E'x\\U0000001B\\\\''y\\n',\n  \
-                       E'\\n\\U00000007', E'''\\U0000000D', date E'\\n', b'\\n';\n";
+        let escaped = "COMMENT ON TABLE U&\"a\\+00000Ab\\\\\" IS E'x\\U0000001B\\\\''y\\n', E'\\n\\U00000007',\n  \
+                       E'''\\U0000000D', date E'\\n', b'\\n';\n";
         assert_eq!(shown, escaped);
     }
 }

@@ -156,7 +156,7 @@ async fn sql_on_a_terminal_can_be_copied_and_run() {
     assert!(wide.len() == 1 && wide[0].trim_start().starts_with("E'it''s  a text"), "{shown}");
     database.execute(&sql.join("\n")).await;
     database.execute(&format!("ALTER TABLE \"a  table\" ADD CONSTRAINT d CHECK ({check})")).await;
-    let same = "SELECT count(*) = 2 AND count(DISTINCT pg_get_constraintdef(oid)) = 1 FROM pg_constraint WHERE contype = 'c' AND convalidated";
+    let same = "SELECT count(*) = 2 AND count(DISTINCT pg_get_constraintdef(oid)) = 1 FROM pg_constraint WHERE conname IN ('c', 'd') AND convalidated";
     assert!(database.scalar::<bool>(same).await, "{shown}");
 }
 
