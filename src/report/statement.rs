@@ -102,7 +102,7 @@ impl Line<'_> {
 /// Takes a statement apart.
 #[derive(Default)]
 struct Parts {
-    parts: Vec<Part>,
+    found: Vec<Part>,
     /// Whether the next token stands at the last word.
     glued: bool,
     /// Whether the last token is a word after which the body of a function comes.
@@ -113,7 +113,7 @@ impl Parts {
     fn of(statement: &str) -> Vec<Part> {
         let mut parts = Self::default();
         parts.add(statement);
-        parts.parts
+        parts.found
     }
 
     fn add(&mut self, text: &str) {
@@ -126,11 +126,11 @@ impl Parts {
             if c.is_whitespace() {
                 if c == '\n' {
                     let indent = behind.len() - behind.trim_start_matches(' ').len();
-                    self.parts.push(Part::End(" ".repeat(indent)));
+                    self.found.push(Part::End(" ".repeat(indent)));
                 }
                 self.glued = false;
             } else if raw.starts_with("--") {
-                self.parts.push(Part::Comment(printable(raw)));
+                self.found.push(Part::Comment(printable(raw)));
                 self.glued = false;
             } else if let Some(tag) = dollar_tag(raw).filter(|_| self.before_body) {
                 self.push(tag, false);
@@ -152,12 +152,12 @@ impl Parts {
 
     /// Adds a token; a line `can_end` before it even though no white space stands there.
     fn push(&mut self, token: &str, can_end: bool) {
-        match self.parts.last_mut() {
+        match self.found.last_mut() {
             Some(Part::Word(pieces)) if self.glued => match pieces.last_mut() {
                 Some(piece) if !can_end => piece.push_str(token),
                 _ => pieces.push(token.to_owned()),
             },
-            _ => self.parts.push(Part::Word(vec![token.to_owned()])),
+            _ => self.found.push(Part::Word(vec![token.to_owned()])),
         }
         self.glued = true;
     }
