@@ -2,7 +2,6 @@
 //! and to rebuild the run's state without the database.
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
@@ -114,9 +113,10 @@ impl Record {
     }
 
     /// Returns the zone of its plan's schedule, in which times are shown; UTC without one.
-    pub(crate) fn zone(&self) -> Tz {
+    #[cfg(feature = "cli")]
+    pub(crate) fn zone(&self) -> chrono_tz::Tz {
         let schedule = self.of_plan("schedule");
-        schedule["timezone"].as_str().and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC)
+        schedule["timezone"].as_str().and_then(|name| name.parse().ok()).unwrap_or(chrono_tz::Tz::UTC)
     }
 
     /// Nothing else of the plan is looked at: a log can be read whose plan another version has written.
