@@ -58,7 +58,8 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::run::Phase;
 use config::Config;
@@ -205,7 +206,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 async fn run_command(args: Vec<OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(&args) {
         Ok(arguments) => arguments,
-        Err(error) => return ExitCode::from(reported::usage(&error, &args)),
+        Err(error) => return ExitCode::from(reported::usage(&with_usage(error, &args), &args)),
     };
     // These are called where nobody works on a database, when a shell starts for example.
     let offline = matches!(arguments.command, Command::Schema(_) | Command::Completions(_) | Command::Demo(_));
@@ -227,6 +228,20 @@ async fn run_command(args: Vec<OsString>) -> ExitCode {
     #[cfg(feature = "otlp")]
     context.end();
     ExitCode::from(code)
+}
+
+/// Shows what is missing in the usage of the whole command. By itself clap would show options as required that are only set: in
+/// the environment, for example.
+fn with_usage(mut error: clap::Error, args: &[OsString]) -> clap::Error {
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        let mut whole = Arguments::command();
+        whole.build();
+        let name = args.iter().skip(1).find(|arg| whole.find_subcommand(arg).is_some());
+        if let Some(command) = name.and_then(|name| whole.find_subcommand_mut(name)) {
+            error.insert(ContextKind::Usage, ContextValue::StyledStr(command.render_usage()));
+        }
+    }
+    error
 }
 
 async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {

@@ -13,6 +13,7 @@ mod metrics;
 mod narrator;
 mod progress;
 mod screen;
+mod statement;
 mod words;
 
 pub(crate) use calendar_file::calendar_file;

@@ -80,7 +80,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
     drop(session);
     if !context.json() {
         if names.is_empty() {
-            report::result("there are no runs in this database yet\n  next: crossfade start PLAN\n")?;
+            report::result(&human::no_runs(context.out))?;
         } else if over == names.len() {
             let count = i64::try_from(over).unwrap_or(i64::MAX);
             let sentence = format!("nothing to do: {} in this database, all over", human::plural(count, "run"));

@@ -149,7 +149,7 @@ pub(super) fn tool<'e>(error: &'e Error, target: &str) -> Described<'e> {
                     json!({ "gate": "quiet", "quiet_seconds": quiet.as_secs_f64(), "seconds": left.as_secs_f64(), "write_seconds": writes, "total_write_seconds": total }),
                 )
             }
-            NotYet::Grace { name, until, left } => {
+            NotYet::Grace { name, until, left, .. } => {
                 of("gate::grace", BLOCKED, "run again then").or(format!("crossfade rollback {name} still gives applications the old name")).or(format!("crossfade tune {name} grace=... makes it longer or shorter"))
                     .values("gate", json!({ "gate": "grace", "until": until, "seconds": left.as_secs_f64() }))
             }
@@ -527,7 +527,12 @@ mod tests {
         let step = || StepKey::new(crate::run::Phase::Expand, crate::run::What::Columns);
         let second = Duration::from_secs(1);
         let quiet = NotYet::Quiet { quiet: second, left: second, writes: 1, total: 2 };
-        let grace = NotYet::Grace { name: name(), until: chrono::DateTime::UNIX_EPOCH, left: Duration::from_secs(90) };
+        let grace = NotYet::Grace {
+            name: name(),
+            until: chrono::DateTime::UNIX_EPOCH,
+            zone: chrono_tz::UTC,
+            left: Duration::from_secs(90),
+        };
         let drop = NotYet::Irreversible { name: name(), step: step(), title: String::new(), why: String::new() };
         let later = [
             Error::NotYet(quiet),

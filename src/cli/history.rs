@@ -9,7 +9,7 @@ use crate::run::SHORT_HEAD;
 
 /// Show the log of a run (who did what, and when), or list the runs
 ///
-/// Times are the database's. Without a name it lists the latest runs, newest first, each in a line or two. If a plan was rolled back and run again, its
+/// Times are by the server's clock, in the zone of the plan's schedule, or UTC. Without a name it lists the latest runs, newest first, each in a line or two. If a plan was rolled back and run again, its
 /// earlier runs come first in its log. The logs of its parts (runs of other tables, docs/widen-a-key.md) come last.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -56,13 +56,14 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
         report::result(&json::history(name, &runs, &parts))?;
         return Ok(exit_code::DONE);
     }
-    let logs = runs.iter().map(Record::log).collect::<Result<Vec<_>, _>>().map_err(crate::runner::Error::from)?;
+    let told = |record: &Record| record.log().map(|log| (log, record.zone()));
+    let logs = runs.iter().map(told).collect::<Result<Vec<_>, _>>().map_err(crate::runner::Error::from)?;
     // One of several runs has its number behind its name, as everywhere.
     let is_last = |part: &Record| parts.iter().all(|other| other.name != part.name || other.number <= part.number);
     let called = |part: &Record| {
         if is_last(part) { part.name.clone() } else { format!("{}@{}", part.name, part.number) }
     };
-    let of_part = |part: &Record| part.log().map(|log| (called(part), log));
+    let of_part = |part: &Record| told(part).map(|log| (called(part), log));
     let of_parts = parts.iter().map(of_part).collect::<Result<Vec<_>, _>>().map_err(crate::runner::Error::from)?;
     report::result(&human::history(&logs, &of_parts, context.out))?;
     Ok(exit_code::DONE)

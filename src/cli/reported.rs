@@ -58,7 +58,7 @@ impl CliError {
                 }
             }
             Detail::Outcome(outcome) => {
-                text.push_str(&human::unequal(&outcome.keys, outcome.counts.mismatches(), look));
+                text.push_str(&human::unequal((&outcome.keys, chrono_tz::UTC), outcome.counts.mismatches(), look));
             }
             Detail::None | Detail::Problems(_) | Detail::Values(..) => {}
         }

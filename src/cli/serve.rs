@@ -72,7 +72,11 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<u8, CliError> 
         url = format!("{url}?token={}", token.text());
         token
     });
-    context.result(&json!({ "url": url }), || format!("{url} shows the runs; Ctrl-C ends it\n"))?;
+    context.result(&json!({ "url": url }), || {
+        let mut text = String::new();
+        context.out.wrap(&mut text, ("", "  "), &format!("{url} shows the runs; Ctrl-C ends it"));
+        text
+    })?;
     let asked = stop.clone();
     tokio::spawn(async move {
         signals::asked_to_stop().await;

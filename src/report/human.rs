@@ -22,13 +22,17 @@ pub(crate) use estimates::{compared, percent, range, share};
 pub(crate) use folder::folder;
 pub(crate) use history::history;
 pub(crate) use inventory::inventory;
-pub(crate) use listed::listed;
+#[cfg(feature = "serve")]
+pub(crate) use listed::FIRST;
+pub(crate) use listed::{listed, no_runs, statuses};
 pub(crate) use preview::{changes, locks, one_finding, preview, purpose, shell_word, stored, time, way_back};
 pub(crate) use summary::{cost, summary};
 pub(crate) use timetable::timetable;
 
 use std::fmt::Write as _;
 use std::path::Path;
+
+use chrono_tz::Tz;
 
 use super::look::{Look, printable};
 use super::words;
@@ -64,9 +68,9 @@ pub(crate) fn finish(finish: &Finish, look: Look) -> String {
     let waiting = finish.waiting_for.as_ref();
     // A reason that only repeats the next command is left out.
     if let Some(waiting) = waiting.filter(|waiting| !waiting.is_command()) {
-        look.wrap(&mut text, ("  waits for ", "    "), &words::waiting_for(waiting));
+        look.wrap(&mut text, ("  waits for ", "    "), &words::waiting_for(waiting, finish.zone));
     }
-    next(&mut text, &words::next(&finish.name, finish.state, waiting, false), look);
+    next(&mut text, &words::next((&finish.name, finish.zone), finish.state, waiting, false), look);
     text
 }
 
@@ -76,7 +80,7 @@ pub(crate) fn drops(name: &str, drops: &[String], look: Look) -> String {
     let sentence = format!("Rolling back {name} drops what the run has made. It runs, among others:");
     look.wrap(&mut text, ("", ""), &sentence);
     for statement in drops {
-        look.wrap(&mut text, ("  ", "    "), &printable(statement));
+        look.statement(&mut text, ("  ", "    "), statement);
     }
     text
 }
@@ -109,7 +113,7 @@ pub(crate) fn approved(name: &str, all: &[Approved], look: Look) -> String {
 
 fn one_approved(text: &mut String, approved: &Approved, look: Look) {
     let (phase, person) = (approved.phase, printable(&approved.person));
-    let until = words::time(approved.expires);
+    let until = words::time(approved.expires, approved.zone);
     let (name, role) = (look.bold(&approved.name), printable(&approved.role));
     let first = format!("{name}: {phase} is approved by {person} (role {role}) until {until}");
     look.wrap(text, ("", "  "), &first);
@@ -166,7 +170,7 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
         look.wrap(&mut text, (&format!("  {name:<10} "), "             "), &value);
     };
     if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
-        let what = printable(&status.of_part()) + &words::waiting_for(waiting);
+        let what = printable(&status.of_part()) + &words::waiting_for(waiting, status.zone);
         row(if waiting.is_failure() { "failed" } else { "waits for" }, what);
     }
     for (at, reading) in status.gates.iter().enumerate() {
@@ -223,18 +227,18 @@ pub(crate) fn status(status: &RunView, look: Look) -> String {
     }
     if status.compares {
         equality(status, &mut row);
-        text.push_str(&unequal(&status.unequal, status.mismatches.unwrap_or(0), look));
+        text.push_str(&unequal((&status.unequal, status.zone), status.mismatches.unwrap_or(0), look));
     }
     let mut row = |name: &str, value: String| {
         look.wrap(&mut text, (&format!("  {name:<10} "), "             "), &value);
     };
-    for (how, what) in status.evidence.iter().flat_map(uses) {
+    for (how, what) in status.evidence.iter().flat_map(|evidence| uses(evidence, status.zone)) {
         row(how, what);
     }
     for bypass in &status.bypassed {
         let (person, role, reason) = (printable(&bypass.person), printable(&bypass.role), printable(&bypass.reason));
         let what = look.red("the approval of");
-        let at = words::time(bypass.at);
+        let at = words::time(bypass.at, status.zone);
         row("BYPASSED", format!("{what} {} by {person} (role {role}) on {at}: {reason}", bypass.phase));
     }
     if let Some(head) = &status.head {
@@ -256,10 +260,10 @@ fn of_part(part: &PartView, is_its_turn: bool, look: Look) -> String {
 const MOST_USES: usize = 5;
 
 /// Returns the lines about who still uses the old column.
-fn uses(evidence: &Evidence) -> Vec<(&'static str, String)> {
+fn uses(evidence: &Evidence, zone: Tz) -> Vec<(&'static str, String)> {
     let Evidence { uses, lost, unseen } = evidence;
     let told = uses.iter().take(MOST_USES).map(|of| {
-        let last = of.last.map(|at| format!(" (last {})", words::time(at))).unwrap_or_default();
+        let last = of.last.map(|at| format!(" (last {})", words::time(at, zone))).unwrap_or_default();
         printable(&format!("{}{last}", of.subject()))
     });
     let more = uses.len().saturating_sub(MOST_USES);
@@ -299,7 +303,7 @@ fn equality(status: &RunView, mut row: impl FnMut(&str, String)) {
             } else {
                 format!("{} not equal", plural(mismatches, "row"))
             };
-            let at = at.map(|at| format!(" at {}", words::time(at))).unwrap_or_default();
+            let at = at.map(|at| format!(" at {}", words::time(at, status.zone))).unwrap_or_default();
             row("verified", format!("{found}{at}"));
         }
     }
@@ -365,54 +369,12 @@ fn state(state: Standing, look: Look) -> String {
     }
 }
 
-/// The longest name that has a column of the table.
-const LONGEST_NAME: usize = 40;
-
-/// Returns the states of several runs, one per line, and below it what the run waits for.
-pub(crate) fn statuses(all: &[RunView], look: Look) -> String {
-    if all.is_empty() {
-        return "there are no runs in this database yet\n  next: crossfade plan PLAN\n".to_owned();
-    }
-    let width = all.iter().map(|status| status.name.len()).max().unwrap_or(0).clamp(4, LONGEST_NAME);
-    let head = format!("{:<width$}  {:<9} {:<12} {}", "NAME", "PHASE", "STATE", "ROWS");
-    let mut text = format!("{}\n", look.dim(&head));
-    for status in all {
-        // A longer name has a line of its own.
-        let name = if status.name.len() > width {
-            let _ = writeln!(text, "{}", status.name);
-            ""
-        } else {
-            &status.name
-        };
-        let first = format!("{name:<width$}  {:<9} {:<12} ", status.phase, status.state);
-        let progress = &status.progress;
-        let rows = match progress.rows_percent {
-            Some(percent) if percent < 100 => {
-                let in_partitions = status.partitions.as_ref().map(some_of).unwrap_or_default();
-                format!("{percent}{NO_BREAK}%{in_partitions}{}", pace(progress))
-            }
-            _ => number(progress.rows_total),
-        };
-        look.wrap(&mut text, (&first, "    "), &rows);
-        if let Some(part) = &status.part {
-            look.wrap(&mut text, ("    waits for ", "      "), &format!("its part {}", printable(part)));
-        } else if let Some(waiting) = status.waiting_for.as_ref().filter(|waiting| !waiting.is_command()) {
-            let how = if waiting.is_failure() { "    failed: " } else { "    waits for " };
-            look.wrap(&mut text, (how, "      "), &words::in_short(waiting));
-        }
-        if let Some(overdue) = words::tick_overdue(status) {
-            look.wrap(&mut text, ("    next tick ", "      "), &overdue);
-        }
-    }
-    text
-}
-
 /// Returns what the checks of all rows of a run and of its parts found.
 pub(crate) fn outcomes(all: &[Compared], repaired: bool, look: Look) -> String {
     let mut text = String::new();
-    for Compared { name, outcome, not_compared } in all {
+    for Compared { name, outcome, not_compared, zone } in all {
         if let Some(outcome) = outcome {
-            text.push_str(&self::outcome(name, outcome, repaired, look));
+            text.push_str(&self::outcome((name, *zone), outcome, repaired, look));
         } else if let Some(why) = not_compared {
             look.wrap(&mut text, ("- ", "  "), &printable(why));
         }
@@ -420,13 +382,8 @@ pub(crate) fn outcomes(all: &[Compared], repaired: bool, look: Look) -> String {
     text
 }
 
-/// Returns in how many partitions every row is filled, to stand behind a share.
-fn some_of(of: &PartitionsView) -> String {
-    format!(", {} of {} {}", number(of.filled), number(of.total), of.kind.plural())
-}
-
 /// Returns what a check of all rows found.
-pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look) -> String {
+pub(crate) fn outcome((name, zone): (&str, Tz), outcome: &Outcome, repaired: bool, look: Look) -> String {
     let counts = &outcome.counts;
     let took = duration(outcome.seconds);
     let bold = look.bold(name);
@@ -444,7 +401,7 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look)
             number(counts.different),
             number(counts.unconverted)
         );
-        text.push_str(&unequal(&outcome.keys, counts.mismatches(), look));
+        text.push_str(&unequal((&outcome.keys, zone), counts.mismatches(), look));
     }
     if counts.only_new > 0 {
         let values = plural(counts.only_new, "value");
@@ -466,8 +423,8 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome, repaired: bool, look: Look)
     text
 }
 
-/// Returns the rows that are not equal, one per line; `all` is how many there are.
-pub(crate) fn unequal(named: &[MismatchKey], all: i64, look: Look) -> String {
+/// Returns the rows that are not equal, one per line, with times in a zone; `all` is how many there are.
+pub(crate) fn unequal((named, zone): (&[MismatchKey], Tz), all: i64, look: Look) -> String {
     let mut text = String::new();
     for key in named {
         let parts: Vec<_> =
@@ -477,7 +434,7 @@ pub(crate) fn unequal(named: &[MismatchKey], all: i64, look: Look) -> String {
             key.values.as_object().into_iter().flatten().map(|(column, value)| shown(column, value)).collect();
         let values = if values.is_empty() { String::new() } else { format!(": {}", values.join(", ")) };
         let first = format!("    {:<11} ", key.class);
-        let said = format!("{}; {}", printable(&format!("{parts}{values}")), words::written(&key.written));
+        let said = format!("{}; {}", printable(&format!("{parts}{values}")), words::written(&key.written, zone));
         look.wrap(&mut text, (&first, "                "), &said);
     }
     let more = all - i64::try_from(named.len()).unwrap_or(i64::MAX);
@@ -506,8 +463,8 @@ fn key_part(column: &str, value: &serde_json::Value) -> String {
     }
 }
 
-/// Returns what an entry of the log says.
-pub(super) fn entry(entry: &Entry, look: Look) -> String {
+/// Returns what an entry of the log says, with times in a zone.
+pub(super) fn entry(entry: &Entry, zone: Tz, look: Look) -> String {
     match entry {
         Entry::Registered => "the run was registered".to_owned(),
         Entry::PhaseStarted { phase, gates } => {
@@ -551,7 +508,9 @@ pub(super) fn entry(entry: &Entry, look: Look) -> String {
             format!("{step} waits for a lock of {who}")
         }
         Entry::Blocked { reason, .. } => printable(reason),
-        Entry::Nearing { step, at } => format!("{step} cannot be undone, and may be done from {} on", words::time(*at)),
+        Entry::Nearing { step, at } => {
+            format!("{step} cannot be undone, and may be done from {} on", words::time(*at, zone))
+        }
         Entry::HookStarted { hook, .. } => format!("hook {hook} started"),
         Entry::HookEnded { hook, ok, how, output, .. } => {
             let sign = if *ok { look.done() } else { look.failed() };

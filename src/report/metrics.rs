@@ -202,9 +202,11 @@ const FAMILIES: &[Family] = &[
     gauge("backfill_rows", "Rows that the backfill goes through in all; an estimate until it is done.", |run| {
         filling(run, || one(number(run.progress.rows_total)))
     }),
-    gauge("backfill_done_rows", "Rows that the backfill has gone through; an estimate from pages.", |run| {
-        filling(run, || one(number(run.progress.rows_done)))
-    }),
+    gauge(
+        "backfill_done_rows",
+        "Rows that the backfill has gone through; an estimate from pages, and no fewer than were filled.",
+        |run| filling(run, || one(number(run.progress.rows_done))),
+    ),
     gauge(
         "backfill_partitions",
         "Partitions that the backfill has met, or tables that inherit from each other.",

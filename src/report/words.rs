@@ -61,13 +61,13 @@ pub(super) fn cause(cause: Cause) -> &'static str {
     }
 }
 
-/// Returns a moment, to the second, with its time zone.
-pub(super) fn time(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+/// Returns a moment, to the second, with its time zone. What is printed of one run has one zone: that of its plan's schedule.
+pub(super) fn time(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
 /// Returns what a run waits for, to stand after "waits for"; of one that failed, why.
-pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
+pub(super) fn waiting_for(waiting: &WaitingFor, zone: Tz) -> String {
     match waiting {
         WaitingFor::Advance { phase } => format!("somebody to continue it with {phase}"),
         WaitingFor::Gate { phase, reading, .. } if reading.gate == GateKind::Approved => {
@@ -91,7 +91,7 @@ pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
             duration(*left_seconds)
         ),
         WaitingFor::Grace { grace_seconds, until } => {
-            let until = until.map(|at| format!(", until {}", time(at))).unwrap_or_default();
+            let until = until.map(|at| format!(", until {}", time(at, zone))).unwrap_or_default();
             format!("the grace period of the retired column ({}{until})", duration(*grace_seconds))
         }
         WaitingFor::Person { error } => {
@@ -99,14 +99,14 @@ pub(super) fn waiting_for(waiting: &WaitingFor) -> String {
         }
         WaitingFor::Repair { rows } => format!("{} not equal", plural(*rows, "row")),
         WaitingFor::Signal { level, since } => {
-            let since = since.map(|at| format!(", since {}", time(at))).unwrap_or_default();
+            let since = since.map(|at| format!(", since {}", time(at, zone))).unwrap_or_default();
             held(level) + &since
         }
     }
 }
 
 /// Returns how a row was last written, as far as that is known.
-pub(super) fn written(written: &Written) -> String {
+pub(super) fn written(written: &Written, zone: Tz) -> String {
     let how = match (written.by, &written.origin) {
         (Some(WrittenBy::OlderTransaction), _) => ", which is older than the sync trigger".to_owned(),
         (Some(WrittenBy::Backfill), _) => ", by the backfill".to_owned(),
@@ -115,7 +115,7 @@ pub(super) fn written(written: &Written) -> String {
         (Some(WrittenBy::PastTrigger), _) => ", past the sync trigger".to_owned(),
         (None, _) => String::new(),
     };
-    let at = written.at.map(|at| format!(" at {}", time(at))).unwrap_or_default();
+    let at = written.at.map(|at| format!(" at {}", time(at, zone))).unwrap_or_default();
     format!("written{at} in transaction {}{how}", printable(&written.transaction))
 }
 
@@ -156,8 +156,8 @@ fn gate(reading: &GateReading, zone: Tz) -> String {
 }
 
 /// Returns the same as [`waiting_for`] for a list of runs: of what went wrong, not the whole statement.
-pub(super) fn in_short(waiting: &WaitingFor) -> String {
-    let mut text = waiting_for(waiting);
+pub(super) fn in_short(waiting: &WaitingFor, zone: Tz) -> String {
+    let mut text = waiting_for(waiting, zone);
     if waiting.is_failure()
         && let Some(at) = text.find("; the statement was: ")
     {
@@ -192,11 +192,23 @@ pub(super) fn next_of(run: &RunView) -> Vec<Next> {
     // The key is at its end before its parts are.
     let turn = run.parts.iter().find(|part| run.state.is_over() && run.part.as_ref() == Some(&part.name));
     let state = turn.map_or(run.state, |part| part.state);
-    next(name, state, run.waiting_for.as_ref(), at_work)
+    // A check that failed is repeated in vain until its rows are equal. Values that do not convert are nothing to repair.
+    let repair = run.mismatches.filter(|rows| *rows > 0 && run.unequal.iter().all(|key| key.class != "unconverted"));
+    let repair = repair.map(|rows| WaitingFor::Repair { rows });
+    let waiting = match &run.waiting_for {
+        Some(WaitingFor::Person { .. }) if state == Standing::Failed => repair.as_ref().or(run.waiting_for.as_ref()),
+        waiting => waiting.as_ref(),
+    };
+    next((name, run.zone), state, waiting, at_work)
 }
 
-/// Returns what can be typed next about the run of this name, the best first.
-pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at_work: bool) -> Vec<Next> {
+/// Returns what can be typed next about the run of this name, the best first, with times in a zone.
+pub(super) fn next(
+    (name, zone): (&str, Tz),
+    state: Standing,
+    waiting: Option<&WaitingFor>,
+    at_work: bool,
+) -> Vec<Next> {
     let type_ = |what: &str, note: &str| (format!("crossfade {what} {name}"), note.to_owned());
     let watch = || (format!("crossfade status {name} --watch"), String::new());
     let consenting = |note: String| (format!("crossfade advance {name} --yes"), note);
@@ -225,7 +237,7 @@ pub(super) fn next(name: &str, state: Standing, waiting: Option<&WaitingFor>, at
             vec![consenting("does it; there is no way back".to_owned()), type_("rollback", "goes back")]
         }
         (_, Some(WaitingFor::Grace { until: Some(until), .. })) => {
-            vec![consenting(format!("after {}", time(*until))), type_("rollback", "goes back")]
+            vec![consenting(format!("after {}", time(*until, zone))), type_("rollback", "goes back")]
         }
         (_, Some(WaitingFor::Gate { reading, .. })) if reading.gate == GateKind::Unused => vec![
             type_("advance", "once nobody uses the old column"),
@@ -302,9 +314,9 @@ mod tests {
             (Standing::Running, lock, true),
         ]
         .map(|(state, waiting, at_work)| {
-            let next = next("p", state, Some(&waiting), at_work);
+            let next = next(("p", Tz::UTC), state, Some(&waiting), at_work);
             let next: Vec<_> = next.iter().map(|(command, note)| format!("  {command}: {note}")).collect();
-            format!("{}\n{}", waiting_for(&waiting), next.join("\n"))
+            format!("{}\n{}", waiting_for(&waiting, Tz::UTC), next.join("\n"))
         });
         insta::assert_snapshot!(said.join("\n"), @"
         somebody to continue it with verify

@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Progress {
     /// Rows in all; an estimate until it is over.
     pub rows_total: i64,
-    /// Rows gone through; in a backfill an estimate from pages.
+    /// Rows gone through; in a backfill an estimate from pages, and no fewer than were filled.
     pub rows_done: i64,
     /// Their share, from 0 to 100; `None` when there are no rows, or nothing goes through them.
     pub rows_percent: Option<i64>,

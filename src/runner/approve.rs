@@ -1,6 +1,7 @@
 //! Approvals of phases: given and taken back. Whether one counts is decided where a step is done ([`super::gate`]).
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::gates::{approval_of, digest_of};
@@ -22,6 +23,9 @@ pub struct Approved {
     pub role: String,
     /// Until when it counts.
     pub expires: DateTime<Utc>,
+    /// The zone in which that is shown.
+    #[serde(skip)]
+    pub zone: Tz,
     /// What was approved: SHA-256 of the plan, the generated SQL and the warnings.
     pub digest: Head,
     /// What `plan` had warned of when the run began.
@@ -74,6 +78,7 @@ impl Tool {
             person: person.to_owned(),
             role,
             expires,
+            zone: crate::run::zone(&run.plan),
             digest,
             warnings: warnings(log.iter().map(|line| &line.entry)).to_vec(),
             steps: run.program.steps_of(phase).map(|step| step.title.clone()).collect(),

@@ -256,8 +256,8 @@ pub(super) async fn await_grace(work: &Work, session: &mut Session, waits: bool)
         let passed = (now - since).to_std().unwrap_or_default();
         let Some(missing) = grace.checked_sub(passed).filter(|missing| !missing.is_zero()) else { return Ok(()) };
         if missing > SHORT_WAIT || !waits {
-            let name = work.run.name().clone();
-            return Err(Error::NotYet(NotYet::Grace { name, until: now + missing, left: missing }));
+            let (name, zone) = (work.run.name().clone(), crate::run::zone(&work.run.plan));
+            return Err(Error::NotYet(NotYet::Grace { name, until: now + missing, zone, left: missing }));
         }
         work.emit(Event::Waiting { wait: Wait::Grace, seconds: Some(missing.as_secs_f64()) });
         work.sleep(missing.min(Duration::from_millis(500))).await?;

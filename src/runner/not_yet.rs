@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use humantime::format_duration;
 
 use crate::amounts;
@@ -27,7 +28,7 @@ pub enum NotYet {
     /// The retired column is kept for a while before it is dropped.
     #[error(
         "waiting as planned until {} ({} to go): the retired column is kept for its grace period",
-        .until.format("%Y-%m-%d %H:%M:%S UTC"),
+        .until.with_timezone(.zone).format("%Y-%m-%d %H:%M:%S %Z"),
         amounts::duration(.left.as_secs_f64().round())
     )]
     Grace {
@@ -35,6 +36,8 @@ pub enum NotYet {
         name: PlanName,
         /// When it may be dropped, by the server's clock.
         until: DateTime<Utc>,
+        /// The zone in which that is shown.
+        zone: Tz,
         /// The time to go.
         left: Duration,
     },

@@ -1,5 +1,6 @@
 //! What is done to a run and to its parts with one call: approvals, checks of all rows, logs.
 
+use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::{Approved, Error, Tool};
@@ -14,17 +15,21 @@ pub struct Compared {
     /// What was found.
     #[serde(flatten)]
     pub outcome: Option<Outcome>,
+    /// The zone in which the run's times are shown.
+    #[serde(skip)]
+    pub zone: Tz,
     /// Why there was nothing to compare, as a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_compared: Option<String>,
 }
 
 impl Tool {
-    /// Returns what the run and its parts are called: parts in the order in which they are done, the run last.
-    async fn all_called(&self, name: &str) -> Result<Vec<String>, Error> {
+    /// Returns what the run and its parts are called, parts in the order in which they are done, the run last; and the zone of its times.
+    async fn all_called(&self, name: &str) -> Result<(Vec<String>, Tz), Error> {
         let run = self.find(name).await?;
         let parts = Box::pin(self.parts_of(&run)).await?;
-        Ok(parts.into_iter().map(|(part, _)| part.called).chain([name.to_owned()]).collect())
+        let called = parts.into_iter().map(|(part, _)| part.called).chain([name.to_owned()]).collect();
+        Ok((called, crate::run::zone(&run.plan)))
     }
 
     /// Approves a phase of the run and of each of its parts that waits for that or will: [`Tool::approve`] for each. Returns what was
@@ -40,7 +45,7 @@ impl Tool {
         comment: Option<&str>,
     ) -> Result<Vec<Approved>, Error> {
         let (mut all, mut none) = (Vec::new(), None);
-        for run in self.all_called(name).await? {
+        for run in self.all_called(name).await?.0 {
             match self.approve(&run, phase, person, comment).await {
                 Ok(approved) => all.push(approved),
                 Err(error @ (Error::NothingToApprove { .. } | Error::Over { .. })) => none = Some(error),
@@ -62,7 +67,7 @@ impl Tool {
         person: Option<&str>,
     ) -> Result<Vec<String>, Error> {
         let (mut all, mut none) = (Vec::new(), None);
-        for run in self.all_called(name).await? {
+        for run in self.all_called(name).await?.0 {
             match self.revoke_approval(&run, phase, person).await {
                 Ok(()) => all.push(run),
                 Err(error @ (Error::NotApproved { .. } | Error::Over { .. })) => none = Some(error),
@@ -78,7 +83,8 @@ impl Tool {
     /// Those of [`Tool::verify`]; that there is nothing to compare only where that is so of all of them.
     pub async fn verify_with_parts(&self, name: &str, repair: Option<Side>) -> Result<Vec<Compared>, Error> {
         let (mut all, mut none) = (Vec::new(), None);
-        for run in self.all_called(name).await? {
+        let (called, zone) = self.all_called(name).await?;
+        for run in called {
             let (outcome, not_compared) = match Box::pin(self.verify(&run, repair)).await {
                 Ok(outcome) => (Some(outcome), None),
                 Err(
@@ -92,7 +98,7 @@ impl Tool {
                 }
                 Err(error) => return Err(error),
             };
-            all.push(Compared { name: run, outcome, not_compared });
+            all.push(Compared { name: run, outcome, zone, not_compared });
         }
         let nothing = all.iter().all(|compared| compared.outcome.is_none());
         none.filter(|_| nothing).map_or(Ok(all), Err)

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -59,6 +60,9 @@ pub struct Finish {
     pub did: Vec<Phase>,
     /// What the run waits for, if it has not ended.
     pub waiting_for: Option<WaitingFor>,
+    /// The zone in which its times are shown.
+    #[serde(skip)]
+    pub zone: Tz,
     /// What a rollback has left as the run had made it, as sentences; empty in nearly all runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stays: Vec<String>,

@@ -209,6 +209,9 @@ async fn usage_errors_say_what_to_do() {
             assert!(error_of(&json)["help"].is_string(), "{args:?}: {}", json.stderr);
         }
     }
+    // What the environment sets is not required.
+    let output = Cli::new("postgres://nobody@localhost/none").args(["show"]).run().await;
+    assert!(output.stderr.contains("\nUsage: crossfade show [OPTIONS] <NAME>\n"), "{}", output.stderr);
 }
 
 #[tokio::test]
@@ -273,6 +276,10 @@ async fn a_database_without_runs_says_how_to_begin() {
     let output = Cli::new(&database.url).args(["status"]).run().await;
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
     assert!(output.stdout.contains("no runs"), "{}", output.stdout);
+    for args in [&["status"][..], &["history"], &["advance"], &["advance", "--all"]] {
+        let said = Cli::new(&database.url).args(args).run().await.stdout;
+        assert!(said.ends_with("\n  next: crossfade new  writes a plan for a column\n"), "{args:?}: {said}");
+    }
     let output = Cli::new(&database.url).args(["status", "--format", "json"]).run().await;
     assert_eq!((output.code, output.stdout.as_str()), (Some(0), "[]\n"));
     let output = Cli::new(&database.url).args(["advance"]).run().await;

@@ -136,6 +136,30 @@ async fn a_comment_on_a_pull_request_holds_what_the_plan_does() {
     );
 }
 
+/// Lines of SQL end where white space stands outside of quotes, and what no terminal shows is written with escapes.
+#[tokio::test]
+async fn sql_on_a_terminal_can_be_copied_and_run() {
+    let database = Database::new().await;
+    database.execute("CREATE TABLE \"a  table\" (id int PRIMARY KEY, \"a  long name of a column\" text)").await;
+    let check = "\"a  long name of a column\" <> 'it''s  a text with  white space, longer than a line of a terminal, by far\n and two lines \\'";
+    let plan = serde_json::json!({
+        "version": 1, "name": "p", "table": "public.a  table",
+        "changes": [{ "add_constraint": { "name": "c", "check": check } }],
+    });
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    std::fs::write(file.path(), plan.to_string()).unwrap();
+    let (_, shown) = Terminal::run(&database.url, &["plan", file.path().to_str().unwrap()]).ends().await;
+    // Only what stands around the SQL is dimmed.
+    let is_sql = |line: &&str| line.starts_with("      ") && !line.contains('\u{1b}');
+    let sql: Vec<_> = shown.lines().filter(is_sql).map(|line| line.trim_end_matches('\r')).collect();
+    let wide: Vec<_> = sql.iter().filter(|line| line.chars().count() >= 80).collect();
+    assert!(wide.len() == 1 && wide[0].trim_start().starts_with("E'it''s  a text"), "{shown}");
+    database.execute(&sql.join("\n")).await;
+    database.execute(&format!("ALTER TABLE \"a  table\" ADD CONSTRAINT d CHECK ({check})")).await;
+    let same = "SELECT count(*) = 2 AND count(DISTINCT pg_get_constraintdef(oid)) = 1 FROM pg_constraint WHERE conname IN ('c', 'd') AND convalidated";
+    assert!(database.scalar::<bool>(same).await, "{shown}");
+}
+
 /// Neither names nor SQL end what they stand in.
 #[tokio::test]
 async fn no_name_breaks_out_of_a_comment() {

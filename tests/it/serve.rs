@@ -160,7 +160,10 @@ async fn runs_are_shown_as_they_are_and_nothing_else_is_answered() {
     database.execute(TABLE).await;
     let served = Served::on(&database.url, &["--host", "runs.example.org"]).await;
     let (status, body) = served.get("/").await;
-    assert!(status == 200 && Page::read(&body).says("There are no runs in this database yet"), "{body}");
+    assert!(
+        status == 200 && Page::read(&body).says("There are no runs in this database yet. Next: crossfade new"),
+        "{body}"
+    );
 
     let plan = plan(PLAN);
     let plan = plan.path().to_str().unwrap();

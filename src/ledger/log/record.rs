@@ -112,6 +112,13 @@ impl Record {
         self.of_plan("part_of").as_str().map(str::to_owned)
     }
 
+    /// Returns the zone of its plan's schedule, in which times are shown; UTC without one.
+    #[cfg(feature = "cli")]
+    pub(crate) fn zone(&self) -> chrono_tz::Tz {
+        let schedule = self.of_plan("schedule");
+        schedule["timezone"].as_str().and_then(|name| name.parse().ok()).unwrap_or(chrono_tz::Tz::UTC)
+    }
+
     /// Nothing else of the plan is looked at: a log can be read whose plan another version has written.
     fn of_plan(&self, key: &str) -> serde_json::Value {
         let plan: serde_json::Value = serde_json::from_str(self.plan.get()).unwrap_or_default();

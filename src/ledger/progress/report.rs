@@ -17,8 +17,10 @@ use crate::run::{self, HeldBy, Latencies, PaceReport, RelationId, TableFacts};
 pub struct FillProgress {
     /// Pages of the current pass.
     pub bound: i64,
-    /// Pages done, those of open windows in proportion.
+    /// Pages done, those of open windows in proportion, without those that wait for their lock.
     pub done: i64,
+    /// Rows filled in the current pass.
+    pub pass_rows: i64,
     /// Rows filled, in all passes.
     pub rows: i64,
     /// Those of them that touched no index, because the new version stayed on its page.
@@ -47,19 +49,34 @@ pub struct FillReport {
 }
 
 impl FillProgress {
-    /// Returns how far the backfill is: rows gone through by pages, for those that were right before it came count too.
+    /// Returns how far the backfill is: rows gone through by pages, for those that were right before it came count too, and no fewer than
+    /// were filled. It is not at 100 % before its last page is done.
     pub fn progress(&self, table: &TableFacts, rows_per_second: f64, eta_seconds: Option<f64>) -> run::Progress {
-        let total = self.rows_total(table);
-        let share = i128::from(total) * i128::from(self.done.min(self.bound)) / i128::from(self.bound.max(1));
-        run::Progress::new(i64::try_from(share).unwrap_or(total), total, rows_per_second, eta_seconds)
+        self.of_rows((table.rows, table.pages), rows_per_second, eta_seconds)
     }
 
-    /// Returns an estimate of all rows that it goes through, never below those that are filled.
-    fn rows_total(&self, table: &TableFacts) -> i64 {
+    fn of_rows(&self, table: (i64, i64), rows_per_second: f64, eta_seconds: Option<f64>) -> run::Progress {
+        let total = self.rows_total(table);
+        let share = i128::from(total) * i128::from(self.done.min(self.bound)) / i128::from(self.bound.max(1));
+        let done = i64::try_from(share).unwrap_or(total).max(self.pass_rows);
+        let progress = run::Progress::new(done, total, rows_per_second, eta_seconds);
+        let most = if self.done < self.bound { 99 } else { 100 };
+        run::Progress { rows_percent: progress.rows_percent.map(|percent| percent.min(most)), ..progress }
+    }
+
+    /// Returns an estimate of all rows that it goes through, never below those that are filled, for a table that had so many rows and pages.
+    fn rows_total(&self, (rows, pages): (i64, i64)) -> i64 {
         if self.bound == 0 {
-            return table.rows.max(self.rows);
+            return rows.max(self.rows);
         }
-        let estimate = i128::from(table.rows.max(0)) * i128::from(self.bound) / i128::from(table.pages.max(1));
+        let estimate = i128::from(rows.max(0)) * i128::from(self.bound) / i128::from(pages.max(1));
+        let filled = i128::from(self.pass_rows);
+        // Statistics that promise fewer rows than were filled are too old: the pages that are to come are taken to be like those that are done.
+        let estimate = if filled > estimate && self.done > 0 {
+            filled * i128::from(self.bound) / i128::from(self.done.min(self.bound))
+        } else {
+            estimate
+        };
         i64::try_from(estimate).unwrap_or(i64::MAX).max(self.rows)
     }
 
@@ -73,6 +90,7 @@ impl FillProgress {
         Self {
             bound: self.bound + other.bound,
             done: self.done + other.done,
+            pass_rows: self.pass_rows + other.pass_rows,
             rows: self.rows + other.rows,
             hot: self.hot + other.hot,
             late: self.late + other.late,
@@ -88,6 +106,7 @@ pg::columns!(
         pub(super) relation: i16,
         pub(super) bound: i64,
         pub(super) done: i64,
+        pass_rows: i64,
         pub(super) rows: i64,
         hot: i64,
         late: i64,
@@ -102,10 +121,11 @@ pg::columns!(
 
 impl From<RelationFill> for FillProgress {
     fn from(row: RelationFill) -> Self {
-        let RelationFill { bound, done, rows, hot, late, seconds, eta_seconds, held_by, held_since, .. } = row;
+        let RelationFill { bound, done, pass_rows, rows, hot, late, seconds, eta_seconds, held_by, held_since, .. } =
+            row;
         let (held_by, pace) = (said(held_by), said(row.pace).unwrap_or_default());
         let report = |rows_per_second| FillReport { rows_per_second, eta_seconds, held_by, held_since, pace };
-        Self { bound, done, rows, hot, late, seconds, report: row.rows_per_second.map(report) }
+        Self { bound, done, pass_rows, rows, hot, late, seconds, report: row.rows_per_second.map(report) }
     }
 }
 
@@ -182,9 +202,26 @@ mod tests {
     #[test]
     fn the_progress_of_a_run_is_the_sum_over_its_relations() {
         let report = |rows_per_second| Some(FillReport { rows_per_second, ..FillReport::default() });
-        let one = FillProgress { bound: 10, done: 4, rows: 400, hot: 300, late: 1, seconds: 9.0, report: None };
-        let two = FillProgress { bound: 5, done: 5, rows: 50, hot: 5, late: 0, seconds: 3.0, report: report(7.0) };
-        let both = FillProgress { bound: 15, done: 9, rows: 450, hot: 305, late: 1, seconds: 9.0, report: report(7.0) };
+        let fill = |bound, done, rows| FillProgress { bound, done, pass_rows: rows, rows, ..FillProgress::default() };
+        let one = FillProgress { hot: 300, late: 1, seconds: 9.0, ..fill(10, 4, 400) };
+        let two = FillProgress { hot: 5, late: 0, seconds: 3.0, report: report(7.0), ..fill(5, 5, 50) };
+        let both = FillProgress { hot: 305, late: 1, seconds: 9.0, report: report(7.0), ..fill(15, 9, 450) };
         assert_eq!(two.and(one), both);
+    }
+
+    #[test]
+    fn rows_gone_through_are_no_fewer_than_were_filled() {
+        let progress = |table, (bound, done), (pass_rows, rows)| {
+            let fill = FillProgress { bound, done, pass_rows, rows, ..FillProgress::default() };
+            let progress = fill.of_rows(table, 0.0, None);
+            (progress.rows_done, progress.rows_total, progress.rows_percent)
+        };
+        assert_eq!(progress((1000, 10), (10, 4), (100, 100)), (400, 1000, Some(40)), "most were right before");
+        assert_eq!(progress((3, 1), (1, 0), (2, 2)), (2, 3, Some(66)), "two of three rows of a page that is not done");
+        assert_eq!(progress((3, 1), (1, 0), (3, 3)), (3, 3, Some(99)), "nobody knows of the page that it is done");
+        assert_eq!(progress((3, 1), (1, 1), (3, 3)), (3, 3, Some(100)));
+        assert_eq!(progress((100, 10), (10, 5), (300, 300)), (300, 600, Some(50)), "statistics that are too old");
+        assert_eq!(progress((1000, 10), (10, 1), (0, 900)), (100, 1000, Some(10)), "a pass over a new file");
+        assert_eq!(progress((0, 0), (0, 0), (0, 0)), (0, 0, None));
     }
 }

@@ -2,6 +2,7 @@
 //! loses what he or she has typed.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::super::human::{duration, number};
@@ -57,8 +58,10 @@ pub(crate) enum Checking {
 pub(crate) fn actions(view: &ReportView, visitor: Visitor<'_>, checking: Option<&Checking>) -> String {
     let run = &view.run;
     let mut room = Room::new(ALL);
-    let waits =
-        run.waiting_for.as_ref().map(|waiting| room.line(&(run.of_part() + &words::waiting_for(waiting)), CELL));
+    let waits = run
+        .waiting_for
+        .as_ref()
+        .map(|waiting| room.line(&(run.of_part() + &words::waiting_for(waiting, run.zone)), CELL));
     let back = format!("../{}", run.name);
     let body = html! {
         nav { p { a href="../.." { "All runs" } " · " a href=(back) { "Report of this run" } } }
@@ -128,7 +131,7 @@ fn decisions(view: &ReportView, visitor: Visitor<'_>, checking: Option<&Checking
                 (form("pause", visitor, &button("Pause")))
             }))
         }
-        @if run.compares { (section("Compare all rows", &check(visitor, checking, room))) }
+        @if run.compares { (section("Compare all rows", &check((visitor, run.zone), checking, room))) }
         (section("Tune", &tune(visitor)))
         (section("Only on the command line", &html! {
             p { "What cannot be undone, what drops something and what writes rows is not on this page: "
@@ -163,7 +166,7 @@ fn approval(of: &PhaseApproval, view: &ReportView, visitor: Visitor<'_>, room: &
         @match &of.approval {
             Approval::Given(given) => {
                 p { (word(Tone::Good, "approved")) " by " (room.line(&given.person, CELL)) " (role " (printable(&given.role)) ") at "
-                    (words::time(given.at)) ", until " (words::time(given.expires))
+                    (words::time(given.at, view.run.zone)) ", until " (words::time(given.expires, view.run.zone))
                     @if let Some(comment) = &given.comment { ": " (room.line(comment, CELL)) } }
                 (form("revoke", visitor, &html! {
                     input type="hidden" name="phase" value=(phase);
@@ -182,14 +185,14 @@ fn approval(of: &PhaseApproval, view: &ReportView, visitor: Visitor<'_>, room: &
     }
 }
 
-fn check(visitor: Visitor<'_>, checking: Option<&Checking>, room: &mut Room) -> Markup {
+fn check((visitor, zone): (Visitor<'_>, Tz), checking: Option<&Checking>, room: &mut Room) -> Markup {
     let mut by = |by: &str| room.line(by, CELL);
     let said = match checking {
         None => {
             html! { p { "Compares the old and the new column of every row. It blocks nobody and changes no row, but it reads the whole table." } }
         }
         Some(Checking::UnderWay { by: person, since }) => {
-            html! { p { (word(Tone::Open, "under way")) " since " (words::time(*since)) ", asked for by " (by(person)) "." } }
+            html! { p { (word(Tone::Open, "under way")) " since " (words::time(*since, zone)) ", asked for by " (by(person)) "." } }
         }
         Some(Checking::Ended { by: person, at, found: Ok(outcome) }) => {
             let counts = &outcome.counts;
@@ -200,13 +203,13 @@ fn check(visitor: Visitor<'_>, checking: Option<&Checking>, room: &mut Room) -> 
                     } @else {
                         (word(Tone::Bad, "not equal")) ": " (number(counts.mismatches())) " of " (number(counts.rows)) " rows, as the report shows"
                     }
-                    "; asked for by " (by(person)) ", ended " (words::time(*at)) "."
+                    "; asked for by " (by(person)) ", ended " (words::time(*at, zone)) "."
                 }
             }
         }
         Some(Checking::Ended { by: person, at, found: Err(why) }) => {
             let person = by(person);
-            html! { p { (word(Tone::Bad, "could not be made")) ": " (by(why)) " (asked for by " (person) ", " (words::time(*at)) ")" } }
+            html! { p { (word(Tone::Bad, "could not be made")) ": " (by(why)) " (asked for by " (person) ", " (words::time(*at, zone)) ")" } }
         }
     };
     let is_under_way = matches!(checking, Some(Checking::UnderWay { .. }));

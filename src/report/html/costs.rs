@@ -1,6 +1,7 @@
 //! The backfill on a page: how far and how fast it was, what it cost beside what was predicted, what held it, and what an
 //! application felt.
 
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::super::human::{bytes, duration, number, percent, plural, range, rate, share};
@@ -14,7 +15,7 @@ use crate::view::{Course, CoursePoint, Felt, PartitionState, PartitionView, Part
 const FEWEST: usize = 3;
 
 pub(super) fn backfill(view: &ReportView) -> Markup {
-    let progress = &view.run.progress;
+    let (progress, zone) = (&view.run.progress, view.run.zone);
     let Some(percent) = progress.rows_percent.filter(|_| view.run.fills) else {
         return if view.run.fills {
             html! { p { "The table has no rows, as far as its statistics tell, so there is nothing to fill." } }
@@ -42,33 +43,38 @@ pub(super) fn backfill(view: &ReportView) -> Markup {
             ("rate-average", "Rate on average", average.map_or_else(|| unknown(not_yet), |average| html! { (rate(average)) " without pauses" })),
         ]))
         @match &view.course {
-            Some(course) => (progressed(course)),
+            Some(course) => (progressed(course, zone)),
             None => p.note { "The backfill has not begun." },
         }
         @if let Some(of) = &view.run.partitions { (partitions(of)) }
         (compared(view.run.filled.as_ref(), view.run.predicted.as_ref(), not_yet))
-        (held(&view.run.holds))
+        (held(&view.run.holds, zone))
         h3 { "What an application felt" }
         @match view.course.as_ref().and_then(|course| course.felt.as_ref().map(|felt| (course, felt))) {
-            Some((course, felt)) => (latency(course, felt)),
+            Some((course, felt)) => (latency((course, zone), felt)),
             None => p { "Not measured. The latency probe runs where the plan or " code { "crossfade tune" } " sets " code { "goal_latency" } "." },
         }
     }
 }
 
-fn axes(course: &Course, top: String, bottom: &str) -> Axes {
+fn axes((course, zone): (&Course, Tz), top: String, bottom: &str) -> Axes {
     let last = course.points.last().map_or(0.0, |point| point.seconds);
-    Axes { left: words::time(course.began), right: format!("{} later", duration(last)), top, bottom: bottom.to_owned() }
+    Axes {
+        left: words::time(course.began, zone),
+        right: format!("{} later", duration(last)),
+        top,
+        bottom: bottom.to_owned(),
+    }
 }
 
-fn progressed(course: &Course) -> Markup {
+fn progressed(course: &Course, zone: Tz) -> Markup {
     if course.points.len() < FEWEST {
-        let (began, samples) = (words::time(course.began), plural(length(&course.points), "time"));
+        let (began, samples) = (words::time(course.began, zone), plural(length(&course.points), "time"));
         return html! { p.note { "It began at " (began) ". Its progress was noted " (samples) ", too few for a chart." } };
     }
     let filled = course.points.last().map_or(0, |point| point.rows);
     if filled == 0 {
-        return html! { p.note { "It began at " (words::time(course.began)) ". No row was filled so far." } };
+        return html! { p.note { "It began at " (words::time(course.began, zone)) ". No row was filled so far." } };
     }
     let start = (0.0, Some(0.0));
     let rows = |point: &CoursePoint| (point.seconds, Some(float(point.rows)));
@@ -81,9 +87,9 @@ fn progressed(course: &Course) -> Markup {
     };
     let rates = course.points.iter().flat_map(step).collect();
     html! {
-        (lines("Rows filled since the backfill began", &[Line { name: "rows", points: rows }], &axes(course, number(filled), "0")))
+        (lines("Rows filled since the backfill began", &[Line { name: "rows", points: rows }], &axes((course, zone), number(filled), "0")))
         (lines("Rows filled a second, on average between two notes", &[Line { name: "rate", points: rates }],
-            &axes(course, rate(course.top_rate()), "0")))
+            &axes((course, zone), rate(course.top_rate()), "0")))
     }
 }
 
@@ -110,7 +116,7 @@ fn partitions(of: &PartitionsView) -> Markup {
     }
 }
 
-fn latency(course: &Course, felt: &Felt) -> Markup {
+fn latency((course, zone): (&Course, Tz), felt: &Felt) -> Markup {
     let format = |seconds| Signal::GoalLatency.format(seconds);
     let goal =
         felt.goal_seconds.map_or_else(|| unknown("the plan sets none; it was tuned"), |goal| html! { (format(goal)) });
@@ -128,7 +134,7 @@ fn latency(course: &Course, felt: &Felt) -> Markup {
             ("latency-goal", "Goal of the plan", goal),
         ]))
         @if course.points.len() >= FEWEST {
-            (lines("Latency of the probes between two notes", &both, &axes(course, format(course.top_latency()), "0")))
+            (lines("Latency of the probes between two notes", &both, &axes((course, zone), format(course.top_latency()), "0")))
         }
     }
 }
@@ -180,7 +186,7 @@ fn compared(filled: Option<&Filled>, predicted: Option<&Estimates>, not_yet: &st
     table("Prediction and outcome of the backfill", &["Measure", "Predicted", "Outcome"], &rows)
 }
 
-fn held(holds: &[HoldTime]) -> Markup {
+fn held(holds: &[HoldTime], zone: Tz) -> Markup {
     if holds.is_empty() {
         return html! { p { "Nothing has held the backfill or slowed it down, as far as was noted." } };
     }
@@ -201,7 +207,7 @@ fn held(holds: &[HoldTime]) -> Markup {
             Cause::Paused => "a pause by a person",
             cause @ Cause::Signal(_) => words::cause(cause),
         };
-        let last = html! { span.when { (words::time(hold.last_at)) } };
+        let last = html! { span.when { (words::time(hold.last_at, zone)) } };
         vec![
             html! { (what) },
             html! { (number(hold.times)) },

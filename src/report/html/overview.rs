@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::super::human::{duration, number, rate};
+use super::super::human::{self, duration, number, rate};
 use super::super::look::printable;
 use super::super::words;
 use super::chart::{Stretch, bar};
@@ -26,7 +26,7 @@ pub(crate) fn overview(overview: &Overview) -> String {
         h1 { "Runs of crossfade" }
         p.note { "Database " code { (database) } }
         @if overview.runs.is_empty() {
-            p { "There are no runs in this database yet. " code { "crossfade start PLAN" } " begins one." }
+            p { "There are no runs in this database yet. " "Next: " code { (human::FIRST) } ", which writes a plan for a column." }
         } @else {
             div.runs { (table("The latest run of each plan, newest first", &head, &rows)) }
         }
@@ -43,7 +43,7 @@ fn row(name: &str, run: Result<&RunView, &String>, room: &mut Room) -> Vec<Marku
         Err(why) => return vec![link, unknown("cannot be read"), html! { "–" }, html! { "–" }, room.line(why, CELL)],
     };
     let waits = run.waiting_for.as_ref();
-    let waits = waits.map(|waits| run.of_part() + &words::in_short(waits));
+    let waits = waits.map(|waits| run.of_part() + &words::in_short(waits, run.zone));
     let overdue = words::tick_overdue(run).map(|overdue| format!("next tick {overdue}"));
     let waits = match (waits, overdue) {
         (None, None) => html! { "–" },

@@ -109,6 +109,19 @@ pub(super) fn code(text: &str) -> Markup {
     html! { code { (printable(text)) } }
 }
 
+/// Returns a command; no line ends within an option, as it could behind its hyphens.
+pub(super) fn command(text: &str) -> Markup {
+    let text = printable(text);
+    html! {
+        code {
+            @for (at, word) in text.split(' ').enumerate() {
+                @if at > 0 { " " }
+                @if word.starts_with('-') { span.option { (word) } } @else { (word) }
+            }
+        }
+    }
+}
+
 /// A table of so many rows is not torn apart on paper.
 const SHORT: usize = 12;
 

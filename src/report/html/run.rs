@@ -1,5 +1,6 @@
 //! The report of a run as a page.
 
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::super::human::{self, duration, number};
@@ -10,7 +11,7 @@ use super::REFRESH;
 use super::chart::{Stretch, bar};
 use super::excerpt::Room;
 use super::parts::{code, facts, judgement, phase_state, section, standing, table, unknown, verdict};
-use super::{LOOK, costs, page, statements};
+use super::{LOOK, costs, page, parts, statements};
 use crate::amounts::count;
 use crate::ledger::LoggedEntry;
 use crate::plan::calendar::in_zone;
@@ -62,7 +63,7 @@ fn body(view: &ReportView) -> Markup {
         (section("Success criteria", &criteria(view)))
         (section("What was asked", &asked(view)))
         @if !view.run.parts.is_empty() { (section("Parts", &parts(view))) }
-        (section("Time line", &timeline(&view.timeline)))
+        (section("Time line", &timeline(&view.timeline, view.run.zone)))
         (section("Backfill", &costs::backfill(view)))
         (section("Objects before and after", &objects(view)))
         (section("Verification", &verification(view)))
@@ -77,8 +78,10 @@ fn body(view: &ReportView) -> Markup {
 fn head(view: &ReportView) -> Markup {
     let run = &view.run;
     let text = |text: &str| Room::new(CELL).line(text, CELL);
-    let waits =
-        run.waiting_for.as_ref().map(|waiting| (waiting.is_failure(), run.of_part() + &words::waiting_for(waiting)));
+    let waits = run
+        .waiting_for
+        .as_ref()
+        .map(|waiting| (waiting.is_failure(), run.of_part() + &words::waiting_for(waiting, run.zone)));
     html! {
         header {
             h1 { "Run " (printable(&run.name)) }
@@ -89,7 +92,7 @@ fn head(view: &ReportView) -> Markup {
             (facts(&[
                 ("table", "Table", code(&view.asked.table)),
                 ("database", "Database", html! { (code(&view.database)) ", PostgreSQL " (printable(&view.server)) }),
-                ("at", "As of", html! { (words::time(view.at)) ", by the server's clock" }),
+                ("at", "As of", html! { (words::time(view.at, run.zone)) ", by the server's clock" }),
             ]))
             @match waits {
                 Some((true, why)) => p { b { "Failed: " } (text(&why)) },
@@ -99,7 +102,7 @@ fn head(view: &ReportView) -> Markup {
             @if let Some(overdue) = words::tick_overdue(run) { p { b { "Next tick " } (text(&overdue)) } }
             @if !run.is_over() {
                 @for (at, (command, note)) in words::next_of(run).iter().enumerate() {
-                    p { @if at == 0 { b { "Next: " } } @else { "or " } (code(command)) @if !note.is_empty() { " – " (note) } }
+                    p { @if at == 0 { b { "Next: " } } @else { "or " } (parts::command(command)) @if !note.is_empty() { " – " (note) } }
                 }
             }
             @if let Some(key) = &run.part_of { p { b { "Part of " } (code(key)) ", which moves it" } }
@@ -124,7 +127,7 @@ fn asked(view: &ReportView) -> Markup {
     let warnings: Vec<_> = asked.warnings.iter().take(MOST).map(|warning| room.line(warning, CELL)).collect();
     html! {
         ul { @for change in human::changes(&asked.plan).iter().take(MOST) { li { (room.line(change, CELL)) } } }
-        p { "Registered at " (words::time(asked.at)) (by) "." }
+        p { "Registered at " (words::time(asked.at, view.run.zone)) (by) "." }
         @if warnings.is_empty() {
             p.note { "Nothing was warned of then." }
         } @else {
@@ -158,7 +161,7 @@ fn parts(view: &ReportView) -> Markup {
     }
 }
 
-fn timeline(line: &Timeline) -> Markup {
+fn timeline(line: &Timeline, zone: Tz) -> Markup {
     let (from, until) = (line.from, line.until);
     let all = Span { from, until: Some(until) };
     let took = all.seconds(until).max(0.001);
@@ -170,7 +173,7 @@ fn timeline(line: &Timeline) -> Markup {
     let seconds = |spans: &[Span]| spans.iter().map(|span| span.seconds(until)).sum::<f64>();
     let row = |name: &str, state: Markup, class: &str, spans: &[Span]| {
         let (began, said) = match spans.first() {
-            Some(first) => (html! { span.when { (words::time(first.from)) } }, duration(seconds(spans))),
+            Some(first) => (html! { span.when { (words::time(first.from, zone)) } }, duration(seconds(spans))),
             None => (unknown("–"), "–".to_owned()),
         };
         let what = format!("{name}: {said}");
@@ -190,7 +193,8 @@ fn timeline(line: &Timeline) -> Markup {
     if !line.pauses.is_empty() {
         rows.push(row("paused", html! { (count(line.pauses.len(), "time")) }, "back", &line.pauses));
     }
-    let caption = format!("From {} to {}: {}", words::time(from), words::time(until), duration(all.seconds(until)));
+    let caption =
+        format!("From {} to {}: {}", words::time(from, zone), words::time(until, zone), duration(all.seconds(until)));
     html! {
         div.timeline { (table(&caption, &["Phase", "State", "Time line", "Began", "Took"], &rows)) }
         p.note { "A phase lasts from the moment its gates were open to the end of its last step, waits included. Very short ones are drawn wider." }
@@ -206,7 +210,7 @@ fn objects(view: &ReportView) -> Markup {
             Moment::Now => "now",
         };
         let numbers = [of.columns, of.indexes, of.constraints, of.triggers].map(|count| html! { (number(count)) });
-        let when = html! { (when) ", " span.when { (words::time(of.at)) } };
+        let when = html! { (when) ", " span.when { (words::time(of.at, view.run.zone)) } };
         [code(&of.table), when].into_iter().chain(numbers).collect()
     };
     let rows: Vec<Vec<_>> = view.objects.iter().filter(shown).take(MOST).map(row).collect();
@@ -229,7 +233,7 @@ fn verification(view: &ReportView) -> Markup {
     let quiet = quiet.map(|seconds| format!(", the last {} ago", duration(float(seconds)))).unwrap_or_default();
     html! {
         @if view.certificates.is_empty() { p { "The rows have not been compared yet." } }
-        @for (number, certificate) in view.certificates.iter().enumerate() { (certified(certificate, number == 0)) }
+        @for (number, certificate) in view.certificates.iter().enumerate() { (certified(certificate, run.zone, number == 0)) }
         h3 { "Writes while both columns were there" }
         (facts(&[
             ("old-writes", "Seconds with writes to the old column", html! { (number(run.old_column_write_seconds)) (quiet) }),
@@ -241,7 +245,7 @@ fn verification(view: &ReportView) -> Markup {
 }
 
 /// Programs find the values of the first certificate by their ids.
-fn certified(certificate: &Certificate, is_first: bool) -> Markup {
+fn certified(certificate: &Certificate, zone: Tz, is_first: bool) -> Markup {
     let id = |id| if is_first { id } else { "" };
     let (check, counts) = (&certificate.check, certificate.counts());
     let entry = certificate.entry.map_or_else(|| unknown("the log does not tell of it"), |seq| html! { (number(seq)) });
@@ -264,7 +268,7 @@ fn certified(certificate: &Certificate, is_first: bool) -> Markup {
             (id("different"), "Different", html! { (number(counts.different)) }),
             (id("unconverted"), "Do not convert", html! { (number(counts.unconverted)) }),
             (id("only-new"), "In the new column only", html! { (number(counts.only_new)) }),
-            (id("check-time"), "When", html! { (words::time(check.started_at)) " to " (words::time(check.at)) ", " (duration(check.seconds)) }),
+            (id("check-time"), "When", html! { (words::time(check.started_at, zone)) " to " (words::time(check.at, zone)) ", " (duration(check.seconds)) }),
             (id("fingerprint"), "Fingerprint of the plan", code(&check.fingerprint)),
             (id("trigger-hash"), "Hash of trigger and function", code(&check.body_hash)),
             (id("table-file"), "File of the table (relfilenode)", code(&check.relfilenode.to_string())),
@@ -297,7 +301,7 @@ fn gates(view: &ReportView) -> Markup {
 }
 
 /// Returns the first and the last entries, with what they are in bytes at the most.
-fn entries(caption: &str, lines: &[LoggedEntry], (first, last): (usize, usize), bytes: usize) -> Markup {
+fn entries(caption: &str, (lines, zone): (&[LoggedEntry], Tz), (first, last): (usize, usize), bytes: usize) -> Markup {
     let mut room = Room::new(bytes);
     let mut before = None;
     let mut row = |line: &LoggedEntry| {
@@ -305,8 +309,8 @@ fn entries(caption: &str, lines: &[LoggedEntry], (first, last): (usize, usize), 
             Some(before) if before == line.actor => html! { span.note { "the same" } },
             _ => room.line(&line.actor.to_string(), CELL),
         };
-        let what = room.line(&human::entry(&line.entry, LOOK), CELL);
-        vec![html! { (number(line.seq)) }, html! { span.when { (words::time(line.at)) } }, who, what]
+        let what = room.line(&human::entry(&line.entry, zone, LOOK), CELL);
+        vec![html! { (number(line.seq)) }, html! { span.when { (words::time(line.at, zone)) } }, who, what]
     };
     let left_out = lines.len().saturating_sub(first + last);
     let mut rows: Vec<_> = lines.iter().take(first).map(&mut row).collect();
@@ -323,15 +327,15 @@ fn people(view: &ReportView) -> Markup {
         vec![
             Room::new(CELL).line(&of.actor.to_string(), CELL),
             html! { (printable(&of.actor.version)) },
-            html! { span.when { (words::time(of.first)) } },
-            html! { span.when { (words::time(of.last)) } },
+            html! { span.when { (words::time(of.first, view.run.zone)) } },
+            html! { span.when { (words::time(of.last, view.run.zone)) } },
             html! { (of.entries) },
         ]
     };
     let rows: Vec<_> = view.actors.iter().take(MOST).map(worked).collect();
     let left_out = view.actors.len().saturating_sub(MOST);
     html! {
-        (entries("What persons have decided, as the log has it", &view.decisions, (20, 40), DECISIONS))
+        (entries("What persons have decided, as the log has it", (&view.decisions, view.run.zone), (20, 40), DECISIONS))
         (table("Processes that wrote the log. The role is the server's word, user, host and process are their own",
             &["Who", "Version", "First entry", "Last entry", "Entries"], &rows))
         @if left_out > 0 { p.note { (left_out) " more are left out." } }
@@ -341,12 +345,12 @@ fn people(view: &ReportView) -> Markup {
 /// Returns the latest of what persons have decided about the run.
 #[cfg(feature = "serve")]
 pub(super) fn latest_decisions(view: &ReportView) -> Markup {
-    entries("What persons have decided, the latest at the end", &view.decisions, (0, 15), DECISIONS)
+    entries("What persons have decided, the latest at the end", (&view.decisions, view.run.zone), (0, 15), DECISIONS)
 }
 
 fn log(view: &ReportView) -> Markup {
     html! {
-        (entries("The log, oldest first", &view.log, (40, 100), LOG))
+        (entries("The log, oldest first", (&view.log, view.run.zone), (40, 100), LOG))
         p.note { (code(&format!("crossfade history {}", view.run.name))) " prints it whole." }
     }
 }
@@ -361,7 +365,7 @@ fn foot(view: &ReportView) -> Markup {
                     (code(&format!("crossfade history {} --check --head {}", view.run.name, head))) "."
                 }
             }
-            p { "Times are UTC unless they name another zone. Written by crossfade " (env!("CARGO_PKG_VERSION")) "." }
+            p { "Times are those of " (view.run.zone.name()) ". Written by crossfade " (env!("CARGO_PKG_VERSION")) "." }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The statements of a run on a page, as they were run.
 
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::super::look::printable;
@@ -25,7 +26,7 @@ pub(super) fn statements(view: &ReportView) -> Markup {
              settings, locks and bookkeeping around them are left out."
         }
         @for step in view.steps.iter().take(MOST) {
-            (one(step, &mut room))
+            (one(step, view.run.zone, &mut room))
         }
         @if left_out > 0 || room.is_gone() {
             p.note {
@@ -36,7 +37,7 @@ pub(super) fn statements(view: &ReportView) -> Markup {
     }
 }
 
-fn one(step: &StepCourse, room: &mut Room) -> Markup {
+fn one(step: &StepCourse, zone: Tz, room: &mut Room) -> Markup {
     let by = step.by.as_ref().map(|by| format!(" by {}", printable(&by.to_string()))).unwrap_or_default();
     html! {
         div.step {
@@ -44,10 +45,10 @@ fn one(step: &StepCourse, room: &mut Room) -> Markup {
             @if let Some(done) = step.done {
                 span.note {
                     @if step.adopted { ", found done at " } @else { ", done at " }
-                    (words::time(done)) (by)
+                    (words::time(done, zone)) (by)
                 }
             }
-            @if let Some(undone) = step.undone { span.note { ", taken back at " (words::time(undone)) } }
+            @if let Some(undone) = step.undone { span.note { ", taken back at " (words::time(undone, zone)) } }
             @if step.template { span.note { "; repeated for ranges of the table, which stand in the place of the numbers" } }
         }
         @if !step.sql.is_empty() { pre { (room.block(&joined(&step.sql), ONE)) } }

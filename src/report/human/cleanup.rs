@@ -14,7 +14,7 @@ pub(crate) fn cleanup(cleanup: &Cleanup, look: Look) -> String {
     let first = format!("Everything of crossfade is removed from database {database}{logs}, in one transaction:");
     look.wrap(&mut text, ("", ""), &first);
     for statement in &cleanup.drops {
-        look.wrap(&mut text, ("  ", "      "), &printable(statement));
+        look.statement(&mut text, ("  ", "      "), statement);
     }
     if !cleanup.copied.is_empty() {
         let runs = printable(&cleanup.copied.join(", "));

@@ -2,14 +2,19 @@
 
 use std::fmt::Write as _;
 
+use chrono_tz::Tz;
+
 use super::entry;
 use crate::ledger::LoggedEntry;
 use crate::report::look::{Look, printable};
 use crate::report::words;
 
+/// A log, and the zone in which its times are shown.
+pub(crate) type Told = (Vec<LoggedEntry>, Tz);
+
 /// Returns the logs of all runs of a name, oldest first, and those of their parts, each with what it is called. On a terminal, who did
 /// something stands below the first line of what he did; elsewhere each line says it, for `grep`.
-pub(crate) fn history(attempts: &[Vec<LoggedEntry>], parts: &[(String, Vec<LoggedEntry>)], look: Look) -> String {
+pub(crate) fn history(attempts: &[Told], parts: &[(String, Told)], look: Look) -> String {
     let mut text = String::new();
     for (number, log) in attempts.iter().enumerate() {
         if attempts.len() > 1 {
@@ -25,13 +30,13 @@ pub(crate) fn history(attempts: &[Vec<LoggedEntry>], parts: &[(String, Vec<Logge
     text
 }
 
-fn one(text: &mut String, log: &[LoggedEntry], look: Look) {
+fn one(text: &mut String, (log, zone): &Told, look: Look) {
     let each = look.columns == Look::ENDLESS;
     let mut last = None;
     for line in log {
-        let at = words::time(line.at);
+        let at = words::time(line.at, *zone);
         let indent = " ".repeat(at.len() + 2);
-        let (what, actor) = (entry(&line.entry, look), format!("by {}", printable(&line.actor.to_string())));
+        let (what, actor) = (entry(&line.entry, *zone, look), format!("by {}", printable(&line.actor.to_string())));
         if each {
             let _ = writeln!(text, "{at}  {what}  {}", look.dim(&actor));
             continue;

@@ -189,11 +189,7 @@ fn one_step(text: &mut String, step: &Step, (fill, longest, whole): (&str, usize
 /// Writes a statement, or its beginning where it takes more lines than the `longest`; the format `whole` has the rest.
 fn one_statement(text: &mut String, statement: &str, (longest, whole): (usize, &str), look: Look) {
     let mut shown = String::new();
-    for line in statement.lines() {
-        let indent = &line[..line.len() - line.trim_start().len()];
-        let (first, next) = (format!("      {indent}"), format!("        {indent}"));
-        look.wrap(&mut shown, (&first, &next), &printable(line.trim_start()));
-    }
+    look.statement(&mut shown, ("      ", "        "), statement);
     let lines: Vec<_> = shown.lines().collect();
     let most = if lines.len() > longest { SHORT } else { lines.len() };
     for line in &lines[..most] {

@@ -208,6 +208,37 @@ fn a_status_answers_the_questions_in_order() {
     ");
 }
 
+/// All dates of a run are in the zone of its plan's schedule, those of its log too.
+#[test]
+fn one_run_has_one_zone() {
+    use crate::run::{GateKind, GateReading};
+
+    let zone = chrono_tz::Europe::Berlin;
+    let at = chrono::DateTime::from_timestamp(1_800_000_000, 0);
+    let mut view = status_of(Standing::Waiting);
+    (view.zone, view.phase, view.holder, view.progress) = (zone, Phase::Contract, None, Progress::default());
+    (view.verified_at, view.mismatches) = (at, Some(0));
+    view.waiting_for = Some(WaitingFor::Grace { grace_seconds: 604_800.0, until: at });
+    let reason = "the retired column is kept for 7 days".to_owned();
+    view.gates = vec![GateReading { opens: at, ..GateReading::fail(GateKind::Grace, reason) }];
+    insta::assert_snapshot!(status(&view, Look::default()), @"
+    vehicle-status   contract, waiting
+      waits for  the grace period of the retired column (7 d, until 2027-01-15
+                 09:00:00 CET)
+      gates      grace closed: the retired column is kept for 7 days, until Fri
+                 2027-01-15 09:00 CET (08:00 UTC)
+      written    the old column in 1,234 seconds (last 3.0 s ago), the new one in 5
+      verified   all rows equal at 2027-01-15 09:00:00 CET
+      next: crossfade advance vehicle-status --yes  after 2027-01-15 09:00:00 CET
+            crossfade rollback vehicle-status       goes back
+    ");
+    let listed = statuses(std::slice::from_ref(&view), Look::default());
+    assert!(listed.contains(" 09:00:00 CET)\n") && !listed.contains("UTC"), "{listed}");
+    let step = crate::run::StepKey::new(Phase::Contract, What::Drop);
+    let said = entry(&Entry::Nearing { step, at: at.unwrap() }, zone, Look::default());
+    assert_eq!(said, "contract.drop cannot be undone, and may be done from 2027-01-15 09:00:00 CET on");
+}
+
 /// Of a run whose columns are not there, nobody has counted writes, and one that was taken back is never compared.
 #[test]
 fn what_is_not_there_is_not_counted() {
@@ -308,6 +339,7 @@ fn a_finish_says_what_comes_next() {
         state: Standing::Done,
         did: vec![Phase::Switch, Phase::Contract],
         waiting_for: None,
+        zone: Tz::UTC,
         stays: vec![],
         head: None,
     };
@@ -347,7 +379,7 @@ fn rows_that_differ_are_named() {
             key(12, "different", Some("lost"), Some(WrittenBy::PastTrigger)),
         ],
     };
-    insta::assert_snapshot!(outcome("vehicle-status", &found, false, Look::default()), @"
+    insta::assert_snapshot!(outcome(("vehicle-status", Tz::UTC), &found, false, Look::default()), @"
     FAILED vehicle-status: 4 rows of 1,000 not equal (0.3 s)
       1 empty, 3 different, 0 that do not convert
         empty       id = 7: status 'active', vehicle_status NULL; written in
@@ -366,7 +398,7 @@ fn rows_that_differ_are_named() {
     ");
     let counts = Counts { rows: 1000, equal: 1000, only_new: 2, ..Counts::default() };
     let clean = Outcome { counts, seconds: 0.31, keys: vec![] };
-    insta::assert_snapshot!(outcome("vehicle-status", &clean, false, Look { unicode: true, ..Look::default() }), @"
+    insta::assert_snapshot!(outcome(("vehicle-status", Tz::UTC), &clean, false, Look { unicode: true, ..Look::default() }), @"
     ✓ vehicle-status: 1,000 rows compared in 0.3 s, all equal
       2 values exist only in the new column: a rollback would lose them
     ");
@@ -423,12 +455,12 @@ fn a_preview_shows_every_step_with_its_lock_and_the_next_command() {
       Add column b
         lock ACCESS EXCLUSIVE: reads and writes wait; for milliseconds
           ALTER TABLE t
-            ADD COLUMN b text
+            ADD COLUMN b text;
 
     contract: take the old name away, then drop what was retired
       Drop column a
         lock ACCESS EXCLUSIVE: reads and writes wait; for milliseconds
-          ALTER TABLE t DROP COLUMN a
+          ALTER TABLE t DROP COLUMN a;
         point of no return: its values are gone
 
     A statement that does not get its lock quickly gives up and is tried again
@@ -514,6 +546,7 @@ fn everything_fits_a_terminal_of_80_columns() {
                 state,
                 did: Phase::ALL.to_vec(),
                 waiting_for: Some(waiting),
+                zone: Tz::UTC,
                 stays: vec![],
                 head: None,
             },
@@ -532,13 +565,16 @@ fn everything_fits_a_terminal_of_80_columns() {
     };
     let reason =
         "waiting as planned until 2027-01-15 08:00:00 UTC (6 d 23 h to go): the retired column is kept".to_owned();
-    let log = vec![
-        line(Entry::Registered),
-        line(Entry::Blocked { gate: "grace".to_owned(), reason }),
-        line(Entry::Filled(filled())),
-        line(Entry::Consented { to: vec!["drop the old column".to_owned(); 5] }),
-        line(Entry::Drifted { facts: vec!["there is no column of that name".to_owned(); 5] }),
-    ];
+    let log = (
+        vec![
+            line(Entry::Registered),
+            line(Entry::Blocked { gate: "grace".to_owned(), reason }),
+            line(Entry::Filled(filled())),
+            line(Entry::Consented { to: vec!["drop the old column".to_owned(); 5] }),
+            line(Entry::Drifted { facts: vec!["there is no column of that name".to_owned(); 5] }),
+        ],
+        Tz::UTC,
+    );
     shown += &history(&[log.clone(), log.clone()], &[("a-part-with-a-name".to_owned(), log)], Look::default());
     shown += &drops(name, &["DROP INDEX a".to_owned()], Look::default());
     shown +=

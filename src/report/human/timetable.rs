@@ -31,9 +31,9 @@ pub(crate) fn timetable(dates: &Timetable, look: Look) -> String {
     let waiting = dates.waiting_for.as_ref();
     if let Some(waiting) = waiting.filter(|waiting| !waiting.is_command()) {
         let how = if waiting.is_failure() { "  failed: " } else { "  waits for " };
-        look.wrap(&mut text, (how, "    "), &words::in_short(waiting));
+        look.wrap(&mut text, (how, "    "), &words::in_short(waiting, zone));
     }
-    let mut commands = words::next(&dates.name, dates.state, waiting, dates.state == Standing::Running);
+    let mut commands = words::next((&dates.name, zone), dates.state, waiting, dates.state == Standing::Running);
     // These are all dates.
     commands.retain(|(command, _)| !command.starts_with("crossfade schedule "));
     next(&mut text, &commands, look);

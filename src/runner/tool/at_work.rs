@@ -248,6 +248,7 @@ impl Tool {
             state: state.standing(),
             did: did.to_vec(),
             waiting_for: waiting_for(all, &seen.snapshot, &found.gates),
+            zone: crate::run::zone(&run.plan),
             stays: if state.mode == Mode::RolledBack { stays(run, &log) } else { vec![] },
             head,
         })

@@ -76,3 +76,41 @@ async fn a_backfill_that_stands_in_a_partition_is_shown_partition_by_partition()
     database.execute("ALTER TABLE trips DETACH PARTITION trips_3").await;
     assert_eq!(partitions().await["total"], json!(3));
 }
+
+/// A page whose row somebody has locked is visited, and not done.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_tiny_table_no_row_is_gone_through_before_it_is_filled() {
+    let database = Database::new().await;
+    database
+        .execute(
+            "CREATE TABLE kinds (id int PRIMARY KEY, kind text); INSERT INTO kinds VALUES (1, 'a'), (2, 'b'), (3, 'c')",
+        )
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kinds.yaml").to_str().unwrap().to_owned();
+    let plan = "version: 1\nname: kinds\ntable: public.kinds\nchanges: [{ rename_column: { from: kind, to: sort } }]\n";
+    std::fs::write(&file, plan).unwrap();
+    let status = async || {
+        let output = Cli::new(&database.url).args(["status", "kinds", "--format", "json"]).run().await;
+        let status: Value = serde_json::from_str(&output.stdout).unwrap();
+        (
+            status["rows_done"].clone(),
+            status["rows_total"].clone(),
+            status["rows_percent"].clone(),
+            status["eta_seconds"].clone(),
+        )
+    };
+    let started = Cli::new(&database.url).args(["start", &file]).run().await;
+    assert_eq!(started.code, Some(0), "{started:#?}");
+    let mut other = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT FROM kinds WHERE id = 3 FOR UPDATE").execute(&mut other).await.unwrap();
+    let running = Cli::new(&database.url).args(["run", &file, "--to", "backfill"]).spawn();
+    let late = "SELECT count(*) FILTER (WHERE late AND done_at IS NULL) = 1 AND count(*) FILTER (WHERE NOT late AND done_at IS NOT NULL) = 1 \
+                FROM crossfade.page_window";
+    wait_for("only the late page to be left", PATIENCE, async || database.scalar::<bool>(late).await).await;
+    assert_eq!(status().await, (json!(0), json!(3), json!(0), Value::Null));
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    let ended = running.wait(PATIENCE).await;
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(status().await, (json!(3), json!(3), json!(100), Value::Null));
+}
