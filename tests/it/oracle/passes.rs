@@ -150,7 +150,10 @@ impl<'a> Way<'a> {
             let (found, expected) = tokio::join!(places.ours.write(&ours), places.plain.write(&plain));
             // A trigger stands in for NOT NULL where neither column is, and fires before policies are looked at.
             let stands_in = !self.case.is_rename() && found == "23502" && expected == "42501";
-            if found != expected && !stands_in {
+            // Of two indexes that refuse a row, PostgreSQL names the one that was made first, and twins are made in an order of their own.
+            let in_an_index = |code: &str| code == "23505" || code == "23P01";
+            let other_index = !self.case.is_rename() && in_an_index(&found) && in_an_index(&expected);
+            if found != expected && !stands_in && !other_index {
                 return Err(Failure::new(
                     stage,
                     format!("{ours}\nended with {found}; beside plain ALTER TABLE with {expected}:\n{plain}"),
