@@ -60,7 +60,7 @@ async fn refuses_writes(database: &Database, column: &str) {
         format!("UPDATE t SET {column} = 'mine' WHERE id = 1"),
     ] {
         let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(&database.pool).await.unwrap_err();
-        let code = refused.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
+        let code = refused.as_database_error().and_then(sqlx::error::DatabaseError::code);
         assert_eq!(code.as_deref(), Some("428C9"), "{statement}: {refused}");
     }
 }
