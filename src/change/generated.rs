@@ -1,8 +1,7 @@
 //! The rename of a generated column. Nobody can write it, so nothing is carried from one column to the other: a trigger that fires
-//! last makes the mirror's values of the same expression, and refuses others (docs/postgres.md, "Generated columns").
+//! last makes the mirror's values of the same expression, and refuses others (docs/postgres.md, "Generated columns in triggers").
 
 use super::conversion::same_in_trigger;
-use super::sync_function::Names;
 use super::{Active, Context};
 use crate::run::Generated;
 use crate::sql::{quote_ident, quote_literal};
@@ -56,18 +55,12 @@ pub(super) fn drop(context: &Context<'_>, a: &Active<'_>) -> Option<String> {
     Some(format!("DROP FUNCTION IF EXISTS {}({})", function(context, a), types.join(", ")))
 }
 
-/// The trigger's statements: the mirror `now.new` gets its value, and whoever has given another one is refused, as PostgreSQL would
-/// refuse it of the column itself. `columns` are the names of both.
-pub(super) fn make(
-    context: &Context<'_>,
-    a: &Active<'_>,
-    (now, before): (&Names, &Names),
-    columns: &(String, String),
-) -> String {
+/// The trigger's statements: the mirror `new`, which is called `column` and was `old` before, gets its value, and whoever has given
+/// another one is refused, as PostgreSQL would refuse it of the column itself.
+pub(super) fn make(context: &Context<'_>, a: &Active<'_>, (new, old): (&str, &str), column: &str) -> String {
     let arguments: Vec<_> = reads(a).map(|name| format!("NEW.{}", quote_ident(name))).collect();
     let value = format!("{}({})", function(context, a), arguments.join(", "));
     let plain = a.facts.new_plain_compare;
-    let (new, old) = (&now.new, &before.new);
     let unchanged = same_in_trigger(plain, (new, new), (old, old));
     let same = if plain {
         format!(
@@ -76,7 +69,6 @@ pub(super) fn make(
     } else {
         format!("pg_catalog.record_image_eq(ROW({new}), ROW(made))")
     };
-    let column = &columns.1;
     let message = quote_literal(&format!("cannot write a non-DEFAULT value into column \"{column}\""));
     let detail = quote_literal(&format!("Column \"{column}\" is a generated column."));
     format!(

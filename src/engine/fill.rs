@@ -18,6 +18,7 @@ mod room;
 mod shared;
 mod slices;
 mod strict;
+mod together;
 mod worker;
 
 pub use method::{Method, Shape};

@@ -1,7 +1,7 @@
 //! The control loop of a backfill: settings and signals in, orders and events out, workers started and awaited.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
@@ -10,15 +10,15 @@ use tracing::Instrument as _;
 
 use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
-use super::pace::BatchSize;
 use super::privileged::{self, Refused};
 use super::shared::{Shared, connect};
+use super::together::Together;
 use super::worker::{Left, Worker};
 use crate::engine::{Error, Work};
 use crate::event::Event;
 use crate::failpoint;
 use crate::latest::Latest;
-use crate::ledger::{FillProgress, FillReport, lease_time};
+use crate::ledger::{FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
 use crate::run::{FillSpec, Level, PaceReport, Phase, Relation, StepKey};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal, Tally};
@@ -31,17 +31,6 @@ const PROGRESS: Duration = Duration::from_millis(250);
 const CONNECT_AGAIN: u32 = 10;
 /// Between two reports to the ledger.
 const REPORT: Duration = Duration::from_secs(1);
-/// The time over which the rate is measured.
-const RATE_OVER: Duration = Duration::from_secs(5);
-
-/// What the tables of a step have in common.
-#[derive(Default)]
-pub(super) struct Together {
-    /// That of all of them.
-    rate: Mutex<Rate>,
-    /// How many pages a batch takes, as the last worker that was done has learned it; none before.
-    pub(super) batch: Mutex<Option<BatchSize>>,
-}
 
 /// Fills one table, as a part of this step. As [`run`](super::run) otherwise.
 pub(super) async fn of_table(
@@ -413,29 +402,4 @@ fn watchers(shared: &Shared, seen: &Latest<Seen>, tally: &Arc<Tally>) -> JoinSet
 /// Returns how long a batch should take at the current pace.
 fn batch_target(settings: &Settings, pacer: &Pacer) -> Duration {
     settings.batch_target.mul_f64(pacer.batch_share()).max(Duration::from_millis(1))
-}
-
-/// Rows and pages over the last few seconds.
-#[derive(Default)]
-struct Rate(VecDeque<(Instant, FillProgress)>);
-
-impl Rate {
-    /// Returns rows per second and seconds to go.
-    fn over(&mut self, done: &FillProgress) -> (f64, Option<f64>) {
-        let now = Instant::now();
-        self.0.push_back((now, done.clone()));
-        while self.0.len() > 2 && self.0.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= RATE_OVER) {
-            self.0.pop_front();
-        }
-        let Some((since, before)) = self.0.front() else { return (0.0, None) };
-        let seconds = now.duration_since(*since).as_secs_f64().max(0.001);
-        let pages_per_second = float(done.done - before.done) / seconds;
-        let eta = (pages_per_second > 0.0).then(|| float(done.bound - done.done) / pages_per_second);
-        (float(done.rows - before.rows) / seconds, eta)
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts for people")]
-fn float(count: i64) -> f64 {
-    count as f64
 }

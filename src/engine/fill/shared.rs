@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::control::Together;
 use super::method::Method;
+use super::together::Together;
 use crate::engine::{Error, Work};
 use crate::run::{FillSpec, Relation, StepKey};
 

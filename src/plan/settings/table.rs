@@ -80,7 +80,7 @@ settings! {
         kind: Kind::Whole { least: 1, most: 64 },
         default: "1",
         place: Both,
-        about: "Workers per process.",
+        about: "Workers per process; a partition of up to 16 MB has one.",
         field: field!(backfill.workers),
     }
     "backfill.long_transactions" {
