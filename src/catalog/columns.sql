@@ -37,6 +37,15 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
           OR e.classid = 'pg_class'::regclass AND (e.objid, e.objsubid) = (a.attrelid, a.attnum))
         AND e.refclassid = 'pg_class'::regclass AND e.refobjid = a.attrelid AND e.refobjsubid = s.attnum AND s.attnum <> a.attnum)
     )) END AS generated,
+    CASE WHEN a.attgenerated <> '' THEN (
+      SELECT min(format('%s of role "%s"', f.oid::regprocedure, w.rolname)) FROM pg_depend e
+      LEFT JOIN pg_operator o ON e.refclassid = 'pg_operator'::regclass AND o.oid = e.refobjid
+      JOIN pg_proc f ON f.oid = CASE WHEN e.refclassid = 'pg_proc'::regclass THEN e.refobjid ELSE o.oprcode END
+      JOIN pg_roles w ON w.oid = f.proowner
+      WHERE (e.classid = 'pg_attrdef'::regclass AND e.objid = d.oid
+          OR e.classid = 'pg_class'::regclass AND (e.objid, e.objsubid) = (a.attrelid, a.attnum))
+        AND NOT w.rolsuper AND w.oid <> (SELECT relowner FROM pg_class WHERE oid = a.attrelid)
+    ) END AS generated_by_others,
     -- Tables that inherit from this one, partitions too, may generate theirs from something else.
     CASE WHEN a.attgenerated <> '' THEN (
       WITH RECURSIVE below AS (SELECT inhrelid FROM pg_inherits WHERE inhparent = a.attrelid
