@@ -24,7 +24,7 @@ pub(crate) use blockers::{OldReader, old_readers};
 pub use blockers::{blockers, old_holders};
 pub(crate) use columns::columns;
 pub use connect::Connector;
-pub(crate) use connect::{PATIENCE, Way};
+pub(crate) use connect::{PATIENCE, WORKER, Way};
 pub use error::{ErrorClass, class_of, describe, sqlstate};
 pub(crate) use error::{context, is_not_utf8};
 pub(crate) use mentions::{function_names, statement_names};

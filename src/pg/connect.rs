@@ -30,6 +30,10 @@ const SPARE: Duration = Duration::from_secs(2);
 /// How long a spare connection may take to answer before another is opened.
 const SPARE_ANSWER: Duration = Duration::from_secs(2);
 
+/// What connects for this takes spare connections that were opened for it, and nobody else takes them: `RESET ALL`, behind the code of a
+/// table's owner, gives a session the name back with which it was opened; and the server has read from its catalog what a batch takes.
+pub(crate) const WORKER: &str = "backfill";
+
 /// Where to connect. Never printed whole: it contains the password. Clones know what one of them has found out about the way
 /// to the server.
 #[derive(Clone)]
@@ -39,8 +43,17 @@ pub struct Connector {
     is_direct: Arc<AtomicBool>,
     /// How many connections were found to fit.
     room: Arc<AtomicUsize>,
-    /// Connections that nobody needs at the moment, with when they were last used, the latest last.
-    spare: Arc<Mutex<Vec<(Instant, PgConnection)>>>,
+    /// Connections that nobody needs at the moment, the latest last.
+    spare: Arc<Mutex<Vec<Spare>>>,
+}
+
+/// A connection that nobody needs at the moment.
+struct Spare {
+    /// When it was last used.
+    since: Instant,
+    /// Whether it was opened for [`WORKER`].
+    of_worker: bool,
+    connection: PgConnection,
 }
 
 /// What is between crossfade and the server.
@@ -86,7 +99,7 @@ impl Connector {
     /// # Errors
     /// Whatever keeps the connection from being made.
     pub async fn connect(&self, purpose: &str) -> Result<PgConnection, sqlx::Error> {
-        if let Some(spare) = self.take_spare() {
+        if let Some(spare) = self.take_spare(purpose) {
             match tokio::time::timeout(SPARE_ANSWER, Box::pin(self.renewed(spare, purpose))).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 why => tracing::debug!(?why, "a spare connection is of no use"),
@@ -107,26 +120,38 @@ impl Connector {
     /// Keeps a connection for a moment, for the next who needs one: a new one costs the server more than many a statement. What went well
     /// may give its connection back; one that may be in the middle of a statement must be dropped, which ends it at once.
     pub(crate) fn keep(&self, connection: PgConnection) {
+        self.keep_spare(false, connection);
+    }
+
+    /// The same for one that was opened for [`WORKER`].
+    pub(crate) fn keep_worker(&self, connection: PgConnection) {
+        self.keep_spare(true, connection);
+    }
+
+    fn keep_spare(&self, of_worker: bool, connection: PgConnection) {
         if !self.is_direct.load(Ordering::Relaxed) {
             return;
         }
-        self.spares().push((Instant::now(), connection));
+        self.spares().push(Spare { since: Instant::now(), of_worker, connection });
         let spare = Arc::downgrade(&self.spare);
         tokio::spawn(async move {
             tokio::time::sleep(SPARE).await;
             if let Some(spare) = spare.upgrade() {
-                spare.lock().unwrap_or_else(PoisonError::into_inner).retain(|(since, _)| since.elapsed() < SPARE);
+                spare.lock().unwrap_or_else(PoisonError::into_inner).retain(|spare| spare.since.elapsed() < SPARE);
             }
         });
     }
 
-    fn spares(&self) -> std::sync::MutexGuard<'_, Vec<(Instant, PgConnection)>> {
+    fn spares(&self) -> std::sync::MutexGuard<'_, Vec<Spare>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_spare(&self) -> Option<PgConnection> {
-        let (since, connection) = self.spares().pop()?;
-        (since.elapsed() < SPARE).then_some(connection)
+    fn take_spare(&self, purpose: &str) -> Option<PgConnection> {
+        let mut spares = self.spares();
+        let last = spares.iter().rposition(|spare| spare.of_worker == (purpose == WORKER))?;
+        let spare = spares.remove(last);
+        drop(spares);
+        (spare.since.elapsed() < SPARE).then_some(spare.connection)
     }
 
     /// Returns a spare connection as a new one would be. The server refuses to forget a session's state inside a transaction.

@@ -56,7 +56,8 @@ impl BatchSize {
         if rows > 0 {
             self.remember(pages, rows, time);
         }
-        let grown = whole(f64::from(pages) * GROWTH).max(pages.saturating_add(1));
+        // One that had to be smaller, because its window ended, says nothing against the size of the one before.
+        let grown = whole(f64::from(pages) * GROWTH).max(pages.saturating_add(1)).max(self.pages);
         self.pages = match self.p90() {
             // Pages without rows to fill cost almost nothing, so they may come in greater numbers; but not in any
             // number, for the rows start again somewhere.

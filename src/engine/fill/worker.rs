@@ -121,7 +121,7 @@ impl Worker {
                         *self.shared.together.batch.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned);
                     }
                     if let Some(open) = self.connection.filter(|_| matches!(left, Left::AllTaken)) {
-                        self.shared.work.connector.keep(open.connection);
+                        self.shared.work.connector.keep_worker(open.connection);
                     }
                     return Ok(left);
                 }
@@ -445,7 +445,7 @@ impl Worker {
         let connected = if let Some(connected) = self.connection.take() {
             connected
         } else {
-            let mut connection = connect(&self.shared.work, "backfill", self.number == 0).await?;
+            let mut connection = connect(&self.shared.work, pg::WORKER, self.number == 0).await?;
             let pid = pg::backend_pid(&mut connection).await?;
             let owner = Owner::enter(&mut connection, self.shared.table_oid()).await;
             let owner = owner.map_err(|error| Error::or_gone(error, &self.shared.spec.table))?;
