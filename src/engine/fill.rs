@@ -13,12 +13,12 @@ mod pace;
 mod partitions;
 mod policy;
 pub(crate) mod privileged;
+mod rate;
 mod rehearse;
 mod room;
 mod shared;
 mod slices;
 mod strict;
-mod together;
 mod worker;
 
 pub use method::{Method, Shape};

@@ -431,7 +431,7 @@ async fn apply(
         }
         Action::BuildInPartitions(index) => partitioned_index::build(work, session, step, index).await?,
         Action::Fill(spec) => {
-            let fill = async |work: &Work| Ok(crate::engine::fill::run(work, spec).await?);
+            let fill = async |work: &Work| Ok(Box::pin(crate::engine::fill::run(work, spec)).await?);
             schedule::within(work, session, state, until, fill).await?;
             backfilled(work, session, done).await?;
             return Ok(DONE);

@@ -149,7 +149,7 @@ impl Tool {
         let beat = heartbeat::start(work.clone(), connection);
         let span = work.span();
         let inside = span.in_scope(|| Work::step_span(&step.key));
-        let fill = fill::run(&work, spec).instrument(inside).instrument(span);
+        let fill = Box::pin(fill::run(&work, spec)).instrument(inside).instrument(span);
         let ended = tokio::select! {
             result = fill => result.map(|()| Ended::Covered).map_err(Error::from),
             why = beat.gives_up() => Err(why),

@@ -37,10 +37,8 @@ pub(crate) enum Felt {
         ledger: Ledger,
         /// The run.
         run: RunId,
-        /// The table.
-        table: TableName,
-        /// Its oid.
-        table_oid: i64,
+        /// The tables that are being filled, with their oids: one of them is read, for as long as it is there.
+        tables: Latest<Vec<(TableName, i64)>>,
     },
 }
 
@@ -89,18 +87,30 @@ pub(crate) async fn feel(connector: Connector, sink: EventSink, seen: Latest<See
 /// Probes until nobody needs the result any more.
 async fn probes(connector: &Connector, seen: &Latest<Seen>, felt: &Felt, tally: &Tally) -> Result<(), sqlx::Error> {
     let mut probe = Probe::open(connector, felt).await?;
+    let mut worked = false;
     let mut window = Window::new(Instant::now());
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         let Some(goal) = seen.get().limit(Signal::GoalLatency) else { return Ok(()) };
-        if window.is_new() {
-            probe.look_around().await?;
-        }
+        let looked = if window.is_new() { probe.look_around().await } else { Ok(()) };
         let began = Instant::now();
-        probe.once().await?;
+        let done = match looked {
+            Ok(()) => probe.once().await,
+            error => error,
+        };
         let ended = Instant::now();
+        match done {
+            Ok(()) => worked = true,
+            // The table may have been dropped: there may be others.
+            Err(_) if worked => {
+                probe = Probe::open(connector, felt).await?;
+                worked = false;
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
         tally.took(ended.duration_since(began).as_secs_f64(), goal);
         if let Some(latency) = window.took(began, ended, goal) {
             seen.change(|seen| seen.set(Signal::GoalLatency, Value::Known(latency), None));
@@ -110,59 +120,69 @@ async fn probes(connector: &Connector, seen: &Latest<Seen>, felt: &Felt, tally: 
 
 struct Probe<'a> {
     connection: PgConnection,
-    felt: &'a Felt,
-    /// This session's row of the ledger.
-    client: i32,
-    /// Pages of the table.
-    pages: u32,
-    /// The table's owner, as whom it is read: the planner evaluates what it can of the predicates of indexes.
-    owner: Option<Owner>,
+    text: Text<'a>,
+}
+
+/// What a probe sends.
+enum Text<'a> {
+    /// A query of the user's.
+    Query(&'a str),
+    /// As [`Felt::Own`] says.
+    Own {
+        table: TableName,
+        oid: i64,
+        /// As whom it is read: the planner evaluates what it can of the predicates of indexes.
+        owner: Owner,
+        /// Pages of the table.
+        pages: u32,
+        /// Changes this session's row of the ledger.
+        update: String,
+    },
 }
 
 impl<'a> Probe<'a> {
     async fn open(connector: &Connector, felt: &'a Felt) -> Result<Self, sqlx::Error> {
-        let (connection, client, owner) = match felt {
+        match felt {
             Felt::Query(sql) => {
                 let mut connection = harmless(connector, "latency").await?;
                 // Sent this way, it must be one statement: nothing ends the read-only transaction early.
                 timely(pg::fetch(&mut connection, sql).await.map(drop))?;
-                (connection, 0, None)
+                Ok(Self { connection, text: Text::Query(sql) })
             }
-            Felt::Own { ledger, run, table_oid, .. } => {
+            Felt::Own { ledger, run, tables } => {
                 let mut connection = connector.connect("latency").await?;
                 pg::batch(&mut connection, "SET statement_timeout = '1s'; SET lock_timeout = '1s'").await?;
                 let client = pg::backend_pid(&mut connection).await?;
                 ledger.progress().begin_probe(&mut connection, *run, client).await?;
-                let owner = Owner::enter(&mut connection, *table_oid).await?;
-                (connection, client, Some(owner))
+                let (table, oid) = tables.get().into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+                let owner = Owner::enter(&mut connection, oid).await?;
+                let update = ledger.progress().probe_sql(*run, client);
+                Ok(Self { connection, text: Text::Own { table, oid, owner, pages: 1, update } })
             }
-        };
-        Ok(Self { connection, felt, client, pages: 1, owner })
+        }
     }
 
     /// Measures the table.
     async fn look_around(&mut self) -> Result<(), sqlx::Error> {
-        if let Felt::Own { table_oid, .. } = self.felt {
+        if let Text::Own { oid, pages, .. } = &mut self.text {
             let select = "SELECT pg_catalog.pg_relation_size($1::bigint::oid) / pg_catalog.current_setting('block_size')::bigint";
-            let pages: Option<i64> = pg::query_scalar(select).bind(*table_oid).fetch_one(&mut self.connection).await?;
-            self.pages = u32::try_from(pages.unwrap_or(1)).unwrap_or(u32::MAX).max(1);
+            let now: Option<i64> = pg::query_scalar(select).bind(*oid).fetch_one(&mut self.connection).await?;
+            *pages = u32::try_from(now.unwrap_or(1)).unwrap_or(u32::MAX).max(1);
         }
         Ok(())
     }
 
     /// One probe, in one round trip. One that is cut off by its timeout took as long as that.
     async fn once(&mut self) -> Result<(), sqlx::Error> {
-        let text = match self.felt {
-            Felt::Query(sql) => sql.clone(),
-            Felt::Own { ledger, run, table, table_oid } => {
-                let page = rand::random_range(0..self.pages);
-                let update = ledger.progress().probe_sql(*run, self.client);
+        let text = match &self.text {
+            Text::Query(sql) => (*sql).to_owned(),
+            Text::Own { table, oid, owner, pages, update } => {
+                let page = rand::random_range(0..*pages);
                 let table = table.sql();
-                let same = pg::unless_replaced(&table, *table_oid);
-                let read = format!(
+                let same = pg::unless_replaced(&table, *oid);
+                let read = owner.ask(&format!(
                     "SELECT pg_catalog.count(*)::pg_catalog.text FROM {table} WHERE ctid OPERATOR(pg_catalog.=) '({page},1)'::pg_catalog.tid"
-                );
-                let read = self.owner.as_ref().map_or_else(|| read.clone(), |owner| owner.ask(&read));
+                ));
                 format!("BEGIN; {same}; {read}; ROLLBACK; {update}")
             }
         };

@@ -9,6 +9,7 @@ use super::decide::Value;
 use super::lag::LagTracker;
 use super::{Seen, Signal};
 use crate::event::{Event, EventSink};
+use crate::ident::TableName;
 use crate::latest::Latest;
 use crate::pg::{self, Connector, ErrorClass};
 
@@ -30,11 +31,16 @@ const SLOWLY: [Signal; 5] =
 
 /// Reads the signals that are wanted and publishes them; reconnects as often as necessary, and never returns. A signal that
 /// cannot be read is left to grow old: what that means is decided elsewhere.
-pub(crate) async fn sample(connector: Connector, sink: EventSink, seen: Latest<Seen>, table_oid: i64) {
+pub(crate) async fn sample(
+    connector: Connector,
+    sink: EventSink,
+    seen: Latest<Seen>,
+    tables: Latest<Vec<(TableName, i64)>>,
+) {
     let mut sampler = Sampler {
         sink,
         seen,
-        table_oid,
+        tables,
         lag: LagTracker::default(),
         sessions: VecDeque::new(),
         wal: None,
@@ -56,7 +62,8 @@ pub(crate) async fn sample(connector: Connector, sink: EventSink, seen: Latest<S
 struct Sampler {
     sink: EventSink,
     seen: Latest<Seen>,
-    table_oid: i64,
+    /// Those that are being filled.
+    tables: Latest<Vec<(TableName, i64)>>,
     lag: LagTracker,
     /// The latest numbers of sessions.
     sessions: VecDeque<f64>,
@@ -108,7 +115,7 @@ impl Sampler {
             Signal::ActiveSessions => self.active_sessions(connection).await.map(Some),
             Signal::ReplicaLag => self.replica_lag(connection).await.map(Some),
             Signal::SlotRetainedWal => slot_retained_wal(connection).await.map(Some),
-            Signal::Wraparound => wraparound(connection, self.table_oid).await.map(Some),
+            Signal::Wraparound => wraparound(connection, &self.tables.get()).await.map(Some),
             Signal::WalRate => self.wal_rate(connection).await,
             Signal::WalArchiveBacklog => self.archive_backlog(connection).await,
             Signal::Probe | Signal::GoalLatency => Ok(None),
@@ -220,8 +227,9 @@ async fn slot_retained_wal(connection: &mut PgConnection) -> Result<Found, sqlx:
     Ok((Value::Known(kept), most.map(|most| most * SLOT_SHARE)))
 }
 
-async fn wraparound(connection: &mut PgConnection, table_oid: i64) -> Result<Found, sqlx::Error> {
-    let row = pg::query(include_str!("wraparound.sql")).bind(table_oid).fetch_one(connection).await?;
+async fn wraparound(connection: &mut PgConnection, tables: &[(TableName, i64)]) -> Result<Found, sqlx::Error> {
+    let oids: Vec<_> = tables.iter().map(|(_, oid)| *oid).collect();
+    let row = pg::query(include_str!("wraparound.sql")).bind(oids).fetch_one(connection).await?;
     let (seconds, visible): (f64, bool) = (row.try_get("seconds")?, row.try_get("visible")?);
     Ok((if visible { Value::Known(seconds) } else { Value::Off }, None))
 }

@@ -447,9 +447,8 @@ async fn two_processes_do_not_spoil_each_others_pruning() {
     stage.assert_filled().await;
 }
 
-/// Small partitions are one window each: two processes begin at both ends.
-#[tokio::test(flavor = "multi_thread")]
-async fn two_processes_fill_the_partitions_of_one_table() {
+/// Eight partitions of a thousand rows, which two workers begin to fill slowly.
+async fn partitions() -> Stage {
     let database = Database::new().await;
     database
         .execute(
@@ -468,17 +467,64 @@ async fn two_processes_fill_the_partitions_of_one_table() {
     std::fs::write(file.path(), text).unwrap();
     let stage = Stage { database, file };
     stage.ok(&["start", stage.plan()]).await;
+    stage
+}
+
+/// Rows of partitions that are not filled, and those that were.
+async fn unfilled(stage: &Stage) -> (i64, i64) {
+    let wrong = "SELECT count(*) FROM t WHERE vehicle_status IS DISTINCT FROM status";
+    (stage.database.scalar::<i64>(wrong).await, stage.filled().await)
+}
+
+/// Small partitions are one window each: two processes begin at both ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_fill_the_partitions_of_one_table() {
+    let stage = partitions().await;
     let (leader, joined) = (stage.lead(), stage.join());
-    let apart =
-        "SELECT count(DISTINCT relation) = 2 AND count(DISTINCT epoch) = 2 FROM crossfade.page_window WHERE rows > 0";
-    wait_for("both to fill a partition", PATIENCE, async || stage.database.scalar::<bool>(apart).await).await;
+    let apart = "SELECT count(DISTINCT relation) = 4 AND count(DISTINCT epoch) = 2 AND count(*) = 4 FROM crossfade.page_window WHERE rows > 0";
+    wait_for("both to fill two partitions", PATIENCE, async || stage.database.scalar::<bool>(apart).await).await;
     stage.at_full_speed().await;
     ends_well(joined).await;
     ends_well(leader).await;
-    let wrong = "SELECT count(*) FROM t WHERE vehicle_status IS DISTINCT FROM status";
-    assert_eq!((stage.database.scalar::<i64>(wrong).await, stage.filled().await), (0, 8000));
+    assert_eq!(unfilled(&stage).await, (0, 8000));
     let windows = "SELECT count(DISTINCT relation) = 8 AND bool_and(done_at IS NOT NULL) FROM crossfade.page_window";
     assert!(stage.database.scalar::<bool>(windows).await);
+}
+
+/// While two partitions are filled, others are dropped, and one is locked until all others are done.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_fill_partitions_of_their_own() {
+    let stage = partitions().await;
+    let leader = stage.lead();
+    let open = "SELECT count(DISTINCT relation) = 2 AND count(DISTINCT worker) = 2 AND count(*) = 2 AND sum(rows) > 0 FROM crossfade.page_window";
+    wait_for("two to be filled", PATIENCE, async || stage.database.scalar::<bool>(open).await).await;
+    let waiting: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_class AS c JOIN crossfade.relation AS r ON r.table_oid = c.oid
+         WHERE c.relname ~ '^t[0-9]$' AND NOT EXISTS (SELECT FROM crossfade.page_window AS w WHERE w.relation = r.relation) ORDER BY 1",
+    )
+    .fetch_all(&stage.database.pool)
+    .await
+    .unwrap();
+    let [locked, dropped, detached, ..] = waiting.as_slice() else { panic!("only {waiting:?} wait") };
+    stage
+        .database
+        .execute(&format!(
+            "DROP TABLE {dropped}; ALTER TABLE t DETACH PARTITION {detached}; ALTER TABLE {detached} RENAME TO other"
+        ))
+        .await;
+    let mut neighbour = PgConnection::connect(&stage.database.url).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("BEGIN; LOCK TABLE {locked}"))).execute(&mut neighbour).await.unwrap();
+    stage.at_full_speed().await;
+    let all_but_one =
+        "SELECT count(DISTINCT relation) = 5 AND bool_and(done_at IS NOT NULL) FROM crossfade.page_window AS w
+        JOIN crossfade.relation AS r USING (run_id, relation) WHERE r.table_name <> 'LOCKED' AND w.rows = 1000";
+    wait_for("the others to be filled", PATIENCE, async || {
+        stage.database.scalar::<bool>(&all_but_one.replace("LOCKED", locked)).await
+    })
+    .await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut neighbour).await.unwrap();
+    ends_well(leader).await;
+    assert_eq!(unfilled(&stage).await, (0, 6000));
 }
 
 /// The connections of one of them are cut again and again.

@@ -1,7 +1,10 @@
 //! The control loop of a backfill: settings and signals in, orders and events out, workers started and awaited.
+//!
+//! One loop serves all tables of a step. Each worker gets a table of its own as long as there is one; then they share what is left.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
@@ -11,16 +14,17 @@ use tracing::Instrument as _;
 use super::method::{Method, Shape};
 use super::orders::{Orders, Settings};
 use super::privileged::{self, Refused};
-use super::shared::{Shared, connect};
-use super::together::Together;
+use super::rate::Rate;
+use super::shared::{Learned, Shared, connect};
 use super::worker::{Left, Worker};
 use crate::engine::{Error, Work};
 use crate::event::Event;
 use crate::failpoint;
+use crate::ident::TableName;
 use crate::latest::Latest;
 use crate::ledger::{FillReport, lease_time};
 use crate::pg::{self, ErrorClass};
-use crate::run::{FillSpec, Level, PaceReport, Phase, Relation, StepKey};
+use crate::run::{FillSpec, Level, PaceReport, Phase, Relation, RelationId, StepKey};
 use crate::throttle::{self, Felt, Holds, Pace, Pacer, RowRate, Seen, Signal, Tally};
 
 /// The interval for reading settings and signals.
@@ -31,36 +35,6 @@ const PROGRESS: Duration = Duration::from_millis(250);
 const CONNECT_AGAIN: u32 = 10;
 /// Between two reports to the ledger.
 const REPORT: Duration = Duration::from_secs(1);
-
-/// Fills one table, as a part of this step. As [`run`](super::run) otherwise.
-pub(super) async fn of_table(
-    work: &Work,
-    spec: &FillSpec,
-    relation: Relation,
-    step: StepKey,
-    together: &Arc<Together>,
-) -> Result<(), Error> {
-    let mut connection = control(work, true).await?;
-    work.ledger.progress().open_pass(&mut connection, work.lease, spec.relation, &relation).await?;
-    let deadlock_timeout = pg::deadlock_timeout(&mut connection).await?;
-    let (shape, counts_hot) = Shape::read(&mut connection, spec, relation.oid).await?;
-    let method = Method::choose(&shape);
-    let of_many = work.run.facts.main().has_members();
-    let shared = Arc::new(Shared {
-        work: work.clone(),
-        spec: spec.clone(),
-        relation,
-        together: Arc::clone(together),
-        method: if of_many { method.of_one_worker(&shape) } else { method },
-        counts_hot,
-        step,
-        session: session(work, &mut connection).await?,
-        lock_timeout: (deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
-        batch_timeout: pg::waits_end(deadlock_timeout),
-    });
-    let control = Control::start(shared, connection).await?;
-    work.pulse.beating("the control loop of the backfill", Box::pin(control.run())).await
-}
 
 /// Returns the settings of a batch's transaction, as statements.
 async fn session(work: &Work, connection: &mut PgConnection) -> Result<String, Error> {
@@ -86,115 +60,254 @@ pub(super) async fn control(work: &Work, announce: bool) -> Result<PgConnection,
     }
 }
 
-struct Control {
-    shared: Arc<Shared>,
+pub(super) struct Control {
+    work: Work,
+    step: StepKey,
+    /// What is filled in each table.
+    spec: FillSpec,
+    /// Whether the step has several tables: then one that is gone is no error.
+    of_many: bool,
+    /// Settings of a batch's transaction, as statements.
+    session: String,
+    deadlock_timeout: Duration,
     connection: PgConnection,
+    /// Tables that nobody fills yet.
+    waiting: VecDeque<(RelationId, Relation)>,
+    /// Tables that are being filled.
+    filling: BTreeMap<RelationId, Filling>,
+    learned: Arc<Learned>,
     workers: JoinSet<(u16, Result<Left, Error>)>,
-    /// Numbers of the running workers.
-    at_work: BTreeSet<u16>,
+    /// The running workers, and what they fill.
+    at_work: BTreeMap<u16, RelationId>,
     orders: Latest<Orders>,
     seen: Latest<Seen>,
+    /// Those that are being filled, for the signals.
+    tables: Latest<Vec<(TableName, i64)>>,
     /// The latencies that are not in the ledger yet.
     tally: Arc<Tally>,
     pacer: Pacer,
     holds: Holds,
     /// The tasks that read the signals; they end when this is dropped.
-    _watchers: JoinSet<()>,
+    watchers: JoinSet<()>,
     unreadable: Vec<String>,
     /// The other processes working on the run, by their epochs.
     peers: BTreeMap<i64, String>,
+    rate: Rate,
     held_since: Instant,
     progress_due: Instant,
     report_due: Instant,
 }
 
+/// A table that is being filled.
+struct Filling {
+    shared: Arc<Shared>,
+    /// Whether a worker found no more windows to take.
+    all_taken: bool,
+    /// Whether there is no such table any more.
+    gone: bool,
+}
+
+/// Why the control loop could not do something.
+enum Fault {
+    /// It may be that it can the next time: where the server's error is of the kind that comes and goes.
+    Passing(Error),
+    /// Whatever kind it is of, it has been tried often enough.
+    Final(Error),
+}
+
+impl<E: Into<Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::Passing(error.into())
+    }
+}
+
 impl Control {
-    async fn start(shared: Arc<Shared>, mut connection: PgConnection) -> Result<Self, Error> {
-        let work = &shared.work;
+    /// Begins with the tables of a step.
+    ///
+    /// # Errors
+    /// As [`run`](super::run).
+    pub(super) async fn start(work: &Work, spec: &FillSpec, step: StepKey) -> Result<Self, Error> {
+        let mut connection = control(work, true).await?;
+        let deadlock_timeout = pg::deadlock_timeout(&mut connection).await?;
+        let session = session(work, &mut connection).await?;
         let live = work.ledger.progress().settings(&mut connection, work.run.id).await?;
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
         let processes = and_us(work.ledger.leases().others(&mut connection, work.lease).await?.len());
         let settings = settings.shared_by(processes);
+        let now = Instant::now();
         let mut wanted = Seen::default();
-        wanted.want(&settings.limits, Instant::now());
+        wanted.want(&settings.limits, now);
         let seen = Latest::new(wanted);
         let mut pacer = Pacer::new();
-        let pace = pacer.pace(&seen.get().at(Instant::now()), &settings.limits, settings.paused);
-        let orders = Latest::new(Orders {
-            at: Instant::now(),
-            paused: settings.paused,
-            pace,
-            rate: RowRate::new(settings.rows_per_second).map(Arc::new),
-            batch_target: batch_target(&settings, &pacer),
-            workers: settings.method(shared.method).workers(settings.workers),
-            processes,
-            method: settings.method(shared.method),
-            long_transactions: settings.long_transactions,
-        });
+        let pace = pacer.pace(&seen.get().at(now), &settings.limits, settings.paused);
+        let rate = RowRate::new(settings.rows_per_second).map(Arc::new);
+        let orders = Latest::new(settings.orders(now, pace, rate, batch_target(&settings, &pacer), processes));
         if settings.paused {
             work.emit(Event::Paused);
         }
-        let now = Instant::now();
-        let tally = Arc::default();
         Ok(Self {
-            _watchers: watchers(&shared, &seen, &tally),
-            tally,
-            shared,
+            work: work.clone(),
+            step,
+            spec: spec.clone(),
+            of_many: work.run.facts.main().has_members(),
+            session,
+            deadlock_timeout,
             connection,
+            waiting: VecDeque::new(),
+            filling: BTreeMap::new(),
+            learned: Arc::default(),
             workers: JoinSet::new(),
-            at_work: BTreeSet::new(),
+            at_work: BTreeMap::new(),
             orders,
             seen,
+            tables: Latest::new(vec![]),
+            tally: Arc::default(),
             pacer,
             holds: Holds::new(now),
+            watchers: JoinSet::new(),
             unreadable,
             peers: BTreeMap::new(),
+            rate: Rate::default(),
             held_since: now,
             progress_due: now,
             report_due: now,
         })
     }
 
-    async fn run(mut self) -> Result<(), Error> {
+    /// Returns the tables of a partitioned one, or of one that others inherit from, that are not filled yet and have rows: those of one size
+    /// together, so that workers have batches of one length, and the largest first, so that all workers have something to do to the end.
+    ///
+    /// # Errors
+    /// As [`run`](super::run).
+    pub(super) async fn unfilled(&mut self, root: &Relation) -> Result<Vec<(RelationId, Relation)>, Error> {
+        let work = self.work.clone();
+        let unfilled = work.ledger.progress().partitions(&mut self.connection, work.lease, root).await?.unfilled;
+        let mut with_rows = Vec::new();
+        for (id, partition) in unfilled {
+            match self.open_pass(id, &partition).await {
+                Ok(0) => {}
+                Ok(pages) => with_rows.push((pages, (id, partition))),
+                Err(error) if is_gone(&error) => {
+                    tracing::debug!(%error, partition = %partition.table, "a partition is gone");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        with_rows.sort_by_key(|(pages, _)| Reverse(*pages));
+        Ok(with_rows.into_iter().map(|(_, table)| table).collect())
+    }
+
+    /// Returns how many other processes help to fill, without the one that leads.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(super) async fn helpers(&mut self) -> Result<usize, Error> {
+        let others = self.work.ledger.leases().others(&mut self.connection, self.work.lease).await?;
+        Ok(others.iter().filter(|other| !other.leads).count())
+    }
+
+    /// Begins to keep account of a table. Returns how many pages it has to fill.
+    ///
+    /// # Errors
+    /// As [`run`](super::run).
+    pub(super) async fn open_pass(&mut self, id: RelationId, relation: &Relation) -> Result<u32, Error> {
+        let work = &self.work;
+        let pass = work.ledger.progress().open_pass(&mut self.connection, work.lease, id, relation).await?;
+        Ok(pass.bound)
+    }
+
+    /// Fills these tables.
+    ///
+    /// # Errors
+    /// As [`run`](super::run).
+    pub(super) async fn fill(&mut self, tables: Vec<(RelationId, Relation)>) -> Result<(), Error> {
+        self.waiting.extend(tables);
+        let pulse = self.work.pulse.clone();
+        pulse.beating("the control loop of the backfill", Box::pin(self.run())).await
+    }
+
+    /// Ends, and keeps the connection for who comes next.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(super) async fn end(mut self) -> Result<(), Error> {
+        self.holds.at(Instant::now(), false, &Pace::Run);
+        self.report_holds().await?;
+        let (work, run) = (&self.work, self.work.run.id);
+        let holds = work.ledger.progress().holds(&mut self.connection, &[run]).await?.all(run);
+        let holds: Vec<_> = holds.into_iter().flatten().collect();
+        if !holds.is_empty() {
+            work.emit(Event::HoldTimes { holds });
+        }
+        work.connector.keep(self.connection);
+        Ok(())
+    }
+
+    async fn run(&mut self) -> Result<(), Error> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.hire();
         loop {
-            tokio::select! {
-                _ = tick.tick() => match self.timely_tick().await {
-                    Err(error) if error.class() == ErrorClass::Connection => {
-                        self.connection = control(&self.shared.work, false).await?;
+            let done = match timely(self.settle()).await {
+                Ok(()) => tokio::select! {
+                    _ = tick.tick() => timely(self.tick()).await,
+                    Some(ended) = self.workers.join_next() => match ended {
+                        Ok((number, result)) => self.ended(number, result).await,
+                        // It panicked, which has been printed.
+                        Err(_) => Err(Fault::Final(Error::NotCovered { what: "a worker ended in the middle of its window".to_owned() })),
                     }
-                    // Somebody has locked a row of the ledger; the next tick does what this one could not.
-                    Err(error) if error.class() == ErrorClass::Contention => tracing::debug!(%error, "control loop"),
-                    other => other?,
                 },
-                Some(ended) = self.workers.join_next() => {
-                    if let Ok((number, result)) = ended {
-                        self.at_work.remove(&number);
-                        match result {
-                            Ok(Left::AllTaken) => {}
-                            // By now it may be needed again.
-                            Ok(Left::NotNeeded) => self.hire(),
-                            Ok(Left::Stopped) | Err(Error::Interrupted) => return self.stopped().await,
-                            Err(error) => {
-                                self.workers.shutdown().await;
-                                return Err(error);
-                            }
-                        }
-                    }
+                error => {
+                    tick.tick().await;
+                    error
                 }
+            };
+            match done {
+                Ok(()) => {}
+                Err(Fault::Passing(error)) if error.class() == ErrorClass::Connection => {
+                    self.connection = control(&self.work, false).await?;
+                }
+                // Somebody has locked a row of the ledger; the next time does what this one could not.
+                Err(Fault::Passing(error)) if error.class() == ErrorClass::Contention => {
+                    tracing::debug!(%error, "control loop");
+                }
+                Err(Fault::Passing(error) | Fault::Final(error)) => return Err(error),
             }
-            if self.workers.is_empty() {
-                self.done().await?;
-                self.shared.work.connector.keep(self.connection);
+            if self.waiting.is_empty() && self.filling.is_empty() {
                 return Ok(());
             }
         }
     }
 
+    /// A worker has ended.
+    async fn ended(&mut self, number: u16, result: Result<Left, Error>) -> Result<(), Fault> {
+        let table = self.at_work.remove(&number).and_then(|id| self.filling.get_mut(&id));
+        match (result, table) {
+            // By now it may be needed again.
+            (Ok(Left::NotNeeded), _) => Ok(()),
+            (Ok(Left::Stopped) | Err(Error::Interrupted), _) => {
+                self.stopped().await;
+                Err(Fault::Final(Error::Interrupted))
+            }
+            (Ok(Left::AllTaken), table) => {
+                if let Some(table) = table {
+                    table.all_taken = true;
+                }
+                Ok(())
+            }
+            (Err(error), Some(table)) if self.of_many && is_gone(&error) => {
+                tracing::debug!(%error, table = %table.shared.spec.table, "a partition is gone");
+                (table.all_taken, table.gone) = (true, true);
+                Ok(())
+            }
+            (Err(error), _) => {
+                self.workers.shutdown().await;
+                Err(Fault::Final(error))
+            }
+        }
+    }
+
     /// Waits for the other workers' open batches.
-    async fn stopped(mut self) -> Result<(), Error> {
+    async fn stopped(&mut self) {
         while let Some(ended) = self.workers.join_next().await {
             if let Ok((_, Err(error))) = ended
                 && !matches!(error, Error::Interrupted)
@@ -202,50 +315,121 @@ impl Control {
                 tracing::debug!(%error, "a worker that was told to stop");
             }
         }
-        Err(Error::Interrupted)
     }
 
-    /// Proves that no page was left out.
-    async fn done(&mut self) -> Result<(), Error> {
-        let work = self.shared.work.clone();
-        if let Some(what) =
-            work.ledger.progress().uncovered(&mut self.connection, work.run.id, self.shared.spec.relation).await?
-        {
-            return Err(Error::NotCovered { what });
+    /// Ends tables whose last worker has left, and starts workers up to the number wanted.
+    async fn settle(&mut self) -> Result<(), Fault> {
+        while let Some(id) = self.filling.iter().find(|(id, table)| table.all_taken && self.workers_of(**id) == 0) {
+            let id = *id.0;
+            self.done(id).await?;
         }
-        self.holds.at(Instant::now(), false, &Pace::Run);
-        self.report_holds().await?;
-        let run = work.run.id;
-        let holds = work.ledger.progress().holds(&mut self.connection, &[run]).await?.all(run);
-        let holds: Vec<_> = holds.into_iter().flatten().collect();
-        if !holds.is_empty() {
-            work.emit(Event::HoldTimes { holds });
+        for number in 0..self.orders.get().workers {
+            if self.at_work.contains_key(&number) {
+                continue;
+            }
+            let Some((id, shared)) = self.next_table().await? else { return Ok(()) };
+            self.at_work.insert(number, id);
+            let worker = Worker::new(shared, number, self.orders.follow());
+            let pulse = self.work.pulse.clone();
+            let work = async move { (number, pulse.beating("a worker of the backfill", worker.run()).await) };
+            self.workers.spawn(work.in_current_span());
         }
-        self.progress(true).await
+        Ok(())
     }
 
-    /// Starts workers up to the number wanted.
-    fn hire(&mut self) {
-        let wanted = self.orders.get().workers;
-        for number in 0..wanted {
-            if self.at_work.insert(number) {
-                let worker = Worker::new(Arc::clone(&self.shared), number, self.orders.follow());
-                let pulse = self.shared.work.pulse.clone();
-                let work = async move { (number, pulse.beating("a worker of the backfill", worker.run()).await) };
-                self.workers.spawn(work.in_current_span());
+    fn workers_of(&self, id: RelationId) -> usize {
+        self.at_work.values().filter(|at| **at == id).count()
+    }
+
+    /// Returns the table for another worker: one that nobody fills yet, or the one with the fewest workers; none where all have enough.
+    async fn next_table(&mut self) -> Result<Option<(RelationId, Arc<Shared>)>, Fault> {
+        let mut locked = None;
+        for _ in 0..self.waiting.len() {
+            // It waits until it is open: this may be dropped at any point.
+            let Some((id, relation)) = self.waiting.front().cloned() else { break };
+            match self.open(id, &relation).await {
+                Ok(shared) => {
+                    self.waiting.pop_front();
+                    return Ok(Some((id, shared)));
+                }
+                Err(error) if self.of_many && is_gone(&error) => {
+                    tracing::debug!(%error, partition = %relation.table, "a partition is gone");
+                    self.waiting.pop_front();
+                }
+                // Somebody has locked it. There are others, or others are being filled.
+                Err(error) if error.class() == ErrorClass::Contention => {
+                    self.waiting.rotate_left(1);
+                    locked = Some(error);
+                }
+                Err(error) => return Err(error.into()),
             }
         }
+        if let Some(error) = locked.filter(|_| self.filling.is_empty()) {
+            return Err(Fault::Final(error));
+        }
+        let orders = self.orders.get();
+        let may_have_more = |(id, table): &(&RelationId, &Filling)| {
+            let most = orders.method(table.shared.method).workers(orders.workers);
+            !table.all_taken && self.workers_of(**id) < usize::from(most)
+        };
+        let table = self.filling.iter().filter(may_have_more).min_by_key(|(id, _)| self.workers_of(**id));
+        Ok(table.map(|(id, table)| (*id, Arc::clone(&table.shared))))
     }
 
-    /// One tick, which must not wait for the server for ever: by then orders are stale and the lease is lost.
-    async fn timely_tick(&mut self) -> Result<(), Error> {
+    /// Begins with a table.
+    async fn open(&mut self, id: RelationId, relation: &Relation) -> Result<Arc<Shared>, Error> {
+        let work = &self.work;
+        let connection = &mut self.connection;
+        let spec = FillSpec { relation: id, table: relation.table.clone(), ..self.spec.clone() };
+        let shape = Shape::read(connection, &spec, relation.oid).await;
+        let (shape, counts_hot) = shape.map_err(|error| Error::or_gone(error, &spec.table))?;
+        let method = Method::choose(&shape);
+        let shared = Arc::new(Shared {
+            work: work.clone(),
+            spec,
+            relation: relation.clone(),
+            learned: Arc::clone(&self.learned),
+            method: if self.of_many { method.of_one_worker(&shape) } else { method },
+            counts_hot,
+            step: self.step.clone(),
+            session: self.session.clone(),
+            lock_timeout: (self.deadlock_timeout / 2).clamp(Duration::from_millis(1), Duration::from_millis(500)),
+            batch_timeout: pg::waits_end(self.deadlock_timeout),
+        });
+        self.filling.insert(id, Filling { shared: Arc::clone(&shared), all_taken: false, gone: false });
+        self.tell_watchers();
+        if self.watchers.is_empty() {
+            self.watch();
+        }
+        Ok(shared)
+    }
+
+    /// Proves that no page of a table was left out.
+    async fn done(&mut self, id: RelationId) -> Result<(), Error> {
+        let gone = self.filling.get(&id).is_none_or(|table| table.gone);
+        if !gone {
+            let (progress, run) = (self.work.ledger.progress(), self.work.run.id);
+            if let Some(what) = progress.uncovered(&mut self.connection, run, id).await? {
+                return Err(Error::NotCovered { what });
+            }
+            self.progress(Some(id)).await?;
+        }
+        self.filling.remove(&id);
+        self.tell_watchers();
+        Ok(())
+    }
+
+    /// Says which tables are being filled; between two, which were.
+    fn tell_watchers(&self) {
+        if !self.filling.is_empty() {
+            let tables = self.filling.values().map(|table| (table.shared.spec.table.clone(), table.shared.table_oid()));
+            self.tables.set(tables.collect());
+        }
+    }
+
+    async fn tick(&mut self) -> Result<(), Fault> {
         failpoint::hit("backfill.control");
-        let ticked = tokio::time::timeout(lease_time(), self.tick()).await;
-        ticked.unwrap_or_else(|_| Err(pg::no_answer().into()))
-    }
-
-    async fn tick(&mut self) -> Result<(), Error> {
-        let work = &self.shared.work;
+        let work = &self.work;
         let live = work.ledger.progress().settings(&mut self.connection, work.run.id).await?;
         let (settings, unreadable) = Settings::new(&work.run.plan, &live);
         if unreadable != self.unreadable {
@@ -264,35 +448,20 @@ impl Control {
         let released = self.holds.at(now, settings.paused, &pace);
         let unchanged = before.rate.as_ref().map(|rate| rate.rows_per_second()) == settings.rows_per_second;
         let rate = if unchanged { before.rate } else { RowRate::new(settings.rows_per_second).map(Arc::new) };
-        let method = settings.method(self.shared.method);
-        let (batch_target, workers) = (batch_target(&settings, &self.pacer), method.workers(settings.workers));
-        self.orders.set(Orders {
-            at: now,
-            paused: settings.paused,
-            pace,
-            rate,
-            batch_target,
-            workers,
-            processes,
-            method,
-            long_transactions: settings.long_transactions,
-        });
-        if workers > before.workers {
-            self.hire();
-        }
+        self.orders.set(settings.orders(now, pace, rate, batch_target(&settings, &self.pacer), processes));
         if released || now >= self.report_due {
             self.report_holds().await?;
         }
         if now >= self.progress_due {
             self.progress_due = now + PROGRESS;
-            self.progress(false).await?;
+            self.progress(None).await?;
         }
         Ok(())
     }
 
     /// Reports who has joined and who has left. Returns how many processes are working.
     async fn look_around(&mut self) -> Result<u16, Error> {
-        let work = &self.shared.work;
+        let work = &self.work;
         let mut gone = std::mem::take(&mut self.peers);
         for peer in work.ledger.leases().others(&mut self.connection, work.lease).await? {
             if gone.remove(&peer.epoch).is_none() {
@@ -308,7 +477,7 @@ impl Control {
 
     /// Emits what has changed since the last orders.
     fn tell(&mut self, before: &Orders, paused: bool, pace: Pace) {
-        let work = &self.shared.work;
+        let work = &self.work;
         match (before.paused, paused) {
             (false, true) => work.emit(Event::Paused),
             (true, false) => work.emit(Event::Unpaused),
@@ -329,7 +498,7 @@ impl Control {
 
     /// Adds the time spent waiting to the ledger. Of several processes, the leading one records its own.
     async fn report_holds(&mut self) -> Result<(), Error> {
-        let work = &self.shared.work;
+        let work = &self.work;
         if work.lease.leads {
             work.ledger.progress().add_holds(&mut self.connection, work.run.id, self.holds.sums()).await?;
         }
@@ -342,61 +511,81 @@ impl Control {
         PaceReport::new(&orders.pace, orders.paused, &seen.at(now), seen.limit(Signal::GoalLatency))
     }
 
-    async fn progress(&mut self, over: bool) -> Result<(), Error> {
-        let work = &self.shared.work;
+    /// Says how far the tables are, or that this one is done.
+    async fn progress(&mut self, over: Option<RelationId>) -> Result<(), Error> {
+        let tables = over.map_or_else(|| self.filling.keys().copied().collect(), |id| vec![id]);
+        let Some(&first) = tables.first() else { return Ok(()) };
+        let (work, run) = (self.work.clone(), self.work.run.id);
         let progress = work.ledger.progress();
-        let Some(own) = progress.fill_of(&mut self.connection, work.run.id, self.shared.spec.relation).await? else {
-            return Ok(());
-        };
         // What is told of a partition is told of all of them together.
-        let is_one_of_many = work.run.facts.main().has_members();
-        let all = if is_one_of_many { progress.fill(&mut self.connection, work.run.id).await? } else { None };
-        let done = all.unwrap_or_else(|| own.clone());
-        let (rows_per_second, eta_seconds) =
-            self.shared.together.rate.lock().unwrap_or_else(PoisonError::into_inner).over(&done);
+        let connection = &mut self.connection;
+        let done = if self.of_many {
+            progress.fill(connection, run).await?
+        } else {
+            progress.fill_of(connection, run, first).await?
+        };
+        let Some(done) = done else { return Ok(()) };
+        let (rows_per_second, eta_seconds) = self.rate.over(&done);
         // The end of a partition is not the end of all.
-        let eta_seconds = if over && done.done >= done.bound { Some(0.0) } else { eta_seconds };
-        let progress = done.progress(work.run.facts.main(), rows_per_second, eta_seconds);
-        work.emit(Event::Progress { phase: Phase::Backfill, progress });
+        let eta_seconds = if over.is_some() && done.done >= done.bound { Some(0.0) } else { eta_seconds };
+        let told = done.progress(work.run.facts.main(), rows_per_second, eta_seconds);
+        work.emit(Event::Progress { phase: Phase::Backfill, progress: told });
         let now = Instant::now();
-        if over || now >= self.report_due {
+        if over.is_none() && now < self.report_due {
+            return Ok(());
+        }
+        let orders = self.orders.get();
+        let held_by = if over.is_some() { None } else { orders.held_by() };
+        let report =
+            FillReport { rows_per_second, eta_seconds, held_by, held_since: None, pace: self.pace_report(now) };
+        if over.is_none() {
             self.report_due = now + REPORT;
-            let orders = self.orders.get();
-            let held_by = if over { None } else { orders.held_by() };
-            let report =
-                FillReport { rows_per_second, eta_seconds, held_by, held_since: None, pace: self.pace_report(now) };
             if let Some(level) = report.pace.slowed_by {
                 work.emit(Event::Slowed { level, speed: orders.pace.speed() });
             }
+        }
+        for id in tables {
+            let Some(own) = progress.fill_of(&mut self.connection, run, id).await? else { continue };
+            // The first that is told of has those of all.
             let latencies = self.tally.latencies();
-            let seat = (work.lease, self.shared.spec.relation);
-            work.ledger.progress().report(&mut self.connection, seat, &report, (own.rows, &latencies)).await?;
+            progress.report(&mut self.connection, (work.lease, id), &report, (own.rows, &latencies)).await?;
             self.tally.kept(&latencies);
         }
         Ok(())
     }
+
+    /// Starts the tasks that read the signals.
+    fn watch(&mut self) {
+        let Work { connector, sink, ledger, run, .. } = &self.work;
+        let (plan, seen, tables) = (&run.plan, &self.seen, &self.tables);
+        self.watchers.spawn(throttle::sample(connector.clone(), sink.clone(), seen.clone(), tables.clone()));
+        if let Some(probe) = &plan.throttle.probe {
+            self.watchers.spawn(throttle::probe(connector.clone(), sink.clone(), seen.clone(), probe.sql.clone()));
+        }
+        let felt = plan
+            .backfill
+            .latency_probe
+            .clone()
+            .map_or_else(|| Felt::Own { ledger: ledger.clone(), run: run.id, tables: tables.clone() }, Felt::Query);
+        let tally = Arc::clone(&self.tally);
+        self.watchers.spawn(throttle::feel(connector.clone(), sink.clone(), seen.clone(), felt, tally));
+    }
+}
+
+/// What the control loop asks of the server must not take for ever: by then orders are stale and the lease is lost.
+async fn timely(doing: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+    tokio::time::timeout(lease_time(), doing).await.unwrap_or_else(|_| Err(pg::no_answer().into()))
+}
+
+/// Returns whether the error says that there is no such table any more: it was dropped, or has another name.
+fn is_gone(error: &Error) -> bool {
+    let missing = || error.database().and_then(pg::sqlstate).is_some_and(|code| code == "42P01");
+    matches!(error, Error::TableGone { .. }) || missing()
 }
 
 /// Returns how many processes there are with this one.
 fn and_us(others: usize) -> u16 {
     u16::try_from(others).unwrap_or(u16::MAX).saturating_add(1)
-}
-
-/// Starts the tasks that read the signals.
-fn watchers(shared: &Shared, seen: &Latest<Seen>, tally: &Arc<Tally>) -> JoinSet<()> {
-    let Work { connector, sink, ledger, run, .. } = &shared.work;
-    let (plan, table_oid) = (&run.plan, shared.table_oid());
-    let mut watchers = JoinSet::new();
-    watchers.spawn(throttle::sample(connector.clone(), sink.clone(), seen.clone(), table_oid));
-    if let Some(probe) = &plan.throttle.probe {
-        watchers.spawn(throttle::probe(connector.clone(), sink.clone(), seen.clone(), probe.sql.clone()));
-    }
-    let felt = plan.backfill.latency_probe.clone().map_or_else(
-        || Felt::Own { ledger: ledger.clone(), run: run.id, table: shared.spec.table.clone(), table_oid },
-        Felt::Query,
-    );
-    watchers.spawn(throttle::feel(connector.clone(), sink.clone(), seen.clone(), felt, Arc::clone(tally)));
-    watchers
 }
 
 /// Returns how long a batch should take at the current pace.

@@ -20,14 +20,21 @@ pub(super) struct Orders {
     pub(super) pace: Pace,
     pub(super) rate: Option<Arc<RowRate>>,
     pub(super) batch_target: Duration,
+    /// Of all tables together.
     pub(super) workers: u16,
     /// Processes that fill this run's rows, this one included.
     pub(super) processes: u16,
-    pub(super) method: Method,
+    /// In place of what would be chosen from facts: sub-passes, and the pages of a window.
+    pub(super) set: (Option<u32>, Option<u32>),
     pub(super) long_transactions: LongTransactions,
 }
 
 impl Orders {
+    /// Returns `chosen` with what a person has set.
+    pub(super) fn method(&self, chosen: Method) -> Method {
+        chosen.with(self.set.0, self.set.1)
+    }
+
     /// Returns whether a batch may begin.
     pub(super) fn may_run(&self) -> bool {
         !self.paused && !matches!(self.pace, Pace::Hold { .. }) && self.at.elapsed() < STALE
@@ -91,9 +98,18 @@ impl Settings {
         (settings, unreadable)
     }
 
-    /// Returns `chosen` with what a person has set.
-    pub(super) fn method(&self, chosen: Method) -> Method {
-        chosen.with(self.sub_passes, self.window_pages)
+    /// Returns the orders at this time.
+    pub(super) fn orders(
+        &self,
+        at: Instant,
+        pace: Pace,
+        rate: Option<Arc<RowRate>>,
+        batch_target: Duration,
+        processes: u16,
+    ) -> Orders {
+        let &Self { paused, workers, long_transactions, sub_passes, window_pages, .. } = self;
+        let set = (sub_passes, window_pages);
+        Orders { at, paused, pace, rate, batch_target, workers, processes, set, long_transactions }
     }
 
     /// Returns the settings of one of this many processes: they share what is allowed to the run as a whole.

@@ -186,7 +186,6 @@ impl Policy {
 mod tests {
     use std::time::Instant;
 
-    use super::super::method::Shape;
     use super::*;
     use crate::ledger::Position;
     use crate::plan::LongTransactions;
@@ -197,7 +196,6 @@ mod tests {
     const WAITS: Waits = Waits { lock: Duration::from_millis(500), batch: Duration::from_millis(900) };
 
     fn orders() -> Orders {
-        let shape = Shape { pages: 10_000, rows_per_page: 75.0, row_bytes: None, filled_is_indexed: false };
         Orders {
             at: Instant::now(),
             paused: false,
@@ -206,7 +204,7 @@ mod tests {
             batch_target: TARGET,
             workers: 1,
             processes: 1,
-            method: Method::choose(&shape),
+            set: (None, None),
             long_transactions: LongTransactions::GoOn,
         }
     }
@@ -313,7 +311,8 @@ mod tests {
         assert_eq!(to(&mut policy, &window(0, false), &orders()), 100);
         assert_eq!(to(&mut policy, &window(2000, false), &orders()), 2048);
         let small = Window { to: 160, ..window(0, false) };
-        assert_eq!(to(&mut policy, &small, &Orders { processes: 2, ..orders() }), 20);
+        assert_eq!(to(&mut policy, &small, &Orders { processes: 2, ..orders() }), 53);
+        assert_eq!(to(&mut policy, &small, &orders()), 100);
         let rate = RowRate::new(Some(1000)).map(std::sync::Arc::new);
         assert_eq!(to(&mut policy, &window(0, false), &Orders { rate, ..orders() }), 10);
         policy.in_the_way();

@@ -15,6 +15,6 @@ SELECT GREATEST(c.reltuples, 0)::float8 AS rows, c.relpages::float8 AS analyzed_
            WHERE i.indrelid = c.oid AND '"' || pg_catalog.replace(a.attname, '"', '""') || '"' = ANY ($2::text[])
              AND NOT (am.amname = 'brin' AND pg_catalog.current_setting('server_version_num')::integer >= 160000)) AS filled_is_indexed,
        pg_catalog.current_setting('track_counts')::boolean AS counts_hot,
-       pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint AS pages
+       COALESCE(pg_catalog.pg_relation_size(c.oid), 0) / pg_catalog.current_setting('block_size')::bigint AS pages
 FROM pg_catalog.pg_class AS c
 WHERE c.oid = $1::bigint::oid

@@ -1,22 +1,25 @@
 //! What the control loop and the workers of a backfill share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::PgConnection;
 
 use super::method::Method;
-use super::together::Together;
+use super::pace::BatchSize;
 use crate::engine::{Error, Work};
 use crate::run::{FillSpec, Relation, StepKey};
 
-/// What all workers of a backfill share.
+/// How many pages a batch takes, as the last worker that was done has learned it; none before.
+pub(super) type Learned = Mutex<Option<BatchSize>>;
+
+/// What all workers of a table share.
 pub(super) struct Shared {
     pub(super) work: Work,
     pub(super) spec: FillSpec,
     pub(super) relation: Relation,
     /// With the other tables of the step.
-    pub(super) together: Arc<Together>,
+    pub(super) learned: Arc<Learned>,
     pub(super) method: Method,
     /// Whether the server counts HOT updates.
     pub(super) counts_hot: bool,

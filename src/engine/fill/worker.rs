@@ -104,7 +104,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, number: u16, orders: Following<Orders>) -> Self {
         let waits = Waits { lock: shared.lock_timeout, batch: shared.batch_timeout };
-        let learned = shared.together.batch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let learned = shared.learned.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let size = learned.unwrap_or_else(|| BatchSize::new(orders.peek().batch_target));
         let policy = Policy::new(waits, size, shared.spec.has_strict());
         let room = Room::new(shared.method.free);
@@ -118,7 +118,7 @@ impl Worker {
                 Ok(Some(left)) => {
                     if left == Left::AllTaken {
                         let learned = self.policy.batch_size();
-                        *self.shared.together.batch.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned);
+                        *self.shared.learned.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned);
                     }
                     if let Some(open) = self.connection.filter(|_| matches!(left, Left::AllTaken)) {
                         self.shared.work.connector.keep_worker(open.connection);
@@ -210,7 +210,7 @@ impl Worker {
 
     /// Returns how the next window is processed.
     async fn method(&mut self) -> Result<Method, Error> {
-        match self.room.wanted(self.orders.peek().method) {
+        match self.room.wanted(self.orders.peek().method(self.shared.method)) {
             Wanted::Method(method) => Ok(method),
             Wanted::Once(until, method) => {
                 let (connection, _) = self.connection().await?;
@@ -235,7 +235,7 @@ impl Worker {
         let (connection, _) = self.connection().await?;
         let horizon = Horizon::read(connection).await?;
         let orders = self.orders.peek();
-        match self.room.remedy(verdict, &horizon, orders.method, orders.long_transactions) {
+        match self.room.remedy(verdict, &horizon, orders.method(self.shared.method), orders.long_transactions) {
             Remedy::None => {}
             Remedy::Tell(message) => self.shared.work.emit(Event::Warning { message }),
             Remedy::Wait(wait, until) => {

@@ -1,23 +1,12 @@
-//! What the backfills of several tables of a step have in common.
+//! How fast a backfill is.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::pace::BatchSize;
 use crate::ledger::FillProgress;
 
 /// The time over which the rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
-
-/// What the tables of a step have in common.
-#[derive(Default)]
-pub(super) struct Together {
-    /// That of all of them.
-    pub(super) rate: Mutex<Rate>,
-    /// How many pages a batch takes, as the last worker that was done has learned it; none before.
-    pub(super) batch: Mutex<Option<BatchSize>>,
-}
 
 /// Rows and pages over the last few seconds.
 #[derive(Default)]
