@@ -341,9 +341,15 @@ fn rows(progress: &Progress) -> String {
     text + &pace(progress)
 }
 
-/// Returns in how many partitions every row is filled, and which one is filled now.
+/// Returns in how many partitions every row is filled, and which are filled now.
 fn partitions(of: &PartitionsView) -> String {
-    let now = of.now.as_ref().map(|table| format!(", now {}", printable(table))).unwrap_or_default();
+    let mut now = String::new();
+    if let Some((first, others)) = of.now.split_first() {
+        let _ = write!(now, ", now {}", printable(first));
+        if !others.is_empty() {
+            let _ = write!(now, " and {} more", others.len());
+        }
+    }
     format!("{} of {} filled{now}", number(of.filled), number(of.total))
 }
 

@@ -7,4 +7,4 @@ JOIN pg_catalog.pg_locks AS l ON l.relation IN (c.oid, c.reltoastrelid) AND l.gr
      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid AND a.backend_type = 'autovacuum worker'
      AND a.query LIKE '%(to prevent wraparound)%'
-WHERE c.oid::bigint = ANY ($1::bigint[])
+WHERE c.oid = ANY ($1::bigint[]::oid[])

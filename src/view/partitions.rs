@@ -16,8 +16,8 @@ pub struct PartitionsView {
     pub total: i64,
     /// In how many of them every row is filled.
     pub filled: i64,
-    /// The one whose rows are filled now; `None` when nobody fills rows.
-    pub now: Option<String>,
+    /// Those whose rows are filled now, by name: as many as there are workers, or fewer.
+    pub now: Vec<String>,
     /// At most 50 of them: those that are begun, those to come, and those that are filled, each by name.
     pub listed: Vec<PartitionView>,
     /// How many more there are.
@@ -86,7 +86,8 @@ impl PartitionsView {
         if partitions.is_empty() {
             return None;
         }
-        let now = partitions.iter().find(|partition| at_work && partition.is_at_work);
+        let now = partitions.iter().filter(|partition| at_work && partition.is_at_work);
+        let now = now.map(|partition| partition.table.to_string()).collect();
         let mut listed: Vec<_> = partitions.iter().map(PartitionView::of).collect();
         let filled = partitions.iter().filter(|partition| partition.is_filled).count();
         if listed.len() > MOST {
@@ -94,7 +95,6 @@ impl PartitionsView {
             listed.sort_by_key(|partition| partition.state);
             listed.truncate(MOST);
         }
-        let now = now.map(|partition| partition.table.to_string());
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let unlisted = count(partitions.len() - listed.len());
         Some(Self { kind, total: count(partitions.len()), filled: count(filled), now, listed, unlisted })
@@ -134,12 +134,12 @@ mod tests {
         all[700].is_at_work = true;
         let view = PartitionsView::of(PartKind::Partition, &all, true).unwrap();
         assert_eq!((view.total, view.filled, view.unlisted, view.listed.len()), (1000, 700, 950, 50));
-        assert_eq!(view.now.as_deref(), Some("public.p_0700"));
+        assert_eq!(view.now, ["public.p_0700"]);
         let first: Vec<_> = view.listed.iter().take(2).map(|of| (of.table.as_str(), of.state, of.percent)).collect();
         let expected = [("public.p_0700", PartitionState::Begun, 40), ("public.p_0701", PartitionState::ToCome, 0)];
         assert_eq!(first, expected);
         let paused = PartitionsView::of(PartKind::Partition, &all, false).unwrap();
-        assert_eq!(paused.now, None);
+        assert!(paused.now.is_empty());
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
         let view = PartitionsView::of(PartKind::Table, &all, true).unwrap();
         let listed: Vec<_> = view.listed.iter().map(|of| (of.state.as_str(), of.percent, of.rows_filled)).collect();
         assert_eq!(listed, [("filled", 100, 0), ("begun", 99, 80), ("to come", 0, 0)]);
-        assert_eq!((view.total, view.filled, view.unlisted, view.now), (3, 1, 0, None));
+        assert_eq!((view.total, view.filled, view.unlisted, view.now), (3, 1, 0, vec![]));
         assert_eq!(PartitionsView::of(PartKind::Partition, &[], true), None);
     }
 }

@@ -97,7 +97,7 @@ fn progressed(course: &Course, zone: Tz) -> Markup {
 fn partitions(of: &PartitionsView) -> Markup {
     let what = of.kind.plural();
     let row = |one: &PartitionView| {
-        let table = html! { (code(&one.table)) @if of.now.as_ref() == Some(&one.table) { " (now)" } };
+        let table = html! { (code(&one.table)) @if of.now.contains(&one.table) { " (now)" } };
         let so_far = match one.state {
             PartitionState::ToCome => html! {},
             PartitionState::Begun => {
