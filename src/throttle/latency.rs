@@ -37,7 +37,7 @@ pub(crate) enum Felt {
         ledger: Ledger,
         /// The run.
         run: RunId,
-        /// The tables that are being filled, with their oids: one of them is read, for as long as it is there.
+        /// The tables that are being filled, with their oids: one of them is read, for as long as that works.
         tables: Latest<Vec<(TableName, i64)>>,
     },
 }
@@ -154,7 +154,11 @@ impl<'a> Probe<'a> {
                 pg::batch(&mut connection, "SET statement_timeout = '1s'; SET lock_timeout = '1s'").await?;
                 let client = pg::backend_pid(&mut connection).await?;
                 ledger.progress().begin_probe(&mut connection, *run, client).await?;
-                let (table, oid) = tables.get().into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+                let mut tables = tables.get();
+                if tables.is_empty() {
+                    return Err(sqlx::Error::RowNotFound);
+                }
+                let (table, oid) = tables.swap_remove(rand::random_range(0..tables.len()));
                 let owner = Owner::enter(&mut connection, oid).await?;
                 let update = ledger.progress().probe_sql(*run, client);
                 Ok(Self { connection, text: Text::Own { table, oid, owner, pages: 1, update } })

@@ -491,7 +491,8 @@ async fn two_processes_fill_the_partitions_of_one_table() {
     assert!(stage.database.scalar::<bool>(windows).await);
 }
 
-/// While two partitions are filled, others are dropped, and one is locked until all others are done.
+/// While two partitions are filled, one of them gets another name, and of those that wait one is dropped, one is detached and one gets
+/// another schema; one is locked until all others are done.
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_fill_partitions_of_their_own() {
     let stage = partitions().await;

@@ -256,9 +256,11 @@ impl Control {
                         Err(_) => Err(Fault::Final(Error::NotCovered { what: "a worker ended in the middle of its window".to_owned() })),
                     }
                 },
-                error => {
+                // The workers go on meanwhile, and need fresh orders.
+                Err(fault) => {
                     tick.tick().await;
-                    error
+                    let hung = matches!(&fault, Fault::Passing(error) if error.class() == ErrorClass::Connection);
+                    if hung { Err(fault) } else { timely(self.tick()).await.and(Err(fault)) }
                 }
             };
             match done {
@@ -275,6 +277,10 @@ impl Control {
             if self.waiting.is_empty() && self.filling.is_empty() {
                 return Ok(());
             }
+            // Else the workers see it.
+            if self.workers.is_empty() && self.work.stop.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
         }
     }
 
@@ -282,8 +288,13 @@ impl Control {
     async fn ended(&mut self, number: u16, result: Result<Left, Error>) -> Result<(), Fault> {
         let table = self.at_work.remove(&number).and_then(|id| self.filling.get_mut(&id));
         match (result, table) {
-            // By now it may be needed again.
-            (Ok(Left::NotNeeded), _) => Ok(()),
+            // By now it may be needed again: it may have left the last windows of its table.
+            (Ok(Left::NotNeeded), table) => {
+                if let Some(table) = table {
+                    table.all_taken = false;
+                }
+                Ok(())
+            }
             (Ok(Left::Stopped) | Err(Error::Interrupted), _) => {
                 self.stopped().await;
                 Err(Fault::Final(Error::Interrupted))
@@ -328,8 +339,9 @@ impl Control {
                 continue;
             }
             let Some((id, shared)) = self.next_table().await? else { return Ok(()) };
+            let first = self.workers_of(id) == 0;
             self.at_work.insert(number, id);
-            let worker = Worker::new(shared, number, self.orders.follow());
+            let worker = Worker::new(shared, (number, first), self.orders.follow());
             let pulse = self.work.pulse.clone();
             let work = async move { (number, pulse.beating("a worker of the backfill", worker.run()).await) };
             self.workers.spawn(work.in_current_span());
@@ -341,12 +353,10 @@ impl Control {
         self.at_work.values().filter(|at| **at == id).count()
     }
 
-    /// Returns the table for another worker: one that nobody fills yet, or the one with the fewest workers; none where all have enough.
-    async fn next_table(&mut self) -> Result<Option<(RelationId, Arc<Shared>)>, Fault> {
-        let mut locked = None;
-        for _ in 0..self.waiting.len() {
-            // It waits until it is open: this may be dropped at any point.
-            let Some((id, relation)) = self.waiting.front().cloned() else { break };
+    /// Returns the table for another worker: one that nobody fills yet, or one to share.
+    async fn next_table(&mut self) -> Result<Option<(RelationId, Arc<Shared>)>, Error> {
+        // It waits until it is open: this may be dropped at any point.
+        while let Some((id, relation)) = self.waiting.front().cloned() {
             match self.open(id, &relation).await {
                 Ok(shared) => {
                     self.waiting.pop_front();
@@ -356,24 +366,21 @@ impl Control {
                     tracing::debug!(%error, partition = %relation.table, "a partition is gone");
                     self.waiting.pop_front();
                 }
-                // Somebody has locked it. There are others, or others are being filled.
-                Err(error) if error.class() == ErrorClass::Contention => {
-                    self.waiting.rotate_left(1);
-                    locked = Some(error);
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
-        if let Some(error) = locked.filter(|_| self.filling.is_empty()) {
-            return Err(Fault::Final(error));
-        }
+        Ok(self.to_share())
+    }
+
+    /// Returns the table that is being filled with the fewest workers; none where all have enough.
+    fn to_share(&self) -> Option<(RelationId, Arc<Shared>)> {
         let orders = self.orders.get();
         let may_have_more = |(id, table): &(&RelationId, &Filling)| {
             let most = orders.method(table.shared.method).workers(orders.workers);
             !table.all_taken && self.workers_of(**id) < usize::from(most)
         };
         let table = self.filling.iter().filter(may_have_more).min_by_key(|(id, _)| self.workers_of(**id));
-        Ok(table.map(|(id, table)| (*id, Arc::clone(&table.shared))))
+        table.map(|(id, table)| (*id, Arc::clone(&table.shared)))
     }
 
     /// Begins with a table.
@@ -381,8 +388,12 @@ impl Control {
         let work = &self.work;
         let connection = &mut self.connection;
         let spec = FillSpec { relation: id, table: relation.table.clone(), ..self.spec.clone() };
-        let shape = Shape::read(connection, &spec, relation.oid).await;
-        let (shape, counts_hot) = shape.map_err(|error| Error::or_gone(error, &spec.table))?;
+        work.ledger.progress().give_back(connection, work.lease, id).await?;
+        let (shape, counts_hot) = match Shape::read(connection, &spec, relation.oid).await {
+            // Somebody has locked it: its first worker waits, and says for whom.
+            Err(error) if pg::class_of(&error) == ErrorClass::Contention => (Shape::ordinary(), true),
+            read => read.map_err(|error| Error::or_gone(error, &spec.table))?,
+        };
         let method = Method::choose(&shape);
         let shared = Arc::new(Shared {
             work: work.clone(),
@@ -556,6 +567,8 @@ impl Control {
 
     /// Starts the tasks that read the signals.
     fn watch(&mut self) {
+        // Until now nobody has looked at them.
+        self.seen.set(Seen::default());
         let Work { connector, sink, ledger, run, .. } = &self.work;
         let (plan, seen, tables) = (&run.plan, &self.seen, &self.tables);
         self.watchers.spawn(throttle::sample(connector.clone(), sink.clone(), seen.clone(), tables.clone()));

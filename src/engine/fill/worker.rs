@@ -87,6 +87,8 @@ struct Connected {
 pub(super) struct Worker {
     shared: Arc<Shared>,
     number: u16,
+    /// Whether it is the one of its table that says what all of them meet.
+    tells: bool,
     orders: Following<Orders>,
     connection: Option<Connected>,
     policy: Policy,
@@ -102,13 +104,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, number: u16, orders: Following<Orders>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, (number, tells): (u16, bool), orders: Following<Orders>) -> Self {
         let waits = Waits { lock: shared.lock_timeout, batch: shared.batch_timeout };
         let learned = shared.learned.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let size = learned.unwrap_or_else(|| BatchSize::new(orders.peek().batch_target));
         let policy = Policy::new(waits, size, shared.spec.has_strict());
         let room = Room::new(shared.method.free);
-        Self { shared, number, orders, connection: None, policy, room, debt: 0, open: false, idle: 0, losses: 0 }
+        Self { shared, number, tells, orders, connection: None, policy, room, debt: 0, open: false, idle: 0, losses: 0 }
     }
 
     /// Works until every window is taken, or there is a reason to leave.
@@ -134,7 +136,7 @@ impl Worker {
                             return Err(error);
                         }
                         self.sleep(LOOK_AGAIN).await;
-                        if self.number == 0 {
+                        if self.tells {
                             let reason = error.database().map(pg::describe).unwrap_or_default();
                             self.shared.work.emit(Event::Reconnecting { reason, attempt: 1 });
                         }
@@ -202,7 +204,7 @@ impl Worker {
         }
         self.sleep(LOOK_AGAIN).await;
         self.idle = self.idle.saturating_add(1);
-        if self.idle == IDLE_FOR_LONG && self.number == 0 {
+        if self.idle == IDLE_FOR_LONG && self.tells {
             work.emit(Event::Waiting { wait: Wait::OtherProcesses, seconds: None });
         }
         Ok(None)
@@ -445,7 +447,7 @@ impl Worker {
         let connected = if let Some(connected) = self.connection.take() {
             connected
         } else {
-            let mut connection = connect(&self.shared.work, pg::WORKER, self.number == 0).await?;
+            let mut connection = connect(&self.shared.work, pg::WORKER, self.tells).await?;
             let pid = pg::backend_pid(&mut connection).await?;
             let owner = Owner::enter(&mut connection, self.shared.table_oid()).await;
             let owner = owner.map_err(|error| Error::or_gone(error, &self.shared.spec.table))?;

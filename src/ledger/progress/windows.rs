@@ -136,6 +136,21 @@ impl Progress<'_> {
         .await
     }
 
+    /// Gives back the windows of a relation that workers of this process have left undone, for any worker to take: none may be at work.
+    pub(crate) async fn give_back(
+        self,
+        connection: &mut PgConnection,
+        lease: Lease,
+        relation: RelationId,
+    ) -> Result<(), LedgerError> {
+        let give = self.ledger.sql(
+            "UPDATE crossfade.page_window SET epoch = 0 \
+             WHERE run_id = $1 AND relation = $2 AND epoch = $3 AND done_at IS NULL",
+        );
+        pg::query(&give).bind(lease.run.0).bind(number(relation)).bind(lease.epoch).execute(connection).await?;
+        Ok(())
+    }
+
     async fn take_over(
         self,
         connection: &mut PgConnection,
