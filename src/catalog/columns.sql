@@ -37,15 +37,27 @@ SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.attnum), '[]')::text FROM (
           OR e.classid = 'pg_class'::regclass AND (e.objid, e.objsubid) = (a.attrelid, a.attnum))
         AND e.refclassid = 'pg_class'::regclass AND e.refobjid = a.attrelid AND e.refobjsubid = s.attnum AND s.attnum <> a.attnum)
     )) END AS generated,
+    -- What in its expression runs somebody's code, or code that the table's owner may not run: functions and operators that are neither
+    -- in C nor the server's own, domains, and types that may have domains in them. What PostgreSQL comes with is in no dependency.
     CASE WHEN a.attgenerated <> '' THEN (
-      SELECT min(format('%s of role "%s"', f.oid::regprocedure, w.rolname)) FROM pg_depend e
-      LEFT JOIN pg_operator o ON e.refclassid = 'pg_operator'::regclass AND o.oid = e.refobjid
-      JOIN pg_proc f ON f.oid = CASE WHEN e.refclassid = 'pg_proc'::regclass THEN e.refobjid ELSE o.oprcode END
-      JOIN pg_roles w ON w.oid = f.proowner
-      WHERE (e.classid = 'pg_attrdef'::regclass AND e.objid = d.oid
+      WITH used AS (SELECT e.refclassid, e.refobjid FROM pg_depend e
+        WHERE e.classid = 'pg_attrdef'::regclass AND e.objid = d.oid
           OR e.classid = 'pg_class'::regclass AND (e.objid, e.objsubid) = (a.attrelid, a.attnum))
-        AND NOT w.rolsuper AND w.oid <> (SELECT relowner FROM pg_class WHERE oid = a.attrelid)
-    ) END AS generated_by_others,
+      SELECT min(of.what) FROM (
+        SELECT format('function %s', f.oid::regprocedure) AS what FROM used
+        LEFT JOIN pg_operator o ON used.refclassid = 'pg_operator'::regclass AND o.oid = used.refobjid
+        JOIN pg_proc f ON f.oid = CASE WHEN used.refclassid = 'pg_proc'::regclass THEN used.refobjid ELSE o.oprcode END
+        JOIN pg_language l ON l.oid = f.prolang JOIN pg_roles w ON w.oid = f.proowner
+        WHERE l.lanname NOT IN ('internal', 'c') OR NOT w.rolsuper
+          OR NOT has_function_privilege((SELECT relowner FROM pg_class WHERE oid = a.attrelid), f.oid, 'EXECUTE')
+        UNION ALL
+        SELECT format('type %s', format_type(ut.oid, NULL)) FROM used
+        JOIN pg_type ut ON used.refclassid = 'pg_type'::regclass AND ut.oid = used.refobjid
+        LEFT JOIN pg_type el ON el.oid = ut.typelem AND ut.typcategory = 'A'
+        WHERE coalesce(el.typtype, ut.typtype) NOT IN ('b', 'e')
+      ) AS of
+    ) END AS generated_by,
+    a.attgenerated = 'v' AS generated_virtual,
     -- Tables that inherit from this one, partitions too, may generate theirs from something else.
     CASE WHEN a.attgenerated <> '' THEN (
       WITH RECURSIVE below AS (SELECT inhrelid FROM pg_inherits WHERE inhparent = a.attrelid

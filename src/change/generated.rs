@@ -1,10 +1,9 @@
 //! The rename of a generated column. Nobody can write it, so nothing is carried from one column to the other: a trigger that fires
-//! last makes the mirror's values of the same expression, and refuses others (docs/postgres.md, "Generated columns in triggers").
+//! last makes the mirror's values of the same expression (docs/postgres.md, "Generated columns in triggers").
 
-use super::conversion::same_in_trigger;
 use super::{Active, Context};
 use crate::run::Generated;
-use crate::sql::{quote_ident, quote_literal};
+use crate::sql::quote_ident;
 
 /// What the column is generated from, if it is.
 fn made<'a>(a: &Active<'a>) -> Option<&'a Generated> {
@@ -55,40 +54,9 @@ pub(super) fn drop(context: &Context<'_>, a: &Active<'_>) -> Option<String> {
     Some(format!("DROP FUNCTION IF EXISTS {}({})", function(context, a), types.join(", ")))
 }
 
-/// The trigger's statements: the mirror `new`, which is called `column` and was `old` before, gets its value, and whoever has given
-/// another one is refused, as PostgreSQL would refuse it of the column itself.
-pub(super) fn make(context: &Context<'_>, a: &Active<'_>, (new, old): (&str, &str), column: &str) -> String {
+/// The trigger's statement: the mirror `new` gets its value, whatever was given to it. Whether that came from the statement, from a trigger
+/// that copies rows, or from a row that moved to another partition, nobody can tell.
+pub(super) fn make(context: &Context<'_>, a: &Active<'_>, new: &str) -> String {
     let arguments: Vec<_> = reads(a).map(|name| format!("NEW.{}", quote_ident(name))).collect();
-    let value = format!("{}({})", function(context, a), arguments.join(", "));
-    let plain = a.facts.new_plain_compare;
-    let unchanged = same_in_trigger(plain, (new, new), (old, old));
-    let same = if plain {
-        format!(
-            "COALESCE({new} OPERATOR(pg_catalog.=) made, {new} IS NOT DISTINCT FROM NULL AND made IS NOT DISTINCT FROM NULL)"
-        )
-    } else {
-        format!("pg_catalog.record_image_eq(ROW({new}), ROW(made))")
-    };
-    let message = quote_literal(&format!("cannot write a non-DEFAULT value into column \"{column}\""));
-    let detail = quote_literal(&format!("Column \"{column}\" is a generated column."));
-    format!(
-        "    DECLARE
-      made {} := {value};
-      given boolean;
-    BEGIN
-      IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
-        given := {new} IS DISTINCT FROM NULL;
-      ELSE
-        given := NOT {unchanged};
-      END IF;
-      IF NOT {same} THEN
-        IF given THEN
-          RAISE EXCEPTION USING ERRCODE = 'generated_always', MESSAGE = {message}, DETAIL = {detail};
-        END IF;
-        {new} := made;
-      END IF;
-    END;
-",
-        super::conversion::of_postgres(&a.facts.new_type)
-    )
+    format!("    {new} := {}({});\n", function(context, a), arguments.join(", "))
 }

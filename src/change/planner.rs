@@ -3,8 +3,8 @@
 
 use super::fragment::{Fragment, Moves, Proof, Restore, Stage};
 use super::{
-    Active, Context, bodies, constraints, first_write, listening, made_anew, not_null, pair, publications, referring,
-    sync_trigger,
+    Active, Context, bodies, constraints, conversion, first_write, generated, listening, made_anew, not_null, pair,
+    publications, referring, sync_trigger,
 };
 use crate::plan::BuildIndexes;
 use crate::run::{
@@ -136,6 +136,8 @@ impl Planner<'_> {
         let mut undo = sync_trigger::drop(self.context);
         undo.extend(back);
         let one_way = self.one_way(|_| true);
+        let written = self.context.active.iter().filter(|a| !generated::is_made(a));
+        let written: Vec<_> = written.map(|a| conversion::pair(self.context, a, Stage::Soak)).collect();
         let title = if self.adopts() {
             "take over the new column: crossfade's sync trigger in place of those made by hand, and the write counters"
         } else {
@@ -143,11 +145,11 @@ impl Planner<'_> {
         };
         let step = Step::new(Phase::Expand, What::Columns, title, Action::Transaction(forth));
         Some(step.locks(ON, LockMode::AccessExclusive).done_when(self.layout(Stage::Soak, false)).undo(Undo::Actions {
-            // A column that stays loses no value.
-            needs: if self.adopts() && !one_way {
+            // A column that stays loses no value, and one that nobody writes has none of its own.
+            needs: if written.is_empty() || self.adopts() && !one_way {
                 vec![]
             } else {
-                vec![Gate::NothingOnlyNew { spec: self.compare_spec(Stage::Soak), one_way }]
+                vec![Gate::NothingOnlyNew { spec: self.context.compare_spec(written), one_way }]
             },
             actions: vec![Action::Transaction(undo)],
         }))

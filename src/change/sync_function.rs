@@ -210,7 +210,7 @@ impl<'a> Table<'a> {
     }
 
     fn make(&self) -> String {
-        generated::make(self.context, self.a, (&self.now.new, &self.before.new), &self.columns.1)
+        generated::make(self.context, self.a, &self.now.new)
     }
 
     fn strict(&self) -> bool {
